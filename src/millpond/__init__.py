@@ -1,0 +1,1 @@
+"""Millpond: a lakehouse platform in a box."""

@@ -1,0 +1,125 @@
+"""Every error Millpond raises on purpose: what happened, where, what is unharmed, what to do next."""
+
+from __future__ import annotations
+
+
+class MillpondError(Exception):
+    """Base of all typed errors; its text is written for the person who must act on it.
+
+    `what` says what happened (naming asset and partition where there is one), `unharmed` what still
+    stands, `next_step` what to do.
+    """
+
+    def __init__(self, what: str, *, unharmed: str = "", next_step: str = "") -> None:
+        self.what, self.unharmed, self.next_step = what, unharmed, next_step
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.unharmed:
+            parts.append(f"Unharmed: {self.unharmed}")
+        if self.next_step:
+            parts.append(f"Next: {self.next_step}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.__dict__, self.args)
+
+
+def _rebuild(cls: type[MillpondError], state: dict[str, object], args: tuple[object, ...]) -> MillpondError:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    error.args = args
+    return error
+
+
+class ConfigError(MillpondError):
+    """A setting or a spec is unknown, malformed or contradicts another."""
+
+
+class PartitionKeyError(MillpondError):
+    """A partition key is no date, lies before the start or in the future."""
+
+
+class EmbeddedPartError(MillpondError):
+    """An embedded server could not be started, reached or stopped."""
+
+
+class LakeError(MillpondError):
+    """Base of what the lake refuses or fails to do."""
+
+
+class TableNotFound(LakeError):
+    """A table is not on the ref it was asked of."""
+
+
+class RefNotFound(LakeError):
+    """No ref has that name."""
+
+
+class RefExists(LakeError):
+    """A branch of that name is there already."""
+
+
+class PartitionConflict(LakeError):
+    """Another writer changed the same partitions meanwhile; nothing of this write is visible."""
+
+
+class MergeConflict(LakeError):
+    """A branch cannot be merged: its base moved on the same partitions, or in an incompatible way."""
+
+
+class LockTimeout(LakeError):
+    """A table's lock was held by somebody else for longer than this write may wait."""
+
+
+class SchemaConflict(LakeError):
+    """Data does not fit the table's schema and no additive change makes it fit."""
+
+
+class RowsOutsideWindow(LakeError):
+    """A write brought rows that lie outside the window it replaces."""
+
+
+class OutcomeUnknown(LakeError):
+    """The catalog broke off during a commit and could not be asked whether it landed."""
+
+
+class SourceError(MillpondError):
+    """Base of what goes wrong between Millpond and a source."""
+
+
+class SourceUnreachable(SourceError):
+    """No usable answer within the time budget: connection, time-out or repeated server errors."""
+
+
+class SourceRefused(SourceError):
+    """The source answered 4xx: credentials, address or request are wrong; a retry cannot help."""
+
+
+class SourceLimited(SourceError):
+    """The source asks to wait longer than this installation waits (rate limit)."""
+
+
+class SourceMalformed(SourceError):
+    """The source's answer is not what its protocol says: no JSON, truncated, not a list."""
+
+
+class PagingLoop(SourceError):
+    """The source keeps serving the same page."""
+
+
+class BeyondReach(SourceError):
+    """The source no longer serves this day; what was loaded in time is kept."""
+
+
+class TooManyBadRows(SourceError):
+    """More rows broke the row contract than the spec allows."""
+
+
+class BuildFailed(MillpondError):
+    """dbt could not build a model, or a blocking check failed; nothing was published."""
+
+
+class PublishFailed(MillpondError):
+    """A mart could not be published; the mart that readers see is the one from before."""

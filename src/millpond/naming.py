@@ -1,0 +1,69 @@
+"""Names: which are allowed, how they are quoted, and the words the whole platform shares."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from millpond.errors import ConfigError
+
+LAYERS: Final = ("raw", "bronze", "silver", "gold", "quarantine")
+MAIN_REF: Final = "main"
+
+PARTITION_COLUMN: Final = "_partition_date"
+"""Date of the partition a raw row belongs to, in the configured time zone."""
+LINEAGE_COLUMNS: Final = (PARTITION_COLUMN, "_run_id", "_loaded_at")
+"""Columns that say where a row came from; they never count as content."""
+
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_REF = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+
+
+def identifier(name: str, what: str = "name") -> str:
+    """Return `name` if it can stand as an identifier in Iceberg, dbt and Postgres alike.
+
+    Raises ConfigError otherwise: lower-case letters, digits and underscores, 63 characters at most.
+    """
+    if not _IDENTIFIER.fullmatch(name):
+        raise ConfigError(
+            f"{what} {name!r} is not a valid identifier",
+            next_step="use lower-case letters, digits and underscores, not starting with a digit, "
+            "63 characters at most, for example glucose_entries",
+        )
+    return name
+
+
+def table_name(name: str) -> tuple[str, str]:
+    """Split `layer.table` into its two identifiers; raises ConfigError if it is anything else."""
+    layer, _, table = name.partition(".")
+    if layer not in LAYERS or not table:
+        raise ConfigError(
+            f"table {name!r} does not read <layer>.<name>",
+            next_step=f"use one of the layers {', '.join(LAYERS)}, for example raw.glucose_entries",
+        )
+    return layer, identifier(table, "table")
+
+
+def ref_name(name: str) -> str:
+    """Return `name` if a ref may be called so; raises ConfigError otherwise."""
+    if not _REF.fullmatch(name):
+        raise ConfigError(
+            f"ref {name!r} is not a valid name",
+            next_step="use lower-case letters, digits, hyphens and underscores, 60 at most, for example dev",
+        )
+    return name
+
+
+def marts_schema(ref: str) -> str:
+    """Return the Postgres schema that the marts of `ref` are published to: `marts`, `marts_dev`, …"""
+    return "marts" if ref == MAIN_REF else f"marts_{ref_name(ref).replace('-', '_')}"
+
+
+def quoted(name: str) -> str:
+    """Return `name` as a double-quoted SQL identifier (DuckDB, Trino, Postgres)."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return `text` as a single-quoted SQL string literal (DuckDB, Trino, Postgres)."""
+    return "'" + text.replace("'", "''") + "'"

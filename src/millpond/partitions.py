@@ -1,0 +1,137 @@
+"""Days and windows: the one place that knows what a daily partition means in UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from millpond.errors import PartitionKeyError
+
+RANGE_SEPARATOR = "..."
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A run of whole days, half-open: `start` is the first day, `end` the day after the last."""
+
+    start: dt.date
+    end: dt.date
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise PartitionKeyError(
+                f"the window {self.start} … {self.end} holds no day",
+                next_step="give a first day that is not after the last, for example 2026-11-01...2026-11-30",
+            )
+
+    @classmethod
+    def of_day(cls, day: dt.date) -> Window:
+        """Return the window of one day."""
+        return cls(day, day + dt.timedelta(days=1))
+
+    @classmethod
+    def of_days(cls, first: dt.date, last: dt.date) -> Window:
+        """Return the window from `first` to `last`, both included."""
+        return cls(first, last + dt.timedelta(days=1))
+
+    @property
+    def last(self) -> dt.date:
+        """The last day of the window."""
+        return self.end - dt.timedelta(days=1)
+
+    @property
+    def days(self) -> list[dt.date]:
+        """Each day of the window, in order."""
+        return [self.start + dt.timedelta(days=i) for i in range((self.end - self.start).days)]
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days
+
+    def __contains__(self, day: dt.date) -> bool:
+        return self.start <= day < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start}" if len(self) == 1 else f"{self.start}{RANGE_SEPARATOR}{self.last}"
+
+    def bounds(self, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:
+        """Return the window's first instant and the instant after its last, in UTC.
+
+        Midnights are taken in `zone`, so a day has 23 or 25 hours where the clock is changed.
+        """
+        return instant(self.start, zone), instant(self.end, zone)
+
+    def chunks(self, days: int) -> Iterator[Window]:
+        """Yield the window cut into windows of at most `days` days."""
+        start = self.start
+        while start < self.end:
+            end = min(start + dt.timedelta(days=days), self.end)
+            yield Window(start, end)
+            start = end
+
+
+def instant(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    """Return the first instant of `day` in `zone`, in UTC."""
+    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)
+
+
+def today(zone: ZoneInfo) -> dt.date:
+    """Return the day that has begun but not ended in `zone`."""
+    return dt.datetime.now(zone).date()
+
+
+def latest_complete_day(zone: ZoneInfo) -> dt.date:
+    """Return the newest day that has ended in `zone`."""
+    return today(zone) - dt.timedelta(days=1)
+
+
+def parse_day(key: str) -> dt.date:
+    """Return the day of a partition key `YYYY-MM-DD`; raises PartitionKeyError for anything else."""
+    try:
+        if not _DATE.fullmatch(key):
+            raise ValueError(key)
+        return dt.date.fromisoformat(key)
+    except ValueError as error:
+        raise PartitionKeyError(
+            f"{key[:80]!r} is not a partition key",
+            next_step="give a day as YYYY-MM-DD, for example 2026-11-01",
+        ) from error
+
+
+def checked_day(key: str, start: dt.date, zone: ZoneInfo) -> dt.date:
+    """Return the day of `key` if a partition of it can exist now.
+
+    Raises PartitionKeyError for a key that is no date, lies before `start` or has not begun in `zone`.
+    """
+    day = parse_day(key)
+    if day < start:
+        raise PartitionKeyError(
+            f"{day} lies before the first partition, {start}",
+            next_step="choose a later day, or set MILLPOND_START_DATE to an earlier one",
+        )
+    if day > (newest := today(zone)):
+        raise PartitionKeyError(
+            f"{day} has not begun yet (today is {newest} in {zone.key})",
+            next_step=f"choose a day up to {newest}",
+        )
+    return day
+
+
+def checked_window(text: str, start: dt.date, zone: ZoneInfo) -> Window:
+    """Return the window of `2026-11-01` or `2026-11-01...2026-11-30` (end included), each day checked."""
+    first, _, last = text.partition(RANGE_SEPARATOR)
+    return Window.of_days(checked_day(first, start, zone), checked_day(last or first, start, zone))
+
+
+def contiguous(days: Iterable[dt.date]) -> list[Window]:
+    """Return the fewest windows that together hold exactly `days`."""
+    windows: list[Window] = []
+    for day in sorted(set(days)):
+        if windows and windows[-1].end == day:
+            windows[-1] = Window(windows[-1].start, day + dt.timedelta(days=1))
+        else:
+            windows.append(Window.of_day(day))
+    return windows

@@ -1,0 +1,242 @@
+"""The one reader of the environment: every setting, its default, its origin, its meaning."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from millpond.errors import ConfigError
+from millpond.naming import MAIN_REF, ref_name
+
+PREFIX = "MILLPOND_"
+
+
+class SourceSettings(BaseModel):
+    """How to reach one source: `MILLPOND_<SOURCE>_URL`, `…_USER`, `…_TOKEN`.
+
+    A source without a URL is served by the demo source, where the demo knows its protocol.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(None, description="base address, for example https://cgm.example.org")
+    user: str | None = Field(None, description="account whose data is asked for, for example octocat")
+    token: SecretStr | None = Field(None, description="credential; never logged")
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://, for example https://cgm.example.org")
+        return url.rstrip("/") if url else url
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, read from `MILLPOND_*` in the environment, then from `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True
+    )
+
+    project: Path = Field(
+        default_factory=lambda: _default_project(),
+        description="folder that holds sources/ and dbt/; default: the checkout, else the current folder",
+    )
+    home: Path = Field(
+        Path(".millpond"),
+        description="folder that holds all state; relative to the project; deleting it is a factory reset",
+    )
+    profile: Literal["embedded"] = Field("embedded", description="which engines are used, for example embedded")
+    timezone: str = Field("UTC", description="zone whose midnights bound a partition, for example Europe/Berlin")
+    start_date: dt.date = Field(
+        dt.date(2024, 1, 1), description="first partition of every daily asset, for example 2024-01-01"
+    )
+    ref: str = Field(MAIN_REF, description="ref that is read and written, for example main or dev")
+    iceberg_warehouse_path: Path | None = Field(
+        None, description="folder of the Iceberg files; default: <home>/warehouse"
+    )
+    iceberg_staging_path: Path | None = Field(
+        None, description="folder for pages on their way into the lake; default: <home>/staging"
+    )
+    postgres_port: int = Field(
+        0, ge=0, le=65535, description="loopback port of the embedded Postgres; 0 picks a free one once"
+    )
+    sources: dict[str, SourceSettings] = Field(
+        default_factory=dict, description="per source: URL, USER and TOKEN, by the name of its file in sources/"
+    )
+
+    @field_validator("project")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, IsADirectoryError) as error:
+            raise ValueError("is no IANA time zone, for example Europe/Berlin") from error
+        return name
+
+    @field_validator("start_date")
+    @classmethod
+    def _calendar_covers(cls, day: dt.date) -> dt.date:
+        if not dt.date(2000, 1, 1) <= day < dt.date(2050, 1, 1):
+            raise ValueError("must lie from 2000-01-01 to 2049-12-31, the span of the calendar dim_date")
+        return day
+
+    @field_validator("ref")
+    @classmethod
+    def _ref_is_a_name(cls, name: str) -> str:
+        try:
+            return ref_name(name)
+        except ConfigError as error:
+            raise ValueError(f"{error.what}; {error.next_step}") from error
+
+    @model_validator(mode="after")
+    def _resolve_paths(self) -> Settings:
+        below = {"home": self.project / self.home.expanduser()}
+        below["iceberg_warehouse_path"] = below["home"] / "warehouse"
+        below["iceberg_staging_path"] = below["home"] / "staging"
+        for name in ("iceberg_warehouse_path", "iceberg_staging_path"):
+            if path := getattr(self, name):
+                below[name] = self.project / path.expanduser()
+        self.__dict__.update(below)
+        if self.warehouse == self.staging:
+            raise ValueError(
+                f"{PREFIX}ICEBERG_STAGING_PATH and {PREFIX}ICEBERG_WAREHOUSE_PATH name the same folder; "
+                "staging is emptied, so give each its own"
+            )
+        return self
+
+    @property
+    def warehouse(self) -> Path:
+        """Folder of the Iceberg files."""
+        assert self.iceberg_warehouse_path is not None
+        return self.iceberg_warehouse_path
+
+    @property
+    def staging(self) -> Path:
+        """Folder for pages on their way into the lake; nothing in it is needed after a run."""
+        assert self.iceberg_staging_path is not None
+        return self.iceberg_staging_path
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone whose midnights bound a partition."""
+        return ZoneInfo(self.timezone)
+
+    def source(self, name: str) -> SourceSettings:
+        """Return how to reach source `name`; all fields are None where nothing was set."""
+        return self.sources.get(name, SourceSettings())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings
+
+
+def variable(field: str, source: str | None = None) -> str:
+    """Return the environment variable of a field, or of a source's field."""
+    return f"{PREFIX}{source}_{field}".upper() if source else f"{PREFIX}{field}".upper()
+
+
+@lru_cache(1)
+def settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises ConfigError naming the variable, what is wrong and an example.
+    """
+    return read_settings()
+
+
+def read_settings() -> Settings:
+    """Read the settings anew; see `settings`."""
+    project = Path(os.environ.get(variable("project")) or _default_project()).expanduser().resolve()
+    found = _variables(project)
+    _refuse_unknown(found, source_names(project))
+    try:
+        return Settings(_env_file=project / ".env", sources=_source_values(found, source_names(project)))  # type: ignore[call-arg, arg-type]
+    except ValidationError as error:
+        raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
+
+
+def origins() -> dict[str, str]:
+    """Return for each variable that is set where it comes from: `environment` or the `.env` file."""
+    project = settings().project
+    env = {name for name in os.environ if name.startswith(PREFIX)}
+    return {name: "environment" if name in env else ".env" for name in _variables(project)}
+
+
+def process_environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment with `changes`, for a child process."""
+    return {**os.environ, **changes}
+
+
+def source_names(project: Path) -> list[str]:
+    """Return the names of the files in the project's `sources/`."""
+    files = sorted((project / "sources").glob("*"))
+    return [f.stem for f in files if f.suffix in {".yaml", ".yml", ".py"} and not f.stem.startswith("_")]
+
+
+def _default_project() -> Path:
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "dbt" / "dbt_project.yml").exists() else Path.cwd()
+
+
+def _variables(project: Path) -> dict[str, str]:
+    file = {k: v or "" for k, v in dotenv_values(project / ".env").items()}
+    both = {**file, **os.environ}
+    return {k: v for k, v in both.items() if k.startswith(PREFIX) and v}
+
+
+def _source_values(found: Mapping[str, str], names: list[str]) -> dict[str, dict[str, str]]:
+    values: dict[str, dict[str, Any]] = {}
+    for name in names:
+        for field in SourceSettings.model_fields:
+            if value := found.get(variable(field, name)):
+                values.setdefault(name, {})[field] = value
+    return values
+
+
+def _refuse_unknown(found: Mapping[str, str], names: list[str]) -> None:
+    known = {variable(f) for f in Settings.model_fields if f != "sources"}
+    known |= {variable(f, n) for n in names for f in SourceSettings.model_fields}
+    for name in sorted(set(found) - known):
+        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+        raise ConfigError(
+            f"unknown setting {name}",
+            next_step=(f"did you mean {' or '.join(near)}? " if near else "")
+            + "`millpond config show` lists every setting; .env.example documents them",
+        )
+
+
+def _first_problem(error: ValidationError) -> tuple[str, str]:
+    problem = error.errors(include_url=False)[0]
+    where = [str(part) for part in problem["loc"]]
+    reason = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return reason, "change one of them"
+    if where[0] == "sources":
+        name, help_ = variable(where[2], where[1]), SourceSettings.model_fields[where[2]].description
+    else:
+        name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
+    shown = "" if "token" in name.lower() else f" = {problem['input']!s}"
+    return f"{name}{shown}: {reason}", f"set {name}: {help_}"
