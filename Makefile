@@ -1,0 +1,70 @@
+# Every task a person or CI runs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.SUFFIXES:
+# Some machines forbid byte code; without it every start compiles all of Dagster again.
+unexport PYTHONDONTWRITEBYTECODE
+# A virtual environment of the caller's must not leak into ours.
+unexport VIRTUAL_ENV PYTHONPATH
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+WORKERS ?= 2
+
+.PHONY: help setup demo test test-slow lint format down lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Millpond needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/uv
+	@echo "installing what Millpond runs on …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/runtime.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "installing what its tests need …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.runtime ## Install Millpond into .venv
+	@echo "ready: $(BIN)/millpond --help"
+
+demo: $(VENV)/.runtime ## From nothing to marts: 30 days of real readings through every layer
+	@$(BIN)/millpond demo
+
+down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
+	@$(BIN)/millpond down
+
+test: $(VENV)/.dev lint ## Lint, types and the test suite (under 10 minutes)
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow" tests
+
+test-slow: $(VENV)/.dev ## The longer variations of the fault and property tests
+	@$(BIN)/pytest -n $(WORKERS) -m slow tests
+
+lint: $(VENV)/.dev ## Style, types, import layers, SQL style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -5
+	@$(BIN)/sqlfluff lint --nocolor dbt/models
+
+format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/sqlfluff fix --quiet dbt/models
+
+lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+
+clean: ## Remove the virtual environment and the caches, not the data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,53 @@
+"""A read-only DuckDB session in which lake tables and marts go by their short names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from millpond.errors import ConfigError
+from millpond.lake import duck
+from millpond.naming import literal, marts_schema
+from millpond.runtime.databases import databases
+from millpond.settings import settings
+
+
+def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a connection with the lake pinned at one moment and the ref's marts attached as `marts`."""
+    ref = ref or settings().ref
+    connection = duck.connect(ref, pin=True)
+    connection.execute("LOAD postgres_scanner")
+    uri = databases().marts_readonly.uri.get_secret_value()
+    connection.execute(
+        f"ATTACH {literal(uri)} AS marts (TYPE postgres, READ_ONLY, SCHEMA {literal(marts_schema(ref))})"
+    )
+    return connection
+
+
+def run_query(query: str, ref: str | None = None) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    """Return the column names and rows of one SELECT.
+
+    Raises ConfigError with DuckDB's own words for SQL that cannot be run.
+    """
+    with connect(ref) as connection:
+        try:
+            statements = duckdb.extract_statements(query)
+            if len(statements) != 1 or statements[0].type not in _READING:
+                raise ConfigError(
+                    "millpond sql runs one statement that reads",
+                    unharmed="nothing was changed",
+                    next_step="give a single SELECT; data is changed by assets, not by hand",
+                )
+            cursor = connection.execute(statements[0])
+            return [c[0] for c in cursor.description or []], cursor.fetchall()
+        except duckdb.Error as error:
+            raise ConfigError(
+                str(error).strip(), next_step="`millpond tables` lists the lake's tables and their names"
+            ) from error
+
+
+_READING = frozenset(
+    {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.CALL, duckdb.StatementType.PRAGMA}
+)
