@@ -12,7 +12,15 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from millpond.errors import ConfigError
@@ -56,8 +64,12 @@ class Settings(BaseSettings):
         Path(".millpond"),
         description="folder that holds all state; relative to the project; deleting it is a factory reset",
     )
-    profile: Literal["embedded"] = Field("embedded", description="which engines are used, for example embedded")
-    timezone: str = Field("UTC", description="zone whose midnights bound a partition, for example Europe/Berlin")
+    profile: Literal["embedded"] = Field(
+        "embedded", description="which engines are used, for example embedded"
+    )
+    timezone: str = Field(
+        "UTC", description="zone whose midnights bound a partition, for example Europe/Berlin"
+    )
     start_date: dt.date = Field(
         dt.date(2024, 1, 1), description="first partition of every daily asset, for example 2024-01-01"
     )
@@ -72,7 +84,8 @@ class Settings(BaseSettings):
         0, ge=0, le=65535, description="loopback port of the embedded Postgres; 0 picks a free one once"
     )
     sources: dict[str, SourceSettings] = Field(
-        default_factory=dict, description="per source: URL, USER and TOKEN, by the name of its file in sources/"
+        default_factory=dict,
+        description="per source: URL, USER and TOKEN, by the name of its file in sources/",
     )
 
     @field_validator("project")

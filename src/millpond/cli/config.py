@@ -30,7 +30,9 @@ def show(
     for name, field in s.Settings.model_fields.items():
         if name != "sources":
             var = s.variable(name)
-            rows.append((var, _shown(getattr(current, name)), origin.get(var, "default"), field.description or ""))
+            rows.append(
+                (var, _shown(getattr(current, name)), origin.get(var, "default"), field.description or "")
+            )
     for source in s.source_names(current.project):
         for name, field in s.SourceSettings.model_fields.items():
             var = s.variable(name, source)

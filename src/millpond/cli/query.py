@@ -49,5 +49,10 @@ def run_query(query: str, ref: str | None = None) -> tuple[list[str], Sequence[S
 
 
 _READING = frozenset(
-    {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.CALL, duckdb.StatementType.PRAGMA}
+    {
+        duckdb.StatementType.SELECT,
+        duckdb.StatementType.EXPLAIN,
+        duckdb.StatementType.CALL,
+        duckdb.StatementType.PRAGMA,
+    }
 )

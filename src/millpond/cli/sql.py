@@ -8,7 +8,9 @@ import typer
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="A SELECT in DuckDB's SQL, or - to read it from standard input.")],
+    query: Annotated[
+        str, typer.Argument(help="A SELECT in DuckDB's SQL, or - to read it from standard input.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
@@ -17,7 +19,7 @@ def sql(
     Tables of the lake are called <layer>.<table> (raw, bronze, silver, gold, quarantine), marts in
     Postgres marts.<table>. `millpond tables` lists them.
 
-    Example: millpond sql "select reading_date, time_in_range_pct from gold.fct_daily_glucose_metrics order by 1"
+    Example: millpond sql "select reading_date, gmi_pct from gold.fct_daily_glucose_metrics order by 1"
     """
     import sys
 
