@@ -1,0 +1,221 @@
+"""Background processes of a home: started on demand by whoever needs them first, known to all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from millpond.errors import EmbeddedPartError
+from millpond.runtime.home import Home, layout
+from millpond.runtime.locks import exclusive
+from millpond.runtime.service_user import ServiceUser
+from millpond.settings import Settings, process_environment, variable
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that outlives whoever started it; `started` tells it from a later one of the same pid."""
+
+    name: str
+    pid: int
+    started: float
+    port: int
+    ready: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return start_time(self.pid) == self.started
+
+
+def start_time(pid: int) -> float | None:
+    """Return when process `pid` was started (seconds since the epoch); None if none such runs."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    *,
+    user: ServiceUser | None = None,
+    environment: Mapping[str, str],
+    inherit: Sequence[int] = (),
+) -> int:
+    """Start `command` on its own, out of our session, writing to `log`; return its pid.
+
+    It is no child of ours: it survives us, and nobody has to wait for it.
+    """
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        started = subprocess.run(
+            ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=handle,
+            env=dict(environment),
+            cwd="/",
+            pass_fds=tuple(inherit),
+            start_new_session=True,
+            check=True,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
+        )
+    finally:
+        os.close(handle)
+    return int(started.stdout)
+
+
+def ensure_process(
+    settings: Settings,
+    name: str,
+    module: str,
+    *arguments: str,
+    ready: Callable[[int], bool],
+    timeout: float = 30.0,
+) -> Process:
+    """Return the background process `name`; starts `python -m module --fd N arguments…` unless it runs.
+
+    N is a socket that already listens on a free loopback port (the one of last time where that is free);
+    `ready(port)` says whether it answers. Raises EmbeddedPartError with the end of its log if it does not
+    within `timeout` seconds.
+    """
+    home = layout(settings)
+    if (found := registered(home, name)) and found.ready:
+        return found
+    with exclusive(home.run / f"{name}.lock", doing=f"starting {name}"):
+        log = home.logs / f"{name}.log"
+        begin = log.stat().st_size if log.exists() else 0
+        if not (process := registered(home, name)):
+            process = _start(settings, home, name, module, arguments)
+        if not process.ready:
+            _await_ready(process, ready, timeout, log, begin)
+            process = replace(process, ready=True)
+            _write(home, process)
+        return process
+
+
+def registered(home: Home, name: str) -> Process | None:
+    """Return the background process `name` if it runs."""
+    process = _read(_record(home, name))
+    return process if process and process.alive else None
+
+
+def running(home: Home) -> list[Process]:
+    """Return all background processes of the home that run, by name."""
+    found = (_read(record) for record in sorted(home.run.glob("*.process.json")))
+    return [process for process in found if process and process.alive]
+
+
+def stop(process: Process, timeout: float = 10.0) -> None:
+    """End `process`: politely, then by force after `timeout` seconds; fine if it has ended already.
+
+    Raises EmbeddedPartError if it survives both.
+    """
+    if not ended(process.pid, process.started, (signal.SIGTERM, signal.SIGKILL), timeout):
+        raise EmbeddedPartError(
+            f"{process.name} (process {process.pid}) does not end", next_step=f"kill -9 {process.pid}"
+        )
+
+
+def ended(pid: int, started: float, signals: Sequence[signal.Signals], timeout: float) -> bool:
+    """Send each signal in turn until the process is gone, waiting `timeout` seconds after each."""
+    for number in signals:
+        deadline = time.monotonic() + timeout
+        if start_time(pid) == started:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while start_time(pid) == started and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+    return start_time(pid) != started
+
+
+def tail(log: Path, begin: int = 0, lines: int = 20) -> str:
+    """Return the last lines that `log` got after position `begin`."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(begin, log.stat().st_size - 20_000))
+        return "\n".join(file.read().decode(errors="replace").strip().splitlines()[-lines:])
+
+
+def _start(settings: Settings, home: Home, name: str, module: str, arguments: Sequence[str]) -> Process:
+    here = {variable("project"): str(settings.project), variable("home"): str(home.root)}
+    with _listener(_last_port(home, name)) as listener:
+        pid = spawn(
+            [sys.executable, "-m", module, "--fd", str(listener.fileno()), *arguments],
+            home.logs / f"{name}.log",
+            environment=process_environment(**here),
+            inherit=[listener.fileno()],
+        )
+        process = Process(name, pid, start_time(pid) or 0.0, listener.getsockname()[1])
+    _write(home, process)
+    return process
+
+
+def _await_ready(
+    process: Process, ready: Callable[[int], bool], timeout: float, log: Path, begin: int
+) -> None:
+    deadline = time.monotonic() + timeout
+    while process.alive:
+        if ready(process.port):
+            return
+        if time.monotonic() > deadline:
+            stop(process)
+            break
+        time.sleep(_POLL_SECONDS)
+    raise EmbeddedPartError(
+        f"{process.name} did not start; its log ends:\n{tail(log, begin)}",
+        next_step=f"read {log}, mend the cause and try again",
+    )
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    return listener
+
+
+def _record(home: Home, name: str) -> Path:
+    return home.run / f"{name}.process.json"
+
+
+def _read(record: Path) -> Process | None:
+    try:
+        return Process(**json.loads(record.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _write(home: Home, process: Process) -> None:
+    record = _record(home, process.name)
+    unfinished = record.with_suffix(".new")
+    unfinished.write_text(json.dumps(asdict(process)))
+    unfinished.replace(record)
+
+
+def _last_port(home: Home, name: str) -> int:
+    last = _read(_record(home, name))
+    return last.port if last else 0

@@ -1,0 +1,94 @@
+"""What lies in the embedded Postgres: roles that reach their own part only, databases, schemas, grants."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+
+from millpond.runtime.passwords import ROLES
+
+Connect = Callable[[str], "psycopg.Connection[Any]"]
+"""Opens a connection of the superuser to a database."""
+
+_OWNERS = {"dagster": "millpond_dagster", "lake": "postgres", "marts": "postgres"}
+
+_STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
+    "postgres": ("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC",),
+    "dagster": (
+        "REVOKE ALL ON DATABASE dagster FROM PUBLIC",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    ),
+    "lake": (
+        "REVOKE ALL ON DATABASE lake FROM PUBLIC",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        "GRANT CONNECT, TEMPORARY ON DATABASE lake TO millpond_catalog, millpond_ops",
+        "CREATE SCHEMA IF NOT EXISTS catalog AUTHORIZATION millpond_catalog",
+        "CREATE SCHEMA IF NOT EXISTS ops AUTHORIZATION millpond_ops",
+        "ALTER ROLE millpond_catalog IN DATABASE lake SET search_path = catalog",
+        "ALTER ROLE millpond_ops IN DATABASE lake SET search_path = ops",
+    ),
+    "marts": (
+        "REVOKE ALL ON DATABASE marts FROM PUBLIC",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        "GRANT CONNECT, TEMPORARY, CREATE ON DATABASE marts TO millpond_marts",
+        "GRANT CONNECT ON DATABASE marts TO millpond_read",
+        # Whatever the publisher makes from now on, in schema marts or marts_<ref>, is readable at once.
+        "ALTER DEFAULT PRIVILEGES FOR ROLE millpond_marts GRANT USAGE ON SCHEMAS TO millpond_read",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE millpond_marts GRANT SELECT ON TABLES TO millpond_read",
+        "CREATE SCHEMA IF NOT EXISTS marts AUTHORIZATION millpond_marts",
+        "GRANT USAGE ON SCHEMA marts TO millpond_read",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA marts TO millpond_read",
+        "ALTER ROLE millpond_marts IN DATABASE marts SET search_path = marts",
+        "ALTER ROLE millpond_read IN DATABASE marts SET search_path = marts",
+        "ALTER ROLE millpond_read SET default_transaction_read_only = on",
+    ),
+}
+
+
+def is_provisioned(marker: Path) -> bool:
+    """Return whether `marker` says that this release's roles, databases and grants are in place."""
+    return marker.exists() and marker.read_text() == _version()
+
+
+def provision(connect: Connect, passwords: Mapping[str, SecretStr], marker: Path) -> None:
+    """Bring roles, databases, schemas and grants to what this release needs; may be repeated."""
+    with connect("postgres") as connection:
+        connection.autocommit = True
+        _roles(connection, passwords)
+        there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        for database, owner in _OWNERS.items():
+            if database not in there:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                        sql.Identifier(database), sql.Identifier(owner)
+                    )
+                )
+    for database, statements in _STATEMENTS.items():
+        with connect(database) as connection:
+            for statement in statements:
+                connection.execute(statement)
+    marker.write_text(_version())
+
+
+def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:
+    there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+    for role in ROLES:
+        verifier = connection.pgconn.encrypt_password(
+            passwords[role].get_secret_value().encode(), role.encode(), b"scram-sha-256"
+        )
+        verb = sql.SQL("ALTER" if role in there else "CREATE")
+        connection.execute(
+            sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
+                verb, sql.Identifier(role), sql.Literal(verifier.decode())
+            )
+        )
+
+
+def _version() -> str:
+    return hashlib.sha256(repr((ROLES, _OWNERS, _STATEMENTS)).encode()).hexdigest()

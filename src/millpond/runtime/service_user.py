@@ -1,0 +1,99 @@
+"""Whom Postgres runs as: it refuses root, so as root an unprivileged system user takes its place."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from millpond.errors import EmbeddedPartError
+
+_NAME = "millpond"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServiceUser:
+    """A system user that a server is started as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def service_user(data: Path) -> ServiceUser | None:
+    """Return whom the server of folder `data` runs as; None means as ourselves.
+
+    As root that is whoever owns `data` already, else the system user `millpond`, which is made when it is
+    missing, else `nobody`.
+    """
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and (owner := data.stat().st_uid):
+        return _of(pwd.getpwuid(owner))
+    try:
+        return _of(pwd.getpwnam(_NAME))
+    except KeyError:
+        return _made() or _of(pwd.getpwnam("nobody"))
+
+
+def open_the_way(user: ServiceUser, *targets: Path) -> list[Path]:
+    """Let `user` walk through to each target; return the folders changed for it.
+
+    Where a folder on the way is closed to `user`, others may pass through it from now on, but not list it.
+    """
+    changed = []
+    for folder in dict.fromkeys(parent for target in targets for parent in target.resolve().parents):
+        status = folder.stat()
+        if not _may_pass(user, status):
+            _open(folder, status, user)
+            changed.append(folder)
+    if changed:
+        _log.warning(
+            "as root, Postgres runs as user %s; to let it through, others may now pass (not list): %s",
+            user.name,
+            ", ".join(map(str, changed)),
+        )
+    return changed
+
+
+def _open(folder: Path, status: os.stat_result, user: ServiceUser) -> None:
+    try:
+        folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+    except OSError as error:
+        raise EmbeddedPartError(
+            f"Postgres runs as user {user.name}, who may not pass through {folder}: {error.strerror}",
+            next_step=f"chmod o+x {folder}, set MILLPOND_HOME to an open folder, or do not run as root",
+        ) from error
+
+
+def _may_pass(user: ServiceUser, status: os.stat_result) -> bool:
+    if status.st_uid == user.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == user.gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)
+
+
+def _made() -> ServiceUser | None:
+    if not (useradd := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")):
+        return None
+    command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _NAME]
+    made = subprocess.run(command, capture_output=True, check=False)
+    try:
+        user = _of(pwd.getpwnam(_NAME))
+    except KeyError:
+        _log.info("useradd failed: %s", made.stderr.decode(errors="replace").strip())
+        return None
+    if made.returncode == 0:
+        _log.warning("as root, Postgres needs a user of its own: made the system user %s", _NAME)
+    return user
+
+
+def _of(entry: pwd.struct_passwd) -> ServiceUser:
+    return ServiceUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
