@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     postgres_port: int = Field(
         0, ge=0, le=65535, description="loopback port of the embedded Postgres; 0 picks a free one once"
     )
+    lock_seconds: float = Field(
+        30, gt=0, le=3600, description="how long a write waits for another writer of the same table, for example 30"
+    )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
         description="per source: URL, USER and TOKEN, by the name of its file in sources/",
