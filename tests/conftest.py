@@ -1,0 +1,139 @@
+"""A home of its own for each test process: real parts, none of the developer's settings or state."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import psutil
+import psycopg
+import pytest
+
+from millpond.runtime import postgres
+from millpond.runtime.databases import databases, superuser
+from millpond.runtime.down import down
+from millpond.runtime.home import Home, layout
+from millpond.settings import PREFIX, Settings, process_environment, settings
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+_FOLDER = "millpond-test-"
+_FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG")
+"""Variables of a developer's environment that would reach the code under test."""
+
+_environment = pytest.MonkeyPatch()
+_EMPTIED = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM set_config('lock_timeout', '10s', true), set_config('session_replication_role', 'replica', true);
+    FOR name IN
+        SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+        WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+          AND tablename NOT IN ('alembic_version', 'secondary_indexes', 'instance_info')
+    LOOP
+        EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
+END $$
+"""
+_MARTS_EMPTIED = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspowner = 'millpond_marts'::regrole LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+    SET LOCAL ROLE millpond_marts;
+    CREATE SCHEMA marts;
+END $$
+"""
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point this process at a new home before any test module is imported."""
+    if not hasattr(config, "workerinput"):
+        _remove_leftovers()
+    for name in process_environment():
+        if name.startswith(_FOREIGN):
+            _environment.delenv(name)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    folder.chmod(0o711)
+    project = folder / "project"
+    project.mkdir()
+    for entry in CHECKOUT.iterdir():
+        if not entry.name.startswith("."):
+            (project / entry.name).symlink_to(entry)
+    _environment.setenv(f"{PREFIX}PROJECT", str(project))
+    _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
+    settings.cache_clear()
+
+
+def pytest_unconfigure() -> None:
+    """Stop what the tests started and remove its state."""
+    settings.cache_clear()
+    folder = settings().home.parent
+    down(settings())
+    shutil.rmtree(folder)
+    _environment.undo()
+
+
+@pytest.fixture(autouse=True)
+def _own_settings() -> Iterator[None]:
+    """Let no test see the settings that another one configured."""
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Return a function that sets settings for this test: `configure(timezone="Europe/Berlin")`."""
+
+    def configured(**values: object) -> Settings:
+        for name, value in values.items():
+            monkeypatch.setenv(f"{PREFIX}{name.upper()}", str(value))
+        settings.cache_clear()
+        return settings()
+
+    return configured
+
+
+@pytest.fixture(scope="session")
+def _superusers() -> Iterator[dict[tuple[object, str], psycopg.Connection[Any]]]:
+    connections: dict[tuple[object, str], psycopg.Connection[Any]] = {}
+    yield connections
+    for connection in connections.values():
+        connection.close()
+
+
+@pytest.fixture
+def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home:
+    """Return the home of this test process with Postgres up and all data gone: lake, ops, marts, Dagster."""
+    databases()
+    folders = layout(settings())
+    server = postgres.found(folders)
+    assert server is not None
+    for database, statement in (("lake", _EMPTIED), ("dagster", _EMPTIED), ("marts", _MARTS_EMPTIED)):
+        if (key := (server, database)) not in _superusers:
+            _superusers[key] = superuser(folders, server, database)
+            _superusers[key].autocommit = True
+        _superusers[key].execute(statement)
+    for folder in (folders.warehouse, folders.staging):
+        shutil.rmtree(folder)
+    return layout(settings())
+
+
+def _remove_leftovers() -> None:
+    """Stop and remove the homes of test processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        pid = folder.name.removeprefix(_FOLDER).split("-")[0]
+        if folder.stat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
+            down(Settings(project=folder / "project", home=folder / "home"))
+            shutil.rmtree(folder, ignore_errors=True)
