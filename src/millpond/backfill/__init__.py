@@ -1,0 +1,1 @@
+"""One selection over one window becomes one Dagster run, in this process."""

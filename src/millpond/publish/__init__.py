@@ -1,0 +1,1 @@
+"""From the lake to Postgres: gold tables become marts that readers never see empty or half written."""
