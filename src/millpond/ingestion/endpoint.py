@@ -1,0 +1,167 @@
+"""The part of a spec that dlt's REST client is made from: address, auth, endpoint, paginator."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from millpond.ingestion import placeholders
+from millpond.ingestion.part import Part
+
+PAGINATORS: Final[dict[str, frozenset[str]]] = {
+    "newest_first": frozenset(),
+    "single_page": frozenset(),
+    "header_link": frozenset({"links_next_key"}),
+    "header_cursor": frozenset({"cursor_key", "cursor_param"}),
+    "json_link": frozenset({"next_url_path"}),
+    "cursor": frozenset({"cursor_path", "cursor_param", "stop_after_empty_page", "has_more_path"}),
+    "offset": frozenset(
+        {"limit", "offset", "offset_param", "limit_param", "total_path", "maximum_offset", "has_more_path"}
+    ),
+    "page_number": frozenset(
+        {"base_page", "page", "page_param", "total_path", "maximum_page", "has_more_path"}
+    ),
+}
+"""The paginators: dlt's by their names in its rest_api source, and `newest_first`; with their options."""
+
+
+def _template(text: str) -> str:
+    placeholders.check(text, placeholders.CONNECTION)
+    return text
+
+
+def _window_template(text: str) -> str:
+    placeholders.check(text, placeholders.CONNECTION + placeholders.BOUNDS)
+    return text
+
+
+Template = Annotated[str, AfterValidator(_template)]
+Templates = dict[str, Annotated[str, AfterValidator(_window_template)]]
+
+
+class Bearer(Part):
+    """`Authorization: Bearer …`."""
+
+    type: Literal["bearer"] = "bearer"
+    token: Template = Field(examples=['token: "{token}"'])
+
+
+class ApiKey(Part):
+    """A credential in a header, a parameter or a cookie of a given name."""
+
+    type: Literal["api_key"] = "api_key"
+    name: str = Field(min_length=1, examples=["name: token"])
+    api_key: Template = Field(examples=['api_key: "{token}"'])
+    location: Literal["header", "query", "cookie"] = Field("header", examples=["location: query"])
+
+
+class HttpBasic(Part):
+    """User and password."""
+
+    type: Literal["http_basic"] = "http_basic"
+    username: Template = Field(examples=['username: "{user}"'])
+    password: Template = Field(examples=['password: "{token}"'])
+
+
+class Rest(Part):
+    """The client of a source: what all requests to it have in common."""
+
+    base_url: Template = Field(examples=['base_url: "{url}"'])
+    headers: dict[str, Template] = Field(
+        default_factory=dict, examples=["headers: { Accept: application/json }"]
+    )
+    auth: Annotated[Bearer | ApiKey | HttpBasic, Field(discriminator="type")] | None = Field(
+        None, examples=['auth: { type: bearer, token: "{token}" }']
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not url.startswith(("{url}", "http://", "https://")):
+            raise ValueError("must start with {url}, http:// or https://")
+        return url
+
+    @model_validator(mode="after")
+    def _secrets_come_from_the_environment(self) -> Rest:
+        given = self.auth.model_dump() if self.auth else {}
+        for name in {"token", "api_key", "password"} & set(given):
+            if not placeholders.SECRET & set(placeholders.names(given[name])):
+                raise ValueError(
+                    f"auth.{name} must take its secret from the environment: "
+                    "write {token} and set MILLPOND_<SOURCE>_TOKEN"
+                )
+        return self
+
+
+class Paginator(BaseModel):
+    """How the next page is found: `newest_first`, or one of dlt's paginators with its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field(examples=["type: header_link"])
+
+    @model_validator(mode="after")
+    def _options_are_known(self) -> Paginator:
+        if self.type not in PAGINATORS:
+            raise ValueError(f"type: there is no paginator {self.type!r}; there are {', '.join(PAGINATORS)}")
+        if unknown := sorted(set(self.options) - PAGINATORS[self.type]):
+            known = ", ".join(sorted(PAGINATORS[self.type])) or "none"
+            raise ValueError(f"{self.type} has no option {unknown[0]!r}; it has {known}")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options besides the type."""
+        return dict(self.model_extra or {})
+
+
+class Page(Part):
+    """How large a page is asked for."""
+
+    param: str = Field(min_length=1, examples=["param: count"])
+    size: int = Field(gt=0, examples=["size: 1000"])
+
+
+class Endpoint(Part):
+    """The resource below the base URL that lists a table's rows, and where in its answers they are."""
+
+    path: Template = Field(min_length=1, examples=["path: api/v1/entries.json"])
+    params: dict[str, Template] = Field(default_factory=dict, examples=['params: { sort: "asc" }'])
+    headers: dict[str, Template] = Field(
+        default_factory=dict, examples=["headers: { Accept: application/json }"]
+    )
+    data_selector: str = Field(
+        "$", min_length=1, description="JSONPath of the list of rows", examples=["data_selector: data.items"]
+    )
+    paginator: Paginator = Field(Paginator(type="single_page"), examples=["paginator: { type: header_link }"])
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below_the_base(cls, path: str) -> str:
+        parts = path.split("/")
+        if (
+            "://" in path
+            or path.startswith("/")
+            or ".." in parts
+            or "\\" in path
+            or "?" in path
+            or "#" in path
+        ):
+            raise ValueError("must be a relative path without .., ? and #; for example api/v1/entries.json")
+        return path
+
+    def check_fit(self, page: Page | None, window_params: Templates | None) -> None:
+        """Raise ValueError if the paginator lacks what it needs from the table's page and window."""
+        if self.paginator.type != "newest_first":
+            return
+        ends = [
+            t
+            for t in (window_params or {}).values()
+            if any(n.startswith("end_") for n in placeholders.names(t))
+        ]
+        if page is None or not ends:
+            raise ValueError(
+                "the paginator newest_first needs page (how many rows an answer may hold) and a parameter of "
+                'window.params with an upper bound, for example "find[date][$lt]": "{end_ms}"'
+            )

@@ -1,0 +1,183 @@
+"""Reads `sources/`: each file one source; every mistake is answered with its place and an example."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from millpond.errors import ConfigError
+from millpond.ingestion.spec import SourceSpec
+from millpond.settings import Settings
+
+_SUFFIXES = {".yaml", ".yml", ".py"}
+
+
+def load_sources(settings: Settings) -> list[SourceSpec]:
+    """Return the sources that the files in the project's `sources/` declare, by name.
+
+    Raises ConfigError naming the file, the place in it and an example.
+    """
+    folder = settings.project / "sources"
+    sources: dict[str, SourceSpec] = {}
+    owners: dict[str, str] = {}
+    for file in sorted(f for f in folder.glob("*") if f.suffix in _SUFFIXES and not f.stem.startswith("_")):
+        source = read_source(file)
+        if source.source in sources:
+            raise _mistake(file, f"a second file declares the source {source.source}", "keep one of them")
+        for table in source.tables:
+            if other := owners.get(table.name):
+                raise _mistake(
+                    file, f"the table {table.name} is declared by {other} already", "give it another name"
+                )
+            owners[table.name] = file.name
+        sources[source.source] = source
+    return list(sources.values())
+
+
+def find_table(sources: list[SourceSpec], name: str) -> tuple[SourceSpec, int]:
+    """Return the source of table or asset `name`, and the table's place in it; raises ConfigError."""
+    known = {table.name: (source, i) for source in sources for i, table in enumerate(source.tables)}
+    wanted = name.removeprefix("dlt_").removeprefix("raw.")
+    if wanted not in known:
+        raise ConfigError(
+            f"no source declares a table {name!r}",
+            next_step=f"there are {', '.join(sorted(known)) or 'none'}; add one as a file in sources/",
+        )
+    return known[wanted]
+
+
+def read_source(file: Path) -> SourceSpec:
+    """Return the source that `file` declares; raises ConfigError."""
+    if file.resolve().parent != file.parent.resolve():
+        raise _mistake(file, "the file is a link to a place outside of sources/", "put the file itself here")
+    source = _from_python(file) if file.suffix == ".py" else _from_yaml(file)
+    if source.source != file.stem:
+        raise _mistake(
+            file, f"source is {source.source!r}, the file's name says {file.stem!r}", "call both the same"
+        )
+    return source
+
+
+def _from_yaml(file: Path) -> SourceSpec:
+    try:
+        content = yaml.load(file.read_bytes(), _UniqueKeys)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _mistake(file, f"is no YAML: {' '.join(str(error).split())}", "mend that place") from None
+    if not isinstance(content, dict):
+        raise _mistake(file, "declares nothing", f"start with source: {file.stem}, rest: and tables:")
+    for path, text in _texts(content, []):
+        if "{{" in text or "{%" in text:
+            raise _mistake(
+                file,
+                f"at {_shown(path)}: templates are not evaluated here",
+                "write placeholders in single braces, for example {start_ms}",
+            )
+    try:
+        return SourceSpec.model_validate(content)
+    except ValidationError as error:
+        raise _from_validation(file, error) from None
+
+
+def _from_python(file: Path) -> SourceSpec:
+    spec = importlib.util.spec_from_file_location(f"millpond_source_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise _mistake(file, "cannot be imported", "make it a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ValidationError as error:
+        raise _from_validation(file, error) from error
+    except Exception as error:
+        raise _mistake(file, f"fails on import: {type(error).__name__}: {error}", "mend it") from error
+    source = getattr(module, "source", None)
+    if not isinstance(source, SourceSpec):
+        raise _mistake(
+            file, "defines no `source`", "end it with source = SourceSpec(source=…, rest=…, tables=…)"
+        )
+    return source
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A SafeLoader that refuses a key given twice, where YAML would take the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str | int | bool) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key if isinstance(key, str | int | bool) else id(key_node))
+        return super().construct_mapping(node, deep)
+
+
+def _texts(node: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield path, str(key)
+            yield from _texts(value, [*path, str(key)])
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _texts(value, [*path, index])
+
+
+def _mistake(file: Path, what: str, next_step: str) -> ConfigError:
+    return ConfigError(f"sources/{file.name}: {what}", next_step=next_step)
+
+
+def _from_validation(file: Path, error: ValidationError) -> ConfigError:
+    problem = error.errors(include_url=False)[0]
+    path = [
+        p
+        for p in problem["loc"]
+        if p not in {"bearer", "api_key", "http_basic", "[key]"} or p == problem["loc"][-1]
+    ]
+    reason = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        reason = f"there is nothing called {path[-1]!r}"
+    example = _hint(path)
+    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
+    return _mistake(file, f"at {_shown(path)}: {reason}{more}", example)
+
+
+def _shown(path: list[str | int]) -> str:
+    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in path]
+    return "".join(parts).removeprefix(".") or "the top"
+
+
+def _hint(path: list[str | int]) -> str:
+    model: Any = SourceSpec
+    field = None
+    keys = iter(path)
+    for key in keys:
+        if isinstance(key, str) and isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(key)
+            if field is None:
+                return _near(key, model)
+            model = _model_in(field.annotation)
+            if get_origin(field.annotation) is dict:
+                next(keys, None)
+    if field is not None and field.examples:
+        return f"write for example {field.examples[0]}"
+    return "compare with the examples in sources/nightscout.yaml and sources/github.yaml"
+
+
+def _near(name: str, model: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(name, list(model.model_fields), n=1)
+    return (f"did you mean {near[0]}? " if near else "") + f"there may be {', '.join(model.model_fields)}"
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model is not None), None)

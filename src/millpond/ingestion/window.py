@@ -1,0 +1,119 @@
+"""What a spec says about time: when a row happened, how a window is asked for, how often, how old is stale."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from millpond.errors import ConfigError
+from millpond.ingestion import placeholders
+from millpond.ingestion.endpoint import Templates
+from millpond.ingestion.part import Part
+from millpond.naming import identifier
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, dt.timedelta):
+        return value
+    found = re.fullmatch(r"(\d+)([smhd])", str(value))
+    if not found:
+        raise ValueError("is no duration; give a number and s, m, h or d, for example 24h")
+    return dt.timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def _identifier(name: str) -> str:
+    try:
+        return identifier(name)
+    except ConfigError as error:
+        raise ValueError(f"{error.what}; {error.next_step}") from None
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Duration = Annotated[dt.timedelta, BeforeValidator(_duration)]
+
+
+class EventTime(Part):
+    """The column that says when a row happened, hence to which day it belongs."""
+
+    column: Identifier = Field(examples=["column: date"])
+    unit: Literal["ms", "s", "iso"] = Field(
+        description="milliseconds or seconds since 1970, or ISO 8601 text (UTC where it has no offset)",
+        examples=["unit: ms"],
+    )
+
+
+class Reach(Part):
+    """How far back a listing goes that knows no dates: whichever of the two comes first."""
+
+    rows: int = Field(gt=0, examples=["rows: 300"])
+    days: int = Field(gt=0, examples=["days: 90"])
+
+
+class WindowSpec(Part):
+    """How a run of days is asked for: by parameters, or by listing back from the newest row (`reach`)."""
+
+    params: Templates | None = Field(
+        None, min_length=1, examples=['params: { since: "{start_iso}", until: "{end_iso}" }']
+    )
+    reach: Reach | None = Field(None, examples=["reach: { rows: 300, days: 90 }"])
+    piece_days: int = Field(
+        31, gt=0, description="days that one stream of requests covers", examples=["piece_days: 30"]
+    )
+    parallel: int = Field(4, gt=0, le=64, description="streams at a time", examples=["parallel: 4"])
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> WindowSpec:
+        if (self.params is None) == (self.reach is None):
+            raise ValueError(
+                "needs either params (the source filters by time) or reach (it only lists, newest first);"
+                " for example reach: { rows: 300, days: 90 }"
+            )
+        for text in (self.params or {}).values():
+            placeholders.check(text, placeholders.BOUNDS)
+        return self
+
+
+class Quarantine(Part):
+    """When bad rows are too many, and when a row is too large to be looked at."""
+
+    fail_above: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        strict=False,
+        description="share of a day's rows that may break the contract",
+        examples=["fail_above: 0.2"],
+    )
+    max_row_bytes: int = Field(1_000_000, gt=0, examples=["max_row_bytes: 1000000"])
+
+
+class Cadence(Part):
+    """How often to load, and how many days to load again because rows come late."""
+
+    cron: str = Field(pattern=r"^\S+( \S+){4}$", examples=['cron: "0 * * * *"'])
+    lookback_days: int = Field(1, ge=0, examples=["lookback_days: 2"])
+
+
+class Freshness(Part):
+    """Ages of the newest load from which on it is worth a warning, and a failure."""
+
+    warn: Duration = Field(examples=["warn: 1h"])
+    fail: Duration = Field(examples=["fail: 24h"])
+
+    @model_validator(mode="after")
+    def _warn_comes_first(self) -> Freshness:
+        if self.warn > self.fail:
+            raise ValueError("warn must not be longer than fail; for example { warn: 1h, fail: 24h }")
+        return self
+
+
+class Retries(Part):
+    """How often a failed load is tried again, after waits that double, each cut at random (full jitter)."""
+
+    max: int = Field(2, ge=0, le=20, examples=["max: 2"])
+    delay: Duration = Field(dt.timedelta(seconds=5), validate_default=True, examples=["delay: 5s"])
