@@ -1,0 +1,45 @@
+{#-
+    On the embedded engine the lake is written by Millpond, not by SQL: a model's result is built as a temporary
+    table and handed to the plugin `lake`, which replaces the table, or the window of the run, in one commit.
+-#}
+{% materialization table, adapter='duckdb' %}
+    {{ return(replace_in_lake()) }}
+{% endmaterialization %}
+
+
+{% materialization incremental, adapter='duckdb' %}
+    {%- if config.get('incremental_strategy') != 'microbatch' -%}
+        {{ refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
+    {%- endif -%}
+    {{ return(replace_in_lake()) }}
+{% endmaterialization %}
+
+
+{% materialization view, adapter='duckdb' %}
+    {{ refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
+{% endmaterialization %}
+
+
+{% macro replace_in_lake() %}
+    {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
+    {{ run_hooks(pre_hooks) }}
+    {% call statement('main') -%}
+        create or replace temporary table {{ result }} as (
+            {{ compiled_code }}
+        )
+    {%- endcall %}
+    {%- if config.get('contract').enforced -%}
+        {{ get_assert_columns_equivalent('select * from ' ~ result) }}
+    {%- endif -%}
+    {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
+    {% call statement('drop_result') -%} drop table {{ result }} {%- endcall %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [this.incorporate(type='table')]}) }}
+{% endmacro %}
+
+
+{% macro refuse(setting, value, instead) %}
+    {{ exceptions.raise_compiler_error(
+        "model " ~ model.name ~ ": " ~ setting ~ " '" ~ value ~ "' is not supported in the lake; " ~ instead
+    ) }}
+{% endmacro %}

@@ -1,0 +1,60 @@
+with
+
+entries as (
+    select * from {{ look_back(ref('stg_glucose_entries'), days=2) }}
+),
+
+with_previous as (
+    select
+        *,
+        lag(glucose_mg_dl) over device_readings as previous_glucose_mg_dl,
+        lag(reading_at) over device_readings as previous_reading_at
+    from entries
+    window device_readings as (partition by device order by reading_at, entry_id)
+),
+
+classified as (
+    select
+        entry_id,
+        device,
+        reading_at,
+        _partition_date as reading_date,
+        cast(extract(hour from {{ local_time('reading_at') }}) as bigint) as hour_of_day,
+        cast({{ iso_day_of_week('_partition_date') }} as bigint) as day_of_week,
+        glucose_mg_dl,
+        case
+            when glucose_mg_dl < 70 then 'hypoglycemia'
+            when glucose_mg_dl <= 180 then 'in_range'
+            when glucose_mg_dl <= 250 then 'hyperglycemia_mild'
+            else 'hyperglycemia_severe'
+        end as glucose_category,
+        direction,
+        trend,
+        previous_glucose_mg_dl,
+        previous_reading_at,
+        coalesce(previous_reading_at >= reading_at - interval '24' hour, false) as has_previous
+    from with_previous
+),
+
+final as (
+    select
+        entry_id,
+        device,
+        reading_at,
+        reading_date,
+        hour_of_day,
+        day_of_week,
+        {{ day_name('day_of_week') }} as day_name,
+        glucose_mg_dl,
+        glucose_category,
+        glucose_category = 'in_range' as is_in_range,
+        case when has_previous then glucose_mg_dl - previous_glucose_mg_dl end as glucose_change_mg_dl,
+        case when has_previous then {{ minutes_between('previous_reading_at', 'reading_at') }} end
+            as minutes_since_last_reading,
+        direction,
+        trend
+    from classified
+    where {{ in_window('reading_date') }}
+)
+
+select * from final
