@@ -84,7 +84,25 @@ class Settings(BaseSettings):
         0, ge=0, le=65535, description="loopback port of the embedded Postgres; 0 picks a free one once"
     )
     lock_seconds: float = Field(
-        30, gt=0, le=3600, description="how long a write waits for another writer of the same table, for example 30"
+        30,
+        gt=0,
+        le=3600,
+        description="how long a write waits for another writer of the same table, for example 30",
+    )
+    request_timeout_seconds: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="longest time for one answer of a source, its body included, for example 30",
+    )
+    request_budget_seconds: float = Field(
+        60, gt=0, le=86400, description="longest time for one request with all its retries, for example 60"
+    )
+    rate_limit_wait_seconds: float = Field(
+        60, ge=0, le=86400, description="longest wait that a source may ask for (Retry-After), for example 60"
+    )
+    response_max_mb: int = Field(
+        256, gt=0, le=65536, description="largest answer of a source, for example 256"
     )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
