@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from pydantic import SecretStr
 
+from millpond.errors import EmbeddedPartError
 from millpond.runtime import postgres
 from millpond.runtime.home import Home, layout
 from millpond.runtime.locks import exclusive
@@ -19,6 +21,9 @@ from millpond.runtime.provisioning import is_provisioned, provision
 from millpond.settings import settings
 
 _HOST = "127.0.0.1"
+_CONNECT_SECONDS = 10.0
+_PASSING = ("refused", "too many clients", "slots are reserved", "starting up", "shutting down", "closed the")
+"""What the server or its absence says when another try may do; its messages are always English."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,23 @@ class Database:
         return SecretStr(self._address("postgresql+psycopg"))
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """Return a new connection; if the server is gone meanwhile, it is started again first."""
-        try:
-            return psycopg.connect(self.uri.get_secret_value(), **options)
-        except psycopg.OperationalError:
-            now: Database = getattr(databases(), self.key)
-            return psycopg.connect(now.uri.get_secret_value(), **options)
+        """Return a new connection.
+
+        Starts the server if it is gone, and waits some seconds for a free connection if all are taken.
+        Raises EmbeddedPartError if that does not help.
+        """
+        deadline = time.monotonic() + _CONNECT_SECONDS
+        database, pause = self, 0.02
+        while True:
+            try:
+                return psycopg.connect(database.uri.get_secret_value(), **options)
+            except psycopg.OperationalError as error:
+                passing = database.port != self.port or any(text in str(error) for text in _PASSING)
+                if not passing or time.monotonic() > deadline:
+                    raise _no_connection(database, error) from error
+            time.sleep(pause)
+            pause = min(2 * pause, 0.5)
+            database = getattr(databases(), self.key)
 
     def _address(self, scheme: str) -> str:
         parameters = {
@@ -56,6 +72,7 @@ class Database:
             "options": f"-csearch_path={self.search_path}",
             "sslmode": "disable",
             "gssencmode": "disable",
+            "connect_timeout": "30",
         }
         secret = quote(self.password.get_secret_value(), safe="")
         return (
@@ -89,7 +106,7 @@ def databases() -> Databases:
         return known[1]
     home = layout(configured)
     server = postgres.found(home)
-    if server is None or not is_provisioned(_marker(home)):
+    if server is None or not is_provisioned(postgres.data_folder(home), _marker(home)):
         server = _started(home, configured.postgres_port)
     _known[key] = server, _databases(home, server)
     return _known[key][1]
@@ -111,10 +128,30 @@ def superuser(home: Home, server: postgres.Server, database: str) -> psycopg.Con
 
 def _started(home: Home, port: int) -> postgres.Server:
     with exclusive(home.run / "postgres.lock", doing="starting Postgres"):
-        server = postgres.found(home) or postgres.start(home, port)
-        if not is_provisioned(_marker(home)):
-            provision(lambda name: superuser(home, server, name), passwords(home), _marker(home))
+        try:
+            server = postgres.found(home) or postgres.start(home, port)
+            _provision(home, server)
+        except (OSError, psycopg.Error) as error:
+            raise EmbeddedPartError(
+                f"the embedded Postgres in {home.postgres} cannot be used: {error}",
+                unharmed="the data",
+                next_step=f"mend the cause and try again; the log is {home.logs / 'postgres.log'}",
+            ) from error
         return server
+
+
+def _provision(home: Home, server: postgres.Server) -> None:
+    data, marker = postgres.data_folder(home), _marker(home)
+    if not is_provisioned(data, marker):
+        provision(lambda name: superuser(home, server, name), passwords(home), data, marker)
+
+
+def _no_connection(database: Database, error: psycopg.OperationalError) -> EmbeddedPartError:
+    return EmbeddedPartError(
+        f"the embedded Postgres gives {database.role} no connection to {database.name}: {str(error).strip()}",
+        unharmed="everything: nothing was asked of it yet",
+        next_step="if all connections are taken, end what holds them; else `millpond down` and try again",
+    )
 
 
 def _marker(home: Home) -> Path:

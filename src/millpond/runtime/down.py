@@ -16,10 +16,7 @@ def down(settings: Settings) -> list[str]:
     if not located(settings).root.exists():
         return []
     home = layout(settings)
-    stopped = []
-    for process in processes.running(home):
-        processes.stop(process)
-        stopped.append(f"{process.name} (process {process.pid}, port {process.port})")
+    stopped = [f"{p.name} (process {p.pid}, port {p.port})" for p in processes.stop_all(home)]
     with exclusive(home.run / "postgres.lock", doing="stopping Postgres"):
         if server := postgres.stop(home):
             stopped.append(f"postgres (process {server.pid}, port {server.port})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +45,16 @@ def layout(settings: Settings) -> Home:
             _make(folder, _PRIVATE)
     except OSError as error:
         raise EmbeddedPartError(
-            f"the folder {error.filename} cannot be made: {error.strerror}",
-            next_step="make it writable for this user, or set MILLPOND_HOME to another folder, "
-            "for example MILLPOND_HOME=~/.millpond",
+            f"the folder {error.filename} cannot be made or used: {error.strerror}",
+            next_step="make it writable for this user (did another one make it?), or set MILLPOND_HOME to "
+            "another folder, for example MILLPOND_HOME=~/.millpond",
         ) from error
     return home
 
 
 def located(settings: Settings) -> Home:
     """Return the folders of the home that `settings` names, without making any."""
-    root = Path(os.path.abspath(settings.home))
+    root = Path(os.path.realpath(settings.home))
     return Home(
         root=root,
         postgres=root / "postgres",
@@ -75,3 +76,5 @@ def _make(folder: Path, mode: int) -> None:
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=mode, exist_ok=True)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))

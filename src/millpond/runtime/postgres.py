@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from millpond.errors import EmbeddedPartError
 from millpond.runtime.home import Home
 from millpond.runtime.passwords import SUPERUSER, passwords
 from millpond.runtime.ports import chosen_port, is_free
-from millpond.runtime.postgres_config import hba_conf, postgresql_conf, socket_folder
+from millpond.runtime.postgres_config import SCRAM_ITERATIONS, hba_conf, postgresql_conf, socket_folder
 from millpond.runtime.processes import ended, spawn, start_time, tail
 from millpond.runtime.service_user import ServiceUser, open_the_way, service_user
 
@@ -42,27 +43,19 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether this very server still runs on its data; costs some microseconds."""
-        try:
-            first_line = self.pid_file.read_text().split("\n", 1)[0]
-        except FileNotFoundError:
-            return False
-        return first_line == str(self.pid) and start_time(self.pid) == self.started
+        """Whether this very server still takes connections for its data; costs some microseconds."""
+        lines = _lines(self.pid_file)
+        return _is_ready(lines) and lines[0] == str(self.pid) and start_time(self.pid) == self.started
 
 
 def found(home: Home) -> Server | None:
     """Return the server of `home` if one runs and takes connections."""
-    pid_file = data_folder(home) / "postmaster.pid"
-    try:
-        lines = pid_file.read_text().splitlines()
-    except FileNotFoundError:
+    pid_file = _pid_file(home)
+    lines = _lines(pid_file)
+    if not _is_ready(lines) or not _is_postmaster(pid := int(lines[0]), data_folder(home)):
         return None
-    if len(lines) < 8 or lines[7].strip() != "ready":
-        return None
-    pid = int(lines[0])
-    if not _is_postmaster(pid, data_folder(home)) or (started := start_time(pid)) is None:
-        return None
-    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file)
+    started = start_time(pid)
+    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file) if started else None
 
 
 def start(home: Home, port: int) -> Server:
@@ -109,6 +102,8 @@ def stop(home: Home) -> Server | None:
     if server is None:
         return None
     if ended(server.pid, server.started, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), _STOP_SECONDS):
+        with suppress(OSError):
+            server.sockets.rmdir()
         return server
     raise EmbeddedPartError(
         f"the embedded Postgres (process {server.pid}) does not end", next_step=f"kill -9 {server.pid}"
@@ -144,6 +139,7 @@ def _initialise(home: Home, user: ServiceUser | None) -> None:
         _give(path, user)
     options = ["--auth=scram-sha-256", f"--pwfile={secret}", "--no-instructions", "--encoding=UTF8"]
     options += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    options += ["--set", f"scram_iterations={SCRAM_ITERATIONS}"]
     try:
         made = subprocess.run(
             [binaries() / "initdb", "-D", unfinished, "-U", SUPERUSER, *options],
@@ -191,23 +187,33 @@ def _configure(home: Home, port: int, user: ServiceUser | None) -> None:
 
 def _settled(home: Home, deadline: float) -> Server | None:
     """Return the running server, waiting for one that is starting or stopping; None once none runs."""
-    pid_file = data_folder(home) / "postmaster.pid"
     while True:
         if server := found(home):
             return server
-        try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return None
-        if not _is_postmaster(pid, data_folder(home)):
-            pid_file.unlink(missing_ok=True)
+        pid = _claimed_pid(home)
+        if pid is None:
             return None
         if time.monotonic() > deadline:
             raise EmbeddedPartError(
-                f"the embedded Postgres (process {pid}) neither starts nor stops",
-                next_step=f"read {home.logs / 'postgres.log'}; to end it: kill -9 {pid}",
+                f"the embedded Postgres (process {pid}) neither starts nor stops; it may be recovering "
+                "from a crash",
+                unharmed="the data",
+                next_step=f"read {home.logs / 'postgres.log'} and try again; to end it: kill -9 {pid}",
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _claimed_pid(home: Home) -> int | None:
+    """Return the pid of the server that is coming or going; clears the claim of one that no longer is."""
+    pid_file = _pid_file(home)
+    lines = _lines(pid_file)
+    if not lines and not pid_file.exists():
+        return None
+    if lines and lines[0].isdecimal() and _is_postmaster(pid := int(lines[0]), data_folder(home)):
+        return pid
+    # Postgres clears the file of a dead server itself, but believes one whose pid is taken, or an empty one.
+    pid_file.unlink(missing_ok=True)
+    return None
 
 
 def _came_up(home: Home, pid: int, deadline: float) -> Server | None:
@@ -226,9 +232,30 @@ def _passes(log: str, port: int) -> bool:
 def _is_postmaster(pid: int, data: Path) -> bool:
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
-    except psutil.NoSuchProcess:
+        command = [] if process.status() == psutil.STATUS_ZOMBIE else process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+    if len(command) != 3 or Path(command[0]).name != "postgres":
+        return False
+    try:
+        return os.path.samefile(command[2], data)
+    except FileNotFoundError:
+        return False
+
+
+def _is_ready(lines: list[str]) -> bool:
+    return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _lines(pid_file: Path) -> list[str]:
+    try:
+        return pid_file.read_text().splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return []
+
+
+def _pid_file(home: Home) -> Path:
+    return data_folder(home) / "postmaster.pid"
 
 
 def _give(path: Path, user: ServiceUser | None) -> None:

@@ -46,7 +46,7 @@ def start_time(pid: int) -> float | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
 
 
@@ -100,7 +100,7 @@ def ensure_process(
     home = layout(settings)
     if (found := registered(home, name)) and found.ready:
         return found
-    with exclusive(home.run / f"{name}.lock", doing=f"starting {name}"):
+    with exclusive(_lock(home, name), doing=f"starting {name}"):
         log = home.logs / f"{name}.log"
         begin = log.stat().st_size if log.exists() else 0
         if not (process := registered(home, name)):
@@ -124,15 +124,17 @@ def running(home: Home) -> list[Process]:
     return [process for process in found if process and process.alive]
 
 
-def stop(process: Process, timeout: float = 10.0) -> None:
-    """End `process`: politely, then by force after `timeout` seconds; fine if it has ended already.
+def stop_all(home: Home, timeout: float = 10.0) -> list[Process]:
+    """End all background processes of the home, by force after `timeout` seconds; return which ran.
 
-    Raises EmbeddedPartError if it survives both.
+    Raises EmbeddedPartError if one survives even that.
     """
-    if not ended(process.pid, process.started, (signal.SIGTERM, signal.SIGKILL), timeout):
-        raise EmbeddedPartError(
-            f"{process.name} (process {process.pid}) does not end", next_step=f"kill -9 {process.pid}"
-        )
+    stopped = []
+    for process in running(home):
+        with exclusive(_lock(home, process.name), doing=f"stopping {process.name}"):
+            _stop(process, timeout)
+            stopped.append(process)
+    return stopped
 
 
 def ended(pid: int, started: float, signals: Sequence[signal.Signals], timeout: float) -> bool:
@@ -154,6 +156,13 @@ def tail(log: Path, begin: int = 0, lines: int = 20) -> str:
     with log.open("rb") as file:
         file.seek(max(begin, log.stat().st_size - 20_000))
         return "\n".join(file.read().decode(errors="replace").strip().splitlines()[-lines:])
+
+
+def _stop(process: Process, timeout: float) -> None:
+    if not ended(process.pid, process.started, (signal.SIGTERM, signal.SIGKILL), timeout):
+        raise EmbeddedPartError(
+            f"{process.name} (process {process.pid}) does not end", next_step=f"kill -9 {process.pid}"
+        )
 
 
 def _start(settings: Settings, home: Home, name: str, module: str, arguments: Sequence[str]) -> Process:
@@ -178,7 +187,7 @@ def _await_ready(
         if ready(process.port):
             return
         if time.monotonic() > deadline:
-            stop(process)
+            _stop(process, 5.0)
             break
         time.sleep(_POLL_SECONDS)
     raise EmbeddedPartError(
@@ -200,6 +209,10 @@ def _listener(port: int) -> socket.socket:
 
 def _record(home: Home, name: str) -> Path:
     return home.run / f"{name}.process.json"
+
+
+def _lock(home: Home, name: str) -> Path:
+    return home.run / f"{name}.lock"
 
 
 def _read(record: Path) -> Process | None:

@@ -51,12 +51,12 @@ _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
 }
 
 
-def is_provisioned(marker: Path) -> bool:
-    """Return whether `marker` says that this release's roles, databases and grants are in place."""
-    return marker.exists() and marker.read_text() == _version()
+def is_provisioned(data: Path, marker: Path) -> bool:
+    """Return whether `marker` says that this release's roles, databases and grants are in folder `data`."""
+    return marker.exists() and marker.read_text() == _version(data)
 
 
-def provision(connect: Connect, passwords: Mapping[str, SecretStr], marker: Path) -> None:
+def provision(connect: Connect, passwords: Mapping[str, SecretStr], data: Path, marker: Path) -> None:
     """Bring roles, databases, schemas and grants to what this release needs; may be repeated."""
     with connect("postgres") as connection:
         connection.autocommit = True
@@ -73,7 +73,7 @@ def provision(connect: Connect, passwords: Mapping[str, SecretStr], marker: Path
         with connect(database) as connection:
             for statement in statements:
                 connection.execute(statement)
-    marker.write_text(_version())
+    marker.write_text(_version(data))
 
 
 def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:
@@ -90,5 +90,7 @@ def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretSt
         )
 
 
-def _version() -> str:
-    return hashlib.sha256(repr((ROLES, _OWNERS, _STATEMENTS)).encode()).hexdigest()
+def _version(data: Path) -> str:
+    cluster = (data / "PG_VERSION").stat()
+    wanted = (ROLES, _OWNERS, _STATEMENTS, cluster.st_ino, cluster.st_mtime_ns)
+    return hashlib.sha256(repr(wanted).encode()).hexdigest()
