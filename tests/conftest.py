@@ -14,10 +14,10 @@ import psutil
 import psycopg
 import pytest
 
-from millpond.runtime import postgres
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
+from millpond.runtime.postmaster import found
 from millpond.settings import PREFIX, Settings, process_environment, settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -118,7 +118,7 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
     """Return the home of this test process with Postgres up and all data gone: lake, ops, marts, Dagster."""
     databases()
     folders = layout(settings())
-    server = postgres.found(folders)
+    server = found(folders)
     assert server is not None
     for database, statement in (("lake", _EMPTIED), ("dagster", _EMPTIED), ("marts", _MARTS_EMPTIED)):
         if (key := (server, database)) not in _superusers:

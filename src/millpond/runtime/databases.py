@@ -17,6 +17,7 @@ from millpond.runtime import postgres
 from millpond.runtime.home import Home, layout
 from millpond.runtime.locks import exclusive
 from millpond.runtime.passwords import SUPERUSER, passwords
+from millpond.runtime.postmaster import Server, data_folder, found
 from millpond.runtime.provisioning import is_provisioned, provision
 from millpond.settings import settings
 
@@ -92,7 +93,7 @@ class Databases:
     marts_readonly: Database
 
 
-_known: dict[tuple[int, Path], tuple[postgres.Server, Databases]] = {}
+_known: dict[tuple[int, Path], tuple[Server, Databases]] = {}
 
 
 def databases() -> Databases:
@@ -105,14 +106,14 @@ def databases() -> Databases:
     if (known := _known.get(key)) and known[0].alive:
         return known[1]
     home = layout(configured)
-    server = postgres.found(home)
-    if server is None or not is_provisioned(postgres.data_folder(home), _marker(home)):
+    server = found(home)
+    if server is None or not is_provisioned(data_folder(home), _marker(home)):
         server = _started(home, configured.postgres_port)
     _known[key] = server, _databases(home, server)
     return _known[key][1]
 
 
-def superuser(home: Home, server: postgres.Server, database: str) -> psycopg.Connection[Any]:
+def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[Any]:
     """Return a connection of the superuser, over the server's private socket; for provisioning and tests."""
     return psycopg.connect(
         host=str(server.sockets),
@@ -126,10 +127,10 @@ def superuser(home: Home, server: postgres.Server, database: str) -> psycopg.Con
     )
 
 
-def _started(home: Home, port: int) -> postgres.Server:
+def _started(home: Home, port: int) -> Server:
     with exclusive(home.run / "postgres.lock", doing="starting Postgres"):
         try:
-            server = postgres.found(home) or postgres.start(home, port)
+            server = found(home) or postgres.start(home, port)
             _provision(home, server)
         except (OSError, psycopg.Error) as error:
             raise EmbeddedPartError(
@@ -140,8 +141,8 @@ def _started(home: Home, port: int) -> postgres.Server:
         return server
 
 
-def _provision(home: Home, server: postgres.Server) -> None:
-    data, marker = postgres.data_folder(home), _marker(home)
+def _provision(home: Home, server: Server) -> None:
+    data, marker = data_folder(home), _marker(home)
     if not is_provisioned(data, marker):
         provision(lambda name: superuser(home, server, name), passwords(home), data, marker)
 
@@ -158,7 +159,7 @@ def _marker(home: Home) -> Path:
     return home.postgres / "provisioned"
 
 
-def _databases(home: Home, server: postgres.Server) -> Databases:
+def _databases(home: Home, server: Server) -> Databases:
     secrets = passwords(home)
 
     def database(key: str, name: str, role: str, search_path: str) -> Database:

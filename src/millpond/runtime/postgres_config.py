@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import stat
 import tempfile
 from pathlib import Path
 
 from millpond.errors import EmbeddedPartError
 from millpond.naming import literal, quoted
 from millpond.runtime.home import Home
+from millpond.runtime.service_user import ServiceUser
 
 _SOCKET_PATH_LIMIT = 100
 """The kernel takes 107 bytes on Linux, 103 on macOS."""
@@ -19,14 +20,14 @@ SCRAM_ITERATIONS = 64
 """The passwords are random, 256 bits: stretching them would only slow every connection down (11 to 5 ms)."""
 
 
-def postgresql_conf(port: int, sockets: Path) -> str:
+def postgresql_conf(port: int, sockets: Path, hba: Path) -> str:
     """Return the server's configuration; `ALTER SYSTEM` may still override it."""
-    folder = literal(quoted(str(sockets)).replace("\\", "\\\\"))
     return f"""\
 # Written anew at every start.
 listen_addresses = '127.0.0.1'
 port = {port}
-unix_socket_directories = {folder}
+hba_file = {_value(str(hba))}
+unix_socket_directories = {_value(quoted(str(sockets)))}
 unix_socket_permissions = 0700
 max_connections = 100
 password_encryption = 'scram-sha-256'
@@ -67,8 +68,8 @@ host all all 127.0.0.1/32 scram-sha-256
 """
 
 
-def socket_folder(home: Home) -> Path:
-    """Return the private folder of the server's Unix socket, made if need be.
+def socket_folder(home: Home, user: ServiceUser | None) -> Path:
+    """Return the folder of the server's Unix socket, open to the server's user alone; made if need be.
 
     It lies in the home where the path is short enough for a socket, else in the folder for temporary files.
     """
@@ -77,12 +78,27 @@ def socket_folder(home: Home) -> Path:
         digest = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"millpond-{os.geteuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    owner = (home.postgres / "data").stat().st_uid
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in {os.geteuid(), owner}:
+    try:
+        _claim(folder, user)
+    except OSError as error:
         raise EmbeddedPartError(
-            f"{folder} belongs to somebody else, so the socket of the embedded Postgres cannot lie there",
-            next_step="remove it, or set MILLPOND_HOME to a shorter path",
-        )
-    folder.chmod(0o700)
+            f"the socket of the embedded Postgres cannot lie in {folder}: {error.strerror}",
+            next_step="remove that folder, or set MILLPOND_HOME to a shorter path",
+        ) from error
     return folder
+
+
+def _claim(folder: Path, user: ServiceUser | None) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid not in {os.geteuid(), user.uid if user else -1}:
+            raise PermissionError(errno.EPERM, "it belongs to another user")
+        os.fchmod(handle, 0o700)
+        if user:
+            os.fchown(handle, user.uid, user.gid)
+    finally:
+        os.close(handle)
+
+
+def _value(text: str) -> str:
+    return literal(text.replace("\\", "\\\\"))

@@ -1,0 +1,86 @@
+"""Which Postgres server a home has: what its pid file claims, and whether the claim is true."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from millpond.runtime.home import Home
+from millpond.runtime.processes import start_time
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Postgres server of a home."""
+
+    pid: int
+    started: float
+    port: int
+    sockets: Path
+    pid_file: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very server still takes connections for its data; costs some microseconds."""
+        lines = _lines(self.pid_file)
+        return _is_ready(lines) and lines[0] == str(self.pid) and start_time(self.pid) == self.started
+
+
+def found(home: Home) -> Server | None:
+    """Return the server of `home` if one runs and takes connections."""
+    pid_file = _pid_file(home)
+    lines = _lines(pid_file)
+    if not _is_ready(lines) or not _is_postmaster(pid := int(lines[0]), data_folder(home)):
+        return None
+    started = start_time(pid)
+    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file) if started else None
+
+
+def data_folder(home: Home) -> Path:
+    """Return the folder of the server's data."""
+    return home.postgres / "data"
+
+
+def claimed_pid(home: Home) -> int | None:
+    """Return the pid of the server that is coming or going; clears the claim of one that no longer is."""
+    pid_file = _pid_file(home)
+    lines = _lines(pid_file)
+    if not lines and not pid_file.exists():
+        return None
+    if lines and lines[0].isdecimal() and _is_postmaster(pid := int(lines[0]), data_folder(home)):
+        return pid
+    # Postgres clears the file of a dead server itself, but believes one whose pid is taken, or an empty one.
+    pid_file.unlink(missing_ok=True)
+    return None
+
+
+def _is_postmaster(pid: int, data: Path) -> bool:
+    try:
+        process = psutil.Process(pid)
+        command = [] if process.status() == psutil.STATUS_ZOMBIE else process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    if len(command) < 3 or Path(command[0]).name != "postgres" or command[1] != "-D":
+        return False
+    try:
+        return os.path.samefile(command[2], data)
+    except FileNotFoundError:
+        return False
+
+
+def _is_ready(lines: list[str]) -> bool:
+    return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _lines(pid_file: Path) -> list[str]:
+    try:
+        return pid_file.read_text().splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return []
+
+
+def _pid_file(home: Home) -> Path:
+    return data_folder(home) / "postmaster.pid"
