@@ -1,0 +1,109 @@
+"""One table's part of a write: compare what is there with what comes, write the files, stage the snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+
+from millpond.errors import ConfigError, SchemaConflict
+from millpond.lake.catalog import LakeCatalog
+from millpond.lake.datafiles import Touched, write
+from millpond.lake.hashing import Digest, Digests, combined, digests, overall
+from millpond.lake.opening import opened
+from millpond.lake.rows import Rows, refuse_outside
+from millpond.lake.schema import arrow_schema
+from millpond.lake.spec import TableSpec, Written
+from millpond.lake.staging import Staging
+from millpond.lake.windows import Windows
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be committed to one table."""
+
+    table: str
+    windows: Windows
+    staging: Staging
+    files: list[DataFile]
+    digests: Digests
+    content_changed: bool
+
+    def written(self, snapshot_id: int | None) -> Written:
+        """Return the report of this change."""
+        days = self.windows.days or [d for d in self.digests if d]
+        return Written(
+            table=self.table,
+            changed=self.content_changed or self.staging.is_new,
+            rows=sum(d.rows for d in self.digests.values()),
+            bytes=sum(f.file_size_in_bytes for f in self.files),
+            snapshot_id=snapshot_id,
+            content_hash=overall(self.digests),
+            day_hashes={day: self.digests.get(day, Digest()).hex for day in sorted(days)},
+        )
+
+
+def prepared(
+    lake: LakeCatalog,
+    location: str | None,
+    spec: TableSpec,
+    rows: Rows,
+    windows: Windows,
+    properties: dict[str, str],
+) -> Change:
+    """Write the data files that make `windows` of the table at `location` hold exactly `rows`.
+
+    Where the same rows are there already, nothing is written. `properties` go into the snapshot's
+    summary, beside window, content hash and row counts.
+    """
+    staging = opened(lake, location, spec, rows.schemas)
+    target = arrow_schema(staging.table_metadata.schema())
+    day_column = _day_column(spec, target, windows)
+    touched = Touched.find(staging, windows, day_column)
+    before = touched.digests()
+    after = combined(digests(piece, day_column) for piece in _checked(rows, target, day_column, windows))
+    if before == after:
+        return Change(spec.name, windows, staging, [], after, content_changed=False)
+    files = write(
+        staging, _kept_and_new(touched, rows, target), spec.sort_by or ((day_column,) if day_column else ())
+    )
+    summary = {
+        "millpond.window": str(windows),
+        "millpond.content_hash": overall(after),
+        "millpond.rows_added": str(sum(d.rows for d in after.values())),
+        "millpond.rows_removed": str(sum(d.rows for d in before.values())),
+    }
+    staging.replace_files(touched.removed, files, {**properties, **summary})
+    return Change(spec.name, windows, staging, files, after, content_changed=True)
+
+
+def _checked(rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows) -> Iterator[pa.Table]:
+    for piece in rows.pieces(target):
+        if day_column and windows.parts is not None:
+            refuse_outside(rows.table, piece, day_column, windows)
+        yield piece
+
+
+def _kept_and_new(touched: Touched, rows: Rows, target: pa.Schema) -> Iterator[pa.Table]:
+    yield from touched.kept()
+    yield from rows.pieces(target)
+
+
+def _day_column(spec: TableSpec, target: pa.Schema, windows: Windows) -> str | None:
+    column = spec.window_column
+    if column is None and windows.parts is not None:
+        raise ConfigError(
+            f"table {spec.name} has no window column, so no window of it can be replaced",
+            next_step="name its date column in the spec, or replace the whole table",
+        )
+    if column is None:
+        return None
+    if column not in target.names or not pa.types.is_date32(target.field(column).type):
+        raise SchemaConflict(
+            f"{spec.name} has no date column {column} to replace a window by",
+            unharmed="the table; nothing of this write is visible",
+            next_step="add the column to the data, or name another window column in the spec",
+        )
+    return column

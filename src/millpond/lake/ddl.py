@@ -1,0 +1,91 @@
+"""The catalog's own tables in Postgres: PyIceberg's two, and ours for refs, pins and the ref log."""
+
+from __future__ import annotations
+
+import psycopg
+
+from millpond.naming import LAYERS, MAIN_REF
+
+_LOCK = 0x6D696C6C706F6E64
+"""Advisory lock that keeps two processes from creating the tables at once."""
+
+_TABLES = """
+create table if not exists iceberg_tables (
+    catalog_name varchar(255) not null,
+    table_namespace varchar(255) not null,
+    table_name varchar(255) not null,
+    metadata_location varchar(1000),
+    previous_metadata_location varchar(1000),
+    iceberg_type varchar(5),
+    primary key (catalog_name, table_namespace, table_name)
+);
+create table if not exists iceberg_namespace_properties (
+    catalog_name varchar(255) not null,
+    namespace varchar(255) not null,
+    property_key varchar(255) not null,
+    property_value varchar(1000) not null,
+    primary key (catalog_name, namespace, property_key)
+);
+create table if not exists lake_refs (
+    name text primary key,
+    base text references lake_refs (name),
+    purpose text not null default '',
+    run_id text not null default '',
+    created_at timestamptz not null default clock_timestamp()
+);
+comment on table lake_refs is 'main and every branch; base is the ref a branch was taken from';
+create table if not exists lake_branch_bases (
+    ref text not null references lake_refs (name) on delete cascade,
+    table_namespace text not null,
+    table_name text not null,
+    metadata_location text not null,
+    primary key (ref, table_namespace, table_name)
+);
+comment on table lake_branch_bases is 'pointers of the base when a branch was taken or last rebased';
+create table if not exists lake_pins (
+    name text primary key,
+    ref text not null,
+    pointers jsonb not null,
+    holder text not null default '',
+    created_at timestamptz not null default clock_timestamp(),
+    expires_at timestamptz not null
+);
+comment on table lake_pins is 'pointers of all tables of a ref, frozen for readers; live until they expire';
+create table if not exists lake_ref_log (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default clock_timestamp(),
+    ref text not null,
+    action text not null,
+    other_ref text not null default '',
+    run_id text not null default '',
+    table_namespace text not null default '',
+    table_name text not null default '',
+    old_location text,
+    new_location text
+);
+comment on table lake_ref_log is 'every move of a pointer and every life event of a ref, in order';
+create index if not exists lake_ref_log_table on lake_ref_log (table_namespace, table_name, id);
+"""
+
+
+def ensure_tables(conn: psycopg.Connection) -> None:
+    """Create the catalog's tables, `main` and its layers where they are missing; safe when raced."""
+    if _in_place(conn):
+        return
+    with conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        conn.execute(_TABLES)
+        conn.execute("insert into lake_refs (name) values (%s) on conflict do nothing", (MAIN_REF,))
+        for layer in LAYERS:
+            conn.execute(
+                "insert into iceberg_namespace_properties values (%s, %s, 'exists', 'true')"
+                " on conflict do nothing",
+                (MAIN_REF, layer),
+            )
+
+
+def _in_place(conn: psycopg.Connection) -> bool:
+    row = conn.execute("select to_regclass('lake_ref_log')").fetchone()
+    if not row or row[0] is None:
+        return False
+    return conn.execute("select 1 from lake_refs where name = %s", (MAIN_REF,)).fetchone() is not None

@@ -1,0 +1,71 @@
+"""One writer per table and ref: session locks in Postgres, held in a fixed order, waited for in bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from millpond.errors import LockTimeout
+from millpond.lake.connect import connection
+from millpond.settings import settings
+
+_HOLDER = (
+    "select a.pid, a.application_name, a.state, clock_timestamp() - a.backend_start from pg_locks l"
+    " join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted and l.objsubid = 1"
+    " and l.database = (select oid from pg_database where datname = current_database())"
+    " and ((l.classid::bigint << 32) | l.objid::bigint) = %s"
+)
+
+
+@contextmanager
+def table_locks(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psycopg.Connection]:
+    """Hold the write locks of `tables` on `ref`; yields the connection that holds them.
+
+    The locks end with the connection, also when this process is killed.
+    Raises LockTimeout naming who holds a lock after `settings.lock_seconds`.
+    """
+    allowed = settings().lock_seconds
+    deadline = time.monotonic() + allowed
+    with connection() as conn:
+        name = f"millpond {os.getpid()} {run_id}".strip()
+        conn.execute("select set_config('application_name', %s, false)", (name[:63],))
+        for table in sorted(set(tables)):
+            _lock(conn, ref, table, deadline, allowed)
+        yield conn
+
+
+def lock_key(ref: str, table: str) -> int:
+    """Return the advisory lock key of a table on a ref, a signed 64-bit integer."""
+    digest = hashlib.blake2b(f"millpond write {ref} {table}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+def _lock(conn: psycopg.Connection, ref: str, table: str, deadline: float, allowed: float) -> None:
+    key = lock_key(ref, table)
+    patience = max(1, round((deadline - time.monotonic()) * 1000))
+    conn.execute("select set_config('lock_timeout', %s, false)", (str(patience),))
+    try:
+        conn.execute("select pg_advisory_lock(%s)", (key,))
+    except psycopg.errors.LockNotAvailable as error:
+        raise LockTimeout(
+            f"{table} on ref {ref} is being written by {_holder(conn, key)}; waited {allowed:g} s",
+            unharmed="the table; nothing of this write is visible",
+            next_step="wait for that run to end, or end it, and repeat this one"
+            " (MILLPOND_LOCK_SECONDS sets how long a write waits)",
+        ) from error
+    conn.execute("select set_config('lock_timeout', '0', false)")
+
+
+def _holder(conn: psycopg.Connection, key: int) -> str:
+    row = conn.execute(_HOLDER, (key,)).fetchone()
+    if not row:
+        return "another writer, who has just finished"
+    pid, name, state, since = row
+    return (
+        f"{name or 'an unnamed session'} (Postgres session {pid}, {state}, for {since.total_seconds():.0f} s)"
+    )

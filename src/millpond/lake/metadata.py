@@ -1,0 +1,45 @@
+"""Metadata files: immutable once written, so each is parsed once per process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.serializers import FromInputFile, ToOutputFile
+from pyiceberg.table.metadata import TableMetadata
+
+_KEPT = 64
+_io = PyArrowFileIO()
+_parsed: OrderedDict[str, TableMetadata] = OrderedDict()
+_guard = threading.Lock()
+
+
+def metadata_at(location: str) -> TableMetadata:
+    """Return the metadata in the file at `location`; not to be changed in place."""
+    with _guard:
+        if location in _parsed:
+            _parsed.move_to_end(location)
+            return _parsed[location]
+    metadata = FromInputFile.table_metadata(_io.new_input(location))
+    _remember(location, metadata)
+    return metadata
+
+
+def metadata_text(location: str) -> bytes:
+    """Return the JSON text of the metadata file at `location`."""
+    with _io.new_input(location).open() as stream:
+        return stream.read()
+
+
+def write_metadata(metadata: TableMetadata, location: str) -> None:
+    """Write a metadata file; nobody reads it before a pointer leads to it."""
+    ToOutputFile.table_metadata(metadata, _io.new_output(location))
+    _remember(location, metadata)
+
+
+def _remember(location: str, metadata: TableMetadata) -> None:
+    with _guard:
+        _parsed[location] = metadata
+        while len(_parsed) > _KEPT:
+            _parsed.popitem(last=False)

@@ -1,0 +1,130 @@
+"""Table pointers: reading all of a ref in one statement, moving several in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from millpond.errors import RefNotFound
+
+
+class PointerMoved(Exception):
+    """A pointer was no longer what the commit started from; nothing of the commit happened."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One table's pointer before and after; None where the table is not on the ref."""
+
+    table: str
+    old: str | None
+    new: str | None
+
+
+def ref_missing(ref: str) -> RefNotFound:
+    """Return the error for a ref that nobody knows."""
+    return RefNotFound(
+        f"there is no ref {ref!r}",
+        unharmed="everything; nothing was read or written",
+        next_step="`millpond branch list` shows the refs there are",
+    )
+
+
+def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None) -> dict[str, str]:
+    """Return the pointer of `tables` (default: all) on `ref`, from one statement, hence consistent.
+
+    Raises RefNotFound; tables that are not there are left out.
+    """
+    rows = conn.execute(
+        "select t.table_namespace || '.' || t.table_name, t.metadata_location from lake_refs r"
+        " left join iceberg_tables t on t.catalog_name = r.name and coalesce(t.iceberg_type, 'TABLE') = 'TABLE'"
+        " and (%s::text[] is null or t.table_namespace || '.' || t.table_name = any(%s::text[]))"
+        " where r.name = %s order by 1",
+        ((names := None if tables is None else list(tables)), names, ref),
+    ).fetchall()
+    if not rows:
+        raise ref_missing(ref)
+    return {table: location for table, location in rows if table}
+
+
+def move(
+    conn: psycopg.Connection,
+    ref: str,
+    moves: Sequence[Move],
+    *,
+    action: str,
+    run_id: str = "",
+    other_ref: str = "",
+) -> None:
+    """Move every pointer or none, inside the caller's transaction, and note it in the ref log.
+
+    Raises PointerMoved if a pointer is not at its `old`, RefNotFound if the ref was dropped meanwhile.
+    """
+    if not conn.execute("select 1 from lake_refs where name = %s for key share", (ref,)).fetchone():
+        raise ref_missing(ref)
+    now = locked_pointers(conn, ref, (m.table for m in moves))
+    for m in moves:
+        if now.get(m.table) != m.old:
+            raise PointerMoved(m.table)
+    for m in sorted(moves, key=lambda m: m.table):
+        _move_one(conn, ref, m)
+    log(conn, ref, moves, action=action, run_id=run_id, other_ref=other_ref)
+
+
+def locked_pointers(
+    conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None
+) -> dict[str, str]:
+    """Return the pointers of `tables` (default: all) on `ref`, their rows locked in order until commit."""
+    names = [t.split(".", 1) for t in tables] if tables is not None else None
+    only = (
+        ""
+        if names is None
+        else " and (table_namespace, table_name) in (select * from unnest(%s::text[], %s::text[]))"
+    )
+    args: list[object] = [ref] if names is None else [ref, [n[0] for n in names], [n[1] for n in names]]
+    rows = conn.execute(
+        "select table_namespace || '.' || table_name, metadata_location from iceberg_tables"
+        f" where catalog_name = %s{only} order by table_namespace, table_name for update",
+        args,
+    ).fetchall()
+    return dict(rows)
+
+
+def log(
+    conn: psycopg.Connection,
+    ref: str,
+    moves: Sequence[Move] = (),
+    *,
+    action: str,
+    run_id: str = "",
+    other_ref: str = "",
+) -> None:
+    """Append one line to the ref log for each move, or one for the ref itself if there is none."""
+    lines = [(*m.table.split(".", 1), m.old, m.new) for m in moves] or [("", "", None, None)]
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "insert into lake_ref_log"
+            " (ref, action, other_ref, run_id, table_namespace, table_name, old_location, new_location)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+            [(ref, action, other_ref, run_id, *line) for line in lines],
+        )
+
+
+def _move_one(conn: psycopg.Connection, ref: str, m: Move) -> None:
+    key = (ref, *m.table.split(".", 1))
+    where = "where catalog_name = %s and table_namespace = %s and table_name = %s and metadata_location = %s"
+    if m.old is None:
+        sql = (
+            "insert into iceberg_tables (metadata_location, catalog_name, table_namespace, table_name, iceberg_type)"
+            " values (%s, %s, %s, %s, 'TABLE') on conflict do nothing"
+        )
+        done = conn.execute(sql, (m.new, *key))
+    elif m.new is None:
+        done = conn.execute(f"delete from iceberg_tables {where}", (*key, m.old))
+    else:
+        sql = f"update iceberg_tables set metadata_location = %s, previous_metadata_location = %s {where}"
+        done = conn.execute(sql, (m.new, m.old, *key, m.old))
+    if done.rowcount != 1:
+        raise PointerMoved(m.table)

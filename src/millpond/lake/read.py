@@ -1,0 +1,76 @@
+"""Reading tables of a ref or of a pin as Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+from pyiceberg.table import Table
+
+from millpond.errors import ConfigError, TableNotFound
+from millpond.lake.catalog import LakeCatalog
+from millpond.lake.connect import pooled
+from millpond.lake.pins import Pin
+from millpond.lake.pointers import pointers
+from millpond.lake.windows import Windows
+from millpond.naming import table_name
+from millpond.partitions import Window
+
+
+def table_names(ref: str | Pin) -> list[str]:
+    """Return the names `<layer>.<table>` of all tables, sorted. Raises RefNotFound."""
+    return sorted(_pointers(ref))
+
+
+def exists(ref: str | Pin, table: str) -> bool:
+    """Return whether `table` is there. Raises RefNotFound."""
+    return table in _pointers(ref, table)
+
+
+def count(ref: str | Pin, table: str, *, window: Window | None = None) -> int:
+    """Return the number of rows of `table`, or of a window of it. Raises TableNotFound, RefNotFound."""
+    found = loaded(ref, table)
+    return found.scan(row_filter=Windows.of(window).filter(_window_column(found, window))).count()
+
+
+def scan(
+    ref: str | Pin, table: str, *, columns: Sequence[str] | None = None, window: Window | None = None
+) -> pa.Table:
+    """Return the rows of `table`, or of a window of it, in no particular order.
+
+    Raises TableNotFound, RefNotFound.
+    """
+    found = loaded(ref, table)
+    row_filter = Windows.of(window).filter(_window_column(found, window))
+    return found.scan(row_filter=row_filter, selected_fields=tuple(columns or ("*",))).to_arrow()
+
+
+def loaded(ref: str | Pin, table: str) -> Table:
+    """Return the PyIceberg table for what these functions do not offer. Raises TableNotFound, RefNotFound."""
+    table_name(table)
+    location = _pointers(ref, table).get(table)
+    name = ref.name if isinstance(ref, Pin) else ref
+    if location is None:
+        raise TableNotFound(
+            f"there is no table {table} on ref {name}",
+            unharmed="everything; nothing was read or written",
+            next_step="`millpond tables` lists the tables; materialize the asset that writes this one",
+        )
+    return LakeCatalog(ref.ref if isinstance(ref, Pin) else ref).table_at(table, location)
+
+
+def _pointers(ref: str | Pin, table: str | None = None) -> dict[str, str]:
+    if isinstance(ref, Pin):
+        return dict(ref.pointers)
+    with pooled() as conn:
+        return pointers(conn, ref, None if table is None else (table,))
+
+
+def _window_column(table: Table, window: Window | None) -> str | None:
+    column = table.properties.get("millpond.window_column")
+    if window is not None and not column:
+        raise ConfigError(
+            f"table {'.'.join(table.name())} has no window column to read a window by",
+            next_step="read all of it and filter",
+        )
+    return column

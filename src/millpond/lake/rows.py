@@ -1,0 +1,101 @@
+"""The rows a write brings: from memory or as a stream of Parquet files, made to fit the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from millpond.errors import RowsOutsideWindow, SchemaConflict
+from millpond.lake.windows import Windows
+
+PIECE_BYTES = 64 << 20
+"""Rows are worked on in pieces of about this size, so memory stays bounded whatever the data's size."""
+_BATCH_ROWS = 32_768
+
+
+class Rows:
+    """New rows of a table, readable any number of times."""
+
+    def __init__(self, table: str, data: pa.Table | Sequence[Path]) -> None:
+        self.table, self.data = table, data
+        if isinstance(data, pa.Table):
+            self.schemas = [data.schema]
+        else:
+            self.schemas = [pq.read_schema(path).remove_metadata() for path in data]
+
+    def pieces(self, target: pa.Schema) -> Iterator[pa.Table]:
+        """Yield the rows in the columns and types of `target`; raises SchemaConflict if a value does not fit."""
+        for piece in self._raw_pieces():
+            yield fitted(self.table, piece, target)
+
+    def _raw_pieces(self) -> Iterator[pa.Table]:
+        if isinstance(self.data, pa.Table):
+            rows = max(1, self.data.num_rows * PIECE_BYTES // max(1, self.data.nbytes))
+            for start in range(0, self.data.num_rows, rows):
+                yield self.data.slice(start, rows).combine_chunks()
+            return
+        for path in self.data:
+            with pq.ParquetFile(path) as file:
+                yield from gathered(pa.Table.from_batches([b]) for b in file.iter_batches(_BATCH_ROWS))
+
+
+def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of about PIECE_BYTES, each in one chunk."""
+    held: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        held.append(table)
+        size += table.nbytes
+        if size >= PIECE_BYTES:
+            yield pa.concat_tables(held).combine_chunks()
+            held, size = [], 0
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def fitted(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
+    """Return `piece` in the columns and types of `target`, nulls where it has no such column."""
+    columns = []
+    for field in target:
+        if field.name not in piece.column_names:
+            columns.append(pa.nulls(piece.num_rows, field.type))
+            continue
+        try:
+            columns.append(_cast(piece[field.name], field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SchemaConflict(
+                f"{table}.{field.name}: a value does not fit the column's type {field.type}: {error}",
+                unharmed="the table; nothing of this write is visible",
+                next_step="let the row contract quarantine such rows, or give them a column of their own",
+            ) from error
+    return pa.table(columns, schema=target)
+
+
+def refuse_outside(table: str, piece: pa.Table, column: str, windows: Windows) -> None:
+    """Raise RowsOutsideWindow if a row's day lies in none of `windows`, naming days and counts."""
+    outside = piece.filter(pc.invert(windows.mask(piece[column])))
+    if not outside.num_rows:
+        return
+    days = pc.value_counts(outside[column].combine_chunks()).to_pylist()
+    shown = ", ".join(
+        f"{d['values'] or 'no date'}: {d['counts']}" for d in sorted(days, key=lambda d: str(d["values"]))[:5]
+    )
+    raise RowsOutsideWindow(
+        f"{outside.num_rows} rows for {table} lie outside the window {windows} by {column} ({shown})",
+        unharmed="the table; nothing of this write is visible",
+        next_step="filter such rows out before writing, or replace the days they belong to as well",
+    )
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if pa.types.is_float16(column.type):
+        column = pc.cast(column, pa.float32())
+    return pc.cast(column, kind)

@@ -1,0 +1,107 @@
+"""Replacing windows of tables: all tables of a call in one commit, the same content in none."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Sequence
+
+import psycopg
+
+from millpond import crash_points
+from millpond.errors import ConfigError, PartitionConflict
+from millpond.lake.catalog import LakeCatalog
+from millpond.lake.change import Change, prepared
+from millpond.lake.commit import swap
+from millpond.lake.locks import table_locks
+from millpond.lake.metadata import write_metadata
+from millpond.lake.pointers import Move, PointerMoved, pointers
+from millpond.lake.rows import Rows
+from millpond.lake.spec import Replacement, TableSpec, Written
+from millpond.lake.windows import Windows
+
+__all__ = ["Replacement", "TableSpec", "Written", "replace"]
+
+_ATTEMPTS = 20
+
+
+def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> list[Written]:
+    """Make each window hold exactly the given rows, in one atomic commit over all tables.
+
+    A table whose window already holds the same rows (LINEAGE_COLUMNS aside) is left alone. Missing
+    tables are created, also empty ones; columns are added and numbers widened where the data asks for it.
+
+    Raises RowsOutsideWindow, SchemaConflict, LockTimeout, PartitionConflict, RefNotFound, OutcomeUnknown;
+    in each case no table was changed (OutcomeUnknown: or all were).
+    """
+    names = [r.table.name for r in replacements]
+    _refuse_twice(names)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with table_locks(ref, names, run_id=run_id) as conn:
+                return _attempt(conn, replacements, ref, run_id)
+        except PointerMoved as moved:
+            if attempt == _ATTEMPTS:
+                raise PartitionConflict(
+                    f"{moved} on ref {ref} was changed by others each of the {_ATTEMPTS} times this write tried",
+                    unharmed="the table; nothing of this write is visible",
+                    next_step="repeat the run when the other writers are done",
+                ) from moved
+            time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
+    return []
+
+
+def _attempt(
+    conn: psycopg.Connection, replacements: Sequence[Replacement], ref: str, run_id: str
+) -> list[Written]:
+    lake = LakeCatalog(ref)
+    found = pointers(conn, ref, [r.table.name for r in replacements])
+    properties = {"millpond.run_id": run_id, "millpond.commit_id": uuid.uuid4().hex}
+    changes = [
+        prepared(
+            lake,
+            found.get(r.table.name),
+            r.table,
+            Rows(r.table.name, r.data),
+            Windows.of(r.window),
+            properties,
+        )
+        for r in replacements
+    ]
+    crash_points.reached("lake.data_files_written")
+    return commit(conn, ref, changes, action="replace", **_ids(properties))
+
+
+def commit(
+    conn: psycopg.Connection, ref: str, changes: Sequence[Change], *, action: str, run_id: str, commit_id: str
+) -> list[Written]:
+    """Write the metadata of all changes and move their pointers in one transaction.
+
+    Raises PointerMoved if a table is no longer what its change started from.
+    """
+    moves, snapshots = [], []
+    for change in changes:
+        metadata = change.staging.table.metadata
+        if change.staging.changed:
+            metadata, location = change.staging.finished()
+            write_metadata(metadata, location)
+            moves.append(Move(change.table, change.staging.old_location, location))
+        snapshots.append(metadata.current_snapshot_id)
+    crash_points.reached("lake.metadata_written")
+    if moves:
+        swap(conn, ref, moves, action=action, run_id=run_id, commit_id=commit_id)
+    return [change.written(snapshot) for change, snapshot in zip(changes, snapshots, strict=True)]
+
+
+def _ids(properties: dict[str, str]) -> dict[str, str]:
+    return {"run_id": properties["millpond.run_id"], "commit_id": properties["millpond.commit_id"]}
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"one write names {', '.join(twice)} more than once",
+            next_step="bring the rows of a table together into one replacement",
+        )

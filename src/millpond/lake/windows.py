@@ -1,0 +1,80 @@
+"""The windows of one write: as a row mask, as an Iceberg filter, and as text in the snapshot's summary."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThan, Or
+
+from millpond.partitions import RANGE_SEPARATOR, Window, contiguous, parse_day
+
+WHOLE = "all"
+NOTHING = "none"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The days a write replaces, as the fewest windows; `parts` None means the whole table."""
+
+    parts: tuple[Window, ...] | None
+
+    @classmethod
+    def of(cls, window: Window | None) -> Windows:
+        """Return the windows of a write with one window, or of the whole table."""
+        return cls(None if window is None else (window,))
+
+    @classmethod
+    def parse(cls, text: str | None) -> Windows:
+        """Return what a snapshot's `millpond.window` says; a snapshot without one may have changed anything."""
+        if text == NOTHING:
+            return cls(())
+        if text is None or text == WHOLE:
+            return cls(None)
+        spans = (part.partition(RANGE_SEPARATOR) for part in text.split(","))
+        return cls(tuple(Window.of_days(parse_day(a), parse_day(b or a)) for a, _, b in spans))
+
+    def __or__(self, other: Windows) -> Windows:
+        if self.parts is None or other.parts is None:
+            return Windows(None)
+        return Windows(tuple(contiguous(day for w in self.parts + other.parts for day in w.days)))
+
+    def __and__(self, other: Windows) -> Windows:
+        if self.parts is None or other.parts is None:
+            return other if self.parts is None else self
+        mine = {day for w in self.parts for day in w.days}
+        return Windows(tuple(contiguous(day for w in other.parts for day in w.days if day in mine)))
+
+    def __bool__(self) -> bool:
+        return self.parts is None or bool(self.parts)
+
+    def __str__(self) -> str:
+        return WHOLE if self.parts is None else ",".join(map(str, self.parts)) or NOTHING
+
+    @property
+    def days(self) -> list[dt.date]:
+        """Each day, in order; none for the whole table."""
+        return [day for w in self.parts or () for day in w.days]
+
+    def mask(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return for each day of `column` whether it lies in a window; null counts as outside."""
+        if self.parts is None:
+            return pa.chunked_array([pa.repeat(True, len(column))])
+        day = pa.date32()
+        masks = [
+            pc.and_(pc.greater_equal(column, pa.scalar(w.start, day)), pc.less(column, pa.scalar(w.end, day)))
+            for w in self.parts
+        ]
+        return pc.fill_null(reduce(pc.or_, masks), False)
+
+    def filter(self, column: str | None) -> BooleanExpression:
+        """Return the rows of these windows as an Iceberg expression."""
+        if self.parts is None or column is None:
+            return AlwaysTrue()
+        spans: list[BooleanExpression] = [
+            And(GreaterThanOrEqual(column, w.start), LessThan(column, w.end)) for w in self.parts
+        ]
+        return reduce(Or, spans)
