@@ -80,12 +80,14 @@ def check_version(data: Path) -> None:
 
 
 def configure(home: Home, port: int, user: ServiceUser | None) -> list[str]:
-    """Write the configuration and return the command that runs the server with it.
+    """Write the configuration and return the command that runs the server with it; none may be running.
 
     The files lie beside the data folder: as root we write nothing where another user could plant a link.
     """
     conf, hba = home.postgres / "postgresql.conf", home.postgres / "pg_hba.conf"
     sockets = socket_folder(home, user)
+    for left_over in (f".s.PGSQL.{port}", f".s.PGSQL.{port}.lock"):
+        (sockets / left_over).unlink(missing_ok=True)
     for path, text in ((hba, hba_conf()), (conf, postgresql_conf(port, sockets, hba))):
         unfinished = path.with_suffix(".new")
         unfinished.write_text(text)

@@ -38,7 +38,8 @@ def chosen_port(memory: Path, wanted: int, home: Path) -> int:
                 next_step="end that program, or set MILLPOND_POSTGRES_PORT to another port (0: any free one)",
             )
         return wanted
-    kept = int(memory.read_text()) if memory.exists() else 0
+    text = memory.read_text().strip() if memory.exists() else ""
+    kept = int(text) if text.isdecimal() else 0
     if kept and is_free(kept):
         return kept
     port = _free_port(home)
