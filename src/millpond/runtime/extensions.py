@@ -63,10 +63,14 @@ def _install(home: Home) -> None:
         link, unfinished = folder / f"{name}.duckdb_extension", folder / f".{name}.{os.getpid()}"
         unfinished.symlink_to(file)
         unfinished.replace(link)
+    _load_signed(home)
+    marker.write_text(seen)
+
+
+def _load_signed(home: Home) -> None:
     with duckdb.connect(":memory:", config=_settings(home)) as connection:
         for name in _INSTALLED:
             connection.load_extension(name)
-    marker.write_text(seen)
 
 
 @lru_cache(8)

@@ -1,0 +1,152 @@
+"""Each role reaches its own part of the embedded Postgres and nothing else."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+import sqlalchemy
+from psycopg import errors
+
+from millpond.runtime.databases import Database, databases
+from millpond.runtime.home import Home
+from millpond.settings import settings
+
+OWNERS = ("dagster", "catalog", "ops", "marts")
+
+
+def database(key: str) -> Database:
+    found = getattr(databases(), key)
+    assert isinstance(found, Database)
+    return found
+
+
+def refused_by(role: Database, name: str) -> str:
+    address = role.uri.get_secret_value().replace(f"/{role.name}?", f"/{name}?")
+    try:
+        psycopg.connect(address).close()
+    except psycopg.OperationalError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("key", OWNERS)
+def test_a_role_writes_its_own_schema(home: Home, key: str) -> None:
+    with database(key).connect() as connection:
+        connection.execute("CREATE TABLE written (a int)")
+        connection.execute("INSERT INTO written VALUES (1)")
+        assert connection.execute("SELECT a FROM written").fetchall() == [(1,)]
+        connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("key", "others"),
+    [
+        ("dagster", ["lake", "marts", "postgres", "template1"]),
+        ("catalog", ["dagster", "marts", "postgres", "template1"]),
+        ("ops", ["dagster", "marts", "postgres", "template1"]),
+        ("marts", ["dagster", "lake", "postgres", "template1"]),
+        ("marts_readonly", ["dagster", "lake", "postgres", "template1"]),
+    ],
+)
+def test_a_role_may_not_connect_to_the_databases_of_others(home: Home, key: str, others: list[str]) -> None:
+    assert all("permission denied for database" in refused_by(database(key), other) for other in others)
+
+
+@pytest.mark.parametrize(("key", "schema"), [("catalog", "ops"), ("ops", "catalog")])
+def test_catalog_and_ops_do_not_see_each_other(home: Home, key: str, schema: str) -> None:
+    with database(key).connect() as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(f"CREATE TABLE {schema}.intruder (a int)")
+
+
+@pytest.mark.parametrize("key", [*OWNERS, "marts_readonly"])
+def test_no_role_is_more_than_it_need_be(home: Home, key: str) -> None:
+    with database(key).connect() as connection:
+        powers = connection.execute(
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles "
+            "WHERE rolname = current_user"
+        ).fetchone()
+    assert powers == (False,) * 5
+
+
+@pytest.mark.parametrize("key", ["catalog", "ops", "marts", "marts_readonly"])
+def test_only_the_owner_of_a_database_writes_its_public_schema(home: Home, key: str) -> None:
+    with database(key).connect() as connection, pytest.raises(psycopg.Error, match=r"permission|read-only"):
+        connection.execute("CREATE TABLE public.intruder (a int)")
+
+
+@pytest.mark.parametrize("schema", ["marts", "marts_dev"])
+def test_the_read_only_role_sees_each_mart_as_soon_as_it_is_made(home: Home, schema: str) -> None:
+    with databases().marts.connect() as connection:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        connection.execute(f"CREATE TABLE {schema}.mart AS SELECT 1 AS a")
+        connection.execute(f"CREATE VIEW {schema}.seen AS SELECT a + 1 AS b FROM {schema}.mart")
+    with databases().marts_readonly.connect() as connection:
+        assert connection.execute(f"SELECT a, b FROM {schema}.mart, {schema}.seen").fetchall() == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO mart VALUES (2)",
+        "UPDATE mart SET a = 2",
+        "DELETE FROM mart",
+        "TRUNCATE mart",
+        "DROP TABLE mart",
+        "CREATE TABLE marts.other (a int)",
+        "CREATE TEMPORARY TABLE other (a int)",
+        "CREATE SCHEMA other",
+    ],
+)
+def test_the_read_only_role_changes_nothing_even_when_it_lifts_its_read_only_mode(
+    home: Home, statement: str
+) -> None:
+    with databases().marts.connect() as connection:
+        connection.execute("CREATE TABLE mart AS SELECT 1 AS a")
+    with databases().marts_readonly.connect() as connection:
+        with pytest.raises(errors.ReadOnlySqlTransaction):
+            connection.execute(statement)
+        connection.rollback()
+        connection.read_only = False
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(statement)
+
+
+def test_an_unknown_password_is_refused_on_every_way_in(home: Home) -> None:
+    known = databases().ops
+    for host in ("127.0.0.1", str(home.run / "postgres")):
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(host=host, port=known.port, user=known.role, dbname=known.name, password="guess")
+
+
+def test_passwords_are_stored_as_scram_verifiers(home: Home) -> None:
+    with databases().ops.connect() as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute("SELECT rolpassword FROM pg_authid")
+    with databases().ops.connect() as connection:
+        assert connection.execute("SHOW password_encryption").fetchone() == ("scram-sha-256",)
+
+
+@pytest.mark.parametrize("key", [*OWNERS, "marts_readonly"])
+def test_addresses_serve_libpq_and_sqlalchemy_alike(home: Home, key: str) -> None:
+    asked = "SELECT current_user, current_schema(), current_setting('application_name')"
+    with psycopg.connect(database(key).uri.get_secret_value()) as connection:
+        by_libpq = connection.execute(asked).fetchone()
+    seen = []
+    for address in (database(key).sqlalchemy_uri, database(key).uri):
+        engine = sqlalchemy.create_engine(address.get_secret_value())
+        with engine.connect() as other:
+            seen.append(tuple(other.exec_driver_sql(asked).one()))
+        engine.dispose()
+    assert seen == [by_libpq, by_libpq]
+
+
+def test_provisioning_again_changes_nothing_and_breaks_nothing(home: Home) -> None:
+    with databases().marts.connect() as connection:
+        connection.execute("CREATE TABLE mart AS SELECT 1 AS a")
+    (home.postgres / "provisioned").write_text("another release")
+    from millpond.runtime import databases as module
+
+    module._known.clear()
+    with databases().marts_readonly.connect() as connection:
+        assert connection.execute("SELECT a FROM mart").fetchall() == [(1,)]
+    assert (home.postgres / "provisioned").read_text() != "another release"
+    assert settings().home == home.root
