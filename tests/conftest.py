@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from millpond.lake.connect import catalog_tables
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
@@ -127,6 +128,7 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
         _superusers[key].execute(statement)
     for folder in (folders.warehouse, folders.staging):
         shutil.rmtree(folder)
+    catalog_tables.cache_clear()
     return layout(settings())
 
 

@@ -23,7 +23,7 @@ from typing_extensions import override
 from millpond.lake.commit import swap
 from millpond.lake.connect import engine, pooled
 from millpond.lake.metadata import metadata_at, write_metadata
-from millpond.lake.pointers import Move, PointerMoved, pointers
+from millpond.lake.pointers import Move, Note, PointerMoved, pointers
 from millpond.runtime.home import layout
 from millpond.settings import settings
 
@@ -127,7 +127,7 @@ class LakeCatalog(SqlCatalog):
             staged.append(new)
         if moves:
             with pooled() as conn:
-                swap(conn, self.name, moves, action="commit")
+                swap(conn, self.name, moves, Note("commit"))
         return staged
 
     @override
@@ -199,7 +199,7 @@ class LakeCatalog(SqlCatalog):
     def _swap(self, moves: list[Move], action: str, refused: type[Exception] = CommitFailedException) -> None:
         try:
             with pooled() as conn:
-                swap(conn, self.name, moves, action=action)
+                swap(conn, self.name, moves, Note(action))
         except PointerMoved as moved:
             raise refused(
                 f"{moved} on ref {self.name} exists already or was changed by another writer"

@@ -2,75 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import psycopg
 
 from millpond import crash_points
 from millpond.errors import OutcomeUnknown
 from millpond.lake.connect import reconnection
-from millpond.lake.metadata import metadata_at
-from millpond.lake.pointers import Move, PointerMoved, move, pointers, ref_missing
+from millpond.lake.pointers import Move, Note, PointerMoved, move
+
+T = TypeVar("T")
 
 _SETTLE_MILLISECONDS = 10_000
 """How long to wait for a broken session's transaction to end before its outcome is called unknown."""
 
 
-def swap(
-    conn: psycopg.Connection,
-    ref: str,
-    moves: Sequence[Move],
-    *,
-    action: str,
-    run_id: str = "",
-    commit_id: str | None = None,
-) -> None:
-    """Move all pointers or none.
-
-    If the connection breaks, asks the catalog whether the moves landed: returns if so, raises
-    PointerMoved if not, OutcomeUnknown if it cannot be asked.
-    """
+def swap(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) -> None:
+    """Move all pointers or none. Raises PointerMoved, RefNotFound, OutcomeUnknown."""
     crash_points.reached("lake.before_swap")
-    try:
-        with conn.transaction():
-            move(conn, ref, moves, action=action, run_id=run_id)
-    except psycopg.OperationalError as error:
-        if not conn.broken:
-            raise
-        if not _landed(ref, moves, commit_id, error):
-            raise PointerMoved(moves[0].table) from error
+    settled(conn, ref, note, lambda inner, noted: move(inner, ref, moves, noted))
     crash_points.reached("lake.swapped")
 
 
-def _landed(ref: str, moves: Sequence[Move], commit_id: str | None, error: Exception) -> bool:
+def settled(
+    conn: psycopg.Connection, ref: str, note: Note, work: Callable[[psycopg.Connection, Note], T]
+) -> T:
+    """Do `work` in one transaction and return its result; `work` must log the note on `ref`.
+
+    If the connection breaks, the ref log tells whether the transaction took effect: it did, and the
+    result is returned; it did not, and PointerMoved is raised, so that the caller tries again.
+    Raises OutcomeUnknown if the catalog cannot be asked.
+    """
+    noted = replace(note, commit_id=note.commit_id or uuid.uuid4().hex)
+    result: list[T] = []
+    try:
+        with conn.transaction():
+            result.append(work(conn, noted))
+    except psycopg.OperationalError as error:
+        if not conn.broken:
+            raise
+        if not _landed(ref, noted, error):
+            raise PointerMoved(ref) from error
+    return result[0]
+
+
+def _landed(ref: str, note: Note, error: Exception) -> bool:
     """Tell whether an interrupted transaction took effect, after it has surely ended.
 
-    Its key-share lock on the ref's row is the first thing it took: once we hold that row, it is over.
+    It held a lock on the ref's row before it wrote anything: once we hold that row, it is over.
     """
     try:
         with reconnection() as conn, conn.transaction():
             conn.execute("select set_config('lock_timeout', %s, true)", (f"{_SETTLE_MILLISECONDS}ms",))
-            if not conn.execute("select 1 from lake_refs where name = %s for update", (ref,)).fetchone():
-                raise ref_missing(ref)
-            now = pointers(conn, ref, [m.table for m in moves])
+            conn.execute("select 1 from lake_refs where name = %s for update", (ref,))
+            row = conn.execute(
+                "select 1 from lake_ref_log where commit_id = %s limit 1", (note.commit_id,)
+            ).fetchone()
+            return row is not None
     except psycopg.OperationalError as again:
         raise OutcomeUnknown(
-            f"the catalog broke off while {', '.join(m.table for m in moves)} on ref {ref} were committed"
-            f" ({error}), and cannot be asked whether that happened ({again})",
-            unharmed="every table is as it was before the write or as it is after it, never between",
+            f"the catalog broke off during a {note.action} on ref {ref} ({error}),"
+            f" and cannot be asked whether it took effect ({again})",
+            unharmed="every table is as it was before or as it is after it, never between",
             next_step="repeat the run when Postgres answers; it finds out whether its rows are there",
         ) from again
-    return any(_holds(now.get(m.table), m, commit_id) for m in moves)
-
-
-def _holds(location: str | None, m: Move, commit_id: str | None) -> bool:
-    if location is None or m.new is None:
-        return location == m.new
-    if location == m.new:
-        return True
-    metadata = metadata_at(location)
-    if any(entry.metadata_file == m.new for entry in metadata.metadata_log):
-        return True
-    return commit_id is not None and any(
-        s.summary is not None and s.summary.get("millpond.commit_id") == commit_id for s in metadata.snapshots
-    )

@@ -24,7 +24,7 @@ RECONNECT_SECONDS = 60.0
 def database() -> Database:
     """Return the catalog's database, started on demand, its tables in place."""
     found = databases().catalog
-    _ensure(os.getpid(), found.uri.get_secret_value())
+    catalog_tables(os.getpid(), found.uri.get_secret_value())
     return found
 
 
@@ -75,7 +75,8 @@ def reconnection() -> psycopg.Connection:
 
 
 @lru_cache(8)
-def _ensure(pid: int, uri: str) -> None:
+def catalog_tables(pid: int, uri: str) -> None:
+    """See to it, once per process and server, that the catalog's tables and `main` exist."""
     with databases().catalog.connect(autocommit=True) as conn:
         ensure_tables(conn)
 

@@ -43,7 +43,7 @@ class Touched:
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; finds out which files go and which rows stay."""
         self._held = [] if sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES else None
-        return combined(digests(piece, self.day_column) for piece in gathered(self._inside()))
+        return combined(digests(piece, self.day_column) for piece in gathered(self.inside()))
 
     def kept(self) -> Iterator[pa.Table]:
         """Yield the rows outside the window of the files that go; after `digests`."""
@@ -54,7 +54,8 @@ class Touched:
             for table in self._read(task):
                 yield table.filter(pc.invert(self._mask(table)))
 
-    def _inside(self) -> Iterator[pa.Table]:
+    def inside(self) -> Iterator[pa.Table]:
+        """Yield the rows in the window, file by file."""
         for task in self.tasks:
             inside, outside = 0, []
             for table in self._read(task):

@@ -61,10 +61,12 @@ create table if not exists lake_ref_log (
     table_namespace text not null default '',
     table_name text not null default '',
     old_location text,
-    new_location text
+    new_location text,
+    commit_id text
 );
 comment on table lake_ref_log is 'every move of a pointer and every life event of a ref, in order';
 create index if not exists lake_ref_log_table on lake_ref_log (table_namespace, table_name, id);
+create index if not exists lake_ref_log_commit on lake_ref_log (commit_id) where commit_id is not null;
 """
 
 

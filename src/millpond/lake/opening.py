@@ -50,6 +50,7 @@ def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Stagi
     properties = {
         "comment": spec.description,
         "millpond.key": ",".join(spec.key),
+        "millpond.sort_by": ",".join(spec.sort_by),
         "millpond.window_column": spec.window_column or "",
     }
     told = {name: value for name, value in properties.items() if value}

@@ -23,6 +23,16 @@ class Move:
     new: str | None
 
 
+@dataclass(frozen=True)
+class Note:
+    """What the ref log says of a change, beside the pointers."""
+
+    action: str
+    run_id: str = ""
+    other_ref: str = ""
+    commit_id: str | None = None
+
+
 def ref_missing(ref: str) -> RefNotFound:
     """Return the error for a ref that nobody knows."""
     return RefNotFound(
@@ -49,28 +59,25 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
     return {table: location for table, location in rows if table}
 
 
-def move(
-    conn: psycopg.Connection,
-    ref: str,
-    moves: Sequence[Move],
-    *,
-    action: str,
-    run_id: str = "",
-    other_ref: str = "",
-) -> None:
+def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) -> None:
     """Move every pointer or none, inside the caller's transaction, and note it in the ref log.
 
     Raises PointerMoved if a pointer is not at its `old`, RefNotFound if the ref was dropped meanwhile.
     """
-    if not conn.execute("select 1 from lake_refs where name = %s for key share", (ref,)).fetchone():
-        raise ref_missing(ref)
+    share(conn, ref)
     now = locked_pointers(conn, ref, (m.table for m in moves))
     for m in moves:
         if now.get(m.table) != m.old:
             raise PointerMoved(m.table)
     for m in sorted(moves, key=lambda m: m.table):
         _move_one(conn, ref, m)
-    log(conn, ref, moves, action=action, run_id=run_id, other_ref=other_ref)
+    log(conn, ref, note, moves)
+
+
+def share(conn: psycopg.Connection, ref: str) -> None:
+    """Keep `ref` from being merged or dropped until the transaction ends. Raises RefNotFound."""
+    if not conn.execute("select 1 from lake_refs where name = %s for key share", (ref,)).fetchone():
+        raise ref_missing(ref)
 
 
 def locked_pointers(
@@ -92,23 +99,15 @@ def locked_pointers(
     return dict(rows)
 
 
-def log(
-    conn: psycopg.Connection,
-    ref: str,
-    moves: Sequence[Move] = (),
-    *,
-    action: str,
-    run_id: str = "",
-    other_ref: str = "",
-) -> None:
+def log(conn: psycopg.Connection, ref: str, note: Note, moves: Sequence[Move] = ()) -> None:
     """Append one line to the ref log for each move, or one for the ref itself if there is none."""
     lines = [(*m.table.split(".", 1), m.old, m.new) for m in moves] or [("", "", None, None)]
     with conn.cursor() as cursor:
         cursor.executemany(
-            "insert into lake_ref_log"
-            " (ref, action, other_ref, run_id, table_namespace, table_name, old_location, new_location)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s)",
-            [(ref, action, other_ref, run_id, *line) for line in lines],
+            "insert into lake_ref_log (ref, action, other_ref, run_id, commit_id,"
+            " table_namespace, table_name, old_location, new_location)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [(ref, note.action, note.other_ref, note.run_id, note.commit_id, *line) for line in lines],
         )
 
 

@@ -29,10 +29,11 @@ class Rows:
 
     def pieces(self, target: pa.Schema) -> Iterator[pa.Table]:
         """Yield the rows in the columns and types of `target`; raises SchemaConflict if a value does not fit."""
-        for piece in self._raw_pieces():
+        for piece in self.raw_pieces():
             yield fitted(self.table, piece, target)
 
-    def _raw_pieces(self) -> Iterator[pa.Table]:
+    def raw_pieces(self) -> Iterator[pa.Table]:
+        """Yield the rows as they come, in tables of about PIECE_BYTES."""
         if isinstance(self.data, pa.Table):
             rows = max(1, self.data.num_rows * PIECE_BYTES // max(1, self.data.nbytes))
             for start in range(0, self.data.num_rows, rows):

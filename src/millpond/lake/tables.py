@@ -16,7 +16,7 @@ from millpond.lake.change import Change, prepared
 from millpond.lake.commit import swap
 from millpond.lake.locks import table_locks
 from millpond.lake.metadata import write_metadata
-from millpond.lake.pointers import Move, PointerMoved, pointers
+from millpond.lake.pointers import Move, Note, PointerMoved, pointers
 from millpond.lake.rows import Rows
 from millpond.lake.spec import Replacement, TableSpec, Written
 from millpond.lake.windows import Windows
@@ -70,12 +70,11 @@ def _attempt(
         for r in replacements
     ]
     crash_points.reached("lake.data_files_written")
-    return commit(conn, ref, changes, action="replace", **_ids(properties))
+    note = Note("replace", run_id, commit_id=properties["millpond.commit_id"])
+    return _commit(conn, ref, changes, note)
 
 
-def commit(
-    conn: psycopg.Connection, ref: str, changes: Sequence[Change], *, action: str, run_id: str, commit_id: str
-) -> list[Written]:
+def _commit(conn: psycopg.Connection, ref: str, changes: Sequence[Change], note: Note) -> list[Written]:
     """Write the metadata of all changes and move their pointers in one transaction.
 
     Raises PointerMoved if a table is no longer what its change started from.
@@ -90,12 +89,8 @@ def commit(
         snapshots.append(metadata.current_snapshot_id)
     crash_points.reached("lake.metadata_written")
     if moves:
-        swap(conn, ref, moves, action=action, run_id=run_id, commit_id=commit_id)
+        swap(conn, ref, moves, note)
     return [change.written(snapshot) for change, snapshot in zip(changes, snapshots, strict=True)]
-
-
-def _ids(properties: dict[str, str]) -> dict[str, str]:
-    return {"run_id": properties["millpond.run_id"], "commit_id": properties["millpond.commit_id"]}
 
 
 def _refuse_twice(names: Sequence[str]) -> None:

@@ -1,0 +1,134 @@
+"""Rebasing: a branch's days are replaced anew on top of what its base has become, if nobody else changed them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+import pyarrow as pa
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+from typing_extensions import override
+
+from millpond.errors import MergeConflict, SchemaConflict
+from millpond.lake.catalog import LakeCatalog
+from millpond.lake.change import Change, prepared
+from millpond.lake.commit import settled
+from millpond.lake.connect import pooled
+from millpond.lake.datafiles import Touched
+from millpond.lake.diffs import changed
+from millpond.lake.history import noted, windows_since
+from millpond.lake.metadata import metadata_at, write_metadata
+from millpond.lake.pointers import Move, Note, move, pointers
+from millpond.lake.rows import Rows, gathered
+from millpond.lake.schema import arrow_schema
+from millpond.lake.spec import TableSpec
+from millpond.lake.staging import Staging
+from millpond.lake.windows import Windows
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One table's way from its old base to the present one: pointers of base and branch, then and now."""
+
+    table: str
+    base: str | None
+    branch: str
+    new_base: str
+    new_branch: str
+
+
+def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
+    """Put what the branch `ref` changed in `tables` on top of their present state in `into`.
+
+    Returns the tables that were rebased. Raises MergeConflict if both sides changed the same days,
+    PointerMoved if the branch is being written meanwhile.
+    """
+    with pooled() as conn:
+        heads = pointers(conn, into, tables)
+        moves = [m for m in changed(conn, ref) if m.table in tables and m.old != heads.get(m.table)]
+        steps = [_rebased(ref, into, m, heads.get(m.table)) for m in moves]
+        settled(
+            conn, ref, Note("rebase", other_ref=into), lambda inner, note: _apply(inner, ref, steps, note)
+        )
+    return {step.table for step in steps}
+
+
+def _rebased(ref: str, into: str, m: Move, head: str | None) -> _Step:
+    if m.new is None or head is None:
+        raise conflict(ref, into, {m.table: "dropped on one side, changed on the other"})
+    base = metadata_at(m.old) if m.old else None
+    mine, theirs = metadata_at(m.new), metadata_at(head)
+    if base is not None and _layout(mine) != _layout(base):
+        raise conflict(ref, into, {m.table: "the branch changed its properties or partitioning"})
+    my_days, their_days = windows_since(mine, base), windows_since(theirs, base)
+    if both := my_days & their_days:
+        days = "all of it" if both.parts is None else f"the days {both}"
+        raise conflict(ref, into, {m.table: f"{days} changed on both sides"})
+    try:
+        change = _replayed(ref, m, head, my_days)
+    except SchemaConflict as error:
+        raise conflict(ref, into, {m.table: error.what}) from error
+    if not change.staging.changed:
+        return _Step(m.table, m.old, m.new, head, head)
+    metadata, location = change.staging.finished()
+    write_metadata(metadata, location)
+    return _Step(m.table, m.old, m.new, head, location)
+
+
+def _replayed(ref: str, m: Move, head: str, days: Windows) -> Change:
+    lake = LakeCatalog(ref)
+    source = lake.table_at(m.table, m.new or "")
+    schema = arrow_schema(source.schema())
+    told = source.properties
+    order = tuple(filter(None, told.get("millpond.sort_by", "").split(",")))
+    spec = TableSpec(m.table, schema, told.get("millpond.window_column"), sort_by=order)
+    snapshot = source.current_snapshot()
+    properties = {
+        "millpond.run_id": (noted(snapshot, "millpond.run_id") if snapshot else None) or "",
+        "millpond.commit_id": uuid.uuid4().hex,
+        "millpond.rebased_from": str(snapshot.snapshot_id) if snapshot else "",
+    }
+    rows = _BranchRows(source, days, spec.window_column)
+    return prepared(lake, head, spec, rows, days, properties)
+
+
+class _BranchRows(Rows):
+    """The rows of some days of a table, as the new rows of another."""
+
+    def __init__(self, table: Table, days: Windows, day_column: str | None) -> None:
+        self.table = ".".join(table.name())
+        self.schemas = [arrow_schema(table.schema())]
+        self._found = Touched.find(Staging(table, is_new=False), days, day_column)
+
+    @override
+    def raw_pieces(self) -> Iterator[pa.Table]:
+        return gathered(self._found.inside())
+
+
+def _apply(conn: psycopg.Connection, ref: str, steps: Sequence[_Step], note: Note) -> None:
+    move(conn, ref, [Move(s.table, s.branch, s.new_branch) for s in steps], note)
+    for s in steps:
+        conn.execute(
+            "insert into lake_branch_bases (ref, table_namespace, table_name, metadata_location)"
+            " values (%s, %s, %s, %s) on conflict (ref, table_namespace, table_name)"
+            " do update set metadata_location = excluded.metadata_location",
+            (ref, *s.table.split(".", 1), s.new_base),
+        )
+
+
+def _layout(metadata: TableMetadata) -> tuple[object, ...]:
+    return metadata.properties, metadata.spec().fields, metadata.sort_order().fields, metadata.location
+
+
+def conflict(ref: str, into: str, tables: Mapping[str, str]) -> MergeConflict:
+    """Return the error for a branch whose tables were changed in the ref it goes to as well."""
+    told = "; ".join(f"{table}: {why}" for table, why in sorted(tables.items()))
+    return MergeConflict(
+        f"branch {ref} cannot be merged into {into}: {told}",
+        unharmed=f"{into} and the branch; nothing moved",
+        next_step=f"look at both (`millpond branch diff {ref}`), then materialize those days again on a new branch"
+        f" and drop this one: `millpond branch drop {ref}`",
+    )
