@@ -94,7 +94,7 @@ def ensure_process(
     """Return the background process `name`; starts `python -m module --fd N arguments…` unless it runs.
 
     N is a socket that already listens on a free loopback port (the one of last time where that is free);
-    `ready(port)` says whether it answers. Raises EmbeddedPartError with the end of its log if it does not
+    `ready(port)` says whether it answers (an OSError means not yet). Raises EmbeddedPartError with the end of its log if it does not
     within `timeout` seconds.
     """
     home = layout(settings)
@@ -184,8 +184,9 @@ def _await_ready(
 ) -> None:
     deadline = time.monotonic() + timeout
     while process.alive:
-        if ready(process.port):
-            return
+        with suppress(OSError):
+            if ready(process.port):
+                return
         if time.monotonic() > deadline:
             _stop(process, 5.0)
             break
