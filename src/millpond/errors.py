@@ -117,6 +117,10 @@ class TooManyBadRows(SourceError):
     """More rows broke the row contract than the spec allows."""
 
 
+class InputMissing(MillpondError):
+    """A model reads a table that is not on the ref yet; the asset that makes it must be materialized first."""
+
+
 class BuildFailed(MillpondError):
     """dbt could not build a model, or a blocking check failed; nothing was published."""
 

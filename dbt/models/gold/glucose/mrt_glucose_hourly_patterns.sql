@@ -30,7 +30,8 @@ final as (
         round({{ percentile('glucose_mg_dl', 0.5) }}, 1) as median_glucose_mg_dl,
         round({{ percentile('glucose_mg_dl', 0.25) }}, 1) as p25_glucose_mg_dl,
         round({{ percentile('glucose_mg_dl', 0.75) }}, 1) as p75_glucose_mg_dl,
-        round({{ percentage(count_if('glucose_mg_dl between 70 and 180'), 'count(*)') }}, 1) as time_in_range_pct,
+        round({{ percentage(count_if('glucose_mg_dl between 70 and 180'), 'count(*)') }}, 1)
+            as time_in_range_pct,
         round(stddev_samp(glucose_mg_dl), 1) as stddev_glucose_mg_dl
     from recent
     group by hour_of_day, day_of_week

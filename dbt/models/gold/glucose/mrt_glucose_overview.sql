@@ -42,7 +42,8 @@ final as (
         rolling.coefficient_of_variation,
         rolling.gmi_pct,
         round(rolling.mean_7d, 1) as avg_glucose_7d_mg_dl,
-        round({{ percentage('rolling.readings_in_range_7d', 'rolling.readings_7d') }}, 1) as time_in_range_7d_pct,
+        round({{ percentage('rolling.readings_in_range_7d', 'rolling.readings_7d') }}, 1)
+            as time_in_range_7d_pct,
         round({{ glucose_management_indicator('rolling.mean_7d') }}, 2) as gmi_7d_pct,
         case
             when rolling.previous_date = {{ add_days('rolling.reading_date', -1) }}

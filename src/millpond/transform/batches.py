@@ -1,0 +1,38 @@
+"""One batch for all days of a run, where dbt would make one for each. The only file that reaches into dbt."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from millpond.transform.invocation import LOCK
+
+if TYPE_CHECKING:
+    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+
+
+@contextmanager
+def one_batch(extra_days: Mapping[str, int]) -> Iterator[None]:
+    """Make each microbatch model of the dbt calls within one batch, from the first day to the last.
+
+    `extra_days` lengthens the batch of a model, by name: for rows that depend on the days before theirs.
+    dbt itself knows neither; its microbatch models run day by day then, slower but with the same rows.
+    """
+    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+
+    original = MicrobatchBuilder.build_batches
+
+    def whole(
+        builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime
+    ) -> list[tuple[dt.datetime, dt.datetime]]:
+        return [(start, end + dt.timedelta(days=extra_days.get(builder.model.name, 0)))]
+
+    replaced: Any = MicrobatchBuilder
+    with LOCK:
+        replaced.build_batches = whole
+        try:
+            yield
+        finally:
+            replaced.build_batches = original

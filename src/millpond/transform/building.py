@@ -1,0 +1,47 @@
+"""The build under way: what the runner tells the plugin inside dbt, and what the plugin reports back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from millpond.lake.spec import Written
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model's result after it was written to the branch; `seconds` are the write's alone."""
+
+    model: str
+    written: Written
+    seconds: float
+
+
+@dataclass
+class Building:
+    """A build on one branch."""
+
+    ref: str
+    run_id: str
+    on_event: Callable[[Stored], None]
+    stored: dict[str, Stored] = field(default_factory=dict)
+    """By the name of the model."""
+
+
+_now: list[Building] = []
+
+
+@contextmanager
+def building(build: Building) -> Iterator[Building]:
+    """Make `build` the one that dbt's plugin works for within the block; hold invocation.LOCK around it."""
+    _now.append(build)
+    try:
+        yield build
+    finally:
+        _now.remove(build)
+
+
+def under_way() -> Building | None:
+    """Return the build of this process, None where dbt was started by hand."""
+    return _now[-1] if _now else None

@@ -1,0 +1,70 @@
+"""The one door to dbt: in process, one call at a time, its files below the home, nothing sent anywhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from millpond.runtime.home import layout
+from millpond.settings import Settings
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
+
+LOCK: Final = threading.RLock()
+"""dbt keeps flags, adapters and connections in global variables, so a process runs it once at a time."""
+
+_QUIET: Final = (
+    "--no-send-anonymous-usage-stats",
+    "--no-version-check",
+    "--no-use-colors",
+    "--no-print",
+    "--log-level=none",
+    "--log-level-file=none",
+)
+
+
+def project_folder(settings: Settings) -> Path:
+    """Return the folder of the dbt project."""
+    return settings.project / "dbt"
+
+
+def invoke(
+    command: Sequence[str],
+    *,
+    settings: Settings,
+    target: str,
+    manifest: Manifest | None = None,
+    variables: Mapping[str, object] | None = None,
+    target_path: Path | None = None,
+    on_event: Callable[[Any], None] | None = None,
+) -> dbtRunnerResult:
+    """Run a dbt command and return its result; what goes wrong inside dbt is in the result, not raised.
+
+    With `manifest` nothing is parsed. `variables` are added to those that come from the settings. `on_event`
+    hears of everything that dbt logs, on its threads.
+    """
+    from dbt.cli.main import dbtRunner
+
+    folder, project = layout(settings).dbt, project_folder(settings)
+    every = {"timezone": settings.timezone, "start_date": str(settings.start_date), **(variables or {})}
+    args = [
+        *command,
+        *_QUIET,
+        f"--project-dir={project}",
+        f"--profiles-dir={project}",
+        f"--target={target}",
+        f"--target-path={target_path or folder / 'target'}",
+        f"--log-path={folder / 'logs'}",
+        f"--vars={orjson.dumps(every).decode()}",
+    ]
+    with LOCK:
+        result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
+    if isinstance(result.exception, KeyboardInterrupt | SystemExit):
+        raise result.exception
+    return result

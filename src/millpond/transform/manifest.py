@@ -1,0 +1,143 @@
+"""The parsed dbt project: kept below the home, parsed again only when its content changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from millpond.errors import ConfigError
+from millpond.runtime.home import layout
+from millpond.runtime.locks import exclusive
+from millpond.settings import Settings
+from millpond.transform import engine
+from millpond.transform.invocation import invoke, project_folder
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+_IGNORED = frozenset({"target", "logs", "dbt_packages", ".user.yml"})
+_KEEP_SECONDS = 86_400.0
+"""Manifests of former contents stay this long, for processes that still run with them."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One parsed state of the dbt project; the folder holds `manifest.json` and dbt's own form of it."""
+
+    folder: Path
+
+    @property
+    def json(self) -> Path:
+        """The manifest as JSON."""
+        return self.folder / "manifest.json"
+
+    def document(self) -> dict[str, Any]:
+        """Return the manifest as a dictionary; do not change it."""
+        return _document(self.json)
+
+    def warm(self) -> Manifest:
+        """Return the manifest as dbt wants it, so that a run parses nothing."""
+        return _warm(self.folder / "manifest.msgpack")
+
+
+def manifest_path(settings: Settings) -> Path:
+    """Return the path of the up-to-date `manifest.json`; see `current`."""
+    return current(settings).json
+
+
+def current(settings: Settings) -> Parsed:
+    """Return the parsed project as the dbt folder is now; parses it if nobody has yet.
+
+    Opens no connection. Raises ConfigError with dbt's message if the project does not parse.
+    """
+    home = layout(settings).dbt
+    parsed = Parsed(home / "manifests" / fingerprint(settings))
+    if not parsed.json.exists():
+        with exclusive(home / "parse.lock", doing="parsing the dbt project"):
+            if not parsed.json.exists():
+                _parse(parsed.folder, settings)
+    return parsed
+
+
+def fingerprint(settings: Settings) -> str:
+    """Return a hash of all that parsing depends on: the dbt folder, two settings, dbt's version."""
+    project = project_folder(settings)
+    if not (project / "dbt_project.yml").is_file():
+        raise ConfigError(
+            f"there is no dbt project in {project}",
+            next_step="run Millpond in a folder that holds sources/ and dbt/, or set MILLPOND_PROJECT to it",
+        )
+    digest = hashlib.sha256()
+    for part in (
+        settings.timezone,
+        str(settings.start_date),
+        engine.target(settings),
+        version("dbt-core"),
+        version("dbt-duckdb"),
+    ):
+        digest.update(part.encode() + b"\0")
+    for file in _files(project):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _files(project: Path) -> list[Path]:
+    found = []
+    for folder, folders, names in os.walk(project):
+        folders[:] = [name for name in folders if name not in _IGNORED]
+        found += [Path(folder, name) for name in names if name not in _IGNORED]
+    return sorted(found)
+
+
+def _parse(folder: Path, settings: Settings) -> None:
+    result = invoke(["parse"], settings=settings, target=engine.target(settings))
+    if not result.success or result.result is None:
+        raise ConfigError(
+            f"the dbt project does not parse: {result.exception}",
+            unharmed="what was built before",
+            next_step=f"mend the file that is named, below {project_folder(settings)}",
+        )
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    from dbt.parser.manifest import extended_mashumaro_encoder
+
+    (unfinished / "manifest.msgpack").write_bytes(result.result.to_msgpack(extended_mashumaro_encoder))
+    (unfinished / "manifest.json").write_bytes(
+        orjson.dumps(result.result.writable_manifest().to_dict(omit_none=False), option=orjson.OPT_NON_STR_KEYS)
+    )
+    unfinished.rename(folder)
+    _forget_old(folder.parent)
+
+
+def _forget_old(manifests: Path) -> None:
+    limit = time.time() - _KEEP_SECONDS
+    for folder in manifests.iterdir():
+        if folder.stat().st_mtime < limit:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@lru_cache(1)
+def _document(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads(path.read_bytes())
+    return document
+
+
+@lru_cache(1)
+def _warm(path: Path) -> Manifest:
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    manifest = Manifest.from_msgpack(path.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest

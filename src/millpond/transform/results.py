@@ -1,0 +1,87 @@
+"""What a build did: the models it wrote and the checks it ran, in dbt's words made short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from millpond.errors import BuildFailed
+from millpond.lake.spec import Written
+
+
+@dataclass(frozen=True)
+class ModelBuilt:
+    """A model that was built; `seconds` cover its query and its write."""
+
+    model: str
+    written: Written
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A data test that ran. `samples` are up to 20 of the rows that broke it."""
+
+    model: str
+    check: str
+    description: str
+    blocking: bool
+    passed: bool
+    failures: int
+    seconds: float
+    message: str = ""
+    samples: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelFailed:
+    """A model that could not be built, with the database's or dbt's message."""
+
+    model: str
+    message: str
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A whole build. `branch` is gone once it was merged into `ref`."""
+
+    ref: str
+    branch: str
+    merged: bool
+    models: tuple[ModelBuilt, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    failed: tuple[ModelFailed, ...] = ()
+    skipped: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def blocked_by(self) -> tuple[CheckResult, ...]:
+        """The checks that keep the build from being merged."""
+        return tuple(check for check in self.checks if check.blocking and not check.passed)
+
+
+class AuditFailed(BuildFailed):
+    """A build that was not merged; `result` says what was built, what failed and why."""
+
+    def __init__(self, result: BuildResult) -> None:
+        self.result = result
+        lines = [f"model {failed.model} could not be built: {failed.message}" for failed in result.failed]
+        lines += [_told(check) for check in result.blocked_by]
+        looked = f" --ref {result.branch}"
+        super().__init__(
+            "\n".join(lines),
+            unharmed=f"ref {result.ref}; nothing of this run is in it",
+            next_step=f"mend the data or the model and run again; what was built is kept on branch {result.branch}: "
+            f'millpond sql{looked} "select …"',
+        )
+
+
+def _told(check: CheckResult) -> str:
+    rows = "row" if check.failures == 1 else "rows"
+    lines = [f"check {check.check} of {check.model} failed for {check.failures} {rows}: {check.description}"]
+    if check.message:
+        lines = [f"check {check.check} of {check.model} could not run: {check.message}"]
+    for sample in check.samples[:3]:
+        lines.append("  " + ", ".join(f"{name}={value}" for name, value in sample.items() if value is not None))
+    return "\n".join(lines)

@@ -1,0 +1,156 @@
+"""Building models: on a branch of the ref, audited there, and merged only if every blocking check passed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from millpond.errors import BuildFailed, InputMissing, MergeConflict
+from millpond.lake import read, refs
+from millpond.partitions import Window
+from millpond.settings import Settings, settings
+from millpond.transform import collect, engine
+from millpond.transform.batches import one_batch
+from millpond.transform.building import Building, Stored, building
+from millpond.transform.invocation import LOCK, invoke
+from millpond.transform.manifest import Parsed, current
+from millpond.transform.models import Model, Models, chosen, descendants, models
+from millpond.transform.results import AuditFailed, BuildResult
+
+_ATTEMPTS = 3
+
+
+def build(
+    select: Sequence[str],
+    window: Window | None,
+    *,
+    ref: str,
+    run_id: str,
+    on_event: Callable[[Stored], None] = lambda _: None,
+) -> BuildResult:
+    """Build the models called `select` and their data tests, and merge them into `ref` all at once.
+
+    `window` is what daily models are built for. `on_event` hears of each model as it is written. If
+    somebody else changed the same tables of `ref` meanwhile, the build is repeated on what is there then.
+
+    Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict.
+    """
+    configured = settings()
+    parsed = current(configured)
+    every = models(parsed.document())
+    wanted = chosen(every, select)
+    _refuse_without_window(wanted, window)
+    for attempt in range(1, _ATTEMPTS + 1):
+        started = time.perf_counter()
+        present = set(read.table_names(ref))
+        names = [model.name for model in with_inputs(every, wanted, present, ref)]
+        branch = f"audit-{run_id[:8].lower()}-{uuid.uuid4().hex[:8]}"
+        refs.create(branch, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=run_id)
+        extra = extra_days(every, names, window, ref, present)
+        result = _on_branch(names, window, extra, Building(branch, run_id, on_event), ref, parsed, configured)
+        if result.failed or result.blocked_by:
+            raise AuditFailed(replace(result, seconds=time.perf_counter() - started))
+        try:
+            refs.merge(branch)
+        except MergeConflict:
+            if attempt == _ATTEMPTS:
+                raise
+            refs.drop(branch)
+            continue
+        return replace(result, merged=True, seconds=time.perf_counter() - started)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def with_inputs(every: Models, wanted: Sequence[Model], present: set[str], ref: str) -> list[Model]:
+    """Return `wanted` and the static models they read that are not yet among the tables `present`.
+
+    Raises InputMissing naming the asset to materialize first, if another table they read is missing.
+    """
+    names = {model.name for model in wanted}
+    queue = list(wanted)
+    for model in queue:
+        for table, asset in model.sources.items():
+            if table not in present:
+                raise _missing(model.name, table, asset, ref)
+        for parent in (every[name] for name in model.parents if name not in names):
+            if parent.table in present:
+                continue
+            if not parent.static:
+                raise _missing(model.name, parent.table, parent.name, ref)
+            names.add(parent.name)
+            queue.append(parent)
+    return chosen(every, names)
+
+
+def extra_days(
+    every: Models, names: Iterable[str], window: Window | None, ref: str, present: set[str]
+) -> dict[str, int]:
+    """Return by how many days the batch of each model is longer than the window.
+
+    A model that looks back changes on the days after the window too, and so do the models that read it.
+    Days that were not built before stay out: they are built when their turn comes.
+    """
+    extra: dict[str, int] = {}
+    if window is None:
+        return extra
+    for model in chosen(every, names):
+        if not model.look_back_days or model.table not in present:
+            continue
+        after = Window.of_days(window.end, window.end.fromordinal(window.last.toordinal() + model.look_back_days))
+        if read.count(ref, model.table, window=after):
+            for name in descendants(every, [model.name]):
+                extra[name] = max(extra.get(name, 0), model.look_back_days)
+    return extra
+
+
+def _on_branch(
+    names: Sequence[str],
+    window: Window | None,
+    extra: dict[str, int],
+    build: Building,
+    ref: str,
+    parsed: Parsed,
+    configured: Settings,
+) -> BuildResult:
+    command = ["build", "--exclude-resource-type=unit_test", "--indirect-selection=buildable", "--no-write-json"]
+    command += ["--select", *names]
+    if window is not None:
+        command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
+    with LOCK, building(build), one_batch(extra):
+        ran = invoke(command, settings=configured, target=engine.target(configured), manifest=parsed.warm())
+    if ran.result is None:
+        raise BuildFailed(
+            f"dbt could not build {', '.join(names)}: {ran.exception}",
+            unharmed=f"ref {ref}; nothing of this run is in it",
+            next_step=f"mend what the message names and run again; branch {build.ref} is kept",
+        )
+    results = list(ran.result.results)
+    return BuildResult(
+        ref=ref,
+        branch=build.ref,
+        merged=False,
+        models=collect.models_built(results, build.stored),
+        checks=collect.checks(results, build.ref),
+        failed=collect.models_failed(results),
+        skipped=collect.skipped(results),
+    )
+
+
+def _refuse_without_window(wanted: Sequence[Model], window: Window | None) -> None:
+    daily = [model.name for model in wanted if model.daily]
+    if daily and window is None:
+        raise BuildFailed(
+            f"{', '.join(daily)} cannot be built without a window",
+            unharmed="every table",
+            next_step="name a partition or a range of them",
+        )
+
+
+def _missing(model: str, table: str, asset: str, ref: str) -> InputMissing:
+    return InputMissing(
+        f"model {model} reads {table}, which is not on ref {ref} yet",
+        unharmed="every table; nothing was built",
+        next_step=f"materialize {asset} first: millpond materialize {asset}",
+    )

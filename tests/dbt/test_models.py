@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAYERS = ("bronze", "silver", "gold")
+EXPECTED = {
+    "bronze": {"stg_glucose_entries", "stg_github_user_events"},
+    "silver": {"fct_glucose_readings", "fct_github_user_events"},
+    "gold": {
+        "dim_date",
+        "mrt_glucose_readings",
+        "fct_daily_glucose_metrics",
+        "mrt_glucose_overview",
+        "mrt_glucose_hourly_patterns",
+        "fct_daily_github_metrics",
+        "mrt_github_activity_overview",
+    },
+}
+Nodes = dict[str, dict[str, Any]]
+
+
+def test_every_layer_has_its_models(models: Nodes) -> None:
+    assert {layer: {n for n, m in models.items() if m["schema"] == layer} for layer in LAYERS} == EXPECTED
+
+
+def test_every_model_has_one_sql_and_one_yml_of_its_name(models: Nodes, project: Path) -> None:
+    for name, node in models.items():
+        assert Path(node["original_file_path"]).name == f"{name}.sql"
+        assert node["patch_path"] == f"millpond://{node['original_file_path'].removesuffix('.sql')}.yml"
+        assert Path(node["original_file_path"]).parts[1] == node["schema"]
+    assert len(list(project.glob("models/**/*.sql"))) == len(models)
+
+
+def test_every_model_and_column_is_described_typed_and_owned(models: Nodes, document: dict[str, Any]) -> None:
+    groups = {group["name"]: group["owner"]["name"] for group in document["groups"].values()}
+    for name, node in models.items():
+        assert node["description"], name
+        assert groups[node["config"]["group"]].startswith("team:"), name
+        assert node["config"]["meta"]["domain"] in {"glucose", "github", "calendar"}, name
+        for column in node["columns"].values():
+            assert column["description"], (name, column["name"])
+            assert column["data_type"], (name, column["name"])
+    for source in document["sources"].values():
+        assert source["config"]["event_time"] == "_partition_date"
+        assert all(c["description"] and c["data_type"] for c in source["columns"].values())
+
+
+def test_every_model_has_a_key_that_is_a_column_and_is_tested(models: Nodes, document: dict[str, Any]) -> None:
+    tested = {
+        node["attached_node"]: node["test_metadata"]["kwargs"]["columns"]
+        for node in document["nodes"].values()
+        if node["resource_type"] == "test" and node["test_metadata"]["name"] == "has_key"
+    }
+    for name, node in models.items():
+        key = node["config"]["meta"]["key"]
+        assert key, name
+        assert set(key) <= set(node["columns"]), name
+        assert tested[node["unique_id"]] == key, name
+
+
+def test_gold_models_have_enforced_contracts(models: Nodes) -> None:
+    for name, node in models.items():
+        assert node["config"]["contract"]["enforced"] is (node["schema"] == "gold"), name
+
+
+def test_daily_models_are_standard_microbatch_models_partitioned_by_month(models: Nodes) -> None:
+    daily = {name: node for name, node in models.items() if "daily" in node["tags"]}
+    assert set(models) - set(daily) == {
+        "dim_date",
+        "mrt_glucose_overview",
+        "mrt_glucose_hourly_patterns",
+        "mrt_github_activity_overview",
+    }
+    for name, node in models.items():
+        config = node["config"]
+        if name not in daily:
+            assert config["materialized"] == "table", name
+            continue
+        assert (config["materialized"], config["incremental_strategy"]) == ("incremental", "microbatch"), name
+        assert config["batch_size"] == "day", name
+        assert config["properties"]["partitioning"] == f"ARRAY['month({config['event_time']})']", name
+        assert node["columns"][config["event_time"]]["data_type"] == "date", name
+        parents = [models[key.rpartition(".")[2]] for key in node["depends_on"]["nodes"] if key.startswith("model.")]
+        assert all(p["config"]["event_time"] for p in parents if "daily" in p["tags"]), name
+
+
+def test_three_marts_are_published_with_their_keys(models: Nodes) -> None:
+    published = {n: m["config"]["meta"]["publish"] for n, m in models.items() if "publish" in m["config"]["meta"]}
+    assert {name: publish["key"] for name, publish in published.items()} == {
+        "mrt_glucose_overview": ["reading_date"],
+        "mrt_glucose_hourly_patterns": ["hour_of_day", "day_of_week"],
+        "mrt_github_activity_overview": ["event_date"],
+    }
+
+
+def test_only_direction_category_and_gmi_do_not_block(document: dict[str, Any]) -> None:
+    tests = [node for node in document["nodes"].values() if node["resource_type"] == "test"]
+    assert all(test["description"] for test in tests)
+    assert {test["name"] for test in tests if test["config"]["severity"].lower() == "warn"} == {
+        "fct_glucose_readings_known_direction",
+        "fct_github_user_events_known_category",
+        "fct_daily_glucose_metrics_plausible_gmi",
+        "mrt_glucose_overview_plausible_gmi",
+    }
+
+
+@pytest.mark.parametrize("construct", [r"::", r"\bqualify\b", r"\bgroup by all\b", r"\border by all\b", r"\bexclude\b",
+                                       r"\bilike\b", r"target\.(type|name)"])
+def test_models_use_nothing_that_one_engine_alone_understands(construct: str, project: Path) -> None:
+    for file in project.glob("models/**/*.sql"):
+        assert not re.search(construct, file.read_text(), re.IGNORECASE), file.name
+
+
+def test_what_differs_between_engines_has_both_versions(project: Path) -> None:
+    for file in project.glob("macros/engine/*.sql"):
+        text = file.read_text()
+        assert f"macro duckdb__{file.stem}(" in text, file.name
+        assert f"macro trino__{file.stem}(" in text, file.name
+    for file in project.glob("macros/*.sql"):
+        assert "target.type" not in file.read_text(), file.name

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import socket
+import warnings
+from pathlib import Path
+
+import pytest
+
+from millpond.settings import settings
+from millpond.transform.invocation import invoke
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it asks for a faster build of itself
+    import sqlglot
+
+
+def test_every_model_and_test_compiles_to_trino_sql_without_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("compiling opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    ran = invoke(
+        ["compile", "--no-introspect", "--no-populate-cache", "--no-write-json"],
+        settings=settings(),
+        target="scale",
+        target_path=tmp_path,
+    )
+    assert ran.success, ran.exception
+    compiled = {r.node.name: r.node.compiled_code for r in ran.result.results if r.node.resource_type != "unit_test"}
+    assert len(compiled) >= 11 + 25
+    for name, sql in compiled.items():
+        tree = sqlglot.parse_one(sql, read="trino")
+        assert tree.sql(dialect="trino"), name
+    assert "from_unixtime_nanos" in compiled["stg_glucose_entries"]
+    assert "array_agg" in compiled["mrt_glucose_hourly_patterns"]
+    assert "at time zone 'UTC'" in compiled["fct_glucose_readings"]
+    assert '"lake"."silver"."fct_glucose_readings"' in compiled["fct_daily_glucose_metrics"]

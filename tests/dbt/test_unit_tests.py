@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from millpond.settings import settings
+from millpond.transform.invocation import invoke
+from millpond.transform.manifest import Parsed
+
+
+def test_every_unit_test_of_the_models_passes_without_a_lake(parsed: Parsed, unit_database: Path) -> None:
+    ran = invoke(
+        ["test", "--select", "test_type:unit", "--no-write-json"],
+        settings=settings(),
+        target="unit",
+        manifest=parsed.warm(),
+        variables={"unit_database": str(unit_database)},
+    )
+    assert ran.exception is None
+    results = ran.result.results
+    assert len(results) >= 24
+    assert {r.node.name: r.message for r in results if r.status != "pass"} == {}
