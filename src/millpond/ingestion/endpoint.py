@@ -48,12 +48,12 @@ class Bearer(Part):
 
 
 class ApiKey(Part):
-    """A credential in a header, a parameter or a cookie of a given name."""
+    """A credential in a header or a parameter of a given name."""
 
     type: Literal["api_key"] = "api_key"
     name: str = Field(min_length=1, examples=["name: token"])
     api_key: Template = Field(examples=['api_key: "{token}"'])
-    location: Literal["header", "query", "cookie"] = Field("header", examples=["location: query"])
+    location: Literal["header", "query"] = Field("header", examples=["location: query"])
 
 
 class HttpBasic(Part):

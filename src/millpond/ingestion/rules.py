@@ -19,7 +19,7 @@ _ALLOWED = frozenset(
 
 
 def folded(name: str) -> str:
-    """Return `name` without case, blanks and ways of composing letters; people read equal ones as one name."""
+    """Return `name` without case, blanks and ways of composing letters; people take equal ones for one."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
@@ -41,7 +41,7 @@ def check_names(columns: Mapping[str, Column]) -> None:
 
 
 def checked_condition(name: str, condition: str, columns: Mapping[str, Column]) -> str:
-    """Return `condition` if it is one SQL condition over `columns`; else raises ValueError for column `name`."""
+    """Return `condition` if it is one SQL condition over `columns`; else raises ValueError naming `name`."""
     fields = ", ".join(f"null::{SQL_TYPES[c.type]} as {quoted(n)}" for n, c in columns.items())
     try:
         parsed = (

@@ -1,4 +1,4 @@
-"""What a spec says about time: when a row happened, how a window is asked for, how often, how old is stale."""
+"""What a spec says about time: when rows happened, how windows are asked for, how often, what is stale."""
 
 from __future__ import annotations
 

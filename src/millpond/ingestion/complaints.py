@@ -1,0 +1,104 @@
+"""The errors of one source, worded: what was asked, what went wrong, which setting to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest
+
+from millpond.errors import SourceError, SourceLimited, SourceMalformed, SourceRefused, SourceUnreachable
+from millpond.redaction import excerpt, redacted
+from millpond.settings import variable
+
+UNHARMED: Final = "what was loaded before; nothing of this was written"
+
+Origin = tuple[str, str, int | None]
+"""Scheme, host and port: what two addresses of one server have in common."""
+
+
+def origin(url: str) -> Origin:
+    """Return the server that `url` leads to."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(scheme)
+
+
+@dataclass(frozen=True)
+class Complaints:
+    """Words the errors of the source called `source` at `base_url`."""
+
+    source: str
+    base_url: str
+    wait_limit: float
+
+    def elsewhere(self, request: PreparedRequest, there: Origin) -> SourceRefused:
+        """The request would go to another server."""
+        return self.refused(
+            request,
+            f"it points to another server, {there[1]}:{there[2]}; requests stay with their source",
+            f"if that is where the source moved, set {variable('url', self.source)} to it",
+        )
+
+    def status(self, request: PreparedRequest, status: int, body: bytes) -> SourceRefused:
+        """The source answered 4xx, or something that is neither success nor failure."""
+        url, user, token = (variable(field, self.source) for field in ("url", "user", "token"))
+        advice = f"check the endpoint and its parameters in sources/{self.source}.yaml"
+        if status in {401, 403}:
+            advice = f"check {token}: it is missing, wrong, expired or may not read this"
+        elif status in {404, 410}:
+            advice = f"check {url} (now {redacted(self.base_url)}) and {user}"
+        return self.refused(request, f"HTTP {status}: {excerpt(body, 120)}", advice)
+
+    def refused(self, request: PreparedRequest, reason: str, next_step: str) -> SourceRefused:
+        """The request cannot succeed, however often it is made."""
+        return SourceRefused(self._what(request, reason), unharmed=UNHARMED, next_step=next_step)
+
+    def unreachable(self, request: PreparedRequest, reason: str) -> SourceUnreachable:
+        """There was no usable answer."""
+        return SourceUnreachable(
+            self._what(request, reason),
+            unharmed=UNHARMED,
+            next_step=f"see whether the source is up and {variable('url', self.source)} right, then repeat",
+        )
+
+    def malformed(self, request: PreparedRequest, reason: str, body: bytes) -> SourceMalformed:
+        """The answer is not what the protocol says."""
+        shown = f"; it begins {excerpt(body)!r}" if body else ""
+        return SourceMalformed(
+            self._what(request, f"the answer is no page of rows: {reason}") + shown,
+            unharmed=UNHARMED,
+            next_step=f"open the address by hand; {variable('url', self.source)} may lead to another program",
+        )
+
+    def limited(self, request: PreparedRequest, asked: tuple[float, str] | None) -> SourceLimited:
+        """The source wants fewer requests; `asked` is its wait in seconds and the header that says so."""
+        said = (
+            f"asks to wait {asked[0]:.0f} s ({asked[1]})"
+            if asked
+            else "limits the rate of requests (HTTP 429)"
+        )
+        return SourceLimited(
+            self._what(request, f"the source {said}; this installation waits {self.wait_limit:g} s at most"),
+            unharmed=UNHARMED,
+            next_step="repeat the load after that time, or raise MILLPOND_RATE_LIMIT_WAIT_SECONDS",
+        )
+
+    def _what(self, request: PreparedRequest, reason: str) -> str:
+        return f"source {self.source}, {request.method} {redacted(request.url or '')}: {redacted(reason)}"
+
+
+def given_up(error: SourceError, attempts: int, seconds: float) -> SourceError:
+    """Return `error`, saying how long it was tried."""
+    what = f"{error.what} (attempt {attempts}, after {seconds:.1f} s; given up)"
+    return type(error)(what, unharmed=error.unharmed, next_step=error.next_step)
+
+
+def located(error: SourceError, place: str) -> SourceError:
+    """Return `error`, saying in which asset and partitions."""
+    return type(error)(f"{place}: {error.what}", unharmed=error.unharmed, next_step=error.next_step)

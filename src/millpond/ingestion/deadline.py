@@ -1,0 +1,90 @@
+"""Ends an answer that does not arrive in time, also one that drips a byte a second.
+
+A socket's own time-out starts anew with every byte; here a timer closes the socket itself.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextvars import ContextVar
+from typing import Any
+
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+
+class Deadline:
+    """A span of time, as a context, after which the connection in use is shut down."""
+
+    def __init__(self, seconds: float) -> None:
+        self.expired = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        self._token = _current.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _current.reset(self._token)
+
+    def watch(self, connection: socket.socket | None) -> None:
+        """Have `connection` shut down when the time is over."""
+        self._socket = connection
+        if self.expired:
+            self._shut()
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            try:
+                socket.socket.shutdown(
+                    self._socket, socket.SHUT_RDWR
+                )  # below TLS, which would wait for the peer
+            except OSError:
+                return  # closed already, which is what was wanted
+
+
+_current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+class _Watched:
+    sock: socket.socket | None
+
+    def getresponse(self) -> Any:
+        if deadline := _current.get():
+            deadline.watch(self.sock)
+        return super().getresponse()  # type: ignore[misc]
+
+
+class _Http(_Watched, HTTPConnection):
+    pass
+
+
+class _Https(_Watched, HTTPSConnection):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class WatchedAdapter(HTTPAdapter):
+    """An adapter for requests whose connections obey the `Deadline` they are used in."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools, of watched connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

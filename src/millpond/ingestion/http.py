@@ -1,0 +1,155 @@
+"""One request, carried out with patience: retried, bounded in time and size, its failure explained."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import requests
+from requests import PreparedRequest, Response
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ConnectionError,
+    ContentDecodingError,
+    RequestException,
+    SSLError,
+    Timeout,
+)
+
+from millpond.errors import SourceError, SourceMalformed
+from millpond.ingestion.complaints import Complaints, given_up, origin
+from millpond.ingestion.deadline import Deadline, WatchedAdapter
+from millpond.ingestion.patience import ATTEMPTS, Gate, Limits, asked_wait, backoff
+from millpond.redaction import excerpt
+
+_MALFORMED_ATTEMPTS: Final = 3
+_CHUNK: Final = 256 * 1024
+
+Decode = Callable[[bytes], Any]
+"""Turns a body into a page; raises ValueError with the reason if it is none."""
+
+
+class SourceSession(requests.Session):
+    """A session with one source: it goes nowhere else, whatever redirects and page links say.
+
+    The answer to each request carries its decoded page as `page`.
+    """
+
+    def __init__(self, source: str, base_url: str, decode: Decode, limits: Limits, gate: Gate) -> None:
+        super().__init__()
+        self.headers["User-Agent"] = "millpond"
+        adapter = _PatientAdapter(Complaints(source, base_url, limits.wait), decode, limits, gate)
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
+
+
+class _Failed(Exception):
+    """One attempt failed; another may succeed. `error` is what to raise if none is made."""
+
+    def __init__(self, error: SourceError, asked: tuple[float, str] | None = None) -> None:
+        super().__init__()
+        self.error, self.asked = error, asked
+
+
+class _PatientAdapter(WatchedAdapter):
+    def __init__(self, complaints: Complaints, decode: Decode, limits: Limits, gate: Gate) -> None:
+        super().__init__()
+        self._complain, self._decode, self._limits, self._gate = complaints, decode, limits, gate
+        home = origin(complaints.base_url)
+        self._home = {home, ("https", home[1], 443)}
+
+    def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
+        """Return the answer to `request`, its page decoded; raises a SourceError when patience ends."""
+        if (there := origin(request.url or "")) not in self._home:
+            raise self._complain.elsewhere(request, there)
+        started, asked_so_far, malformed = time.monotonic(), 0.0, 0
+        for attempt in range(1, ATTEMPTS + 1):
+            self._gate.wait()
+            spent = time.monotonic() - started - asked_so_far
+            try:
+                return self._attempt(request, min(self._limits.timeout, self._limits.budget - spent), options)
+            except _Failed as failure:
+                problem = failure
+            malformed += isinstance(problem.error, SourceMalformed)
+            if malformed == _MALFORMED_ATTEMPTS:
+                break
+            if problem.asked:
+                asked_so_far += problem.asked[0]
+                if asked_so_far > self._limits.wait:
+                    raise self._complain.limited(request, problem.asked)
+                self._gate.hold(problem.asked[0])
+                self._gate.wait(problem.asked[0] + random.uniform(0, min(1.0, problem.asked[0] / 10)))  # noqa: S311
+                continue
+            wait = backoff(attempt)
+            if time.monotonic() - started - asked_so_far + wait >= self._limits.budget:
+                break
+            self._gate.wait(wait)
+        raise given_up(problem.error, attempt, time.monotonic() - started)
+
+    def _attempt(self, request: PreparedRequest, seconds: float, options: dict[str, Any]) -> Response:
+        options.update(stream=True, timeout=(seconds, seconds))
+        too_late = f"no whole answer within {seconds:.3g} s"
+        with Deadline(seconds) as deadline:
+            try:
+                response = super().send(request, **options)
+                body = self._body(request, response)
+            except SSLError as error:
+                raise self._complain.refused(
+                    request,
+                    f"the connection is not secure: {_cause(error)}",
+                    "check the server's certificate",
+                ) from None
+            except ContentDecodingError:
+                raise _Failed(self._complain.malformed(request, "its compression is broken", b"")) from None
+            except (ConnectionError, Timeout, ChunkedEncodingError) as error:
+                reason = too_late if deadline.expired else _cause(error)
+                raise _Failed(self._complain.unreachable(request, reason)) from None
+            except RequestException as error:
+                raise self._complain.refused(
+                    request, f"the request cannot be made: {error}", "check the address and the token"
+                ) from None
+        if deadline.expired:
+            raise _Failed(self._complain.unreachable(request, too_late))
+        return self._judged(request, response, body)
+
+    def _body(self, request: PreparedRequest, response: Response) -> bytes:
+        chunks, size = [], 0
+        for chunk in response.iter_content(_CHUNK):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._limits.body_bytes:
+                response.close()
+                raise self._complain.refused(
+                    request,
+                    f"the answer is larger than {self._limits.body_bytes >> 20} MB",
+                    "ask for smaller pages, or raise MILLPOND_RESPONSE_MAX_MB",
+                )
+        body = b"".join(chunks)
+        response._content = body
+        return body
+
+    def _judged(self, request: PreparedRequest, response: Response, body: bytes) -> Response:
+        status, asked = response.status_code, asked_wait(response.headers)
+        if status == 429 or (status == 403 and asked):
+            raise _Failed(self._complain.limited(request, asked), asked)
+        if status >= 500 or status == 408:
+            error = self._complain.unreachable(request, f"HTTP {status}: {excerpt(body, 120)}")
+            raise _Failed(error, asked)
+        if response.is_redirect:
+            return response
+        if not 200 <= status < 300:
+            raise self._complain.status(request, status, body)
+        try:
+            response.page = self._decode(b"[]" if status == 204 else body)  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise _Failed(self._complain.malformed(request, str(error), body)) from None
+        return response
+
+
+def _cause(error: BaseException) -> str:
+    """Return what went wrong at the bottom of a chain of wrapped errors, without addresses."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return f"{type(error).__name__}: {error}"

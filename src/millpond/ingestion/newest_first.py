@@ -1,0 +1,112 @@
+"""Paging back through time: the next page ends where the last one began, and no row is lost or doubled there.
+
+Several rows may share the instant at which a page ends, and the page may hold only some of them. So rows of
+that instant are held back and asked for again; what the next page does not serve again is not forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from millpond.errors import PagingLoop
+from millpond.ingestion.pages import PAYLOAD, TIME
+
+_NEXT_STEP = "see what the address serves for a smaller `find` bound; the endpoint may need another paginator"
+
+
+class NewestFirst:
+    """A walk from `end` down to `start` (microseconds, half-open) in pages of at most `size` rows.
+
+    After each `take`, `more` says whether to ask again, for rows before `end`, `size` at a time.
+    `resolution` is the smallest step of a bound that the source understands.
+    """
+
+    def __init__(self, start: int, end: int, size: int, resolution: int) -> None:
+        self.start, self.end, self.size, self.more = start, end, size, True
+        self._resolution = resolution
+        self._held: pa.Table | None = None
+        self._rows = self._asked = 0
+        self._cap: int | None = None
+        self._grown = False
+
+    def take(self, page: pa.Table) -> pa.Table:
+        """Return the rows of `page` to keep, with those held back from the page before that it lacks.
+
+        Raises PagingLoop if the source ignores the bound, serves the oldest rows first, or cannot show all
+        rows of one instant.
+        """
+        first, held, self._held = self._held is None, self._held, None
+        lost = _without(held, page)
+        times = pc.min_max(page[TIME]).as_py()
+        oldest, newest, rows = times["min"], times["max"], page.num_rows
+        if not first and newest is not None and newest >= self.end:
+            return self._bound_ignored(page, lost)
+        if self._grown and 0 < rows <= self._rows:
+            raise self._too_many(rows)
+        news = rows - (held.num_rows - lost.num_rows if held is not None else 0)
+        if not first and news and self._rows < self._asked:
+            self._cap = self._rows  # the page before looked like the last one, but was cut
+        full = rows >= min(self.size, self._cap or self.size)
+        self._rows, self._asked = rows, self.size
+        if full:
+            self._check_order(page)
+        self.more = (full or first) and oldest is not None and oldest >= self.start
+        if not self.more:
+            return pa.concat_tables([page, lost])
+        upper = -(-(oldest + 1) // self._resolution) * self._resolution
+        if upper >= self.end:
+            return self._one_instant(pa.concat_tables([page, lost]), full)
+        self.end, self._grown = upper, False
+        again = pc.fill_null(pc.less(page[TIME], upper), False)
+        self._held = page.filter(again)
+        return pa.concat_tables([page.filter(pc.invert(again)), lost])
+
+    def _check_order(self, page: pa.Table) -> None:
+        times = page[TIME].drop_null().to_numpy()
+        if not len(times):
+            raise PagingLoop(
+                f"none of the {page.num_rows} rows of a full page has a time", next_step=_NEXT_STEP
+            )
+        if times[0] < times[-1] and (times[1:] >= times[:-1]).all():
+            raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_NEXT_STEP)
+
+    def _bound_ignored(self, page: pa.Table, lost: pa.Table) -> pa.Table:
+        if page.num_rows >= self.size:
+            raise PagingLoop(
+                f"asked for rows before {self.end} µs the source serves the same or newer ones again",
+                next_step=_NEXT_STEP,
+            )
+        self.more = False  # a source that always serves all it has, and that was less than a page
+        older = pc.fill_null(pc.less(page[TIME], self.end), False)
+        return pa.concat_tables([page.filter(older), lost])
+
+    def _one_instant(self, everything: pa.Table, full: bool) -> pa.Table:
+        if not full:
+            self.more = False
+            return everything
+        if self._cap:
+            raise self._too_many(everything.num_rows)
+        self._grown, self._held, self.size = True, everything, self.size * 4
+        return everything.slice(0, 0)
+
+    def _too_many(self, rows: int) -> PagingLoop:
+        return PagingLoop(
+            f"{rows} or more rows share one instant, and the source serves no more at a time",
+            next_step="set page.size in the spec to more than that, or page by another time column",
+        )
+
+
+def _without(held: pa.Table | None, page: pa.Table) -> pa.Table:
+    """Return the rows of `held` that `page` lacks, each as often as it lacks them."""
+    if held is None or not held.num_rows:
+        return page.slice(0, 0)
+    served = Counter(text.strip() for text in page[PAYLOAD].to_pylist())
+    missing = []
+    for index, text in enumerate(held[PAYLOAD].to_pylist()):
+        served[text.strip()] -= 1
+        if served[text.strip()] < 0:
+            missing.append(index)
+    return held.take(pa.array(missing, pa.int64()))

@@ -1,0 +1,142 @@
+"""An answer's body as a column of rows, each the exact JSON text that the source sent."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+PAYLOAD: Final = "_payload"
+TIME: Final = "_time"
+_QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
+_BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class PageDecoder:
+    """Turns a body into a page: a table of `_payload` and, if `time` is given, `_time` in microseconds.
+
+    `selector` is the JSONPath of the list of rows, `time` the keys that lead to a row's time, and its unit.
+    """
+
+    selector: str = "$"
+    time: tuple[tuple[str, ...], str] | None = None
+
+    def __call__(self, body: bytes) -> pa.Table:
+        """Return the page; raises ValueError if the body is no list of JSON values."""
+        body = body if self.selector == "$" else _selected(body, self.selector)
+        body = body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+        rows = _parsed(body)
+        columns = {PAYLOAD: _texts(body, rows)}
+        if self.time:
+            columns[TIME] = _times(rows, *self.time)
+        return pa.table(columns)
+
+
+def _parsed(body: bytes) -> list[Any]:
+    try:
+        rows = orjson.loads(body)
+    except ValueError as error:
+        if not body:
+            raise ValueError("it is empty") from None
+        try:
+            rows = json.loads(body)  # takes NaN and half surrogates, for which single rows are to blame
+        except RecursionError:
+            raise ValueError("its values are nested too deeply") from None
+        except ValueError:
+            raise ValueError(f"it is not JSON ({error})") from None
+    if not isinstance(rows, list):
+        raise ValueError(
+            f"a list was expected, not {'an object' if isinstance(rows, dict) else 'a single value'}"
+        )
+    return rows
+
+
+def _texts(body: bytes, rows: Sequence[Any]) -> pa.Array:
+    """Return the text of each of the `rows` that `body` holds, with blanks before it."""
+    if not rows:
+        return pa.array([], pa.string())
+    spans = [(m.start() + 1, m.end() - 1) for m in _BETWEEN_OBJECTS.finditer(body)]
+    gaps = np.array(spans, np.int32).reshape(-1, 2)
+    if len(gaps) != len(rows) - 1 or not all(type(row) is dict for row in rows):
+        commas = _commas(body)
+        gaps = np.stack([commas, commas + 1], axis=1)
+    text = np.frombuffer(body, np.uint8).copy()
+    for start, end in gaps[gaps[:, 1] - gaps[:, 0] > 1]:
+        text[start:end] = ord(" ")
+    text[gaps[:, 0]] = ord(" ")
+    offsets = np.concatenate(([1], gaps[:, 0], [len(body) - 1])).astype(np.int32)
+    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def _commas(body: bytes) -> Any:
+    """Return where the commas between the elements of the JSON list `body` are."""
+    plain = body.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+    signs = np.frombuffer(plain, np.uint8)
+    marks = np.flatnonzero(_MARKS[signs])
+    kinds = signs[marks]
+    outside = (np.cumsum(kinds == _QUOTE, dtype=np.int32) & 1) == 0
+    steps = np.where(outside, _STEPS[kinds], 0)
+    return marks[(kinds == _COMMA) & outside & (np.cumsum(steps, dtype=np.int32) == 1)]
+
+
+def _table(values: dict[int, int]) -> Any:
+    table = np.zeros(256, np.int8)
+    for sign, value in values.items():
+        table[sign] = value
+    return table
+
+
+_STEPS: Final = _table({**dict.fromkeys(_OPEN, 1), **dict.fromkeys(_CLOSE, -1)})
+_MARKS: Final = _table(dict.fromkeys((_QUOTE, _COMMA, *_OPEN, *_CLOSE), 1)).astype(np.bool_)
+
+
+def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
+    for key in keys:
+        rows = [row.get(key) if type(row) is dict else None for row in rows]
+    if unit == "iso":
+        return pa.array([_from_iso(value) for value in rows], pa.int64())
+    factor, limit = (1_000, 1 << 52) if unit == "ms" else (1_000_000, 1 << 42)
+    numbers = [value if type(value) is int else _number(value) for value in rows]
+    return pa.array(
+        [n * factor if n is not None and -limit < n < limit else None for n in numbers], pa.int64()
+    )
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(float(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _from_iso(value: Any) -> int | None:
+    try:
+        moment = dt.datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+
+
+def _selected(body: bytes, selector: str) -> bytes:
+    """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently."""
+    from dlt.common import jsonpath
+
+    try:
+        found = jsonpath.find_values(jsonpath.compile_path(selector), json.loads(body))
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+    if len(found) == 1 and isinstance(found[0], list):
+        found = found[0]
+    elif not found:
+        raise ValueError(f"it has nothing at {selector}")
+    return json.dumps(found, separators=(",", ":")).encode()

@@ -1,0 +1,95 @@
+"""How long to wait before a request is tried again: what the source asks for, else growing random spans."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from millpond.settings import Settings
+
+_FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 15.0
+ATTEMPTS = 6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient a load is with its source."""
+
+    timeout: float
+    budget: float
+    wait: float
+    body_bytes: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Return the limits that the settings name."""
+        return cls(
+            timeout=settings.request_timeout_seconds,
+            budget=settings.request_budget_seconds,
+            wait=settings.rate_limit_wait_seconds,
+            body_bytes=settings.response_max_mb * 1024 * 1024,
+        )
+
+
+class Stopped(Exception):
+    """Another stream of the same load has failed for good."""
+
+
+class Gate:
+    """What the parallel streams of one load share: a wait imposed on one holds for all, so does an end."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._open_at = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Let no request through for `seconds`."""
+        self._open_at = max(self._open_at, time.monotonic() + seconds)
+
+    def stop(self) -> None:
+        """Let no request through any more."""
+        self._stop.set()
+
+    def wait(self, seconds: float = 0.0) -> None:
+        """Return after `seconds` and when the gate is open; raises Stopped when it is closed for good."""
+        until = time.monotonic() + seconds
+        while (left := max(until, self._open_at) - time.monotonic()) > 0:
+            if self._stop.wait(left):
+                break
+        if self._stop.is_set():
+            raise Stopped
+
+
+def backoff(attempt: int) -> float:
+    """Return a random wait before attempt `attempt` + 1: up to 0.5, 1, 2, … 15 seconds (full jitter)."""
+    return random.uniform(0, min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
+
+
+def asked_wait(headers: Mapping[str, str]) -> tuple[float, str] | None:
+    """Return how many seconds an answer asks to wait, and the header that says so; None if none does.
+
+    Understands Retry-After in seconds and as a date, and X-RateLimit-Reset (seconds since 1970, or from now)
+    when no requests remain. Dates count from the answer's own clock where it gives one.
+    """
+    now = _date(headers.get("Date")) or time.time()
+    if given := headers.get("Retry-After"):
+        seconds = float(given) if given.strip().isdigit() else (_date(given) or now) - now
+        if seconds > 0:
+            return seconds, f"Retry-After: {given}"
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") == "0" and reset.strip().isdigit():
+        seconds = float(reset) - now if float(reset) > 1e9 else float(reset)
+        if seconds > 0:
+            return seconds, f"X-RateLimit-Reset: {reset}"
+    return None
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, TypeError):
+        return None

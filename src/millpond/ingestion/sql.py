@@ -1,0 +1,48 @@
+"""SQL that reads values out of JSON rows; shared by what pages and what checks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import duckdb
+
+from millpond.naming import literal
+
+_LAST_SECOND = 253_402_300_800
+"""Year 10000, in seconds since 1970; whatever claims to be later (or as long before) is no time."""
+_local = threading.local()
+
+
+def json_path(keys: Sequence[str]) -> str:
+    """Return the JSONPath, as a SQL literal, that leads through `keys`."""
+    quoted_keys = (key.replace("\\", "\\\\").replace('"', '\\"') for key in keys)
+    return literal("$" + "".join(f'."{key}"' for key in quoted_keys))
+
+
+def micros(text: str, unit: str) -> str:
+    """Return SQL for the microseconds since 1970 that the SQL `text` says; NULL where it is no time."""
+    if unit == "iso":
+        moment = f"try_cast({text} as timestamptz)"
+        is_time = f"regexp_matches({text}, '^[0-9]{{4}}-') and isfinite({moment})"
+        return f"case when {is_time} then epoch_us({moment}) end"
+    factor, limit = {"ms": (1_000, _LAST_SECOND * 1_000), "s": (1_000_000, _LAST_SECOND)}[unit]
+    number = f"try_cast({text} as double)"
+    return f"case when abs({number}) < {limit} then ({number} * {factor})::bigint end"
+
+
+def page_connection() -> duckdb.DuckDBPyConnection:
+    """Return this thread's connection for looking into single pages; one thread each, no access to files."""
+    if not hasattr(_local, "connection"):
+        _local.connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": "1",
+                "enable_external_access": "false",
+                "autoload_known_extensions": "false",
+                "autoinstall_known_extensions": "false",
+            },
+        )
+        _local.connection.execute("set TimeZone = 'UTC'")
+    connection: duckdb.DuckDBPyConnection = _local.connection
+    return connection

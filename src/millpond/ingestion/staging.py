@@ -1,0 +1,64 @@
+"""dlt's part: pages of all streams, extracted in parallel and normalised to Parquet files of this load alone.
+
+Every load has a pipeline folder of its own, so that no package left by a crashed load is ever taken for
+this one's, and no two processes share one. What dlt calls loading is the lake's business, not dlt's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import dlt
+import pyarrow as pa
+
+_ABANDONED_SECONDS = 24 * 3600
+
+Stream = Callable[[], Iterator[pa.Table]]
+
+
+@contextmanager
+def staging_folder(root: Path, label: str) -> Iterator[Path]:
+    """Yield a new folder below `root`, removed at the end; removes those that crashed loads left long ago."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in root.glob("load-*"):
+        if time.time() - old.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = root / f"load-{label}-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
+    """Return the Parquet files below `folder` with the rows of all `streams`, `parallel` at a time."""
+    dlt.config["runtime.dlthub_telemetry"] = False
+    pipeline = dlt.pipeline(
+        "rows",
+        pipelines_dir=str(folder / "dlt"),
+        destination=dlt.destinations.filesystem(bucket_url=(folder / "unused").as_uri()),
+        dataset_name="rows",
+    )
+    pipeline.config.restore_from_destination = False
+    pipeline.extract(
+        [
+            dlt.resource(stream(), name=f"stream_{i}", table_name="rows", parallelized=True)
+            for i, stream in enumerate(streams)
+        ],
+        loader_file_format="parquet",
+        workers=parallel,
+        max_parallel_items=2 * parallel,
+    )
+    pipeline.normalize()
+    return [
+        Path(job.file_path)
+        for package in pipeline.list_normalized_load_packages()
+        for job in pipeline.get_load_package_info(package).jobs["new_jobs"]
+        if job.job_file_info.table_name == "rows"
+    ]
