@@ -58,10 +58,8 @@ def _landed(ref: str, note: Note, error: Exception) -> bool:
         with reconnection() as conn, conn.transaction():
             conn.execute("select set_config('lock_timeout', %s, true)", (f"{_SETTLE_MILLISECONDS}ms",))
             conn.execute("select 1 from lake_refs where name = %s for update", (ref,))
-            row = conn.execute(
-                "select 1 from lake_ref_log where commit_id = %s limit 1", (note.commit_id,)
-            ).fetchone()
-            return row is not None
+            found = conn.execute("select 1 from lake_ref_log where commit_id = %s limit 1", (note.commit_id,))
+            return found.fetchone() is not None
     except psycopg.OperationalError as again:
         raise OutcomeUnknown(
             f"the catalog broke off during a {note.action} on ref {ref} ({error}),"

@@ -67,22 +67,23 @@ def reconnection() -> psycopg.Connection:
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise OutcomeUnknown(
-                    f"the catalog broke off during a commit and did not come back within {RECONNECT_SECONDS:.0f} s",
-                    unharmed="every table is as it was before the write or as it is after it, never between",
-                    next_step="start Postgres again and repeat the run; it finds out whether its rows are there",
+                    "the catalog broke off during a commit and did not come back"
+                    f" within {RECONNECT_SECONDS:.0f} s",
+                    unharmed="every table is as it was before or as it is after it, never between",
+                    next_step="start Postgres again and repeat the run; it finds out what is there",
                 ) from error
             time.sleep(0.1)
 
 
 @lru_cache(8)
-def catalog_tables(pid: int, uri: str) -> None:
+def catalog_tables(pid: int, uri: str) -> None:  # noqa: ARG001 - they key the cache
     """See to it, once per process and server, that the catalog's tables and `main` exist."""
     with databases().catalog.connect(autocommit=True) as conn:
         ensure_tables(conn)
 
 
 @lru_cache(8)
-def _engine(pid: int, uri: str) -> Engine:
+def _engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - keys the cache
     made = create_engine(uri, pool_size=4, max_overflow=16, pool_pre_ping=True, pool_recycle=600)
     atexit.register(made.dispose)
     return made

@@ -15,7 +15,7 @@ from millpond.runtime.extensions import duckdb_connection
 from millpond.settings import settings
 
 DATABASE = "lake"
-_SECRET = "lake_token"
+_SECRET = "lake_token"  # noqa: S105 - the name of DuckDB's secret, not its content
 
 
 def connect(ref: str | None = None, *, pin: bool = True) -> duckdb.DuckDBPyConnection:
@@ -46,8 +46,9 @@ def attached(warehouse: str) -> duckdb.DuckDBPyConnection:
 def attach_sql(warehouse: str, database: str = DATABASE) -> str:
     """Return the statements that attach a warehouse to any DuckDB connection; they hold the token."""
     endpoint = rest.serve()
+    token = literal(endpoint.token.get_secret_value())
     return (
-        f"CREATE OR REPLACE SECRET {quoted(_SECRET)} (TYPE iceberg, TOKEN {literal(endpoint.token.get_secret_value())});"
+        f"CREATE OR REPLACE SECRET {quoted(_SECRET)} (TYPE iceberg, TOKEN {token});"
         f"ATTACH {literal(warehouse)} AS {quoted(database)} (TYPE iceberg, ENDPOINT {literal(endpoint.uri)},"
         f" SECRET {quoted(_SECRET)}, ACCESS_DELEGATION_MODE 'none')"
     )

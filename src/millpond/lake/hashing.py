@@ -93,7 +93,8 @@ def _text(column: str, name: str, kind: pa.DataType) -> str:
         value = f"to_json({column})::varchar"
     else:
         value = f"{column}::varchar"
-    return f"case when {column} is null then '' else concat({literal(quoted(name))}, strlen({value}), ':', {value}) end"
+    shown = f"concat({literal(quoted(name))}, strlen({value}), ':', {value})"
+    return f"case when {column} is null then '' else {shown} end"
 
 
 def _duckdb() -> duckdb.DuckDBPyConnection:

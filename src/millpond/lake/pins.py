@@ -64,7 +64,8 @@ def pin_named(name: str) -> Pin:
     """Return the pin of that name; raises RefNotFound if it was released or has expired."""
     with pooled() as conn:
         row = conn.execute(
-            "select name, ref, pointers, expires_at from lake_pins where name = %s and expires_at > clock_timestamp()",
+            "select name, ref, pointers, expires_at from lake_pins"
+            " where name = %s and expires_at > clock_timestamp()",
             (name,),
         ).fetchone()
     if not row:

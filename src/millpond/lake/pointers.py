@@ -49,7 +49,8 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
     """
     rows = conn.execute(
         "select t.table_namespace || '.' || t.table_name, t.metadata_location from lake_refs r"
-        " left join iceberg_tables t on t.catalog_name = r.name and coalesce(t.iceberg_type, 'TABLE') = 'TABLE'"
+        " left join iceberg_tables t on t.catalog_name = r.name"
+        " and coalesce(t.iceberg_type, 'TABLE') = 'TABLE'"
         " and (%s::text[] is null or t.table_namespace || '.' || t.table_name = any(%s::text[]))"
         " where r.name = %s order by 1",
         ((names := None if tables is None else list(tables)), names, ref),
@@ -84,17 +85,12 @@ def locked_pointers(
     conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None
 ) -> dict[str, str]:
     """Return the pointers of `tables` (default: all) on `ref`, their rows locked in order until commit."""
-    names = [t.split(".", 1) for t in tables] if tables is not None else None
-    only = (
-        ""
-        if names is None
-        else " and (table_namespace, table_name) in (select * from unnest(%s::text[], %s::text[]))"
-    )
-    args: list[object] = [ref] if names is None else [ref, [n[0] for n in names], [n[1] for n in names]]
+    names = None if tables is None else list(tables)
     rows = conn.execute(
         "select table_namespace || '.' || table_name, metadata_location from iceberg_tables"
-        f" where catalog_name = %s{only} order by table_namespace, table_name for update",
-        args,
+        " where catalog_name = %s and (%s::text[] is null or table_namespace || '.' || table_name = any(%s))"
+        " order by table_namespace, table_name for update",
+        (ref, names, names),
     ).fetchall()
     return dict(rows)
 
@@ -111,19 +107,25 @@ def log(conn: psycopg.Connection, ref: str, note: Note, moves: Sequence[Move] = 
         )
 
 
+_INSERT = """
+insert into iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
+values (%(ref)s, %(namespace)s, %(name)s, %(new)s, 'TABLE') on conflict do nothing
+"""
+_UPDATE = """
+update iceberg_tables set metadata_location = %(new)s, previous_metadata_location = %(old)s
+where catalog_name = %(ref)s and table_namespace = %(namespace)s and table_name = %(name)s
+and metadata_location = %(old)s
+"""
+_DELETE = """
+delete from iceberg_tables
+where catalog_name = %(ref)s and table_namespace = %(namespace)s and table_name = %(name)s
+and metadata_location = %(old)s
+"""
+
+
 def _move_one(conn: psycopg.Connection, ref: str, m: Move) -> None:
-    key = (ref, *m.table.split(".", 1))
-    where = "where catalog_name = %s and table_namespace = %s and table_name = %s and metadata_location = %s"
-    if m.old is None:
-        sql = (
-            "insert into iceberg_tables (metadata_location, catalog_name, table_namespace, table_name, iceberg_type)"
-            " values (%s, %s, %s, %s, 'TABLE') on conflict do nothing"
-        )
-        done = conn.execute(sql, (m.new, *key))
-    elif m.new is None:
-        done = conn.execute(f"delete from iceberg_tables {where}", (*key, m.old))
-    else:
-        sql = f"update iceberg_tables set metadata_location = %s, previous_metadata_location = %s {where}"
-        done = conn.execute(sql, (m.new, m.old, *key, m.old))
+    namespace, name = m.table.split(".", 1)
+    sql = _INSERT if m.old is None else _DELETE if m.new is None else _UPDATE
+    done = conn.execute(sql, {"ref": ref, "namespace": namespace, "name": name, "old": m.old, "new": m.new})
     if done.rowcount != 1:
         raise PointerMoved(m.table)

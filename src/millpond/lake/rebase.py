@@ -1,4 +1,4 @@
-"""Rebasing: a branch's days are replaced anew on top of what its base has become, if nobody else changed them."""
+"""Rebasing: a branch's days are replaced anew on what its base has become, if nobody else changed them."""
 
 from __future__ import annotations
 
@@ -129,6 +129,6 @@ def conflict(ref: str, into: str, tables: Mapping[str, str]) -> MergeConflict:
     return MergeConflict(
         f"branch {ref} cannot be merged into {into}: {told}",
         unharmed=f"{into} and the branch; nothing moved",
-        next_step=f"look at both (`millpond branch diff {ref}`), then materialize those days again on a new branch"
-        f" and drop this one: `millpond branch drop {ref}`",
+        next_step=f"look at both (`millpond branch diff {ref}`), then materialize those days again"
+        f" on a new branch and drop this one: `millpond branch drop {ref}`",
     )

@@ -50,7 +50,7 @@ _SEPARATOR = "\x1f"
 _DONE = 204
 
 
-def config(request: Request, body: Body) -> Response:
+def config(request: Request, _: Body) -> Response:
     """Tell a client under which prefix it finds its warehouse: a ref, or a pin."""
     warehouse = request.query_params.get("warehouse") or MAIN_REF
     _opened(warehouse)
@@ -69,7 +69,7 @@ def namespaces(request: Request, body: Body) -> Response:
     return JSONResponse({"namespaces": sorted(list(n) for n in found.list_namespaces(parent))})
 
 
-def namespace(request: Request, body: Body) -> Response:
+def namespace(request: Request, _: Body) -> Response:
     """Describe, look for or drop a namespace."""
     name = _namespace(request)
     if request.method == "DELETE":
@@ -88,10 +88,10 @@ def namespace(request: Request, body: Body) -> Response:
 
 def namespace_properties(request: Request, body: Body) -> Response:
     """Set and remove properties of a namespace."""
-    summary = _writable(request).update_namespace_properties(
+    done = _writable(request).update_namespace_properties(
         _namespace(request), set(body.get("removals") or ()), body.get("updates") or {}
     )
-    return JSONResponse(summary.model_dump())
+    return JSONResponse({"removed": done.removed, "updated": done.updated, "missing": done.missing})
 
 
 def tables(request: Request, body: Body) -> Response:

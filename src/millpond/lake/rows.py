@@ -28,7 +28,7 @@ class Rows:
             self.schemas = [pq.read_schema(path).remove_metadata() for path in data]
 
     def pieces(self, target: pa.Schema) -> Iterator[pa.Table]:
-        """Yield the rows in the columns and types of `target`; raises SchemaConflict if a value does not fit."""
+        """Yield the rows in the columns and types of `target`; raises SchemaConflict if one does not fit."""
         for piece in self.raw_pieces():
             yield fitted(self.table, piece, target)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
+from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table.update.schema import UpdateSchema
+from pyiceberg.types import IcebergType
 
 from millpond.errors import SchemaConflict
 
@@ -39,7 +41,7 @@ def evolved(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Sch
     return pa.schema(list(columns.items()))
 
 
-def stage(update: UpdateSchema, current: pa.Schema, target: pa.Schema, comments: dict[str, str]) -> None:
+def stage(update: UpdateSchema, current: pa.Schema, target: pa.Schema, comments: Mapping[str, str]) -> None:
     """Stage on `update` what turns `current` into `target`."""
     fresh = _iceberg_types(target)
     for column in target:
@@ -68,7 +70,7 @@ def storable(table: str, column: str, kind: pa.DataType) -> pa.DataType:
     raise SchemaConflict(
         f"{table}.{column}: Iceberg has no column type for {kind}",
         unharmed=_UNCHANGED,
-        next_step="cast the column to a type Iceberg knows: bigint, double, decimal, varchar, date, timestamp",
+        next_step="cast it to a type Iceberg knows: bigint, double, decimal, varchar, date, timestamp",
     )
 
 
@@ -132,7 +134,5 @@ def _word(kind: pa.DataType) -> str:
     return str(kind).replace("large_", "").replace("[us, tz=UTC]", " with time zone").replace("[us]", "")
 
 
-def _iceberg_types(schema: pa.Schema) -> dict[str, object]:
-    from pyiceberg.catalog import Catalog
-
+def _iceberg_types(schema: pa.Schema) -> dict[str, IcebergType]:
     return {f.name: f.field_type for f in Catalog._convert_schema_if_needed(schema).fields}

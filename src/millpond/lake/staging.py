@@ -1,4 +1,4 @@
-"""A change to one table in the making: PyIceberg's transaction and snapshot producer, fit for replacing windows.
+"""A change to one table in the making: PyIceberg's transaction and snapshot producer, fit for windows.
 
 PyIceberg's own overwrite makes two or three snapshots, copies the metadata dozens of times and keeps
 manifests of long deleted files; these few overrides make one snapshot of what was decided elsewhere.

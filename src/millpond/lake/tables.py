@@ -44,7 +44,7 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
         except PointerMoved as moved:
             if attempt == _ATTEMPTS:
                 raise PartitionConflict(
-                    f"{moved} on ref {ref} was changed by others each of the {_ATTEMPTS} times this write tried",
+                    f"{moved} on ref {ref} was changed by others each of the {_ATTEMPTS} times it was tried",
                     unharmed="the table; nothing of this write is visible",
                     next_step="repeat the run when the other writers are done",
                 ) from moved

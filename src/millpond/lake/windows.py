@@ -8,7 +8,15 @@ from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThan, Or
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    GreaterThanOrEqual,
+    LessThan,
+    Or,
+    Reference,
+)
 
 from millpond.partitions import RANGE_SEPARATOR, Window, contiguous, parse_day
 
@@ -29,7 +37,7 @@ class Windows:
 
     @classmethod
     def parse(cls, text: str | None) -> Windows:
-        """Return what a snapshot's `millpond.window` says; a snapshot without one may have changed anything."""
+        """Return what a snapshot's `millpond.window` says; one without may have changed anything."""
         if text == NOTHING:
             return cls(())
         if text is None or text == WHOLE:
@@ -75,6 +83,10 @@ class Windows:
         if self.parts is None or column is None:
             return AlwaysTrue()
         spans: list[BooleanExpression] = [
-            And(GreaterThanOrEqual(column, w.start), LessThan(column, w.end)) for w in self.parts
+            And(
+                GreaterThanOrEqual(term=Reference(column), value=w.start),
+                LessThan(term=Reference(column), value=w.end),
+            )
+            for w in self.parts
         ]
         return reduce(Or, spans)

@@ -1,0 +1,37 @@
+"""What creating, merging and dropping branches share, inside a transaction."""
+
+from __future__ import annotations
+
+import psycopg
+
+from millpond.errors import LakeError
+from millpond.lake.pointers import Note, log, ref_missing
+
+
+def base_of(conn: psycopg.Connection, name: str, *, lock: str = "") -> str:
+    """Return the ref a branch was taken from. Raises RefNotFound, LakeError for a ref that is no branch."""
+    row = conn.execute(f"select base from lake_refs where name = %s{lock}", (name,)).fetchone()  # noqa: S608
+    if not row:
+        raise ref_missing(name)
+    if row[0] is None:
+        raise LakeError(
+            f"{name} is no branch: it cannot be merged, compared or dropped",
+            unharmed="everything; nothing was changed",
+            next_step="name a branch; `millpond branch list` shows them",
+        )
+    return str(row[0])
+
+
+def delete(conn: psycopg.Connection, name: str) -> None:
+    """Delete a branch and its pointers. Raises LakeError if another branch was taken from it."""
+    above = [row[0] for row in conn.execute("select name from lake_refs where base = %s", (name,)).fetchall()]
+    if above:
+        raise LakeError(
+            f"branch {name} cannot be dropped: {', '.join(above)} was taken from it",
+            unharmed="all of them",
+            next_step="merge or drop those first",
+        )
+    for table in ("iceberg_tables", "iceberg_namespace_properties"):
+        conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
+    conn.execute("delete from lake_refs where name = %s", (name,))
+    log(conn, name, Note("drop branch"))
