@@ -1,0 +1,158 @@
+"""Which Postgres type each Arrow type becomes, how it is sent, and what proves that it arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from millpond.errors import PublishFailed
+from millpond.publish import binary_copy
+
+_WIDE = pa.decimal128(38, 0)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type in both worlds.
+
+    `arrow` is what the encoder takes, `sql` the type's name as Postgres writes it. The sum over a column
+    is computed on both sides, exactly: `total_sql` in Postgres, `total` in Arrow.
+    """
+
+    arrow: pa.DataType
+    sql: str
+    encode: binary_copy.Encoder
+    total_sql: str
+    total: Callable[[Any], Any]
+
+
+def kind_of(table: str, field: pa.Field) -> Kind:
+    """Return the kind of a column; raises PublishFailed for a type that Postgres has no plain form of."""
+    found = _kind(field.type)
+    if found is None:
+        raise PublishFailed(
+            f"column {field.name} of {table} is {field.type}, which is not published",
+            unharmed="the marts as they were before",
+            next_step="cast it in the model to a plain type, for example to varchar as JSON text",
+        )
+    return found
+
+
+def _kind(arrow: pa.DataType) -> Kind | None:
+    if pa.types.is_integer(arrow):
+        return _integer(arrow)
+    if pa.types.is_float32(arrow) or pa.types.is_float64(arrow):
+        return _float(arrow)
+    if pa.types.is_decimal128(arrow):
+        name = f"numeric({arrow.precision},{arrow.scale})"
+        wide = pa.decimal256(76, arrow.scale)
+        return Kind(arrow, name, binary_copy.numeric, "sum({0})", lambda c: pc.sum(c.cast(wide)).as_py())
+    if pa.types.is_timestamp(arrow):
+        return _timestamp(arrow)
+    return next((kind for test, kind in _SIMPLE if test(arrow)), None)
+
+
+def _integer(arrow: pa.DataType) -> Kind | None:
+    width = arrow.bit_width * (1 if pa.types.is_signed_integer(arrow) else 2)
+    for bits, name, wide in (
+        (16, "smallint", pa.int16()),
+        (32, "integer", pa.int32()),
+        (64, "bigint", pa.int64()),
+    ):
+        if width <= bits:
+            form = f">i{bits // 8}"
+            return Kind(wide, name, binary_copy.number(form), "sum({0}::numeric)", _sum)
+    return None
+
+
+def _float(arrow: pa.DataType) -> Kind:
+    """Sum the floats' bits as integers; NaN, which has many, is counted apart, and -0 counts as 0."""
+    size, name, integer, bits = (
+        (4, "real", "integer", pa.int32())
+        if pa.types.is_float32(arrow)
+        else (8, "double precision", "bigint", pa.int64())
+    )
+
+    def total(column: Any) -> Any:
+        nan = pc.is_nan(column)
+        plain = pc.add(column.filter(pc.invert(pc.fill_null(nan, True))), pa.scalar(0.0, arrow))
+        views = pa.chunked_array([c.view(bits) for c in plain.chunks], bits)
+        return f"{_sum(views) or 0} {pc.sum(nan).as_py() or 0}"
+
+    as_integer = (
+        f"('x' || encode(float{size}send({{0}} + 0::float{size}), 'hex'))::bit({8 * size})::{integer}"
+    )
+    total_sql = (
+        f"coalesce(sum({as_integer}::numeric) filter (where {{0}} <> 'NaN'), 0)"
+        " || ' ' || count(*) filter (where {0} = 'NaN')"
+    )
+    return Kind(arrow, name, binary_copy.number(f">f{size}"), total_sql, total)
+
+
+def _timestamp(arrow: pa.DataType) -> Kind:
+    zone = "with" if arrow.tz else "without"
+    return Kind(
+        pa.timestamp("us", "UTC" if arrow.tz else None),
+        f"timestamp {zone} time zone",
+        binary_copy.timestamp,
+        "sum(extract(epoch from {0}) * 1000000)",
+        lambda c: _sum(c.cast(pa.int64())),
+    )
+
+
+def _sum(column: Any) -> Any:
+    return pc.sum(column.cast(pa.int64()).cast(pa.decimal128(19, 0)).cast(_WIDE)).as_py()
+
+
+def _is_text(arrow: pa.DataType) -> bool:
+    return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow))
+
+
+def _is_bytes(arrow: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow) or pa.types.is_fixed_size_binary(arrow)
+    )
+
+
+def _octets(column: Any) -> Any:
+    return _sum(pc.binary_length(column))
+
+
+_SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Kind], ...] = (
+    (_is_text, Kind(pa.large_string(), "text", binary_copy.octets, "sum(octet_length({0}))", _octets)),
+    (_is_bytes, Kind(pa.large_binary(), "bytea", binary_copy.octets, "sum(octet_length({0}))", _octets)),
+    (
+        pa.types.is_boolean,
+        Kind(
+            pa.bool_(),
+            "boolean",
+            binary_copy.boolean,
+            "sum({0}::integer)",
+            lambda c: pc.sum(c.cast(pa.int64())).as_py(),
+        ),
+    ),
+    (
+        pa.types.is_date32,
+        Kind(
+            pa.date32(),
+            "date",
+            binary_copy.date,
+            "sum(({0} - date '1970-01-01')::numeric)",
+            lambda c: _sum(c.cast(pa.int32())),
+        ),
+    ),
+    (
+        pa.types.is_time64,
+        Kind(
+            pa.time64("us"),
+            "time without time zone",
+            binary_copy.time,
+            "sum(extract(epoch from {0}) * 1000000)",
+            lambda c: _sum(c.cast(pa.int64())),
+        ),
+    ),
+)

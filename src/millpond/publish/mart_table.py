@@ -1,0 +1,224 @@
+"""A mart as a table in Postgres: made once, grown by columns, filled by difference; never dropped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from millpond.errors import PublishFailed
+from millpond.publish.kinds import Kind
+from millpond.publish.spec import MartSpec
+
+Connection = psycopg.Connection[Any]
+Columns = Mapping[str, Kind]
+_LONGEST_NAME = 63
+
+
+class MartTable:
+    """The table of a mart and its shadow: a temporary table, gone with the connection that fills it."""
+
+    def __init__(self, connection: Connection, schema: str, spec: MartSpec, columns: Columns) -> None:
+        self.connection, self.schema, self.spec, self.columns = connection, schema, spec, columns
+        self.name = f"{schema}.{spec.name}"
+        self._mart = sql.Identifier(schema, spec.name)
+        self._shadow = sql.Identifier("pg_temp", spec.name)
+
+    def copy_into_shadow(self, stream: Any) -> None:
+        """Make the shadow anew and copy `stream` (binary COPY) into it.
+
+        Raises PublishFailed if the key is null or not unique.
+        """
+        with self.connection.transaction():
+            self._run("DROP TABLE IF EXISTS {shadow}")
+            self._run("CREATE TEMPORARY TABLE {name} ({definitions})", name=sql.Identifier(self.spec.name))
+            with self.connection.cursor() as cursor, cursor.copy(self._sql(_COPY)) as copy:
+                for block in stream:
+                    copy.write(block)
+            try:
+                self._run("ALTER TABLE {shadow} ADD PRIMARY KEY ({key})")
+            except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
+                raise PublishFailed(
+                    f"the key ({', '.join(self.spec.declared.key)}) of mart {self.name} names no single row: "
+                    f"{error.diag.message_detail or error.diag.message_primary}",
+                    unharmed="the mart as it was before",
+                    next_step=f"correct the model {self.spec.name} or the key in its meta.publish",
+                ) from error
+            self._run("ANALYZE {shadow}")
+
+    def fit(self) -> None:
+        """Make the mart if it is missing; add the columns it lacks.
+
+        Raises PublishFailed if it differs in any other way.
+        """
+        there = self._described()
+        if not there:
+            self._run("CREATE TABLE {mart} ({definitions}, PRIMARY KEY ({key}))")
+            return
+        for column in [c for c in self.columns if c not in there]:
+            self._run(
+                "ALTER TABLE {mart} ADD COLUMN {column} {type}",
+                column=sql.Identifier(column),
+                type=_text(self.columns[column].sql),
+            )
+        for column, kind in there.items():
+            if column not in self.columns:
+                raise self._misfit(
+                    f"has the column {column}, which the model has not",
+                    f"DROP COLUMN {column}",
+                    "keep it in the model",
+                )
+            if kind != (wanted := self.columns[column].sql):
+                raise self._misfit(
+                    f"has the column {column} as {kind}, the model as {wanted}",
+                    f"ALTER COLUMN {column} TYPE {wanted}",
+                    f"cast it to {kind} in the model",
+                )
+        if (key := self._primary_key()) and set(key) != set(self.spec.declared.key):
+            raise self._misfit(
+                f"has the primary key ({', '.join(key)}), the model ({', '.join(self.spec.declared.key)})",
+                f"DROP CONSTRAINT {self.spec.name}_pkey",
+                "declare that key in meta.publish",
+            )
+
+    def take_over(self) -> int:
+        """Make the mart equal to the shadow; returns how many rows were written or removed."""
+        if self.spec.declared.mode == "all":
+            removed = self._run("DELETE FROM {mart}").rowcount
+            return max(
+                removed, self._run("INSERT INTO {mart} ({columns}) SELECT {columns} FROM {shadow}").rowcount
+            )
+        return self._run(_MERGE if self.others else _MERGE_KEY_ONLY).rowcount
+
+    def finish(self) -> None:
+        """Bring primary key, indexes and comments to what the model declares; nothing is taken away."""
+        if not self._primary_key():
+            self._run("ALTER TABLE {mart} ADD PRIMARY KEY ({key})")
+        for index in self.spec.declared.indexes:
+            self._run(
+                "CREATE INDEX IF NOT EXISTS {index} ON {mart} ({indexed})",
+                index=sql.Identifier(_index_name(self.spec.name, index)),
+                indexed=_identifiers(index),
+            )
+        comments: dict[str | None, str] = {None: self.spec.description, **self.spec.comments}
+        there = self._comments()
+        for column, comment in comments.items():
+            if comment and (column is None or column in self.columns) and there.get(column) != comment:
+                self._run(
+                    "COMMENT ON TABLE {mart} IS {comment}" if column is None else _COMMENT_ON_COLUMN,
+                    comment=sql.Literal(comment),
+                    column=sql.Identifier(self.schema, self.spec.name, column or ""),
+                )
+
+    def totals(self) -> tuple[Any, ...]:
+        """Return what `totals` returns for the rows of the mart, as Postgres computes it."""
+        parts = [sql.SQL("count(*)")]
+        for column, kind in self.columns.items():
+            name = sql.Identifier(column).as_string()
+            parts += [_text(p) for p in (f"count({name})", kind.total_sql.format(name))]
+        found = self.connection.execute(
+            self._sql("SELECT {parts} FROM {mart}", parts=sql.SQL(", ").join(parts))
+        )
+        return tuple(found.fetchone() or ())
+
+    def size(self) -> int:
+        """Return the bytes that the mart and its indexes take in Postgres."""
+        row = self.connection.execute(
+            "SELECT pg_total_relation_size(%s::regclass)", (self._mart.as_string(),)
+        )
+        return int((row.fetchone() or (0,))[0])
+
+    @property
+    def others(self) -> list[str]:
+        """The columns that are not part of the key."""
+        return [c for c in self.columns if c not in self.spec.declared.key]
+
+    def _described(self) -> dict[str, str]:
+        """Return type by column of the mart as it is; empty if there is none."""
+        rows = self._catalog(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        )
+        return dict(rows)
+
+    def _primary_key(self) -> list[str]:
+        rows = self._catalog(
+            "SELECT attname FROM pg_constraint"
+            " JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY(conkey)"
+            " WHERE conrelid = to_regclass(%s) AND contype = 'p'"
+        )
+        return [name for (name,) in rows]
+
+    def _comments(self) -> dict[str | None, str]:
+        rows = self._catalog(
+            "SELECT attname, description FROM pg_description LEFT JOIN pg_attribute"
+            " ON attrelid = objoid AND attnum = objsubid AND objsubid > 0"
+            " WHERE objoid = to_regclass(%s) AND classoid = 'pg_class'::regclass"
+        )
+        return dict(rows)
+
+    def _catalog(self, question: LiteralString) -> list[Any]:
+        return self.connection.execute(question, (self._mart.as_string(),)).fetchall()
+
+    def _misfit(self, what: str, alter: str, instead: str) -> PublishFailed:
+        return PublishFailed(
+            f"mart {self.name} {what}; such a change is not made by itself, other programs may depend on it",
+            unharmed="the mart as it was before",
+            next_step=f"{instead}, or change the mart: ALTER TABLE {self.name} {alter}; then publish again",
+        )
+
+    def _run(self, statement: str, **parts: sql.Composable) -> psycopg.Cursor[Any]:
+        return self.connection.execute(self._sql(statement, **parts))
+
+    def _sql(self, statement: str, **parts: sql.Composable) -> sql.Composed:
+        others = self.others
+        known: dict[str, sql.Composable] = {
+            "mart": self._mart,
+            "shadow": self._shadow,
+            "key": _identifiers(self.spec.declared.key),
+            "columns": _identifiers(list(self.columns)),
+            "definitions": sql.SQL(", ").join(
+                _text("{} " + kind.sql).format(sql.Identifier(name)) for name, kind in self.columns.items()
+            ),
+            "same_key": sql.SQL(" AND ").join(
+                sql.SQL("m.{0} = s.{0}").format(sql.Identifier(name)) for name in self.spec.declared.key
+            ),
+            "of_mart": _identifiers(others, "m"),
+            "of_shadow": _identifiers(others, "s"),
+            "all_of_shadow": _identifiers(list(self.columns), "s"),
+            "assignments": sql.SQL(", ").join(
+                sql.SQL("{0} = s.{0}").format(sql.Identifier(n)) for n in others
+            ),
+        }
+        return _text(statement).format(**known, **parts)
+
+
+_COPY = "COPY {shadow} ({columns}) FROM STDIN (FORMAT binary)"
+_MERGE_KEY_ONLY = """
+MERGE INTO {mart} AS m USING {shadow} AS s ON {same_key}
+WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}) VALUES ({all_of_shadow})
+WHEN NOT MATCHED BY SOURCE THEN DELETE
+"""
+_MERGE = (
+    _MERGE_KEY_ONLY
+    + "WHEN MATCHED AND ROW({of_mart}) IS DISTINCT FROM ROW({of_shadow}) THEN UPDATE SET {assignments}"
+)
+_COMMENT_ON_COLUMN = "COMMENT ON COLUMN {column} IS {comment}"
+
+
+def _text(statement: str) -> sql.SQL:
+    return sql.SQL(statement)
+
+
+def _identifiers(names: Sequence[str], prefix: str | None = None) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(prefix, n) if prefix else sql.Identifier(n) for n in names)
+
+
+def _index_name(mart: str, columns: Sequence[str]) -> str:
+    name = f"{mart}_{'_'.join(columns)}_idx"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:50]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"

@@ -1,0 +1,129 @@
+"""What a gold model may declare to be published, read from dbt's manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from millpond.errors import ConfigError
+from millpond.naming import identifier
+
+Columns = tuple[str, ...]
+
+
+class PublishDeclaration(BaseModel):
+    """`meta.publish` of a model: `{key: [reading_date], indexes: [[device, reading_at]], mode: changes}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Columns = Field(min_length=1, description="columns of the primary key")
+    indexes: tuple[Columns, ...] = Field(
+        (), description="further indexes, each a column or a list of columns"
+    )
+    mode: Literal["changes", "all"] = Field(
+        "changes",
+        description="`changes` writes rows that differ; `all` suits marts in which every row differs",
+    )
+
+    @field_validator("indexes", mode="before")
+    @classmethod
+    def _column_or_columns(cls, value: Any) -> Any:
+        return [[v] if isinstance(v, str) else v for v in value] if isinstance(value, list | tuple) else value
+
+
+class MartColumn(BaseModel):
+    """A column as the model documents it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    data_type: str | None = None
+    description: str = ""
+
+
+class MartSpec(BaseModel):
+    """A mart: the gold table `<schema>.<name>` that is published to a Postgres table of the same name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    table: str
+    declared: PublishDeclaration
+    description: str = ""
+    columns: tuple[MartColumn, ...] = ()
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    path: str = ""
+
+    @property
+    def comments(self) -> dict[str, str]:
+        """Descriptions of the columns that have one."""
+        return {c.name: c.description for c in self.columns if c.description}
+
+
+def marts(manifest: Mapping[str, Any]) -> list[MartSpec]:
+    """Return every mart that the models of dbt's manifest declare, by name.
+
+    Raises ConfigError naming the model and what is wrong with its `meta.publish`.
+    """
+    found = [
+        _mart(node, manifest)
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model" and "publish" in _meta(node)
+    ]
+    return sorted(found, key=lambda mart: mart.name)
+
+
+def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> MartSpec:
+    where = f"meta.publish of model {node['name']} ({node['original_file_path']})"
+    try:
+        declared = PublishDeclaration.model_validate(_meta(node)["publish"])
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        at = ".".join(map(str, problem["loc"]))
+        raise ConfigError(
+            f"{where}: {at + ': ' if at else ''}{problem['msg']}",
+            next_step="write it like `publish: {key: [reading_date], indexes: [[device, reading_at]]}`",
+        ) from None
+    columns = tuple(
+        MartColumn(
+            name=c["name"], data_type=c.get("data_type"), description=(c.get("description") or "").strip()
+        )
+        for c in node["columns"].values()
+    )
+    _refuse_unknown_columns(where, declared, {c.name for c in columns})
+    return MartSpec(
+        name=identifier(node["alias"], "mart"),
+        table=f"{node['schema']}.{node['alias']}",
+        declared=declared,
+        description=(node["description"] or "").strip(),
+        columns=columns,
+        owner=_owner(node, manifest),
+        tags=tuple(node["tags"]),
+        path=node["original_file_path"],
+    )
+
+
+def _refuse_unknown_columns(where: str, declared: PublishDeclaration, known: set[str]) -> None:
+    for name in (*declared.key, *(column for index in declared.indexes for column in index)):
+        if known and name not in known:
+            raise ConfigError(
+                f"{where} names the column {name!r}, which the model does not have",
+                next_step=f"use one of {', '.join(sorted(known))}",
+            )
+
+
+def _owner(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
+    group = node["config"].get("group")
+    for found in manifest.get("groups", {}).values():
+        if group and found["name"] == group:
+            email = found["owner"].get("email")
+            return str(email) if email else f"team:{group}"
+    return None
+
+
+def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta: Mapping[str, Any] = node["config"].get("meta") or {}
+    return meta

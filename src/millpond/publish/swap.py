@@ -1,0 +1,180 @@
+"""Publishing: gold tables at one moment of a ref become the marts of that ref, all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+
+from millpond.crash_points import reached
+from millpond.errors import PublishFailed
+from millpond.lake import hashing, pins, read
+from millpond.naming import marts_schema
+from millpond.publish import binary_copy
+from millpond.publish.kinds import Kind, kind_of
+from millpond.publish.mart_table import MartTable
+from millpond.publish.spec import MartSpec
+from millpond.publish.waiting import LOCK_TIMEOUT_MS, held_by_others, locked
+from millpond.runtime.databases import databases
+from millpond.settings import settings
+
+_ATTEMPTS_WHEN_CUT_OFF = 3
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True)
+class Published:
+    """A mart as it stands in Postgres after publishing.
+
+    `rows_changed` were written or removed; `bytes` the mart takes with its indexes; `seconds` its copy took;
+    `content_hash` equals the lake's for the same rows.
+    """
+
+    name: str
+    rows_lake: int
+    rows_postgres: int
+    rows_changed: int
+    bytes: int
+    seconds: float
+    snapshot_id: int | None
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class _Copied:
+    mart: MartTable
+    rows: pa.Table
+    snapshot_id: int | None
+    seconds: float
+
+
+def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Published]:
+    """Make the marts of `ref` equal to their gold tables, all in one transaction.
+
+    Readers see all marts from before or all from after, never an empty or mixed one; grants, views, indexes
+    and comments stay. Raises PublishFailed (then nothing changed), TableNotFound, RefNotFound.
+    """
+    for attempt in range(1, _ATTEMPTS_WHEN_CUT_OFF + 1):
+        try:
+            with databases().marts.connect(autocommit=True) as connection:
+                return _published(connection, marts, ref, run_id)
+        except psycopg.OperationalError as error:
+            if attempt == _ATTEMPTS_WHEN_CUT_OFF:
+                raise PublishFailed(
+                    f"Postgres broke off while the marts of {ref} were published: {str(error).strip()}",
+                    unharmed="each mart is as before or complete",
+                    next_step="publish again; if it repeats, look at postgres.log in the home's folder logs",
+                ) from error
+        except psycopg.Error as error:
+            raise PublishFailed(
+                f"Postgres refused the marts of {ref}: {error.diag.message_primary or error}"
+                + (f" ({error.diag.context.splitlines()[0]})" if error.diag.context else ""),
+                unharmed="the marts as they were before",
+                next_step="correct the rows in the model, or the mart in Postgres, and publish again",
+            ) from error
+    raise AssertionError
+
+
+def _published(
+    connection: psycopg.Connection[Any], marts: Sequence[MartSpec], ref: str, run_id: str
+) -> list[Published]:
+    schema, wait = marts_schema(ref), settings().lock_seconds
+    tables, key = [f"{schema}.{mart.name}" for mart in marts], _lock_key(schema)
+
+    def refusal() -> PublishFailed:
+        return held_by_others(connection, tables, key, wait)
+
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false), set_config('application_name', %s, false)",
+        (f"{LOCK_TIMEOUT_MS}ms", f"millpond {os.getpid()} {run_id}"[:63]),
+    )
+    # Held until the connection ends, and taken before the pin: a later publish never reads an older lake.
+    locked(lambda: connection.execute("SELECT pg_advisory_lock(%s)", (key,)), wait, refusal)
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    with pins.pinned(ref) as pin:
+        copied = [_copied(connection, schema, mart, pin) for mart in marts]
+    reached("publish.copied")
+    published = locked(lambda: _swapped(connection, copied), wait, refusal)
+    connection.execute("DISCARD TEMP")
+    return published
+
+
+def _copied(connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin) -> _Copied:
+    began = time.perf_counter()
+    snapshot = read.loaded(pin, spec.table).current_snapshot()
+    rows = read.scan(pin, spec.table)
+    columns = {f.name: kind_of(spec.table, f) for f in rows.schema}
+    _refuse_columns(spec, columns)
+    rows = rows.cast(pa.schema([(name, kind.arrow) for name, kind in columns.items()]))
+    mart = MartTable(connection, schema, spec, columns)
+    mart.copy_into_shadow(binary_copy.blocks(rows, [kind.encode for kind in columns.values()]))
+    seconds = time.perf_counter() - began
+    return _Copied(mart, rows, snapshot.snapshot_id if snapshot else None, seconds)
+
+
+def _swapped(connection: psycopg.Connection[Any], copied: Sequence[_Copied]) -> list[Published]:
+    with connection.transaction():
+        published = [_taken_over(one) for one in copied]
+        reached("publish.swapping")
+    reached("publish.swapped")
+    return published
+
+
+def _taken_over(copied: _Copied) -> Published:
+    began, mart, rows = time.perf_counter(), copied.mart, copied.rows
+    mart.fit()
+    changed = mart.take_over()
+    mart.finish()
+    found, expected = mart.totals(), _totals(rows, mart.columns)
+    if found != expected:
+        raise PublishFailed(
+            f"mart {mart.name} would not hold what {mart.spec.table} holds: "
+            f"counts and sums are {found} instead of {expected}",
+            unharmed="the marts as they were before",
+            next_step="look for triggers or rules on the mart; they must not change what is written",
+        )
+    return Published(
+        name=mart.spec.name,
+        rows_lake=rows.num_rows,
+        rows_postgres=found[0],
+        rows_changed=changed,
+        bytes=mart.size(),
+        seconds=copied.seconds + time.perf_counter() - began,
+        snapshot_id=copied.snapshot_id,
+        content_hash=hashing.overall(hashing.digests(rows, None)),
+    )
+
+
+def _totals(rows: pa.Table, columns: Mapping[str, Kind]) -> tuple[Any, ...]:
+    """Return number of rows, then for each column how many values it has and their exact sum."""
+    each = [(rows.num_rows - rows[n].null_count, kind.total(rows[n])) for n, kind in columns.items()]
+    return (rows.num_rows, *(part for pair in each for part in pair))
+
+
+def _refuse_columns(spec: MartSpec, columns: Mapping[str, Kind]) -> None:
+    for name in (*spec.declared.key, *(c for index in spec.declared.indexes for c in index)):
+        if name not in columns:
+            raise PublishFailed(
+                f"{spec.table} has no column {name}, which meta.publish of {spec.name} names",
+                unharmed="the marts as they were before",
+                next_step=f"name one of {', '.join(columns)}",
+            )
+    for name in columns:
+        if len(name.encode()) > _LONGEST_NAME:
+            raise PublishFailed(
+                f"the column {name} of {spec.table} is longer than the {_LONGEST_NAME} bytes Postgres keeps",
+                unharmed="the marts as they were before",
+                next_step="shorten it in the model",
+            )
+
+
+def _lock_key(schema: str) -> int:
+    digest = hashlib.blake2b(f"millpond publish {schema}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -1,0 +1,71 @@
+"""Locks that others hold: how long a publish waits, and how it names who kept it waiting."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+
+from millpond.errors import PublishFailed
+
+T = TypeVar("T")
+
+LOCK_TIMEOUT_MS = 1_000
+"""How long one attempt queues for a lock: as long, readers may queue behind it."""
+
+_LONGEST_PAUSE = 1.0
+_READER = "AccessShareLock"
+_REPEATABLE = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+_HOLDERS = """
+SELECT a.pid, a.usename, coalesce(nullif(a.application_name, ''), 'unnamed program'), l.mode,
+       date_trunc('second', clock_timestamp() - a.xact_start)
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.granted AND a.pid <> pg_backend_pid()
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (l.relation = ANY(SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+       OR (l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = %s))
+ORDER BY l.mode = 'AccessShareLock', a.pid
+"""
+
+
+def locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], PublishFailed]) -> T:
+    """Return `attempt()`, repeated with random pauses while others hold a lock it needs.
+
+    After `seconds` raises what `refusal` returns.
+    """
+    deadline, tries = time.monotonic() + seconds, 0
+    while True:
+        try:
+            return attempt()
+        except _REPEATABLE as error:
+            tries += 1
+            pause = random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**tries))  # noqa: S311
+            if time.monotonic() + pause > deadline:
+                raise refusal() from error
+            time.sleep(pause)
+
+
+def held_by_others(
+    connection: psycopg.Connection[Any], tables: list[str], key: int, waited: float
+) -> PublishFailed:
+    """Return the error that names who holds locks on `tables`, or the publish lock `key`."""
+    rows = connection.execute(_HOLDERS, (tables, key)).fetchall()
+    stronger = [row for row in rows if row[3] != _READER] or rows
+    names = [
+        f"process {pid} ({user}, {program}, {mode}{f', since {since}' if since else ''})"
+        for pid, user, program, mode, since in stronger
+    ]
+    return PublishFailed(
+        f"{', '.join(tables)} could not be written for {waited:g} s: locked by "
+        + ("; ".join(names) or "a transaction that has just ended"),
+        unharmed="the marts as they were before",
+        next_step="wait for that transaction, or end it, and publish again"
+        " (MILLPOND_LOCK_SECONDS sets how long a publish waits)",
+    )
