@@ -16,7 +16,8 @@ LINEAGE_COLUMNS: Final = (PARTITION_COLUMN, "_run_id", "_loaded_at")
 """Columns that say where a row came from; they never count as content."""
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_REF = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+_REF = re.compile(r"[a-z0-9][a-z0-9_]{0,56}")
+"""`marts_<ref>` is a Postgres schema: 63 characters at most, and a different one for each ref."""
 
 
 def identifier(name: str, what: str = "name") -> str:
@@ -49,14 +50,14 @@ def ref_name(name: str) -> str:
     if not _REF.fullmatch(name):
         raise ConfigError(
             f"ref {name!r} is not a valid name",
-            next_step="use lower-case letters, digits, hyphens and underscores, 60 at most, for example dev",
+            next_step="use lower-case letters, digits and underscores, 57 at most, for example dev",
         )
     return name
 
 
 def marts_schema(ref: str) -> str:
     """Return the Postgres schema that the marts of `ref` are published to: `marts`, `marts_dev`, …"""
-    return "marts" if ref == MAIN_REF else f"marts_{ref_name(ref).replace('-', '_')}"
+    return "marts" if ref == MAIN_REF else f"marts_{ref_name(ref)}"
 
 
 def quoted(name: str) -> str:

@@ -146,11 +146,18 @@ class Settings(BaseSettings):
         for name in ("iceberg_warehouse_path", "iceberg_staging_path"):
             if path := getattr(self, name):
                 below[name] = self.project / path.expanduser()
-        self.__dict__.update(below)
-        if self.warehouse == self.staging:
+        self.__dict__.update({name: Path(os.path.normpath(path)) for name, path in below.items()})
+        kept = {"HOME": self.home, "PROJECT": self.project, "ICEBERG_WAREHOUSE_PATH": self.warehouse}
+        for name, folder in kept.items():
+            if folder.is_relative_to(self.staging):
+                raise ValueError(
+                    f"{PREFIX}ICEBERG_STAGING_PATH, {self.staging}, is or holds {PREFIX}{name}, {folder}; "
+                    "staging is emptied, so give it a folder of its own"
+                )
+        if self.staging.is_relative_to(self.warehouse):
             raise ValueError(
-                f"{PREFIX}ICEBERG_STAGING_PATH and {PREFIX}ICEBERG_WAREHOUSE_PATH name the same folder; "
-                "staging is emptied, so give each its own"
+                f"{PREFIX}ICEBERG_STAGING_PATH, {self.staging}, lies in {PREFIX}ICEBERG_WAREHOUSE_PATH, "
+                f"{self.warehouse}, where every file must belong to a table; give it a folder of its own"
             )
         return self
 
@@ -215,8 +222,7 @@ def read_settings() -> Settings:
 def origins() -> dict[str, str]:
     """Return for each variable that is set where it comes from: `environment` or the `.env` file."""
     project = settings().project
-    env = {name for name in os.environ if name.startswith(PREFIX)}
-    return {name: "environment" if name in env else ".env" for name in _variables(project)}
+    return {name: "environment" if name in _set_in_environment() else ".env" for name in _variables(project)}
 
 
 def process_environment(**changes: str) -> dict[str, str]:
@@ -237,8 +243,12 @@ def _default_project() -> Path:
 
 def _variables(project: Path) -> dict[str, str]:
     file = {k: v or "" for k, v in dotenv_values(project / ".env").items()}
-    both = {**file, **os.environ}
+    both = {**file, **_set_in_environment()}
     return {k: v for k, v in both.items() if k.startswith(PREFIX) and v}
+
+
+def _set_in_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value}
 
 
 def _source_values(found: Mapping[str, str], names: list[str]) -> dict[str, dict[str, str]]:

@@ -94,8 +94,8 @@ def ensure_process(
     """Return the background process `name`; starts `python -m module --fd N arguments…` unless it runs.
 
     N is a socket that already listens on a free loopback port (the one of last time where that is free);
-    `ready(port)` says whether it answers (an OSError means not yet). Raises EmbeddedPartError with the end of its log if it does not
-    within `timeout` seconds.
+    `ready(port)` says whether it answers (an OSError means not yet). Raises EmbeddedPartError with the end
+    of its log if it does not within `timeout` seconds.
     """
     home = layout(settings)
     if (found := registered(home, name)) and found.ready:
