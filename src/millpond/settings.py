@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     postgres_port: int = Field(
         0, ge=0, le=65535, description="loopback port of the embedded Postgres; 0 picks a free one once"
     )
+    dagster_port: int = Field(
+        3000, ge=0, le=65535, description="loopback port of Dagster's web pages; 0 picks a free one once"
+    )
+    catalog_port: int = Field(
+        8181, ge=0, le=65535, description="loopback port of the shared REST catalog; 0 picks a free one once"
+    )
     lock_seconds: float = Field(
         30,
         gt=0,
@@ -159,6 +165,18 @@ class Settings(BaseSettings):
                 f"{PREFIX}ICEBERG_STAGING_PATH, {self.staging}, lies in {PREFIX}ICEBERG_WAREHOUSE_PATH, "
                 f"{self.warehouse}, where every file must belong to a table; give it a folder of its own"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Settings:
+        taken: dict[int, str] = {}
+        for name in ("postgres_port", "dagster_port", "catalog_port"):
+            port: int = getattr(self, name)
+            if port and port in taken:
+                raise ValueError(
+                    f"{variable(taken[port])} and {variable(name)} are both {port}; let them differ"
+                )
+            taken[port] = name
         return self
 
     @property

@@ -108,6 +108,12 @@ def test_one_folder_for_warehouse_and_staging_is_a_contradiction(
     assert "MILLPOND_ICEBERG_WAREHOUSE_PATH" in error.what
 
 
+def test_two_parts_on_one_port_are_a_contradiction(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLPOND_CATALOG_PORT", "3000")
+    with pytest.raises(ConfigError, match="MILLPOND_DAGSTER_PORT and MILLPOND_CATALOG_PORT are both 3000"):
+        read_settings()
+
+
 def test_staging_above_the_warehouse_is_a_contradiction(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
