@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 
 def tables(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """List the tables of the lake with their rows, bytes, files and last change.
+    """List the tables of the lake with their rows, bytes, files, snapshots and last change.
 
     Example: millpond tables
     """
     from millpond.cli import output
-    from millpond.lake.read import summaries
+    from millpond.lake.pins import pinned
+    from millpond.lake.read import loaded, table_names
     from millpond.settings import settings
 
+    with pinned(settings().ref) as pin:
+        rows = [(name, *_figures(loaded(pin, name))) for name in table_names(pin)]
     columns = ("table", "rows", "bytes", "files", "snapshots", "changed_at")
-    rows = [[getattr(s, c) for c in columns] for s in summaries(settings().ref)]
     (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
     if not rows and not as_json:
         typer.echo("The lake is empty. Next: millpond demo, or millpond materialize dlt_glucose_entries")
+
+
+def _figures(table: Table) -> tuple[int, int, int, int, str | None]:
+    import datetime as dt
+
+    snapshot = table.current_snapshot()
+    if snapshot is None:
+        return 0, 0, 0, 0, None
+    summary = snapshot.summary or {}
+    rows, size, files = (int(summary[f"total-{k}"] or 0) for k in ("records", "files-size", "data-files"))
+    changed = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC)
+    return rows, size, files, len(table.snapshots()), changed.isoformat(" ", "seconds")

@@ -1,0 +1,131 @@
+"""The glucose recording as a Nightscout server would store it, with the flaws that real uploads have.
+
+Readings and gaps are real: 28 weeks of one person, from the public-domain file CGM.csv.gz of the package
+bokeh_sampledata. Everything else is made up from a fixed seed: devices are called demo-…, directions follow
+from the slope, and rows of the device demo-made-up (finger sticks, calibrations, broken rows) never happened.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+
+from millpond.runtime.demo_source.replay import WEEK_MS, Replay
+
+_FIRST_DAY = dt.datetime(2010, 3, 29, tzinfo=dt.UTC)
+_WEEKS = 28
+_SEED = 20100329
+_READINGS_PER_DAY = 288
+_ARROWS = (
+    (3.0, "DoubleUp", 1),
+    (2.0, "SingleUp", 2),
+    (1.0, "FortyFiveUp", 3),
+    (-1.0, "Flat", 4),
+    (-2.0, "FortyFiveDown", 5),
+    (-3.0, "SingleDown", 6),
+    (float("-inf"), "DoubleDown", 7),
+)
+_BROKEN: tuple[object, ...] = (None, "LOW", -5, 1002)
+"""What stands in `sgv` of a broken row: nothing, text, numbers no sensor can show."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A stored row but for its time: `key` makes its id, `delay` is how long the upload took, in seconds."""
+
+    kind: str
+    value: object
+    device: str
+    arrow: tuple[str, int] | None = None
+    delay: int = 30
+    key: str = "reading"
+
+
+def recording() -> tuple[Replay, list[_Entry]]:
+    """Return when entries happen and what they are, sorted by time."""
+    rows = sorted([*_readings(), *_made_up()], key=lambda row: row[0])
+    return Replay(np.array([offset for offset, _ in rows], dtype=np.int64), _WEEKS), [e for _, e in rows]
+
+
+def as_json(entry: _Entry, ms: int) -> bytes:
+    """Return `entry` as the server stores it when it happens at `ms` (milliseconds since 1970)."""
+    row: dict[str, object] = {
+        "_id": hashlib.md5(f"{ms} {entry.key}".encode(), usedforsecurity=False).hexdigest()[:24],
+        "type": entry.kind,
+        "date": ms,
+        "dateString": _iso(ms),
+        "device": entry.device,
+        "utcOffset": 0,
+        "sysTime": _iso(ms + 1000 * entry.delay),
+    }
+    if entry.kind == "sgv":
+        name, trend = entry.arrow or ("NONE", 0)
+        row |= {"sgv": entry.value, "direction": name, "trend": trend, "noise": 1, "rssi": 100}
+        if isinstance(entry.value, int):
+            row |= {"filtered": entry.value * 1000, "unfiltered": entry.value * 1005}
+    else:
+        row["mbg" if entry.kind == "mbg" else "slope"] = entry.value
+    return json.dumps(row, separators=(",", ":")).encode()
+
+
+def _recorded() -> list[tuple[int, int]]:
+    """Return (milliseconds since the first day, mg/dL) of each reading, in order."""
+    packed = files("bokeh_sampledata").joinpath("_data", "CGM.csv.gz").read_bytes()
+    found = []
+    for row in csv.DictReader(gzip.decompress(packed).decode().splitlines()):
+        moment = dt.datetime.fromisoformat(row["datetime"]).replace(tzinfo=dt.UTC)
+        offset = round((moment - _FIRST_DAY).total_seconds() * 1000)
+        if row["glucose"] and 0 <= offset < _WEEKS * WEEK_MS:
+            found.append((offset, round(float(row["glucose"]))))
+    return sorted(found)
+
+
+def _readings() -> Iterator[tuple[int, _Entry]]:
+    """Yield the readings; some were uploaded twice, some corrected later, as real uploaders do."""
+    chance = random.Random(_SEED)  # noqa: S311 - no secret, a fixed sequence
+    before: tuple[int, int] | None = None
+    for offset, value in _recorded():
+        entry = _Entry("sgv", value, "demo-cgm", _arrow(before, (offset, value)))
+        yield offset, entry
+        draw = chance.random()
+        if draw < 1 / _READINGS_PER_DAY:
+            yield offset, entry
+        elif draw < 1.25 / _READINGS_PER_DAY:
+            yield offset, _Entry("sgv", value + 1, "demo-cgm", entry.arrow, delay=3600)
+        before = offset, value
+
+
+def _made_up() -> Iterator[tuple[int, _Entry]]:
+    chance = random.Random(_SEED + 1)  # noqa: S311 - no secret, a fixed sequence
+    day = WEEK_MS // 7
+    for number in range(_WEEKS * 7):
+
+        def moment(start: int = number * day) -> int:
+            return start + 1000 * chance.randrange(day // 1000)
+
+        yield moment(), _Entry("mbg", chance.randrange(70, 200), "demo-made-up", key="mbg")
+        if number % 3 == 0:
+            yield moment(), _Entry("cal", chance.randrange(800, 1000), "demo-made-up", key="cal")
+        if number % 2 == 0:
+            yield moment(), _Entry("sgv", chance.choice(_BROKEN), "demo-made-up", key="broken")
+
+
+def _arrow(before: tuple[int, int] | None, now: tuple[int, int]) -> tuple[str, int]:
+    if before is None or now[0] == before[0] or now[0] - before[0] > 15 * 60_000:
+        return "NONE", 0
+    per_minute = (now[1] - before[1]) / ((now[0] - before[0]) / 60_000)
+    return next((name, trend) for least, name, trend in _ARROWS if per_minute >= least)
+
+
+def _iso(ms: int) -> str:
+    moment = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
