@@ -103,9 +103,8 @@ class MartTable:
                 index=sql.Identifier(_index_name(self.spec.name, index)),
                 indexed=_identifiers(index),
             )
-        comments: dict[str | None, str] = {None: self.spec.description, **self.spec.comments}
         there = self._comments()
-        for column, comment in comments.items():
+        for column, comment in [(None, self.spec.description), *self.spec.comments.items()]:
             if comment and (column is None or column in self.columns) and there.get(column) != comment:
                 self._run(
                     "COMMENT ON TABLE {mart} IS {comment}" if column is None else _COMMENT_ON_COLUMN,

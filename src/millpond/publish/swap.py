@@ -61,6 +61,8 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
     Readers see all marts from before or all from after, never an empty or mixed one; grants, views, indexes
     and comments stay. Raises PublishFailed (then nothing changed), TableNotFound, RefNotFound.
     """
+    if not marts:
+        return []
     for attempt in range(1, _ATTEMPTS_WHEN_CUT_OFF + 1):
         try:
             with databases().marts.connect(autocommit=True) as connection:
@@ -80,6 +82,17 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
                 next_step="correct the rows in the model, or the mart in Postgres, and publish again",
             ) from error
     raise AssertionError
+
+
+def compare(mart: MartSpec, *, ref: str) -> tuple[int, int | None]:
+    """Return the rows of a mart's gold table and of the mart as they are now; None if it is not published."""
+    table = sql.Identifier(marts_schema(ref), mart.name)
+    with databases().marts_readonly.connect() as connection:
+        try:
+            (rows,) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone() or (0,)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            rows = None
+    return read.count(ref, mart.table), rows
 
 
 def _published(

@@ -1,0 +1,181 @@
+"""A run as it goes and as it ended: Dagster's events, as the few facts that are waited for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
+from dagster._core.events import DagsterEvent, StepFailureData
+from dagster._utils.error import SerializableErrorInfo
+
+ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
+"""Metadata that says how many rows an asset holds; the first that is there counts."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One thing that happened: a step began, a partition is done, a check has a result, a step failed.
+
+    `asset` and `partition` (None for an asset without partitions) are given for `materialized`, `asset` and
+    `check` for `checked`, `assets` for `started` and `failed`. `numbers` are the numeric metadata.
+    """
+
+    kind: Literal["started", "materialized", "checked", "failed"]
+    assets: tuple[str, ...]
+    partition: str | None = None
+    rows: int | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
+    check: str | None = None
+    passed: bool = True
+    warning: bool = False
+    message: str = ""
+
+    @property
+    def asset(self) -> str:
+        """The first of `assets`."""
+        return self.assets[0]
+
+
+@dataclass(frozen=True)
+class AssetOutcome:
+    """What a run did to one asset; `numbers` are sums over its partitions, `rows` is None if unknown."""
+
+    asset: str
+    partitions: int
+    rows: int | None
+    seconds: float
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended.
+
+    `assets` were materialized, at least in part; `failures` and failed `checks` say why others were not;
+    `missing` were planned and are not in `assets`.
+    """
+
+    run_id: str
+    success: bool
+    seconds: float
+    assets: tuple[AssetOutcome, ...]
+    failures: tuple[Progress, ...]
+    checks: tuple[Progress, ...]
+    missing: tuple[str, ...]
+
+
+class RunProgress:
+    """Listens to the events of one run, tells `on_event` and keeps what the outcome needs."""
+
+    def __init__(self, on_event: Callable[[Progress], None] | None) -> None:
+        self._tell = on_event or (lambda _: None)
+        self._assets_of: defaultdict[str, list[str]] = defaultdict(list)
+        self._done: defaultdict[str, list[Progress]] = defaultdict(list)
+        self._seconds: dict[str, float] = {}
+        self._failures: list[Progress] = []
+        self._checks: list[Progress] = []
+
+    def __call__(self, entry: EventLogEntry) -> None:
+        """Take in one event."""
+        if entry.dagster_event is None or (happened := self._understood(entry.dagster_event)) is None:
+            return
+        if happened.kind == "materialized":
+            self._done[happened.asset].append(happened)
+        elif happened.kind == "failed":
+            self._failures.append(happened)
+        elif happened.kind == "checked":
+            self._checks.append(happened)
+        self._tell(happened)
+
+    def outcome(self, run_id: str, success: bool, seconds: float) -> RunOutcome:
+        """Return what the events so far add up to."""
+        planned = {asset: step for step, assets in self._assets_of.items() for asset in assets}
+        return RunOutcome(
+            run_id,
+            success,
+            seconds,
+            tuple(self._asset(asset, planned[asset]) for asset in planned if asset in self._done),
+            tuple(self._failures),
+            tuple(self._checks),
+            tuple(asset for asset in planned if asset not in self._done),
+        )
+
+    def _understood(self, event: DagsterEvent) -> Progress | None:
+        step = event.step_key or ""
+        match event.event_type:
+            case DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
+                asset = _name(event)
+                if asset not in self._assets_of[step]:
+                    self._assets_of[step].append(asset)
+            case DagsterEventType.STEP_START:
+                return Progress("started", self._names(step))
+            case DagsterEventType.STEP_SUCCESS:
+                self._seconds[step] = event.step_success_data.duration_ms / 1000
+            case DagsterEventType.ASSET_MATERIALIZATION:
+                return _materialized(event)
+            case DagsterEventType.ASSET_CHECK_EVALUATION:
+                return _checked(event)
+            case DagsterEventType.STEP_FAILURE:
+                return Progress(
+                    "failed", self._names(step), passed=False, message=_reason(event.step_failure_data)
+                )
+        return None
+
+    def _names(self, step: str) -> tuple[str, ...]:
+        return tuple(self._assets_of.get(step, [])) or (step,)
+
+    def _asset(self, asset: str, step: str) -> AssetOutcome:
+        done = self._done[asset]
+        numbers: defaultdict[str, float] = defaultdict(int)
+        for one in done:
+            for name, value in one.numbers.items():
+                numbers[name] += value
+        rows = [one.rows for one in done if one.rows is not None]
+        seconds = numbers.get("seconds", self._seconds.get(step, 0.0))
+        return AssetOutcome(asset, len(done), sum(rows) if rows else None, seconds, dict(numbers))
+
+
+def _name(event: DagsterEvent) -> str:
+    assert event.asset_key is not None
+    return event.asset_key.to_user_string()
+
+
+def _materialized(event: DagsterEvent) -> Progress:
+    found = event.step_materialization_data.materialization.metadata
+    numbers = {
+        name: value.value
+        for name, value in found.items()
+        if isinstance(value.value, int | float) and not isinstance(value.value, bool)
+    }
+    rows = next((int(numbers[name]) for name in ROWS if name in numbers), None)
+    return Progress("materialized", (_name(event),), event.partition, rows, numbers)
+
+
+def _checked(event: DagsterEvent) -> Progress:
+    found = event.asset_check_evaluation_data
+    return Progress(
+        "checked",
+        (found.asset_key.to_user_string(),),
+        check=found.check_name,
+        passed=found.passed,
+        warning=found.severity == AssetCheckSeverity.WARN,
+        message=found.description or "",
+    )
+
+
+def _reason(failure: StepFailureData) -> str:
+    """Return what the code said that failed, without the frames of Dagster around it."""
+    error: Any = failure.error
+    while (
+        isinstance(error, SerializableErrorInfo)
+        and error.cause
+        and (error.cls_name or "").startswith("Dagster")
+    ):
+        error = error.cause
+    if not isinstance(error, SerializableErrorInfo):
+        return "the step failed without an error"
+    before, colon, text = error.message.partition(f"{error.cls_name}: ")
+    return (text if colon and not before.strip().count(" ") else error.message).strip()

@@ -1,0 +1,91 @@
+"""One run for a selection of assets over a window, in this process, recorded like any other run."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+from dagster._core.utils import make_new_run_id
+
+from millpond.backfill.progress import Progress, RunOutcome, RunProgress
+from millpond.backfill.selection import selected
+from millpond.naming import ref_name
+from millpond.partitions import Window, checked_window
+from millpond.resources.instance import CODE_LOCATION
+from millpond.resources.instance import instance as home_instance
+from millpond.resources.run import REF_TAG
+from millpond.settings import settings
+
+JOB = "millpond"
+"""The job that holds every asset; each run is a part of it."""
+
+_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own lines on the console; the events are stored all the same, and `on_event` tells of them."""
+
+
+def materialize(
+    selection: str,
+    window: Window,
+    *,
+    instance: dg.DagsterInstance | None = None,
+    on_event: Callable[[Progress], None] | None = None,
+    definitions: dg.Definitions | None = None,
+    ref: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunOutcome:
+    """Materialize what `selection` (Dagster's syntax) names, over `window`, in one run of the job `millpond`.
+
+    Partitioned assets take every day of the window at once, the others once. The run is recorded in `instance`
+    (default: the home's) with one materialization per partition; `on_event` is called as things happen.
+    `definitions` default to the code location's, `ref` to the one of the settings.
+
+    An asset that fails does not stop those that do not need it; see the outcome. Raises ConfigError for a
+    selection that names nothing, PartitionKeyError for a window with days that cannot exist.
+    """
+    configured = settings()
+    checked_window(str(window), configured.start_date, configured.zone)
+    job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
+    keys = selected(selection, graph)
+    run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
+    if any(graph.get(key).is_partitioned for key in keys):
+        run_tags |= _partition_tags(window)
+    run_id, progress, began = make_new_run_id(), RunProgress(on_event), time.perf_counter()
+    with _recording(instance) as recording:
+        recording.add_event_listener(run_id, progress)
+        result = job.execute_in_process(
+            instance=recording,
+            run_id=run_id,
+            run_config=_SILENT,
+            tags=run_tags,
+            asset_selection=keys,
+            raise_on_error=False,
+        )
+    return progress.outcome(run_id, result.success, time.perf_counter() - began)
+
+
+def _job(definitions: dg.Definitions) -> tuple[dg.JobDefinition, dg.AssetGraph]:
+    return definitions.resolve_job_def(JOB), definitions.resolve_asset_graph()
+
+
+def _partition_tags(window: Window) -> dict[str, str]:
+    first, last = str(window.start), str(window.last)
+    if first == last:
+        return {PARTITION_NAME_TAG: first}
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+@contextmanager
+def _recording(instance: dg.DagsterInstance | None) -> Iterator[dg.DagsterInstance]:
+    if instance is not None:
+        yield instance
+    else:
+        with home_instance() as own:
+            yield own

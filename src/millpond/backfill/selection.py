@@ -1,0 +1,55 @@
+"""Dagster's selection syntax, resolved, with an answer for names that do not exist."""
+
+from __future__ import annotations
+
+import difflib
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.errors import DagsterInvalidAssetSelectionError, DagsterInvalidSubsetError
+
+from millpond.errors import ConfigError
+
+_EXAMPLES = 'for example dlt_glucose_entries, "dlt_glucose_entries*", "+marts/mrt_glucose_overview", group:silver, "*"'
+
+
+def selected(selection: str, graph: BaseAssetGraph) -> list[dg.AssetKey]:
+    """Return the keys that `selection` names, sorted; terms are separated by commas.
+
+    Raises ConfigError for what cannot be read or names nothing, with the nearest names.
+    """
+    terms = [term.strip() for term in selection.split(",") if term.strip()]
+    if not terms:
+        raise ConfigError("the selection is empty", next_step=f"name assets, {_EXAMPLES}")
+    return sorted(set().union(*(_resolved(term, graph) for term in terms)))
+
+
+def _resolved(term: str, graph: BaseAssetGraph) -> set[dg.AssetKey]:
+    try:
+        found = dg.AssetSelection.from_string(term).resolve(graph)
+    except DagsterInvalidAssetSelectionError as error:
+        raise ConfigError(
+            f"the selection {term!r} cannot be read", next_step=f"write it {_EXAMPLES}"
+        ) from error
+    except DagsterInvalidSubsetError as error:
+        raise _unknown(term, graph) from error
+    if not found:
+        raise _unknown(term, graph)
+    return set(found)
+
+
+def _unknown(term: str, graph: BaseAssetGraph) -> ConfigError:
+    keys = sorted(graph.get_all_asset_keys())
+    kind, _, value = term.rpartition(":")
+    if kind == "group":
+        what, known = f"no asset is in the group {value!r}", sorted({graph.get(k).group_name for k in keys})
+        near = [f"group:{name}" for name in difflib.get_close_matches(value, known, n=3, cutoff=0.5)]
+    elif kind in ("", "key"):
+        name = value.strip('*+"')
+        what, known = f"no asset is called {name!r}", [k.to_user_string() for k in keys]
+        ending = [k for k in known if k.split("/")[-1] == name]
+        near = list(dict.fromkeys(ending + difflib.get_close_matches(name, known, n=3, cutoff=0.5)))[:3]
+    else:
+        what, known, near = f"the selection {term!r} names no asset", [k.to_user_string() for k in keys], []
+    advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    return ConfigError(what, next_step=advice)

@@ -1,0 +1,106 @@
+"""The marts as Dagster assets `marts/<name>`, one step for all that a run publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from millpond.naming import marts_schema
+from millpond.publish.spec import MartSpec, marts
+from millpond.publish.swap import Published, compare, publish
+from millpond.resources.run import RunInfo
+from millpond.settings import settings
+
+GROUP = "marts"
+CHECK = "equals_lake"
+
+
+def build_assets(manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
+    """Return the assets of all marts that the models of dbt's manifest declare; none if there are none.
+
+    Raises ConfigError for a declaration that is wrong.
+    """
+    by_key = {_key(mart): mart for mart in marts(manifest)}
+    if not by_key:
+        return []
+
+    @dg.multi_asset(
+        name="publish_marts",
+        specs=[_asset(mart) for mart in by_key.values()],
+        check_specs=[_check(mart) for mart in by_key.values()],
+        can_subset=True,
+    )
+    def publish_marts(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        run = RunInfo.of(context)
+        chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
+        checked = {check.asset_key for check in context.selected_asset_check_keys}
+        published = publish(list(chosen.values()), ref=run.ref, run_id=run.run_id)
+        for key, done in zip(chosen, published, strict=True):
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata=_metadata(done, run.ref),
+                data_version=dg.DataVersion(done.content_hash),
+                check_results=[_result(key, done.rows_lake, done.rows_postgres)] if key in checked else [],
+            )
+        for key in checked - chosen.keys():
+            yield _result(key, *compare(by_key[key], ref=run.ref))
+
+    return [publish_marts]
+
+
+def _key(mart: MartSpec) -> dg.AssetKey:
+    return dg.AssetKey([GROUP, mart.name])
+
+
+def _asset(mart: MartSpec) -> dg.AssetSpec:
+    columns = [dg.TableColumn(c.name, c.data_type or "unknown", c.description or None) for c in mart.columns]
+    return dg.AssetSpec(
+        key=_key(mart),
+        deps=[dg.AssetKey([mart.name])],
+        group_name=GROUP,
+        kinds={"postgres"},
+        owners=[mart.owner] if mart.owner else None,
+        description=mart.description or None,
+        metadata={
+            "dagster/table_name": f"{marts_schema(settings().ref)}.{mart.name}",
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "key": ", ".join(mart.declared.key),
+        },
+    )
+
+
+def _check(mart: MartSpec) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        CHECK,
+        asset=_key(mart),
+        description=f"Postgres holds as many rows as {mart.table} in the lake.",
+        blocking=True,
+    )
+
+
+def _result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=rows_lake == rows_postgres,
+        asset_key=key,
+        check_name=CHECK,
+        description=None if rows_postgres is not None else "the mart is not published yet",
+        metadata={"rows_lake": rows_lake, "rows_postgres": rows_postgres},
+    )
+
+
+def _metadata(done: Published, ref: str) -> dict[str, Any]:
+    return {
+        "rows_lake": done.rows_lake,
+        "rows_postgres": done.rows_postgres,
+        "dagster/row_count": done.rows_postgres,
+        "rows_changed": done.rows_changed,
+        "bytes": done.bytes,
+        "seconds": round(done.seconds, 3),
+        # 64 bits are more than a browser's numbers hold.
+        "snapshot_id": str(done.snapshot_id),
+        "ref": ref,
+    }
