@@ -90,10 +90,12 @@ def ensure_process(
     *arguments: str,
     ready: Callable[[int], bool],
     timeout: float = 30.0,
+    port: int = 0,
 ) -> Process:
     """Return the background process `name`; starts `python -m module --fd N arguments…` unless it runs.
 
-    N is a socket that already listens on a free loopback port (the one of last time where that is free);
+    N is a socket that already listens on loopback `port`, by default the one of last time; where that is
+    taken, on a free one.
     `ready(port)` says whether it answers (an OSError means not yet). Raises EmbeddedPartError with the end
     of its log if it does not within `timeout` seconds.
     """
@@ -104,12 +106,20 @@ def ensure_process(
         log = home.logs / f"{name}.log"
         begin = log.stat().st_size if log.exists() else 0
         if not (process := registered(home, name)):
-            process = _start(settings, home, name, module, arguments)
+            process = _start(settings, home, name, module, arguments, port or _last_port(home, name))
         if not process.ready:
             _await_ready(process, ready, timeout, log, begin)
             process = replace(process, ready=True)
-            _write(home, process)
+            register(home, process)
         return process
+
+
+def register(home: Home, process: Process) -> None:
+    """Make `process` known to everybody who uses the home, in place of an earlier one of its name."""
+    record = _record(home, process.name)
+    unfinished = record.with_suffix(".new")
+    unfinished.write_text(json.dumps(asdict(process)))
+    unfinished.replace(record)
 
 
 def registered(home: Home, name: str) -> Process | None:
@@ -165,9 +175,11 @@ def _stop(process: Process, timeout: float) -> None:
         )
 
 
-def _start(settings: Settings, home: Home, name: str, module: str, arguments: Sequence[str]) -> Process:
+def _start(
+    settings: Settings, home: Home, name: str, module: str, arguments: Sequence[str], port: int
+) -> Process:
     here = {variable("project"): str(settings.project), variable("home"): str(home.root)}
-    with _listener(_last_port(home, name)) as listener:
+    with _listener(port) as listener:
         pid = spawn(
             [sys.executable, "-m", module, "--fd", str(listener.fileno()), *arguments],
             home.logs / f"{name}.log",
@@ -175,7 +187,7 @@ def _start(settings: Settings, home: Home, name: str, module: str, arguments: Se
             inherit=[listener.fileno()],
         )
         process = Process(name, pid, start_time(pid) or 0.0, listener.getsockname()[1])
-    _write(home, process)
+    register(home, process)
     return process
 
 
@@ -221,13 +233,6 @@ def _read(record: Path) -> Process | None:
         return Process(**json.loads(record.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-
-
-def _write(home: Home, process: Process) -> None:
-    record = _record(home, process.name)
-    unfinished = record.with_suffix(".new")
-    unfinished.write_text(json.dumps(asdict(process)))
-    unfinished.replace(record)
 
 
 def _last_port(home: Home, name: str) -> int:
