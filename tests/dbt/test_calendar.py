@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform.invocation import invoke
 from millpond.transform.manifest import Parsed
@@ -23,7 +24,7 @@ def test_the_calendar_agrees_with_python_on_every_day(parsed: Parsed, unit_datab
     with duckdb.connect() as connection:
         relation = connection.sql(result.node.compiled_code).order("date_day")
         names, rows = relation.columns, relation.fetchall()
-    days = [dt.date(2000, 1, 1) + dt.timedelta(days=i) for i in range((dt.date(2050, 1, 1) - dt.date(2000, 1, 1)).days)]
+    days = Window(dt.date(2000, 1, 1), dt.date(2050, 1, 1)).days
     assert [dict(zip(names, row, strict=True)) for row in rows] == [_expected(day) for day in days]
 
 

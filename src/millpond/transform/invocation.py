@@ -29,6 +29,10 @@ _QUIET: Final = (
 )
 
 
+OFFLINE: Final = ("--no-introspect", "--no-populate-cache", "--no-write-json")
+"""For commands that compile: no connection is opened and no artifact written."""
+
+
 def project_folder(settings: Settings) -> Path:
     """Return the folder of the dbt project."""
     return settings.project / "dbt"

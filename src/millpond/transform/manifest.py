@@ -19,19 +19,23 @@ from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
 from millpond.settings import Settings
 from millpond.transform import engine
-from millpond.transform.invocation import invoke, project_folder
+from millpond.transform.audit import data_tests
+from millpond.transform.invocation import OFFLINE, invoke, project_folder
 
 if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
 _IGNORED = frozenset({"target", "logs", "dbt_packages", ".user.yml"})
+_FORM = "1"
+"""Of the files a parse leaves behind; a new one makes former files unknown."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """One parsed state of the dbt project; the folder holds `manifest.json` and dbt's own form of it."""
+    """One parsed state of the dbt project; its folder holds the manifest in two forms and the data tests."""
 
     folder: Path
 
@@ -43,6 +47,10 @@ class Parsed:
     def document(self) -> dict[str, Any]:
         """Return the manifest as a dictionary; do not change it."""
         return _document(self.json)
+
+    def data_tests(self) -> list[dict[str, Any]]:
+        """Return the compiled data tests, see `audit.DataTest`."""
+        return _data_tests(self.folder / "data_tests.json")
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
@@ -78,6 +86,7 @@ def fingerprint(settings: Settings) -> str:
         )
     digest = hashlib.sha256()
     for part in (
+        _FORM,
         settings.timezone,
         str(settings.start_date),
         engine.target(settings),
@@ -100,24 +109,37 @@ def _files(project: Path) -> list[Path]:
 
 
 def _parse(folder: Path, settings: Settings) -> None:
-    result = invoke(["parse"], settings=settings, target=engine.target(settings))
-    if not result.success or result.result is None:
-        raise ConfigError(
-            f"the dbt project does not parse: {result.exception}",
-            unharmed="what was built before",
-            next_step=f"mend the file that is named, below {project_folder(settings)}",
-        )
+    from dbt.parser.manifest import extended_mashumaro_encoder
+
+    manifest = _succeeded(invoke(["parse"], settings=settings, target=engine.target(settings)), settings)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    from dbt.parser.manifest import extended_mashumaro_encoder
-
-    (unfinished / "manifest.msgpack").write_bytes(result.result.to_msgpack(extended_mashumaro_encoder))
-    (unfinished / "manifest.json").write_bytes(
-        orjson.dumps(result.result.writable_manifest().to_dict(omit_none=False), option=orjson.OPT_NON_STR_KEYS)
+    (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
+    document = manifest.writable_manifest().to_dict(omit_none=False)
+    (unfinished / "manifest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
+    compiled = _succeeded(
+        invoke(
+            ["compile", "--select=resource_type:test", *OFFLINE],
+            settings=settings,
+            target=engine.target(settings),
+            manifest=manifest,
+        ),
+        settings,
     )
+    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results)))
     unfinished.rename(folder)
     _forget_old(folder.parent)
+
+
+def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:
+    if not ran.success or ran.result is None:
+        raise ConfigError(
+            f"the dbt project does not parse: {ran.exception}",
+            unharmed="what was built before",
+            next_step=f"mend the file that is named, below {project_folder(settings)}",
+        )
+    return ran.result
 
 
 def _forget_old(manifests: Path) -> None:
@@ -134,10 +156,16 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(1)
+def _data_tests(path: Path) -> list[dict[str, Any]]:
+    tests: list[dict[str, Any]] = orjson.loads(path.read_bytes())
+    return tests
+
+
+@lru_cache(1)
 def _warm(path: Path) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
     manifest = Manifest.from_msgpack(path.read_bytes(), decoder=extended_mashumuro_decoder)
-    manifest.build_flat_graph()
+    manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return manifest

@@ -1,4 +1,4 @@
-"""The dbt-duckdb plugin `lake`: reads from the ref of the build, and writes models to it in one commit each."""
+"""The dbt-duckdb plugin `lake`: reads from the ref of the build and writes each model to it in one commit."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PARTITIONING = re.compile(r"'(month|day)\((\w+)\)'")
 class Plugin(BasePlugin):
     """dbt keeps one DuckDB for the life of the process, so each build attaches its own ref anew."""
 
-    def initialize(self, plugin_config: dict[str, Any]) -> None:
+    def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002
         """Called once, when dbt opens its first connection."""
         self._cursors = threading.local()
         self._attaching = threading.Lock()
         self._attached = ""
 
-    def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:
+    def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
         """Add the folder of extensions and what else our connections are opened with."""
         config.update(duckdb_config())
 
@@ -74,11 +74,11 @@ class Plugin(BasePlugin):
             raise BuildFailed(
                 f"model {model} was not written: dbt was started by hand, past the audit",
                 unharmed="every table",
-                next_step=f"build it with `millpond materialize {model}`; by hand dbt may compile, show and test",
+                next_step=f"use `millpond materialize {model}`; by hand dbt may compile, show and test",
             )
         if self._attached != build.ref:
             raise BuildFailed(
-                f"model {model} was read from ref {self._attached} and would have been written to {build.ref}",
+                f"model {model} was read from ref {self._attached} but belongs on {build.ref}",
                 unharmed="every table",
                 next_step="end this process and repeat the run",
             )
@@ -105,7 +105,7 @@ def table_spec(model: Mapping[str, Any], schema: pa.Schema) -> TableSpec:
         key=tuple(config["meta"].get("key", ())),
         grain=grain,
         sort_by=(column,) if column else (),
-        comments={name: _one_line(c["description"]) for name, c in model["columns"].items() if c["description"]},
+        comments={name: _one_line(c["description"]) for name, c in model["columns"].items()},
         description=_one_line(model["description"]),
     )
 

@@ -9,6 +9,9 @@ from typing import Any
 from millpond.errors import BuildFailed
 from millpond.lake.spec import Written
 
+_TOLD = 3
+"""Sample rows that an error shows in its text; its result holds all."""
+
 
 @dataclass(frozen=True)
 class ModelBuilt:
@@ -21,7 +24,7 @@ class ModelBuilt:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A data test that ran. `samples` are up to 20 of the rows that broke it."""
+    """A data test that ran; `samples` are up to 20 rows that broke it, `message` why it could not run."""
 
     model: str
     check: str
@@ -52,7 +55,6 @@ class BuildResult:
     models: tuple[ModelBuilt, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     failed: tuple[ModelFailed, ...] = ()
-    skipped: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -68,12 +70,11 @@ class AuditFailed(BuildFailed):
         self.result = result
         lines = [f"model {failed.model} could not be built: {failed.message}" for failed in result.failed]
         lines += [_told(check) for check in result.blocked_by]
-        looked = f" --ref {result.branch}"
         super().__init__(
             "\n".join(lines),
             unharmed=f"ref {result.ref}; nothing of this run is in it",
-            next_step=f"mend the data or the model and run again; what was built is kept on branch {result.branch}: "
-            f'millpond sql{looked} "select …"',
+            next_step="mend the data or the model and run again; what was built is kept for a look: "
+            f'millpond sql --ref {result.branch} "select …"',
         )
 
 
@@ -82,6 +83,6 @@ def _told(check: CheckResult) -> str:
     lines = [f"check {check.check} of {check.model} failed for {check.failures} {rows}: {check.description}"]
     if check.message:
         lines = [f"check {check.check} of {check.model} could not run: {check.message}"]
-    for sample in check.samples[:3]:
-        lines.append("  " + ", ".join(f"{name}={value}" for name, value in sample.items() if value is not None))
+    for sample in check.samples[:_TOLD]:
+        lines.append("  " + ", ".join(f"{k}={v}" for k, v in sample.items() if v is not None))
     return "\n".join(lines)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from millpond.errors import BuildFailed, InputMissing, MergeConflict
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
-from millpond.transform import collect, engine
+from millpond.transform import engine
+from millpond.transform.audit import audit, due
 from millpond.transform.batches import one_batch
 from millpond.transform.building import Building, Stored, building
+from millpond.transform.collect import Complaints, models_built, models_failed
 from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen, descendants, models
@@ -46,10 +50,14 @@ def build(
         started = time.perf_counter()
         present = set(read.table_names(ref))
         names = [model.name for model in with_inputs(every, wanted, present, ref)]
-        branch = f"audit-{run_id[:8].lower()}-{uuid.uuid4().hex[:8]}"
+        branch = f"audit_{uuid.uuid4().hex[:12]}"
         refs.create(branch, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=run_id)
         extra = extra_days(every, names, window, ref, present)
-        result = _on_branch(names, window, extra, Building(branch, run_id, on_event), ref, parsed, configured)
+        result = _built(names, window, extra, Building(branch, run_id, on_event), ref, parsed, configured)
+        if not result.failed:
+            there = {model.name for model in every.values() if model.table in present}
+            tests = due(parsed.data_tests(), names, there.union(names))
+            result = replace(result, checks=audit(tests, branch))
         if result.failed or result.blocked_by:
             raise AuditFailed(replace(result, seconds=time.perf_counter() - started))
         try:
@@ -98,14 +106,14 @@ def extra_days(
     for model in chosen(every, names):
         if not model.look_back_days or model.table not in present:
             continue
-        after = Window.of_days(window.end, window.end.fromordinal(window.last.toordinal() + model.look_back_days))
+        after = Window.of_days(window.end, window.last + dt.timedelta(days=model.look_back_days))
         if read.count(ref, model.table, window=after):
             for name in descendants(every, [model.name]):
                 extra[name] = max(extra.get(name, 0), model.look_back_days)
     return extra
 
 
-def _on_branch(
+def _built(
     names: Sequence[str],
     window: Window | None,
     extra: dict[str, int],
@@ -114,27 +122,31 @@ def _on_branch(
     parsed: Parsed,
     configured: Settings,
 ) -> BuildResult:
-    command = ["build", "--exclude-resource-type=unit_test", "--indirect-selection=buildable", "--no-write-json"]
-    command += ["--select", *names]
+    command = ["run", "--no-write-json", "--select", *names]
     if window is not None:
         command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
+    complaints = Complaints()
     with LOCK, building(build), one_batch(extra):
-        ran = invoke(command, settings=configured, target=engine.target(configured), manifest=parsed.warm())
+        ran = invoke(
+            command,
+            settings=configured,
+            target=engine.target(configured),
+            manifest=parsed.warm(),
+            on_event=complaints,
+        )
     if ran.result is None:
         raise BuildFailed(
             f"dbt could not build {', '.join(names)}: {ran.exception}",
             unharmed=f"ref {ref}; nothing of this run is in it",
             next_step=f"mend what the message names and run again; branch {build.ref} is kept",
         )
-    results = list(ran.result.results)
+    results: Sequence[Any] = ran.result.results  # type: ignore[union-attr]
     return BuildResult(
         ref=ref,
         branch=build.ref,
         merged=False,
-        models=collect.models_built(results, build.stored),
-        checks=collect.checks(results, build.ref),
-        failed=collect.models_failed(results),
-        skipped=collect.skipped(results),
+        models=models_built(results, build.stored),
+        failed=models_failed(results, complaints),
     )
 
 
