@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import psycopg
 from pyiceberg.catalog import Catalog, MetastoreCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
@@ -13,6 +14,7 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
+from pyiceberg.io import FileIO
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.table import CommitTableResponse, StagedTable, Table
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
@@ -20,8 +22,10 @@ from pyiceberg.table.update import AssertCreate, TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
+from millpond.errors import ConfigError, RefNotFound
 from millpond.lake.commit import swap
 from millpond.lake.connect import engine, pooled
+from millpond.lake.files import NotedIO, discard, flush
 from millpond.lake.metadata import metadata_at, write_metadata
 from millpond.lake.pointers import Move, Note, PointerMoved, pointers
 from millpond.runtime.home import layout
@@ -36,6 +40,7 @@ TABLE_PROPERTIES = {
 """Of every table we create, so that other PyIceberg clients retry often and delete no branch's files."""
 
 _ATTEMPTS = 5
+_NOT_IN_PATHS = frozenset("%#?*[]{}")
 
 TableChange = tuple[Identifier, tuple[TableRequirement, ...], tuple[TableUpdate, ...]]
 
@@ -49,15 +54,24 @@ def catalog(ref: str) -> LakeCatalog:
 
 def warehouse_uri() -> str:
     """Return the address of the folder that holds the tables of every ref."""
-    return layout(settings()).warehouse.as_uri()
+    folder = str(layout(settings()).warehouse)
+    if odd := sorted(set(folder) & _NOT_IN_PATHS):
+        raise ConfigError(
+            f"the warehouse {folder} has {' '.join(odd)} in its path, which Iceberg readers take for something else",
+            next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
+        )
+    return f"file://{folder}"
 
 
 class LakeCatalog(SqlCatalog):
-    """The tables of one ref; all refs share connections and files. Use `catalog` to get one."""
+    """The tables of one ref; all refs share connections and files. Use `catalog` to get one.
+
+    `created` names every file written through this object, in case they must be flushed or discarded.
+    """
 
     def __init__(self, ref: str) -> None:
-        io = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
-        MetastoreCatalog.__init__(self, ref, warehouse=warehouse_uri(), **io)
+        MetastoreCatalog.__init__(self, ref, warehouse=warehouse_uri())
+        self.created: list[str] = []
         self.engine = engine()
         self._schema_version = "v1"
 
@@ -91,7 +105,7 @@ class LakeCatalog(SqlCatalog):
 
     def add(self, staged: StagedTable) -> None:
         """Put a new table on this ref; raises TableAlreadyExistsError."""
-        write_metadata(staged.metadata, staged.metadata_location)
+        write_metadata(staged.metadata, staged.metadata_location, staged.io)
         table = Catalog.namespace_to_string(staged.name())
         self._swap([Move(table, None, staged.metadata_location)], "create", TableAlreadyExistsError)
 
@@ -121,14 +135,31 @@ class LakeCatalog(SqlCatalog):
             if current is not None and new.metadata == current.metadata:
                 new.metadata_location = current.metadata_location
             else:
-                write_metadata(new.metadata, new.metadata_location)
+                write_metadata(new.metadata, new.metadata_location, new.io)
                 old = current.metadata_location if current else None
                 moves.append(Move(Catalog.namespace_to_string(identifier), old, new.metadata_location))
             staged.append(new)
         if moves:
             with pooled() as conn:
-                swap(conn, self.name, moves, Note("commit"))
+                self.point(conn, moves, Note("commit"))
         return staged
+
+    def point(self, conn: psycopg.Connection, moves: list[Move], note: Note) -> None:
+        """Flush what was created and move the pointers to it; discards it if they moved meanwhile.
+
+        Raises PointerMoved, RefNotFound, OutcomeUnknown.
+        """
+        flush(self.created)
+        try:
+            swap(conn, self.name, moves, note)
+        except (PointerMoved, RefNotFound):
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove the files that were created; only for changes that are surely not visible."""
+        discard(self.created)
+        self.created.clear()
 
     @override
     def load_table(self, identifier: str | Identifier) -> Table:
@@ -199,11 +230,15 @@ class LakeCatalog(SqlCatalog):
     def _swap(self, moves: list[Move], action: str, refused: type[Exception] = CommitFailedException) -> None:
         try:
             with pooled() as conn:
-                swap(conn, self.name, moves, Note(action))
+                self.point(conn, moves, Note(action))
         except PointerMoved as moved:
             raise refused(
                 f"{moved} on ref {self.name} exists already or was changed by another writer"
             ) from moved
+
+    @override
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
+        return NotedIO({**self.properties, **properties}, self.created)
 
     @override
     def _resolve_table_location(self, location: str | None, database_name: str, table_name: str) -> str:

@@ -58,7 +58,7 @@ def prepared(
     Where the same rows are there already, nothing is written. `properties` go into the snapshot's
     summary, beside window, content hash and row counts.
     """
-    staging = opened(lake, location, spec, rows.schemas)
+    staging = opened(lake, location, spec, rows.schemas, whole=windows.parts is None)
     target = arrow_schema(staging.table_metadata.schema())
     day_column = _day_column(spec, target, windows)
     touched = Touched.find(staging, windows, day_column)

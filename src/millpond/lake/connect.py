@@ -1,9 +1,10 @@
-"""Connections to the catalog's database: one engine per process, its tables made on first use."""
+"""Connections to the catalog's database: one pool per process, its tables made on first use."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,31 +14,57 @@ from typing import cast
 import psycopg
 from sqlalchemy import Engine, create_engine
 
-from millpond.errors import OutcomeUnknown
+from millpond.errors import CatalogUnavailable, EmbeddedPartError, OutcomeUnknown
 from millpond.lake.ddl import ensure_tables
-from millpond.runtime.databases import Database, databases
+from millpond.runtime.databases import databases
+from millpond.settings import settings
 
-RECONNECT_SECONDS = 60.0
+_OUTCOME_SECONDS = 60.0
 """How long to wait for a restarted Postgres before a commit's outcome is called unknown."""
 
 
-def database() -> Database:
-    """Return the catalog's database, started on demand, its tables in place."""
-    found = databases().catalog
-    catalog_tables(os.getpid(), found.uri.get_secret_value())
-    return found
+def connection(*, seconds: float | None = None) -> psycopg.Connection:
+    """Return a new connection to the catalog, in autocommit mode, its tables in place.
+
+    A Postgres that has no connection left, or is just starting or stopping, is waited for up to
+    `seconds` (default: `settings.lock_seconds`), then CatalogUnavailable is raised.
+    """
+    deadline = time.monotonic() + (settings().lock_seconds if seconds is None else seconds)
+    while True:
+        try:
+            found = databases().catalog
+            catalog_tables(os.getpid(), found.uri.get_secret_value())
+            return found.connect(autocommit=True)
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise CatalogUnavailable(
+                    f"the catalog's database takes no connection: {error}".strip(),
+                    unharmed="all tables; nothing of this operation happened",
+                    next_step="end programs that hold connections, or wait, and try again",
+                ) from error
+            time.sleep(random.uniform(0.02, 0.2))  # noqa: S311
 
 
-def connection() -> psycopg.Connection:
-    """Return a new connection to the catalog, in autocommit mode."""
-    return database().connect(autocommit=True)
+def reconnection() -> psycopg.Connection:
+    """Return a connection to a catalog that broke off during a commit, started again if need be.
+
+    Raises OutcomeUnknown if it does not come back.
+    """
+    try:
+        return connection(seconds=_OUTCOME_SECONDS)
+    except (CatalogUnavailable, EmbeddedPartError) as error:
+        raise OutcomeUnknown(
+            f"the catalog broke off during a commit and did not come back: {error.what}",
+            unharmed="every table is as it was before or as it is after it, never between",
+            next_step="start Postgres again and repeat the run; it finds out what is there",
+        ) from error
 
 
 @contextmanager
 def pooled() -> Iterator[psycopg.Connection]:
     """Lend a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
     borrowed = engine().raw_connection()
-    conn = cast("psycopg.Connection", borrowed.driver_connection)
+    conn = cast(psycopg.Connection, borrowed.driver_connection)
     try:
         conn.autocommit = True
         yield conn
@@ -51,28 +78,7 @@ def pooled() -> Iterator[psycopg.Connection]:
 
 def engine() -> Engine:
     """Return this process's SQLAlchemy engine on the catalog."""
-    found = database()
-    return _engine(os.getpid(), found.sqlalchemy_uri.get_secret_value())
-
-
-def reconnection() -> psycopg.Connection:
-    """Return a connection to a catalog that just broke off, waiting for it to come back.
-
-    Raises OutcomeUnknown if it does not within RECONNECT_SECONDS.
-    """
-    deadline = time.monotonic() + RECONNECT_SECONDS
-    while True:
-        try:
-            return connection()
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise OutcomeUnknown(
-                    "the catalog broke off during a commit and did not come back"
-                    f" within {RECONNECT_SECONDS:.0f} s",
-                    unharmed="every table is as it was before or as it is after it, never between",
-                    next_step="start Postgres again and repeat the run; it finds out what is there",
-                ) from error
-            time.sleep(0.1)
+    return _engine(os.getpid(), databases().catalog.uri.get_secret_value())
 
 
 @lru_cache(8)
@@ -83,7 +89,15 @@ def catalog_tables(pid: int, uri: str) -> None:  # noqa: ARG001 - they key the c
 
 
 @lru_cache(8)
-def _engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - keys the cache
-    made = create_engine(uri, pool_size=4, max_overflow=16, pool_pre_ping=True, pool_recycle=600)
+def _engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - they key the cache
+    made = create_engine(
+        "postgresql+psycopg://", creator=_connected, pool_size=4, max_overflow=16, pool_pre_ping=True
+    )
     atexit.register(made.dispose)
     return made
+
+
+def _connected() -> psycopg.Connection:
+    conn = connection()
+    conn.autocommit = False
+    return conn

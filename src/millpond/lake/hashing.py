@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import threading
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from millpond.naming import LINEAGE_COLUMNS, literal, quoted
+from millpond.naming import LINEAGE_COLUMNS
 
 _BITS = 1 << 64
-_local = threading.local()
+_WORD = pa.uint64()
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Digest:
     @property
     def hex(self) -> str:
         """The digest as 32 hexadecimal digits; equal exactly for equal contents."""
-        return hashlib.blake2b(f"{self.rows}:{self.total}".encode(), digest_size=16).hexdigest()
+        return _hex(f"{self.rows}:{self.total}")
 
 
 Digests = dict[dt.date | None, Digest]
@@ -41,20 +40,24 @@ Digests = dict[dt.date | None, Digest]
 def digests(table: pa.Table, day_column: str | None) -> Digests:
     """Return the digest of the rows of each day.
 
-    A row's hash is the MD5 of its columns that are not null, ordered by name, each as name, length and
-    canonical text; LINEAGE_COLUMNS do not count. So a new column that is null changes no hash.
+    A row's hash is mixed from those of its values, each mixed with its column's name. Nulls and
+    LINEAGE_COLUMNS do not count, so a new column changes no hash while it is null.
     """
     if not table.num_rows:
         return {}
-    names = sorted(n for n in table.column_names if n not in LINEAGE_COLUMNS)
-    exact = {f"c{i}": _exact(table[name]) for i, name in enumerate(names)}
+    row = pa.chunked_array([pa.repeat(pa.scalar(0, _WORD), table.num_rows)])
+    for name in sorted(set(table.column_names) - set(LINEAGE_COLUMNS)):
+        seed = pa.scalar(_word(name.encode()), _WORD)
+        value = _mixed(pc.bit_wise_xor(_words(table[name]), seed))
+        row = pc.add(row, pc.fill_null(value, pa.scalar(0, _WORD)))
     day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
-    texts = [_text(f"c{i}", name, exact[f"c{i}"].type) for i, name in enumerate(names)]
-    row = f"concat({', '.join(texts)})" if texts else "''"
-    rows = _duckdb().from_arrow(pa.table({"day": day, **exact}))
-    sql = f"select day, count(*), sum(md5_number_lower({row})) % {_BITS}::hugeint from rows group by day"  # noqa: S608
-    found = rows.query("rows", sql).fetchall()
-    return {key: Digest(count, int(total) % _BITS) for key, count, total in found}
+    sums = (
+        pa.table({"day": day, "row": _mixed(row)})
+        .group_by("day")
+        .aggregate([("row", "sum"), ([], "count_all")])
+    )
+    columns = (sums[name].to_pylist() for name in ("day", "count_all", "row_sum"))
+    return {day: Digest(count, total) for day, count, total in zip(*columns, strict=True)}
 
 
 def combined(parts: Iterable[Digests]) -> Digests:
@@ -69,38 +72,48 @@ def combined(parts: Iterable[Digests]) -> Digests:
 def overall(found: Mapping[dt.date | None, Digest]) -> str:
     """Return one hash over all days; days without rows do not count."""
     lines = [f"{day or ''}={found[day].hex}" for day in sorted(found, key=str) if found[day].rows]
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+    return _hex("\n".join(lines))
 
 
-def _exact(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column in which equal values have one integer or text form, floats by their bits."""
+def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return 64 bits for each value: numbers and times as they are, everything else hashed."""
     kind = column.type
     if pa.types.is_floating(kind):
         number = pc.add(pc.cast(column, pa.float64()), 0.0)
         number = pc.if_else(pc.is_nan(number), float("nan"), number)
-        return pa.chunked_array([chunk.view(pa.int64()) for chunk in number.chunks], pa.int64())
-    if pa.types.is_timestamp(kind) or pa.types.is_time64(kind):
-        return pc.cast(column, pa.int64())
-    if pa.types.is_date32(kind):
-        return pc.cast(column, pa.int32())
-    return column
+        return pa.chunked_array([chunk.view(_WORD) for chunk in number.chunks], _WORD)
+    if pa.types.is_date32(kind) or pa.types.is_boolean(kind):
+        return pc.cast(pc.cast(column, pa.int32()), _WORD, safe=False)
+    if pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_time64(kind):
+        return pc.cast(pc.cast(column, pa.int64()), _WORD, safe=False)
+    if pa.types.is_nested(kind):
+        texts = [
+            None if v is None else json.dumps(v, sort_keys=True, default=str) for v in column.to_pylist()
+        ]
+        column = pa.chunked_array([pa.array(texts, pa.large_string())])
+    elif pa.types.is_decimal(kind):
+        column = pc.cast(column, pa.string())
+    return pa.chunked_array([_hashed(chunk) for chunk in column.chunks], _WORD)
 
 
-def _text(column: str, name: str, kind: pa.DataType) -> str:
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        value = f"hex({column})"
-    elif pa.types.is_nested(kind):
-        value = f"to_json({column})::varchar"
-    else:
-        value = f"{column}::varchar"
-    shown = f"concat({literal(quoted(name))}, strlen({value}), ':', {value})"
-    return f"case when {column} is null then '' else {shown} end"
+def _hashed(texts: pa.Array) -> pa.Array:
+    """Return the hash of each text; each different text is hashed once."""
+    coded = texts.dictionary_encode()
+    words = [_word(text) for text in pc.cast(coded.dictionary, pa.large_binary()).to_pylist()]
+    return pc.take(pa.array(words, _WORD), coded.indices)
 
 
-def _duckdb() -> duckdb.DuckDBPyConnection:
-    if not hasattr(_local, "connection"):
-        _local.connection = duckdb.connect(
-            ":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
-    connection: duckdb.DuckDBPyConnection = _local.connection
-    return connection
+def _mixed(words: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the finaliser of splitmix64 of each word (Steele, Lea, Flood 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        words = pc.bit_wise_xor(words, pc.shift_right(words, pa.scalar(shift, _WORD)))
+        words = pc.multiply(words, pa.scalar(factor, _WORD))
+    return pc.bit_wise_xor(words, pc.shift_right(words, pa.scalar(31, _WORD)))
+
+
+def _word(text: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+
+
+def _hex(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.serializers import FromInputFile, ToOutputFile
 from pyiceberg.table.metadata import TableMetadata
@@ -32,9 +33,9 @@ def metadata_text(location: str) -> bytes:
         return stream.read()
 
 
-def write_metadata(metadata: TableMetadata, location: str) -> None:
+def write_metadata(metadata: TableMetadata, location: str, io: FileIO) -> None:
     """Write a metadata file; nobody reads it before a pointer leads to it."""
-    ToOutputFile.table_metadata(metadata, _io.new_output(location))
+    ToOutputFile.table_metadata(metadata, io.new_output(location))
     _remember(location, metadata)
 
 

@@ -1,8 +1,9 @@
-"""Opening a table for a change: the one there is, its columns evolved, or a new one."""
+"""Opening a table for a change: the one there is, its columns fit for the data, or a new one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -13,7 +14,7 @@ from pyiceberg.types import NestedField
 
 from millpond.errors import SchemaConflict
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.schema import arrow_schema, evolved, stage
+from millpond.lake.schema import arrow_schema, evolved, reshaped, widest
 from millpond.lake.spec import TableSpec
 from millpond.lake.staging import Staging
 
@@ -21,20 +22,59 @@ _FIRST_PARTITION_FIELD = 1000
 _TRANSFORMS = {"month": MonthTransform, "day": DayTransform}
 
 
-def opened(lake: LakeCatalog, location: str | None, spec: TableSpec, data: Sequence[pa.Schema]) -> Staging:
+def opened(
+    lake: LakeCatalog, location: str | None, spec: TableSpec, data: Sequence[pa.Schema], *, whole: bool
+) -> Staging:
     """Return a change to the table at `location` (None: to a new table) that has room for the data.
 
-    Raises SchemaConflict.
+    Where the `whole` table is replaced, its columns become those of spec and data; otherwise they may
+    only grow. Raises SchemaConflict.
     """
     if location is None:
         return _new(lake, spec, data)
     staging = Staging(lake.table_at(spec.name, location), is_new=False)
     current = arrow_schema(staging.table_metadata.schema())
-    target = evolved(spec.name, current, spec.schema, *data)
+    target = (reshaped if whole else evolved)(spec.name, current, spec.schema, *data)
     if target != current:
-        with staging.update_schema() as update:
-            stage(update, current, target, spec.comments)
+        _drop_columns(staging, spec, current, target)
+        _add_columns(staging, spec, target)
     return staging
+
+
+def _drop_columns(staging: Staging, spec: TableSpec, current: pa.Schema, target: pa.Schema) -> None:
+    gone = [
+        f.name
+        for f in current
+        if f.name not in target.names or widest(f.type, target.field(f.name).type) is None
+    ]
+    metadata = staging.table_metadata
+    partitioning = {metadata.schema().find_column_name(f.source_id) for f in metadata.spec().fields}
+    if needed := partitioning & set(gone):
+        raise SchemaConflict(
+            f"{spec.name} is partitioned by {', '.join(map(str, needed))}, which the new rows lack or change",
+            unharmed="the table; nothing of this write is visible",
+            next_step="bring that column, or drop the table so that it is laid out anew",
+        )
+    if gone:
+        with staging.update_schema(allow_incompatible_changes=True) as update:
+            for name in gone:
+                update.delete_column((name,))
+
+
+def _add_columns(staging: Staging, spec: TableSpec, target: pa.Schema) -> None:
+    current = arrow_schema(staging.table_metadata.schema())
+    fresh = {f.name: f.field_type for f in Catalog._convert_schema_if_needed(target).fields}
+    with staging.update_schema() as update:
+        for column in target:
+            if column.name not in current.names:
+                update.add_column((column.name,), fresh[column.name], doc=spec.comments.get(column.name))
+            elif column.type != current.field(column.name).type:
+                update.update_column((column.name,), field_type=fresh[column.name])
+    if arrow_schema(staging.table_metadata.schema()).names != target.names:
+        with staging.update_schema() as update:
+            update.move_first((target.names[0],))
+            for before, name in pairwise(target.names):
+                update.move_after((name,), (before,))
 
 
 def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Staging:

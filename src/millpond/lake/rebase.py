@@ -19,8 +19,9 @@ from millpond.lake.commit import settled
 from millpond.lake.connect import pooled
 from millpond.lake.datafiles import Touched
 from millpond.lake.diffs import changed
+from millpond.lake.files import flush
 from millpond.lake.history import noted, windows_since
-from millpond.lake.metadata import metadata_at, write_metadata
+from millpond.lake.metadata import metadata_at
 from millpond.lake.pointers import Move, Note, move, pointers
 from millpond.lake.rows import Rows, gathered
 from millpond.lake.schema import arrow_schema
@@ -46,17 +47,24 @@ def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
     Returns the tables that were rebased. Raises MergeConflict if both sides changed the same days,
     PointerMoved if the branch is being written meanwhile.
     """
+    lake = LakeCatalog(ref)
     with pooled() as conn:
         heads = pointers(conn, into, tables)
         moves = [m for m in changed(conn, ref) if m.table in tables and m.old != heads.get(m.table)]
-        steps = [_rebased(ref, into, m, heads.get(m.table)) for m in moves]
+        try:
+            steps = [_rebased(lake, into, m, heads.get(m.table)) for m in moves]
+        except BaseException:
+            lake.discard()
+            raise
+        flush(lake.created)
         settled(
             conn, ref, Note("rebase", other_ref=into), lambda inner, note: _apply(inner, ref, steps, note)
         )
     return {step.table for step in steps}
 
 
-def _rebased(ref: str, into: str, m: Move, head: str | None) -> _Step:
+def _rebased(lake: LakeCatalog, into: str, m: Move, head: str | None) -> _Step:
+    ref = lake.name
     if m.new is None or head is None:
         raise conflict(ref, into, {m.table: "dropped on one side, changed on the other"})
     base = metadata_at(m.old) if m.old else None
@@ -68,18 +76,14 @@ def _rebased(ref: str, into: str, m: Move, head: str | None) -> _Step:
         days = "all of it" if both.parts is None else f"the days {both}"
         raise conflict(ref, into, {m.table: f"{days} changed on both sides"})
     try:
-        change = _replayed(ref, m, head, my_days)
+        change = _replayed(lake, m, head, my_days)
     except SchemaConflict as error:
         raise conflict(ref, into, {m.table: error.what}) from error
-    if not change.staging.changed:
-        return _Step(m.table, m.old, m.new, head, head)
-    metadata, location = change.staging.finished()
-    write_metadata(metadata, location)
+    _, location = change.staging.finished()
     return _Step(m.table, m.old, m.new, head, location)
 
 
-def _replayed(ref: str, m: Move, head: str, days: Windows) -> Change:
-    lake = LakeCatalog(ref)
+def _replayed(lake: LakeCatalog, m: Move, head: str, days: Windows) -> Change:
     source = lake.table_at(m.table, m.new or "")
     schema = arrow_schema(source.schema())
     told = source.properties

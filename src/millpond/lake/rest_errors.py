@@ -21,7 +21,7 @@ from pyiceberg.exceptions import (
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from millpond.errors import OutcomeUnknown, RefNotFound
+from millpond.errors import CatalogUnavailable, OutcomeUnknown, RefNotFound
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,11 @@ _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], 
     (NamespaceNotEmptyError, 409, "NamespaceNotEmptyException"),
     (CommitFailedException, 409, "CommitFailedException"),
     (OutcomeUnknown, 503, "CommitStateUnknownException"),
-    ((psycopg.OperationalError, sqlalchemy.exc.OperationalError), 503, "ServiceUnavailableException"),
+    (
+        (CatalogUnavailable, psycopg.OperationalError, sqlalchemy.exc.OperationalError),
+        503,
+        "ServiceUnavailableException",
+    ),
     (
         (BadRequest, MalformedModel, ValidationError, NoSuchPropertyException, binascii.Error),
         400,

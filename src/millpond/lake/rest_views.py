@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import orjson
 from pydantic import TypeAdapter
@@ -19,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from millpond.lake.catalog import LakeCatalog, TableChange, catalog
+from millpond.lake.files import local_path
 from millpond.lake.metadata import metadata_text
 from millpond.lake.pins import Pin, is_pin, pin_named
 from millpond.lake.rest_errors import BadRequest, Forbidden
@@ -170,10 +169,9 @@ def _create(lake: LakeCatalog, namespace: tuple[str, ...], body: Body) -> Respon
 
 def _make_folders(location: str) -> None:
     """Make what DuckDB expects to find: it writes files but no folders."""
-    parts = urlparse(location)
-    if parts.scheme == "file":
+    if path := local_path(location):
         for folder in ("data", "metadata"):
-            (Path(unquote(parts.path)) / folder).mkdir(parents=True, exist_ok=True)
+            (path / folder).mkdir(parents=True, exist_ok=True)
 
 
 def _loaded(location: str) -> Response:

@@ -1,16 +1,13 @@
-"""How a table's columns may change: new ones are added, numbers widen, anything else is a conflict."""
+"""How a table's columns may change: by addition and widening; only replacing all rows reshapes it."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
-from pyiceberg.table.update.schema import UpdateSchema
-from pyiceberg.types import IcebergType
 
 from millpond.errors import SchemaConflict
 
@@ -26,29 +23,51 @@ def evolved(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Sch
     """Return the schema that holds the columns of `current`, then those that `wanted` add.
 
     A column whose type is null adds nothing: an all-null column is typed by whoever knows its type.
-    Raises SchemaConflict for a type that does not fit and for names that differ only by case,
-    blanks or Unicode composition.
+    Raises SchemaConflict for a type that does not fit and for names that are there twice or differ
+    only by case, blanks or Unicode composition.
     """
     columns: dict[str, pa.DataType] = {f.name: f.type for f in current or ()}
-    for column in (f for schema in wanted for f in schema):
-        if pa.types.is_null(column.type):
-            continue
-        kind = storable(table, column.name, column.type)
-        known = columns.get(column.name)
-        columns[column.name] = kind if known is None else _fitted(table, column.name, known, kind)
-    _refuse_collisions(table, columns)
-    _refuse_collisions(table, [f.name for s in wanted for f in s], columns)
+    for schema in wanted:
+        _refuse_collisions(table, [f.name for f in schema], columns)
+        for column in schema:
+            if pa.types.is_null(column.type):
+                continue
+            kind = storable(table, column.name, column.type)
+            known = columns.get(column.name)
+            columns[column.name] = kind if known is None else _fitted(table, column.name, known, kind)
     return pa.schema(list(columns.items()))
 
 
-def stage(update: UpdateSchema, current: pa.Schema, target: pa.Schema, comments: Mapping[str, str]) -> None:
-    """Stage on `update` what turns `current` into `target`."""
-    fresh = _iceberg_types(target)
-    for column in target:
-        if column.name not in current.names:
-            update.add_column((column.name,), fresh[column.name], doc=comments.get(column.name))
-        elif column.type != current.field(column.name).type:
-            update.update_column((column.name,), field_type=fresh[column.name])
+def reshaped(table: str, current: pa.Schema, *wanted: pa.Schema) -> pa.Schema:
+    """Return the schema of a table whose rows are all replaced: the wanted columns alone, in their order.
+
+    Types of `current` stay where the wanted ones fit in. Raises SchemaConflict as `evolved` does.
+    """
+    target = evolved(table, None, *wanted)
+    columns: dict[str, pa.DataType] = dict(zip(target.names, target.types, strict=True))
+    for name in (f.name for schema in wanted for f in schema if f.name in current.names):
+        known = current.field(name).type
+        columns[name] = known if name not in columns else widest(known, columns[name]) or columns[name]
+    return pa.schema(list(columns.items()))
+
+
+def widest(known: pa.DataType, kind: pa.DataType) -> pa.DataType | None:
+    """Return the type that holds values of both, if a column of type `known` may become that."""
+    t = pa.types
+    stays = (
+        known == kind
+        or (t.is_integer(known) and t.is_int32(kind))
+        or (t.is_floating(known) and t.is_float32(kind))
+        or (t.is_float64(known) and t.is_integer(kind))
+        or (t.is_decimal(known) and t.is_integer(kind))
+    )
+    if stays:
+        return known
+    if (t.is_int32(known) and t.is_int64(kind)) or (t.is_float32(known) and t.is_float64(kind)):
+        return kind
+    if t.is_decimal(known) and t.is_decimal(kind) and known.scale == kind.scale:
+        return known if known.precision >= kind.precision else kind
+    return None
 
 
 def storable(table: str, column: str, kind: pa.DataType) -> pa.DataType:
@@ -90,21 +109,8 @@ _STORED = (
 
 
 def _fitted(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> pa.DataType:
-    t = pa.types
-    if (
-        known == kind
-        or (t.is_integer(known) and t.is_int32(kind))
-        or (t.is_floating(known) and t.is_float32(kind))
-    ):
-        return known
-    if (t.is_int32(known) and t.is_int64(kind)) or (t.is_float32(known) and t.is_float64(kind)):
-        return kind
-    if t.is_float64(known) and t.is_integer(kind):
-        return known
-    if t.is_decimal(known) and t.is_decimal(kind) and known.scale == kind.scale:
-        return known if known.precision >= kind.precision else kind
-    if t.is_decimal(known) and t.is_integer(kind):
-        return known
+    if (fitting := widest(known, kind)) is not None:
+        return fitting
     raise SchemaConflict(
         f"{table}.{column} is {_word(known)} in the table and {_word(kind)} in the data",
         unharmed=_UNCHANGED,
@@ -112,18 +118,20 @@ def _fitted(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> p
     )
 
 
-def _refuse_collisions(table: str, names: Iterable[str], known: Iterable[str] = ()) -> None:
+def _refuse_collisions(table: str, names: Sequence[str], known: Iterable[str]) -> None:
     seen = {_folded(name): name for name in known}
-    count: dict[str, int] = {}
     for name in names:
         other = seen.setdefault(_folded(name), name)
+        if other == name and names.count(name) == 1:
+            continue
+        what = f"the column {name!r} is there twice"
         if other != name:
-            raise SchemaConflict(
-                f"{table}: the columns {other!r} and {name!r} differ only by case, blanks or composition",
-                unharmed=_UNCHANGED,
-                next_step="rename or drop one of them in the source's spec",
-            )
-        count[name] = count.get(name, 0) + 1
+            what = f"the columns {other!r} and {name!r} differ only by case, blanks or composition"
+        raise SchemaConflict(
+            f"{table}: {what}",
+            unharmed=_UNCHANGED,
+            next_step="rename or drop one of them in the source's spec",
+        )
 
 
 def _folded(name: str) -> str:
@@ -132,7 +140,3 @@ def _folded(name: str) -> str:
 
 def _word(kind: pa.DataType) -> str:
     return str(kind).replace("large_", "").replace("[us, tz=UTC]", " with time zone").replace("[us]", "")
-
-
-def _iceberg_types(schema: pa.Schema) -> dict[str, IcebergType]:
-    return {f.name: f.field_type for f in Catalog._convert_schema_if_needed(schema).fields}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.locations import load_location_provider
@@ -16,6 +17,8 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import TableUpdate, update_table_metadata
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 from typing_extensions import override
+
+from millpond.lake.metadata import write_metadata
 
 _MANIFESTS = 16
 """From this many manifests on they are merged, so that planning a scan reads few files."""
@@ -66,14 +69,19 @@ class Staging(Transaction):
         producer.commit()
 
     def finished(self) -> tuple[TableMetadata, str]:
-        """Return the metadata with all updates, and the location to write it to."""
-        if self.is_new:
-            return update_table_metadata(self.table.metadata, self._updates), self.table.metadata_location
+        """Write the metadata with all updates, if there are any; returns it and where it lies."""
         old = self.table.metadata_location
-        metadata = update_table_metadata(self.table.metadata, self._updates, metadata_location=old)
-        provider = load_location_provider(metadata.location, metadata.properties)
-        version = self.table.catalog._parse_metadata_version(old) + 1  # type: ignore[attr-defined]
-        return metadata, provider.new_table_metadata_file_location(version)
+        if not self.changed:
+            return self.table.metadata, old
+        if self.is_new:
+            metadata, location = update_table_metadata(self.table.metadata, self._updates), old
+        else:
+            metadata = update_table_metadata(self.table.metadata, self._updates, metadata_location=old)
+            provider = load_location_provider(metadata.location, metadata.properties)
+            version = MetastoreCatalog._parse_metadata_version(old) + 1
+            location = provider.new_table_metadata_file_location(version)
+        write_metadata(metadata, location, self.table.io)
+        return metadata, location
 
 
 class _ReplaceFiles(_OverwriteFiles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 
@@ -13,9 +13,7 @@ from millpond import crash_points
 from millpond.errors import ConfigError, PartitionConflict
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change, prepared
-from millpond.lake.commit import swap
 from millpond.lake.locks import table_locks
-from millpond.lake.metadata import write_metadata
 from millpond.lake.pointers import Move, Note, PointerMoved, pointers
 from millpond.lake.rows import Rows
 from millpond.lake.spec import Replacement, TableSpec, Written
@@ -57,40 +55,31 @@ def _attempt(
 ) -> list[Written]:
     lake = LakeCatalog(ref)
     found = pointers(conn, ref, [r.table.name for r in replacements])
-    properties = {"millpond.run_id": run_id, "millpond.commit_id": uuid.uuid4().hex}
-    changes = [
-        prepared(
-            lake,
-            found.get(r.table.name),
-            r.table,
-            Rows(r.table.name, r.data),
-            Windows.of(r.window),
-            properties,
-        )
-        for r in replacements
+    note = Note("replace", run_id, commit_id=uuid.uuid4().hex)
+    try:
+        changes = [_prepared(lake, found, r, note) for r in replacements]
+        crash_points.reached("lake.data_files_written")
+        finished = [change.staging.finished() for change in changes]
+        crash_points.reached("lake.metadata_written")
+    except BaseException:
+        lake.discard()
+        raise
+    moves = [
+        Move(change.table, change.staging.old_location, location)
+        for change, (_, location) in zip(changes, finished, strict=True)
+        if change.staging.changed
     ]
-    crash_points.reached("lake.data_files_written")
-    note = Note("replace", run_id, commit_id=properties["millpond.commit_id"])
-    return _commit(conn, ref, changes, note)
-
-
-def _commit(conn: psycopg.Connection, ref: str, changes: Sequence[Change], note: Note) -> list[Written]:
-    """Write the metadata of all changes and move their pointers in one transaction.
-
-    Raises PointerMoved if a table is no longer what its change started from.
-    """
-    moves, snapshots = [], []
-    for change in changes:
-        metadata = change.staging.table.metadata
-        if change.staging.changed:
-            metadata, location = change.staging.finished()
-            write_metadata(metadata, location)
-            moves.append(Move(change.table, change.staging.old_location, location))
-        snapshots.append(metadata.current_snapshot_id)
-    crash_points.reached("lake.metadata_written")
     if moves:
-        swap(conn, ref, moves, note)
-    return [change.written(snapshot) for change, snapshot in zip(changes, snapshots, strict=True)]
+        lake.point(conn, moves, note)
+    return [
+        c.written(metadata.current_snapshot_id) for c, (metadata, _) in zip(changes, finished, strict=True)
+    ]
+
+
+def _prepared(lake: LakeCatalog, found: Mapping[str, str], r: Replacement, note: Note) -> Change:
+    name, windows = r.table.name, Windows.of(r.window)
+    properties = {"millpond.run_id": note.run_id, "millpond.commit_id": note.commit_id or ""}
+    return prepared(lake, found.get(name), r.table, Rows(name, r.data), windows, properties)
 
 
 def _refuse_twice(names: Sequence[str]) -> None:
