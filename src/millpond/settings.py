@@ -232,7 +232,7 @@ def read_settings() -> Settings:
     found = _variables(project)
     _refuse_unknown(found, source_names(project))
     try:
-        return Settings(_env_file=project / ".env", sources=_source_values(found, source_names(project)))  # type: ignore[call-arg, arg-type]
+        return Settings(_env_file=project / ".env", sources=_source_values(found, source_names(project)))
     except ValidationError as error:
         raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
 
