@@ -125,6 +125,14 @@ class InputMissing(MillpondError):
     """A model reads a table that is not on the ref yet; the asset that makes it must be materialized first."""
 
 
+class NoRows(SourceError):
+    """The source served no row for a day, and the spec says that there must be some."""
+
+
+class RowsUnaccounted(SourceError):
+    """Fewer or more rows were judged than the source served; a defect of Millpond, so nothing is written."""
+
+
 class BuildFailed(MillpondError):
     """dbt could not build a model, or a blocking check failed; nothing was published."""
 

@@ -39,6 +39,7 @@ class Listing:
     pages: int = 0
     rows: int = 0
     oldest: int | None = None
+    fields: set[str] = field(default_factory=set)
 
     @property
     def passed_start(self) -> bool:
@@ -60,7 +61,7 @@ class TableClient:
         """Yield the rows of `listing` page by page, as columns; raises a SourceError."""
         table, endpoint = self.table, self.table.endpoint
         pager = self._paginator(listing)
-        for page in self._client().paginate(
+        for page in self._client(listing).paginate(
             self._path(),
             params=self._params(listing),
             headers=filled(endpoint.headers, self.values),
@@ -80,12 +81,13 @@ class TableClient:
             if table.window.reach and listing.passed_start:
                 break
 
-    def _client(self) -> RESTClient:
+    def _client(self, listing: Listing) -> RESTClient:
         rest, event = self.source.rest, self.table.event_time
         base_url = filled(rest.base_url, self.values)
         timed = self.table.window.reach or self.table.endpoint.paginator.type == "newest_first"
         path = self.table.columns[event.column].path(event.column)
-        decode = PageDecoder(self.table.endpoint.data_selector, (path, event.unit) if timed else None)
+        fields = listing.fields if self.table.unknown_columns == "add" else None
+        decode = PageDecoder(self.table.endpoint.data_selector, (path, event.unit) if timed else None, fields)
         auth: Any = filled(rest.auth.model_dump(), self.values) if rest.auth else {}
         complete = rest.auth is not None and auth.keys() == rest.auth.model_dump().keys()
         return _ColumnClient(
@@ -146,7 +148,7 @@ class _ColumnClient(RESTClient):
         if (self._notices_loops and page.num_rows and digest in self._seen) or len(self._seen) > _MOST_PAGES:
             raise PagingLoop(
                 f"page {len(self._seen) + 1} of {self.base_url} is the same as one before",
-                next_step="check endpoint.paginator in the spec: the source ignores what asks for the next page",
+                next_step="check endpoint.paginator in the spec; the source ignores how it is asked",
             )
         self._seen.add(digest)
         return [page] if page.num_rows else []

@@ -15,6 +15,8 @@ import pyarrow as pa
 
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"
+MOST_FIELDS: Final = 1_000
+"""A row with more fields is data in disguise; they do not become columns."""
 _QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
 _BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -25,16 +27,20 @@ class PageDecoder:
     """Turns a body into a page: a table of `_payload` and, if `time` is given, `_time` in microseconds.
 
     `selector` is the JSONPath of the list of rows, `time` the keys that lead to a row's time, and its unit.
+    The names of all fields seen are gathered in `fields`, except of rows with more than MOST_FIELDS.
     """
 
     selector: str = "$"
     time: tuple[tuple[str, ...], str] | None = None
+    fields: set[str] | None = None
 
     def __call__(self, body: bytes) -> pa.Table:
         """Return the page; raises ValueError if the body is no list of JSON values."""
         body = body if self.selector == "$" else _selected(body, self.selector)
         body = body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
         rows = _parsed(body)
+        if self.fields is not None:
+            self.fields.update(*(row for row in rows if type(row) is dict and len(row) <= MOST_FIELDS))
         columns = {PAYLOAD: _texts(body, rows)}
         if self.time:
             columns[TIME] = _times(rows, *self.time)
@@ -96,7 +102,9 @@ def _table(values: dict[int, int]) -> Any:
 
 
 _STEPS: Final = _table({**dict.fromkeys(_OPEN, 1), **dict.fromkeys(_CLOSE, -1)})
-_MARKS: Final = _table(dict.fromkeys((_QUOTE, _COMMA, *_OPEN, *_CLOSE), 1)).astype(np.bool_)
+_MARKS: Final = _table(dict.fromkeys((MOST_FIELDS: Final = 1_000
+"""A row with more fields is data in disguise; they do not become columns."""
+_QUOTE, _COMMA, *_OPEN, *_CLOSE), 1)).astype(np.bool_)
 
 
 def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:

@@ -1,0 +1,40 @@
+"""Where a source is reached and with what credential; the demo source stands in where no URL is set."""
+
+from __future__ import annotations
+
+from millpond import redaction
+from millpond.errors import ConfigError
+from millpond.ingestion import placeholders
+from millpond.ingestion.placeholders import Values
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.runtime.demo_source import DEMO_USER, ensure_demo_source
+from millpond.settings import Settings, variable
+
+
+def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Values:
+    """Return the values of the connection's placeholders, credentials registered for redaction.
+
+    Starts the demo source where it stands in. Raises ConfigError naming the variable that is missing.
+    """
+    name, found = source.source, settings.source(source.source)
+    token = found.token.get_secret_value() if found.token else None
+    url, user = found.url, found.user
+    if url is None and source.demo:
+        if user or token:
+            extra = variable("user" if user else "token", name)
+            raise ConfigError(
+                f"{extra} is set but {variable('url', name)} is not, so the demo source would answer",
+                next_step=f"set {variable('url', name)} as well, or unset {extra}",
+            )
+        url, user = ensure_demo_source(settings), DEMO_USER
+    values = placeholders.connection(url, user, token)
+    for secret in placeholders.SECRET:
+        redaction.register(values[secret])
+    templates = [source.rest.base_url, table.endpoint.path, *table.endpoint.params.values()]
+    for used in {used for template in templates for used in placeholders.names(template)}:
+        if used not in placeholders.SECRET and values[used] is None:
+            raise ConfigError(
+                f"{variable(used, name)} is not set, and {table.asset} needs it",
+                next_step=f"set {variable(used, name)} in the environment or in .env",
+            )
+    return values

@@ -1,0 +1,102 @@
+"""Fetches a window: cut into streams of requests, several at a time, their rows staged as Parquet files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from millpond.errors import PagingLoop, SourceError, SourceMalformed
+from millpond.ingestion.client import Listing, TableClient
+from millpond.ingestion.complaints import located
+from millpond.ingestion.judge import PAGE_SHIFT, STREAM_SHIFT
+from millpond.ingestion.patience import Stopped
+from millpond.ingestion.reach import beyond_reach
+from millpond.ingestion.staging import staged
+from millpond.partitions import Window
+
+
+@dataclass
+class Piece:
+    """A part of a window, what its stream of requests has seen, and why it ended early if it did."""
+
+    window: Window
+    listing: Listing
+    stopped: bool = False
+    error: SourceError | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The staged rows of a window; `failed` says for each day that is not whole why it is not."""
+
+    files: list[Path]
+    pieces: list[Piece]
+    failed: dict[dt.date, SourceError]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the source served."""
+        return sum(piece.listing.rows for piece in self.pieces)
+
+    @property
+    def fields(self) -> set[str]:
+        """The names of all fields that rows had."""
+        return set().union(*(piece.listing.fields for piece in self.pieces))
+
+
+def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> Fetched:
+    """Return the rows that the source serves for `window`, staged in `folder`.
+
+    A stream that fails takes its own days with it; if the source is down or refuses, the others end too.
+    """
+    spec = client.table.window
+    parts = [window] if spec.reach else list(window.chunks(spec.piece_days))
+    pieces = [Piece(part, _listing(part, zone)) for part in parts]
+    try:
+        streams = [partial(_stream, client, index, piece) for index, piece in enumerate(pieces)]
+        files = staged(streams, folder, spec.parallel)
+    finally:
+        client.gate.stop()
+    return Fetched(files, pieces, {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)})
+
+
+def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:
+    try:
+        for number, page in enumerate(client.pages(piece.listing)):
+            first = (index << STREAM_SHIFT) + (number << PAGE_SHIFT)
+            yield page.append_column("_seq", pa.array(np.arange(first, first + page.num_rows)))
+    except Stopped:
+        piece.stopped = True
+    except SourceError as error:
+        piece.error = error
+        if not isinstance(error, SourceMalformed | PagingLoop):
+            client.gate.stop()
+
+
+def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceError]:
+    cause = next((piece.error for piece in pieces if piece.error), None)
+    failed = {}
+    for piece in pieces:
+        error = piece.error or (cause if piece.stopped else None)
+        if error:
+            error = located(error, f"{client.table.asset}, {piece.window}")
+            failed.update(dict.fromkeys(piece.window.days, error))
+    return failed
+
+
+def _out_of_reach(client: TableClient, pieces: list[Piece], zone: ZoneInfo) -> dict[dt.date, SourceError]:
+    if client.table.window.reach is None or pieces[0].error:
+        return {}
+    return dict(beyond_reach(client.table, pieces[0].window, pieces[0].listing, zone))
+
+
+def _listing(window: Window, zone: ZoneInfo) -> Listing:
+    start, end = (int(moment.timestamp()) * 1_000_000 for moment in window.bounds(zone))
+    return Listing(start, end)

@@ -1,0 +1,155 @@
+"""Judges the staged rows of a load by its contract, all at once: good, bad, duplicate or outside."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from millpond.ingestion.contract import Contract
+from millpond.ingestion.extraction import ROW
+from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.verdicts import Counts, Verdicts
+from millpond.naming import literal
+from millpond.partitions import Window, instant
+
+MEMORY = "2GB"
+"""What judging may hold in memory; beyond that it goes to the staging folder."""
+STREAM_SHIFT, PAGE_SHIFT = 44, 24
+"""`_seq` of a row is stream << 44 | page << 24 | row: the order in which rows were fetched."""
+
+
+@contextmanager
+def judged(
+    table: SourceTable,
+    files: Sequence[Path],
+    window: Window,
+    zone: ZoneInfo,
+    streams: Sequence[dt.date],
+    added: Mapping[str, str],
+    folder: Path,
+) -> Iterator[Verdicts]:
+    """Yield what became of the rows in `files`; `streams` is the first day of each stream of requests.
+
+    `added` are the columns (name → field) that the spec does not name.
+
+    A row belongs to the day of `zone` that its time lies in. One without a time belongs to the day of the
+    row fetched before it; one outside of `window` is counted for the window's day next to it. Of the rows
+    of a day with one key the latest is judged, the others are duplicates.
+    """
+    folder.mkdir(exist_ok=True)
+    with duckdb.connect(":memory:", config=_config(folder)) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        contract = Contract(table, added)
+        connection.execute(_raw(files, contract))
+        _split(connection, contract)
+        _place(connection, contract, window, zone, streams)
+        _judge(connection, contract)
+        yield Verdicts(connection, contract, folder, _counts(connection, window))
+
+
+def _config(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "memory_limit": MEMORY,
+        "temp_directory": str(folder / "spilled"),
+        "preserve_insertion_order": "false",
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+    }
+
+
+def _raw(files: Sequence[Path], contract: Contract) -> str:
+    found = f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
+    if not files:
+        found = f"(select 0::bigint as _seq, '' as {PAYLOAD} where false)"
+    return f"create temp view raw as select _seq, {PAYLOAD}, {contract.readable()} as __json from {found}"  # noqa: S608
+
+
+def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Make table `split`: what each row says, and what is wrong with it as such."""
+    connection.execute(
+        f"""
+        create temp table split as
+        select * exclude ({PAYLOAD}, __json), {contract.broken()} as __broken, {contract.time()} as __micros,
+               {contract.key()} as __key,
+               case when {contract.key()} is null then md5(trim({PAYLOAD})) end as __fingerprint
+        from (select *, strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}
+              from raw)
+        """  # noqa: S608
+    )
+
+
+def _place(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    window: Window,
+    zone: ZoneInfo,
+    streams: Sequence[dt.date],
+) -> None:
+    """Make table `placed`: the day of each row, and its rank among those of that day with the same key."""
+    starts = ", ".join(f"({_date(day)}, {_micros(day, zone)})" for day in window.days)
+    begin, end = _micros(window.start, zone), _micros(window.end, zone)
+    neighbour = "last_value(day ignore nulls) over (order by _seq rows unbounded preceding)"
+    if not connection.execute("select 1 from split where __micros is null limit 1").fetchone():
+        neighbour = "null"
+    stream = f"([{', '.join(map(_date, streams))}])[(_seq >> {STREAM_SHIFT})::int + 1]"
+    connection.execute(
+        f"""
+        create temp table placed as
+        with dated as (
+            select * from (select _seq, __micros from split)
+            asof left join (select * from (values {starts}, (null, {end})) as s (day, lo)) on __micros >= lo
+        ), parted as (
+            select _seq, __micros is not null and day is null as __outside,
+                   case when day is not null then day
+                        when __micros < {begin} then {_date(window.start)}
+                        when __micros >= {end} then {_date(window.last)}
+                        else coalesce({neighbour}, {stream}) end as __part
+            from dated
+        )
+        select _seq, __part, __outside,
+               row_number() over (partition by __outside, __part, coalesce(__key, __fingerprint)
+                                  order by {contract.later_first()}) as __rank
+        from parted join split using (_seq)
+        """  # noqa: S608
+    )
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Make table `judged`: what becomes of each row, and why."""
+    connection.execute(
+        f"""
+        create temp table judged as
+        select _seq, __part, __bytes, __key,
+               case when not __outside and __rank = 1 then __broke end as __reason,
+               case when __outside then 'outside' when __rank > 1 then 'duplicate'
+                    when __broke is not null then 'bad' else 'good' end as __fate
+        from (select *, {contract.reason()} as __broke
+              from (select *, {contract.typed()} from split join placed using (_seq)))
+        """  # noqa: S608
+    )
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, window: Window) -> dict[dt.date, Counts]:
+    counts = {day: Counts() for day in window.days}
+    sql = "select __part, __fate, __reason, count(*), sum(__bytes)::bigint from judged group by all"
+    for day, fate, reason, rows, size in connection.execute(sql).fetchall():
+        found = counts[day]
+        setattr(found, fate, getattr(found, fate) + rows)
+        found.bytes += size
+        if reason:
+            found.reasons[reason] = rows
+    return counts
+
+
+def _micros(day: dt.date, zone: ZoneInfo) -> int:
+    return int(instant(day, zone).timestamp()) * 1_000_000
+
+
+def _date(day: dt.date) -> str:
+    return f"date '{day}'"

@@ -1,0 +1,158 @@
+"""Loads a window of a table: fetched, judged, and written with one commit per run of whole days."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from millpond import crash_points
+from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
+from millpond.ingestion.client import TableClient
+from millpond.ingestion.connection import connection
+from millpond.ingestion.drift import added_columns
+from millpond.ingestion.fetch import Fetched, fetch
+from millpond.ingestion.judge import judged
+from millpond.ingestion.patience import Limits
+from millpond.ingestion.schema import lake_tables
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.ingestion.staging import staging_folder
+from millpond.ingestion.verdicts import Counts, Verdicts
+from millpond.lake.tables import Replacement, Written, replace
+from millpond.partitions import Window, contiguous
+from millpond.settings import settings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PartitionResult:
+    """A day that was loaded: rows_in_source = loaded + quarantined + duplicates + outside.
+
+    `bytes` is the size of its rows as the source served them, `seconds` its share of the load's time.
+    """
+
+    partition: dt.date
+    rows_in_source: int
+    rows_loaded: int
+    rows_quarantined: int
+    duplicates_dropped: int
+    rows_outside_window: int
+    bytes: int
+    seconds: float
+    snapshot_id: int | None
+    content_hash: str
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """The days of a window that were loaded, and for each that was not the reason; those stay as they were."""
+
+    partitions: list[PartitionResult]
+    failed: dict[dt.date, MillpondError]
+    seconds: float
+
+
+def load(source: SourceSpec, table: SourceTable, window: Window, *, ref: str, run_id: str) -> LoadResult:
+    """Make the raw and quarantine tables hold what the source has for `window`, day by day or not at all.
+
+    Days that cannot be fetched or trusted are reported in the result. Raises ConfigError for what is not
+    set, LakeError for what cannot be written.
+    """
+    configured, began = settings(), time.perf_counter()
+    client = TableClient(source, table, connection(source, table, configured), Limits.of(configured))
+    with staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
+        fetched = fetch(client, window, configured.zone, folder)
+        added, left_out = added_columns(table, fetched.fields)
+        if left_out:
+            _log.warning("%s: fields not loaded, their names make no column: %s", table.asset, left_out[:20])
+        streams = [piece.window.start for piece in fetched.pieces]
+        with judged(
+            table, fetched.files, window, configured.zone, streams, added, folder / "judged"
+        ) as verdicts:
+            _reconcile(table, fetched, verdicts)
+            failed = {**_refused_days(table, verdicts.counts), **fetched.failed}
+            crash_points.reached("ingestion.judged")
+            written = _write(table, verdicts, window, failed, ref, run_id)
+    seconds = time.perf_counter() - began
+    share = seconds / len(window)
+    loaded = [
+        _result(day, verdicts.counts[day], written[day], share) for day in window.days if day not in failed
+    ]
+    return LoadResult(loaded, failed, seconds)
+
+
+def _write(
+    table: SourceTable,
+    verdicts: Verdicts,
+    window: Window,
+    failed: Mapping[dt.date, MillpondError],
+    ref: str,
+    run_id: str,
+) -> dict[dt.date, Written]:
+    loaded_at = dt.datetime.now(dt.UTC)
+    raw, quarantine = lake_tables(table)
+    written: dict[dt.date, Written] = {}
+    for days in contiguous(day for day in window.days if day not in failed):
+        rows, _ = replace(
+            [
+                Replacement(raw, verdicts.good(days, run_id, loaded_at), days),
+                Replacement(quarantine, verdicts.bad(days, run_id, loaded_at), days),
+            ],
+            ref=ref,
+            run_id=run_id,
+        )
+        written |= dict.fromkeys(days.days, rows)
+    return written
+
+
+def _reconcile(table: SourceTable, fetched: Fetched, verdicts: Verdicts) -> None:
+    judged_rows = sum(counts.rows for counts in verdicts.counts.values())
+    if judged_rows != fetched.rows:
+        raise RowsUnaccounted(
+            f"{table.asset}: the source served {fetched.rows} rows, {judged_rows} were judged",
+            unharmed="what was loaded before; nothing of this was written",
+            next_step="this is a defect of Millpond: report it with the window and the spec",
+        )
+
+
+def _refused_days(table: SourceTable, counts: Mapping[dt.date, Counts]) -> dict[dt.date, MillpondError]:
+    failed: dict[dt.date, MillpondError] = {}
+    for day, found in counts.items():
+        limit = table.quarantine.fail_above
+        if found.bad > limit * (found.good + found.bad):
+            reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
+            failed[day] = TooManyBadRows(
+                f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract, more than "
+                f"{limit:.0%}; most often: {'; '.join(f'{reason} ({rows})' for reason, rows in reasons)}",
+                unharmed="the day as it was loaded before; nothing of it was written",
+                next_step="see what the source sends, then mend it, the contract or quarantine.fail_above",
+            )
+        elif found.rows == found.outside and not table.allow_empty:
+            failed[day] = NoRows(
+                f"{table.asset}, {day}: the source has no rows",
+                unharmed="the day as it was loaded before; nothing of it was written",
+                next_step="see whether the source is complete, or set allow_empty: true in the spec",
+            )
+    return failed
+
+
+def _result(day: dt.date, counts: Counts, written: Written, seconds: float) -> PartitionResult:
+    return PartitionResult(
+        partition=day,
+        rows_in_source=counts.rows,
+        rows_loaded=counts.good,
+        rows_quarantined=counts.bad,
+        duplicates_dropped=counts.duplicate,
+        rows_outside_window=counts.outside,
+        bytes=counts.bytes,
+        seconds=round(seconds, 4),
+        snapshot_id=written.snapshot_id,
+        content_hash=written.day_hashes[day],
+        reasons=counts.reasons,
+    )
