@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
-from dagster._core.events import DagsterEvent, StepFailureData
-from dagster._utils.error import SerializableErrorInfo
+from dagster._core.events import DagsterEvent
+from dagster._core.execution.plan.objects import StepFailureData
+from dagster_shared.error import SerializableErrorInfo
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
+
+_INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,11 @@ class RunOutcome:
 class RunProgress:
     """Listens to the events of one run, tells `on_event` and keeps what the outcome needs."""
 
-    def __init__(self, on_event: Callable[[Progress], None] | None) -> None:
-        self._tell = on_event or (lambda _: None)
+    def __init__(
+        self, on_event: Callable[[Progress], None] | None, on_interrupt: Callable[[], None] = lambda: None
+    ) -> None:
+        self._tell, self._on_interrupt = on_event or (lambda _: None), on_interrupt
+        self.interrupted = False
         self._assets_of: defaultdict[str, list[str]] = defaultdict(list)
         self._done: defaultdict[str, list[Progress]] = defaultdict(list)
         self._seconds: dict[str, float] = {}
@@ -79,8 +85,15 @@ class RunProgress:
         self._checks: list[Progress] = []
 
     def __call__(self, entry: EventLogEntry) -> None:
-        """Take in one event."""
-        if entry.dagster_event is None or (happened := self._understood(entry.dagster_event)) is None:
+        """Take in one event.
+
+        Dagster takes Ctrl-C for a failure of the step, and repeats a step that may be repeated: here
+        `on_interrupt` is called, and what would be repeated is not.
+        """
+        if entry.dagster_event is None:
+            return
+        self._heed_interrupt(entry.dagster_event)
+        if (happened := self._understood(entry.dagster_event)) is None:
             return
         if happened.kind == "materialized":
             self._done[happened.asset].append(happened)
@@ -102,6 +115,16 @@ class RunProgress:
             tuple(self._checks),
             tuple(asset for asset in planned if asset not in self._done),
         )
+
+    def _heed_interrupt(self, event: DagsterEvent) -> None:
+        error = getattr(event.event_specific_data, "error", None)
+        if self.interrupted or not _is_interrupt(error):
+            return
+        self.interrupted = True
+        if event.event_type != DagsterEventType.RUN_FAILURE:
+            self._on_interrupt()
+        if event.event_type == DagsterEventType.STEP_UP_FOR_RETRY:
+            raise KeyboardInterrupt
 
     def _understood(self, event: DagsterEvent) -> Progress | None:
         step = event.step_key or ""
@@ -164,6 +187,14 @@ def _checked(event: DagsterEvent) -> Progress:
         warning=found.severity == AssetCheckSeverity.WARN,
         message=found.description or "",
     )
+
+
+def _is_interrupt(error: Any) -> bool:
+    while isinstance(error, SerializableErrorInfo):
+        if error.cls_name in _INTERRUPTS:
+            return True
+        error = error.cause
+    return False
 
 
 def _reason(failure: StepFailureData) -> str:

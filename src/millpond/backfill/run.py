@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -43,12 +44,13 @@ def materialize(
 ) -> RunOutcome:
     """Materialize what `selection` (Dagster's syntax) names, over `window`, in one run of the job `millpond`.
 
-    Partitioned assets take every day of the window at once, the others once. The run is recorded in `instance`
-    (default: the home's) with one materialization per partition; `on_event` is called as things happen.
-    `definitions` default to the code location's, `ref` to the one of the settings.
+    Partitioned assets take every day of the window at once, the others once. The run is recorded in
+    `instance` (default: the home's), with one materialization per partition; `on_event` is called as
+    things happen. `definitions` default to the code location's, `ref` to the one of the settings.
 
     An asset that fails does not stop those that do not need it; see the outcome. Raises ConfigError for a
-    selection that names nothing, PartitionKeyError for a window with days that cannot exist.
+    selection that names nothing, PartitionKeyError for a window with days that cannot exist, and
+    KeyboardInterrupt for Ctrl-C, after the run was recorded as canceled.
     """
     configured = settings()
     checked_window(str(window), configured.start_date, configured.zone)
@@ -57,8 +59,9 @@ def materialize(
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
     if any(graph.get(key).is_partitioned for key in keys):
         run_tags |= _partition_tags(window)
-    run_id, progress, began = make_new_run_id(), RunProgress(on_event), time.perf_counter()
+    run_id, began = make_new_run_id(), time.perf_counter()
     with _recording(instance) as recording:
+        progress = RunProgress(on_event, lambda: _cancel(recording, run_id))
         recording.add_event_listener(run_id, progress)
         result = job.execute_in_process(
             instance=recording,
@@ -68,10 +71,12 @@ def materialize(
             asset_selection=keys,
             raise_on_error=False,
         )
+    if progress.interrupted:
+        raise KeyboardInterrupt
     return progress.outcome(run_id, result.success, time.perf_counter() - began)
 
 
-def _job(definitions: dg.Definitions) -> tuple[dg.JobDefinition, dg.AssetGraph]:
+def _job(definitions: dg.Definitions) -> tuple[dg.JobDefinition, AssetGraph]:
     return definitions.resolve_job_def(JOB), definitions.resolve_asset_graph()
 
 
@@ -80,6 +85,12 @@ def _partition_tags(window: Window) -> dict[str, str]:
     if first == last:
         return {PARTITION_NAME_TAG: first}
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def _cancel(instance: dg.DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is not None:
+        instance.report_run_canceling(run, "Interrupted from the keyboard.")
 
 
 @contextmanager

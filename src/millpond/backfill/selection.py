@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.errors import DagsterInvalidAssetSelectionError, DagsterInvalidSubsetError
+from dagster import DagsterInvalidSubsetError
+from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from millpond.errors import ConfigError
 
-_EXAMPLES = 'for example dlt_glucose_entries, "dlt_glucose_entries*", "+marts/mrt_glucose_overview", group:silver, "*"'
+_EXAMPLES = 'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*"'
 
 
-def selected(selection: str, graph: BaseAssetGraph) -> list[dg.AssetKey]:
+def selected(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
     """Return the keys that `selection` names, sorted; terms are separated by commas.
 
     Raises ConfigError for what cannot be read or names nothing, with the nearest names.
@@ -24,7 +25,7 @@ def selected(selection: str, graph: BaseAssetGraph) -> list[dg.AssetKey]:
     return sorted(set().union(*(_resolved(term, graph) for term in terms)))
 
 
-def _resolved(term: str, graph: BaseAssetGraph) -> set[dg.AssetKey]:
+def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
     try:
         found = dg.AssetSelection.from_string(term).resolve(graph)
     except DagsterInvalidAssetSelectionError as error:
@@ -38,7 +39,7 @@ def _resolved(term: str, graph: BaseAssetGraph) -> set[dg.AssetKey]:
     return set(found)
 
 
-def _unknown(term: str, graph: BaseAssetGraph) -> ConfigError:
+def _unknown(term: str, graph: AssetGraph) -> ConfigError:
     keys = sorted(graph.get_all_asset_keys())
     kind, _, value = term.rpartition(":")
     if kind == "group":

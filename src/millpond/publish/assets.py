@@ -1,7 +1,5 @@
 """The marts as Dagster assets `marts/<name>`, one step for all that a run publishes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

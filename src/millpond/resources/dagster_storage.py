@@ -53,23 +53,30 @@ class HomeInstance(DagsterInstance):
         return EVENT_BATCH
 
 
-class HomeRunStorage(PostgresRunStorage):
+class _Pooled:
+    """A storage whose connections are pooled, in the webserver and everywhere else."""
+
+    _engine: Engine
+
+    def optimize_for_webserver(
+        self,
+        statement_timeout: int,
+        pool_recycle: int,  # noqa: ARG002
+        max_overflow: int,  # noqa: ARG002
+    ) -> None:
+        """Bound each statement to `statement_timeout` milliseconds."""
+        self._engine = _engine(statement_timeout)
+
+
+class HomeRunStorage(_Pooled, PostgresRunStorage):
     """Runs, in the home's Postgres."""
 
-    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """Bound each statement; connections are pooled already."""
-        self._engine = _engine(statement_timeout)
 
-
-class HomeScheduleStorage(PostgresScheduleStorage):
+class HomeScheduleStorage(_Pooled, PostgresScheduleStorage):
     """Schedules and sensors, in the home's Postgres."""
 
-    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """Bound each statement; connections are pooled already."""
-        self._engine = _engine(statement_timeout)
 
-
-class HomeEventLogStorage(PostgresEventLogStorage):
+class HomeEventLogStorage(_Pooled, PostgresEventLogStorage):
     """Events, in the home's Postgres; a batch is one insert, whatever it holds.
 
     Dagster 1.13 inserts a batch of materializations at once but planned ones one by one, each on
@@ -79,10 +86,6 @@ class HomeEventLogStorage(PostgresEventLogStorage):
     def __init__(self, postgres_url: str) -> None:
         self._seen_names: set[str] = set()
         super().__init__(postgres_url)
-
-    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """Bound each statement; connections are pooled already."""
-        self._engine = _engine(statement_timeout)
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table is there; remembered once it is (Dagster asks for each event)."""
@@ -110,7 +113,9 @@ class HomeEventLogStorage(PostgresEventLogStorage):
             ids = list(connection.execute(insert, [self._event_to_row(e) for e in kept]).scalars())
             of_assets = [(e, i) for e, i in zip(kept, ids, strict=True) if not _of_check(e)]
             last = {e.get_dagster_event().asset_key: (e, i) for e, i in of_assets}
-            self._store_asset_event_tags(connection, *(zip(*of_assets, strict=True) if of_assets else ([], [])))
+            self._store_asset_event_tags(
+                connection, *(zip(*of_assets, strict=True) if of_assets else ([], []))
+            )
             for event, event_id in last.values():
                 self._store_asset_event(connection, event, event_id)
         for event, event_id in zip(kept, ids, strict=True):
@@ -131,7 +136,7 @@ class HomeStorage(DagsterStorage, ConfigurableClass):
             self._schedules = HomeScheduleStorage(address)
         for storage in (self._runs, self._events, self._schedules):
             storage._engine = _engine()
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
@@ -229,11 +234,11 @@ def _engine(statement_timeout: int | None = None) -> Engine:
 
     def connect() -> Any:
         bound = f" -cstatement_timeout={statement_timeout}" if statement_timeout else ""
-        options = {"options": f"-csearch_path={databases().dagster.search_path}{bound}"}
+        options = f"-csearch_path={databases().dagster.search_path}{bound}"
         try:
-            return psycopg2.connect(databases().dagster.uri.get_secret_value(), **options)
+            return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
         except psycopg2.OperationalError:
-            return psycopg2.connect(databases().dagster.uri.get_secret_value(), **options)
+            return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
 
     return create_engine(
         "postgresql+psycopg2://",

@@ -1,0 +1,259 @@
+"""One run over a window: what Dagster records, what the caller learns, what a failure does to the rest."""
+
+import datetime as dt
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+from millpond.backfill.progress import Progress
+from millpond.backfill.run import JOB, materialize
+from millpond.errors import ConfigError, PartitionKeyError, SourceRefused
+from millpond.partitions import Window
+from millpond.resources.instance import instance
+from millpond.resources.run import RunInfo
+from millpond.runtime.home import Home
+from millpond.settings import Settings
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
+SINGLE = dg.BackfillPolicy.single_run()
+WEEK = Window.of_days(dt.date(2026, 10, 1), dt.date(2026, 10, 7))
+seen: list[tuple[str, RunInfo]] = []
+broken: dict[str, Callable[[], None]] = {}
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+
+def daily(name: str, deps: list[str], group: str, **more: Any) -> dg.AssetsDefinition:
+    @dg.asset(name=name, deps=deps, group_name=group, partitions_def=DAYS, backfill_policy=SINGLE, **more)
+    def asset(context: dg.AssetExecutionContext) -> None:
+        seen.append((name, RunInfo.of(context)))
+        for key in context.partition_keys:
+            context.add_asset_metadata({"rows_loaded": 10, "rows_quarantined": 1}, partition_key=key)
+        broken.get(name, lambda: None)()
+
+    return asset
+
+
+@dg.asset(key=["marts", "mrt_days"], deps=["silver"], group_name="marts")
+def mart(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    seen.append(("mart", RunInfo.of(context)))
+    return dg.MaterializeResult(metadata={"rows_postgres": 7, "seconds": 0.25})
+
+
+@dg.asset_check(asset=mart)
+def equals_lake() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="off by one")
+
+
+@pytest.fixture
+def definitions(home: Home) -> Iterator[dg.Definitions]:
+    seen.clear()
+    yield dg.Definitions(
+        assets=[
+            daily("dlt_days", [], "raw"),
+            daily("dlt_other", [], "raw", retry_policy=dg.RetryPolicy(max_retries=1)),
+            daily("silver", ["dlt_days"], "silver"),
+            mart,
+        ],
+        asset_checks=[equals_lake],
+        jobs=[dg.define_asset_job(JOB, selection="*")],
+    )
+    broken.clear()
+
+
+@pytest.fixture
+def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
+    with instance() as found:
+        yield found
+
+
+def status(recorded: dg.DagsterInstance, asset: str) -> tuple[set[str], set[str]]:
+    """Return the partitions that Dagster's pages show as materialized and as failed."""
+    value = get_and_update_asset_status_cache_value(recorded, dg.AssetKey(asset), DAYS)
+    assert value is not None
+    return (
+        set(value.deserialize_materialized_partition_subsets(DAYS).get_partition_keys()),
+        set(value.deserialize_failed_partition_subsets(DAYS).get_partition_keys()),
+    )
+
+
+WEEK_KEYS = {str(day) for day in WEEK.days}
+
+
+def test_a_range_is_one_run_with_one_materialization_per_partition(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    outcome = materialize("*", WEEK, definitions=definitions, instance=recorded)
+    assert outcome.success
+    assert [r.run_id for r in recorded.get_runs()] == [outcome.run_id]
+    for asset in ("dlt_days", "dlt_other", "silver"):
+        assert status(recorded, asset) == (WEEK_KEYS, set())
+        events = recorded.fetch_materializations(dg.AssetKey(asset), limit=100).records
+        assert sorted(e.partition_key or "" for e in events) == sorted(WEEK_KEYS)
+    marts = recorded.fetch_materializations(dg.AssetKey(["marts", "mrt_days"]), limit=100).records
+    assert [m.partition_key for m in marts] == [None]
+    windows = {name: info.window for name, info in seen}
+    assert windows == {"dlt_days": WEEK, "dlt_other": WEEK, "silver": WEEK, "mart": None}
+    assert {info.ref for _, info in seen} == {"main"}
+    run = recorded.get_run_by_id(outcome.run_id)
+    assert run is not None
+    assert run.job_name == JOB
+    assert run.tags["millpond/ref"] == "main"
+
+
+def test_a_single_day_is_recorded_as_dagster_records_it(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    outcome = materialize("dlt_days*", Window.of_day(WEEK.start), definitions=definitions, instance=recorded)
+    run = recorded.get_run_by_id(outcome.run_id)
+    assert run is not None
+    assert run.tags["dagster/partition"] == str(WEEK.start)
+    assert status(recorded, "silver") == ({str(WEEK.start)}, set())
+
+
+def test_the_outcome_counts_partitions_and_rows_and_seconds(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    outcome = materialize("dlt_days,marts/mrt_days", WEEK, definitions=definitions, instance=recorded)
+    days, mart_ = outcome.assets
+    assert (days.asset, days.partitions, days.rows) == ("dlt_days", 7, 70)
+    assert days.numbers["rows_quarantined"] == 7
+    assert (mart_.asset, mart_.partitions, mart_.rows, mart_.seconds) == ("marts/mrt_days", 1, 7, 0.25)
+    (check,) = outcome.checks
+    assert (check.asset, check.check, check.passed, check.warning) == (
+        "marts/mrt_days",
+        "equals_lake",
+        False,
+        True,
+    )
+
+
+def test_progress_is_told_per_partition_as_it_happens(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    told: list[Progress] = []
+
+    def listen(progress: Progress) -> None:
+        told.append(progress)
+
+    def upstream_was_told() -> None:
+        assert sum(p.kind == "materialized" and p.asset == "dlt_days" for p in told) == 7
+
+    broken["silver"] = upstream_was_told
+    outcome = materialize("dlt_days*", WEEK, definitions=definitions, instance=recorded, on_event=listen)
+    assert outcome.success, outcome.failures
+    first = next(p for p in told if p.kind == "materialized")
+    assert (first.asset, first.partition, first.rows) == ("dlt_days", "2026-10-01", 10)
+    assert told[0] == Progress("started", ("dlt_days",))
+
+
+def test_a_failure_is_told_in_its_own_words_and_leaves_the_others_alone(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    materialize("*", Window.of_day(WEEK.start), definitions=definitions, instance=recorded)
+
+    def refuse() -> None:
+        raise SourceRefused("the source says 401", unharmed="all", next_step="set a token") from ValueError(
+            "x"
+        )
+
+    broken["dlt_days"] = refuse
+    outcome = materialize("*", WEEK, definitions=definitions, instance=recorded)
+    assert not outcome.success
+    (failure,) = outcome.failures
+    assert failure.assets == ("dlt_days",)
+    assert failure.message == "the source says 401\nUnharmed: all\nNext: set a token"
+    assert {a.asset for a in outcome.assets} == {"dlt_other"}
+    assert set(outcome.missing) == {"dlt_days", "silver", "marts/mrt_days"}
+    assert status(recorded, "dlt_other") == (WEEK_KEYS, set())
+    assert status(recorded, "dlt_days") == ({str(WEEK.start)}, WEEK_KEYS)
+    assert status(recorded, "silver")[0] == {str(WEEK.start)}
+    broken.clear()
+    assert materialize("*", WEEK, definitions=definitions, instance=recorded).success
+    assert status(recorded, "dlt_days") == (WEEK_KEYS, set())
+    assert status(recorded, "silver") == (WEEK_KEYS, set())
+
+
+@pytest.mark.parametrize("asset", ["dlt_days", "dlt_other"], ids=["plain", "with a retry policy"])
+def test_an_interrupt_cancels_the_run_and_reaches_the_caller(
+    asset: str, definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    broken[asset] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        materialize(f"{asset}*", WEEK, definitions=definitions, instance=recorded)
+    (run,) = recorded.get_runs()
+    assert run.status == dg.DagsterRunStatus.CANCELED
+    assert [name for name, _ in seen] == [asset]
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        ("dlt_days", {"dlt_days"}),
+        ("dlt_days*", {"dlt_days", "silver", "marts/mrt_days"}),
+        ("dlt_days+", {"dlt_days", "silver"}),
+        ("+silver", {"dlt_days", "silver"}),
+        ("dlt_days, dlt_other", {"dlt_days", "dlt_other"}),
+        ("group:raw", {"dlt_days", "dlt_other"}),
+    ],
+)
+def test_selections_read_as_in_dagster(
+    selection: str, names: set[str], definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    outcome = materialize(selection, Window.of_day(WEEK.start), definitions=definitions, instance=recorded)
+    assert {a.asset for a in outcome.assets} == names
+
+
+@pytest.mark.parametrize(
+    ("selection", "near"),
+    [
+        ("dlt_dayz", "dlt_days"),
+        ("mrt_days*", "marts/mrt_days"),
+        ("group:silber", "group:silver"),
+        ("tag:x=y", "there are: "),
+        (" , ", "for example"),
+        ("a or", "for example"),
+    ],
+)
+def test_a_selection_that_names_nothing_is_refused_with_the_near_names(
+    selection: str, near: str, definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        materialize(selection, WEEK, definitions=definitions, instance=recorded)
+    assert near in refused.value.next_step
+    assert recorded.get_runs() == []
+
+
+def test_days_that_cannot_exist_are_refused_before_anything_runs(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    for window in (
+        Window.of_day(dt.date(2023, 12, 31)),
+        Window.of_days(WEEK.start, dt.datetime.now(dt.UTC).date() + dt.timedelta(days=2)),
+    ):
+        with pytest.raises(PartitionKeyError):
+            materialize("*", window, definitions=definitions, instance=recorded)
+    assert recorded.get_runs() == []
+
+
+def test_a_run_on_another_ref_says_so(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance, configure: Callable[..., Settings]
+) -> None:
+    configure(ref="dev")
+    materialize("dlt_days", WEEK, definitions=definitions, instance=recorded)
+    materialize("dlt_days", WEEK, definitions=definitions, instance=recorded, ref="trial")
+    assert [info.ref for _, info in seen] == ["dev", "trial"]
+    assert [r.tags["millpond/ref"] for r in recorded.get_runs()] == ["trial", "dev"]
+
+
+def test_an_asset_materialized_by_pythons_own_means_knows_its_window(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    asset = daily("alone", [], "raw")
+    assert dg.materialize([asset], partition_key="2026-10-03", instance=recorded).success
+    assert seen[-1][1].window == Window.of_day(dt.date(2026, 10, 3))
