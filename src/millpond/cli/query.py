@@ -26,7 +26,9 @@ def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def run_query(query: str, ref: str | None = None) -> tuple[list[str], Sequence[Sequence[Any]]]:
+def run_query(
+    query: str, ref: str | None = None, parameters: Sequence[object] = ()
+) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """Return the column names and rows of one SELECT.
 
     Raises ConfigError with DuckDB's own words for SQL that cannot be run.
@@ -40,7 +42,7 @@ def run_query(query: str, ref: str | None = None) -> tuple[list[str], Sequence[S
                     unharmed="nothing was changed",
                     next_step="give a single SELECT; data is changed by assets, not by hand",
                 )
-            cursor = connection.execute(statements[0])
+            cursor = connection.execute(statements[0], parameters)
             return [c[0] for c in cursor.description or []], cursor.fetchall()
         except duckdb.Error as error:
             raise ConfigError(
@@ -48,11 +50,4 @@ def run_query(query: str, ref: str | None = None) -> tuple[list[str], Sequence[S
             ) from error
 
 
-_READING = frozenset(
-    {
-        duckdb.StatementType.SELECT,
-        duckdb.StatementType.EXPLAIN,
-        duckdb.StatementType.CALL,
-        duckdb.StatementType.PRAGMA,
-    }
-)
+_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})

@@ -11,6 +11,7 @@ def sql(
     query: Annotated[
         str, typer.Argument(help="A SELECT in DuckDB's SQL, or - to read it from standard input.")
     ],
+    ref: Annotated[str | None, typer.Option("--ref", help="Branch to read; default: MILLPOND_REF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
@@ -28,7 +29,7 @@ def sql(
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    columns, rows = run_query(sys.stdin.read() if query == "-" else query)
+    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref)
     if as_json:
         output.rows_as_json(columns, rows)
     elif as_csv:

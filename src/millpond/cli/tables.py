@@ -36,7 +36,7 @@ def _figures(table: Table) -> tuple[int, int, int, int, str | None]:
     snapshot = table.current_snapshot()
     if snapshot is None:
         return 0, 0, 0, 0, None
-    summary = snapshot.summary or {}
-    rows, size, files = (int(summary[f"total-{k}"] or 0) for k in ("records", "files-size", "data-files"))
+    totals = ("total-records", "total-files-size", "total-data-files")
+    rows, size, files = (int((snapshot.summary and snapshot.summary[name]) or 0) for name in totals)
     changed = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC)
     return rows, size, files, len(table.snapshots()), changed.isoformat(" ", "seconds")

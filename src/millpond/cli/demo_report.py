@@ -1,0 +1,127 @@
+"""What a demo run did: loaded and accounted for by day, modelled, published, and a picture."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+
+from rich.console import Console
+from rich.table import Table
+
+from millpond.backfill.progress import Progress, RunOutcome
+from millpond.cli.picture import glucose_day
+from millpond.cli.query import run_query
+from millpond.lake.pins import pinned
+from millpond.lake.read import count, table_names
+from millpond.partitions import Window
+from millpond.settings import settings
+
+_WHERE = ("rows_loaded", "rows_quarantined", "duplicates_dropped", "rows_outside_window")
+"""Where each row of a source may have gone."""
+
+
+class Report:
+    """Collects the figures of a run's partitions and prints them when it is over."""
+
+    def __init__(self, console: Console, window: Window) -> None:
+        self._console, self._window = console, window
+        self._loads: defaultdict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+        self._marts: dict[str, dict[str, float]] = {}
+
+    def take(self, event: Progress) -> None:
+        """Take in one event of the run."""
+        if event.kind == "materialized" and event.partition and "rows_in_source" in event.numbers:
+            self._loads[event.asset][event.partition] = event.numbers
+        elif event.kind == "materialized" and event.asset.startswith("marts/"):
+            self._marts[event.asset] = event.numbers
+
+    def print(self, outcome: RunOutcome) -> bool:
+        """Print the tables and the picture; return whether every row is accounted for."""
+        complete = [self._print_loads(asset) for asset in sorted(self._loads)]
+        self._print_models(outcome)
+        complete.append(self._print_marts())
+        self._print_picture()
+        return all(complete)
+
+    def print_next_steps(self) -> None:
+        """Print what to try next."""
+        self._console.print(
+            "[bold]Next[/bold]\n"
+            '  millpond sql "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"\n'
+            '  millpond sql "select reason, payload from quarantine.glucose_entries limit 5"\n'
+            '  millpond materialize "*" --range A...B    more days, one run\n'
+            "  millpond env                              connect psql, a BI tool, an Iceberg client\n"
+            "  make demo                                 again: nothing changes\n"
+            "  millpond down                             stop the parts; the data stays\n"
+            "Your own server: set MILLPOND_NIGHTSCOUT_URL or MILLPOND_GITHUB_URL (.env.example explains)."
+        )
+
+    def _print_loads(self, asset: str) -> bool:
+        table = Table(
+            title=f"{asset}: every row of the source is accounted for, day by day",
+            title_justify="left",
+            header_style="bold",
+            show_footer=True,
+        )
+        days = sorted(self._loads[asset].items())
+        totals = {n: sum(int(numbers[n]) for _, numbers in days) for n in ("rows_in_source", *_WHERE)}
+        table.add_column("day", footer=f"{len(days)} days")
+        headings = ("source", "loaded", "quarantined", "duplicates", "outside")
+        for heading, total in zip(headings, totals.values(), strict=True):
+            table.add_column(heading, justify="right", footer=f"{total:,}")
+        right = [_accounted(numbers) for _, numbers in days]
+        table.add_column("source = sum", justify="center", footer=f"{sum(right)} of {len(days)}")
+        for (day, numbers), equal in zip(days, right, strict=True):
+            figures = (f"{int(numbers[name]):,}" for name in ("rows_in_source", *_WHERE))
+            table.add_row(day, *figures, "[green]✓[/green]" if equal else "[red]✗[/red]")
+        self._console.print(table)
+        return all(right) and len(days) == len(self._window)
+
+    def _print_models(self, outcome: RunOutcome) -> None:
+        table = Table(title="Modelled, in Iceberg", title_justify="left", header_style="bold")
+        table.add_column("table")
+        table.add_column("rows", justify="right")
+        table.add_column("materialized", justify="right")
+        done = {asset.asset: asset.partitions for asset in outcome.assets}
+        with pinned(settings().ref) as pin:
+            for name in table_names(pin):
+                layer, model = name.split(".")
+                if layer not in ("raw", "quarantine"):
+                    table.add_row(name, f"{count(pin, name):,}", f"{done.get(model, 0)} ×")
+        self._console.print(table)
+
+    def _print_marts(self) -> bool:
+        table = Table(title="Published, in Postgres", title_justify="left", header_style="bold")
+        table.add_column("mart")
+        for heading in ("rows in Iceberg", "rows in Postgres", "changed"):
+            table.add_column(heading, justify="right")
+        table.add_column("equal", justify="center")
+        right = []
+        for mart, numbers in self._marts.items():
+            lake, postgres = int(numbers["rows_lake"]), int(numbers["rows_postgres"])
+            right.append(lake == postgres)
+            changed = f"{int(numbers.get('rows_changed', 0)):,}"
+            equal = "[green]✓[/green]" if lake == postgres else "[red]✗[/red]"
+            table.add_row(mart.replace("/", "."), f"{lake:,}", f"{postgres:,}", changed, equal)
+        self._console.print(table)
+        return bool(right) and all(right)
+
+    def _print_picture(self) -> None:
+        day = self._window.last
+        _, rows = run_query(
+            "select reading_at, glucose_mg_dl from silver.fct_glucose_readings"
+            " where reading_date = ? order by 1",
+            parameters=[day],
+        )
+        zone = settings().zone
+        readings = [(_hour(moment.astimezone(zone)), float(value)) for moment, value in rows]
+        if readings:
+            self._console.print(glucose_day(day, readings))
+
+
+def _hour(moment: dt.datetime) -> float:
+    return moment.hour + moment.minute / 60
+
+
+def _accounted(numbers: dict[str, float]) -> bool:
+    return numbers["rows_in_source"] == sum(numbers[name] for name in _WHERE)

@@ -1,0 +1,56 @@
+"""`millpond materialize`: one run of any assets over a day or a range, without Dagster's start-up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from millpond.backfill.progress import RunOutcome
+
+
+def materialize(
+    selection: Annotated[
+        str,
+        typer.Argument(help='Assets as Dagster selects them: name, "name*", "+name", group:gold, "*".'),
+    ],
+    partition: Annotated[
+        str | None,
+        typer.Option("--partition", "-p", help="A day, YYYY-MM-DD; default: the latest complete."),
+    ] = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", "-r", help="Days A...B, both included; one run for all of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Materialize assets for a day or a range of days, as one ordinary Dagster run.
+
+    Running a day again makes it equal to its source; unchanged content commits nothing.
+
+    Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
+              millpond materialize "*" --range 2026-08-01...2026-10-31
+    """
+    from millpond.cli.progress import run_with_progress
+    from millpond.partitions import Window, checked_window, latest_complete_day
+    from millpond.settings import settings
+
+    if partition and range_:
+        raise typer.BadParameter("--partition and --range exclude each other")
+    configured = settings()
+    if text := partition or range_:
+        window = checked_window(text, configured.start_date, configured.zone)
+    else:
+        window = Window.of_day(latest_complete_day(configured.zone))
+    outcome = run_with_progress(selection, window, quiet=as_json)
+    if as_json:
+        _print_json(outcome)
+    if not outcome.success:
+        raise typer.Exit(1)
+
+
+def _print_json(outcome: RunOutcome) -> None:
+    import json
+    from dataclasses import asdict
+
+    typer.echo(json.dumps(asdict(outcome), indent=2))

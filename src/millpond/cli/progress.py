@@ -1,0 +1,127 @@
+"""A run as it goes: a line per asset, live in a terminal, plain elsewhere, and what failed at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import dagster as dg
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from millpond.backfill.progress import Progress, RunOutcome
+from millpond.backfill.run import materialize
+from millpond.partitions import Window
+
+
+def run_with_progress(
+    selection: str,
+    window: Window,
+    *,
+    quiet: bool = False,
+    on_event: Callable[[Progress], None] | None = None,
+    definitions: dg.Definitions | None = None,
+) -> RunOutcome:
+    """Materialize `selection` over `window`, show how it goes (unless `quiet`), return how it ended."""
+    if quiet:
+        return materialize(selection, window, on_event=on_event, definitions=definitions)
+    console = Console(highlight=False)
+    days = "1 day" if len(window) == 1 else f"{len(window)} days"
+    console.print(Text.assemble(("materialize ", "bold"), selection, (f"  {window}  ({days})", "dim")))
+    board = _Board(console)
+
+    def both(event: Progress) -> None:
+        board.take(event)
+        if on_event:
+            on_event(event)
+
+    with board.live:
+        outcome = materialize(selection, window, on_event=both, definitions=definitions)
+    board.finish()
+    _print_end(console, outcome)
+    return outcome
+
+
+_RUNNING, _DONE, _PARTLY, _FAILED = "…", "✓", "!", "✗"
+_COLOURS = {_RUNNING: "dim", _DONE: "green", _PARTLY: "yellow", _FAILED: "red"}
+
+
+@dataclass
+class _Line:
+    began: float
+    partitions: int = 0
+    rows: int | None = None
+    seconds: float | None = None
+    state: str = _RUNNING
+
+
+@dataclass
+class _Board:
+    """The assets seen so far; a finished one becomes a plain line where there is no terminal."""
+
+    console: Console
+    lines: dict[str, _Line] = field(default_factory=dict)
+    printed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.live = Live(get_renderable=self._shown, console=self.console, refresh_per_second=8)
+        if not self.console.is_terminal:
+            self.live = Live(Text(), console=Console(quiet=True), auto_refresh=False)
+
+    def take(self, event: Progress) -> None:
+        if event.kind == "started":
+            self.finish()
+            for asset in event.assets:
+                self.lines.setdefault(asset, _Line(time.perf_counter()))
+        elif event.kind == "materialized":
+            line = self.lines.setdefault(event.asset, _Line(time.perf_counter()))
+            line.partitions += 1
+            line.state = _DONE
+            if event.rows is not None:
+                line.rows = (line.rows or 0) + event.rows
+            line.seconds = (line.seconds or 0) + event.numbers.get("seconds", 0)
+        elif event.kind == "failed":
+            for asset in event.assets:
+                line = self.lines.setdefault(asset, _Line(time.perf_counter()))
+                line.state = _PARTLY if line.partitions else _FAILED
+
+    def finish(self) -> None:
+        """Print what is complete where nothing is live."""
+        if not self.console.is_terminal:
+            for asset, line in self.lines.items():
+                if asset not in self.printed and line.state != _RUNNING:
+                    self.printed.add(asset)
+                    self.console.print(_rendered(asset, line))
+
+    def _shown(self) -> RenderableType:
+        return Group(*[_rendered(asset, line) for asset, line in self.lines.items()])
+
+
+def _rendered(asset: str, line: _Line) -> Text:
+    text = Text.assemble((f"  {line.state}", _COLOURS[line.state]), f" {asset:<36}")
+    if line.partitions:
+        rows = "" if line.rows is None else f"{line.rows:>9,} rows"
+        text.append(f"{line.partitions:>5} × {rows:<15}", style="")
+        if line.seconds:
+            text.append(f"{line.seconds:>7.2f} s", style="dim")
+    return text
+
+
+def _print_end(console: Console, outcome: RunOutcome) -> None:
+    for check in outcome.checks:
+        if not check.passed:
+            kind, colour = ("warning", "yellow") if check.warning else ("check failed", "red")
+            console.print(
+                Text.assemble(
+                    (f"  {kind} ", colour), f"{check.asset}: {check.check} ", (check.message, "dim")
+                )
+            )
+    for failure in outcome.failures:
+        console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets)))
+        console.print(Text(failure.message), soft_wrap=True)
+    if outcome.missing:
+        console.print(Text.assemble(("not materialized: ", "red"), ", ".join(outcome.missing)))
+    state = Text("done", style="bold green") if outcome.success else Text("failed", style="bold red")
+    console.print(Text.assemble(state, f" in {outcome.seconds:.1f} s ", (f"(run {outcome.run_id})", "dim")))
