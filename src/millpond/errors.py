@@ -45,6 +45,14 @@ class EmbeddedPartError(MillpondError):
     """An embedded server could not be started, reached or stopped."""
 
 
+class PortTaken(EmbeddedPartError):
+    """A port that a setting names is held by another program; nothing was started."""
+
+
+class AlreadyUp(MillpondError):
+    """`millpond up` runs for this home already; nothing was started."""
+
+
 class LakeError(MillpondError):
     """Base of what the lake refuses or fails to do."""
 

@@ -8,9 +8,10 @@ from typing import NoReturn
 import typer
 
 from millpond.cli import config, demo, env, materialize, parts, sql, tables
-from millpond.errors import ConfigError, MillpondError, PartitionKeyError
+from millpond.errors import AlreadyUp, ConfigError, MillpondError, PartitionKeyError, PortTaken
 
 DONE, FAILED, REFUSED = 0, 1, 2
+_REFUSALS = (ConfigError, PartitionKeyError, PortTaken, AlreadyUp)
 
 app = typer.Typer(
     name="millpond",
@@ -39,7 +40,7 @@ def main() -> NoReturn:
         app(standalone_mode=False)
     except MillpondError as error:
         _tell(error)
-        sys.exit(REFUSED if isinstance(error, ConfigError | PartitionKeyError) else FAILED)
+        sys.exit(REFUSED if isinstance(error, _REFUSALS) else FAILED)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except typer.Abort:

@@ -1,4 +1,4 @@
-"""Loopback ports: which is free, and which one a home keeps."""
+"""Loopback ports: which is free, who holds one, and which one a part of a home keeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import os
 import socket
 from pathlib import Path
 
-from millpond.errors import EmbeddedPartError
+import psutil
+
+from millpond.errors import EmbeddedPartError, PortTaken
+from millpond.redaction import excerpt
 
 _FIRST, _COUNT = 20_000, 10_000
 """Below the ports that systems hand out for outgoing connections, so that a kept port stays free."""
@@ -26,34 +29,57 @@ def is_free(port: int) -> bool:
         return True
 
 
-def chosen_port(memory: Path, wanted: int, home: Path) -> int:
-    """Return the port to listen on: `wanted`, or for 0 the one in file `memory`, or a free one.
+def chosen_port(
+    memory: Path,
+    wanted: int,
+    home: Path,
+    *,
+    part: str = "embedded Postgres",
+    setting: str = "MILLPOND_POSTGRES_PORT",
+) -> int:
+    """Return the port for `part` to listen on: `wanted`, or for 0 the one in file `memory`, or a free one.
 
-    Raises EmbeddedPartError if `wanted` is taken.
+    Raises PortTaken, naming who holds it, if `wanted` is not free.
     """
     if wanted:
-        if not is_free(wanted):
-            raise EmbeddedPartError(
-                f"port {wanted}, asked for by MILLPOND_POSTGRES_PORT, is taken by another program",
-                next_step="end that program, or set MILLPOND_POSTGRES_PORT to another port (0: any free one)",
-            )
+        refuse_taken(wanted, setting)
         return wanted
     text = memory.read_text().strip() if memory.exists() else ""
     kept = int(text) if text.isdecimal() else 0
     if kept and is_free(kept):
         return kept
-    port = _free_port(home)
+    port = _free_port(home, part, setting)
     if kept:
-        _log.warning(
-            "port %d of the embedded Postgres is taken by another program; it moves to %d", kept, port
-        )
+        _log.warning("port %d of the %s is taken by another program; it moves to %d", kept, part, port)
     return port
 
 
-def _free_port(home: Path) -> int:
-    begin = int.from_bytes(hashlib.sha256(os.fsencode(home)).digest()[:4])
+def refuse_taken(port: int, setting: str) -> None:
+    """Raise PortTaken, naming who holds it and the setting to change, unless `port` is free."""
+    if not is_free(port):
+        raise PortTaken(
+            f"port {port}, asked for by {setting}, is taken by {holder(port) or 'another program'}",
+            next_step=f"end that program, or set {setting} to another port (0: any free one)",
+        )
+
+
+def holder(port: int) -> str | None:
+    """Return which process listens on `port`, with its command; None if that cannot be seen."""
+    try:
+        found = [
+            c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port
+        ]
+        process = psutil.Process(next(pid for pid in found if pid))
+        return f"process {process.pid} ({excerpt(' '.join(process.cmdline()) or process.name(), 120)})"
+    except (StopIteration, psutil.Error):
+        return None
+
+
+def _free_port(home: Path, part: str, setting: str) -> int:
+    # Each part looks from a place of its own, so that two that look at once do not find the same.
+    begin = int.from_bytes(hashlib.sha256(os.fsencode(home / part)).digest()[:4])
     for step in range(_COUNT):
         port = _FIRST + (begin + step) % _COUNT
         if is_free(port):
             return port
-    raise EmbeddedPartError("no loopback port is free", next_step="set MILLPOND_POSTGRES_PORT")
+    raise EmbeddedPartError("no loopback port is free", next_step=f"set {setting}")

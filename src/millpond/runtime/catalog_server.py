@@ -1,0 +1,81 @@
+"""The shared REST catalog: one per home, at an address and with a token that stay the same."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from millpond.runtime.home import Home, layout
+from millpond.runtime.processes import Process, ensure_process
+from millpond.settings import Settings
+
+PROCESS = "catalog"
+_MODULE = "millpond.lake.rest_server"
+"""Named, not imported: the lake stands on the runtime, not the other way round."""
+
+
+@dataclass(frozen=True)
+class CatalogServer:
+    """Where other programs find the Iceberg REST catalog, and the bearer token it asks for."""
+
+    uri: str
+    token: SecretStr
+
+
+def ensure_catalog_server(settings: Settings) -> CatalogServer:
+    """Return the shared REST catalog; starts it in the background unless it runs.
+
+    It listens on MILLPOND_CATALOG_PORT; where that is taken, on another port, which the answer names.
+    Raises EmbeddedPartError if it does not start.
+    """
+    process = ensure_catalog_process(settings)
+    return CatalogServer(f"http://127.0.0.1:{process.port}", _token(layout(settings)))
+
+
+def ensure_catalog_process(settings: Settings) -> Process:
+    """Return the process of the shared REST catalog; starts it unless it runs."""
+    home = layout(settings)
+    _token(home)
+    return ensure_process(
+        settings,
+        PROCESS,
+        _MODULE,
+        "--token-file",
+        str(_token_file(home)),
+        ready=answers,
+        port=settings.catalog_port,
+    )
+
+
+def answers(port: int) -> bool:
+    """Return whether a catalog answers there: asked without a token, it says that one is needed."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v1/config")
+        return connection.getresponse().status == http.client.UNAUTHORIZED
+    finally:
+        connection.close()
+
+
+def _token_file(home: Home) -> Path:
+    return home.run / "catalog.token"
+
+
+def _token(home: Home) -> SecretStr:
+    """Return the token of this home, drawn when it is first asked for; whoever is first decides."""
+    path = _token_file(home)
+    if not path.exists():
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.unlink(missing_ok=True)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):
+            os.link(unfinished, path)
+        unfinished.unlink()
+    return SecretStr(path.read_text().strip())

@@ -1,0 +1,56 @@
+"""Entry point of a supervised process: it ends with its supervisor, and loads while others still start.
+
+`python -m millpond.runtime.child PARENT SOCKET PRELOAD MODULE ARGUMENTS…`
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+
+_PR_SET_PDEATHSIG = 1
+_WAIT_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+def main() -> None:
+    """Run MODULE as `python -m` would, once SOCKET (`-` for none) takes connections.
+
+    PRELOAD is imported meanwhile, which is most of the start-up of Dagster's programs.
+    """
+    parent, awaited, preload, module, *arguments = sys.argv[1:]
+    _end_with(int(parent))
+    # A shell's background job ignores Ctrl-C, and Dagster's programs take their SIGTERM handling from it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    importlib.import_module(preload)
+    if awaited != "-":
+        _await(awaited)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel send us SIGTERM when `parent` dies, however it dies (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _await(path: str) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(path) == 0:
+                return
+        time.sleep(_POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Processes that belong to one supervisor: started under a mark that all their descendants inherit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from millpond.runtime.home import Home
+
+MARK = "SUPERVISED_BY_MILLPOND"
+"""Environment variable of every supervised process and of what it starts (runs, code servers): the home."""
+
+_POLL_SECONDS = 0.05
+
+
+def start_child(
+    command: Sequence[str],
+    *,
+    preload: str,
+    home: Home,
+    log: Path,
+    folder: Path,
+    environment: Mapping[str, str],
+    after: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start `python -m <command>` in a session of its own, writing to `log`; it ends when we end.
+
+    `after` is a Unix socket that must take connections before the command's own code begins.
+    """
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), str(after or "-"), preload]
+    try:
+        return subprocess.Popen(
+            [*entry, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=subprocess.STDOUT,
+            env={**environment, MARK: str(home.root)},
+            cwd=folder,
+            start_new_session=True,
+        )
+    finally:
+        os.close(handle)
+
+
+def supervised(home: Home) -> list[psutil.Process]:
+    """Return every process that was started under the mark of `home`, whoever started it."""
+    ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid not in ourselves and _mark(process) == str(home.root)
+    ]
+
+
+def end_supervised(home: Home, patience: float = 15.0) -> list[int]:
+    """End what was started under the mark of `home`: politely all at once, by force after `patience` seconds.
+
+    Runs are among them: told to end, Dagster records them as failed. Returns the pids.
+    """
+    ended: set[int] = set()
+    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
+        told: set[int] = set()
+        deadline = time.monotonic() + seconds
+        while (left := supervised(home)) and time.monotonic() < deadline:
+            fresh = [process for process in left if process.pid not in told]
+            _tell(fresh, number)
+            told.update(process.pid for process in fresh)
+            time.sleep(_POLL_SECONDS)
+        ended |= told
+    return sorted(ended)
+
+
+def _tell(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.send_signal(number)
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        mark: str | None = process.environ().get(MARK)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+        return None
+    return mark
