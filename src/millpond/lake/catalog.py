@@ -57,7 +57,7 @@ def warehouse_uri() -> str:
     folder = str(layout(settings()).warehouse)
     if odd := sorted(set(folder) & _NOT_IN_PATHS):
         raise ConfigError(
-            f"the warehouse {folder} has {' '.join(odd)} in its path, which Iceberg readers take for something else",
+            f"the warehouse {folder} has {' '.join(odd)} in its path, which readers of Iceberg misread",
             next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
         )
     return f"file://{folder}"

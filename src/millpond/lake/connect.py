@@ -64,7 +64,7 @@ def reconnection() -> psycopg.Connection:
 def pooled() -> Iterator[psycopg.Connection]:
     """Lend a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
     borrowed = engine().raw_connection()
-    conn = cast(psycopg.Connection, borrowed.driver_connection)
+    conn = cast("psycopg.Connection", borrowed.driver_connection)
     try:
         conn.autocommit = True
         yield conn

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, compress
+from operator import not_
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.expressions.visitors import ROWS_MIGHT_NOT_MATCH, _InclusiveMetricsEvaluator
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import DataScan, FileScanTask
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.transforms import MonthTransform
 
 from millpond.lake.hashing import Digests, combined, digests
 from millpond.lake.rows import gathered
@@ -18,27 +23,49 @@ from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
 from millpond.lake.windows import Windows
 
+_SMALL_FILE_BYTES = 1 << 20
+_NEIGHBOUR_BYTES = 8 << 20
 _HELD_BYTES = 4 << 20
 """Kept rows of files smaller than this in sum stay in memory between the two passes."""
 
 
 @dataclass
 class Touched:
-    """The files that hold rows of a window, and what of them stays."""
+    """The files that hold rows of a window, and what of them stays.
+
+    `neighbours` are small files of the same partitions without such rows: whoever changes the window
+    writes their rows anew with it, so that a month of daily writes is one file, not thirty.
+    """
 
     staging: Staging
     windows: Windows
     day_column: str | None
     tasks: list[FileScanTask]
-    removed: list[DataFile] = field(default_factory=list)
+    neighbours: list[FileScanTask]
+    _removed: list[DataFile] = field(default_factory=list)
     _partial: list[FileScanTask] = field(default_factory=list)
     _held: list[pa.Table] | None = None
 
     @classmethod
     def find(cls, staging: Staging, windows: Windows, day_column: str | None) -> Touched:
         """Return the files that may hold rows of `windows`."""
-        scan = DataScan(staging.table_metadata, staging.table.io, row_filter=windows.filter(day_column))
-        return cls(staging, windows, day_column, list(scan.plan_files()))
+        metadata, exact = staging.table_metadata, windows.filter(day_column)
+        wide = around(metadata, windows, day_column)
+        tasks = list(DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files())
+        evaluator = _InclusiveMetricsEvaluator(metadata.schema(), exact)
+        hits = [evaluator.eval(t.file) != ROWS_MIGHT_NOT_MATCH for t in tasks]
+        hit = list(compress(tasks, hits))
+        missed = compress(tasks, map(not_, hits))
+        small = [t for t in missed if t.file.file_size_in_bytes < _SMALL_FILE_BYTES]
+        small.sort(key=lambda t: t.file.file_size_in_bytes)
+        sizes = accumulate(t.file.file_size_in_bytes for t in small)
+        near = [t for t, size in zip(small, sizes, strict=True) if size <= _NEIGHBOUR_BYTES]
+        return cls(staging, windows, day_column, hit, near)
+
+    @property
+    def removed(self) -> list[DataFile]:
+        """The files whose rows are written anew or not at all; after `digests`."""
+        return self._removed + [t.file for t in self.neighbours]
 
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; finds out which files go and which rows stay."""
@@ -47,6 +74,8 @@ class Touched:
 
     def kept(self) -> Iterator[pa.Table]:
         """Yield the rows outside the window of the files that go; after `digests`."""
+        for task in self.neighbours:
+            yield from self._read(task)
         if self._held is not None:
             yield from self._held
             return
@@ -66,7 +95,7 @@ class Touched:
                     outside.append(table.filter(pc.invert(mask)) if self._held is not None else None)
                 yield hit
             if inside:
-                self.removed.append(task.file)
+                self._removed.append(task.file)
             if inside and outside:
                 self._partial.append(task)
                 self._held = None if self._held is None else [*self._held, *outside]
@@ -80,6 +109,19 @@ class Touched:
         target = arrow_schema(metadata.schema())
         for batch in scan.to_record_batches([task]):
             yield pa.Table.from_batches([batch]).cast(target)
+
+
+def around(metadata: TableMetadata, windows: Windows, day_column: str | None) -> BooleanExpression | None:
+    """Return what covers the partitions that hold `windows`; None where they hold nothing else."""
+    if windows.parts is None or day_column is None:
+        return None
+    fields = metadata.spec().fields
+    if not fields:
+        return AlwaysTrue()
+    source = metadata.schema().find_field(day_column).field_id
+    if len(fields) == 1 and fields[0].source_id == source and isinstance(fields[0].transform, MonthTransform):
+        return windows.months().filter(day_column)
+    return None
 
 
 def write(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]) -> list[DataFile]:

@@ -67,6 +67,14 @@ class Windows:
         """Each day, in order; none for the whole table."""
         return [day for w in self.parts or () for day in w.days]
 
+    def months(self) -> Windows:
+        """Return the whole months that these windows touch."""
+        if self.parts is None:
+            return self
+        firsts = {day.replace(day=1) for w in self.parts for day in w.days}
+        nexts = {first: (first + dt.timedelta(days=31)).replace(day=1) for first in firsts}
+        return Windows(tuple(contiguous(d for a, b in nexts.items() for d in Window(a, b).days)))
+
     def mask(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return for each day of `column` whether it lies in a window; null counts as outside."""
         if self.parts is None:
