@@ -243,6 +243,18 @@ def test_a_half_made_cluster_of_a_killed_process_is_replaced(fresh_home: Callabl
     assert not (home.postgres / "initial_password").exists()
 
 
+def test_a_process_killed_while_it_makes_the_cluster_is_followed_by_one_that_succeeds(
+    fresh_home: Callable[..., Home],
+) -> None:
+    home = fresh_home()
+    with run_python(SHOW_SERVER, env=process_environment()) as killed:
+        while not (home.postgres / "data.new" / "base").exists():
+            assert killed.poll() is None
+        killed.kill()
+    assert answers()
+    assert sorted(path.name for path in home.postgres.iterdir() if path.is_dir()) == ["data"]
+
+
 def test_a_new_cluster_in_an_old_home_is_provisioned(fresh_home: Callable[..., Home]) -> None:
     home = fresh_home()
     assert answers()

@@ -32,8 +32,11 @@ def binaries() -> Path:
     return folder
 
 
-def initialise(home: Home, user: ServiceUser | None) -> None:
-    """Make the data folder, owned by `user`; a half-made one of a killed process is replaced."""
+def initialise(home: Home, user: ServiceUser | None, lock: int) -> None:
+    """Make the data folder, owned by `user`; a half-made one of a killed process is replaced.
+
+    initdb inherits the start lock: should we be killed, nobody else begins before it has ended.
+    """
     data, unfinished = data_folder(home), home.postgres / "data.new"
     secret = home.postgres / "initial_password"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -53,6 +56,7 @@ def initialise(home: Home, user: ServiceUser | None) -> None:
             text=True,
             env=ENVIRONMENT,
             cwd="/",
+            pass_fds=(lock,),
             check=False,
             user=user.uid if user else None,
             group=user.gid if user else None,

@@ -128,9 +128,9 @@ def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[A
 
 
 def _started(home: Home, port: int) -> Server:
-    with exclusive(home.run / "postgres.lock", doing="starting Postgres"):
+    with exclusive(home.run / "postgres.lock", doing="starting Postgres") as lock:
         try:
-            server = found(home) or postgres.start(home, port)
+            server = found(home) or postgres.start(home, port, lock)
             _provision(home, server)
         except (OSError, psycopg.Error) as error:
             raise EmbeddedPartError(

@@ -15,9 +15,10 @@ _POLL_SECONDS = 0.02
 
 
 @contextmanager
-def exclusive(path: Path, *, doing: str, timeout: float = 120.0) -> Iterator[None]:
+def exclusive(path: Path, *, doing: str, timeout: float = 120.0) -> Iterator[int]:
     """Hold the lock of `path` within the block; threads of one process exclude each other too.
 
+    Yields the descriptor of the lock: a child that inherits it keeps the lock until it ends as well.
     Raises EmbeddedPartError, naming the holder, if it is not free within `timeout` seconds.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -25,7 +26,7 @@ def exclusive(path: Path, *, doing: str, timeout: float = 120.0) -> Iterator[Non
         _wait(handle, path, doing, time.monotonic() + timeout)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()} {doing}\n".encode(), 0)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

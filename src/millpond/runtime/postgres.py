@@ -20,8 +20,8 @@ _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.01
 
 
-def start(home: Home, port: int) -> Server:
-    """Return the running server of `home`, made and started if need be. The caller holds the start lock.
+def start(home: Home, port: int, lock: int) -> Server:
+    """Return the running server of `home`, made and started if need be. The caller holds the start `lock`.
 
     `port` 0 stands for the port of last time, or a free one. Raises EmbeddedPartError with the end of the
     server's log if it does not start.
@@ -32,7 +32,7 @@ def start(home: Home, port: int) -> Server:
         open_the_way(user, data, binaries() / "postgres")
     deadline = time.monotonic() + _START_SECONDS
     if not (data / "PG_VERSION").exists():
-        initialise(home, user)
+        initialise(home, user, lock)
     check_version(data)
     log = home.logs / "postgres.log"
     _rotate(log)
