@@ -25,8 +25,6 @@ WEEK = Window.of_days(dt.date(2026, 10, 1), dt.date(2026, 10, 7))
 seen: list[tuple[str, RunInfo]] = []
 broken: dict[str, Callable[[], None]] = {}
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-
 
 def daily(name: str, deps: list[str], group: str, **more: Any) -> dg.AssetsDefinition:
     @dg.asset(name=name, deps=deps, group_name=group, partitions_def=DAYS, backfill_policy=SINGLE, **more)
