@@ -21,16 +21,16 @@ def env(
 
     Example: eval "$(millpond env --export)" && dagster asset list
     """
-    from millpond.cli import output
-    from millpond.cli.connections import connections
+    from millpond.cli.connections import connections, dagster_variables
 
-    found = connections()
     if export:
-        for name in ("DAGSTER_HOME", "DAGSTER_MODULE_NAME"):
-            typer.echo(f"export {name}={shlex.quote(found[name.lower()])}")
+        for name, value in dagster_variables().items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
     elif as_json:
         import json
 
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(connections(), indent=2))
     else:
-        output.rows_as_table(("name", "value"), list(found.items()))
+        from millpond.cli import output
+
+        output.rows_as_table(("name", "value"), list(connections().items()))
