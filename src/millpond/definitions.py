@@ -8,7 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from millpond.ingestion.assets import build_assets as ingestion_assets
-from millpond.ingestion.spec import load_sources
+from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets

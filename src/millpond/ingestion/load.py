@@ -6,9 +6,6 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import pyarrow as pa
 
 from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
@@ -18,6 +15,7 @@ from millpond.ingestion.drift import added_columns
 from millpond.ingestion.fetch import Fetched, fetch
 from millpond.ingestion.judge import judged
 from millpond.ingestion.patience import Limits
+from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import staging_folder
@@ -27,35 +25,6 @@ from millpond.partitions import Window, contiguous
 from millpond.settings import settings
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PartitionResult:
-    """A day that was loaded: rows_in_source = loaded + quarantined + duplicates + outside.
-
-    `bytes` is the size of its rows as the source served them, `seconds` its share of the load's time.
-    """
-
-    partition: dt.date
-    rows_in_source: int
-    rows_loaded: int
-    rows_quarantined: int
-    duplicates_dropped: int
-    rows_outside_window: int
-    bytes: int
-    seconds: float
-    snapshot_id: int | None
-    content_hash: str
-    reasons: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """The days of a window that were loaded, and for each that was not the reason; those stay as they were."""
-
-    partitions: list[PartitionResult]
-    failed: dict[dt.date, MillpondError]
-    seconds: float
 
 
 def load(source: SourceSpec, table: SourceTable, window: Window, *, ref: str, run_id: str) -> LoadResult:
@@ -127,9 +96,10 @@ def _refused_days(table: SourceTable, counts: Mapping[dt.date, Counts]) -> dict[
         limit = table.quarantine.fail_above
         if found.bad > limit * (found.good + found.bad):
             reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
+            often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
             failed[day] = TooManyBadRows(
-                f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract, more than "
-                f"{limit:.0%}; most often: {'; '.join(f'{reason} ({rows})' for reason, rows in reasons)}",
+                f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract,"
+                f" more than {limit:.0%}; most often: {often}",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then mend it, the contract or quarantine.fail_above",
             )

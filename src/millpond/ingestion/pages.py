@@ -102,9 +102,7 @@ def _table(values: dict[int, int]) -> Any:
 
 
 _STEPS: Final = _table({**dict.fromkeys(_OPEN, 1), **dict.fromkeys(_CLOSE, -1)})
-_MARKS: Final = _table(dict.fromkeys((MOST_FIELDS: Final = 1_000
-"""A row with more fields is data in disguise; they do not become columns."""
-_QUOTE, _COMMA, *_OPEN, *_CLOSE), 1)).astype(np.bool_)
+_MARKS: Final = _table(dict.fromkeys((_QUOTE, _COMMA, *_OPEN, *_CLOSE), 1)).astype(np.bool_)
 
 
 def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:

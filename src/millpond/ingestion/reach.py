@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from millpond.errors import BeyondReach
 from millpond.ingestion.client import Listing
 from millpond.ingestion.spec import SourceTable
-from millpond.partitions import Window, instant
+from millpond.partitions import Window, contiguous, instant
 
 
 def beyond_reach(
@@ -24,24 +24,27 @@ def beyond_reach(
     size = table.page.size if table.page else reach.rows
     ended_early = listing.pages * size < reach.rows or listing.rows == 0
     limit = dt.datetime.now(dt.UTC) - dt.timedelta(days=reach.days)
-    failed = {}
+    out = []
     for day in window.days:
         start = instant(day, zone)
         passed = listing.oldest is not None and listing.oldest < int(start.timestamp()) * 1_000_000
         if not passed and not (ended_early and start >= limit):
-            failed[day] = _error(table, day, listing, limit if ended_early else None, zone)
-    return failed
+            out.append(day)
+    error = _error(table, out, listing, ended_early, zone) if out else None
+    return {day: error for day in out if error}
 
 
 def _error(
-    table: SourceTable, day: dt.date, listing: Listing, limit: dt.datetime | None, zone: ZoneInfo
+    table: SourceTable, days: list[dt.date], listing: Listing, ended_early: bool, zone: ZoneInfo
 ) -> BeyondReach:
-    oldest = dt.datetime.fromtimestamp((listing.oldest or 0) / 1_000_000, zone)
-    back_to = f"no further back than {table.window.reach.days if table.window.reach else 0} days"
-    if limit is None:
+    assert table.window.reach
+    back_to = f"no further back than {table.window.reach.days} days"
+    if not ended_early:
+        oldest = dt.datetime.fromtimestamp((listing.oldest or 0) / 1_000_000, zone)
         back_to = f"its newest {listing.rows} rows, the oldest of {oldest:%Y-%m-%d %H:%M} ({zone.key})"
+    shown = ", ".join(map(str, contiguous(days)))
     return BeyondReach(
-        f"{table.asset}, {day}: beyond the source's reach, which lists {back_to}",
-        unharmed="what was loaded for that day while it was within reach",
-        next_step="leave such days out; this one cannot be loaded any more",
+        f"{table.asset}, {shown}: beyond the source's reach, which lists {back_to}",
+        unharmed="what was loaded for these days while they were within reach",
+        next_step="leave such days out; they cannot be loaded any more",
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import dlt
 import pyarrow as pa
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -46,6 +47,21 @@ def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]
         dataset_name="rows",
     )
     pipeline.config.restore_from_destination = False
+    try:
+        _run(pipeline, streams, parallel)
+    except PipelineStepFailed as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        if isinstance(root, Exception):
+            raise
+        interrupt = root
+    else:
+        return _files(pipeline)
+    raise interrupt  # dlt takes Ctrl-C for a failure
+
+
+def _run(pipeline: dlt.Pipeline, streams: Sequence[Stream], parallel: int) -> None:
     pipeline.extract(
         [
             dlt.resource(stream(), name=f"stream_{i}", table_name="rows", parallelized=True)
@@ -56,6 +72,9 @@ def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]
         max_parallel_items=2 * parallel,
     )
     pipeline.normalize()
+
+
+def _files(pipeline: dlt.Pipeline) -> list[Path]:
     return [
         Path(job.file_path)
         for package in pipeline.list_normalized_load_packages()

@@ -1,0 +1,112 @@
+"""The raw tables as Dagster assets `dlt_<table>`, one daily partition a day, a range of days in one run."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from millpond.errors import LakeError, MillpondError, PagingLoop, SourceMalformed, SourceUnreachable
+from millpond.ingestion.columns import SQL_TYPES
+from millpond.ingestion.materializations import done, materializations
+from millpond.ingestion.results import LoadResult
+from millpond.ingestion.schema import LINEAGE
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.partitions import contiguous
+from millpond.redaction import redacted
+from millpond.resources.run import RunInfo
+from millpond.settings import settings
+
+_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, LakeError)
+_SHOWN = 3
+
+
+def build_assets(sources: Sequence[SourceSpec]) -> list[dg.AssetsDefinition]:
+    """Return one asset per table of `sources`."""
+    return [_asset(source, table) for source in sources for table in source.tables]
+
+
+def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
+    configured = settings()
+
+    @dg.asset(
+        name=table.asset,
+        partitions_def=dg.DailyPartitionsDefinition(
+            start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
+        ),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=table.group,
+        kinds=set(table.kinds),
+        owners=[table.owner] if table.owner else None,
+        tags={"layer": "raw", **table.tags},
+        description=table.description or None,
+        metadata={
+            "dagster/table_name": table.raw_table,
+            "dagster/column_schema": dg.TableSchema(columns=_columns(table)),
+            "source": source.source,
+            "quarantine": table.quarantine_table,
+        },
+        pool=table.pool,
+        retry_policy=dg.RetryPolicy(
+            max_retries=table.retries.max,
+            delay=table.retries.delay.total_seconds(),
+            backoff=dg.Backoff.EXPONENTIAL,
+            jitter=dg.Jitter.FULL,
+        ),
+    )
+    def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        loaded, failure = _attempted(context, source, table)
+        if loaded:
+            yield from materializations(context, loaded.partitions, {"ref": RunInfo.of(context).ref})
+        if failure:
+            raise failure
+        yield done()
+
+    return raw
+
+
+def _attempted(
+    context: dg.AssetExecutionContext, source: SourceSpec, table: SourceTable
+) -> tuple[LoadResult | None, dg.Failure | None]:
+    """Return what was loaded and the failure to report, which holds no exception that quotes a request."""
+    from millpond.ingestion.load import load  # brings in dlt, which takes longer than all the rest
+
+    try:
+        run = RunInfo.of(context)
+        assert run.window
+        loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id)
+    except MillpondError as error:
+        return None, _failure(redacted(str(error)), [error], {})
+    if not loaded.failed:
+        return loaded, None
+    errors = list(dict.fromkeys(loaded.failed.values()))
+    days = ", ".join(map(str, contiguous(loaded.failed)))
+    text = "\n".join(str(error) for error in errors[:_SHOWN])
+    if len(errors) > _SHOWN:
+        text += f"\n… and {len(errors) - _SHOWN} more like these"
+    if loaded.partitions:
+        text += f"\nThe other {len(loaded.partitions)} of {len(run.window)} days were loaded."
+    metadata = {"days_loaded": len(loaded.partitions), "days_failed": days}
+    return loaded, _failure(redacted(text), errors, metadata)
+
+
+def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any]) -> dg.Failure:
+    kinds = ", ".join(sorted({type(error).__name__ for error in errors}))
+    retry = any(isinstance(error, _WORTH_RETRYING) for error in errors)
+    return dg.Failure(text, metadata={"error": kinds, **metadata}, allow_retries=retry)
+
+
+def _columns(table: SourceTable) -> list[dg.TableColumn]:
+    declared = [
+        dg.TableColumn(
+            name,
+            SQL_TYPES[column.type],
+            column.description or None,
+            dg.TableColumnConstraints(
+                nullable=not (column.required or name in {*table.key, table.event_time.column}),
+                unique=table.key == (name,),
+            ),
+        )
+        for name, column in table.columns.items()
+    ]
+    lineage = [dg.TableColumn(name, str(kind), text) for name, (kind, text) in LINEAGE.items()]
+    return declared + lineage

@@ -1,0 +1,66 @@
+"""One materialization per day, each with a data version of its own, also where a run loads many days.
+
+Dagster gives all partitions of a run the same data version, and none of them a materialization if the step
+fails. So the events are made here; the result that ends the step is marked to make none.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.events import DagsterEventBatchMetadata
+from dagster._core.storage.tags import BACKFILL_ID_TAG
+
+from millpond.ingestion.results import PartitionResult
+
+
+def materializations(
+    context: dg.AssetExecutionContext, loaded: Sequence[PartitionResult], more: dict[str, Any]
+) -> Iterator[dg.DagsterEvent]:
+    """Yield the materialization of each loaded day, stored as one batch; `more` is metadata of all."""
+    step = context.op_execution_context.get_step_execution_context()
+    batch = uuid.uuid4().hex
+    backfill = context.run.tags.get(BACKFILL_ID_TAG)
+    for number, day in enumerate(loaded, 1):
+        event = dg.AssetMaterialization(
+            context.asset_key,
+            partition=str(day.partition),
+            metadata={**metadata(day), **more},
+            tags={
+                DATA_VERSION_TAG: day.content_hash,
+                DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+                **({BACKFILL_ID_TAG: backfill} if backfill else {}),
+            },
+        )
+        end = DagsterEventBatchMetadata(batch, number == len(loaded))
+        yield dg.DagsterEvent.asset_materialization(step, event, end)
+
+
+def done() -> dg.MaterializeResult[Any]:
+    """Return the result that ends a step whose materializations were made already."""
+    return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def metadata(day: PartitionResult) -> dict[str, Any]:
+    """Return what a materialization says about its day."""
+    found: dict[str, Any] = {
+        "partition": str(day.partition),
+        "rows_in_source": day.rows_in_source,
+        "rows_loaded": day.rows_loaded,
+        "rows_quarantined": day.rows_quarantined,
+        "duplicates_dropped": day.duplicates_dropped,
+        "rows_outside_window": day.rows_outside_window,
+        "bytes": day.bytes,
+        "seconds": day.seconds,
+        # 64 bits are more than a browser's numbers hold.
+        "snapshot_id": str(day.snapshot_id),
+        "dagster/partition_row_count": day.rows_loaded,
+    }
+    if day.reasons:
+        found["quarantine_reasons"] = dg.MetadataValue.json(dict(day.reasons))
+    return found
