@@ -16,7 +16,7 @@ def dagster_variables() -> dict[str, str]:
 def connections() -> dict[str, str]:
     """Return addresses and credentials by name; starts Postgres and the shared catalog if they do not run.
 
-    `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; `marts_readonly_dsn` is what BI tools get.
+    `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; `marts_readonly_dsn` is for BI tools.
     """
     configured, found = settings(), databases()
     catalog = ensure_catalog_server(configured)
