@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
 from dagster._core.events import DagsterEvent
-from dagster._core.execution.plan.objects import StepFailureData
 from dagster_shared.error import SerializableErrorInfo
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
@@ -23,10 +22,11 @@ class Progress:
     """One thing that happened: a step began, a partition is done, a check has a result, a step failed.
 
     `asset` and `partition` (None for an asset without partitions) are given for `materialized`, `asset` and
-    `check` for `checked`, `assets` for `started` and `failed`. `numbers` are the numeric metadata.
+    `check` for `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
+    `failed`. `numbers` are the numeric metadata.
     """
 
-    kind: Literal["started", "materialized", "checked", "failed"]
+    kind: Literal["started", "materialized", "checked", "retrying", "failed"]
     assets: tuple[str, ...]
     partition: str | None = None
     rows: int | None = None
@@ -79,7 +79,7 @@ class RunProgress:
         self._tell, self._on_interrupt = on_event or (lambda _: None), on_interrupt
         self.interrupted = False
         self._assets_of: defaultdict[str, list[str]] = defaultdict(list)
-        self._done: defaultdict[str, list[Progress]] = defaultdict(list)
+        self._done: defaultdict[str, dict[str | None, Progress]] = defaultdict(dict)
         self._seconds: dict[str, float] = {}
         self._failures: list[Progress] = []
         self._checks: list[Progress] = []
@@ -96,7 +96,7 @@ class RunProgress:
         if (happened := self._understood(entry.dagster_event)) is None:
             return
         if happened.kind == "materialized":
-            self._done[happened.asset].append(happened)
+            self._done[happened.asset][happened.partition] = happened
         elif happened.kind == "failed":
             self._failures.append(happened)
         elif happened.kind == "checked":
@@ -141,17 +141,19 @@ class RunProgress:
                 return _materialized(event)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 return _checked(event)
+            case DagsterEventType.STEP_UP_FOR_RETRY:
+                reason = _reason(event.step_retry_data.error)
+                return Progress("retrying", self._names(step), passed=False, message=reason)
             case DagsterEventType.STEP_FAILURE:
-                return Progress(
-                    "failed", self._names(step), passed=False, message=_reason(event.step_failure_data)
-                )
+                reason = _reason(event.step_failure_data.error)
+                return Progress("failed", self._names(step), passed=False, message=reason)
         return None
 
     def _names(self, step: str) -> tuple[str, ...]:
         return tuple(self._assets_of.get(step, [])) or (step,)
 
     def _asset(self, asset: str, step: str) -> AssetOutcome:
-        done = self._done[asset]
+        done = list(self._done[asset].values())
         numbers: defaultdict[str, float] = defaultdict(int)
         for one in done:
             for name, value in one.numbers.items():
@@ -197,9 +199,8 @@ def _is_interrupt(error: Any) -> bool:
     return False
 
 
-def _reason(failure: StepFailureData) -> str:
+def _reason(error: Any) -> str:
     """Return what the code said that failed, without the frames of Dagster around it."""
-    error: Any = failure.error
     while (
         isinstance(error, SerializableErrorInfo)
         and error.cause
