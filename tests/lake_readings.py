@@ -99,7 +99,7 @@ def barrier(parties: int) -> Any:
 def ended(processes: Iterable[BaseProcess], seconds: float = 90) -> list[int | None]:
     """Wait for processes and return their exit codes."""
     codes = []
-    for process in processes:
+    for process in list(processes):
         process.join(seconds)
         codes.append(process.exitcode)
         process.close()

@@ -57,10 +57,6 @@ class LakeError(MillpondError):
     """Base of what the lake refuses or fails to do."""
 
 
-class CatalogUnavailable(LakeError):
-    """The catalog's database takes no connection, now and for as long as this operation may wait."""
-
-
 class TableNotFound(LakeError):
     """A table is not on the ref it was asked of."""
 

@@ -14,35 +14,22 @@ from typing import cast
 import psycopg
 from sqlalchemy import Engine, create_engine
 
-from millpond.errors import CatalogUnavailable, EmbeddedPartError, OutcomeUnknown
+from millpond.errors import EmbeddedPartError, OutcomeUnknown
 from millpond.lake.ddl import ensure_tables
 from millpond.runtime.databases import databases
-from millpond.settings import settings
 
 _OUTCOME_SECONDS = 60.0
 """How long to wait for a restarted Postgres before a commit's outcome is called unknown."""
 
 
-def connection(*, seconds: float | None = None) -> psycopg.Connection:
+def connection() -> psycopg.Connection:
     """Return a new connection to the catalog, in autocommit mode, its tables in place.
 
-    A Postgres that has no connection left, or is just starting or stopping, is waited for up to
-    `seconds` (default: `settings.lock_seconds`), then CatalogUnavailable is raised.
+    Raises EmbeddedPartError if the server gives none.
     """
-    deadline = time.monotonic() + (settings().lock_seconds if seconds is None else seconds)
-    while True:
-        try:
-            found = databases().catalog
-            catalog_tables(os.getpid(), found.uri.get_secret_value())
-            return found.connect(autocommit=True)
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise CatalogUnavailable(
-                    f"the catalog's database takes no connection: {error}".strip(),
-                    unharmed="all tables; nothing of this operation happened",
-                    next_step="end programs that hold connections, or wait, and try again",
-                ) from error
-            time.sleep(random.uniform(0.02, 0.2))  # noqa: S311
+    found = databases().catalog
+    catalog_tables(os.getpid(), found.uri.get_secret_value())
+    return found.connect(autocommit=True)
 
 
 def reconnection() -> psycopg.Connection:
@@ -50,14 +37,18 @@ def reconnection() -> psycopg.Connection:
 
     Raises OutcomeUnknown if it does not come back.
     """
-    try:
-        return connection(seconds=_OUTCOME_SECONDS)
-    except (CatalogUnavailable, EmbeddedPartError) as error:
-        raise OutcomeUnknown(
-            f"the catalog broke off during a commit and did not come back: {error.what}",
-            unharmed="every table is as it was before or as it is after it, never between",
-            next_step="start Postgres again and repeat the run; it finds out what is there",
-        ) from error
+    deadline = time.monotonic() + _OUTCOME_SECONDS
+    while True:
+        try:
+            return connection()
+        except EmbeddedPartError as error:
+            if time.monotonic() > deadline:
+                raise OutcomeUnknown(
+                    f"the catalog broke off during a commit and did not come back: {error.what}",
+                    unharmed="every table is as it was before or as it is after it, never between",
+                    next_step="start Postgres again and repeat the run; it finds out what is there",
+                ) from error
+            time.sleep(random.uniform(0.05, 0.5))  # noqa: S311
 
 
 @contextmanager
@@ -78,7 +69,9 @@ def pooled() -> Iterator[psycopg.Connection]:
 
 def engine() -> Engine:
     """Return this process's SQLAlchemy engine on the catalog."""
-    return _engine(os.getpid(), databases().catalog.uri.get_secret_value())
+    uri = databases().catalog.uri.get_secret_value()
+    catalog_tables(os.getpid(), uri)
+    return _engine(os.getpid(), uri)
 
 
 @lru_cache(8)

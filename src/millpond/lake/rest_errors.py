@@ -21,7 +21,7 @@ from pyiceberg.exceptions import (
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from millpond.errors import CatalogUnavailable, OutcomeUnknown, RefNotFound
+from millpond.errors import EmbeddedPartError, OutcomeUnknown, RefNotFound
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], 
     (CommitFailedException, 409, "CommitFailedException"),
     (OutcomeUnknown, 503, "CommitStateUnknownException"),
     (
-        (CatalogUnavailable, psycopg.OperationalError, sqlalchemy.exc.OperationalError),
+        (EmbeddedPartError, psycopg.OperationalError, sqlalchemy.exc.OperationalError),
         503,
         "ServiceUnavailableException",
     ),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import math
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -61,14 +61,14 @@ def test_floats_come_back_by_their_bits() -> None:
     [
         (pa.int64(), [0, -1, 2**63 - 1, -(2**63)]),
         (pa.bool_(), [True, False, None]),
-        (pa.decimal128(38, 10), [decimal.Decimal("1234567890123456789.0123456789"), decimal.Decimal("-0.0000000001")]),
+        (pa.decimal128(38, 10), [Decimal("1234567890123456789.0123456789"), Decimal("-0.0000000001")]),
         (pa.date32(), [dt.date(1, 1, 1), dt.date(1970, 1, 1), dt.date(9999, 12, 31)]),
         (pa.timestamp("us", "UTC"), [dt.datetime(1969, 12, 31, 23, 59, 59, 999999, dt.UTC), None]),
         (pa.time64("us"), [dt.time(0), dt.time(23, 59, 59, 999999)]),
         (pa.binary(), [b"", b"\x00\xff", None]),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_each_type_comes_back_equal(kind: pa.DataType, values: list[Any]) -> None:
     by_pyiceberg, by_duckdb = _round_trip(pa.array(values, kind))
     assert by_pyiceberg == values
