@@ -12,7 +12,7 @@
 
 {#- Minutes from one instant to another, with fractions. -#}
 {% macro minutes_between(first_instant, second_instant) -%}
-    cast({{ dbt.datediff(first_instant, second_instant, 'millisecond') }} as double) / 60000
+    cast({{ epoch_ms(second_instant) }} - {{ epoch_ms(first_instant) }} as double) / 60000
 {%- endmacro %}
 
 

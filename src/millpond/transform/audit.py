@@ -1,103 +1,98 @@
-"""The audit of a branch: the project's data tests, run as dbt would, all over one connection.
+"""The audit of a branch: the project's data tests, judged as dbt judges them, those of a table in one query.
 
-dbt spends 30 ms and more on each test before its query starts. What a test asks does not depend on the run,
-so its SQL is compiled once, when the project is parsed, and only the queries remain.
+dbt spends 30 ms and more on each test before its query starts, and the query as much on opening its table.
+What a test asks does not depend on the run, so its SQL is compiled once, when the project is parsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import duckdb
 
 from millpond.lake import duck
+from millpond.transform.data_tests import DataTest
 from millpond.transform.results import CheckResult
 
 SAMPLES = 20
-_PARALLEL = 3
+_TABLE = "audited"
 
 
-@dataclass(frozen=True)
-class DataTest:
-    """A data test as dbt compiled it; `sql` returns the rows that break it."""
-
-    name: str
-    model: str
-    reads: tuple[str, ...]
-    """Names of the models it reads."""
-    description: str
-    severity: str
-    fail_calc: str
-    warn_if: str
-    error_if: str
-    sql: str
+def audit(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
+    """Run `tests` on the tables of `ref`; returns their results, those of one table together."""
+    groups: dict[tuple[str, ...], list[DataTest]] = {}
+    for test in tests:
+        groups.setdefault(test.relations, []).append(test)
+    results: list[CheckResult] = []
+    if groups:
+        with duck.connect(ref, pin=False) as connection:
+            for group in groups.values():
+                results += _judged(group, connection)
+    return results
 
 
-def data_tests(results: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return the data tests among dbt's results of `compile`, as plain dictionaries."""
-    return [asdict(_data_test(r.node)) for r in results if r.node.resource_type == "test"]
-
-
-def due(tests: Iterable[Mapping[str, Any]], built: Iterable[str], there: Iterable[str]) -> list[DataTest]:
-    """Return the tests of the models `built` that read nothing but models that are `there`."""
-    changed, present = set(built), set(there)
-    read = (DataTest(**{**test, "reads": tuple(test["reads"])}) for test in tests)
-    return [test for test in read if changed.intersection(test.reads) and present.issuperset(test.reads)]
-
-
-def audit(tests: Sequence[DataTest], ref: str) -> tuple[CheckResult, ...]:
-    """Run `tests` on the tables of `ref`; returns their results, in the order of `tests`."""
-    if not tests:
-        return ()
-    with duck.connect(ref, pin=False) as connection, ThreadPoolExecutor(_PARALLEL) as pool:
-        return tuple(pool.map(lambda test: _ran(test, connection.cursor()), tests))
-
-
-def _ran(test: DataTest, cursor: duckdb.DuckDBPyConnection) -> CheckResult:
+def _judged(tests: Sequence[DataTest], connection: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+    """Run tests of the same tables in one query, or each by itself if that fails."""
     started = perf_counter()
     try:
-        failures, warns, errs = cursor.execute(_judgement(test)).fetchall()[0]
-        blocking = test.severity == "error" and (bool(errs) or not warns)
-        passed = not (errs if test.severity == "error" else False) and not warns
-        samples = () if passed else _samples(test, cursor)
+        verdicts = connection.execute(_query(tests)).fetchall()
     except duckdb.Error as error:
-        return CheckResult(
-            test.model, test.name, test.description, True, False, 0, perf_counter() - started, str(error)
-        )
-    seconds = perf_counter() - started
+        if len(tests) == 1:
+            return [_not_run(tests[0], str(error))]
+        return [result for test in tests for result in _judged([test], connection)]
+    seconds = (perf_counter() - started) / len(tests)
+    return [
+        _result(tests[number], failures or 0, warns, errs, seconds, connection)
+        for number, failures, warns, errs in sorted(verdicts)
+    ]
+
+
+def _query(tests: Sequence[DataTest]) -> str:
+    """Return the query that judges tests of the same tables as dbt does, a row for each.
+
+    It opens a table once, where each test by itself would.
+    """
+    relations = {relation: f"{_TABLE}_{number}" for number, relation in enumerate(tests[0].relations)}
+    opened = ", ".join(f"{name} as (from {relation})" for relation, name in relations.items())
+    parts = []
+    for number, test in enumerate(tests):
+        sql, calculated = test.sql, test.fail_calc
+        for relation, name in relations.items():
+            sql = sql.replace(relation, name)
+        verdict = f"{number}, {calculated}, {calculated} {test.warn_if}, {calculated} {test.error_if}"
+        parts.append(f"select {verdict} from ({sql}) as broken")  # noqa: S608
+    return f"with {opened} " + " union all ".join(parts)
+
+
+def _result(
+    test: DataTest,
+    failures: int,
+    warns: bool,
+    errs: bool,
+    seconds: float,
+    connection: duckdb.DuckDBPyConnection,
+) -> CheckResult:
+    blocked = test.severity == "error" and errs
+    passed = not blocked and not warns
     return CheckResult(
-        test.model, test.name, test.description, blocking, passed, int(failures or 0), seconds, "", samples
+        model=test.model,
+        check=test.name,
+        description=test.description,
+        blocking=blocked or (passed and test.severity == "error"),
+        passed=passed,
+        failures=int(failures),
+        seconds=seconds,
+        samples=() if passed else _samples(test, connection),
     )
 
 
-def _judgement(test: DataTest) -> str:
-    """Return the query dbt judges a test by: its number of failures, and whether it warns or fails."""
-    return (
-        f"select {test.fail_calc}, {test.fail_calc} {test.warn_if}, {test.fail_calc} {test.error_if} "  # noqa: S608
-        f"from ({test.sql}) as dbt_internal_test"
-    )
+def _not_run(test: DataTest, message: str) -> CheckResult:
+    return CheckResult(test.model, test.name, test.description, True, False, 0, 0.0, message)
 
 
-def _samples(test: DataTest, cursor: duckdb.DuckDBPyConnection) -> tuple[Mapping[str, Any], ...]:
-    rows = cursor.execute(f"select * from ({test.sql}) as broken limit {SAMPLES}")  # noqa: S608
+def _samples(test: DataTest, connection: duckdb.DuckDBPyConnection) -> tuple[Mapping[str, Any], ...]:
+    rows = connection.execute(f"select * from ({test.sql}) as broken limit {SAMPLES}")  # noqa: S608
     names = [column[0] for column in rows.description or ()]
     return tuple(dict(zip(names, row, strict=True)) for row in rows.fetchall())
-
-
-def _data_test(node: Any) -> DataTest:
-    reads = tuple(key.split(".")[2] for key in node.depends_on.nodes if key.startswith("model."))
-    return DataTest(
-        name=node.name,
-        model=node.attached_node.split(".")[2] if node.attached_node else reads[0],
-        reads=reads,
-        description=" ".join((node.description or "").split()),
-        severity=node.config.severity.lower(),
-        fail_calc=node.config.fail_calc,
-        warn_if=node.config.warn_if,
-        error_if=node.config.error_if,
-        sql=node.compiled_code,
-    )

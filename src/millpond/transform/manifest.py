@@ -19,7 +19,7 @@ from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
 from millpond.settings import Settings
 from millpond.transform import engine
-from millpond.transform.audit import data_tests
+from millpond.transform.data_tests import data_tests
 from millpond.transform.invocation import OFFLINE, invoke, project_folder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 _IGNORED = frozenset({"target", "logs", "dbt_packages", ".user.yml"})
-_FORM = "1"
+_FORM = "3"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
@@ -49,7 +49,7 @@ class Parsed:
         return _document(self.json)
 
     def data_tests(self) -> list[dict[str, Any]]:
-        """Return the compiled data tests, see `audit.DataTest`."""
+        """Return the compiled data tests, see `data_tests.DataTest`."""
         return _data_tests(self.folder / "data_tests.json")
 
     def warm(self) -> Manifest:
@@ -127,7 +127,9 @@ def _parse(folder: Path, settings: Settings) -> None:
         ),
         settings,
     )
-    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results)))
+    nodes = (node for node in document["nodes"].values() if node["resource_type"] == "model")
+    relations = {node["name"]: node["relation_name"] for node in nodes}
+    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, relations)))
     unfinished.rename(folder)
     _forget_old(folder.parent)
 

@@ -14,10 +14,11 @@ from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
 from millpond.transform import engine
-from millpond.transform.audit import audit, due
+from millpond.transform.audit import audit
 from millpond.transform.batches import one_batch
 from millpond.transform.building import Building, Stored, building
 from millpond.transform.collect import Complaints, models_built, models_failed
+from millpond.transform.data_tests import due
 from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen, descendants, models
@@ -57,7 +58,7 @@ def build(
         if not result.failed:
             there = {model.name for model in every.values() if model.table in present}
             tests = due(parsed.data_tests(), names, there.union(names))
-            result = replace(result, checks=audit(tests, branch))
+            result = replace(result, checks=tuple(audit(tests, branch)))
         if result.failed or result.blocked_by:
             raise AuditFailed(replace(result, seconds=time.perf_counter() - started))
         try:
