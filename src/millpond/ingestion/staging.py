@@ -1,7 +1,8 @@
-"""dlt's part: pages of all streams, extracted in parallel and normalised to Parquet files of this load alone.
+"""dlt's part: pages of all streams, extracted in parallel into Parquet files of this load alone.
 
 Every load has a pipeline folder of its own, so that no package left by a crashed load is ever taken for
-this one's, and no two processes share one. What dlt calls loading is the lake's business, not dlt's.
+this one's, and no two processes share one. What dlt calls normalizing would change nothing (the columns are
+given), and what it calls loading is the lake's business.
 """
 
 from __future__ import annotations
@@ -40,44 +41,37 @@ def staging_folder(root: Path, label: str) -> Iterator[Path]:
 def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
     """Return the Parquet files below `folder` with the rows of all `streams`, `parallel` at a time."""
     dlt.config["runtime.dlthub_telemetry"] = False
-    pipeline = dlt.pipeline(
-        "rows",
-        pipelines_dir=str(folder / "dlt"),
-        destination=dlt.destinations.filesystem(bucket_url=(folder / "unused").as_uri()),
-        dataset_name="rows",
-    )
+    pipeline = dlt.pipeline("rows", pipelines_dir=str(folder / "dlt"))
     pipeline.config.restore_from_destination = False
     try:
-        _run(pipeline, streams, parallel)
+        pipeline.extract(
+            [
+                dlt.resource(stream(), name=f"stream_{i}", table_name="rows", parallelized=True)
+                for i, stream in enumerate(streams)
+            ],
+            loader_file_format="parquet",
+            workers=parallel,
+            max_parallel_items=2 * parallel,
+        )
     except PipelineStepFailed as error:
-        root: BaseException = error
-        while root.__cause__ is not None:
-            root = root.__cause__
-        if isinstance(root, Exception):
+        cause = _root(error)
+        if isinstance(cause, Exception):
             raise
-        interrupt = root
     else:
         return _files(pipeline)
-    raise interrupt  # dlt takes Ctrl-C for a failure
-
-
-def _run(pipeline: dlt.Pipeline, streams: Sequence[Stream], parallel: int) -> None:
-    pipeline.extract(
-        [
-            dlt.resource(stream(), name=f"stream_{i}", table_name="rows", parallelized=True)
-            for i, stream in enumerate(streams)
-        ],
-        loader_file_format="parquet",
-        workers=parallel,
-        max_parallel_items=2 * parallel,
-    )
-    pipeline.normalize()
+    raise cause  # dlt takes Ctrl-C for a failure
 
 
 def _files(pipeline: dlt.Pipeline) -> list[Path]:
     return [
         Path(job.file_path)
-        for package in pipeline.list_normalized_load_packages()
+        for package in pipeline.list_extracted_load_packages()
         for job in pipeline.get_load_package_info(package).jobs["new_jobs"]
         if job.job_file_info.table_name == "rows"
     ]
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

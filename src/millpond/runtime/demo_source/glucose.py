@@ -7,24 +7,26 @@ from the slope, and rows of the device demo-made-up (finger sticks, calibrations
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import gzip
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 import numpy as np
 
 from millpond.runtime.demo_source.replay import WEEK_MS, Replay
 
-_FIRST_DAY = dt.datetime(2010, 3, 29, tzinfo=dt.UTC)
+_FIRST_DAY = "2010-03-29"
 _WEEKS = 28
 _SEED = 20100329
 _READINGS_PER_DAY = 288
+_DAY_MS = WEEK_MS // 7
 _ARROWS = (
     (3.0, "DoubleUp", 1),
     (2.0, "SingleUp", 2),
@@ -49,6 +51,19 @@ class _Entry:
     delay: int = 30
     key: str = "reading"
 
+    @cached_property
+    def timeless(self) -> bytes:
+        """The end of its JSON: all fields that do not depend on when it happens."""
+        row: dict[str, object] = {"type": self.kind, "device": self.device, "utcOffset": 0}
+        if self.kind == "sgv":
+            name, trend = self.arrow or ("NONE", 0)
+            row |= {"sgv": self.value, "direction": name, "trend": trend, "noise": 1, "rssi": 100}
+            if isinstance(self.value, int):
+                row |= {"filtered": self.value * 1000, "unfiltered": self.value * 1005}
+        else:
+            row["mbg" if self.kind == "mbg" else "slope"] = self.value
+        return json.dumps(row, separators=(",", ":")).encode()[1:]
+
 
 def recording() -> tuple[Replay, list[_Entry]]:
     """Return when entries happen and what they are, sorted by time."""
@@ -58,35 +73,25 @@ def recording() -> tuple[Replay, list[_Entry]]:
 
 def as_json(entry: _Entry, ms: int) -> bytes:
     """Return `entry` as the server stores it when it happens at `ms` (milliseconds since 1970)."""
-    row: dict[str, object] = {
-        "_id": hashlib.md5(f"{ms} {entry.key}".encode(), usedforsecurity=False).hexdigest()[:24],
-        "type": entry.kind,
-        "date": ms,
-        "dateString": _iso(ms),
-        "device": entry.device,
-        "utcOffset": 0,
-        "sysTime": _iso(ms + 1000 * entry.delay),
-    }
-    if entry.kind == "sgv":
-        name, trend = entry.arrow or ("NONE", 0)
-        row |= {"sgv": entry.value, "direction": name, "trend": trend, "noise": 1, "rssi": 100}
-        if isinstance(entry.value, int):
-            row |= {"filtered": entry.value * 1000, "unfiltered": entry.value * 1005}
-    else:
-        row["mbg" if entry.kind == "mbg" else "slope"] = entry.value
-    return json.dumps(row, separators=(",", ":")).encode()
+    key = hashlib.md5(f"{ms} {entry.key}".encode(), usedforsecurity=False).hexdigest()[:24]
+    return b'{"_id":"%s","date":%d,"dateString":"%s","sysTime":"%s",%s' % (
+        key.encode(),
+        ms,
+        _iso(ms),
+        _iso(ms + 1000 * entry.delay),
+        entry.timeless,
+    )
 
 
+@lru_cache(1)
 def _recorded() -> list[tuple[int, int]]:
     """Return (milliseconds since the first day, mg/dL) of each reading, in order."""
     packed = files("bokeh_sampledata").joinpath("_data", "CGM.csv.gz").read_bytes()
-    found = []
-    for row in csv.DictReader(gzip.decompress(packed).decode().splitlines()):
-        moment = dt.datetime.fromisoformat(row["datetime"]).replace(tzinfo=dt.UTC)
-        offset = round((moment - _FIRST_DAY).total_seconds() * 1000)
-        if row["glucose"] and 0 <= offset < _WEEKS * WEEK_MS:
-            found.append((offset, round(float(row["glucose"]))))
-    return sorted(found)
+    lines = (line.split(",") for line in gzip.decompress(packed).decode().splitlines()[1:])
+    rows = [(moment, round(float(glucose))) for _, moment, glucose in lines if glucose]
+    times = np.array([moment for moment, _ in rows], "datetime64[ms]") - np.datetime64(_FIRST_DAY, "ms")
+    found = zip(times.astype(np.int64).tolist(), (value for _, value in rows), strict=True)
+    return sorted((offset, value) for offset, value in found if 0 <= offset < _WEEKS * WEEK_MS)
 
 
 def _readings() -> Iterator[tuple[int, _Entry]]:
@@ -106,16 +111,16 @@ def _readings() -> Iterator[tuple[int, _Entry]]:
 
 def _made_up() -> Iterator[tuple[int, _Entry]]:
     chance = random.Random(_SEED + 1)  # noqa: S311 - no secret, a fixed sequence
-    day = WEEK_MS // 7
+    readings = Counter(offset // _DAY_MS for offset, _ in _recorded())
     for number in range(_WEEKS * 7):
 
-        def moment(start: int = number * day) -> int:
-            return start + 1000 * chance.randrange(day // 1000)
+        def moment(start: int = number * _DAY_MS) -> int:
+            return start + 1000 * chance.randrange(_DAY_MS // 1000)
 
         yield moment(), _Entry("mbg", chance.randrange(70, 200), "demo-made-up", key="mbg")
         if number % 3 == 0:
             yield moment(), _Entry("cal", chance.randrange(800, 1000), "demo-made-up", key="cal")
-        if number % 2 == 0:
+        if number % 2 == 0 and readings[number] >= _READINGS_PER_DAY // 3:  # elsewhere it would spoil the day
             yield moment(), _Entry("sgv", chance.choice(_BROKEN), "demo-made-up", key="broken")
 
 
@@ -126,6 +131,18 @@ def _arrow(before: tuple[int, int] | None, now: tuple[int, int]) -> tuple[str, i
     return next((name, trend) for least, name, trend in _ARROWS if per_minute >= least)
 
 
-def _iso(ms: int) -> str:
-    moment = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _iso(ms: int) -> bytes:
+    day, rest = divmod(ms, _DAY_MS)
+    seconds, millis = divmod(rest, 1000)
+    return b"%sT%02d:%02d:%02d.%03dZ" % (
+        _date(day),
+        seconds // 3600,
+        seconds // 60 % 60,
+        seconds % 60,
+        millis,
+    )
+
+
+@lru_cache(1024)
+def _date(day: int) -> bytes:
+    return (dt.date(1970, 1, 1) + dt.timedelta(day)).isoformat().encode()
