@@ -23,6 +23,7 @@ from millpond.partitions import Window, checked_window
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import REF_TAG
+from millpond.resources.zombies import close_zombies
 from millpond.settings import settings
 
 JOB = "millpond"
@@ -61,6 +62,7 @@ def materialize(
         run_tags |= _partition_tags(window)
     run_id, began = make_new_run_id(), time.perf_counter()
     with _recording(instance) as recording:
+        close_zombies(recording)
         progress = RunProgress(on_event, lambda: _cancel(recording, run_id))
         recording.add_event_listener(run_id, progress)
         result = job.execute_in_process(

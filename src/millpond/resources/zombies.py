@@ -1,0 +1,44 @@
+"""Runs whose process died without a word: found and closed, so that they hold no pool slot for ever."""
+
+from __future__ import annotations
+
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+
+from millpond.runtime.processes import start_time
+
+_CLOCK_TOLERANCE = 2.0
+
+
+def close_zombies(instance: DagsterInstance) -> list[str]:
+    """Mark the started runs whose process is gone as failed and free their pool slots; returns their ids.
+
+    The processes of all runs of a home are on this machine. Dagster's daemon does the like for runs that
+    exceed the maximum runtime, hours later.
+    """
+    closed = []
+    filters = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    for run in instance.get_runs(filters):
+        if (pid := _dead_process(instance, run)) is not None:
+            instance.report_run_failed(
+                run,
+                f"Process {pid}, which executed this run, is gone: it was killed, or the machine went down.",
+            )
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            closed.append(run.run_id)
+    return closed
+
+
+def _dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
+    """Return the process that started to execute the run, if it is dead."""
+    records = instance.get_records_for_run(
+        run.run_id, of_type=DagsterEventType.RUN_START, limit=1, ascending=False
+    ).records
+    if not records:
+        return None
+    entry = records[0].event_log_entry
+    pid = entry.dagster_event.pid if entry.dagster_event else None
+    if pid is None:
+        return None
+    began = start_time(pid)
+    is_another = began is not None and began > entry.timestamp + _CLOCK_TOLERANCE
+    return pid if began is None or is_another else None

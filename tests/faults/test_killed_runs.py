@@ -1,0 +1,68 @@
+"""Runs that are killed: what they leave in Dagster is cleared by the next one."""
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from millpond.backfill.run import JOB, materialize
+from millpond.partitions import Window
+from millpond.resources.instance import instance
+from millpond.resources.zombies import close_zombies
+from millpond.runtime.home import Home
+from millpond.settings import process_environment
+
+DAY = Window.of_day(dt.date(2026, 10, 1))
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import test_killed_runs as this
+this.ACTION = lambda: os.kill(os.getpid(), signal.SIGKILL)
+this.materialize("*", this.DAY, definitions=this.definitions())
+"""
+
+
+def ACTION() -> None:  # noqa: N802
+    """Do nothing; a killed run does otherwise."""
+
+
+def definitions() -> dg.Definitions:
+    @dg.asset(pool="narrow", partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
+    def pooled() -> None:
+        ACTION()
+
+    return dg.Definitions(assets=[pooled], jobs=[dg.define_asset_job(JOB)])
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_run_is_marked_failed_and_gives_its_pool_slot_back(home: Home) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, os.path.dirname(__file__)],
+        env=process_environment(),
+        capture_output=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with instance() as recorded:
+        (killed,) = recorded.get_runs()
+        assert killed.status == dg.DagsterRunStatus.STARTED
+        assert recorded.event_log_storage.get_concurrency_info("narrow").active_slot_count == 1
+        assert materialize("*", DAY, definitions=definitions(), instance=recorded).success
+        found = recorded.get_run_by_id(killed.run_id)
+        assert found is not None
+        assert found.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_whose_process_lives_is_left_alone(home: Home) -> None:
+    with instance() as recorded:
+        closed: list[list[str]] = []
+
+        @dg.asset
+        def looking() -> None:
+            closed.append(close_zombies(recorded))
+
+        assert dg.materialize([looking], instance=recorded).success
+        assert closed == [[]]
