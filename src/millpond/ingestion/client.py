@@ -144,13 +144,14 @@ class _ColumnClient(RESTClient):
 
     def extract_response(self, response: Response, data_selector: Any) -> list[Any]:  # noqa: ARG002
         page: pa.Table = response.page  # type: ignore[attr-defined]
-        digest = hashlib.blake2b(response.content, digest_size=16).digest()
-        if (self._notices_loops and page.num_rows and digest in self._seen) or len(self._seen) > _MOST_PAGES:
-            raise PagingLoop(
-                f"page {len(self._seen) + 1} of {self.base_url} is the same as one before",
-                next_step="check endpoint.paginator in the spec; the source ignores how it is asked",
-            )
-        self._seen.add(digest)
+        if self._notices_loops and page.num_rows:
+            digest = hashlib.blake2b(response.content, digest_size=16).digest()
+            if digest in self._seen or len(self._seen) > _MOST_PAGES:
+                raise PagingLoop(
+                    f"page {len(self._seen) + 1} of {self.base_url} is the same as one before",
+                    next_step="check endpoint.paginator in the spec; the source ignores how it is asked",
+                )
+            self._seen.add(digest)
         return [page] if page.num_rows else []
 
 

@@ -21,6 +21,8 @@ from millpond.ingestion.reach import beyond_reach
 from millpond.ingestion.staging import staged
 from millpond.partitions import Window
 
+_BYTES_AT_ONCE = 4 << 20
+
 
 @dataclass
 class Piece:
@@ -68,16 +70,23 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
 
 
 def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:
+    """Yield the rows of a piece, several pages at a time: what dlt does for each item outweighs a page."""
+    held: list[pa.Table] = []
     try:
         for number, page in enumerate(client.pages(piece.listing)):
             first = (index << STREAM_SHIFT) + (number << PAGE_SHIFT)
-            yield page.append_column("_seq", pa.array(np.arange(first, first + page.num_rows)))
+            held.append(page.append_column("_seq", pa.array(np.arange(first, first + page.num_rows))))
+            if sum(part.nbytes for part in held) > _BYTES_AT_ONCE:
+                yield pa.concat_tables(held).combine_chunks()
+                held = []
     except Stopped:
         piece.stopped = True
     except SourceError as error:
         piece.error = error
         if not isinstance(error, SourceMalformed | PagingLoop):
             client.gate.stop()
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceError]:

@@ -40,6 +40,9 @@ class SourceSession(requests.Session):
     def __init__(self, source: str, base_url: str, decode: Decode, limits: Limits, gate: Gate) -> None:
         super().__init__()
         self.headers["User-Agent"] = "millpond"
+        found = self.merge_environment_settings(base_url, {}, None, None, None)
+        self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
+        self.trust_env = False  # read once; and no password from a .netrc
         adapter = _PatientAdapter(Complaints(source, base_url, limits.wait), decode, limits, gate)
         self.mount("http://", adapter)
         self.mount("https://", adapter)

@@ -40,7 +40,7 @@ class PageDecoder:
         body = body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
         rows = _parsed(body)
         if self.fields is not None:
-            self.fields.update(*(row for row in rows if type(row) is dict and len(row) <= MOST_FIELDS))
+            self.fields.update(*_modest(rows))
         columns = {PAYLOAD: _texts(body, rows)}
         if self.time:
             columns[TIME] = _times(rows, *self.time)
@@ -70,17 +70,31 @@ def _texts(body: bytes, rows: Sequence[Any]) -> pa.Array:
     """Return the text of each of the `rows` that `body` holds, with blanks before it."""
     if not rows:
         return pa.array([], pa.string())
-    spans = [(m.start() + 1, m.end() - 1) for m in _BETWEEN_OBJECTS.finditer(body)]
-    gaps = np.array(spans, np.int32).reshape(-1, 2)
-    if len(gaps) != len(rows) - 1 or not all(type(row) is dict for row in rows):
+    gaps = _gaps(body)
+    if len(gaps) != len(rows) - 1 or set(map(type, rows)) != {dict}:
         commas = _commas(body)
         gaps = np.stack([commas, commas + 1], axis=1)
     text = np.frombuffer(body, np.uint8).copy()
+    text[gaps[:, 0]] = ord(" ")
     for start, end in gaps[gaps[:, 1] - gaps[:, 0] > 1]:
         text[start:end] = ord(" ")
-    text[gaps[:, 0]] = ord(" ")
     offsets = np.concatenate(([1], gaps[:, 0], [len(body) - 1])).astype(np.int32)
     return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def _gaps(body: bytes) -> Any:
+    """Return start and end of whatever stands between a closing brace and an opening one, if a comma does.
+
+    A list of n objects has n - 1 of these between them; if there are no more, none is inside an object.
+    """
+    signs = np.frombuffer(body, np.uint8)
+    closing = np.flatnonzero(signs[:-2] == ord("}"))
+    after, then = signs[closing + 1], signs[closing + 2]
+    if _BLANK[after].any() or _BLANK[then[after == _COMMA]].any():
+        spans = [(m.start() + 1, m.end() - 1) for m in _BETWEEN_OBJECTS.finditer(body)]
+        return np.array(spans, np.int64).reshape(-1, 2)
+    commas = closing[(after == _COMMA) & (then == ord("{"))] + 1
+    return np.stack([commas, commas + 1], axis=1)
 
 
 def _commas(body: bytes) -> Any:
@@ -102,7 +116,15 @@ def _table(values: dict[int, int]) -> Any:
 
 
 _STEPS: Final = _table({**dict.fromkeys(_OPEN, 1), **dict.fromkeys(_CLOSE, -1)})
+_BLANK: Final = _table(dict.fromkeys(b" \t\r\n", 1)).astype(np.bool_)
 _MARKS: Final = _table(dict.fromkeys((_QUOTE, _COMMA, *_OPEN, *_CLOSE), 1)).astype(np.bool_)
+
+
+def _modest(rows: Sequence[Any]) -> Sequence[Any]:
+    """Return those of the `rows` that have fields, and not too many."""
+    if set(map(type, rows)) == {dict} and max(map(len, rows)) <= MOST_FIELDS:
+        return rows
+    return [row for row in rows if type(row) is dict and len(row) <= MOST_FIELDS]
 
 
 def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
@@ -111,6 +133,8 @@ def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
     if unit == "iso":
         return pa.array([_from_iso(value) for value in rows], pa.int64())
     factor, limit = (1_000, 1 << 52) if unit == "ms" else (1_000_000, 1 << 42)
+    if set(map(type, rows)) == {int} and -limit < min(rows) and max(rows) < limit:
+        return pa.array(np.array(rows, np.int64) * factor)
     numbers = [value if type(value) is int else _number(value) for value in rows]
     return pa.array(
         [n * factor if n is not None and -limit < n < limit else None for n in numbers], pa.int64()
