@@ -89,6 +89,10 @@ class RowsOutsideWindow(LakeError):
     """A write brought rows that lie outside the window it replaces."""
 
 
+class StorageFailed(LakeError):
+    """The files of a write could not be written: no space, no permission, or a failing disk."""
+
+
 class OutcomeUnknown(LakeError):
     """The catalog broke off during a commit and could not be asked whether it landed."""
 

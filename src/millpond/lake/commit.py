@@ -16,6 +16,8 @@ from millpond.lake.pointers import Move, Note, PointerMoved, move
 
 T = TypeVar("T")
 
+_ROLLED_BACK = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
+_SHUT_DOWN = (psycopg.errors.AdminShutdown, psycopg.errors.CrashShutdown)
 _SETTLE_MILLISECONDS = 10_000
 """How long to wait for a broken session's transaction to end before its outcome is called unknown."""
 
@@ -42,7 +44,9 @@ def settled(
         with conn.transaction():
             result.append(work(conn, noted))
     except psycopg.OperationalError as error:
-        if not conn.broken:
+        if isinstance(error, _ROLLED_BACK):
+            raise PointerMoved(ref) from error
+        if not (conn.broken or isinstance(error, _SHUT_DOWN)):
             raise
         if not _landed(ref, noted, error):
             raise PointerMoved(ref) from error

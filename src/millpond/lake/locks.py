@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 
@@ -31,7 +31,7 @@ def table_locks(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psy
     """
     allowed = settings().lock_seconds
     deadline = time.monotonic() + allowed
-    with connection() as conn:
+    with closing(connection()) as conn:
         name = f"millpond {os.getpid()} {run_id}".strip()
         conn.execute("select set_config('application_name', %s, false)", (name[:63],))
         for table in sorted(set(tables)):

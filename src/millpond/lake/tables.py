@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 import uuid
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 
 from millpond import crash_points
-from millpond.errors import ConfigError, PartitionConflict
+from millpond.errors import ConfigError, EmbeddedPartError, PartitionConflict, StorageFailed
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change, prepared
 from millpond.lake.locks import table_locks
@@ -22,6 +23,7 @@ from millpond.lake.windows import Windows
 __all__ = ["Replacement", "TableSpec", "Written", "replace"]
 
 _ATTEMPTS = 20
+_INTERRUPTIONS = 3
 
 
 def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> list[Written]:
@@ -30,24 +32,31 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
     A table whose window already holds the same rows (LINEAGE_COLUMNS aside) is left alone. Missing
     tables are created, also empty ones; columns are added and numbers widened where the data asks for it.
 
-    Raises RowsOutsideWindow, SchemaConflict, LockTimeout, PartitionConflict, RefNotFound, OutcomeUnknown;
-    in each case no table was changed (OutcomeUnknown: or all were).
+    Raises RowsOutsideWindow, SchemaConflict, LockTimeout, PartitionConflict, RefNotFound, StorageFailed,
+    OutcomeUnknown; in each case no table was changed (OutcomeUnknown: or all were).
     """
     names = [r.table.name for r in replacements]
     _refuse_twice(names)
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in itertools.count(1):
         try:
             with table_locks(ref, names, run_id=run_id) as conn:
                 return _attempt(conn, replacements, ref, run_id)
         except PointerMoved as moved:
-            if attempt == _ATTEMPTS:
+            if attempt >= _ATTEMPTS:
                 raise PartitionConflict(
-                    f"{moved} on ref {ref} was changed by others each of the {_ATTEMPTS} times it was tried",
+                    f"{moved} on ref {ref} was changed by others each of the {attempt} times it was tried",
                     unharmed="the table; nothing of this write is visible",
                     next_step="repeat the run when the other writers are done",
                 ) from moved
-            time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
-    return []
+        except psycopg.OperationalError as error:
+            if attempt >= _INTERRUPTIONS:
+                raise EmbeddedPartError(
+                    f"the catalog broke off {attempt} times while {', '.join(names)} were written: {error}",
+                    unharmed="the tables; nothing of this write is visible",
+                    next_step="see to it that Postgres stays up, and repeat the run",
+                ) from error
+        time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
+    raise AssertionError("unreachable")
 
 
 def _attempt(
@@ -61,6 +70,13 @@ def _attempt(
         crash_points.reached("lake.data_files_written")
         finished = [change.staging.finished() for change in changes]
         crash_points.reached("lake.metadata_written")
+    except OSError as error:
+        lake.discard()
+        raise StorageFailed(
+            f"the files of {', '.join(r.table.name for r in replacements)} could not be written: {error}",
+            unharmed="the tables; nothing of this write is visible, its files are removed",
+            next_step="free space or mend permissions of the warehouse, and repeat the run",
+        ) from error
     except BaseException:
         lake.discard()
         raise

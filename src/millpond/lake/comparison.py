@@ -1,0 +1,144 @@
+"""What a branch changed, row by row: both sides pinned by their pointers, the base as it was and as it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+
+from millpond.errors import TableNotFound
+from millpond.lake.branches import base_of
+from millpond.lake.connect import pooled
+from millpond.lake.delta import Delta, delta
+from millpond.lake.history import windows_since
+from millpond.lake.metadata import metadata_at
+from millpond.lake.versions import Version, differing
+from millpond.lake.windows import NOTHING
+from millpond.runtime.extensions import duckdb_connection
+
+_POINTERS = """
+select r.base, r.created_at, table_namespace || '.' || table_name,
+    b.metadata_location, t.metadata_location, n.metadata_location
+from lake_refs r left join (
+    (select * from lake_branch_bases where ref = %(ref)s) b
+    full join (select * from iceberg_tables where catalog_name = %(ref)s) t using (table_namespace, table_name)
+    full join (select * from iceberg_tables where catalog_name = (
+        select base from lake_refs where name = %(ref)s)) n using (table_namespace, table_name)
+) on true
+where r.name = %(ref)s
+order by table_namespace, table_name
+"""
+
+
+@dataclass(frozen=True)
+class TableComparison:
+    """What happened to the rows of one table on a branch.
+
+    `windows` are the days a write on the branch replaced, `base_moved` those that the base replaced since
+    the branch was taken, `both` the days in both, on which a merge is refused; each `none`, days or `all`.
+    """
+
+    table: str
+    change: Literal["created", "changed", "dropped"]
+    windows: str
+    key: tuple[str, ...]
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    columns_retyped: tuple[str, ...]
+    base_moved: str
+    both: str
+    rows: Delta
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A branch against the ref it was taken from; `moved` are tables that changed there since."""
+
+    ref: str
+    base: str
+    created_at: dt.datetime
+    tables: tuple[TableComparison, ...]
+    moved: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pointers:
+    table: str
+    then: str | None
+    now: str | None
+    base_now: str | None
+
+
+def compare(ref: str, tables: Sequence[str] | None = None, *, samples: int = 0) -> Comparison:
+    """Compare a branch with its base as it was when the branch was taken (or last rebased or merged).
+
+    Every table that changed is compared by its key, or those of `tables` alone. LINEAGE_COLUMNS do not
+    count. Raises RefNotFound, LakeError for main, TableNotFound for a table that neither side has.
+    """
+    with pooled() as conn:
+        base_of(conn, ref)
+        rows = conn.execute(_POINTERS, {"ref": ref}).fetchall()
+    base, created_at = rows[0][:2]
+    pointers = [_Pointers(*row[2:]) for row in rows if row[2]]
+    _refuse_unknown(ref, tables, {p.table for p in pointers})
+    due = [p for p in pointers if p.now != p.then and (tables is None or p.table in tables)]
+    with duckdb_connection() as connection:
+        compared = tuple(_compared(connection, p, samples) for p in due)
+    return Comparison(
+        ref, base, created_at, compared, tuple(p.table for p in pointers if p.base_now != p.then)
+    )
+
+
+def _compared(connection: duckdb.DuckDBPyConnection, p: _Pointers, samples: int) -> TableComparison:
+    then, now, base_now = (metadata_at(at) if at else None for at in (p.then, p.now, p.base_now))
+    before, after, windows = differing(then, now)
+    base_windows = windows_since(base_now, then) if base_now is not None else None
+    if p.base_now == p.then:
+        base_moved, both = NOTHING, NOTHING
+    elif base_windows is None or now is None:
+        base_moved = both = "all"
+    else:
+        base_moved, both = str(base_windows), str(base_windows & windows)
+    key = _key(before, after)
+    return TableComparison(
+        table=p.table,
+        change="dropped" if now is None else "created" if then is None else "changed",
+        windows=str(windows),
+        key=key,
+        columns_added=_only(after.schema(), before.schema()) if then else (),
+        columns_removed=_only(before.schema(), after.schema()) if now else (),
+        columns_retyped=tuple(_retyped(before.schema(), after.schema())),
+        base_moved=base_moved,
+        both=both,
+        rows=delta(connection, before, after, key, samples),
+    )
+
+
+def _key(before: Version, after: Version) -> tuple[str, ...]:
+    """Return the key that both sides can be compared by; none if a part of it is missing somewhere."""
+    key = after.key or before.key
+    there = [set(v.schema().names) for v in (before, after) if v.metadata is not None]
+    return key if all(names.issuperset(key) for names in there) else ()
+
+
+def _only(one: pa.Schema, other: pa.Schema) -> tuple[str, ...]:
+    return tuple(name for name in one.names if name not in other.names)
+
+
+def _retyped(before: pa.Schema, after: pa.Schema) -> Iterable[str]:
+    for column in after:
+        if column.name in before.names and before.field(column.name).type != column.type:
+            yield f"{column.name}: {before.field(column.name).type} → {column.type}"
+
+
+def _refuse_unknown(ref: str, wanted: Sequence[str] | None, known: set[str]) -> None:
+    if unknown := sorted(set(wanted or ()) - known):
+        raise TableNotFound(
+            f"there is no table {', '.join(unknown)} on ref {ref}, nor on the ref it was taken from",
+            unharmed="everything; nothing was compared",
+            next_step=f"`millpond branch diff {ref}` without --table shows every table that changed",
+        )
