@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-slow lint format down lock clean
+.PHONY: help setup demo up test test-slow lint format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ setup: $(VENV)/.runtime ## Install Millpond into .venv
 
 demo: $(VENV)/.runtime ## From nothing to marts: 30 days of real readings through every layer
 	@$(BIN)/millpond demo
+
+up: $(VENV)/.runtime ## Dagster, its daemon and every embedded part in this terminal; Ctrl-C stops them
+	@$(BIN)/millpond up
 
 down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from millpond.cli import config, demo, env, materialize, parts, sql, tables
+from millpond.cli import config, demo, env, materialize, parts, sql, status, tables, up
 from millpond.errors import AlreadyUp, ConfigError, MillpondError, PartitionKeyError, PortTaken
 
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -26,11 +26,13 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused.",
 )
 app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("status")(status.status)
+app.command("down")(parts.down)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
 app.command("env")(env.env)
-app.command("down")(parts.down)
 app.add_typer(config.app, name="config")
 
 

@@ -123,6 +123,7 @@ def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[A
         dbname=database,
         sslmode="disable",
         gssencmode="disable",
+        connect_timeout=round(_CONNECT_SECONDS),
         application_name=f"millpond {os.getpid()}",
     )
 

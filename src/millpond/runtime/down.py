@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+
+from millpond.errors import EmbeddedPartError
 from millpond.runtime import postgres, processes
-from millpond.runtime.home import layout, located
+from millpond.runtime.children import end_supervised
+from millpond.runtime.home import Home, layout, located
 from millpond.runtime.locks import exclusive
+from millpond.runtime.postmaster import found
+from millpond.runtime.processes import Process
 from millpond.settings import Settings
+
+SUPERVISOR = "up"
+"""Name under which `millpond up` is registered."""
+_SUPERVISOR_SECONDS = 90.0
+"""It stops every other part first, and lets runs end."""
 
 
 def down(settings: Settings) -> list[str]:
@@ -16,8 +27,36 @@ def down(settings: Settings) -> list[str]:
     if not located(settings).root.exists():
         return []
     home = layout(settings)
-    stopped = [f"{p.name} (process {p.pid}, port {p.port})" for p in processes.stop_all(home)]
+    supervisor = processes.registered(home, SUPERVISOR)
+    ran = _running(home)
+    if supervisor:
+        _end(supervisor)
+    stop_parts(home)
+    return [f"{p.name} (process {p.pid}{f', port {p.port}' if p.port else ''})" for p in ran]
+
+
+def stop_parts(home: Home) -> None:
+    """Stop every part of the home but its supervisor: what belongs to one first, Postgres last.
+
+    Raises EmbeddedPartError if one does not end.
+    """
+    end_supervised(home)
+    for process in processes.running(home):
+        if process.name != SUPERVISOR:
+            processes.stop(home, process)
     with exclusive(home.run / "postgres.lock", doing="stopping Postgres"):
-        if server := postgres.stop(home):
-            stopped.append(f"postgres (process {server.pid}, port {server.port})")
-    return stopped
+        postgres.stop(home)
+
+
+def _running(home: Home) -> list[Process]:
+    server = found(home)
+    last = [Process("postgres", server.pid, server.started, server.port)] if server else []
+    return [*processes.running(home), *last]
+
+
+def _end(supervisor: Process) -> None:
+    signals = (signal.SIGTERM, signal.SIGKILL)
+    if not processes.ended(supervisor.pid, supervisor.started, signals, _SUPERVISOR_SECONDS):
+        raise EmbeddedPartError(
+            f"`millpond up` (process {supervisor.pid}) does not end", next_step=f"kill -9 {supervisor.pid}"
+        )

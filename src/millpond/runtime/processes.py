@@ -141,10 +141,18 @@ def stop_all(home: Home, timeout: float = 10.0) -> list[Process]:
     """
     stopped = []
     for process in running(home):
-        with exclusive(_lock(home, process.name), doing=f"stopping {process.name}"):
-            _stop(process, timeout)
-            stopped.append(process)
+        stop(home, process, timeout)
+        stopped.append(process)
     return stopped
+
+
+def stop(home: Home, process: Process, timeout: float = 10.0) -> None:
+    """End a background process of the home, by force after `timeout` seconds.
+
+    Raises EmbeddedPartError if it survives even that.
+    """
+    with exclusive(_lock(home, process.name), doing=f"stopping {process.name}"):
+        _stop(process, timeout)
 
 
 def ended(pid: int, started: float, signals: Sequence[signal.Signals], timeout: float) -> bool:

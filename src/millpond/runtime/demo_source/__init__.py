@@ -15,11 +15,12 @@ PROCESS = "demo-source"
 
 def ensure_demo_source(settings: Settings) -> str:
     """Return the base URL of the demo source, `http://127.0.0.1:<port>`; starts it unless it runs."""
-    process = ensure_process(settings, PROCESS, "millpond.runtime.demo_source", ready=_answers)
+    process = ensure_process(settings, PROCESS, "millpond.runtime.demo_source", ready=answers)
     return f"http://127.0.0.1:{process.port}"
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Return whether the demo source answers there; an OSError means no."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health")

@@ -1,0 +1,78 @@
+"""`millpond status`: what runs, where, since when."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from millpond.runtime.board import Status
+
+_COLOURS = {"up": "green", "starting": "yellow", "unhealthy": "bold red", "down": "red"}
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show each part of `millpond up`: its state, address, process, restarts and log.
+
+    Exits with 0 when `millpond up` runs and every part does its work, with 1 otherwise; so
+    `millpond status || millpond up --detach` starts what is not there. Starts nothing itself.
+
+    Example: millpond status --json
+    """
+    from rich.console import Console
+
+    from millpond.runtime.status import report
+    from millpond.settings import settings
+
+    configured, now = settings(), report(settings())
+    context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
+    if as_json:
+        supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
+        parts = [{**vars(part), "since": _iso(part.since)} for part in now.parts]
+        answer = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
+        console.print(table_of(now.parts))
+        console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)
+        if now.supervisor is None:
+            console.print("`millpond up` does not run; commands start the parts they need by themselves.")
+    if not now.is_up:
+        raise typer.Exit(1)
+
+
+def table_of(parts: Sequence[Status]) -> Table:
+    """Return the parts as a table for people."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold")
+    for column in ("part", "state", "address", "process", "since", "restarts"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "restarts" else "left")
+    table.add_column("note", overflow="fold")
+    for part in parts:
+        address = part.address or ""
+        table.add_row(
+            part.name,
+            Text(part.state, style=_COLOURS[part.state]),
+            "unix socket" if address.startswith("unix:") else Text(address),
+            str(part.pid or ""),
+            f"{dt.datetime.fromtimestamp(part.since).astimezone():%m-%d %H:%M:%S}" if part.since else "",
+            str(part.restarts),
+            Text(part.note),
+        )
+    return table
+
+
+def _iso(moment: float | None) -> str | None:
+    if moment is None:
+        return None
+    return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,103 @@
+"""`millpond up`: all parts in one terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from millpond.runtime.board import Status, Tell
+
+_DETACHED_SECONDS = 120.0
+
+
+def up(
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", "-d", help="Return once all parts are up; they go on without a terminal."),
+    ] = False,
+) -> None:
+    """Run every part and keep it running: Postgres, catalog, demo source, Dagster's pages and daemon.
+
+    A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
+    part writes its log to <home>/logs. Everything listens on this machine only.
+
+    Example: millpond up
+    """
+    if detach:
+        _detached()
+    elif sys.stdout.isatty():
+        _in_terminal()
+    else:
+        _supervise(lambda _, line: print(_stamped(line), flush=True))
+
+
+def _stamped(line: str) -> str:
+    return f"{dt.datetime.now().astimezone():%H:%M:%S} {line}"
+
+
+def _supervise(tell: Tell) -> None:
+    from millpond.runtime.supervisor import supervise
+    from millpond.settings import settings
+
+    supervise(settings(), tell)
+
+
+def _in_terminal() -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from millpond.cli.status import table_of
+
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False) as live:
+
+        def tell(statuses: Sequence[Status], line: str) -> None:
+            live.console.print(_stamped(line), markup=False)
+            live.update(table_of(statuses), refresh=True)
+
+        console.print("Ctrl-C, or `millpond down` from anywhere, stops all parts.")
+        _supervise(tell)
+
+
+def _detached() -> None:
+    """Start `millpond up` in a session of its own; return once it is up, or with its refusal."""
+    from rich.console import Console
+
+    from millpond.cli.status import table_of
+    from millpond.runtime.board import last_statuses
+    from millpond.runtime.home import layout
+    from millpond.settings import process_environment, settings, variable
+
+    configured, home = settings(), layout(settings())
+    here = {variable("project"): str(configured.project), variable("home"): str(configured.home)}
+    errors = home.logs / "up.errors.log"
+    with errors.open("w") as file:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "millpond.cli.main", "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            env=process_environment(**here),
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _DETACHED_SECONDS
+    while True:
+        if supervisor.poll() is not None:
+            typer.echo(errors.read_text().strip(), err=True)
+            raise typer.Exit(supervisor.returncode or 1)
+        now = last_statuses(home, supervisor.pid)
+        is_up = bool(now) and all(part.state == "up" for part in now.values())
+        if is_up or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    Console().print(table_of(list(now.values())))
+    typer.echo("`millpond status` shows the parts, `millpond down` stops them.")
+    if not is_up:
+        raise typer.Exit(1)

@@ -1,0 +1,192 @@
+"""Dagster under supervision: one code server, which the web pages and the daemon share.
+
+The code server loads the definitions once for both, loads them anew at "Reload" in the pages, and outlives a
+restart of either, so that runs, which it starts, go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from millpond.errors import ConfigError
+from millpond.runtime import dagster_health
+from millpond.runtime.children import start_child
+from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
+from millpond.runtime.home import Home
+from millpond.runtime.part import NO_ANSWER, STARTING, UP, Health, Part
+from millpond.runtime.ports import chosen_port
+from millpond.runtime.processes import Process, register, registered, start_time
+from millpond.settings import Settings, process_environment, variable
+
+CODE_SERVER, WEBSERVER, DAEMON = "code-server", "webserver", "daemon"
+_WORKSPACE = "workspace.yaml"
+_PORT_FILE = "webserver.port"
+_SOCKET_PATH_LIMIT = 100
+_ANSWER_SECONDS = 5.0
+_PATIENCE = 60.0
+_TARGETS = ("MODULE_NAME", "PYTHON_FILE", "PACKAGE_NAME", "ATTRIBUTE", "WORKING_DIRECTORY")
+"""Variables that point Dagster's commands at code; beside a workspace file they make its servers exit."""
+
+
+def dagster_url(settings: Settings, home: Home) -> str:
+    """Return where the web pages are, or will be once `millpond up` runs."""
+    if process := registered(home, WEBSERVER):
+        return f"http://127.0.0.1:{process.port}"
+    return f"http://127.0.0.1:{settings.dagster_port or _port(settings, home)}"
+
+
+def dagster_parts(settings: Settings, home: Home) -> list[Part]:
+    """Return code server, web pages and daemon."""
+    return [_code_server(settings, home), _webserver(settings, home), _daemon(settings, home)]
+
+
+def _code_server(settings: Settings, home: Home) -> Part:
+    path = _socket(home)
+
+    def start() -> subprocess.Popen[bytes]:
+        path.unlink(missing_ok=True)
+        command = ["dagster", "code-server", "start", "--socket", str(path), "--module-name", CODE_LOCATION]
+        command += ["--location-name", _location_name(settings)]
+        return _started(settings, home, CODE_SERVER, command, preload="dagster._cli.code_server")
+
+    def examine(process: Process) -> Health:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(_ANSWER_SECONDS)
+            probe.connect(str(path))
+        # Only the web pages tell whether the definitions load; while they start, it is not known yet.
+        with suppress(*NO_ANSWER):
+            if pages := registered(home, WEBSERVER):
+                return dagster_health.code_location(pages.port, _location_name(settings))
+        young = time.time() - process.started < _PATIENCE
+        return Health(STARTING, "the web pages do not answer yet") if young else Health(UP)
+
+    return Part(
+        CODE_SERVER,
+        partial(registered, home, CODE_SERVER),
+        start,
+        examine,
+        f"unix:{path}",
+        patience=2 * _PATIENCE,
+    )
+
+
+def _webserver(settings: Settings, home: Home) -> Part:
+    def start() -> subprocess.Popen[bytes]:
+        port = _port(settings, home)
+        command = ["dagster_webserver", "--host", "127.0.0.1", "--port", str(port)]
+        command += _workspaces(settings, home)
+        child = _started(settings, home, WEBSERVER, command, preload="dagster_webserver.cli", port=port)
+        (home.run / _PORT_FILE).write_text(f"{port}\n")
+        return child
+
+    return Part(
+        WEBSERVER,
+        partial(registered, home, WEBSERVER),
+        start,
+        lambda process: dagster_health.webserver(process.port),
+        "http://127.0.0.1:{port}",
+        port=settings.dagster_port,
+        setting=variable("dagster_port"),
+        patience=2 * _PATIENCE,
+    )
+
+
+def _daemon(settings: Settings, home: Home) -> Part:
+    def start() -> subprocess.Popen[bytes]:
+        command = ["dagster._daemon", "run", *_workspaces(settings, home)]
+        return _started(settings, home, DAEMON, command, preload="dagster._daemon.cli")
+
+    return Part(
+        DAEMON,
+        partial(registered, home, DAEMON),
+        start,
+        lambda process: dagster_health.daemon(home, process.started),
+        patience=2 * _PATIENCE,
+    )
+
+
+def _started(
+    settings: Settings, home: Home, name: str, command: list[str], *, preload: str, port: int = 0
+) -> subprocess.Popen[bytes]:
+    child = start_child(
+        command,
+        preload=preload,
+        home=home,
+        log=home.logs / f"{name}.log",
+        folder=settings.project,
+        environment=_environment(settings),
+        after=None if name == CODE_SERVER else _socket(home),
+    )
+    register(home, Process(name, child.pid, start_time(child.pid) or 0.0, port))
+    return child
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    here = {
+        variable("project"): str(settings.project),
+        variable("home"): str(settings.home),
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "PYTHONUNBUFFERED": "1",
+    }
+    pointers = {f"DAGSTER_{target}" for target in _TARGETS}
+    return {name: value for name, value in process_environment(**here).items() if name not in pointers}
+
+
+def _workspaces(settings: Settings, home: Home) -> list[str]:
+    """Return the project's workspace file and one in which our code location is the shared code server."""
+    server = {"socket": str(_socket(home)), "location_name": _location_name(settings)}
+    override = home.run / _WORKSPACE
+    override.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    return ["--workspace", str(settings.project / _WORKSPACE), "--workspace", str(override)]
+
+
+def _location_name(settings: Settings) -> str:
+    """Return what the project's workspace file calls our code location, so that history stays with it."""
+    path = settings.project / _WORKSPACE
+    workspace = yaml.safe_load(path.read_text()) if path.exists() else None
+    for entry in (workspace or {}).get("load_from", []):
+        module = entry.get("python_module")
+        if module == CODE_LOCATION:
+            return CODE_LOCATION
+        if isinstance(module, dict) and module.get("module_name") == CODE_LOCATION:
+            return str(module.get("location_name", CODE_LOCATION))
+    raise ConfigError(
+        f"{path} does not load {CODE_LOCATION}",
+        next_step=f"add `- python_module: {CODE_LOCATION}` below `load_from:`",
+    )
+
+
+def _port(settings: Settings, home: Home) -> int:
+    return chosen_port(
+        home.run / _PORT_FILE,
+        settings.dagster_port,
+        home.root,
+        part=WEBSERVER,
+        setting=variable("dagster_port"),
+    )
+
+
+def _socket(home: Home) -> Path:
+    """Return the code server's Unix socket: in the home where the path is short enough for one."""
+    path = home.run / "code-server.sock"
+    if len(os.fsencode(path)) > _SOCKET_PATH_LIMIT:
+        digest = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"millpond-{os.geteuid()}-{digest}-code"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            raise ConfigError(
+                f"{folder} belongs to somebody else, so the code server's socket cannot lie there",
+                next_step="remove it, or set MILLPOND_HOME to a shorter path",
+            )
+        path = folder / path.name
+    return path

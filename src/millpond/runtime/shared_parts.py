@@ -1,0 +1,102 @@
+"""The parts that anybody may start first and all processes of a home share: they outlive a supervisor."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import psycopg
+
+from millpond.runtime import catalog_server, demo_source
+from millpond.runtime.databases import databases, superuser
+from millpond.runtime.home import Home
+from millpond.runtime.part import UNHEALTHY, UP, Health, Part
+from millpond.runtime.postmaster import found
+from millpond.runtime.processes import Process, registered, stop
+from millpond.settings import Settings, variable
+
+POSTGRES = "postgres"
+_DEMO = re.compile(r"^\s*demo\s*[:=]", re.MULTILINE)
+
+
+def shared_parts(settings: Settings, home: Home) -> list[Part]:
+    """Return Postgres, the shared catalog and, where a source without a URL wants it, the demo source."""
+    parts = [_postgres(settings, home), _catalog(settings, home)]
+    return [*parts, _demo_source(settings, home)] if wants_demo_source(settings) else parts
+
+
+def wants_demo_source(settings: Settings) -> bool:
+    """Return whether a source that the demo source can stand in for has no URL."""
+    files = [f for f in (settings.project / "sources").glob("[!_]*") if f.suffix in {".yaml", ".yml", ".py"}]
+    return any(not settings.source(f.stem).url and _DEMO.search(f.read_text()) for f in files)
+
+
+def _postgres(settings: Settings, home: Home) -> Part:
+    def find() -> Process | None:
+        server = found(home)
+        return Process(POSTGRES, server.pid, server.started, server.port, True) if server else None
+
+    def start() -> None:
+        databases()
+
+    def examine(process: Process) -> Health:
+        server = found(home)
+        try:
+            if server is None or server.pid != process.pid:
+                return Health(UNHEALTHY, "takes no connections")
+            with superuser(home, server, "postgres") as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            # A full or recovering server is no reason to end it: it holds the data.
+            return Health(UNHEALTHY, str(error).strip(), mendable=False)
+        return Health(UP)
+
+    return Part(
+        POSTGRES,
+        find,
+        start,
+        examine,
+        "127.0.0.1:{port}",
+        port=settings.postgres_port,
+        setting=variable("postgres_port"),
+    )
+
+
+def _catalog(settings: Settings, home: Home) -> Part:
+    name = catalog_server.PROCESS
+
+    def start() -> None:
+        # Somebody may have started it elsewhere while the wanted port was taken.
+        running = registered(home, name)
+        if running and settings.catalog_port not in (0, running.port):
+            stop(home, running)
+        catalog_server.ensure_catalog_process(settings)
+
+    return Part(
+        name,
+        partial(registered, home, name),
+        start,
+        lambda process: _answering(catalog_server.answers(process.port)),
+        "http://127.0.0.1:{port}",
+        port=settings.catalog_port,
+        setting=variable("catalog_port"),
+    )
+
+
+def _demo_source(settings: Settings, home: Home) -> Part:
+    name = demo_source.PROCESS
+
+    def start() -> None:
+        demo_source.ensure_demo_source(settings)
+
+    return Part(
+        name,
+        partial(registered, home, name),
+        start,
+        lambda process: _answering(demo_source.answers(process.port)),
+        "http://127.0.0.1:{port}",
+    )
+
+
+def _answering(yes: bool) -> Health:
+    return Health(UP) if yes else Health(UNHEALTHY, "gives a wrong answer")

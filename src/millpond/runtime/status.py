@@ -1,0 +1,60 @@
+"""How each part of a home is right now: asked anew, with what the supervisor knows of its past."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from millpond.runtime.board import Status, last_statuses
+from millpond.runtime.down import SUPERVISOR
+from millpond.runtime.home import Home, located
+from millpond.runtime.part import DOWN, STARTING, UP, Part, State, examined
+from millpond.runtime.processes import Process, registered
+from millpond.runtime.supervisor import all_parts
+from millpond.settings import Settings
+
+
+@dataclass(frozen=True)
+class Report:
+    """The supervisor, if one runs, and every part that belongs to `millpond up`."""
+
+    supervisor: Process | None
+    parts: list[Status]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether `millpond up` runs and each of its parts does its work."""
+        return self.supervisor is not None and all(part.state == UP for part in self.parts)
+
+
+def report(settings: Settings) -> Report:
+    """Return how the parts are; starts nothing and makes nothing."""
+    home = located(settings)
+    supervisor = registered(home, SUPERVISOR)
+    known = last_statuses(home, supervisor.pid) if supervisor else {}
+    parts = all_parts(settings, home)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return Report(supervisor, list(pool.map(lambda part: _status(home, part, known), parts)))
+
+
+def _status(home: Home, part: Part, known: dict[str, Status]) -> Status:
+    past = known.get(part.name, Status(part.name))
+    process = part.find()
+    log = str(home.logs / f"{part.name}.log")
+    if process is None:
+        return Status(part.name, DOWN, part.address_of(None), restarts=past.restarts, log=log, note=past.note)
+    health = examined(part, process)
+    state: State = health.state
+    if state != UP and past.pid == process.pid and STARTING in (state, past.state):
+        # What is still starting is not ill, and what came up does not start a second time.
+        state = past.state
+    return Status(
+        part.name,
+        state,
+        part.address_of(process),
+        process.pid,
+        process.started,
+        past.restarts,
+        log,
+        "" if state == UP else health.note,
+    )

@@ -1,0 +1,118 @@
+"""Runs all parts of a home until told to stop: what `millpond up` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from millpond.errors import AlreadyUp
+from millpond.runtime.board import Board, Status, Tell
+from millpond.runtime.children import end_supervised
+from millpond.runtime.dagster_parts import dagster_parts, dagster_url
+from millpond.runtime.down import SUPERVISOR, stop_parts
+from millpond.runtime.home import Home, layout
+from millpond.runtime.keeper import Keeper
+from millpond.runtime.locks import exclusive
+from millpond.runtime.log_files import rotate
+from millpond.runtime.part import Part
+from millpond.runtime.ports import refuse_taken
+from millpond.runtime.processes import Process, register, registered, start_time
+from millpond.runtime.shared_parts import shared_parts
+from millpond.settings import Settings
+
+_LOOK_SECONDS = 0.2
+_ROTATE_SECONDS = 2.0
+
+
+def all_parts(settings: Settings, home: Home) -> list[Part]:
+    """Return what `millpond up` runs for these settings."""
+    return [*shared_parts(settings, home), *dagster_parts(settings, home)]
+
+
+def supervise(settings: Settings, tell: Tell) -> None:
+    """Run all parts until SIGINT, SIGTERM or SIGHUP, then stop them; must be called in the main thread.
+
+    Raises AlreadyUp if a supervisor of this home runs, PortTaken if a wanted port is not free, and whatever
+    keeps a part from its first start; nothing is left running then.
+    """
+    home = layout(settings)
+    _register(settings, home)
+    with _signals() as told:
+        end_supervised(home)
+        parts = all_parts(settings, home)
+        _refuse_taken_ports(parts)
+        statuses = [
+            Status(p.name, address=p.address_of(None), log=str(home.logs / f"{p.name}.log")) for p in parts
+        ]
+        board, stopping = Board(home, statuses, tell), threading.Event()
+        keepers = [Keeper(part, home, board, stopping) for part in parts]
+        try:
+            for keeper in keepers:
+                keeper.start()
+            failure = _wait(home, keepers, told)
+        finally:
+            board.say("stopping")
+            stopping.set()
+            for keeper in keepers:
+                keeper.hold()
+            stop_parts(home)
+            for keeper in keepers:
+                keeper.release()
+            board.clear()
+            board.say("all parts are stopped")
+    if failure:
+        raise failure
+
+
+def _wait(home: Home, keepers: Sequence[Keeper], told: list[int]) -> BaseException | None:
+    rotated = 0.0
+    while not told:
+        if failure := next((keeper.failure for keeper in keepers if keeper.failure), None):
+            return failure
+        if time.monotonic() > rotated + _ROTATE_SECONDS:
+            rotate(home.logs)
+            rotated = time.monotonic()
+        time.sleep(_LOOK_SECONDS)
+    return None
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Yield the list that signals to stop are put into, in place of their usual effect."""
+    told: list[int] = []
+
+    def hear(number: int, _: FrameType | None) -> None:
+        told.append(number)
+
+    before = {n: signal.signal(n, hear) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _register(settings: Settings, home: Home) -> None:
+    with exclusive(home.run / f"{SUPERVISOR}.lock", doing="starting millpond up"):
+        if other := registered(home, SUPERVISOR):
+            raise AlreadyUp(
+                f"`millpond up` runs already for {home.root} "
+                f"(process {other.pid}, Dagster at {dagster_url(settings, home)})",
+                unharmed="it goes on",
+                next_step="`millpond status` shows its parts, `millpond down` stops it",
+            )
+        began = start_time(os.getpid())
+        assert began is not None
+        register(home, Process(SUPERVISOR, os.getpid(), began, 0))
+
+
+def _refuse_taken_ports(parts: Sequence[Part]) -> None:
+    for part in parts:
+        running = part.find()
+        if part.port and part.setting and (running is None or running.port != part.port):
+            refuse_taken(part.port, part.setting)
