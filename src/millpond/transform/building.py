@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ class Stored:
     model: str
     written: Written
     seconds: float
+    day_rows: Mapping[dt.date, int]
+    """Rows of each day that has any; empty for a model that is built whole."""
 
 
 @dataclass

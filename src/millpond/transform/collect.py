@@ -35,7 +35,9 @@ class Complaints:
 def models_built(results: Iterable[Any], stored: Mapping[str, Stored]) -> tuple[ModelBuilt, ...]:
     """Return the models that were written, in the order in which they were."""
     seconds = {r.node.name: r.execution_time for r in results}
-    return tuple(ModelBuilt(name, s.written, seconds.get(name, s.seconds)) for name, s in stored.items())
+    return tuple(
+        ModelBuilt(name, s.written, seconds.get(name, s.seconds), s.day_rows) for name, s in stored.items()
+    )
 
 
 def models_failed(results: Iterable[Any], complaints: Complaints) -> tuple[ModelFailed, ...]:

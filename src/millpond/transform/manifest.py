@@ -62,6 +62,11 @@ def manifest_path(settings: Settings) -> Path:
     return current(settings).json
 
 
+def manifest(settings: Settings) -> dict[str, Any]:
+    """Return the up-to-date manifest; see `current`."""
+    return current(settings).document()
+
+
 def current(settings: Settings) -> Parsed:
     """Return the parsed project as the dbt folder is now; parses it if nobody has yet.
 

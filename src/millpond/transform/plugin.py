@@ -64,7 +64,7 @@ class Plugin(BasePlugin):
         rows = self._cursors.mine.sql(f"from {target_config.config['result']}").to_arrow_table()
         replacement = Replacement(table_spec(model, rows.schema), rows, window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
-        stored = Stored(model["name"], written, time.perf_counter() - started)
+        stored = Stored(model["name"], written, time.perf_counter() - started, _day_rows(model, rows))
         build.stored[model["name"]] = stored
         build.on_event(stored)
 
@@ -117,6 +117,13 @@ def window(model: Mapping[str, Any]) -> Window | None:
         return None
     start, end = (dt.date.fromisoformat(str(batch[f"event_time_{side}"])[:10]) for side in ("start", "end"))
     return Window(start, end)
+
+
+def _day_rows(model: Mapping[str, Any], rows: pa.Table) -> dict[dt.date, int]:
+    column = model["config"].get("event_time")
+    if not column:
+        return {}
+    return {entry["values"]: entry["counts"] for entry in rows[column].value_counts().to_pylist()}
 
 
 def _one_line(text: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from millpond.errors import BuildFailed
@@ -15,11 +16,12 @@ _TOLD = 3
 
 @dataclass(frozen=True)
 class ModelBuilt:
-    """A model that was built; `seconds` cover its query and its write."""
+    """A model that was built; `seconds` cover its query and its write, `day_rows` the days that have rows."""
 
     model: str
     written: Written
     seconds: float
+    day_rows: Mapping[dt.date, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

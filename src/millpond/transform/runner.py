@@ -22,7 +22,7 @@ from millpond.transform.data_tests import due
 from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen, descendants, models
-from millpond.transform.results import AuditFailed, BuildResult
+from millpond.transform.results import AuditFailed, BuildResult, CheckResult
 
 _ATTEMPTS = 3
 
@@ -70,6 +70,24 @@ def build(
             continue
         return replace(result, merged=True, seconds=time.perf_counter() - started)
     raise AssertionError("the last attempt returns or raises")
+
+
+def check(names: Iterable[str], *, ref: str) -> list[CheckResult]:
+    """Run the data tests called `names` on `ref` as it is; returns their results."""
+    parsed = current(settings())
+    present = set(read.table_names(ref))
+    every = models(parsed.document()).values()
+    there = [model.name for model in every if model.table in present]
+    wanted = set(names)
+    return audit([test for test in due(parsed.data_tests(), there, there) if test.name in wanted], ref)
+
+
+def snapshot_id(name: str, *, ref: str) -> int | None:
+    """Return the snapshot of a model's table on `ref`; None if there is no table, or none yet."""
+    table = models(current(settings()).document())[name].table
+    if not read.exists(ref, table):
+        return None
+    return read.loaded(ref, table).metadata.current_snapshot_id
 
 
 def with_inputs(every: Models, wanted: Sequence[Model], present: set[str], ref: str) -> list[Model]:

@@ -1,0 +1,112 @@
+"""The models as Dagster assets: a step for daily models, one for those built whole, one for the calendar."""
+
+import warnings
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from millpond.errors import MillpondError
+from millpond.redaction import redacted
+from millpond.resources.run import RunInfo
+from millpond.settings import Settings, settings
+from millpond.transform import materializations as told
+from millpond.transform.invocation import project_folder
+from millpond.transform.manifest import current
+from millpond.transform.models import Model, models
+from millpond.transform.results import AuditFailed, BuildResult
+from millpond.transform.specs import asset_spec, check_specs
+
+STATIC, DAILY, WHOLE = "dbt_static", "dbt_daily", "dbt_whole"
+_Events = Generator[dg.DagsterEvent | dg.MaterializeResult[Any] | dg.AssetCheckResult, None, Any]
+
+
+def build_assets() -> list[dg.AssetsDefinition]:
+    """Return the assets of all models; reads the manifest, which is parsed first if dbt's files changed."""
+    configured = settings()
+    document = current(configured).document()
+    every = models(document)
+    project = project_folder(configured)
+
+    def step(name: str, members: Sequence[Model], **more: Any) -> dg.AssetsDefinition:
+        @dg.multi_asset(
+            name=name,
+            specs=[asset_spec(model, every, document, project) for model in members],
+            check_specs=[check for model in members for check in check_specs(model, document)],
+            can_subset=True,
+            **more,
+        )
+        def made(context: dg.AssetExecutionContext) -> _Events:
+            yield from _made(context)
+
+        return made
+
+    static = [model for model in every.values() if model.static]
+    daily = [model for model in every.values() if model.daily]
+    whole = [model for model in every.values() if not model.static and not model.daily]
+    by_day = {"partitions_def": _days(configured), "backfill_policy": dg.BackfillPolicy.single_run()}
+    steps = [(STATIC, static, {}), (DAILY, daily, by_day), (WHOLE, whole, {})]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # code references; mappings before the first day
+        return [step(name, members, **more) for name, members, more in steps if members]
+
+
+def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
+    return dg.DailyPartitionsDefinition(
+        start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
+    )
+
+
+def _made(context: dg.AssetExecutionContext) -> _Events:
+    from millpond.transform.runner import (
+        snapshot_id,  # brings in the lake, which a code location can do without
+    )
+
+    run, asked = RunInfo.of(context), {key.path[-1] for key in context.selected_asset_keys}
+    if context.op_def.name == STATIC:
+        for name in sorted(asked):
+            if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
+                asked.remove(name)
+                yield same
+    result: BuildResult = yield from _built(context, run, asked)
+    for built in result.models:
+        if built.model not in asked:
+            yield told.along(context, built, run.ref)
+        elif run.window:
+            yield from told.of_days(context, built, run.ref)
+        else:
+            yield told.of_whole(built, run.ref)
+
+
+def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str]) -> _Events:
+    """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
+    from millpond.transform.runner import build, check
+
+    checks = {key.name for key in context.selected_asset_check_keys if key.asset_key.path[-1] not in names}
+    try:
+        result = BuildResult(run.ref, "", merged=False, checks=tuple(check(checks, ref=run.ref)))
+        yield from told.checks(context, result.checks)
+        if names:
+            result = build(
+                sorted(names),
+                run.window,
+                ref=run.ref,
+                run_id=run.run_id,
+                on_event=lambda stored: context.log.info("%s: %s rows", stored.model, stored.written.rows),
+            )
+            yield from told.checks(context, result.checks)
+    except AuditFailed as failed:
+        yield from told.checks(context, failed.result.checks)
+        raise _failure(failed) from None
+    except MillpondError as error:
+        raise _failure(error) from None
+    return result
+
+
+def _failure(error: MillpondError) -> dg.Failure:
+    metadata: dict[str, Any] = {"error": type(error).__name__}
+    if isinstance(error, AuditFailed):
+        metadata["branch"] = error.result.branch
+        for check in error.result.blocked_by:
+            metadata[check.check] = told.samples(check.samples)
+    return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=False)

@@ -1,0 +1,155 @@
+"""What a build tells Dagster, once it is merged: a materialization per asset and day, and the checks.
+
+Dagster gives all partitions of a run one data version, and counts a partition as changed when its version
+differs. So the events of days are made here, each with the hash of its day, and the results that end the step
+are marked to make none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import CODE_VERSION_TAG, DATA_VERSION_TAG, DataVersion
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.events import DagsterEventBatchMetadata
+from dagster._core.execution.plan.execute_step import (
+    _build_data_version_tags,
+    _get_code_version,
+    _get_input_provenance_data,
+)
+from dagster._core.storage.tags import BACKFILL_ID_TAG
+
+from millpond.transform.results import CheckResult, ModelBuilt
+from millpond.transform.specs import asset_key
+
+_Found = Iterator[dg.DagsterEvent | dg.MaterializeResult[Any]]
+
+
+def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> _Found:
+    """Yield the materialization of each day of a daily model, stored as one batch, and the step's result.
+
+    Days after the window are among them where the model looks back: they were written too.
+    """
+    key, batch = asset_key(built.model), uuid.uuid4().hex
+    step = context.op_execution_context.get_step_execution_context()
+    backfill = context.run.tags.get(BACKFILL_ID_TAG)
+    days = built.written.day_hashes
+    of_run = {BACKFILL_ID_TAG: backfill} if backfill else {}
+    for number, (day, content_hash) in enumerate(days.items(), 1):
+        event = dg.AssetMaterialization(
+            key,
+            partition=str(day),
+            metadata=_of_day(built, day, ref),
+            tags=_version_tags(context, key, content_hash) | of_run,
+        )
+        last = DagsterEventBatchMetadata(batch, number == len(days))
+        yield dg.DagsterEvent.asset_materialization(step, event, last)
+    step.wipe_input_asset_version_info(key)
+    yield dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def of_whole(built: ModelBuilt, ref: str) -> dg.MaterializeResult[Any]:
+    """Return the materialization of a model that is built whole."""
+    return dg.MaterializeResult(
+        asset_key(built.model),
+        metadata=_of_whole(built, ref),
+        data_version=DataVersion(built.written.content_hash),
+    )
+
+
+def again(
+    context: dg.AssetExecutionContext, name: str, snapshot_id: int | None, ref: str
+) -> dg.MaterializeResult[Any] | None:
+    """Return a model's last materialization again, if its code and its table on `ref` are still the same."""
+    key = asset_key(name)
+    event = context.instance.get_latest_materialization_event(key)
+    last = event.asset_materialization if event else None
+    if last is None or last.tags is None:
+        return None
+    step = context.op_execution_context.get_step_execution_context()
+    then = (last.tags.get(CODE_VERSION_TAG), *(_value(last, name) for name in ("snapshot_id", "ref")))
+    if then != (_get_code_version(key, step), str(snapshot_id), ref):
+        return None
+    return dg.MaterializeResult(
+        key, metadata=last.metadata, data_version=DataVersion(last.tags[DATA_VERSION_TAG])
+    )
+
+
+def along(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> dg.DagsterEvent:
+    """Return the materialization of a model that the step built although it was not asked to."""
+    key = asset_key(built.model)
+    step = context.op_execution_context.get_step_execution_context()
+    event = dg.AssetMaterialization(
+        key, metadata=_of_whole(built, ref), tags=_version_tags(context, key, built.written.content_hash)
+    )
+    return dg.DagsterEvent.asset_materialization(step, event)
+
+
+def checks(
+    context: dg.AssetExecutionContext, results: Iterable[CheckResult]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of the checks that this step was asked for."""
+    asked = set(context.selected_asset_check_keys)
+    for result in results:
+        if dg.AssetCheckKey(asset_key(result.model), result.check) in asked:
+            yield dg.AssetCheckResult(
+                passed=result.passed,
+                asset_key=asset_key(result.model),
+                check_name=result.check,
+                severity=dg.AssetCheckSeverity.ERROR if result.blocking else dg.AssetCheckSeverity.WARN,
+                description=result.message or None,
+                metadata={
+                    "failures": result.failures,
+                    "seconds": round(result.seconds, 4),
+                    **({"samples": samples(result.samples)} if result.samples else {}),
+                },
+            )
+
+
+def samples(rows: Iterable[Mapping[str, Any]]) -> dg.JsonMetadataValue:
+    """Return sample rows as metadata."""
+    return dg.MetadataValue.json([{name: _plain(value) for name, value in row.items()} for row in rows])
+
+
+def _version_tags(context: dg.AssetExecutionContext, key: dg.AssetKey, content_hash: str) -> dict[str, str]:
+    """Return the tags by which Dagster tells whether an asset or what it was made from has changed."""
+    step = context.op_execution_context.get_step_execution_context()
+    inputs = _get_input_provenance_data(key, step)
+    return _build_data_version_tags(DataVersion(content_hash), _get_code_version(key, step), inputs, True)
+
+
+def _value(event: dg.AssetMaterialization, name: str) -> object:
+    found = event.metadata.get(name)
+    return found.value if found else None
+
+
+def _of_day(built: ModelBuilt, day: dt.date, ref: str) -> dict[str, Any]:
+    rows = built.day_rows.get(day, 0)
+    return {
+        "partition": str(day),
+        "rows": rows,
+        "dagster/partition_row_count": rows,
+        "seconds": round(built.seconds / max(1, len(built.written.day_hashes)), 4),
+        # 64 bits are more than a browser's numbers hold.
+        "snapshot_id": str(built.written.snapshot_id),
+        "ref": ref,
+    }
+
+
+def _of_whole(built: ModelBuilt, ref: str) -> dict[str, Any]:
+    return {
+        "rows": built.written.rows,
+        "dagster/row_count": built.written.rows,
+        "bytes": built.written.bytes,
+        "seconds": round(built.seconds, 3),
+        "snapshot_id": str(built.written.snapshot_id),
+        "ref": ref,
+    }
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
