@@ -65,15 +65,19 @@ def delta(
         f" coalesce(-sum({_COPIES}) filter ({_COPIES} < 0), 0)::bigint as {_GONE},"
         f" {paired} as {_PAIRED} from delta group by {', '.join(by_key) or '()'}"
     )
-    totals = connection.execute(
-        f"select coalesce(sum({_COME} - {_PAIRED}), 0)::bigint, coalesce(sum({_GONE} - {_PAIRED}), 0)::bigint,"  # noqa: S608
-        f" coalesce(sum({_PAIRED}), 0)::bigint from keys"
+    added, removed, changed = connection.execute(
+        f"select coalesce(sum({_COME} - {_PAIRED}), 0)::bigint,"  # noqa: S608
+        f" coalesce(sum({_GONE} - {_PAIRED}), 0)::bigint, coalesce(sum({_PAIRED}), 0)::bigint from keys"
     ).fetchall()[0]
     sampled = _Samples(connection, columns, key, samples)
     found = Delta(
-        *totals,
+        added,
+        removed,
+        changed,
         samples_added=tuple(sampled.rows(f"{_COME} > {_PAIRED}", after.schema().names, lambda come, _: come)),
-        samples_removed=tuple(sampled.rows(f"{_GONE} > {_PAIRED}", before.schema().names, lambda _, gone: gone)),
+        samples_removed=tuple(
+            sampled.rows(f"{_GONE} > {_PAIRED}", before.schema().names, lambda _, gone: gone)
+        ),
         samples_changed=tuple(sampled.changes()),
     )
     connection.execute("drop table delta; drop table keys")
@@ -176,4 +180,4 @@ class _Samples:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) or (one != one and other != other)  # noqa: PLR0124 - NaN is no other value
+    return bool(one == other) or (one != one and other != other)

@@ -36,9 +36,7 @@ class Version:
         if self.metadata is None:
             return pa.schema([])
         left_out = set(LINEAGE_COLUMNS) - set(self.key)
-        return pa.schema(
-            [f for f in arrow_schema(self.metadata.schema()) if f.name not in left_out]
-        )
+        return pa.schema([f for f in arrow_schema(self.metadata.schema()) if f.name not in left_out])
 
     def rows(self) -> pa.RecordBatchReader:
         """Return the rows as a stream, one file after another."""
