@@ -22,7 +22,8 @@ def connect(ref: str | None = None, *, pin: bool = True) -> duckdb.DuckDBPyConne
     """Return a DuckDB connection with `ref` (default: the setting) attached as `lake` and in use.
 
     Pinned, it shows all tables as they were at this moment and is read-only; otherwise it shows and
-    changes the ref as it is. Raises RefNotFound.
+    changes the ref as it is. A cursor of it has the lake attached, but not in use: it needs full names,
+    `lake.raw.readings`. Raises RefNotFound.
     """
     name = ref or settings().ref
     if not pin:

@@ -67,7 +67,8 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     """Return the response for `error`: by kind where it is known, else 500 with the trace in the log."""
     for kinds, status, name in _ANSWERS:
         if isinstance(error, kinds):
-            return error_response(status, name, str(error))
+            lacking = f"the request lacks the field {error}" if isinstance(error, KeyError) else str(error)
+            return error_response(status, name, lacking)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return error_response(
         500, "InternalServerError", f"{type(error).__name__}; the log of the server has the details"
