@@ -53,12 +53,13 @@ class Report:
             "  millpond env                              connect psql, a BI tool, an Iceberg client\n"
             "  make demo                                 again: nothing changes\n"
             "  millpond down                             stop the parts; the data stays\n"
-            "Your own server: set MILLPOND_NIGHTSCOUT_URL or MILLPOND_GITHUB_URL (.env.example explains)."
+            "Your own server: set MILLPOND_NIGHTSCOUT_URL or MILLPOND_GITHUB_URL (.env.example explains).",
+            soft_wrap=True,
         )
 
     def _print_loads(self, asset: str) -> bool:
         table = Table(
-            title=f"{asset}: every row of the source is accounted for, day by day",
+            title=f"{asset}: rows in the source = loaded + bad (quarantined) + double + outside the window",
             title_justify="left",
             header_style="bold",
             show_footer=True,
@@ -66,11 +67,11 @@ class Report:
         days = sorted(self._loads[asset].items())
         totals = {n: sum(int(numbers[n]) for _, numbers in days) for n in ("rows_in_source", *_WHERE)}
         table.add_column("day", footer=f"{len(days)} days")
-        headings = ("source", "loaded", "quarantined", "duplicates", "outside")
+        headings = ("source", "loaded", "bad", "double", "outside")
         for heading, total in zip(headings, totals.values(), strict=True):
             table.add_column(heading, justify="right", footer=f"{total:,}")
         right = [_accounted(numbers) for _, numbers in days]
-        table.add_column("source = sum", justify="center", footer=f"{sum(right)} of {len(days)}")
+        table.add_column("equal", justify="center", footer=f"{sum(right)} of {len(days)}")
         for (day, numbers), equal in zip(days, right, strict=True):
             figures = (f"{int(numbers[name]):,}" for name in ("rows_in_source", *_WHERE))
             table.add_row(day, *figures, "[green]✓[/green]" if equal else "[red]✗[/red]")
@@ -102,7 +103,7 @@ class Report:
             right.append(lake == postgres)
             changed = f"{int(numbers.get('rows_changed', 0)):,}"
             equal = "[green]✓[/green]" if lake == postgres else "[red]✗[/red]"
-            table.add_row(mart.replace("/", "."), f"{lake:,}", f"{postgres:,}", changed, equal)
+            table.add_row(mart.removeprefix("marts/"), f"{lake:,}", f"{postgres:,}", changed, equal)
         self._console.print(table)
         return bool(right) and all(right)
 

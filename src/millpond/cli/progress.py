@@ -76,7 +76,10 @@ class _Board:
             for asset in event.assets:
                 self.lines.setdefault(asset, _Line(time.perf_counter()))
         elif event.kind == "materialized":
-            line = self.lines.setdefault(event.asset, _Line(time.perf_counter()))
+            line = self.lines.get(event.asset) or _Line(time.perf_counter())
+            if not line.partitions:  # lines stand in the order in which assets were made
+                self.lines.pop(event.asset, None)
+                self.lines[event.asset] = line
             line.partitions += 1
             line.state = _DONE
             if event.rows is not None:
@@ -96,7 +99,8 @@ class _Board:
                     self.console.print(_rendered(asset, line))
 
     def _shown(self) -> RenderableType:
-        return Group(*[_rendered(asset, line) for asset, line in self.lines.items()])
+        done_first = sorted(self.lines.items(), key=lambda item: item[1].state == _RUNNING)
+        return Group(*[_rendered(asset, line) for asset, line in done_first])
 
 
 def _rendered(asset: str, line: _Line) -> Text:
