@@ -39,7 +39,7 @@ app.add_typer(config.app, name="config")
 def main() -> NoReturn:
     """Run the command line; typed errors become a message on stderr and an exit code."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or DONE)
     except MillpondError as error:
         _tell(error)
         sys.exit(REFUSED if isinstance(error, _REFUSALS) else FAILED)
@@ -55,7 +55,6 @@ def main() -> NoReturn:
             error.show()
             sys.exit(REFUSED)
         raise
-    sys.exit(DONE)
 
 
 def _tell(error: MillpondError) -> None:

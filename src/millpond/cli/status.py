@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from millpond.runtime.board import Status
 
@@ -49,15 +49,15 @@ def status(
         raise typer.Exit(1)
 
 
-def table_of(parts: Sequence[Status]) -> Table:
-    """Return the parts as a table for people."""
+def table_of(parts: Sequence[Status]) -> Group:
+    """Return the parts as a table for people, 80 columns wide, with the reasons of what is wrong below."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("part", "state", "address", "process", "since", "restarts"):
         table.add_column(column, no_wrap=True, justify="right" if column == "restarts" else "left")
-    table.add_column("note", overflow="fold")
     for part in parts:
         address = part.address or ""
         table.add_row(
@@ -65,11 +65,17 @@ def table_of(parts: Sequence[Status]) -> Table:
             Text(part.state, style=_COLOURS[part.state]),
             "unix socket" if address.startswith("unix:") else Text(address),
             str(part.pid or ""),
-            f"{dt.datetime.fromtimestamp(part.since).astimezone():%m-%d %H:%M:%S}" if part.since else "",
+            _moment(part.since) if part.since else "",
             str(part.restarts),
-            Text(part.note),
         )
-    return table
+    notes = [Text(f"{part.name} {part.note}", style=_COLOURS[part.state]) for part in parts if part.note]
+    return Group(table, *notes)
+
+
+def _moment(since: float) -> str:
+    moment = dt.datetime.fromtimestamp(since).astimezone()
+    today = moment.date() == dt.datetime.now().astimezone().date()
+    return f"{moment:%H:%M:%S}" if today else f"{moment:%d %b}"
 
 
 def _iso(moment: float | None) -> str | None:

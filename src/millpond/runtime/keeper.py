@@ -62,6 +62,7 @@ class Keeper(threading.Thread):
             with self._starting:
                 if self._stopping.is_set():
                     return ""
+                self._board.report(self._part.name, "starts", state=STARTING, note="")
                 child = self._part.start()
         except MillpondError as error:
             if not self._restarts.count:
@@ -72,12 +73,10 @@ class Keeper(threading.Thread):
             return _how_it_ended(child)
         self._board.report(
             self._part.name,
-            "starts",
-            state=STARTING,
+            "runs",
             pid=process.pid,
             since=process.started,
             address=self._part.address_of(process),
-            note="",
         )
         return self._watch(process, child, began)
 
