@@ -101,4 +101,5 @@ def given_up(error: SourceError, attempts: int, seconds: float) -> SourceError:
 
 def located(error: SourceError, place: str) -> SourceError:
     """Return `error`, saying in which asset and partitions."""
-    return type(error)(f"{place}: {error.what}", unharmed=error.unharmed, next_step=error.next_step)
+    unharmed = error.unharmed or UNHARMED
+    return type(error)(f"{place}: {error.what}", unharmed=unharmed, next_step=error.next_step)

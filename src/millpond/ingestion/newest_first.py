@@ -6,6 +6,7 @@ that instant are held back and asked for again; what the next page does not serv
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 
 import pyarrow as pa
@@ -75,8 +76,9 @@ class NewestFirst:
 
     def _bound_ignored(self, page: pa.Table, lost: pa.Table) -> pa.Table:
         if page.num_rows >= self.size:
+            moment = dt.datetime.fromtimestamp(self.end / 1_000_000, dt.UTC)
             raise PagingLoop(
-                f"asked for rows before {self.end} µs the source serves the same or newer ones again",
+                f"asked for rows before {moment:%Y-%m-%d %H:%M:%S} UTC it serves the same or newer ones",
                 next_step=_NEXT_STEP,
             )
         self.more = False  # a source that always serves all it has, and that was less than a page

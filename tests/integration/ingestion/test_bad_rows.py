@@ -1,0 +1,197 @@
+"""Rows that break the contract go to quarantine with reason and payload; the rest of the day loads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fake_source import DAY, Answer, Entries, FakeSource, load_days, quarantined, raw, reading, table_of
+from millpond.ingestion.window import Quarantine
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("no key", {"_id": ...}, "_id is missing"),
+    ("an empty key", {"_id": ""}, "_id is missing"),
+    ("a null key", {"_id": None}, "_id is missing"),
+    ("no value", {"sgv": ...}, "sgv is missing"),
+    ("a null value", {"sgv": None}, "sgv is missing"),
+    ("text for a number", {"sgv": "LOW"}, "sgv is no whole number"),
+    ("a fraction for a whole number", {"sgv": 5.7}, "sgv is no whole number"),
+    ("a truth value for a number", {"sgv": True}, "sgv is no whole number"),
+    ("a list for a number", {"sgv": [100]}, "sgv is no whole number"),
+    ("a number beyond 64 bits", {"sgv": 10**30}, "sgv is no whole number"),
+    ("a value below the range", {"sgv": 0}, "sgv is below 1"),
+    ("a negative value", {"sgv": -7}, "sgv is below 1"),
+    ("an absurd value", {"sgv": 100_000}, "sgv is above 1000"),
+    ("a value that is not allowed", {"direction": "Sideways"}, "direction is none of the allowed values"),
+    ("an object for a text", {"device": {"name": "x"}}, "device is no text but an object or a list"),
+    ("an infinite number", {"filtered": float("inf")}, "filtered is no number"),
+    ("text for another number", {"noise": "loud"}, "noise is no whole number"),
+    (
+        "two broken rules",
+        {"sgv": -1, "direction": "x"},
+        "sgv is below 1; direction is none of the allowed values",
+    ),
+    ("SQL", {"sgv": "1; drop table raw.glucose_entries"}, "sgv is no whole number"),
+    ("a NUL character", {"device": "a\0b"}, "row holds a NUL character"),
+    ("NaN", {"sgv": float("nan")}, "sgv is no whole number"),
+]
+GOOD = [reading(n) for n in range(100, 120)]
+
+
+@pytest.fixture(scope="module")
+def everything() -> list[dict[str, Any]]:
+    return [reading(n, **{"_id": f"bad-{n:02}"} | changes) for n, (_, changes, _) in enumerate(BAD)]
+
+
+def test_each_broken_rule_is_named_and_the_row_kept_as_it_came(
+    server: FakeSource, everything: list[dict[str, Any]]
+) -> None:
+    server.serve = Entries(GOOD + everything)
+    result = load_days(DAY, quarantine=Quarantine(fail_above=1))
+    assert result.partitions[0].rows_loaded == len(GOOD)
+    found = {row["payload"]: row["reason"] for row in quarantined()}
+    expected = {json.dumps(row): reason for row, (_, _, reason) in zip(everything, BAD, strict=True)}
+    assert found == expected
+
+
+def test_a_quarantined_row_knows_its_key_day_and_run(server: FakeSource) -> None:
+    server.serve = Entries([*GOOD, reading(0, sgv="LOW")])
+    load_days(DAY)
+    (row,) = quarantined("row_key", "_partition_date", "_run_id")
+    assert row == {"row_key": "20261101-0000", "_partition_date": DAY, "_run_id": "test"}
+
+
+@pytest.mark.parametrize("date", [..., None, "soon", "2026-11-01", 1e300, -(10**18), {"$date": 1}, True])
+def test_a_row_without_a_usable_time_is_quarantined_on_the_day_around_it(
+    server: FakeSource, date: object
+) -> None:
+    near = reading(5)["date"]
+    server.serve = Entries([*GOOD, reading(5, date=date, _near=near)])
+    result = load_days(DAY)
+    assert result.partitions[0].rows_quarantined == 1
+    (row,) = quarantined("reason", "_partition_date")
+    assert row["reason"].startswith("date is ")
+    assert row["_partition_date"] == DAY
+
+
+def test_a_value_written_as_text_or_with_a_zero_fraction_is_still_that_value(server: FakeSource) -> None:
+    server.serve = Entries([reading(0, sgv="123"), reading(1, sgv=124.0), reading(2, filtered="1e3")])
+    load_days(DAY)
+    assert [(r["sgv"], r["filtered"]) for r in raw()] == [(123, None), (124, None), (102, 1000.0)]
+
+
+def test_elements_that_are_no_objects_are_quarantined(server: FakeSource) -> None:
+    body = (
+        b"[" + b",".join([*(json.dumps(r).encode() for r in GOOD), b"null", b"7", b'"text"', b"[1]"]) + b"]"
+    )
+    server.serve = lambda _: Answer(body)
+    load_days(DAY)
+    assert {(r["payload"], r["reason"]) for r in quarantined()} == {
+        (text, "row is no JSON object") for text in ("null", "7", '"text"', "[1]")
+    }
+
+
+def test_half_a_surrogate_spoils_its_row_only_and_the_text_is_kept(server: FakeSource) -> None:
+    rows = [json.dumps(r).encode() for r in GOOD]
+    server.serve = lambda _: Answer(b"[" + b",".join([*rows, rb'{"_id": "\ud800"}']) + b"]")
+    assert load_days(DAY).partitions[0].rows_loaded == len(GOOD)
+    assert quarantined("reason", "payload") == [
+        {"reason": "row is not valid JSON", "payload": r'{"_id": "\ud800"}'}
+    ]
+
+
+def test_texts_of_all_scripts_come_back_as_they_were_sent(server: FakeSource) -> None:
+    texts = [
+        "Zażółć",
+        "e\u0301",
+        "\u00e9",
+        "😀👩‍👩‍👧",
+        "שלום",
+        "a\\u0000b",
+        'quote " and \\',
+        "line\nbreak",
+        "},{",
+    ]
+    server.serve = Entries([reading(n, device=text) for n, text in enumerate(texts)])
+    load_days(DAY)
+    assert raw("device") == texts
+    assert quarantined() == []
+
+
+def test_a_huge_row_is_quarantined_cut_off_and_the_day_loads(server: FakeSource) -> None:
+    server.serve = Entries([*GOOD, reading(0, device="x" * 3_000_000)])
+    result = load_days(DAY, quarantine=Quarantine(max_row_bytes=10_000))
+    assert result.partitions[0].rows_loaded == len(GOOD)
+    (row,) = quarantined("reason", "payload")
+    assert row["reason"] == "row is larger than 10000 bytes"
+    assert len(row["payload"]) == 10_000
+
+
+def test_a_row_of_thousands_of_fields_adds_no_columns(server: FakeSource) -> None:
+    many = {f"field{n}": n for n in range(5000)}
+    server.serve = Entries([*GOOD, reading(0, **many)])
+    assert load_days(DAY).partitions[0].rows_loaded == len(GOOD) + 1
+    assert not any(name.startswith("field") for name in raw()[0])
+
+
+class TestDrift:
+    """A source that changes its fields: nothing is lost, nothing is guessed."""
+
+    def test_a_new_field_becomes_a_text_column_null_before(self, server: FakeSource) -> None:
+        server.serve = Entries([reading(0)])
+        load_days(DAY)
+        server.serve = Entries([reading(0), reading(1, newField=5, Delta=-1.5)])
+        load_days(DAY)
+        assert [(r["new_field"], r["delta"]) for r in raw()] == [(None, None), ("5", "-1.5")]
+
+    def test_a_new_field_is_ignored_where_the_spec_says_so(self, server: FakeSource) -> None:
+        server.serve = Entries([reading(0, newField=5)])
+        load_days(DAY, unknown_columns="ignore")
+        assert "new_field" not in raw()[0]
+
+    def test_a_field_whose_name_differs_only_by_case_is_left_out(
+        self, server: FakeSource, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.serve = Entries([reading(0, SGV=1, **{"s g v": 2, "": 3})])
+        load_days(DAY)
+        assert [r["sgv"] for r in raw()] == [100]
+        assert "fields not loaded" in caplog.text
+
+    def test_a_dropped_optional_field_is_null(self, server: FakeSource) -> None:
+        server.serve = Entries([reading(0, device=...)])
+        load_days(DAY)
+        assert raw("device") == [None]
+
+    def test_a_dropped_or_renamed_required_field_fails_the_day(self, server: FakeSource) -> None:
+        server.serve = Entries([reading(n, sgv=..., glucose=100) for n in range(5)])
+        (error,) = load_days(DAY).failed.values()
+        assert "sgv is missing (5)" in error.what
+        assert raw() == []
+
+    def test_a_column_of_nulls_has_the_type_of_the_spec(self, server: FakeSource) -> None:
+        server.serve = Entries([reading(n, trend=None) for n in range(3)])
+        load_days(DAY)
+        from millpond.lake import read
+
+        assert str(read.scan("main", "raw.glucose_entries").schema.field("trend").type) == "int64"
+
+    def test_a_field_that_turns_into_another_type_is_quarantined(self, server: FakeSource) -> None:
+        server.serve = Entries([reading(0, trend=4)])
+        load_days(DAY)
+        server.serve = Entries([*GOOD, reading(0, trend="Flat")])
+        load_days(DAY)
+        assert quarantined("reason") == ["trend is no whole number"]
+
+
+def test_the_shipped_contract_accepts_what_nightscout_really_sends(server: FakeSource) -> None:
+    names = table_of("glucose_entries")[1].columns["direction"].allowed or ()
+    rows = [reading(n, direction=name) for n, name in enumerate(names)]
+    rows += [reading(20, direction=None), reading(21, type="cal", sgv=..., slope=1.2, intercept=0, scale=1)]
+    rows += [
+        reading(22, type="mbg", sgv=..., mbg=99),
+        reading(23, _id="65a1b2c3d4e5f60718293a4b", utcOffset=-300),
+    ]
+    server.serve = Entries(rows)
+    assert load_days(DAY).partitions[0].rows_loaded == len(rows)

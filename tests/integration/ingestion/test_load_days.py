@@ -1,0 +1,196 @@
+"""Loading days: a partition equals the source, whatever was there before and however days are asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fake_source import DAY, Entries, FakeSource, load_days, quarantined, raw, reading
+from millpond.errors import NoRows, TooManyBadRows
+from millpond.ingestion.results import LoadResult
+from millpond.settings import Settings
+
+NEXT = DAY + dt.timedelta(1)
+LAST = DAY + dt.timedelta(4)
+
+
+def days(*numbers: int) -> list[dt.date]:
+    return [DAY + dt.timedelta(n) for n in numbers]
+
+
+def counts(result: LoadResult) -> list[tuple[int, int, int, int, int]]:
+    return [
+        (p.rows_in_source, p.rows_loaded, p.rows_quarantined, p.duplicates_dropped, p.rows_outside_window)
+        for p in result.partitions
+    ]
+
+
+def some_days() -> list[dict[str, Any]]:
+    """Five days with duplicates, bad rows, late corrections, and one day without anything."""
+    rows: list[dict[str, Any]] = []
+    for number, day in enumerate(days(0, 1, 2, 4)):
+        rows += [reading(n, day) for n in range(20 + number)]
+        rows += [reading(3, day), reading(5, day, sgv=7, sysTime="2030-01-01T00:00:00Z")]
+        rows += [reading(50, day, sgv="LOW"), reading(51, day, type="mbg", mbg=90, sgv=...)]
+    return rows
+
+
+def test_a_day_is_loaded_typed_and_with_its_lineage(server: FakeSource) -> None:
+    server.serve = Entries([reading(0, sgv=123), reading(1, sgv=124, extraField={"a": [1]})])
+    assert counts(load_days(DAY)) == [(2, 2, 0, 0, 0)]
+    first, second = raw()
+    assert (first["_id"], first["sgv"], first["direction"]) == ("20261101-0000", 123, "Flat")
+    assert (first["_partition_date"], first["_run_id"]) == (DAY, "test")
+    assert (first["extra_field"], second["extra_field"]) == (None, '{"a":[1]}')
+
+
+def test_every_row_of_the_source_is_accounted_for(server: FakeSource) -> None:
+    server.serve = Entries(some_days())
+    result = load_days(DAY, LAST)
+    for p in result.partitions:
+        assert (
+            p.rows_in_source
+            == p.rows_loaded + p.rows_quarantined + p.duplicates_dropped + p.rows_outside_window
+        )
+    assert counts(result)[:2] == [(24, 21, 1, 2, 0), (25, 22, 1, 2, 0)]
+    assert counts(result)[3] == (0, 0, 0, 0, 0)
+    assert sum(p.rows_in_source for p in result.partitions) == len(some_days())
+
+
+def test_a_range_is_the_sum_of_its_days(server: FakeSource) -> None:
+    server.serve = Entries(some_days(), cap=7)
+    singly = [p for day in days(0, 1, 2, 3, 4) for p in load_days(day).partitions]
+    rows, bad = raw(), quarantined()
+    at_once = load_days(DAY, LAST).partitions
+    assert [(p.partition, p.content_hash) for p in at_once] == [(p.partition, p.content_hash) for p in singly]
+    without_time = [{k: v for k, v in row.items() if k != "_loaded_at"} for row in raw()]
+    assert without_time == [{k: v for k, v in row.items() if k != "_loaded_at"} for row in rows]
+    assert len(quarantined()) == len(bad) == 4
+
+
+def test_a_second_load_of_the_same_rows_commits_nothing(server: FakeSource) -> None:
+    server.serve = Entries(some_days())
+    first, second = load_days(DAY, LAST), load_days(DAY, LAST)
+    assert [p.snapshot_id for p in first.partitions] == [p.snapshot_id for p in second.partitions]
+    assert [p.content_hash for p in first.partitions] == [p.content_hash for p in second.partitions]
+
+
+def test_a_day_that_became_empty_is_empty_and_its_neighbours_stay(server: FakeSource) -> None:
+    rows = [reading(n, day) for day in days(0, 1, 2) for n in range(3)] + [reading(9, NEXT, sgv="LOW")]
+    server.serve = Entries(rows)
+    load_days(DAY, days(2)[0], quarantine=_strictness(1.0))
+    server.serve = Entries([row for row in rows if not row["_id"].startswith("20261102")])
+    assert counts(load_days(NEXT)) == [(0, 0, 0, 0, 0)]
+    assert set(raw("_partition_date")) == {DAY, days(2)[0]}
+    assert quarantined() == []
+
+
+def test_a_day_may_not_be_empty_where_the_spec_says_so(server: FakeSource) -> None:
+    server.serve = Entries([reading(0)])
+    load_days(DAY)
+    server.serve = Entries([])
+    result = load_days(DAY, allow_empty=False)
+    assert isinstance(result.failed[DAY], NoRows)
+    assert len(raw()) == 1
+
+
+def test_a_later_version_of_a_row_wins(server: FakeSource) -> None:
+    old, new = (
+        reading(0, sgv=90, sysTime="2026-11-01T00:01:00Z"),
+        reading(0, sgv=95, sysTime="2026-11-01T09:00:00Z"),
+    )
+    for rows in ([old, new], [new, old]):
+        server.serve = Entries(rows)
+        assert counts(load_days(DAY)) == [(2, 1, 0, 1, 0)]
+        assert raw("sgv") == [95]
+
+
+def test_exact_copies_are_dropped_and_counted_not_quarantined(server: FakeSource) -> None:
+    server.serve = Entries([reading(0)] * 4 + [reading(1, sgv="LOW")] * 2 + [reading(n) for n in range(2, 9)])
+    assert counts(load_days(DAY)) == [(13, 8, 1, 4, 0)]
+
+
+def test_rows_outside_of_what_was_asked_are_dropped_and_counted(server: FakeSource) -> None:
+    everything = Entries([])
+    everything.rows = [reading(0, DAY - dt.timedelta(1)), reading(0), reading(0, NEXT), reading(287)]
+    server.serve = lambda request: everything(type(request)(request.path, {"count": "1000"}, {}))
+    assert counts(load_days(DAY)) == [(4, 2, 0, 0, 2)]
+    assert set(raw("_partition_date")) == {DAY}
+
+
+def test_a_day_with_too_many_bad_rows_is_kept_as_it_was_and_the_others_load(server: FakeSource) -> None:
+    good = [reading(n, day) for day in days(0, 1, 2) for n in range(10)]
+    server.serve = Entries(good)
+    load_days(DAY, days(2)[0])
+    spoiled = [
+        r | {"sgv": "LOW"} if r["_id"] in {f"20261102-000{n}" for n in range(6)} else r | {"sgv": 200}
+        for r in good
+    ]
+    server.serve = Entries(spoiled)
+    result = load_days(DAY, days(2)[0])
+    error = result.failed[NEXT]
+    assert isinstance(error, TooManyBadRows)
+    assert "dlt_glucose_entries, 2026-11-02: 6 of 10 rows" in error.what
+    assert "sgv is no whole number (6)" in error.what
+    assert [p.partition for p in result.partitions] == days(0, 2)
+    by_day = {day: {r["sgv"] == 200 for r in raw() if r["_partition_date"] == day} for day in days(0, 1, 2)}
+    assert by_day == {DAY: {True}, NEXT: {False}, days(2)[0]: {True}}
+    assert quarantined() == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", dt.date(2026, 3, 29), 23),
+        ("Europe/Berlin", dt.date(2026, 10, 25), 25),
+        ("Asia/Kolkata", dt.date(2024, 2, 29), 24),
+        ("America/New_York", dt.date(2025, 12, 31), 24),
+    ],
+)
+def test_a_day_has_the_hours_of_its_zone_and_meets_its_neighbours(
+    server: FakeSource, configure: Callable[..., Settings], zone: str, day: dt.date, hours: int
+) -> None:
+    configure(timezone=zone)
+    quarter_hours = [reading(3 * n, day - dt.timedelta(1)) for n in range(4 * 24 * 3)]
+    server.serve = Entries(quarter_hours)
+    around = [load_days(day + dt.timedelta(n)).partitions[0].rows_loaded for n in (-1, 0, 1)]
+    assert around[1] == 4 * hours
+    hashes = [p.content_hash for p in load_days(day - dt.timedelta(1), day + dt.timedelta(1)).partitions]
+    assert len(raw()) == sum(around)
+    assert hashes == [load_days(day + dt.timedelta(n)).partitions[0].content_hash for n in (-1, 0, 1)]
+
+
+def test_the_streams_of_a_window_are_never_more_than_the_polite_limit(server: FakeSource) -> None:
+    import threading
+    import time
+
+    at_once, most, lock = 0, 0, threading.Lock()
+    inner = Entries([reading(n, day) for day in days(*range(20)) for n in range(2)])
+
+    def counting(request: Any) -> Any:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        answer = inner(request)
+        time.sleep(0.02)  # as long as a fast answer takes, so that requests can meet
+        with lock:
+            at_once -= 1
+        return answer
+
+    server.serve = counting
+    from fake_source import table_of
+
+    window = table_of("glucose_entries")[1].window.model_copy(update={"piece_days": 1, "parallel": 3})
+    result = load_days(DAY, days(19)[0], window=window)
+    assert [p.rows_loaded for p in result.partitions] == [2] * 20
+    assert 1 < most <= 3
+
+
+def _strictness(share: float) -> Any:
+    from millpond.ingestion.window import Quarantine
+
+    return Quarantine(fail_above=share)
