@@ -1,0 +1,138 @@
+"""What a newcomer types, from an empty home to marts, in this process."""
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from millpond.cli.main import main
+from millpond.lake.read import loaded, table_names
+from millpond.runtime.home import Home
+from millpond.settings import settings
+
+Run = Callable[..., tuple[int, str, str]]
+MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def millpond(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["millpond", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return millpond
+
+
+def query(run: Run, sql: str) -> list[dict[str, Any]]:
+    code, out, err = run("sql", "--json", sql)
+    assert code == 0, err
+    rows: list[dict[str, Any]] = json.loads(out)
+    return rows
+
+
+def snapshots() -> dict[str, int | None]:
+    return {name: loaded("main", name).metadata.current_snapshot_id for name in table_names("main")}
+
+
+def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_nothing(
+    home: Home, run: Run
+) -> None:
+    code, out, err = run("demo", "--days", "3")
+    assert code == 0, out + err
+    assert out.count("3 of 3") == 2
+    assert "✗" not in out
+    first = snapshots()
+    assert {name.split(".")[0] for name in first} == {"raw", "bronze", "silver", "gold", "quarantine"}
+
+    code, out, _ = run("demo", "--days", "3")
+    assert code == 0
+    assert snapshots() == first
+
+    for mart in MARTS:
+        lake = query(run, f"select count(*) as n from gold.{mart}")
+        postgres = query(run, f"select count(*) as n from marts.{mart}")
+        assert lake == postgres
+        assert lake[0]["n"] > 0
+
+
+def test_materialize_takes_the_latest_complete_day_unless_told(home: Home, run: Run) -> None:
+    code, out, err = run("materialize", "dlt_glucose_entries", "--json")
+    assert code == 0, err
+    outcome = json.loads(out)
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    days = query(run, "select distinct _partition_date as day from raw.glucose_entries")
+    assert outcome["success"]
+    assert days == [{"day": yesterday.isoformat()}]
+
+
+@pytest.mark.parametrize(
+    "key", ["2026-11-01' OR 1=1--", "2999-01-01", "1999-12-31", "2026-02-30", "x", "2026-11-02...2026-11-01"]
+)
+def test_a_day_that_cannot_be_is_refused_before_anything_runs(home: Home, run: Run, key: str) -> None:
+    code, out, err = run("materialize", "dlt_glucose_entries", "--range", key)
+    assert code == 2, out
+    assert "Next:" in err
+
+
+def test_an_unknown_asset_suggests_the_near_ones(home: Home, run: Run) -> None:
+    code, _, err = run("materialize", "dlt_glucos_entries")
+    assert code == 2
+    assert "dlt_glucose_entries" in err
+
+
+@pytest.mark.parametrize(
+    "statement", ["create table raw.x as select 1 as a", "select 1; select 2", "selec 1", ""]
+)
+def test_sql_runs_one_statement_that_reads(home: Home, run: Run, statement: str) -> None:
+    code, _, err = run("sql", statement)
+    assert code == 2
+    assert err
+
+
+def test_env_gives_addresses_that_work(home: Home, run: Run) -> None:
+    code, out, _ = run("env", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {
+        "home",
+        "profile",
+        "marts_dsn",
+        "marts_readonly_dsn",
+        "catalog_uri",
+        "catalog_token",
+    } <= found.keys()
+    with psycopg.connect(found["marts_readonly_dsn"]) as connection:
+        row = connection.execute("select current_user").fetchone()
+    assert row == ("millpond_read",)
+
+
+def test_config_show_names_the_origin_and_masks_secrets(
+    run: Run, configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(nightscout_token="canary-secret", timezone="Europe/Berlin")
+    code, out, _ = run("config", "show", "--json")
+    shown = {row["setting"]: row for row in json.loads(out)}
+    assert code == 0
+    assert "canary-secret" not in out
+    assert shown["MILLPOND_NIGHTSCOUT_TOKEN"]["origin"] == "environment"
+    assert shown["MILLPOND_TIMEZONE"]["value"] == "Europe/Berlin"
+    assert shown["MILLPOND_HOME"]["value"] == str(settings().home)
+
+
+def test_every_setting_is_documented_in_the_example_file() -> None:
+    text = (Path(__file__).parents[3] / ".env.example").read_text()
+    from millpond.settings import Settings, variable
+
+    missing = [
+        variable(f) for f in Settings.model_fields if f != "sources" and f"# {variable(f)}=" not in text
+    ]
+    assert missing == []
