@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MillpondError(Exception):
     """Base of all typed errors; its text is written for the person who must act on it.
@@ -74,7 +76,16 @@ class PartitionConflict(LakeError):
 
 
 class MergeConflict(LakeError):
-    """A branch cannot be merged: its base moved on the same partitions, or in an incompatible way."""
+    """A branch cannot be merged: its base moved on the same partitions, or in an incompatible way.
+
+    `tables` says for each table that stands in the way why it does, naming the days.
+    """
+
+    def __init__(
+        self, what: str, *, unharmed: str = "", next_step: str = "", tables: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(what, unharmed=unharmed, next_step=next_step)
+        self.tables = dict(tables or {})
 
 
 class LockTimeout(LakeError):
@@ -130,7 +141,7 @@ class TooManyBadRows(SourceError):
 
 
 class InputMissing(MillpondError):
-    """A model reads a table that is not on the ref yet; the asset that makes it must be materialized first."""
+    """A model reads a table that is not on the ref yet; the asset that makes it comes first."""
 
 
 class NoRows(SourceError):

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
         le=3600,
         description="how long a write waits for another writer of the same table, for example 30",
     )
+    branch_retention_days: float = Field(
+        7, ge=0, le=3650, description="how long a failed audit's branch is kept for a look, for example 7"
+    )
     request_timeout_seconds: float = Field(
         30,
         gt=0,

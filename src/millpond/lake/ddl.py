@@ -34,6 +34,8 @@ create table if not exists lake_refs (
     created_at timestamptz not null default clock_timestamp()
 );
 comment on table lake_refs is 'main and every branch; base is the ref a branch was taken from';
+alter table lake_refs add column if not exists kept text not null default '';
+comment on column lake_refs.kept is 'why a run left its audit branch for a look; empty for any other';
 create table if not exists lake_branch_bases (
     ref text not null references lake_refs (name) on delete cascade,
     table_namespace text not null,
@@ -87,7 +89,8 @@ def ensure_tables(conn: psycopg.Connection) -> None:
 
 
 def _in_place(conn: psycopg.Connection) -> bool:
-    row = conn.execute("select to_regclass('lake_ref_log')").fetchone()
-    if not row or row[0] is None:
+    try:
+        found = conn.execute("select kept from lake_refs where name = %s", (MAIN_REF,))
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return False
-    return conn.execute("select 1 from lake_refs where name = %s", (MAIN_REF,)).fetchone() is not None
+    return found.fetchone() is not None

@@ -51,8 +51,10 @@ def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
     with pooled() as conn:
         heads = pointers(conn, into, tables)
         moves = [m for m in changed(conn, ref) if m.table in tables and m.old != heads.get(m.table)]
+        if refused := {m.table: why for m in moves if (why := _refusal(m, heads.get(m.table)))}:
+            raise conflict(ref, into, refused)
         try:
-            steps = [_rebased(lake, into, m, heads.get(m.table)) for m in moves]
+            steps = [_rebased(lake, into, m, heads[m.table]) for m in moves]
         except BaseException:
             lake.discard()
             raise
@@ -63,22 +65,25 @@ def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
     return {step.table for step in steps}
 
 
-def _rebased(lake: LakeCatalog, into: str, m: Move, head: str | None) -> _Step:
-    ref = lake.name
+def _refusal(m: Move, head: str | None) -> str | None:
+    """Return why what a branch did to a table cannot be put on top of what its base has become."""
     if m.new is None or head is None:
-        raise conflict(ref, into, {m.table: "dropped on one side, changed on the other"})
-    base = metadata_at(m.old) if m.old else None
-    mine, theirs = metadata_at(m.new), metadata_at(head)
+        return "dropped on one side, changed on the other"
+    base, mine = metadata_at(m.old) if m.old else None, metadata_at(m.new)
     if base is not None and _layout(mine) != _layout(base):
-        raise conflict(ref, into, {m.table: "the branch changed its properties or partitioning"})
-    my_days, their_days = windows_since(mine, base), windows_since(theirs, base)
-    if both := my_days & their_days:
-        days = "all of it" if both.parts is None else f"the days {both}"
-        raise conflict(ref, into, {m.table: f"{days} changed on both sides"})
+        return "the branch changed its properties or partitioning"
+    if both := windows_since(mine, base) & windows_since(metadata_at(head), base):
+        return f"{'all of it' if both.parts is None else f'the days {both}'} changed on both sides"
+    return None
+
+
+def _rebased(lake: LakeCatalog, into: str, m: Move, head: str) -> _Step:
+    assert m.new is not None
+    days = windows_since(metadata_at(m.new), metadata_at(m.old) if m.old else None)
     try:
-        change = _replayed(lake, m, head, my_days)
+        change = _replayed(lake, m, head, days)
     except SchemaConflict as error:
-        raise conflict(ref, into, {m.table: error.what}) from error
+        raise conflict(lake.name, into, {m.table: error.what}) from error
     _, location = change.staging.finished()
     return _Step(m.table, m.old, m.new, head, location)
 
@@ -133,6 +138,7 @@ def conflict(ref: str, into: str, tables: Mapping[str, str]) -> MergeConflict:
     return MergeConflict(
         f"branch {ref} cannot be merged into {into}: {told}",
         unharmed=f"{into} and the branch; nothing moved",
-        next_step=f"look at both (`millpond branch diff {ref}`), then materialize those days again"
-        f" on a new branch and drop this one: `millpond branch drop {ref}`",
+        next_step=f"see what the branch holds (`millpond branch diff {ref}`); then materialize those days"
+        f" again on a new branch of {into}, and drop this one: `millpond branch drop {ref}`",
+        tables=tables,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Literal
 
 from millpond.errors import RefExists
 from millpond.lake.branches import base_of, delete
@@ -11,7 +12,7 @@ from millpond.lake.connect import pooled
 from millpond.lake.diffs import TableDiff, changed, table_diffs
 from millpond.lake.merge import Merged, merge
 from millpond.lake.pins import Pin, pin, pinned
-from millpond.lake.pointers import Note, log, share
+from millpond.lake.pointers import Note, log, ref_missing, share
 from millpond.naming import MAIN_REF, ref_name
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "create",
     "diff",
     "drop",
+    "keep",
     "list_refs",
     "merge",
     "pin",
@@ -41,6 +43,17 @@ class Ref:
     created_at: dt.datetime
     tables: int
     changed: int
+    kept: str = ""
+    """Why a run left its audit branch for a look; empty for any other ref."""
+
+    @property
+    def state(self) -> Literal["main", "branch", "audit", "audit kept"]:
+        """What the ref is for: a branch that a person made, or that a run made for its audit."""
+        if self.base is None:
+            return "main"
+        if not self.run_id:
+            return "branch"
+        return "audit kept" if self.kept else "audit"
 
 
 def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "") -> Ref:
@@ -91,7 +104,7 @@ def list_refs() -> list[Ref]:
             " from (select * from iceberg_tables where catalog_name = r.name) t"
             " full join (select * from lake_branch_bases where ref = r.name) b"
             " using (table_namespace, table_name)"
-            " where t.metadata_location is distinct from b.metadata_location) end"
+            " where t.metadata_location is distinct from b.metadata_location) end, r.kept"
             " from lake_refs r order by r.created_at, r.name"
         ).fetchall()
     return [Ref(*row) for row in rows]
@@ -102,6 +115,13 @@ def diff(name: str) -> list[TableDiff]:
     with pooled() as conn, conn.transaction():
         base_of(conn, name)
         return table_diffs(changed(conn, name))
+
+
+def keep(name: str, why: str) -> None:
+    """Note why a run leaves its branch for a look instead of merging it. Raises RefNotFound."""
+    with pooled() as conn:
+        if not conn.execute("update lake_refs set kept = %s where name = %s", (why, name)).rowcount:
+            raise ref_missing(name)
 
 
 def drop(name: str) -> None:

@@ -60,11 +60,14 @@ def build(
             tests = due(parsed.data_tests(), names, there.union(names))
             result = replace(result, checks=tuple(audit(tests, branch)))
         if result.failed or result.blocked_by:
-            raise AuditFailed(replace(result, seconds=time.perf_counter() - started))
+            failure = AuditFailed(replace(result, seconds=time.perf_counter() - started))
+            refs.keep(branch, failure.what)
+            raise failure
         try:
             refs.merge(branch)
-        except MergeConflict:
+        except MergeConflict as conflict:
             if attempt == _ATTEMPTS:
+                refs.keep(branch, conflict.what)
                 raise
             refs.drop(branch)
             continue
@@ -154,6 +157,7 @@ def _built(
             on_event=complaints,
         )
     if ran.result is None:
+        refs.keep(build.ref, f"dbt could not build: {ran.exception}")
         raise BuildFailed(
             f"dbt could not build {', '.join(names)}: {ran.exception}",
             unharmed=f"ref {ref}; nothing of this run is in it",

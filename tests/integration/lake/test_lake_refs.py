@@ -112,6 +112,28 @@ def test_the_same_days_changed_on_both_sides_are_a_conflict(theirs: Any) -> None
     assert found(ref="dev") == {0: [10], 1: [11], 2: [2]}
 
 
+def test_a_conflict_names_every_table_and_its_days() -> None:
+    tables = [spec("raw.readings"), spec("raw.others"), spec("raw.fine")]
+    for table in tables:
+        write({n: [n] for n in range(4)}, table=table)
+    refs.create("dev")
+    write({1: [10], 2: [20]}, ref="dev")
+    write({3: [30]}, table=tables[1], ref="dev")
+    write({0: [0, 1]}, table=tables[2], ref="dev")
+    write({n: [100] for n in range(1, 4)})
+    write({3: [100]}, table=tables[1])
+    write({1: [100]}, table=tables[2])
+    with pytest.raises(MergeConflict, match="branch dev cannot be merged into main") as caught:
+        refs.merge("dev")
+    assert caught.value.tables == {
+        "raw.readings": "the days 2026-10-31...2026-11-01 changed on both sides",
+        "raw.others": "the days 2026-11-02 changed on both sides",
+    }
+    assert all(
+        name in str(caught.value) for name in ("raw.readings", "2026-11-02", "millpond branch drop dev")
+    )
+
+
 def test_one_conflict_keeps_all_tables_back() -> None:
     write({0: [1]})
     refs.create("dev")
