@@ -31,21 +31,23 @@ def down(settings: Settings) -> list[str]:
     ran = _running(home)
     if supervisor:
         _end(supervisor)
-    stop_parts(home)
-    return [f"{p.name} (process {p.pid}{f', port {p.port}' if p.port else ''})" for p in ran]
+    left = sorted(set(stop_parts(home)) - {process.pid for process in ran})
+    stopped = [f"{p.name} (process {p.pid}{f', port {p.port}' if p.port else ''})" for p in ran]
+    return [*stopped, *(f"what a killed `millpond up` had left (process {pid})" for pid in left)]
 
 
-def stop_parts(home: Home) -> None:
+def stop_parts(home: Home) -> list[int]:
     """Stop every part of the home but its supervisor: what belongs to one first, Postgres last.
 
-    Raises EmbeddedPartError if one does not end.
+    Returns the pids of what belonged to a supervisor. Raises EmbeddedPartError if a part does not end.
     """
-    end_supervised(home)
+    supervised = end_supervised(home)
     for process in processes.running(home):
         if process.name != SUPERVISOR:
             processes.stop(home, process)
     with exclusive(home.run / "postgres.lock", doing="stopping Postgres"):
         postgres.stop(home)
+    return supervised
 
 
 def _running(home: Home) -> list[Process]:
