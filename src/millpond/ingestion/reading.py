@@ -15,6 +15,9 @@ from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
 from millpond.settings import Settings
 
+_COMPARE = "compare with the examples in sources/nightscout.yaml and sources/github.yaml"
+_TAGS = {"bearer", "api_key", "http_basic", "[key]"}
+"""What pydantic adds to a place that is not written there."""
 _SUFFIXES = {".yaml", ".yml", ".py"}
 
 
@@ -135,18 +138,17 @@ def _mistake(file: Path, what: str, next_step: str) -> ConfigError:
 
 
 def _from_validation(file: Path, error: ValidationError) -> ConfigError:
-    problem = error.errors(include_url=False)[0]
-    path = [
-        p
-        for p in problem["loc"]
-        if p not in {"bearer", "api_key", "http_basic", "[key]"} or p == problem["loc"][-1]
-    ]
-    reason = problem["msg"].removeprefix("Value error, ")
+    problem, *others = error.errors(include_url=False)
+    path = [key for key in problem["loc"] if key not in _TAGS]
+    reason, _, example = problem["msg"].removeprefix("Value error, ").rpartition("for example ")
     if problem["type"] == "extra_forbidden":
-        reason = f"there is nothing called {path[-1]!r}"
-    example = _hint(path)
-    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
-    return _mistake(file, f"at {_shown(path)}: {reason}{more}", example)
+        reason, example = f"there is nothing called {path[-1]!r}", ""
+    elif not reason:
+        reason, example = example, ""
+    more = sum(other["type"] != "too_short" for other in others)
+    what = f"at {_shown(path)}: {reason.rstrip('; ,')}{f' ({more} more mistakes)' if more else ''}"
+    general = f"write for example {example}" if example else _COMPARE
+    return _mistake(file, what, _hint(path) or general)
 
 
 def _shown(path: list[str | int]) -> str:
@@ -166,9 +168,8 @@ def _hint(path: list[str | int]) -> str:
             model = _model_in(field.annotation)
             if get_origin(field.annotation) is dict:
                 next(keys, None)
-    if field is not None and field.examples:
-        return f"write for example {field.examples[0]}"
-    return "compare with the examples in sources/nightscout.yaml and sources/github.yaml"
+    is_part = isinstance(model, type) and issubclass(model, BaseModel)
+    return f"write for example {field.examples[0]}" if field and field.examples and not is_part else ""
 
 
 def _near(name: str, model: type[BaseModel]) -> str:

@@ -1,0 +1,202 @@
+"""A spec in sources/ is read as it is written, and every mistake in it is answered with place and example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from millpond.errors import ConfigError
+from millpond.ingestion.reading import find_table, load_sources, read_source
+from millpond.settings import Settings, settings
+
+SPEC = """
+source: shop
+rest: { base_url: "{url}" }
+tables:
+  - name: orders
+    key: [id]
+    event_time: { column: at, unit: iso }
+    endpoint: { path: orders }
+    window: { params: { since: "{start_iso}", until: "{end_iso}" } }
+    columns:
+      id: { type: string, required: true }
+      at: { type: timestamp }
+      state: { type: string, allowed: [open, done] }
+      total: { type: number, min: 0, required_when: "state = 'done'" }
+"""
+
+
+def read(folder: Path, text: str, name: str = "shop.yaml") -> Any:
+    (folder / name).write_text(text)
+    return read_source(folder / name)
+
+
+def changed(path: str, value: Any) -> str:
+    spec = yaml.safe_load(SPEC)
+    node, (*parents, last) = spec, path.split("/")
+    for key in parents:
+        node = node[int(key) if isinstance(node, list) else key]
+    node[last] = value
+    return yaml.safe_dump(spec)
+
+
+def test_the_shipped_sources_are_read_with_their_tables_and_assets() -> None:
+    sources = load_sources(settings())
+    assert [s.source for s in sources] == ["github", "nightscout"]
+    assert [t.asset for s in sources for t in s.tables] == ["dlt_github_user_events", "dlt_glucose_entries"]
+    source, index = find_table(sources, "dlt_glucose_entries")
+    table = source.tables[index]
+    assert (table.raw_table, table.quarantine_table) == ("raw.glucose_entries", "quarantine.glucose_entries")
+
+
+def test_an_unknown_table_is_refused_naming_those_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_table(load_sources(settings()), "glucose")
+    assert "github_user_events, glucose_entries" in caught.value.next_step
+
+
+MISTAKES: list[tuple[str, Any, str, str]] = [
+    ("tables/0/colums", {}, "tables[0].colums: there is nothing called 'colums'", "did you mean columns?"),
+    (
+        "tables/0/columns/total/mim",
+        1,
+        "tables[0].columns.total.mim: there is nothing called",
+        "did you mean min?",
+    ),
+    ("tables/0/columns/total/type", "float", "tables[0].columns.total.type", "type: int"),
+    ("tables/0/columns/total/min", 5000, "", ""),
+    ("tables/0/columns/total/max", -1, "min 0 is above max -1", ""),
+    ("tables/0/columns/state/min", 1, "min and max need type int or number, not string", ""),
+    ("tables/0/columns/id/allowed", [False], "tables[0].columns.id.allowed", ""),
+    (
+        "tables/0/columns/total/required_when",
+        "stat = 'done'",
+        "is no condition over the columns",
+        "required_when",
+    ),
+    ("tables/0/columns/total/required_when", "state", "is neither true nor false", ""),
+    ("tables/0/columns/total/required_when", "true) or (select 1", "is no condition", ""),
+    (
+        "tables/0/columns/total/required_when",
+        "exists (select 1 from read_csv('/etc/passwd'))",
+        "subquery is not allowed",
+        "",
+    ),
+    ("tables/0/columns/total/required_when", "1 = 1; drop table x", "is no condition", ""),
+    ("tables/0/name", 'x";drop', "is not a valid identifier", "name: glucose_entries"),
+    ("tables/0/name", "../etc", "is not a valid identifier", ""),
+    ("tables/0/name", 5, "tables[0].name", ""),
+    ("tables/0/key", ["nr"], "key names the column nr, which columns does not declare", ""),
+    ("tables/0/key", [], "tables[0].key", "key: [_id]"),
+    ("tables/0/version", "updated", "version names the column updated", ""),
+    ("tables/0/event_time/column", "when", "event_time names the column when", ""),
+    ("tables/0/event_time/unit", "ms", "event_time of unit ms needs a column of type int or number", ""),
+    ("tables/0/event_time/unit", "us", "tables[0].event_time.unit", "unit: ms"),
+    ("tables/0/endpoint/path", "../admin", "must be a relative path", "path: api/v1/entries.json"),
+    ("tables/0/endpoint/path", "https://elsewhere.example/x", "must be a relative path", ""),
+    ("tables/0/endpoint/path", "{{ env.HOME }}", "templates are not evaluated here", "single braces"),
+    ("tables/0/endpoint/params", {"q": "{secret}"}, "unknown placeholder {secret}", ""),
+    ("tables/0/endpoint/params", {"q": "{token.__class__}"}, "unknown placeholder", ""),
+    ("tables/0/endpoint/params", {"q": "{token!r}"}, "unknown placeholder", ""),
+    ("tables/0/endpoint/paginator", {"type": "scroll"}, "there is no paginator 'scroll'", ""),
+    ("tables/0/endpoint/paginator", {"type": "offset", "limits": 1}, "offset has no option 'limits'", ""),
+    ("tables/0/endpoint/paginator", {"type": "newest_first"}, "needs page", ""),
+    ("tables/0/window", {}, "needs either params", "reach: { rows: 300, days: 90 }"),
+    ("tables/0/window/params", {"since": "{start}"}, "unknown placeholder {start}", ""),
+    ("tables/0/window/parallel", 0, "tables[0].window.parallel", "parallel: 4"),
+    ("tables/0/quarantine", {"fail_above": 20}, "tables[0].quarantine.fail_above", "fail_above: 0.2"),
+    ("tables/0/freshness", {"warn": "1 hour", "fail": "2h"}, "is no duration", "warn: 1h"),
+    ("tables/0/freshness", {"warn": "3h", "fail": "2h"}, "warn must not be longer than fail", ""),
+    ("tables/0/cadence", {"cron": "hourly"}, "tables[0].cadence.cron", "0 * * * *"),
+    ("tables/0/owner", "health", "tables[0].owner", "owner: team:health"),
+    ("tables/0/columns/_run_id", {}, "_run_id is a name that Millpond uses itself", ""),
+    ("tables/0/columns/__x", {}, "__x is a name that Millpond uses itself", ""),
+    ("tables/0/columns/State", {}, "name 'State' is not a valid identifier", ""),
+    ("tables/0/columns/code", {"field": "STATE"}, "differ only by case", ""),
+    ("tables/0/columns/code", {"field": "state"}, "two columns take the field 'state'", ""),
+    ("tables/0/columns/code", {"field": "sta te"}, "differ only by case, blanks or composition", ""),
+    ("rest/base_url", "ftp://x", "must start with {url}, http:// or https://", 'base_url: "{url}"'),
+    ("rest/auth", {"type": "bearer", "token": "abc123"}, "must take its secret from the environment", ""),
+    ("rest/auth", {"type": "oauth"}, "rest.auth", "type: bearer"),
+    ("source", "store", "source is 'store', the file's name says 'shop'", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason", "example"), MISTAKES, ids=[f"{m[0]}={m[1]}" for m in MISTAKES]
+)
+def test_a_mistake_is_answered_with_file_place_reason_and_example(
+    tmp_path: Path, path: str, value: Any, reason: str, example: str
+) -> None:
+    if not reason:
+        read(tmp_path, changed(path, value))
+        return
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, changed(path, value))
+    assert caught.value.what.startswith("sources/shop.yaml: ")
+    assert reason in caught.value.what
+    assert example in caught.value.next_step
+    assert caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "declares nothing"),
+        ("just text", "declares nothing"),
+        ("source: [", "is no YAML"),
+        ("source: shop\nsource: shop\n", "'source' is given twice"),
+        (SPEC + "      id: { type: int }\n", "'id' is given twice"),
+        (SPEC + "  - name: orders\n    key: [id]\n", "tables[1]"),
+        ("!!python/object/apply:os.system ['true']", "is no YAML"),
+        (
+            SPEC.replace("name: orders", "name: orders\n    description: '{{ x }}'"),
+            "templates are not evaluated",
+        ),
+    ],
+)
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=r"sources/shop\.yaml") as caught:
+        read(tmp_path, text)
+    assert reason in caught.value.what
+
+
+def test_a_table_name_belongs_to_one_source_only(tmp_path: Path, configure: Callable[..., Settings]) -> None:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    (folder / "shop.yaml").write_text(SPEC)
+    (folder / "store.yaml").write_text(SPEC.replace("source: shop", "source: store"))
+    with pytest.raises(ConfigError, match="the table orders is declared by"):
+        load_sources(configure(project=tmp_path))
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "outside.yaml").write_text(SPEC)
+    (tmp_path / "sources" / "shop.yaml").symlink_to(tmp_path / "outside.yaml")
+    with pytest.raises(ConfigError, match="link to a place outside"):
+        read_source(tmp_path / "sources" / "shop.yaml")
+
+
+def test_a_python_file_declares_the_same(tmp_path: Path) -> None:
+    code = "import yaml\nfrom millpond.ingestion.spec import SourceSpec\n"
+    code += f"source = SourceSpec(**yaml.safe_load({SPEC!r}))"
+    assert read(tmp_path, code, "shop.py") == read(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("x = 1", "defines no `source`"),
+        ("1 / 0", "fails on import: ZeroDivisionError"),
+        ("from millpond.ingestion.spec import SourceSpec\nSourceSpec(source='shop')", "at rest"),
+    ],
+)
+def test_a_python_file_that_declares_nothing_is_refused(tmp_path: Path, code: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=r"sources/shop\.py") as caught:
+        read(tmp_path, code, "shop.py")
+    assert reason in caught.value.what
