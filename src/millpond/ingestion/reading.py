@@ -148,7 +148,7 @@ def _from_validation(file: Path, error: ValidationError) -> ConfigError:
     more = sum(other["type"] != "too_short" for other in others)
     what = f"at {_shown(path)}: {reason.rstrip('; ,')}{f' ({more} more mistakes)' if more else ''}"
     general = f"write for example {example}" if example else _COMPARE
-    return _mistake(file, what, _hint(path) or general)
+    return _mistake(file, what, _hint(path, of_parts=problem["type"] != "value_error") or general)
 
 
 def _shown(path: list[str | int]) -> str:
@@ -156,7 +156,7 @@ def _shown(path: list[str | int]) -> str:
     return "".join(parts).removeprefix(".") or "the top"
 
 
-def _hint(path: list[str | int]) -> str:
+def _hint(path: list[str | int], of_parts: bool) -> str:
     model: Any = SourceSpec
     field = None
     keys = iter(path)
@@ -168,8 +168,8 @@ def _hint(path: list[str | int]) -> str:
             model = _model_in(field.annotation)
             if get_origin(field.annotation) is dict:
                 next(keys, None)
-    is_part = isinstance(model, type) and issubclass(model, BaseModel)
-    return f"write for example {field.examples[0]}" if field and field.examples and not is_part else ""
+    fits = of_parts or not (isinstance(model, type) and issubclass(model, BaseModel))
+    return f"write for example {field.examples[0]}" if field and field.examples and fits else ""
 
 
 def _near(name: str, model: type[BaseModel]) -> str:
