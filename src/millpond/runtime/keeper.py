@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from millpond.errors import MillpondError
@@ -30,6 +31,7 @@ class Keeper(threading.Thread):
         self._part, self._home, self._board = part, home, board
         self._stopping, self._over = stopping, threading.Event()
         self._starting = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
         self._restarts = Restarts()
 
     def run(self) -> None:
@@ -53,6 +55,9 @@ class Keeper(threading.Thread):
 
     def release(self) -> None:
         """Let the thread end; the part must have ended."""
+        with suppress(subprocess.TimeoutExpired):
+            if self._child:
+                self._child.wait(_END_SECONDS)
         self._over.set()
         self.join(_END_SECONDS)
 
@@ -63,7 +68,7 @@ class Keeper(threading.Thread):
                 if self._stopping.is_set():
                     return ""
                 self._board.report(self._part.name, "starts", state=STARTING, note="")
-                child = self._part.start()
+                child = self._child = self._part.start()
         except MillpondError as error:
             if not self._restarts.count:
                 raise
@@ -81,7 +86,7 @@ class Keeper(threading.Thread):
         return self._watch(process, child, began)
 
     def _watch(self, process: Process, child: subprocess.Popen[bytes] | None, began: float) -> str:
-        was_up, last_good, ask_at = False, time.monotonic(), 0.0
+        was_up, bad_since, ask_at = False, time.monotonic(), 0.0
         while not self._stopping.wait(_LOOK_SECONDS):
             if _is_over(process, child):
                 return _how_it_ended(child)
@@ -90,13 +95,15 @@ class Keeper(threading.Thread):
             health = examined(self._part, process)
             if self._stopping.is_set() or _is_over(process, child):
                 continue
-            now = time.monotonic()
+            self._report(process, health, was_up, time.monotonic() - began)
             if health.state == UP or not health.mendable or (was_up and health.state == STARTING):
-                last_good, ask_at = now, now + _ASK_SECONDS
-            if now - last_good > self._part.patience:
-                processes.ended(process.pid, process.started, (signal.SIGTERM, signal.SIGKILL), _END_SECONDS)
-                return f"did not work for {now - last_good:.0f} s ({health.note}) and was ended"
-            self._report(process, health, was_up, now - began)
+                ask_at = bad_since = time.monotonic() + _ASK_SECONDS
+            elif (seconds := time.monotonic() - bad_since) > self._part.patience:
+                both = (signal.SIGTERM, signal.SIGKILL)
+                processes.ended(process.pid, process.started, both, _END_SECONDS)
+                if child:
+                    child.wait()
+                return f"did not work for {seconds:.0f} s ({health.note}) and was ended"
             was_up = was_up or health.state == UP
         return ""
 
