@@ -1,4 +1,4 @@
-"""The marts as Dagster assets `marts/<name>`, one step for all that a run publishes."""
+"""The marts as Dagster assets `marts/<name>`; those of one domain are published in one step, all at once."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,24 +20,29 @@ def build_assets(manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
 
     Raises ConfigError for a declaration that is wrong.
     """
-    by_key = {_key(mart): mart for mart in marts(manifest)}
-    if not by_key:
-        return []
+    found = marts(manifest)
+    return [
+        _step(domain, {_key(mart): mart for mart in found if mart.domain == domain})
+        for domain in sorted({mart.domain for mart in found})
+    ]
 
+
+def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        name="publish_marts",
+        name=f"publish_{domain}",
         specs=[_asset(mart) for mart in by_key.values()],
         check_specs=[_check(mart) for mart in by_key.values()],
         can_subset=True,
     )
-    def publish_marts(
+    def published(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
-        published = publish(list(chosen.values()), ref=run.ref, run_id=run.run_id)
-        for key, done in zip(chosen, published, strict=True):
+        for key, done in zip(
+            chosen, publish(list(chosen.values()), ref=run.ref, run_id=run.run_id), strict=True
+        ):
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata=_metadata(done, run.ref),
@@ -47,7 +52,7 @@ def build_assets(manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
         for key in checked - chosen.keys():
             yield _result(key, *compare(by_key[key], ref=run.ref))
 
-    return [publish_marts]
+    return published
 
 
 def _key(mart: MartSpec) -> dg.AssetKey:
@@ -63,6 +68,7 @@ def _asset(mart: MartSpec) -> dg.AssetSpec:
         kinds={"postgres"},
         owners=[mart.owner] if mart.owner else None,
         description=mart.description or None,
+        tags={"layer": GROUP, "domain": mart.domain},
         metadata={
             "dagster/table_name": f"{marts_schema(settings().ref)}.{mart.name}",
             "dagster/column_schema": dg.TableSchema(columns=columns),

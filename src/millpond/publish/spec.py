@@ -51,6 +51,7 @@ class MartSpec(BaseModel):
     name: str
     table: str
     declared: PublishDeclaration
+    domain: str = "marts"
     description: str = ""
     columns: tuple[MartColumn, ...] = ()
     owner: str | None = None
@@ -98,6 +99,7 @@ def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> MartSpec:
         name=identifier(node["alias"], "mart"),
         table=f"{node['schema']}.{node['alias']}",
         declared=declared,
+        domain=_meta(node).get("domain") or node["fqn"][-2],
         description=(node["description"] or "").strip(),
         columns=columns,
         owner=_owner(node, manifest),

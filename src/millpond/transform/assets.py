@@ -1,4 +1,7 @@
-"""The models as Dagster assets: a step for daily models, one for those built whole, one for the calendar."""
+"""The models as Dagster assets: per domain a step for daily models and one for those built whole.
+
+Steps go by domain, so that a source that fails stops what needs it and nothing else.
+"""
 
 import warnings
 from collections.abc import Generator, Sequence
@@ -41,11 +44,15 @@ def build_assets() -> list[dg.AssetsDefinition]:
 
         return made
 
-    static = [model for model in every.values() if model.static]
-    daily = [model for model in every.values() if model.daily]
-    whole = [model for model in every.values() if not model.static and not model.daily]
     by_day = {"partitions_def": _days(configured), "backfill_policy": dg.BackfillPolicy.single_run()}
-    steps = [(STATIC, static, {}), (DAILY, daily, by_day), (WHOLE, whole, {})]
+    steps: list[tuple[str, list[Model], dict[str, Any]]] = []
+    for domain in sorted({model.domain for model in every.values()}):
+        own = [model for model in every.values() if model.domain == domain]
+        static = [model for model in own if model.static]
+        daily = [model for model in own if model.daily]
+        whole = [model for model in own if not model.static and not model.daily]
+        steps += [(f"{STATIC}_{domain}", static, {}), (f"{DAILY}_{domain}", daily, by_day)]
+        steps += [(f"{WHOLE}_{domain}", whole, {})]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references; mappings before the first day
         return [step(name, members, **more) for name, members, more in steps if members]
@@ -63,7 +70,7 @@ def _made(context: dg.AssetExecutionContext) -> _Events:
     )
 
     run, asked = RunInfo.of(context), {key.path[-1] for key in context.selected_asset_keys}
-    if context.op_def.name == STATIC:
+    if context.op_def.name.startswith(STATIC):
         for name in sorted(asked):
             if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
                 asked.remove(name)

@@ -26,6 +26,8 @@ class Model:
     tags: frozenset[str]
     look_back_days: int
     """How many days after its own a change reaches."""
+    domain: str
+    """What it is about: `meta.domain`, else its folder; models of one domain are built and audited together."""
 
     @property
     def daily(self) -> bool:
@@ -82,6 +84,7 @@ def _model(node: Mapping[str, Any], document: Mapping[str, Any]) -> Model:
         sources={f"{s['schema']}.{s['identifier']}": _asset_key(s) for s in sources},
         tags=frozenset(node["tags"]),
         look_back_days=int(node["config"]["meta"].get("look_back_days", 0)),
+        domain=node["config"]["meta"].get("domain") or node["fqn"][-2],
     )
 
 
