@@ -12,7 +12,7 @@ from typing import Any
 from millpond.errors import BuildFailed, InputMissing, MergeConflict
 from millpond.lake import read, refs
 from millpond.partitions import Window
-from millpond.settings import Settings, settings
+from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.audit import audit
 from millpond.transform.batches import one_batch
@@ -23,6 +23,7 @@ from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen, descendants, models
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
+from millpond.transform.turns import turn
 
 _ATTEMPTS = 3
 
@@ -37,41 +38,34 @@ def build(
 ) -> BuildResult:
     """Build the models called `select` and their data tests, and merge them into `ref` all at once.
 
-    `window` is what daily models are built for. `on_event` hears of each model as it is written. If
-    somebody else changed the same tables of `ref` meanwhile, the build is repeated on what is there then.
+    `window` is what daily models are built for. `on_event` hears of each model as it is written. If another
+    build changed the same tables of `ref` meanwhile, this one is repeated on what is there then, alone.
 
     Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict.
     """
-    configured = settings()
-    parsed = current(configured)
+    parsed = current(settings())
     every = models(parsed.document())
     wanted = chosen(every, select)
     _refuse_without_window(wanted, window)
     for attempt in range(1, _ATTEMPTS + 1):
         started = time.perf_counter()
-        present = set(read.table_names(ref))
-        names = [model.name for model in with_inputs(every, wanted, present, ref)]
-        branch = f"audit_{uuid.uuid4().hex[:12]}"
-        refs.create(branch, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=run_id)
-        extra = extra_days(every, names, window, ref, present)
-        result = _built(names, window, extra, Building(branch, run_id, on_event), ref, parsed, configured)
-        if not result.failed:
-            there = {model.name for model in every.values() if model.table in present}
-            tests = due(parsed.data_tests(), names, there.union(names))
-            result = replace(result, checks=tuple(audit(tests, branch)))
-        if result.failed or result.blocked_by:
-            failure = AuditFailed(replace(result, seconds=time.perf_counter() - started))
-            refs.keep(branch, failure.what)
-            raise failure
-        try:
-            refs.merge(branch)
-        except MergeConflict as conflict:
-            if attempt == _ATTEMPTS:
-                refs.keep(branch, conflict.what)
-                raise
-            refs.drop(branch)
-            continue
-        return replace(result, merged=True, seconds=time.perf_counter() - started)
+        with turn(ref, alone=attempt > 1):
+            branch = f"audit_{uuid.uuid4().hex[:12]}"
+            result = _audited(wanted, every, window, parsed, ref, Building(branch, run_id, on_event))
+            result = replace(result, seconds=time.perf_counter() - started)
+            if result.failed or result.blocked_by:
+                failure = AuditFailed(result)
+                refs.keep(branch, failure.what)
+                raise failure
+            try:
+                refs.merge(branch)
+            except MergeConflict as conflict:
+                if attempt == _ATTEMPTS:
+                    refs.keep(branch, conflict.what)
+                    raise
+                refs.drop(branch)
+            else:
+                return replace(result, merged=True)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -135,6 +129,22 @@ def extra_days(
     return extra
 
 
+def _audited(
+    wanted: Sequence[Model], every: Models, window: Window | None, parsed: Parsed, ref: str, build: Building
+) -> BuildResult:
+    """Create the build's branch, build on it and run the data tests there."""
+    present = set(read.table_names(ref))
+    names = [model.name for model in with_inputs(every, wanted, present, ref)]
+    extra = extra_days(every, names, window, ref, present)
+    refs.create(build.ref, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=build.run_id)
+    result = _built(names, window, extra, build, ref, parsed)
+    if result.failed:
+        return result
+    there = {model.name for model in every.values() if model.table in present}
+    tests = due(parsed.data_tests(), names, there.union(names))
+    return replace(result, checks=tuple(audit(tests, build.ref)))
+
+
 def _built(
     names: Sequence[str],
     window: Window | None,
@@ -142,12 +152,11 @@ def _built(
     build: Building,
     ref: str,
     parsed: Parsed,
-    configured: Settings,
 ) -> BuildResult:
     command = ["run", "--no-write-json", "--select", *names]
     if window is not None:
         command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
-    complaints = Complaints()
+    complaints, configured = Complaints(), settings()
     with LOCK, building(build), one_batch(extra):
         ran = invoke(
             command,

@@ -1,0 +1,66 @@
+"""Building models in a home of the test's own, and reading what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from raw_rows import Build, Rows
+
+from millpond.lake import read
+from millpond.partitions import Window
+from millpond.runtime.home import Home
+from millpond.settings import settings
+from millpond.transform.manifest import manifest
+from millpond.transform.models import models
+from millpond.transform.results import BuildResult
+from millpond.transform.runner import build
+
+
+@pytest.fixture
+def build_all(home: Home) -> Build:
+    """Return a function that builds every model, or those named, over a window of `main`."""
+
+    def built(window: Window, *names: str, ref: str = "main", run_id: str = "test") -> BuildResult:
+        return build(names or list(models(manifest(settings()))), window, ref=ref, run_id=run_id)
+
+    return built
+
+
+@pytest.fixture
+def table() -> Callable[..., Rows]:
+    """Return a function that reads a table as rows by key: `table("gold.dim_date", "date_day")`."""
+
+    def rows(name: str, *key: str, ref: str = "main") -> Rows:
+        found = read.scan(ref, name).to_pylist()
+        by_key = {tuple(r[k] for k in key) if len(key) > 1 else r[key[0]]: r for r in found}
+        assert len(by_key) == len(found)
+        return by_key
+
+    return rows
+
+
+@pytest.fixture
+def state() -> Callable[..., dict[str, list[str]]]:
+    """Return a function that reads all tables of a ref, except lineage, in a form that can be compared."""
+
+    def contents(ref: str = "main") -> dict[str, list[str]]:
+        return {
+            name: sorted(
+                str({k: v for k, v in row.items() if not k.startswith("_")})
+                for row in read.scan(ref, name).to_pylist()
+            )
+            for name in read.table_names(ref)
+        }
+
+    return contents
+
+
+@pytest.fixture
+def snapshots() -> Callable[..., dict[str, int | None]]:
+    """Return a function that reads the current snapshot of each table of a ref."""
+
+    def current(ref: str = "main") -> dict[str, int | None]:
+        return {name: read.loaded(ref, name).metadata.current_snapshot_id for name in read.table_names(ref)}
+
+    return current

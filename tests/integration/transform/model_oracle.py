@@ -1,0 +1,174 @@
+"""What every model must hold, computed from raw rows in plain Python, written from the definitions alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+from collections import defaultdict
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Row = dict[str, Any]
+DAY = dt.timedelta(days=1)
+
+
+def glucose_readings(raw: list[Row], zone: ZoneInfo) -> dict[str, Row]:
+    """Return fct_glucose_readings by entry."""
+    kept = [r for r in raw if r["type"] == "sgv" and r["sgv"] is not None and 20 <= r["sgv"] <= 600]
+    by_device: dict[Any, list[Row]] = defaultdict(list)
+    for row in sorted(kept, key=lambda r: (r["date"], r["_id"])):
+        by_device[row["device"]].append(row)
+    found = {}
+    for rows in by_device.values():
+        for previous, row in zip([None, *rows], rows, strict=False):
+            near = previous is not None and row["date"] - previous["date"] <= 86_400_000
+            local = dt.datetime.fromtimestamp(row["date"] / 1000, zone)
+            found[row["_id"]] = {
+                "glucose_mg_dl": row["sgv"],
+                "reading_date": local.date(),
+                "hour_of_day": local.hour,
+                "day_of_week": local.isoweekday(),
+                "day_name": local.strftime("%A"),
+                "glucose_category": _category(row["sgv"]),
+                "is_in_range": 70 <= row["sgv"] <= 180,
+                "glucose_change_mg_dl": row["sgv"] - previous["sgv"] if near else None,
+                "minutes_since_last_reading": (row["date"] - previous["date"]) / 60_000 if near else None,
+            }
+    return found
+
+
+def daily_glucose(readings: dict[str, Row]) -> dict[dt.date, Row]:
+    """Return fct_daily_glucose_metrics by day, not rounded."""
+    return {
+        day: {
+            "reading_count": len(values),
+            "coverage_pct": Fraction(100 * len(values), 288),
+            "avg_glucose_mg_dl": Fraction(sum(values), len(values)),
+            "min_glucose_mg_dl": min(values),
+            "max_glucose_mg_dl": max(values),
+            "stddev_glucose_mg_dl": statistics.stdev(values) if len(values) > 1 else None,
+            "time_in_range_pct": _share(values, lambda v: 70 <= v <= 180),
+            "time_below_range_pct": _share(values, lambda v: v < 70),
+            "time_above_range_pct": _share(values, lambda v: v > 180),
+            "coefficient_of_variation": 100 * statistics.stdev(values) / statistics.fmean(values)
+            if len(values) > 1
+            else None,
+            "gmi_pct": _gmi(values),
+        }
+        for day, values in _values_by_day(readings).items()
+    }
+
+
+def glucose_overview(readings: dict[str, Row]) -> dict[dt.date, Row]:
+    """Return mrt_glucose_overview by day, not rounded."""
+    by_day, daily = _values_by_day(readings), daily_glucose(readings)
+    newest = max(by_day)
+    found = {}
+    for day in (day for day in by_day if day > newest - 90 * DAY):
+        week = [v for back in range(7) for v in by_day.get(day - back * DAY, [])]
+        before = daily.get(day - DAY)
+        found[day] = daily[day] | {
+            "avg_glucose_7d_mg_dl": Fraction(sum(week), len(week)),
+            "time_in_range_7d_pct": _share(week, lambda v: 70 <= v <= 180),
+            "gmi_7d_pct": _gmi(week),
+            "glucose_change_from_prev_day": daily[day]["avg_glucose_mg_dl"] - before["avg_glucose_mg_dl"]
+            if before
+            else None,
+        }
+    return found
+
+
+def hourly_patterns(readings: dict[str, Row]) -> dict[tuple[int, int], Row]:
+    """Return mrt_glucose_hourly_patterns by hour and day of the week, not rounded."""
+    newest = max(r["reading_date"] for r in readings.values())
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row in readings.values():
+        if row["reading_date"] > newest - 30 * DAY:
+            groups[row["hour_of_day"], row["day_of_week"]].append(row["glucose_mg_dl"])
+    return {
+        key: {
+            "reading_count": len(values),
+            "avg_glucose_mg_dl": Fraction(sum(values), len(values)),
+            "median_glucose_mg_dl": _percentile(values, Fraction(1, 2)),
+            "p25_glucose_mg_dl": _percentile(values, Fraction(1, 4)),
+            "p75_glucose_mg_dl": _percentile(values, Fraction(3, 4)),
+            "time_in_range_pct": _share(values, lambda v: 70 <= v <= 180),
+            "stddev_glucose_mg_dl": statistics.stdev(values) if len(values) > 1 else None,
+        }
+        for key, values in groups.items()
+    }
+
+
+def github_activity(raw: list[Row], zone: ZoneInfo) -> dict[dt.date, Row]:
+    """Return mrt_github_activity_overview by day, means not rounded."""
+    by_day: dict[dt.date, list[Row]] = defaultdict(list)
+    for row in raw:
+        by_day[row["created_at"].astimezone(zone).date()].append(row)
+    found: dict[dt.date, Row] = {}
+    day, streak = min(by_day), 0
+    while day <= max(by_day):
+        events = by_day.get(day, [])
+        kinds = [_event_category(row["type"]) for row in events]
+        streak = streak + 1 if events else 0
+        week = [len(by_day.get(day - back * DAY, [])) for back in range(7) if day - back * DAY >= min(by_day)]
+        found[day] = {
+            "total_events": len(events),
+            "code_contributions": kinds.count("code_contribution"),
+            "collaborations": kinds.count("collaboration"),
+            "social_events": kinds.count("social"),
+            "documentation_events": kinds.count("documentation"),
+            "other_events": kinds.count("other"),
+            "distinct_repositories": len({row["repo_name"] for row in events}),
+            "events_7d_avg": Fraction(sum(week), len(week)),
+            "events_change_from_prev_day": len(events) - found[day - DAY]["total_events"] if found else None,
+            "active_streak_days": streak,
+            "activity_level": _level(len(events)),
+        }
+        day += DAY
+    return found
+
+
+def _category(value: int) -> str:
+    if value < 70:
+        return "hypoglycemia"
+    if value <= 180:
+        return "in_range"
+    return "hyperglycemia_mild" if value <= 250 else "hyperglycemia_severe"
+
+
+def _event_category(kind: str) -> str:
+    if kind in {"PushEvent", "CreateEvent", "DeleteEvent"}:
+        return "code_contribution"
+    if kind.startswith(("PullRequest", "Issue")):
+        return "collaboration"
+    if kind in {"WatchEvent", "ForkEvent", "ReleaseEvent"}:
+        return "social"
+    return "documentation" if kind in {"GollumEvent", "CommitCommentEvent"} else "other"
+
+
+def _level(events: int) -> str:
+    limits = {20: "very_active", 10: "active", 5: "moderate", 1: "light", 0: "inactive"}
+    return next(level for limit, level in limits.items() if events >= limit)
+
+
+def _values_by_day(readings: dict[str, Row]) -> dict[dt.date, list[int]]:
+    by_day: dict[dt.date, list[int]] = defaultdict(list)
+    for row in readings.values():
+        by_day[row["reading_date"]].append(row["glucose_mg_dl"])
+    return by_day
+
+
+def _share(values: list[int], holds: Any) -> Fraction:
+    return Fraction(100 * sum(1 for v in values if holds(v)), len(values))
+
+
+def _gmi(values: list[int]) -> Fraction:
+    return Fraction("3.31") + Fraction("0.02392") * Fraction(sum(values), len(values))
+
+
+def _percentile(values: list[int], fraction: Fraction) -> Fraction:
+    ordered, position = sorted(values), fraction * (len(values) - 1)
+    below = position.numerator // position.denominator
+    above = min(below + 1, len(values) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import raw_rows
+from raw_rows import Build, Rows
+
+from millpond.errors import BuildFailed, ConfigError, InputMissing
+from millpond.lake import read, refs
+from millpond.partitions import Window
+from millpond.settings import Settings, settings
+from millpond.transform.results import AuditFailed
+
+DAY = dt.date(2026, 3, 4)
+WINDOW = Window.of_day(DAY)
+NOON = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)
+State = Callable[..., dict[str, list[str]]]
+
+
+def _loaded() -> None:
+    raw_rows.load(WINDOW, [raw_rows.entry("a", NOON, 100)], [raw_rows.event("e", NOON, "PushEvent")])
+
+
+def test_a_failed_check_leaves_the_ref_as_it_was_and_keeps_the_branch(build_all: Build, state: State) -> None:
+    _loaded()
+    build_all(WINDOW)
+    before = state()
+    twice = [raw_rows.entry("a", NOON, 100), raw_rows.entry("a", NOON, 110), raw_rows.entry("b", NOON, 120)]
+    raw_rows.load(WINDOW, twice, [raw_rows.event("e", NOON, "PushEvent")])
+    with pytest.raises(AuditFailed) as failure:
+        build_all(WINDOW)
+    after = state()
+    assert {name: rows for name, rows in after.items() if not name.startswith("raw.")} == {
+        name: rows for name, rows in before.items() if not name.startswith("raw.")
+    }
+    result = failure.value.result
+    assert not result.merged
+    assert "stg_glucose_entries_key" in {check.check for check in result.blocked_by}
+    (check,) = (check for check in result.checks if check.check == "stg_glucose_entries_key")
+    assert (check.failures, check.samples) == (1, ({"entry_id": "a", "rows_with_this_key": 2},))
+    text = str(failure.value)
+    assert "check stg_glucose_entries_key of stg_glucose_entries failed for 1 row" in text
+    assert "entry_id=a" in text
+    assert f"--ref {result.branch}" in text
+    assert read.count(result.branch, "bronze.stg_glucose_entries") == 3
+    assert result.branch in {ref.name for ref in refs.list_refs()}
+
+
+def test_a_failure_holds_twenty_sample_rows_at_most(build_all: Build) -> None:
+    doubled = [raw_rows.entry(f"{number // 2}", NOON, 100) for number in range(60)]
+    raw_rows.load(WINDOW, doubled)
+    with pytest.raises(AuditFailed) as failure:
+        build_all(WINDOW, "stg_glucose_entries")
+    (check,) = failure.value.result.blocked_by
+    assert (check.failures, len(check.samples)) == (30, 20)
+
+
+def test_an_unknown_direction_warns_and_does_not_block(build_all: Build, table: Callable[..., Rows]) -> None:
+    odd = raw_rows.entry("a", NOON, 100, direction="Sideways")
+    raw_rows.load(WINDOW, [odd], [raw_rows.event("e", NOON, "PushEvent")])
+    result = build_all(WINDOW)
+    warned = [check for check in result.checks if not check.passed]
+    assert [check.check for check in warned] == ["fct_glucose_readings_known_direction"]
+    assert not warned[0].blocking
+    assert warned[0].samples[0]["direction"] == "Sideways"
+    assert result.merged
+    assert set(table("silver.fct_glucose_readings", "entry_id")) == {"a"}
+
+
+def test_a_missing_raw_table_names_the_asset_to_materialize_first(build_all: Build) -> None:
+    with pytest.raises(
+        InputMissing, match=r"raw\.glucose_entries(.|\n)*materialize dlt_glucose_entries first"
+    ):
+        build_all(WINDOW, "stg_glucose_entries")
+
+
+def test_a_missing_model_names_itself_and_nothing_is_built(build_all: Build) -> None:
+    _loaded()
+    with pytest.raises(InputMissing, match="materialize stg_glucose_entries first"):
+        build_all(WINDOW, "fct_glucose_readings")
+    assert [ref.name for ref in refs.list_refs()] == ["main"]
+
+
+def test_the_calendar_is_built_along_where_it_is_missing(build_all: Build) -> None:
+    _loaded()
+    chain = ("stg_glucose_entries", "fct_glucose_readings", "mrt_glucose_readings")
+    assert {built.model for built in build_all(WINDOW, *chain).models} == {*chain, "dim_date"}
+    assert {built.model for built in build_all(WINDOW, *chain).models} == set(chain)
+
+
+def test_a_daily_model_is_not_built_without_a_window(build_all: Build) -> None:
+    with pytest.raises(BuildFailed, match="fct_glucose_readings cannot be built without a window"):
+        build_all(None, "fct_glucose_readings")
+
+
+def test_an_unknown_model_is_refused_with_those_there_are(build_all: Build) -> None:
+    with pytest.raises(ConfigError, match=r"no model fct_readings(.|\n)*fct_glucose_readings"):
+        build_all(WINDOW, "fct_readings")
+
+
+BROKEN = {
+    "broken_view": ("{{ config(materialized='view') }} select 1 as one", "use ephemeral"),
+    "broken_strategy": (
+        "{{ config(materialized='incremental', incremental_strategy='append') }} select 1 as one",
+        "use the strategy microbatch",
+    ),
+    "broken_contract": ("select cast(1 as integer) as one", "contract"),
+    "broken_column": ("select no_such_column from {{ ref('stg_glucose_entries') }}", "no_such_column"),
+    "broken_window": (
+        "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='day',"
+        " batch_size='day', begin='2024-01-01', tags=['daily']) }} select date '2020-01-01' as day",
+        "2020-01-01",
+    ),
+}
+
+
+@pytest.fixture
+def broken_project(configure: Callable[..., Settings], tmp_path: Path) -> Path:
+    """A copy of the project with models that each break one rule."""
+    original = settings().project
+    shutil.copytree(original / "dbt", tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
+    (tmp_path / "sources").symlink_to(original / "sources")
+    folder = tmp_path / "dbt" / "models" / "silver" / "broken"
+    folder.mkdir()
+    for name, (sql, _) in BROKEN.items():
+        (folder / f"{name}.sql").write_text(sql)
+    (folder / "broken.yml").write_text(
+        "models: [{name: broken_contract, config: {contract: {enforced: true}},"
+        " columns: [{name: one, data_type: varchar}]}]"
+    )
+    configure(project=tmp_path)
+    return tmp_path
+
+
+def test_a_model_that_breaks_a_rule_fails_with_the_reason_and_changes_nothing(
+    build_all: Build, broken_project: Path
+) -> None:
+    _loaded()
+    build_all(WINDOW, "stg_glucose_entries")
+    with pytest.raises(AuditFailed) as failure:
+        build_all(WINDOW, "stg_glucose_entries", *BROKEN)
+    told = {failed.model: failed.message for failed in failure.value.result.failed}
+    assert set(told) == set(BROKEN)
+    for name, (_, reason) in BROKEN.items():
+        assert reason in told[name], name
+    assert "Runtime Error in" not in str(failure.value)
+    assert read.table_names("main") == [
+        "bronze.stg_glucose_entries",
+        "raw.github_user_events",
+        "raw.glucose_entries",
+    ]
+
+
+def test_a_project_that_does_not_parse_says_where(build_all: Build, broken_project: Path) -> None:
+    (broken_project / "dbt" / "models" / "silver" / "broken" / "broken_column.sql").write_text(
+        "select {{ ref('nobody') }}"
+    )
+    with pytest.raises(ConfigError, match="nobody"):
+        build_all(WINDOW, "stg_glucose_entries")

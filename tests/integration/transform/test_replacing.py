@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import model_oracle as oracle
+import raw_rows
+from raw_rows import Build, Rows
+
+from millpond.lake import read, refs
+from millpond.partitions import Window
+from millpond.settings import settings
+
+UTC = dt.UTC
+FIRST = dt.date(2026, 3, 1)
+WINDOW = Window.of_days(FIRST, dt.date(2026, 3, 6))
+State = Callable[..., dict[str, list[str]]]
+Snapshots = Callable[..., dict[str, int | None]]
+
+
+def test_building_the_same_rows_again_commits_nothing(build_all: Build, snapshots: Snapshots) -> None:
+    raw_rows.load(WINDOW, raw_rows.random_entries(WINDOW, 1), raw_rows.random_events(WINDOW, 1))
+    build_all(WINDOW)
+    before = snapshots()
+    again = build_all(WINDOW)
+    assert [built.model for built in again.models if built.written.changed] == []
+    assert snapshots() == before
+
+
+def test_a_range_builds_the_same_tables_as_its_days_one_by_one(build_all: Build, state: State) -> None:
+    raw_rows.load(WINDOW, raw_rows.random_entries(WINDOW, 2), raw_rows.random_events(WINDOW, 2))
+    refs.create("days")
+    build_all(WINDOW)
+    for day in WINDOW.days:
+        build_all(Window.of_day(day), ref="days")
+    assert state("days") == state("main")
+
+
+def test_days_that_are_built_backwards_end_up_the_same(build_all: Build, state: State) -> None:
+    raw_rows.load(WINDOW, raw_rows.random_entries(WINDOW, 3), raw_rows.random_events(WINDOW, 3))
+    refs.create("backwards")
+    build_all(WINDOW)
+    for piece in reversed(list(WINDOW.chunks(2))):
+        build_all(piece, ref="backwards")
+    assert state("backwards") == state("main")
+
+
+def test_a_corrected_day_reaches_every_layer_and_the_day_after_it(
+    build_all: Build, table: Callable[..., Rows], snapshots: Snapshots
+) -> None:
+    evening, midnight = dt.datetime(2026, 3, 4, 23, 50, tzinfo=UTC), dt.datetime(2026, 3, 5, tzinfo=UTC)
+    window = Window.of_days(dt.date(2026, 3, 4), dt.date(2026, 3, 5))
+    after = raw_rows.entry("after", midnight, 150)
+    raw_rows.load(window, [raw_rows.entry("before", evening, 100), after])
+    build_all(window)
+    assert table("silver.fct_glucose_readings", "entry_id")["after"]["glucose_change_mg_dl"] == 50
+
+    corrected = Window.of_day(dt.date(2026, 3, 4))
+    raw_rows.load(corrected, [raw_rows.entry("before", evening, 130)])
+    build_all(corrected)
+    for name in ("silver.fct_glucose_readings", "gold.mrt_glucose_readings"):
+        rows = table(name, "entry_id")
+        assert (rows["before"]["glucose_mg_dl"], rows["after"]["glucose_change_mg_dl"]) == (130, 20)
+    overview = table("gold.mrt_glucose_overview", "reading_date")
+    assert overview[dt.date(2026, 3, 5)]["avg_glucose_7d_mg_dl"] == 140.0
+
+
+def test_an_emptied_day_leaves_no_row_in_any_layer(build_all: Build, table: Callable[..., Rows]) -> None:
+    entries, events = raw_rows.random_entries(WINDOW, 4), raw_rows.random_events(WINDOW, 4)
+    raw_rows.load(WINDOW, entries, events)
+    build_all(WINDOW)
+    emptied = dt.date(2026, 3, 4)
+    raw_rows.load(Window.of_day(emptied))
+    build_all(Window.of_day(emptied))
+    left = [row for row in entries if row["_partition_date"] != emptied]
+    readings = oracle.glucose_readings(left, settings().zone)
+    found = table("silver.fct_glucose_readings", "entry_id")
+    assert {k: r["glucose_change_mg_dl"] for k, r in found.items()} == {
+        k: r["glucose_change_mg_dl"] for k, r in readings.items()
+    }
+    assert set(table("gold.mrt_glucose_readings", "entry_id")) == set(readings)
+    assert set(table("gold.fct_daily_glucose_metrics", "reading_date")) == set(oracle.daily_glucose(readings))
+    assert set(table("gold.mrt_glucose_overview", "reading_date")) == set(oracle.glucose_overview(readings))
+    activity = oracle.github_activity(
+        [row for row in events if row["_partition_date"] != emptied], settings().zone
+    )
+    found = table("gold.mrt_github_activity_overview", "event_date")
+    assert {k: r["total_events"] for k, r in found.items()} == {
+        k: r["total_events"] for k, r in activity.items()
+    }
+
+
+def test_the_day_after_is_left_out_until_its_own_turn(build_all: Build) -> None:
+    raw_rows.load(WINDOW, raw_rows.random_entries(WINDOW, 5), raw_rows.random_events(WINDOW, 5))
+    build_all(WINDOW, "stg_glucose_entries")
+    build_all(Window.of_day(FIRST), "fct_glucose_readings")
+    built = read.scan("main", "silver.fct_glucose_readings", columns=["reading_date"])
+    assert set(built["reading_date"].to_pylist()) <= {FIRST}
+
+
+def test_builds_of_different_days_at_once_all_land(build_all: Build, state: State) -> None:
+    window = Window.of_days(FIRST, FIRST + dt.timedelta(days=2))
+    raw_rows.load(window, raw_rows.random_entries(window, 6), raw_rows.random_events(window, 6))
+    refs.create("single")
+    build_all(window, ref="single")
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda day: build_all(Window.of_day(day)), window.days))
+    assert all(result.merged for result in results)
+    assert state("main") == state("single")
+    assert [ref.name for ref in refs.list_refs()] == ["main", "single"]
