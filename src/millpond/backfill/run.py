@@ -20,6 +20,7 @@ from millpond.backfill.progress import Progress, RunOutcome, RunProgress
 from millpond.backfill.selection import selected
 from millpond.naming import ref_name
 from millpond.partitions import Window, checked_window
+from millpond.resources.dagster_files import output_to_terminal
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import REF_TAG
@@ -65,14 +66,15 @@ def materialize(
         close_zombies(recording)
         progress = RunProgress(on_event, lambda: _cancel(recording, run_id))
         recording.add_event_listener(run_id, progress)
-        result = job.execute_in_process(
-            instance=recording,
-            run_id=run_id,
-            run_config=_SILENT,
-            tags=run_tags,
-            asset_selection=keys,
-            raise_on_error=False,
-        )
+        with output_to_terminal():
+            result = job.execute_in_process(
+                instance=recording,
+                run_id=run_id,
+                run_config=_SILENT,
+                tags=run_tags,
+                asset_selection=keys,
+                raise_on_error=False,
+            )
     if progress.interrupted:
         raise KeyboardInterrupt
     return progress.outcome(run_id, result.success, time.perf_counter() - began)

@@ -249,6 +249,20 @@ def test_a_run_on_another_ref_says_so(
     assert [r.tags["millpond/ref"] for r in recorded.get_runs()] == ["trial", "dev"]
 
 
+def test_what_a_run_prints_reaches_the_terminal_whole(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken["dlt_days"] = lambda: print("printed by the step")
+
+    def listen(progress: Progress) -> None:
+        print(progress.kind, progress.partition)
+
+    materialize(
+        "dlt_days", Window.of_day(WEEK.start), definitions=definitions, instance=recorded, on_event=listen
+    )
+    assert capfd.readouterr() == ("started None\nprinted by the step\nmaterialized 2026-10-01\n", "")
+
+
 def test_an_asset_materialized_by_pythons_own_means_knows_its_window(
     definitions: dg.Definitions, recorded: dg.DagsterInstance
 ) -> None:

@@ -1,0 +1,79 @@
+"""What Dagster keeps in files: below the home, whatever DAGSTER_HOME says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from dagster._core.storage.compute_log_manager import CapturedLogContext
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._serdes import ConfigurableClassData
+
+from millpond.runtime.home import layout
+from millpond.settings import settings
+
+_to_terminal: ContextVar[bool] = ContextVar("to_terminal", default=False)
+
+
+class HomeComputeLogs(LocalComputeLogManager):
+    """What steps print, in files below the home; in the terminal instead within `output_to_terminal`."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(str(layout(settings()).dagster / "storage"), inst_data=inst_data)
+
+    @classmethod
+    def config_type(cls) -> Mapping[str, Any]:
+        """Return what may be configured: nothing."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> HomeComputeLogs:
+        """Return the log manager; Dagster calls this."""
+        return cls(inst_data, **config_value)
+
+    @contextmanager
+    def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
+        """Capture what this process prints within the block."""
+        if _to_terminal.get():
+            yield CapturedLogContext(log_key)
+        else:
+            with super().capture_logs(log_key) as context:
+                yield context
+
+
+class HomeArtifacts(LocalArtifactStorage):
+    """Where Dagster puts files of its own, below the home."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(str(layout(settings()).dagster), inst_data=inst_data)
+
+    @classmethod
+    def config_type(cls) -> Mapping[str, Any]:
+        """Return what may be configured: nothing."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> HomeArtifacts:
+        """Return the storage; Dagster calls this."""
+        return cls(inst_data, **config_value)
+
+
+@contextmanager
+def output_to_terminal() -> Iterator[None]:
+    """Leave the output of runs in this process alone, for who shows progress there.
+
+    Capturing sends all output of the process, progress included, through a file that four processes watch
+    and copy to the terminal once a second; the last lines get lost.
+    """
+    token = _to_terminal.set(True)
+    try:
+        yield
+    finally:
+        _to_terminal.reset(token)
