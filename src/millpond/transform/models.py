@@ -27,7 +27,7 @@ class Model:
     look_back_days: int
     """How many days after its own a change reaches."""
     domain: str
-    """What it is about: `meta.domain`, else its folder; models of one domain are built and audited together."""
+    """What it is about: `meta.domain`, else its folder; models of one domain are audited together."""
 
     @property
     def daily(self) -> bool:
