@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from millpond.errors import ConfigError
@@ -29,7 +30,7 @@ def dagster_home(settings: Settings) -> Path:
         )
     wanted, target = source.read_bytes(), home / _CONFIG
     if not target.exists() or target.read_bytes() != wanted:
-        unfinished = home / f".{_CONFIG}.{os.getpid()}"
+        unfinished = home / f".{_CONFIG}.{os.getpid()}.{threading.get_ident()}"
         unfinished.write_bytes(wanted)
         unfinished.replace(target)
     return home

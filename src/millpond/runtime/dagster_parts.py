@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -146,7 +147,9 @@ def _workspaces(settings: Settings, home: Home) -> list[str]:
     """Return the project's workspace file and one in which our code location is the shared code server."""
     server = {"socket": str(_socket(home)), "location_name": _location_name(settings)}
     override = home.run / _WORKSPACE
-    override.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    unfinished = home.run / f".{_WORKSPACE}.{threading.get_ident()}"
+    unfinished.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    unfinished.replace(override)
     return ["--workspace", str(settings.project / _WORKSPACE), "--workspace", str(override)]
 
 
