@@ -23,7 +23,7 @@ from millpond.errors import ConfigError
 from millpond.runtime import dagster_health
 from millpond.runtime.children import start_child
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
-from millpond.runtime.home import Home
+from millpond.runtime.home import Home, located
 from millpond.runtime.part import NO_ANSWER, STARTING, UP, Health, Part
 from millpond.runtime.ports import chosen_port
 from millpond.runtime.processes import Process, register, registered, start_time
@@ -39,8 +39,9 @@ _TARGETS = ("MODULE_NAME", "PYTHON_FILE", "PACKAGE_NAME", "ATTRIBUTE", "WORKING_
 """Variables that point Dagster's commands at code; beside a workspace file they make its servers exit."""
 
 
-def dagster_url(settings: Settings, home: Home) -> str:
+def dagster_url(settings: Settings) -> str:
     """Return where the web pages are, or will be once `millpond up` runs."""
+    home = located(settings)
     if process := registered(home, WEBSERVER):
         return f"http://127.0.0.1:{process.port}"
     return f"http://127.0.0.1:{settings.dagster_port or _port(settings, home)}"

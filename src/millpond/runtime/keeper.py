@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from millpond.errors import MillpondError
+from millpond.redaction import excerpt
 from millpond.runtime import processes
 from millpond.runtime.board import Board
 from millpond.runtime.home import Home
@@ -75,7 +76,7 @@ class Keeper(threading.Thread):
             return error.what
         process = self._part.find()
         if process is None:
-            return _how_it_ended(child)
+            return self._how_it_ended(child)
         self._board.report(
             self._part.name,
             "runs",
@@ -89,7 +90,7 @@ class Keeper(threading.Thread):
         was_up, bad_since, ask_at = False, time.monotonic(), 0.0
         while not self._stopping.wait(_LOOK_SECONDS):
             if _is_over(process, child):
-                return _how_it_ended(child)
+                return self._how_it_ended(child)
             if time.monotonic() < ask_at:
                 continue
             health = examined(self._part, process)
@@ -130,13 +131,15 @@ class Keeper(threading.Thread):
         self._board.report(self._part.name, note, state=DOWN, pid=None, since=None, note=note, restarts=count)
         self._stopping.wait(seconds)
 
+    def _how_it_ended(self, child: subprocess.Popen[bytes] | None) -> str:
+        if child is None:
+            return "ended"
+        code = child.wait()
+        if code < 0:
+            return f"was killed ({signal.Signals(-code).name})"
+        last_words = excerpt(processes.tail(self._home.logs / f"{self._part.name}.log", lines=1))
+        return f"ended with exit code {code} ({last_words})"
+
 
 def _is_over(process: Process, child: subprocess.Popen[bytes] | None) -> bool:
     return child.poll() is not None if child else not process.alive
-
-
-def _how_it_ended(child: subprocess.Popen[bytes] | None) -> str:
-    if child is None:
-        return "ended"
-    code = child.wait()
-    return f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"

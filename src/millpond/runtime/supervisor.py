@@ -58,6 +58,7 @@ def supervise(settings: Settings, tell: Tell) -> None:
         finally:
             board.say("stopping")
             stopping.set()
+            end_supervised(home)
             for keeper in keepers:
                 keeper.hold()
             stop_parts(home)
@@ -102,7 +103,7 @@ def _register(settings: Settings, home: Home) -> None:
         if other := registered(home, SUPERVISOR):
             raise AlreadyUp(
                 f"`millpond up` runs already for {home.root} "
-                f"(process {other.pid}, Dagster at {dagster_url(settings, home)})",
+                f"(process {other.pid}, Dagster at {dagster_url(settings)})",
                 unharmed="it goes on",
                 next_step="`millpond status` shows its parts, `millpond down` stops it",
             )
