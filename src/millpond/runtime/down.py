@@ -53,7 +53,8 @@ def stop_parts(home: Home) -> list[int]:
 def _running(home: Home) -> list[Process]:
     server = found(home)
     last = [Process("postgres", server.pid, server.started, server.port)] if server else []
-    return [*processes.running(home), *last]
+    first = sorted(processes.running(home), key=lambda process: process.name != SUPERVISOR)
+    return [*first, *last]
 
 
 def _end(supervisor: Process) -> None:
