@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -22,10 +23,12 @@ from millpond.errors import SourceError, SourceMalformed
 from millpond.ingestion.complaints import Complaints, given_up, origin
 from millpond.ingestion.deadline import Deadline, WatchedAdapter
 from millpond.ingestion.patience import ATTEMPTS, Gate, Limits, asked_wait, backoff
-from millpond.redaction import excerpt
+from millpond.redaction import Redacting, excerpt
 
 _MALFORMED_ATTEMPTS: Final = 3
 _CHUNK: Final = 256 * 1024
+
+logging.getLogger("urllib3.connectionpool").addFilter(Redacting())  # it logs whole addresses
 
 Decode = Callable[[bytes], Any]
 """Turns a body into a page; raises ValueError with the reason if it is none."""

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from millpond.ingestion.columns import Column
 from millpond.ingestion.endpoint import Endpoint, Page, Rest
+from millpond.ingestion.expectations import Checks
 from millpond.ingestion.part import Part
 from millpond.ingestion.rules import check_names, checked_condition
 from millpond.ingestion.window import (
@@ -55,6 +56,7 @@ class SourceTable(Part):
     quarantine: Quarantine = Field(default_factory=Quarantine, examples=["quarantine: { fail_above: 0.2 }"])
     cadence: Cadence | None = Field(None, examples=['cadence: { cron: "0 * * * *", lookback_days: 2 }'])
     freshness: Freshness | None = Field(None, examples=["freshness: { warn: 1h, fail: 24h }"])
+    checks: Checks = Field(default_factory=Checks, examples=["checks: { rows_per_day: 288 }"])
     pool: str | None = Field(None, pattern=r"^[A-Za-z0-9_]+$", examples=["pool: nightscout_api"])
     retries: Retries = Field(default_factory=Retries, examples=["retries: { max: 2, delay: 5s }"])
 

@@ -12,10 +12,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import dlt
 import pyarrow as pa
+from dlt.common.runtime.anon_tracker import disable_anon_tracker
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 _ABANDONED_SECONDS = 24 * 3600
@@ -40,7 +42,7 @@ def staging_folder(root: Path, label: str) -> Iterator[Path]:
 
 def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
     """Return the Parquet files below `folder` with the rows of all `streams`, `parallel` at a time."""
-    dlt.config["runtime.dlthub_telemetry"] = False
+    _send_nothing_home()
     pipeline = dlt.pipeline("rows", pipelines_dir=str(folder / "dlt"))
     pipeline.config.restore_from_destination = False
     try:
@@ -60,6 +62,13 @@ def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]
     else:
         return _files(pipeline)
     raise cause  # dlt takes Ctrl-C for a failure
+
+
+@lru_cache(1)
+def _send_nothing_home() -> None:
+    """Keep dlt from reporting on its users; the option alone comes too late, as setting it starts that."""
+    dlt.config["runtime.dlthub_telemetry"] = False
+    disable_anon_tracker()
 
 
 def _files(pipeline: dlt.Pipeline) -> list[Path]:

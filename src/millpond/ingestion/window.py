@@ -109,6 +109,8 @@ class Freshness(Part):
     def _warn_comes_first(self) -> Freshness:
         if self.warn > self.fail:
             raise ValueError("warn must not be longer than fail; for example { warn: 1h, fail: 24h }")
+        if self.warn < dt.timedelta(minutes=1):
+            raise ValueError("warn must be a minute or longer; for example { warn: 1h, fail: 24h }")
         return self
 
 

@@ -1,0 +1,136 @@
+"""A listing without dates: days within its reach are loaded whole, days beyond it keep what they had."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from fake_source import Events, FakeSource, event, load_days, raw
+from millpond.errors import BeyondReach, PagingLoop, SourceRefused
+from millpond.ingestion.results import LoadResult
+
+TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def day(ago: int) -> dt.date:
+    return (TODAY - dt.timedelta(ago)).date()
+
+
+def events(days: int, a_day: int) -> list[dict[str, Any]]:
+    """Return `a_day` events for each of the last `days` complete days."""
+    return [
+        event(1000 * ago + n, TODAY - dt.timedelta(ago) + dt.timedelta(minutes=n))
+        for ago in range(1, days + 1)
+        for n in range(a_day)
+    ]
+
+
+def load(first: int, last: int, **changes: Any) -> LoadResult:
+    """Load the days from `first` to `last` days ago."""
+    return load_days(day(first), day(last), "github_user_events", **changes)
+
+
+def stored(column: str) -> list[Any]:
+    return raw(column, table="raw.github_user_events", key="id")
+
+
+def test_a_day_is_loaded_typed_and_details_stay_the_json_they_were(server: FakeSource) -> None:
+    server.serve = Events(events(1, 1), server.url)
+    load(1, 1)
+    (row,) = raw(table="raw.github_user_events", key="id")
+    assert (row["actor_id"], row["actor_login"], row["repo_name"]) == (1, "octocat", "octocat/hello")
+    assert row["payload"] == '{"commits":[{"sha":"a"},{"sha":"b"}],"size":1.1}'
+    assert row["created_at"] == TODAY - dt.timedelta(1)
+    assert row["public"] is True
+
+
+def test_pages_are_followed_only_as_far_back_as_the_window_needs(server: FakeSource) -> None:
+    server.serve = Events(events(30, 8), server.url)
+    assert [p.rows_loaded for p in load(5, 5).partitions] == [8]
+    assert [r.query.get("page", "1") for r in server.requests] == ["1"]
+    assert [p.rows_loaded for p in load(20, 1).partitions] == [8] * 20
+    assert [r.query.get("page", "1") for r in server.requests[1:]] == ["1", "2"]
+
+
+def test_the_token_goes_into_the_header_and_only_there(server: FakeSource, configure: Any) -> None:
+    configure(github_token="s3cr3t-of-the-test")
+    server.serve = Events(events(1, 1), server.url)
+    load(1, 1)
+    assert server.requests[0].headers["authorization"] == "Bearer s3cr3t-of-the-test"
+    assert "s3cr3t" not in str(server.requests[0].query)
+    assert server.requests[0].path == "/users/octocat/events"
+
+
+def test_days_cut_off_by_the_limit_of_rows_are_beyond_reach_and_keep_their_rows(server: FakeSource) -> None:
+    everything = events(40, 10)
+    server.serve = Events([e for e in everything if int(e["id"]) >= 29_000], server.url)
+    load(40, 29)
+    before = len(stored("id"))
+    server.serve = Events(everything, server.url)
+    result = load(40, 25)
+    assert sorted(result.failed) == [day(ago) for ago in range(40, 29, -1)]
+    assert {type(error) for error in result.failed.values()} == {BeyondReach}
+    assert [p.partition for p in result.partitions] == [day(ago) for ago in range(29, 24, -1)]
+    assert [p.rows_loaded for p in result.partitions] == [10] * 5
+    assert len(stored("id")) == before + 4 * 10
+
+
+def test_the_day_at_the_edge_is_whole_only_if_an_older_row_was_seen(server: FakeSource) -> None:
+    server.serve = Events(events(30, 10), server.url)  # 300 rows: all of the thirtieth day, nothing older
+    result = load(30, 29)
+    assert sorted(result.failed) == [day(30)]
+    error = result.failed[day(30)]
+    assert f"dlt_github_user_events, {day(30)}: beyond the source's reach" in error.what
+    assert "its newest 300 rows" in error.what
+    assert "while they were within reach" in error.unharmed
+
+
+def test_a_young_account_has_empty_days_before_its_first_event(server: FakeSource) -> None:
+    server.serve = Events(events(3, 2), server.url)
+    result = load(10, 1)
+    assert not result.failed
+    assert [p.rows_loaded for p in result.partitions] == [0] * 7 + [2] * 3
+
+
+def test_an_account_without_events_has_empty_days_within_the_limit_of_days(server: FakeSource) -> None:
+    result = load(92, 80)
+    assert sorted(result.failed) == [day(92), day(91), day(90)]
+    assert "no further back than 90 days" in result.failed[day(91)].what
+    assert len(result.partitions) == 10
+
+
+def test_a_listing_that_moves_between_two_pages_doubles_nothing(server: FakeSource) -> None:
+    listing = Events(events(20, 10), server.url)
+    new = event(1, dt.datetime.now(dt.UTC))
+
+    def moving(request: Any) -> Any:
+        answer = listing(request)
+        if "page" not in request.query:
+            listing.rows.append(new)
+        return answer
+
+    server.serve = moving
+    result = load(15, 1)
+    assert [p.rows_loaded for p in result.partitions] == [10] * 15
+    assert sum(p.duplicates_dropped for p in result.partitions) == 1
+
+
+def test_a_next_link_that_leads_to_the_same_page_is_a_loop(server: FakeSource) -> None:
+    listing = Events(events(20, 10), server.url)
+
+    def stuck(request: Any) -> Any:
+        answer = listing(type(request)(request.path, {"per_page": "100"}, {}))
+        answer.headers["Link"] = f'<{server.url}{request.path}?per_page=100&page=2>; rel="next"'
+        return answer
+
+    server.serve = stuck
+    assert {type(e) for e in load(20, 1).failed.values()} == {PagingLoop}
+    assert len(server.requests) == 2
+
+
+def test_a_next_link_to_another_server_is_not_followed(server: FakeSource) -> None:
+    listing = Events(events(20, 10), "http://127.0.0.1:9")
+    server.serve = listing
+    (error,) = set(load(20, 1).failed.values())
+    assert isinstance(error, SourceRefused)
+    assert "127.0.0.1:9" in error.what
