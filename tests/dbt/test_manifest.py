@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from millpond.errors import ConfigError
+from millpond.settings import Settings, settings
+from millpond.transform import manifest as parsing
+from millpond.transform.manifest import current, fingerprint, manifest_path
+
+
+@pytest.fixture
+def copied(configure: Callable[..., Settings], tmp_path: Path) -> Path:
+    """A copy of the dbt project that the settings point to; returns its folder."""
+    original = settings().project
+    shutil.copytree(original / "dbt", tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
+    (tmp_path / "sources").symlink_to(original / "sources")
+    configure(project=tmp_path)
+    return tmp_path / "dbt"
+
+
+def test_the_project_is_parsed_again_only_when_its_content_changed(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert manifest_path(settings()).exists()
+    monkeypatch.setattr(parsing, "invoke", None)
+    (copied / "models/groups.yml").touch()
+    (copied / "target").mkdir()
+    (copied / "target" / "manifest.json").write_text("{}")
+    assert manifest_path(settings()).exists()
+    (copied / "models/groups.yml").write_text((copied / "models/groups.yml").read_text() + "# a comment\n")
+    with pytest.raises(TypeError):
+        manifest_path(settings())
+
+
+@pytest.mark.parametrize("change", [{"timezone": "Europe/Berlin"}, {"start_date": "2025-01-01"}])
+def test_a_setting_that_models_see_asks_for_another_parse(
+    configure: Callable[..., Settings], change: dict[str, str]
+) -> None:
+    before = fingerprint(settings())
+    assert fingerprint(configure(**change)) != before
+
+
+def test_parsing_opens_no_socket(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("parsing opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    (copied / "models/groups.yml").write_text((copied / "models/groups.yml").read_text() + "# another\n")
+    parsed = current(settings())
+    assert len(parsed.document()["nodes"]) > 30
+    assert {test["name"] for test in parsed.data_tests()} >= {"dim_date_key", "fct_glucose_readings_key"}
+
+
+def test_a_folder_without_a_project_says_what_to_set(
+    configure: Callable[..., Settings], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"no dbt project in(.|\n)*MILLPOND_PROJECT"):
+        manifest_path(configure(project=tmp_path))
