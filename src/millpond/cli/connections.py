@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.runtime.databases import databases
-from millpond.settings import settings
+from millpond.settings import settings, variable
 
 
-def dagster_variables() -> dict[str, str]:
-    """Return the environment in which Dagster's own commands work on this installation."""
-    return {"DAGSTER_HOME": str(dagster_home(settings())), "DAGSTER_MODULE_NAME": CODE_LOCATION}
+def dagster_variables(ref: str | None = None) -> dict[str, str]:
+    """Return the environment in which Dagster's own commands work on this installation, and on `ref`."""
+    configured = settings()
+    own = {"DAGSTER_HOME": str(dagster_home(configured)), "DAGSTER_MODULE_NAME": CODE_LOCATION}
+    return own if ref in (None, configured.ref) else {**own, variable("ref"): str(ref)}
 
 
-def connections() -> dict[str, str]:
-    """Return addresses and credentials by name; starts Postgres and the shared catalog if they do not run.
+def connections(ref: str | None = None) -> dict[str, str]:
+    """Return addresses and credentials by name, for `ref` (default: the setting).
+
+    Starts Postgres and the shared catalog if they do not run.
 
     `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; `marts_readonly_dsn` is for BI tools.
     """
     configured, found = settings(), databases()
+    ref = ref or configured.ref
+    marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
     catalog = ensure_catalog_server(configured)
     return {
         "home": str(configured.home),
         "profile": configured.profile,
-        "ref": configured.ref,
-        "marts_dsn": found.marts.uri.get_secret_value(),
-        "marts_readonly_dsn": found.marts_readonly.uri.get_secret_value(),
+        "ref": ref,
+        "marts_schema": marts_schema(ref),
+        "marts_dsn": marts.uri.get_secret_value(),
+        "marts_readonly_dsn": readonly.uri.get_secret_value(),
         "catalog_uri": catalog.uri,
         "catalog_token": catalog.token.get_secret_value(),
-        "catalog_warehouse": configured.ref,
+        "catalog_warehouse": ref,
         "dagster_url": f"http://127.0.0.1:{configured.dagster_port}",
         **{name.lower(): value for name, value in dagster_variables().items()},
     }

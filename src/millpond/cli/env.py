@@ -9,6 +9,9 @@ import typer
 
 
 def env(
+    ref: Annotated[
+        str | None, typer.Option("--ref", help="Branch to connect to; default: MILLPOND_REF.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     export: Annotated[
         bool, typer.Option("--export", help="Print shell lines that let Dagster's own commands run here.")
@@ -22,15 +25,16 @@ def env(
     Example: eval "$(millpond env --export)" && dagster asset list
     """
     from millpond.cli.connections import connections, dagster_variables
+    from millpond.cli.refs import existing
 
     if export:
-        for name, value in dagster_variables().items():
+        for name, value in dagster_variables(existing(ref)).items():
             typer.echo(f"export {name}={shlex.quote(value)}")
     elif as_json:
         import json
 
-        typer.echo(json.dumps(connections(), indent=2))
+        typer.echo(json.dumps(connections(existing(ref)), indent=2))
     else:
         from millpond.cli import output
 
-        output.rows_as_table(("name", "value"), list(connections().items()))
+        output.rows_as_table(("name", "value"), list(connections(existing(ref)).items()))

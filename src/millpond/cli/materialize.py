@@ -22,6 +22,9 @@ def materialize(
     range_: Annotated[
         str | None, typer.Option("--range", "-r", help="Days A...B, both included; one run for all of them.")
     ] = None,
+    ref: Annotated[
+        str | None, typer.Option("--ref", help="Branch to read and write; default: MILLPOND_REF.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Materialize assets for a day or a range of days, as one ordinary Dagster run.
@@ -30,8 +33,10 @@ def materialize(
 
     Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
               millpond materialize "*" --range 2026-08-01...2026-10-31
+              millpond materialize "fct_glucose_readings*" --ref dev
     """
     from millpond.cli.progress import run_with_progress
+    from millpond.cli.refs import existing
     from millpond.partitions import Window, checked_window, latest_complete_day
     from millpond.settings import settings
 
@@ -42,7 +47,7 @@ def materialize(
         window = checked_window(text, configured.start_date, configured.zone)
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
-    outcome = run_with_progress(selection, window, quiet=as_json)
+    outcome = run_with_progress(selection, window, quiet=as_json, ref=existing(ref))
     if as_json:
         _print_json(outcome)
     if not outcome.success:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime as dt
 import decimal
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -22,6 +26,18 @@ def rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         )
     )
     sys.stdout.write("\n")
+
+
+def as_json(value: Any) -> None:
+    """Print any value as JSON, its dataclasses as objects."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def as_text(value: Any, style: str = "") -> Text:
+    """Return a value as it stands in a table's cell; null is dim."""
+    from rich.text import Text
+
+    return Text("null", style="dim") if value is None else Text(_text(value), style=style)
 
 
 def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -42,7 +58,7 @@ def rows_as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, titl
         numeric = any(isinstance(r[index], int | float | decimal.Decimal) for r in rows)
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*[Text("null", style="dim") if v is None else Text(_text(v)) for v in row])
+        table.add_row(*map(as_text, row))
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
@@ -61,4 +77,6 @@ def _plain(value: Any) -> Any:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, bytes):
         return value.hex()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
     return str(value)

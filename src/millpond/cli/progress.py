@@ -13,6 +13,7 @@ from rich.text import Text
 
 from millpond.backfill.progress import Progress, RunOutcome
 from millpond.backfill.run import materialize
+from millpond.naming import MAIN_REF
 from millpond.partitions import Window
 
 
@@ -23,13 +24,15 @@ def run_with_progress(
     quiet: bool = False,
     on_event: Callable[[Progress], None] | None = None,
     definitions: dg.Definitions | None = None,
+    ref: str | None = None,
 ) -> RunOutcome:
     """Materialize `selection` over `window`, show how it goes (unless `quiet`), return how it ended."""
     if quiet:
-        return materialize(selection, window, on_event=on_event, definitions=definitions)
+        return materialize(selection, window, on_event=on_event, definitions=definitions, ref=ref)
     console = Console(highlight=False)
     days = "1 day" if len(window) == 1 else f"{len(window)} days"
-    console.print(Text.assemble(("materialize ", "bold"), selection, (f"  {window}  ({days})", "dim")))
+    where = "" if ref in (None, MAIN_REF) else f"  on {ref}"
+    console.print(Text.assemble(("materialize ", "bold"), selection, where, (f"  {window}  ({days})", "dim")))
     board = _Board(console)
 
     def both(event: Progress) -> None:
@@ -38,7 +41,7 @@ def run_with_progress(
             on_event(event)
 
     with board.live:
-        outcome = materialize(selection, window, on_event=both, definitions=definitions)
+        outcome = materialize(selection, window, on_event=both, definitions=definitions, ref=ref)
     board.finish()
     _print_end(console, outcome)
     return outcome

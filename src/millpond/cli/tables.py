@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def tables(
+    ref: Annotated[str | None, typer.Option("--ref", help="Branch to list; default: MILLPOND_REF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """List the tables of the lake with their rows, bytes, files, snapshots and last change.
@@ -22,7 +23,7 @@ def tables(
     from millpond.lake.read import loaded, table_names
     from millpond.settings import settings
 
-    with pinned(settings().ref) as pin:
+    with pinned(ref or settings().ref) as pin:
         rows = [(name, *_figures(loaded(pin, name))) for name in table_names(pin)]
     columns = ("table", "rows", "bytes", "files", "snapshots", "changed_at")
     (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)

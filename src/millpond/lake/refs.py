@@ -17,13 +17,16 @@ from millpond.naming import MAIN_REF, ref_name
 
 __all__ = [
     "MAIN_REF",
+    "Event",
     "Merged",
     "Pin",
     "Ref",
     "TableDiff",
+    "branch",
     "create",
     "diff",
     "drop",
+    "history",
     "keep",
     "list_refs",
     "merge",
@@ -54,6 +57,17 @@ class Ref:
         if not self.run_id:
             return "branch"
         return "audit kept" if self.kept else "audit"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of the ref log: a pointer that moved (`table` says whose), or something that befell the ref."""
+
+    at: dt.datetime
+    action: str
+    table: str
+    other_ref: str
+    run_id: str
 
 
 def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "") -> Ref:
@@ -108,6 +122,28 @@ def list_refs() -> list[Ref]:
             " from lake_refs r order by r.created_at, r.name"
         ).fetchall()
     return [Ref(*row) for row in rows]
+
+
+def branch(name: str) -> Ref:
+    """Return one branch. Raises RefNotFound, LakeError for main."""
+    with pooled() as conn:
+        base_of(conn, name)
+    found = [ref for ref in list_refs() if ref.name == name]
+    if not found:
+        raise ref_missing(name)
+    return found[0]
+
+
+def history(name: str) -> list[Event]:
+    """Return what was done to a branch since it was created, oldest first."""
+    with pooled() as conn:
+        rows = conn.execute(
+            "select l.at, l.action, ltrim(l.table_namespace || '.' || l.table_name, '.'), l.other_ref,"
+            " l.run_id from lake_ref_log l join lake_refs r on r.name = l.ref"
+            " where r.name = %s and l.at >= r.created_at order by l.id",
+            (name,),
+        ).fetchall()
+    return [Event(*row) for row in rows]
 
 
 def diff(name: str) -> list[TableDiff]:

@@ -13,7 +13,7 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from millpond.resources.connections import Pooled, pool
-from millpond.resources.event_log import HomeEventLogStorage
+from millpond.resources.ref_events import RefEventLogStorage
 from millpond.runtime.databases import databases
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
@@ -60,7 +60,7 @@ class HomeStorage(DagsterStorage, ConfigurableClass):
         home = layout(settings())
         with exclusive(home.run / "dagster.lock", doing="making Dagster's tables"):
             self._runs = HomeRunStorage(address)
-            self._events = HomeEventLogStorage(address)
+            self._events = RefEventLogStorage(address, self._runs)
             self._schedules = HomeScheduleStorage(address)
         for storage in (self._runs, self._events, self._schedules):
             storage._engine = pool()
@@ -89,7 +89,7 @@ class HomeStorage(DagsterStorage, ConfigurableClass):
         return self._runs
 
     @property
-    def event_log_storage(self) -> HomeEventLogStorage:
+    def event_log_storage(self) -> RefEventLogStorage:
         """Events."""
         return self._events
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dagster import AssetExecutionContext
 
-from millpond.naming import ref_name
+from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import Window, checked_day
 from millpond.settings import settings
 
@@ -26,7 +27,9 @@ class RunInfo:
     def of(cls, context: AssetExecutionContext) -> RunInfo:
         """Return what `context` says; raises PartitionKeyError if a key is no day that can exist now."""
         configured = settings()
-        ref = context.run.tags.get(REF_TAG) or configured.ref
+        ref = ref_name(ref_of(context.run.tags))
+        if ref != MAIN_REF and REF_TAG not in context.run.tags:
+            context.instance.add_run_tags(context.run.run_id, {REF_TAG: ref})
         window = None
         if context.assets_def.partitions_def is not None:
             keys = context.partition_keys
@@ -34,4 +37,9 @@ class RunInfo:
                 checked_day(key, configured.start_date, configured.zone) for key in (keys[0], keys[-1])
             )
             window = Window.of_days(first, last)
-        return cls(context.run.run_id, ref_name(ref), window)
+        return cls(context.run.run_id, ref, window)
+
+
+def ref_of(tags: Mapping[str, str]) -> str:
+    """Return the ref that a run with these tags reads and writes."""
+    return tags.get(REF_TAG) or settings().ref

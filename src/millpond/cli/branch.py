@@ -1,0 +1,193 @@
+"""`millpond branch`: look at branches, create, compare, merge and drop them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from millpond.naming import MAIN_REF
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from millpond.lake.refs import Merged, Ref
+
+app = typer.Typer(no_args_is_help=True, help="Branches of the lake: copies of pointers, not of data.")
+
+Name = Annotated[str, typer.Argument(help="Name of the branch.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List main and every branch: what it was taken from, its age, its run, how many tables it changed.
+
+    An audit is the branch of a run; a kept one failed its audit, and says why.
+
+    Example: millpond branch list
+    """
+    from millpond.cli import branch_view, output
+    from millpond.lake.refs import list_refs
+
+    refs = list_refs()
+    if as_json:
+        output.as_json([branch_view.as_dict(ref) for ref in refs])
+    else:
+        branch_view.print_list(refs)
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show a branch: where it comes from, what was done to it, and which tables it changed.
+
+    Example: millpond branch show dev
+    """
+    from millpond.cli import branch_view, output
+    from millpond.lake.refs import diff, history
+
+    ref = _branch(name)
+    changes, events = diff(name), history(name)
+    if as_json:
+        output.as_json({**branch_view.as_dict(ref), "tables": changes, "history": events})
+    else:
+        branch_view.print_one(ref, changes, events)
+
+
+@app.command()
+def create(
+    name: Name,
+    base: Annotated[str, typer.Option("--from", help="Ref to take it from.")] = MAIN_REF,
+    purpose: Annotated[str, typer.Option("--purpose", help="What it is for, shown by `branch list`.")] = "",
+) -> None:
+    """Create a branch with all tables of main (or --from) as they are now. No data is copied.
+
+    Example: millpond branch create dev --purpose "try another GMI formula"
+    """
+    from millpond.lake.refs import create as make
+
+    made = make(name, base, purpose)
+    typer.echo(f"created {name} from {base}: {made.tables} tables, no data copied")
+    typer.echo(f'Next: millpond materialize "fct_glucose_readings*" --ref {name}')
+    typer.echo(f"      millpond branch diff {name}")
+
+
+@app.command()
+def diff(
+    name: Name,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", "-t", help="Compare this table alone; may be repeated.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", min=0, max=1000, help="Rows shown of each.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Show which rows of which tables a branch added, removed and changed, by key.
+
+    The other side is the ref it was taken from as it was then; what happened there since is told apart.
+    Columns that only say where a row came from do not count.
+
+    Example: millpond branch diff dev --table gold.fct_daily_glucose_metrics --samples 10
+    """
+    from millpond.cli import branch_view, output
+    from millpond.lake.comparison import compare
+
+    comparison = compare(name, table, samples=samples)
+    if as_json:
+        output.as_json(branch_view.comparison_as_dict(comparison))
+    else:
+        branch_view.print_comparison(comparison)
+
+
+@app.command()
+def merge(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Merge also what failed its audit.")] = False,
+) -> None:
+    """Move everything a branch changed into the ref it was taken from, all at once, and drop the branch.
+
+    Days that only one side changed are brought together; days that both changed are refused, and nothing
+    moves. What runs had recorded on the branch then counts for main in Dagster, and the branch's marts go.
+
+    Example: millpond branch merge dev
+    """
+    from millpond.cli import branch_view
+    from millpond.lake import refs
+    from millpond.publish.schemas import drop_marts
+
+    ref = _branch(name)
+    if ref.kept and not force:
+        raise branch_view.failed_its_audit(ref)
+    changes = refs.diff(name)
+    merged = refs.merge(name)
+    branch_view.print_merged(merged, changes, drop_marts(name), _promoted(ref, merged) if changes else 0)
+
+
+@app.command()
+def drop(name: Name) -> None:
+    """Throw a branch away, with the marts that were published from it.
+
+    Example: millpond branch drop dev
+    """
+    from millpond.lake import refs
+    from millpond.publish.schemas import drop_marts
+
+    ref = _branch(name)
+    refs.drop(name)
+    marts = drop_marts(name)
+    told = f", and {len(marts)} marts" if marts else ""
+    typer.echo(f"dropped {name}: its changes to {ref.changed} tables are gone{told}; {ref.base} is as it was")
+
+
+@app.command()
+def clean(
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", help="Age such as 7d, 12h; default: MILLPOND_BRANCH_RETENTION_DAYS."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> None:
+    """Drop audit branches that failed runs left behind long ago. Branches that you created stay.
+
+    Example: millpond branch clean --older-than 7d --dry-run
+    """
+    from millpond.lake.retention import clean as clean_up
+
+    dropped = clean_up(_age(older_than) if older_than is not None else None, dry_run=dry_run)
+    for ref in dropped:
+        typer.echo(f"{'would drop' if dry_run else 'dropped'} {ref.name}, of {ref.created_at:%Y-%m-%d %H:%M}")
+    if not dropped:
+        typer.echo("nothing is old enough to go")
+
+
+def _branch(name: str) -> Ref:
+    """Return a branch; raises RefNotFound, LakeError for main."""
+    from millpond.lake.refs import branch
+
+    return branch(name)
+
+
+def _promoted(ref: Ref, merged: Merged) -> int:
+    from millpond.publish.assets import GROUP
+    from millpond.resources.instance import instance
+    from millpond.resources.promotion import promoted
+
+    with instance() as recorded:
+        return promoted(
+            recorded,
+            ref.name,
+            merged.into,
+            since=ref.created_at,
+            rebased=bool(merged.rebased),
+            but=(GROUP,),
+        )
+
+
+def _age(text: str) -> dt.timedelta:
+    import datetime as dt
+    import re
+
+    units = {"d": "days", "h": "hours", "m": "minutes"}
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([dhm])", text.strip())
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no age; write it like 7d, 12h or 30m")
+    return dt.timedelta(**{units[match[2]]: float(match[1])})

@@ -1,0 +1,186 @@
+"""Branches, what they changed and what a merge did, as text for people and as data for machines."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from millpond.cli import output
+from millpond.errors import ConfigError
+from millpond.lake.comparison import Comparison, TableComparison
+from millpond.lake.refs import Event, Merged, Ref, TableDiff
+from millpond.lake.windows import NOTHING
+from millpond.naming import MAIN_REF
+
+_LOOK = 'Look: millpond branch diff {0}\n      millpond sql --ref {0} "select …"'
+
+
+def as_dict(ref: Ref) -> dict[str, Any]:
+    """Return a ref for machines."""
+    return {**asdict(ref), "state": ref.state}
+
+
+def print_list(refs: Sequence[Ref]) -> None:
+    """Print a line per ref."""
+    rows = [
+        (r.name, r.base, r.state, age(r.created_at), r.changed, r.run_id[:8] or None, _purpose(r))
+        for r in refs
+    ]
+    output.rows_as_table(("ref", "from", "state", "age", "tables changed", "run", "purpose"), rows)
+
+
+def print_one(ref: Ref, changes: Iterable[TableDiff], events: Iterable[Event]) -> None:
+    """Print a branch, its tables and its history."""
+    console = _console()
+    console.print(Text.assemble((ref.name, "bold"), f"  {ref.state}, taken from {ref.base} {_ago(ref)}"))
+    for label, text in (("purpose", ref.purpose), ("run", ref.run_id), ("kept because", ref.kept)):
+        if text:
+            console.print(f"{label}: {text}", markup=False)
+    rows = [(c.table, c.change, c.windows, c.rows_added, c.rows_removed) for c in changes]
+    if rows:
+        columns = ("table", "change", "days", "rows written", "rows replaced")
+        output.rows_as_table(columns, rows, title="Changed tables")
+    else:
+        console.print("No table differs from what it was taken from.")
+    lines = [(e.at, e.action, e.table or None, e.other_ref or None, e.run_id[:8] or None) for e in events]
+    output.rows_as_table(("at", "action", "table", "other ref", "run"), lines, title="History, latest last")
+    console.print(_LOOK.format(ref.name), markup=False)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print what a branch changed: a summary, then sample rows of each table."""
+    console = _console()
+    console.print(f"{found.ref} against {found.base} as it was at {found.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    if not found.tables:
+        console.print("No table differs.")
+    else:
+        output.rows_as_table(
+            ("table", "change", "days", "key", "added", "removed", "changed", f"{found.base} since then"),
+            [
+                (
+                    t.table,
+                    t.change,
+                    t.windows,
+                    ", ".join(t.key) or None,
+                    t.rows.added,
+                    t.rows.removed,
+                    t.rows.changed,
+                    _since(t),
+                )
+                for t in found.tables
+            ],
+        )
+        for table in found.tables:
+            _print_table(console, table)
+    others = sorted(set(found.moved) - {t.table for t in found.tables})
+    if others:
+        console.print(f"{found.base} has moved on in other tables since: {', '.join(others)}", markup=False)
+
+
+def comparison_as_dict(found: Comparison) -> dict[str, Any]:
+    """Return a comparison for machines; a changed column is an object with `before` and `after`."""
+    result = asdict(found)
+    for table in result["tables"]:
+        for change in table["rows"]["samples_changed"]:
+            change["columns"] = {
+                name: dict(zip(("before", "after"), pair, strict=True))
+                for name, pair in change["columns"].items()
+            }
+    return result
+
+
+def print_merged(merged: Merged, changes: Iterable[TableDiff], marts: Sequence[str], promoted: int) -> None:
+    """Print what a merge moved, and what is left to do."""
+    console = _console()
+    if not merged.tables:
+        console.print(f"{merged.ref} had changed nothing; it is dropped")
+        return
+    days = {c.table: c for c in changes}
+    rows = [
+        (
+            table,
+            days[table].change if table in days else "changed",
+            days[table].windows if table in days else None,
+            f"put on top of what {merged.into} had become" if table in merged.rebased else None,
+        )
+        for table in merged.tables
+    ]
+    title = f"Merged {merged.ref} into {merged.into}: {len(rows)} tables, all at once"
+    output.rows_as_table(("table", "change", "days", "note"), rows, title=title)
+    console.print(f"{merged.ref} is dropped" + (f", with {', '.join(marts)}" if marts else ""))
+    if promoted:
+        console.print(f"Dagster: {promoted} partitions and assets that were made on it count for main now")
+    ref = "" if merged.into == MAIN_REF else f" --ref {merged.into}"
+    console.print(f"Next: publish the marts of {merged.into}: millpond materialize group:marts{ref}")
+
+
+def failed_its_audit(ref: Ref) -> ConfigError:
+    """Return the refusal to merge a branch that a run kept back."""
+    return ConfigError(
+        f"{ref.name} was kept back by its run: {ref.kept}",
+        unharmed=f"{ref.base} and the branch; nothing moved",
+        next_step="mend the cause and run again; or, if the audit was wrong,"
+        f" millpond branch merge {ref.name} --force",
+    )
+
+
+def age(since: dt.datetime) -> str:
+    """Return how long ago that was, in its largest unit."""
+    seconds = (dt.datetime.now(dt.UTC) - since).total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _print_table(console: Console, table: TableComparison) -> None:
+    for word, columns in (("added", table.columns_added), ("removed", table.columns_removed)):
+        if columns:
+            console.print(f"{table.table}: columns {word}: {', '.join(columns)}", markup=False)
+    if table.columns_retyped:
+        console.print(f"{table.table}: columns retyped: {'; '.join(table.columns_retyped)}", markup=False)
+    for word, rows in (("added", table.rows.samples_added), ("removed", table.rows.samples_removed)):
+        if rows:
+            title = f"{table.table}, rows {word}: {len(rows)} of {getattr(table.rows, word):,}"
+            output.rows_as_table(list(rows[0]), [list(row.values()) for row in rows], title=title)
+    if changes := table.rows.samples_changed:
+        view = Table(
+            title=f"{table.table}, rows changed: {len(changes)} of {table.rows.changed:,}",
+            title_justify="left",
+            header_style="bold",
+        )
+        for heading in (*table.key, "column", "before", "after"):
+            view.add_column(Text(heading), overflow="fold")
+        for change in changes:
+            key = [output.as_text(value) for value in change.key.values()]
+            for name, (before, after) in change.columns.items():
+                view.add_row(*key, Text(name), output.as_text(before, "red"), output.as_text(after, "green"))
+                key = [Text("")] * len(key)
+        console.print(view)
+
+
+def _since(table: TableComparison) -> str | None:
+    if table.base_moved == NOTHING:
+        return None
+    if table.both == NOTHING:
+        return f"changed {table.base_moved}: a merge keeps both"
+    return f"changed {table.both} as well: a merge is refused"
+
+
+def _purpose(ref: Ref) -> str | None:
+    return (ref.kept.splitlines()[0] if ref.kept else ref.purpose) or None
+
+
+def _ago(ref: Ref) -> str:
+    return f"{age(ref.created_at)} ago ({ref.created_at:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)

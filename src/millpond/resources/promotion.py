@@ -1,0 +1,98 @@
+"""After a merge into main, what runs had observed on the branch is what main's assets are made of."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, EventLogEntry, RunsFilter
+from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, StepMaterializationData
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+
+from millpond.naming import MAIN_REF
+from millpond.resources.run import REF_TAG
+
+MERGED_TAG = "millpond/merged_into"
+"""Run tag that names the ref into which the branch of a run was merged."""
+
+_Part = tuple[dg.AssetKey, str | None]
+
+
+def promoted(
+    instance: DagsterInstance,
+    ref: str,
+    into: str,
+    *,
+    since: dt.datetime,
+    rebased: bool = False,
+    but: Sequence[str] = (),
+) -> int:
+    """Record in Dagster that `ref`, created at `since`, was merged into `into`; call it after the merge.
+
+    Runs on `ref` get a tag. If `into` is main, the last observation of each asset and partition becomes a
+    materialization; `but` are key prefixes of assets that a merge does not move. Returns how many.
+    `rebased` says that the tables have other snapshots now than the runs saw.
+    """
+    runs = [run for run in _runs(instance, ref, since) if run.tags.get(MERGED_TAG) != into]
+    made = 0
+    if into == MAIN_REF:
+        seen = [found for found in _last_seen(instance, runs) if found.asset_key.path[0] not in but]
+        made = _report(instance, [_materialization(found, ref, rebased=rebased) for found in seen])
+    for run in runs:
+        instance.add_run_tags(run.run_id, {MERGED_TAG: into})
+    return made
+
+
+def _runs(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[DagsterRun]:
+    """Return the runs on a branch, and those on branches that were merged into it, oldest first."""
+    found: dict[str, DagsterRun] = {}
+    for tag in (REF_TAG, MERGED_TAG):
+        wanted = RunsFilter(tags={tag: ref}, created_after=since)
+        found |= {run.run_id: run for run in instance.get_runs(wanted)}
+    return list(found.values())
+
+
+def _last_seen(instance: DagsterInstance, runs: Iterable[DagsterRun]) -> list[dg.AssetObservation]:
+    last: dict[_Part, tuple[float, dg.AssetObservation]] = {}
+    for run in runs:
+        for entry in _observations(instance, run):
+            seen = entry.get_dagster_event().asset_observation_data.asset_observation
+            part = (seen.asset_key, seen.partition)
+            if part not in last or last[part][0] <= entry.timestamp:
+                last[part] = (entry.timestamp, seen)
+    return [seen for _, seen in last.values()]
+
+
+def _observations(instance: DagsterInstance, run: DagsterRun) -> Iterable[EventLogEntry]:
+    return instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_OBSERVATION)
+
+
+def _materialization(seen: dg.AssetObservation, ref: str, *, rebased: bool) -> dg.AssetMaterialization:
+    metadata: dict[str, Any] = {**seen.metadata, "ref": MAIN_REF, "merged_from": ref}
+    if rebased:
+        metadata.pop("snapshot_id", None)
+    return dg.AssetMaterialization(
+        seen.asset_key,
+        description=seen.description,
+        metadata=metadata,
+        partition=seen.partition,
+        tags=dict(seen.tags),
+    )
+
+
+def _report(instance: DagsterInstance, made: Sequence[dg.AssetMaterialization]) -> int:
+    batch = uuid.uuid4().hex
+    for number, materialization in enumerate(made, 1):
+        instance.report_dagster_event(
+            DagsterEvent(
+                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+                event_specific_data=StepMaterializationData(materialization),
+                job_name=RUNLESS_JOB_NAME,
+            ),
+            run_id=RUNLESS_RUN_ID,
+            batch_metadata=DagsterEventBatchMetadata(batch, number == len(made)),
+        )
+    return len(made)

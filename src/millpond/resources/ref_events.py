@@ -1,0 +1,95 @@
+"""Dagster's record speaks of main: what a run does on another ref is kept as observations.
+
+Dagster knows one state of an asset. A materialization on a branch would make main's partitions look done and
+fresh, its failure would make them look failed. An observation says what was seen, and claims nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from dagster import AssetObservation, DagsterEventType, RunsFilter
+from dagster._core.events import AssetObservationData, DagsterEvent
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.runs import RunStorage
+
+from millpond.naming import MAIN_REF
+from millpond.resources.event_log import HomeEventLogStorage
+from millpond.resources.run import ref_of
+
+_CLAIMS = (
+    DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    DagsterEventType.ASSET_FAILED_TO_MATERIALIZE,
+)
+"""Events that say nothing but how an asset stands."""
+
+
+_RUNS = 256
+"""Runs whose refs are remembered."""
+
+
+class RefEventLogStorage(HomeEventLogStorage):
+    """The event log, in which the record of assets and checks is main's alone.
+
+    What checks found on another ref stays in the log of its run.
+    """
+
+    def __init__(self, postgres_url: str, runs: RunStorage) -> None:
+        self._runs = runs
+        self._refs: OrderedDict[str, str] = OrderedDict()
+        super().__init__(postgres_url)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event as its run's ref asks for."""
+        if (kept := recorded(event, self._ref(event.run_id))) is not None:
+            super().store_event(kept)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store events of a run as its ref asks for, in their order."""
+        kept = [recorded(event, self._ref(event.run_id)) for event in events]
+        super().store_event_batch([event for event in kept if event is not None])
+
+    def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
+        """Let the result of a check count for its asset if it was found on main."""
+        if self._ref(event.run_id) == MAIN_REF:
+            super().store_asset_check_event(event, event_id)
+
+    def _ref(self, run_id: str) -> str:
+        if run_id not in self._refs:
+            found = self._runs.get_runs(RunsFilter(run_ids=[run_id]), limit=1) if run_id else []
+            if not found:
+                return MAIN_REF
+            self._refs[run_id] = ref_of(found[0].tags)
+            if len(self._refs) > _RUNS:
+                self._refs.popitem(last=False)
+        return self._refs[run_id]
+
+
+def recorded(entry: EventLogEntry, ref: str) -> EventLogEntry | None:
+    """Return how an event of a run on `ref` is stored; None if it is not."""
+    event = entry.dagster_event
+    if ref == MAIN_REF or event is None:
+        return entry
+    if event.event_type in _CLAIMS:
+        return None
+    if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+        return entry._replace(dagster_event=_observed(event, ref))
+    return entry
+
+
+def _observed(event: DagsterEvent, ref: str) -> DagsterEvent:
+    made = event.step_materialization_data.materialization
+    observation = AssetObservation(
+        made.asset_key,
+        description=made.description,
+        metadata={**made.metadata, "ref": ref},
+        partition=made.partition,
+        tags=made.tags,
+    )
+    return event._replace(
+        event_type_value=DagsterEventType.ASSET_OBSERVATION.value,
+        event_specific_data=AssetObservationData(observation),
+        message=f"Materialized {made.asset_key.to_user_string()} on ref {ref}.",
+    )
