@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -34,14 +35,20 @@ def asset(**changes: Any) -> dg.AssetsDefinition:
     return found
 
 
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as found:
+        yield found
+
+
 def run(
-    *assets: dg.AssetsDefinition, day: dt.date | None = None, instance: dg.DagsterInstance | None = None
+    instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, day: dt.date | None = None
 ) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         assets or [asset()],
         partition_key=str(day) if day else None,
         tags={} if day else RANGE,
-        instance=instance or dg.DagsterInstance.ephemeral(),
+        instance=instance,
         raise_on_error=False,
     )
 
@@ -84,11 +91,12 @@ def test_the_assets_say_what_they_are() -> None:
     assert partitions.get_first_partition_key() == str(settings().start_date)
 
 
-def test_a_range_run_has_one_materialization_a_day_each_with_its_own_numbers(server: FakeSource) -> None:
+def test_a_range_run_has_one_materialization_a_day_each_with_its_own_numbers(
+    server: FakeSource, instance: dg.DagsterInstance
+) -> None:
     rows = [reading(n, day) for i, day in enumerate(DAYS[:2]) for n in range(3 + i)]
     server.serve = Entries([*rows, reading(0), *[reading(n, DAYS[1], sgv="LOW") for n in (50,)]])
-    instance = dg.DagsterInstance.ephemeral()
-    result = run(asset(quarantine=_lenient()), instance=instance)
+    result = run(instance, asset(quarantine=_lenient()))
     assert result.success
     found = materialized(result)
     wanted = (
@@ -117,14 +125,16 @@ def test_a_range_run_has_one_materialization_a_day_each_with_its_own_numbers(ser
     assert instance.get_materialized_partitions(KEY) == {str(day) for day in DAYS}
 
 
-def test_the_same_rows_keep_version_and_snapshot(server: FakeSource) -> None:
+def test_the_same_rows_keep_version_and_snapshot(server: FakeSource, instance: dg.DagsterInstance) -> None:
     server.serve = Entries([reading(0)])
-    first, second = (materialized(run(day=DAY))[str(DAY)] for _ in range(2))
+    first, second = (materialized(run(instance, day=DAY))[str(DAY)] for _ in range(2))
     assert first.tags == second.tags
     assert values(first)["snapshot_id"] == values(second)["snapshot_id"]
 
 
-def test_what_is_downstream_runs_after_it_in_the_same_run(server: FakeSource) -> None:
+def test_what_is_downstream_runs_after_it_in_the_same_run(
+    server: FakeSource, instance: dg.DagsterInstance
+) -> None:
     upstream = asset()
 
     @dg.asset(
@@ -135,18 +145,19 @@ def test_what_is_downstream_runs_after_it_in_the_same_run(server: FakeSource) ->
     def downstream() -> None: ...
 
     server.serve = Entries([reading(0)])
-    result = run(upstream, downstream)
+    result = run(instance, upstream, downstream)
     assert result.success
     assert {e.partition for e in result.asset_materializations_for_node("downstream")} == {
         str(d) for d in DAYS
     }
 
 
-def test_good_days_are_materialized_and_the_run_fails_naming_the_others(server: FakeSource) -> None:
+def test_good_days_are_materialized_and_the_run_fails_naming_the_others(
+    server: FakeSource, instance: dg.DagsterInstance
+) -> None:
     rows = [reading(n, day) for day in DAYS for n in range(10)]
     server.serve = Entries([row | ({"sgv": "LOW"} if "20261102" in row["_id"] else {}) for row in rows])
-    instance = dg.DagsterInstance.ephemeral()
-    result = run(instance=instance)
+    result = run(instance)
     assert not result.success
     assert set(materialized(result)) == {str(DAYS[0]), str(DAYS[2])}
     assert instance.get_materialized_partitions(KEY) == {str(DAYS[0]), str(DAYS[2])}
@@ -158,13 +169,15 @@ def test_good_days_are_materialized_and_the_run_fails_naming_the_others(server: 
     assert len([e for e in result.all_events if e.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]) == 0
 
 
-def test_what_a_retry_may_mend_is_retried_and_what_it_cannot_is_not(server: FakeSource) -> None:
+def test_what_a_retry_may_mend_is_retried_and_what_it_cannot_is_not(
+    server: FakeSource, instance: dg.DagsterInstance
+) -> None:
     server.serve = Entries([reading(0)])
     server.script.extend([Answer(b"[{")] * 3)
-    assert run(day=DAY).success
+    assert run(instance, day=DAY).success
     server.requests.clear()
     server.script.append(Answer(b"", 401))
-    result = run(day=DAY)
+    result = run(instance, day=DAY)
     assert not result.success
     assert "MILLPOND_NIGHTSCOUT_TOKEN" in failure(result)
     assert len(server.requests) == 1
@@ -173,9 +186,11 @@ def test_what_a_retry_may_mend_is_retried_and_what_it_cannot_is_not(server: Fake
 @pytest.mark.parametrize(
     "key", ["yesterday", "2026-13-01", "2099-01-01", "2019-12-31", "2026-01-01' OR 1=1--", "../x"]
 )
-def test_a_key_that_is_no_day_so_far_fails_before_anything_is_asked(server: FakeSource, key: str) -> None:
+def test_a_key_that_is_no_day_so_far_fails_before_anything_is_asked(
+    server: FakeSource, instance: dg.DagsterInstance, key: str
+) -> None:
     with pytest.raises(dg.DagsterError) as caught:
-        dg.materialize([asset()], partition_key=key, instance=dg.DagsterInstance.ephemeral())
+        dg.materialize([asset()], partition_key=key, instance=instance)
     assert key in str(caught.value)
     assert server.requests == []
 
@@ -193,6 +208,7 @@ def test_a_key_that_is_no_day_so_far_fails_before_anything_is_asked(server: Fake
 )
 def test_no_secret_is_in_any_event_log_or_file(
     server: FakeSource,
+    instance: dg.DagsterInstance,
     configure: Callable[..., Settings],
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -201,8 +217,7 @@ def test_no_secret_is_in_any_event_log_or_file(
     configured = configure(nightscout_token=CANARY, request_budget_seconds=0.5)
     caplog.set_level("DEBUG")
     server.serve = trouble
-    instance = dg.DagsterInstance.ephemeral()
-    result = run(instance=instance, day=DAY)
+    result = run(instance, day=DAY)
     assert not result.success
     assert server.requests[0].query["token"] == CANARY
     records = [repr(record) for record in instance.all_logs(result.run_id)]
