@@ -133,7 +133,7 @@ class RunProgress:
                 asset = _name(event)
                 if asset not in self._assets_of[step]:
                     self._assets_of[step].append(asset)
-            case DagsterEventType.STEP_START:
+            case DagsterEventType.STEP_START if step in self._assets_of:
                 return Progress("started", self._names(step))
             case DagsterEventType.STEP_SUCCESS:
                 self._seconds[step] = event.step_success_data.duration_ms / 1000

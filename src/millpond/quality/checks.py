@@ -1,0 +1,107 @@
+"""The checks of raw tables as Dagster asset checks: one step per table, over the days of the run."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
+from millpond.errors import MillpondError
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.naming import ref_name
+from millpond.partitions import Window, checked_window, latest_complete_day
+from millpond.quality import required
+from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, Examination
+from millpond.quality.verdict import Verdict
+from millpond.redaction import redacted
+from millpond.resources.run import ref_of
+from millpond.settings import settings
+
+
+def build_checks(sources: Sequence[SourceSpec]) -> list[dg.AssetChecksDefinition]:
+    """Return one step of checks per table of `sources`."""
+    return [_checks(table) for source in sources for table in source.tables]
+
+
+def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
+    specs = _specs(table)
+
+    @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True)
+    def examined(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        asked = {key.name for key in context.selected_asset_check_keys}
+        try:
+            examination = Examination(
+                context.instance, table, ref_name(ref_of(context.run.tags)), _window(context)
+            )
+            for spec in specs:
+                if spec.name in asked:
+                    yield _result(spec, examination.verdict(spec.name))
+        except MillpondError as error:
+            raise dg.Failure(redacted(str(error)), allow_retries=False) from None
+
+    return examined
+
+
+def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
+    def spec(name: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
+        return dg.AssetCheckSpec(name, asset=table.asset, description=description, blocking=blocking)
+
+    found = [
+        spec(
+            RECONCILIATION,
+            "Per day: rows in the source = loaded + quarantined + duplicates + outside the window,"
+            " and the lake holds as many.",
+            blocking=True,
+        )
+    ]
+    for name, rule in required.conditions(table).items():
+        where = "" if rule == "true" else f" where {rule}"
+        found.append(spec(f"{NO_NULL}{name}", f"{name} has a value in every row{where}.", blocking=True))
+    if bounds := table.checks.volume:
+        most = "" if bounds.at_most is None else f" to {bounds.at_most:g}"
+        usual = f"the median of the {bounds.history_days} days before"
+        text = f"A day has {bounds.at_least:g}{most} times as many rows as {usual}."
+        found.append(spec(VOLUME, text))
+    within = table.checks.latest_within.total_seconds() / 3600
+    found.append(spec(LATEST, f"The latest complete day is loaded within {within:g} h of its end."))
+    if rows := table.checks.rows_per_day:
+        found.append(spec(COVERAGE, f"Reports the rows of a day as a share of {rows}; never fails."))
+    return found
+
+
+def _window(context: dg.AssetCheckExecutionContext) -> Window:
+    """Return the days of the run; those of a run without partitions are the latest complete day."""
+    configured, tags = settings(), context.run.tags
+    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
+    if first is None:
+        return Window.of_day(latest_complete_day(configured.zone))
+    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
+    return checked_window(f"{first}...{last}", configured.start_date, configured.zone)
+
+
+def _result(spec: dg.AssetCheckSpec, verdict: Verdict) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = dict(verdict.numbers)
+    if verdict.samples:
+        metadata["samples"] = _table(verdict)
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
+        description=redacted(verdict.summary),
+        metadata=metadata,
+    )
+
+
+def _table(verdict: Verdict) -> dg.TableMetadataValue:
+    records = [{name: _plain(value) for name, value in row.items()} for row in verdict.samples]
+    columns = [dg.TableColumn(name, "string") for name in records[0]]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in records], dg.TableSchema(columns=columns))
+
+
+def _plain(value: object) -> Any:
+    return value if isinstance(value, int | float | bool | None) else redacted(str(value))

@@ -1,0 +1,76 @@
+"""Required columns hold in the table itself, whatever way its rows came in: one query for all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import duckdb
+import pyarrow as pa
+
+from millpond.ingestion.spec import SourceTable
+from millpond.lake import read
+from millpond.lake.refs import Pin
+from millpond.naming import PARTITION_COLUMN, quoted
+from millpond.partitions import Window
+from millpond.quality.verdict import SAMPLES, Verdict
+
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+    "threads": "1",
+}
+
+
+def conditions(table: SourceTable) -> dict[str, str]:
+    """Return for each column that must have a value the SQL condition under which it must."""
+    found: dict[str, str] = {}
+    for name, column in table.columns.items():
+        if column.required or name in {*table.key, table.event_time.column}:
+            found[name] = "true"
+        elif column.required_when:
+            found[name] = column.required_when
+    return found
+
+
+def no_nulls(ref: str | Pin, table: SourceTable, window: Window) -> dict[str, Verdict]:
+    """Return a verdict for each column that the contract of `table` requires, over the rows of `window`."""
+    rules = conditions(table)
+    if not read.exists(ref, table.raw_table):
+        return {name: Verdict(True, "there are no rows yet", {"rows": 0, "nulls": 0}) for name in rules}
+    rows = read.scan(ref, table.raw_table, columns=_needed(table, rules), window=window)
+    broken = {name: f"({rule}) and {quoted(name)} is null" for name, rule in rules.items()}
+    counts = ", ".join(
+        f"count(*) filter (where {rule}), count(*) filter (where {broken[name]})"
+        for name, rule in rules.items()
+    )
+    with duckdb.connect(":memory:", config=_CLOSED) as connection:
+        connection.register("found", rows)
+        numbers = connection.execute(f"select {counts} from found").fetchone() or ()  # noqa: S608 - checked when the spec was read
+        verdicts = {}
+        for index, name in enumerate(rules):
+            due, nulls = numbers[2 * index], numbers[2 * index + 1]
+            samples = _samples(connection, broken[name]) if nulls else []
+            verdicts[name] = _verdict(name, rules[name], due, nulls, samples)
+    return verdicts
+
+
+def _verdict(name: str, rule: str, due: int, nulls: int, samples: list[dict[str, object]]) -> Verdict:
+    where = "" if rule == "true" else f" where {rule}"
+    summary = f"{name} has a value in each of {due} rows{where}"
+    if nulls:
+        summary = f"{name} is null in {nulls} of {due} rows{where}"
+    return Verdict(not nulls, summary, {"rows": due, "nulls": nulls, "nulls_allowed": 0}, samples)
+
+
+def _samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[str, object]]:
+    broken_rows = f"select * from found where {broken} limit {SAMPLES}"  # noqa: S608 - as above
+    found: pa.Table = connection.execute(broken_rows).to_arrow_table()
+    rows: list[dict[str, object]] = found.to_pylist()
+    return rows
+
+
+def _needed(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
+    """Return the columns that the rules speak of, with those by which a row is found."""
+    words = set(re.findall(r"\w+", " ".join(rules.values())))
+    return [name for name in table.columns if name in rules or name in words] + [PARTITION_COLUMN, "_run_id"]

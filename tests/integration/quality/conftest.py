@@ -1,0 +1,26 @@
+"""Every test here has an empty home, and Nightscout is a server of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pytest
+
+from fake_source import FakeSource, fake_source
+from millpond.resources.instance import instance
+from millpond.runtime.home import Home
+from millpond.settings import Settings
+
+
+@pytest.fixture
+def server(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
+    with fake_source() as source:
+        configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
+        yield source
+
+
+@pytest.fixture
+def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
+    with instance() as found:
+        yield found

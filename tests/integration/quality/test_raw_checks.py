@@ -1,0 +1,185 @@
+"""The checks of raw tables in real runs: what they say of good days, and what bad ones stop."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pyarrow.compute as pc
+import pytest
+
+from fake_source import Entries, FakeSource, reading, table_of
+from millpond.backfill.progress import Progress, RunOutcome
+from millpond.backfill.run import JOB, materialize
+from millpond.ingestion.assets import build_assets
+from millpond.ingestion.schema import lake_tables
+from millpond.ingestion.spec import SourceSpec
+from millpond.lake import read
+from millpond.lake.tables import Replacement, replace
+from millpond.partitions import Window, latest_complete_day
+from millpond.quality.checks import build_checks
+from millpond.quality.examination import LATEST, RECONCILIATION, Examination
+from millpond.settings import settings
+
+FIRST = dt.date(2026, 10, 1)
+TEN_DAYS = Window.of_days(FIRST, FIRST + dt.timedelta(days=9))
+DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
+_SPECS = [dg.AssetSpec("staged", deps=["dlt_glucose_entries"]), dg.AssetSpec("daily", deps=["staged"])]
+
+
+@dg.multi_asset(
+    specs=_SPECS, partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run(), can_subset=True
+)
+def downstream(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    for key in sorted(context.selected_asset_keys, reverse=True):  # parents first
+        yield dg.MaterializeResult(key)
+
+
+@dg.asset(deps=["daily"])
+def mart() -> None:
+    """Stand at the end."""
+
+
+def definitions(loaded: SourceSpec | None = None) -> dg.Definitions:
+    """Return definitions that load by `loaded` and check by the shipped contract."""
+    source, _ = table_of("glucose_entries")
+    return dg.Definitions(
+        assets=[*build_assets([loaded or source]), downstream, mart],
+        asset_checks=build_checks([source]),
+        jobs=[dg.define_asset_job(JOB, selection="*")],
+        executor=dg.in_process_executor,
+    )
+
+
+def checked(outcome: RunOutcome) -> dict[str | None, Progress]:
+    return {check.check: check for check in outcome.checks}
+
+
+def evaluation(recorded: dg.DagsterInstance, check: str) -> dg.AssetCheckEvaluation:
+    """Return the last result of a check with its metadata."""
+    key = dg.AssetCheckKey(dg.AssetKey("dlt_glucose_entries"), check)
+    (record,) = recorded.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert record.event is not None
+    assert record.event.dagster_event is not None
+    found = record.event.dagster_event.asset_check_evaluation_data
+    assert isinstance(found, dg.AssetCheckEvaluation)
+    return found
+
+
+def readings(window: Window, per_day: int) -> list[dict[str, Any]]:
+    return [reading(n, day) for day in window.days for n in range(per_day)]
+
+
+def test_good_days_pass_every_check_in_one_step_and_what_is_downstream_is_made(
+    server: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    rows = readings(TEN_DAYS, 20)
+    server.serve = Entries(
+        [*rows, reading(3, FIRST), reading(400, FIRST, sgv=None, date=rows[0]["date"] + 1)]
+    )
+    outcome = materialize("*", TEN_DAYS, definitions=definitions(), instance=recorded)
+    assert outcome.success, outcome.failures
+    found = checked(outcome)
+    assert {name for name, check in found.items() if not check.passed} == {LATEST}
+    assert found[LATEST].warning
+    assert found.keys() == {
+        "reconciliation",
+        "no_null__id",
+        "no_null_sgv",
+        "no_null_date",
+        "volume",
+        "latest_partition",
+        "coverage",
+    }
+    numbers = {name: value.value for name, value in evaluation(recorded, RECONCILIATION).metadata.items()}
+    assert numbers["days_checked"] == 10
+    assert numbers["rows_in_source"] == 202
+    assert numbers["rows_loaded"] == numbers["rows_in_raw"] == 200
+    assert numbers["rows_quarantined"] == numbers["rows_in_quarantine"] == 1
+    assert numbers["duplicates_dropped"] == 1
+    steps = {s.step_key for s in recorded.get_run_step_stats(outcome.run_id)}
+    assert steps == {"dlt_glucose_entries", "checks_glucose_entries", "downstream", "mart"}
+
+
+def test_a_failed_blocking_check_stops_everything_downstream_in_the_same_run(
+    server: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    server.serve = Entries([reading(n, FIRST, sgv=None if n < 25 else 100) for n in range(60)])
+    source, table = table_of("glucose_entries")
+    lax = table.columns | {"sgv": table.columns["sgv"].model_copy(update={"required_when": None})}
+    loaded = source.model_copy(update={"tables": (table.model_copy(update={"columns": lax}),)})
+    outcome = materialize("*", Window.of_day(FIRST), definitions=definitions(loaded), instance=recorded)
+    assert not outcome.success
+    assert [asset.asset for asset in outcome.assets] == ["dlt_glucose_entries"]
+    assert set(outcome.missing) == {"staged", "daily", "mart"}
+    found = checked(outcome)["no_null_sgv"]
+    assert (found.passed, found.warning) == (False, False)
+    assert found.message == "sgv is null in 25 of 60 rows where type = 'sgv'"
+    metadata = evaluation(recorded, "no_null_sgv").metadata
+    assert metadata["nulls"].value == 25
+    samples = metadata["samples"]
+    assert isinstance(samples, dg.TableMetadataValue)
+    assert len(samples.records) == 20
+    assert samples.records[0].data["_partition_date"] == str(FIRST)
+    assert "no_null_sgv" in outcome.failures[0].message
+    assert outcome.failures[0].assets == ("checks_glucose_entries",)
+
+
+def test_a_row_that_vanished_from_the_lake_breaks_reconciliation(
+    server: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    server.serve = Entries(readings(TEN_DAYS, 12))
+    assert materialize("dlt_glucose_entries", TEN_DAYS, definitions=definitions(), instance=recorded).success
+    _, table = table_of("glucose_entries")
+    raw, _ = lake_tables(table)
+    day = Window.of_day(TEN_DAYS.last)
+    rest = read.scan("main", raw.name, window=day)
+    replace([Replacement(raw, rest.slice(1), day)], ref="main", run_id="vandal")
+    found = Examination(recorded, table, "main", TEN_DAYS).verdict(RECONCILIATION)
+    assert not found.passed
+    assert [(sample["partition"], sample["rows_in_raw"]) for sample in found.samples] == [(TEN_DAYS.last, 11)]
+    assert pc.sum(rest["sgv"]).as_py() > 0
+
+
+def test_the_newest_load_of_a_day_is_what_counts(server: FakeSource, recorded: dg.DagsterInstance) -> None:
+    _, table = table_of("glucose_entries")
+    for rows in (12, 15, 9):
+        server.serve = Entries(readings(Window.of_day(FIRST), rows))
+        outcome = materialize(
+            "dlt_glucose_entries", Window.of_day(FIRST), definitions=definitions(), instance=recorded
+        )
+        assert outcome.success
+        found = Examination(recorded, table, "main", Window.of_day(FIRST)).verdict(RECONCILIATION)
+        assert found.numbers["rows_in_raw"] == rows
+
+
+def test_an_unusual_volume_warns_and_stops_nothing(server: FakeSource, recorded: dg.DagsterInstance) -> None:
+    server.serve = Entries([*readings(TEN_DAYS, 20)[:-11]])
+    outcome = materialize("*", TEN_DAYS, definitions=definitions(), instance=recorded)
+    assert outcome.success
+    found = checked(outcome)["volume"]
+    assert (found.passed, found.warning) == (False, True)
+    assert found.message == (
+        "1 of 3 days lie outside 0.5 to 1.5 times the median of the 28 days before;"
+        " last 2026-10-10: 9 rows, median 20"
+    )
+
+
+def test_the_latest_complete_day_satisfies_the_check_of_the_latest_partition(
+    server: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    newest = latest_complete_day(settings().zone)
+    window = Window.of_days(newest - dt.timedelta(days=1), newest)
+    server.serve = Entries(readings(window, 5))
+    outcome = materialize("dlt_glucose_entries", window, definitions=definitions(), instance=recorded)
+    assert checked(outcome)[LATEST].passed
+
+
+@pytest.mark.parametrize("days", [1, 10])
+def test_checks_of_a_table_that_was_never_loaded_find_nothing_wrong(
+    server: FakeSource, recorded: dg.DagsterInstance, days: int
+) -> None:
+    _, table = table_of("glucose_entries")
+    examination = Examination(recorded, table, "main", Window(FIRST, FIRST + dt.timedelta(days=days)))
+    assert examination.verdict(RECONCILIATION).numbers["days_not_loaded"] == days
+    assert examination.verdict("no_null_sgv").passed
