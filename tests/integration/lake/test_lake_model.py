@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections import Counter
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from lake_readings import days, found, rows, spec
 from millpond.errors import MergeConflict
@@ -16,12 +16,13 @@ from millpond.lake import read, refs
 from millpond.lake.tables import Replacement, replace
 from millpond.runtime.home import Home
 
-_DAYS = 5
+_DAYS = 9
 _TABLES = ("raw.readings", "silver.readings")
-_ROWS = st.dictionaries(
-    st.integers(0, _DAYS - 1), st.lists(st.integers(0, 3), min_size=1, max_size=3).map(sorted), max_size=3
-)
-_SPANS = st.tuples(st.integers(0, _DAYS - 1), st.integers(0, _DAYS - 1)).map(sorted)
+_ROWS = st.lists(st.lists(st.integers(0, 3), max_size=3).map(sorted), min_size=1, max_size=3)
+"""The rows of one to three days in a row."""
+_PICK = st.integers(0, 11)
+OUTCOMES: Counter[str] = Counter()
+"""How the merges of a run ended, lest a change of the steps leaves the interesting ones out."""
 Tables = dict[str, dict[int, list[int]]]
 
 
@@ -38,8 +39,6 @@ class _Ref:
 class Lake(RuleBasedStateMachine):
     """The lake and its model, moved by the same random steps."""
 
-    branches: Bundle[str] = Bundle("branches")
-
     @initialize()
     def start(self) -> None:
         for ref in reversed(refs.list_refs()[1:]):
@@ -49,39 +48,44 @@ class Lake(RuleBasedStateMachine):
         self.model = {"main": _Ref(None, {}, [])}
         self.made = 0
 
-    @rule(target=branches, data=st.data())
-    def create(self, data: Any) -> str:
-        base = data.draw(st.sampled_from(sorted(self.model)))
+    @precondition(lambda self: len(self.model) < 4)
+    @rule(pick=_PICK)
+    def create(self, pick: int) -> None:
+        base = self._picked(sorted(self.model), pick)
         self.made += 1
         name = f"branch{self.made}"
         refs.create(name, base=base)
         parent = self.model[base]
         self.model[name] = _Ref(base, copy.deepcopy(parent.tables), list(parent.log))
-        return name
 
-    @rule(data=st.data(), values=_ROWS, span=_SPANS, tables=st.sets(st.sampled_from(_TABLES), min_size=1))
-    def write(self, data: Any, values: dict[int, list[int]], span: list[int], tables: set[str]) -> None:
-        ref = data.draw(st.sampled_from(sorted(self.model)))
-        covered = set(range(span[0], span[1] + 1))
-        inside = {n: v for n, v in values.items() if n in covered}
-        replacements = [Replacement(spec(t), rows(inside), days(*span)) for t in sorted(tables)]
-        written = replace(replacements, ref=ref, run_id="run")
-        for table, result in zip(sorted(tables), written, strict=True):
-            held = self.model[ref].tables.setdefault(table, {})
+    @rule(
+        pick=_PICK,
+        first=st.integers(0, _DAYS - 3),
+        values=_ROWS,
+        tables=st.sets(st.sampled_from(_TABLES), min_size=1),
+    )
+    def write(self, pick: int, first: int, values: list[list[int]], tables: set[str]) -> None:
+        ref = self._picked(sorted(self.model), pick)
+        covered = set(range(first, first + len(values)))
+        inside = {first + i: several for i, several in enumerate(values) if several}
+        window = days(min(covered), max(covered))
+        replacements = [Replacement(spec(t), rows(inside), window) for t in sorted(tables)]
+        for result in replace(replacements, ref=ref, run_id="run"):
+            held = self.model[ref].tables.setdefault(result.table, {})
             was = {n: v for n, v in held.items() if n in covered}
             assert result.rows == sum(map(len, inside.values()))
             if was != inside:
                 assert result.changed
-                self.model[ref].log.append((table, covered))
+                self.model[ref].log.append((result.table, covered))
             for n in was:
                 del held[n]
             held.update(copy.deepcopy(inside))
         self.check(ref)
 
-    @rule(name=consumes(branches))
-    def merge(self, name: str) -> None:
-        if name not in self.model or any(r.base == name for r in self.model.values()):
-            return
+    @precondition(lambda self: self._mergeable())
+    @rule(pick=_PICK)
+    def merge(self, pick: int) -> None:
+        name = self._picked(self._mergeable(), pick)
         branch = self.model[name]
         base = self.model[branch.base or ""]
         touched = {t for t, _ in branch.log[branch.inherited :]}
@@ -89,27 +93,35 @@ class Lake(RuleBasedStateMachine):
             branch.changed(branch.inherited, t) & base.changed(branch.inherited, t) for t in touched
         )
         try:
-            refs.merge(name)
+            merged = refs.merge(name)
         except MergeConflict:
             assert overlap
             refs.drop(name)
+            OUTCOMES["conflict"] += 1
         else:
             assert not overlap
-            for table in branch.tables:
-                held = base.tables.setdefault(table, {})
-                for n in branch.changed(branch.inherited, table):
-                    held.pop(n, None)
-                    if n in branch.tables[table]:
-                        held[n] = branch.tables[table][n]
-            base.log += branch.log[branch.inherited :]
+            assert touched <= set(merged.tables)
+            self._replay(branch, base)
+            OUTCOMES["rebased" if merged.rebased else "moved"] += 1
         del self.model[name]
         self.check(branch.base or "")
 
-    @rule(name=consumes(branches))
-    def drop(self, name: str) -> None:
-        if name in self.model and not any(r.base == name for r in self.model.values()):
-            refs.drop(name)
-            del self.model[name]
+    def _replay(self, branch: _Ref, base: _Ref) -> None:
+        for table in branch.tables:
+            held = base.tables.setdefault(table, {})
+            for n in branch.changed(branch.inherited, table):
+                held.pop(n, None)
+                if n in branch.tables[table]:
+                    held[n] = branch.tables[table][n]
+        base.log += branch.log[branch.inherited :]
+
+    def _mergeable(self) -> list[str]:
+        kept = {"main", *(r.base for r in self.model.values())}
+        return sorted(n for n, r in self.model.items() if n not in kept and len(r.log) > r.inherited)
+
+    @staticmethod
+    def _picked(names: list[str], pick: int) -> str:
+        return names[pick % len(names)]
 
     def check(self, ref: str) -> None:
         for table, held in self.model[ref].tables.items():
@@ -127,13 +139,15 @@ def _run(examples: int, steps: int) -> None:
         suppress_health_check=list(hypothesis.HealthCheck),
         phases=(hypothesis.Phase.generate,),
     )
+    OUTCOMES.clear()
     hypothesis.stateful.run_state_machine_as_test(Lake, settings=settings)
+    assert min(OUTCOMES[outcome] for outcome in ("moved", "rebased", "conflict")) > 0, OUTCOMES
 
 
 def test_random_steps_leave_what_the_model_says(home: Home) -> None:
-    _run(examples=6, steps=15)
+    _run(examples=8, steps=25)
 
 
 @pytest.mark.slow
 def test_many_random_steps_leave_what_the_model_says(home: Home) -> None:
-    _run(examples=60, steps=30)
+    _run(examples=30, steps=30)
