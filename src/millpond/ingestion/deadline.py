@@ -21,7 +21,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.expired = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._expire)
+        self._timer = threading.Timer(seconds, self.expire)
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
@@ -39,7 +39,8 @@ class Deadline:
         if self.expired:
             self._shut()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """End the time now."""
         self.expired = True
         self._shut()
 

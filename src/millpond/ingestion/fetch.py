@@ -63,7 +63,8 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
     pieces = [Piece(part, _listing(part, zone)) for part in parts]
     try:
         streams = [partial(_stream, client, index, piece) for index, piece in enumerate(pieces)]
-        files = staged(streams, folder, spec.parallel)
+        with client.gate.closed_by_signals():
+            files = staged(streams, folder, spec.parallel)
     finally:
         client.gate.stop()
     return Fetched(files, pieces, {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)})
@@ -90,7 +91,8 @@ def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]
 
 
 def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceError]:
-    cause = next((piece.error for piece in pieces if piece.error), None)
+    ended = SourceError("the load was ended from outside before all was fetched", next_step="repeat it")
+    cause = next((piece.error for piece in pieces if piece.error), ended)
     failed = {}
     for piece in pieces:
         error = piece.error or (cause if piece.stopped else None)
@@ -101,7 +103,7 @@ def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceE
 
 
 def _out_of_reach(client: TableClient, pieces: list[Piece], zone: ZoneInfo) -> dict[dt.date, SourceError]:
-    if client.table.window.reach is None or pieces[0].error:
+    if client.table.window.reach is None or pieces[0].error or pieces[0].stopped:
         return {}
     return dict(beyond_reach(client.table, pieces[0].window, pieces[0].listing, zone))
 

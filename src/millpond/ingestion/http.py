@@ -21,7 +21,7 @@ from requests.exceptions import (
 
 from millpond.errors import SourceError, SourceMalformed
 from millpond.ingestion.complaints import Complaints, given_up, origin
-from millpond.ingestion.deadline import Deadline, WatchedAdapter
+from millpond.ingestion.deadline import WatchedAdapter
 from millpond.ingestion.patience import ATTEMPTS, Gate, Limits, asked_wait, backoff
 from millpond.redaction import Redacting, excerpt
 
@@ -97,7 +97,7 @@ class _PatientAdapter(WatchedAdapter):
     def _attempt(self, request: PreparedRequest, seconds: float, options: dict[str, Any]) -> Response:
         options.update(stream=True, timeout=(seconds, seconds))
         too_late = f"no whole answer within {seconds:.3g} s"
-        with Deadline(seconds) as deadline:
+        with self._gate.deadline(seconds) as deadline:
             try:
                 response = super().send(request, **options)
                 body = self._body(request, response)

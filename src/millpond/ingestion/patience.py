@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from types import FrameType
 
+from millpond.ingestion.deadline import Deadline
 from millpond.settings import Settings
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 15.0
@@ -45,14 +49,53 @@ class Gate:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._open_at = 0.0
+        self._running: set[Deadline] = set()
 
     def hold(self, seconds: float) -> None:
         """Let no request through for `seconds`."""
         self._open_at = max(self._open_at, time.monotonic() + seconds)
 
     def stop(self) -> None:
-        """Let no request through any more."""
+        """Let no request through any more, and end those under way."""
         self._stop.set()
+        for deadline in list(self._running):
+            deadline.expire()
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[Deadline]:
+        """Yield the deadline of one request, which comes sooner if the gate is closed."""
+        with Deadline(seconds) as deadline:
+            self._running.add(deadline)
+            try:
+                if self._stop.is_set():
+                    raise Stopped
+                yield deadline
+            finally:
+                self._running.discard(deadline)
+
+    @contextmanager
+    def closed_by_signals(self) -> Iterator[None]:
+        """Close the gate on SIGINT and SIGTERM, then tell whoever listens to them; in the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def closing(number: int, frame: FrameType | None) -> None:
+            self.stop()
+            if callable(told := before[signal.Signals(number)]):
+                told(number, frame)
+            elif told == signal.SIG_DFL:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+
+        for number in before:
+            signal.signal(number, closing)
+        try:
+            yield
+        finally:
+            for number, told in before.items():
+                signal.signal(number, told)
 
     def wait(self, seconds: float = 0.0) -> None:
         """Return after `seconds` and when the gate is open; raises Stopped when it is closed for good."""

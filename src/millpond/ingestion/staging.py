@@ -81,6 +81,6 @@ def _files(pipeline: dlt.Pipeline) -> list[Path]:
 
 
 def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
     return error
