@@ -75,7 +75,7 @@ class Gate:
 
     @contextmanager
     def closed_by_signals(self) -> Iterator[None]:
-        """Close the gate on SIGINT and SIGTERM, then tell whoever listens to them; in the main thread only."""
+        """Close the gate on SIGINT and SIGTERM, then tell who listens to them; in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
