@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from millpond.alerts.sensors import build_sensors as alert_sensors
+from millpond.automation.jobs import housekeeping
+from millpond.automation.schedules import build_schedules
+from millpond.automation.sensors import build_sensors as automation_sensors
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
@@ -19,11 +23,18 @@ from millpond.transform.manifest import manifest
 _SETTINGS = settings()
 _SOURCES = load_sources(_SETTINGS)
 
+_ASSETS = with_freshness(
+    [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))], _SOURCES
+)
+
 defs = dg.Definitions(
-    assets=with_freshness(
-        [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))], _SOURCES
-    ),
+    assets=_ASSETS,
     asset_checks=build_checks(_SOURCES),
-    jobs=[dg.define_asset_job("millpond", selection="*", description="Every asset, source to mart.")],
+    jobs=[
+        dg.define_asset_job("millpond", selection="*", description="Every asset, source to mart."),
+        housekeeping,
+    ],
+    schedules=build_schedules(),
+    sensors=[*alert_sensors(_ASSETS), *automation_sensors()],
     executor=dg.in_process_executor,
 )

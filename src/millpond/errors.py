@@ -158,3 +158,7 @@ class BuildFailed(MillpondError):
 
 class PublishFailed(MillpondError):
     """A mart could not be published; the mart that readers see is the one from before."""
+
+
+class AlertNotSent(MillpondError):
+    """A channel did not take an alert; the log has it."""

@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     response_max_mb: int = Field(
         256, gt=0, le=65536, description="largest answer of a source, for example 256"
     )
+    slack_webhook: SecretStr | None = Field(
+        None,
+        description="where failed runs are told, for example https://hooks.slack.com/…; never logged",
+    )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
         description="per source: URL, USER and TOKEN, by the name of its file in sources/",
@@ -138,6 +142,13 @@ class Settings(BaseSettings):
         if not dt.date(2000, 1, 1) <= day < dt.date(2050, 1, 1):
             raise ValueError("must lie from 2000-01-01 to 2049-12-31, the span of the calendar dim_date")
         return day
+
+    @field_validator("slack_webhook")
+    @classmethod
+    def _webhook_is_an_address(cls, webhook: SecretStr | None) -> SecretStr | None:
+        if webhook and not webhook.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must start with https://, for example https://hooks.slack.com/services/…")
+        return webhook
 
     @field_validator("ref")
     @classmethod
@@ -303,5 +314,5 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
         name, help_ = variable(where[2], where[1]), SourceSettings.model_fields[where[2]].description
     else:
         name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
-    shown = "" if "token" in name.lower() else f" = {problem['input']!s}"
+    shown = "" if any(word in name.lower() for word in ("token", "webhook")) else f" = {problem['input']!s}"
     return f"{name}{shown}: {reason}", f"set {name}: {help_}"

@@ -1,0 +1,1 @@
+"""What people are told when they must act: events, and the channels they are sent through."""

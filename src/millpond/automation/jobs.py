@@ -1,0 +1,42 @@
+"""Jobs of ops: chores that make no asset."""
+
+import dagster as dg
+
+from millpond.lake import retention
+from millpond.resources.zombies import close_zombies
+
+
+class OldBranches(dg.Config):
+    """Whether to look only."""
+
+    dry_run: bool = False
+
+
+@dg.op(
+    description="Drops audit branches whose time is over (MILLPOND_BRANCH_RETENTION_DAYS), and expired pins."
+)
+def drop_old_branches(context: dg.OpExecutionContext, config: OldBranches) -> list[str]:
+    """Return the names of the branches that were dropped, or with `dry_run` would be."""
+    names = [ref.name for ref in retention.clean(dry_run=config.dry_run)]
+    context.add_output_metadata({"branches": len(names), "names": names, "dry_run": config.dry_run})
+    return names
+
+
+@dg.op(description="Marks runs whose process is gone as failed and frees the pool slots they held.")
+def close_dead_runs(context: dg.OpExecutionContext) -> list[str]:
+    """Return the ids of the runs that were closed."""
+    closed = close_zombies(context.instance)
+    context.add_output_metadata({"runs": len(closed), "ids": closed})
+    return closed
+
+
+@dg.op(description="Says in one line what was tidied.")
+def summary(context: dg.OpExecutionContext, branches: list[str], runs: list[str]) -> None:
+    """Log what the other ops did."""
+    context.log.info("%d old branches dropped, %d dead runs closed", len(branches), len(runs))
+
+
+@dg.job(description="Tidies what failed and killed runs leave behind: audit branches, pins, pool slots.")
+def housekeeping() -> None:
+    """Run the chores, which do not depend on one another."""
+    summary(drop_old_branches(), close_dead_runs())
