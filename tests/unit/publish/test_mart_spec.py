@@ -17,6 +17,7 @@ def manifest(publish: Any, **more: Any) -> dict[str, Any]:
         "name": "mrt_days",
         "alias": "mrt_days",
         "schema": "gold",
+        "fqn": ["millpond", "gold", "glucose", "mrt_days"],
         "original_file_path": "models/gold/mrt_days.sql",
         "description": "One row per day.\n",
         "config": {"group": "health", "meta": {} if publish is None else {"publish": publish}},
@@ -34,6 +35,7 @@ def test_a_declaration_becomes_a_mart_with_the_models_descriptions() -> None:
     assert mart.declared.key == ("day",)
     assert mart.declared.indexes == (("rows",), ("rows", "day"))
     assert mart.declared.mode == "changes"
+    assert mart.domain == "glucose", "the model's folder, where meta names no domain"
     assert mart.description == "One row per day."
     assert mart.comments == {"day": "The day.", "rows": "The rows."}
 
