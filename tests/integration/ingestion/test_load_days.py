@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from fake_source import DAY, Entries, FakeSource, load_days, quarantined, raw, reading
+from fake_source import (
+    DAY,
+    Answer,
+    Entries,
+    FakeSource,
+    Request,
+    load_days,
+    quarantined,
+    raw,
+    reading,
+    table_of,
+)
 from millpond.errors import NoRows, TooManyBadRows
 from millpond.ingestion.results import LoadResult
 from millpond.settings import Settings
@@ -69,6 +81,23 @@ def test_a_range_is_the_sum_of_its_days(server: FakeSource) -> None:
     without_time = [{k: v for k, v in row.items() if k != "_loaded_at"} for row in raw()]
     assert without_time == [{k: v for k, v in row.items() if k != "_loaded_at"} for row in rows]
     assert len(quarantined()) == len(bad) == 4
+
+
+def test_a_window_too_large_for_memory_goes_through_files_and_is_the_same(
+    server: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve = Entries(some_days())
+    in_memory = load_days(DAY, LAST)
+    rows = raw()
+    monkeypatch.setattr("millpond.ingestion.verdicts.ROWS_IN_MEMORY", 0)
+    through_files = load_days(DAY, LAST)
+    assert [p.content_hash for p in through_files.partitions] == [
+        p.content_hash for p in in_memory.partitions
+    ]
+    server.serve = Entries([*some_days()[::-1], reading(200, LAST)])
+    load_days(DAY, LAST)
+    assert len(raw()) == len(rows) + 1
+    assert len(quarantined()) == 4
 
 
 def test_a_second_load_of_the_same_rows_commits_nothing(server: FakeSource) -> None:
@@ -156,38 +185,34 @@ def test_a_day_has_the_hours_of_its_zone_and_meets_its_neighbours(
     configure(timezone=zone)
     quarter_hours = [reading(3 * n, day - dt.timedelta(1)) for n in range(4 * 24 * 3)]
     server.serve = Entries(quarter_hours)
-    around = [load_days(day + dt.timedelta(n)).partitions[0].rows_loaded for n in (-1, 0, 1)]
-    assert around[1] == 4 * hours
-    hashes = [p.content_hash for p in load_days(day - dt.timedelta(1), day + dt.timedelta(1)).partitions]
-    assert len(raw()) == sum(around)
-    assert hashes == [load_days(day + dt.timedelta(n)).partitions[0].content_hash for n in (-1, 0, 1)]
+    singly = [load_days(day + dt.timedelta(n)).partitions[0] for n in (-1, 0, 1)]
+    assert singly[1].rows_loaded == 4 * hours
+    at_once = load_days(day - dt.timedelta(1), day + dt.timedelta(1)).partitions
+    assert [p.content_hash for p in at_once] == [p.content_hash for p in singly]
+    assert len(raw()) == sum(p.rows_loaded for p in singly)
 
 
-def test_the_streams_of_a_window_are_never_more_than_the_polite_limit(server: FakeSource) -> None:
-    import threading
-    import time
+def test_the_streams_of_a_window_are_as_many_as_the_polite_limit_and_never_more(server: FakeSource) -> None:
+    meeting, at_once, most, lock = threading.Barrier(3), 0, 0, threading.Lock()
+    inner = Entries([reading(n, day) for day in days(*range(9)) for n in range(2)])
 
-    at_once, most, lock = 0, 0, threading.Lock()
-    inner = Entries([reading(n, day) for day in days(*range(20)) for n in range(2)])
-
-    def counting(request: Any) -> Any:
+    def counting(request: Request) -> Answer:
         nonlocal at_once, most
         with lock:
             at_once += 1
             most = max(most, at_once)
+        if len(server.requests) <= 3:
+            meeting.wait(20)
         answer = inner(request)
-        time.sleep(0.02)  # as long as a fast answer takes, so that requests can meet
         with lock:
             at_once -= 1
         return answer
 
     server.serve = counting
-    from fake_source import table_of
-
     window = table_of("glucose_entries")[1].window.model_copy(update={"piece_days": 1, "parallel": 3})
-    result = load_days(DAY, days(19)[0], window=window)
-    assert [p.rows_loaded for p in result.partitions] == [2] * 20
-    assert 1 < most <= 3
+    result = load_days(DAY, days(8)[0], window=window)
+    assert [p.rows_loaded for p in result.partitions] == [2] * 9
+    assert most == 3
 
 
 def _strictness(share: float) -> Any:
