@@ -13,6 +13,7 @@ from millpond.settings import settings
 
 GROUP = "marts"
 CHECK = "equals_lake"
+POOL = "publish"
 
 
 def build_assets(manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
@@ -33,6 +34,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         specs=[_asset(mart) for mart in by_key.values()],
         check_specs=[_check(mart) for mart in by_key.values()],
         can_subset=True,
+        pool=POOL,
     )
     def published(
         context: dg.AssetExecutionContext,

@@ -2,5 +2,9 @@
 
 import warnings
 
-# Dagster calls these beta at each use, the second in its own code; the pinned release is tested.
-warnings.filterwarnings("ignore", message="Parameter .(backfill_policy|include_sources). of function")
+# Dagster calls these beta at each use, some in its own code; the pinned release is tested.
+warnings.filterwarnings(
+    "ignore",
+    message=r"(Parameter|Class) .(backfill_policy|include_sources|allow_nonexistent_upstream_partitions"
+    "|CodeReferencesMetadataValue|LocalFileCodeReference).",
+)

@@ -20,6 +20,8 @@ from millpond.transform.models import Model, models
 from millpond.transform.results import AuditFailed, BuildResult
 from millpond.transform.specs import asset_spec, check_specs
 
+POOL = "transform"
+"""One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
 STATIC, DAILY, WHOLE = "dbt_static", "dbt_daily", "dbt_whole"
 _Events = Generator[dg.DagsterEvent | dg.MaterializeResult[Any] | dg.AssetCheckResult, None, Any]
 
@@ -37,6 +39,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
             specs=[asset_spec(model, every, document, project) for model in members],
             check_specs=[check for model in members for check in check_specs(model, document)],
             can_subset=True,
+            pool=POOL,
             **more,
         )
         def made(context: dg.AssetExecutionContext) -> _Events:
