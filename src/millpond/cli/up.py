@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from millpond.runtime.board import Status, Tell
 
-_DETACHED_SECONDS = 120.0
+_DETACHED_SECONDS = 180.0
 
 
 def up(

@@ -15,7 +15,7 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG = 1
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 150.0
 _POLL_SECONDS = 0.05
 
 

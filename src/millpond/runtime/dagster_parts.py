@@ -34,7 +34,8 @@ _WORKSPACE = "workspace.yaml"
 _PORT_FILE = "webserver.port"
 _SOCKET_PATH_LIMIT = 100
 _ANSWER_SECONDS = 5.0
-_PATIENCE = 60.0
+_START_SECONDS = 180.0
+"""The first time in a home, dbt reads its whole project."""
 _TARGETS = ("MODULE_NAME", "PYTHON_FILE", "PACKAGE_NAME", "ATTRIBUTE", "WORKING_DIRECTORY")
 """Variables that point Dagster's commands at code; beside a workspace file they make its servers exit."""
 
@@ -69,7 +70,7 @@ def _code_server(settings: Settings, home: Home) -> Part:
         with suppress(*NO_ANSWER):
             if pages := registered(home, WEBSERVER):
                 return dagster_health.code_location(pages.port, _location_name(settings))
-        young = time.time() - process.started < _PATIENCE
+        young = time.time() - process.started < _START_SECONDS / 2
         return Health(STARTING, "the web pages do not answer yet") if young else Health(UP)
 
     return Part(
@@ -78,7 +79,7 @@ def _code_server(settings: Settings, home: Home) -> Part:
         start,
         examine,
         f"unix:{path}",
-        patience=2 * _PATIENCE,
+        start_seconds=_START_SECONDS,
     )
 
 
@@ -99,7 +100,7 @@ def _webserver(settings: Settings, home: Home) -> Part:
         "http://127.0.0.1:{port}",
         port=settings.dagster_port,
         setting=variable("dagster_port"),
-        patience=2 * _PATIENCE,
+        start_seconds=_START_SECONDS,
     )
 
 
@@ -113,7 +114,7 @@ def _daemon(settings: Settings, home: Home) -> Part:
         partial(registered, home, DAEMON),
         start,
         lambda process: dagster_health.daemon(home, process.started),
-        patience=2 * _PATIENCE,
+        start_seconds=_START_SECONDS,
     )
 
 

@@ -99,7 +99,9 @@ class Keeper(threading.Thread):
             self._report(process, health, was_up, time.monotonic() - began)
             if health.state == UP or not health.mendable or (was_up and health.state == STARTING):
                 ask_at = bad_since = time.monotonic() + _ASK_SECONDS
-            elif (seconds := time.monotonic() - bad_since) > self._part.patience:
+            elif (seconds := time.monotonic() - bad_since) > (
+                self._part.silence_seconds if was_up else self._part.start_seconds
+            ):
                 both = (signal.SIGTERM, signal.SIGKILL)
                 processes.ended(process.pid, process.started, both, _END_SECONDS)
                 if child:

@@ -45,8 +45,10 @@ class Part:
     """Port it is to listen on; 0 leaves it to the part."""
     setting: str | None = None
     """Setting that names this port."""
-    patience: float = 60.0
-    """Seconds it may take until it answers, at its start and later, before it is started anew."""
+    start_seconds: float = 60.0
+    """How long it may take until it answers for the first time, before it is started anew."""
+    silence_seconds: float = 60.0
+    """How long it may give no answer later, before it is started anew."""
 
     def address_of(self, process: Process | None) -> str | None:
         """Return where `process` listens, or for None where it would; None if that is not known."""

@@ -81,14 +81,16 @@ def keep(own_home: Home) -> Iterator[Run]:
     def run(
         examine: Callable[[Process], Health] = lambda process: Health(UP),
         start: Callable[[], subprocess.Popen[bytes]] = start,
-        patience: float = 60.0,
+        silence_seconds: float = 60.0,
     ) -> queue.Queue[tuple[Status, str]]:
         told: queue.Queue[tuple[Status, str]] = queue.Queue()
 
         def tell(statuses: Sequence[Status], line: str) -> None:
             told.put((statuses[0], line))
 
-        part = Part("mill", lambda: registered(own_home, "mill"), start, examine, patience=patience)
+        part = Part(
+            "mill", lambda: registered(own_home, "mill"), start, examine, silence_seconds=silence_seconds
+        )
         keepers.append(Keeper(part, own_home, Board(own_home, [Status("mill")], tell), stopping))
         keepers[-1].start()
         return told
@@ -140,7 +142,7 @@ def test_a_part_that_hangs_is_ended_and_started_again(
             return Health(UP)
         raise TimeoutError("timed out")
 
-    told = keep(examine=examine, patience=0.5)
+    told = keep(examine=examine, silence_seconds=0.5)
     pid = await_line(told, "mill is up").pid
     assert await_line(told, "mill is unhealthy: does not answer: timed out").pid == pid
     await_line(told, "did not work for")
@@ -151,7 +153,9 @@ def test_a_part_that_hangs_is_ended_and_started_again(
 
 def test_a_part_that_a_restart_would_not_mend_is_left_alone(keep: Run, tmp_path: Path) -> None:
     program(tmp_path, SLEEPS)
-    told = keep(examine=lambda process: Health("unhealthy", "bad definitions", mendable=False), patience=0.0)
+    told = keep(
+        examine=lambda process: Health("unhealthy", "bad definitions", mendable=False), silence_seconds=0.0
+    )
     status = await_line(told, "mill is unhealthy: bad definitions")
     assert (status.state, status.restarts) == ("unhealthy", 0)
 

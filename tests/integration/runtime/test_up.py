@@ -27,7 +27,7 @@ from millpond.settings import Settings, process_environment, settings
 
 PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
-READY_SECONDS = 150.0
+READY_SECONDS = 240.0
 
 
 def millpond(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
