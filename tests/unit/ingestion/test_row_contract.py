@@ -1,0 +1,220 @@
+"""The row contract in SQL: what each type takes, which rule is named, where a value is found in a row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from millpond.ingestion.drift import added_columns, column_name
+from millpond.ingestion.judge import judged
+from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.verdicts import Counts
+from millpond.naming import LINEAGE_COLUMNS
+from millpond.partitions import Window
+
+DAY = dt.date(2026, 11, 1)
+NOON = "2026-11-01T12:00:00Z"
+
+
+def table(columns: dict[str, Any], **more: Any) -> SourceTable:
+    return SourceTable.model_validate(
+        {
+            "name": "things",
+            "key": ["id"],
+            "event_time": {"column": "at", "unit": "iso"},
+            "endpoint": {"path": "things"},
+            "window": {"reach": {"rows": 10, "days": 10}},
+            "columns": {"id": {}, "at": {"type": "timestamp"}} | columns,
+            "quarantine": {"fail_above": 1},
+        }
+        | more
+    )
+
+
+def judge(
+    folder: Path, spec: SourceTable, rows: list[Any], days: int = 1, zone: str = "UTC"
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[dt.date, Counts]]:
+    """Return the good rows, the bad ones, and the counts of each day."""
+    texts = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    file = folder / "rows.parquet"
+    pq.write_table(pa.table({PAYLOAD: texts, "_seq": pa.array(range(len(texts)), pa.int64())}), file)
+    window, now = Window.of_days(DAY, DAY + dt.timedelta(days - 1)), dt.datetime.now(dt.UTC)
+    with judged(spec, [file], window, ZoneInfo(zone), [DAY], {}, folder / "judged") as found:
+        good, bad = (part(window, "run", now) for part in (found.good, found.bad))
+        assert isinstance(good, pa.Table)
+        assert isinstance(bad, pa.Table)
+        bare = good.drop_columns(list(LINEAGE_COLUMNS)).sort_by("id")
+        return bare.to_pylist(), bad.sort_by("payload").to_pylist(), found.counts
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "expected"),
+    [
+        ("string", "x", "x"),
+        ("string", "", ""),
+        ("string", 5, "5"),
+        ("string", True, "true"),
+        ("string", "{not json", "{not json"),
+        ("int", 5, 5),
+        ("int", "5", 5),
+        ("int", 5.0, 5),
+        ("int", 2**63 - 1, 2**63 - 1),
+        ("number", 1.5, 1.5),
+        ("number", "-1e-3", -0.001),
+        ("bool", True, True),
+        ("bool", "false", False),
+        ("timestamp", "2026-11-01T12:00:00+02:00", dt.datetime(2026, 11, 1, 10, tzinfo=dt.UTC)),
+        ("timestamp", "2026-11-01 12:00:00.123456", dt.datetime(2026, 11, 1, 12, 0, 0, 123456, dt.UTC)),
+        ("date", "2026-02-28", dt.date(2026, 2, 28)),
+        ("json", {"a": [1, "x"]}, '{"a":[1,"x"]}'),
+        ("json", "x", '"x"'),
+        ("json", 1, "1"),
+        *[(kind, None, None) for kind in ("string", "int", "number", "bool", "timestamp", "date", "json")],
+    ],
+)
+def test_each_type_takes_its_values(tmp_path: Path, kind: str, sent: Any, expected: Any) -> None:
+    good, bad, _ = judge(tmp_path, table({"v": {"type": kind}}), [{"id": "1", "at": NOON, "v": sent}])
+    assert bad == []
+    assert good[0]["v"] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "reason"),
+    [
+        ("int", "0x10", "v is no whole number"),
+        ("int", 2**63, "v is no whole number"),
+        ("int", 1e400, "v is no whole number"),
+        ("number", "1,5", "v is no number"),
+        ("number", [1.5], "v is no number"),
+        ("bool", 1, "v is neither true nor false"),
+        ("bool", "yes", "v is neither true nor false"),
+        ("timestamp", "yesterday", "v is no time"),
+        ("timestamp", "infinity", "v is no time"),
+        ("timestamp", 1793491200, "v is no time"),
+        ("date", "2026-02-30", "v is no date"),
+        ("date", "2026-11-01T12:00:00Z", "v is no date"),
+        ("string", ["x"], "v is no text but an object or a list"),
+        ("string", {}, "v is no text but an object or a list"),
+    ],
+)
+def test_each_type_refuses_what_it_is_not(tmp_path: Path, kind: str, sent: Any, reason: str) -> None:
+    good, bad, _ = judge(tmp_path, table({"v": {"type": kind}}), [{"id": "1", "at": NOON, "v": sent}])
+    assert (good, [row["reason"] for row in bad]) == ([], [reason])
+
+
+def test_an_object_can_be_taken_whole_and_in_parts(tmp_path: Path) -> None:
+    spec = table(
+        {
+            "actor": {"type": "json"},
+            "login": {"field": "actor.login"},
+            "deep": {"field": "actor.team.name"},
+            "team": {"field": "actor.team", "type": "json"},
+            "other": {"field": "repo.na\"me'"},
+        }
+    )
+    actor = {"login": "cat", "team": {"name": "x"}}
+    rows = [
+        {"id": "1", "at": NOON, "actor": actor, "repo": {"na\"me'": "r"}},
+        {"id": "2", "at": NOON, "actor": "gone", "repo": [1]},
+        {"id": "3", "at": NOON},
+    ]
+    good, bad, _ = judge(tmp_path, spec, rows)
+    assert bad == []
+    assert [[row[n] for n in ("actor", "login", "deep", "team", "other")] for row in good] == [
+        ['{"login":"cat","team":{"name":"x"}}', "cat", "x", '{"name":"x"}', "r"],
+        ['"gone"', None, None, None, None],
+        [None] * 5,
+    ]
+
+
+def test_a_value_can_be_required_under_a_condition(tmp_path: Path) -> None:
+    spec = table({"kind": {}, "total": {"type": "number", "required_when": "kind = 'sale' and id <> '3'"}})
+    rows = [{"id": str(n), "at": NOON, "kind": kind} for n, kind in enumerate(["sale", "gift", None, "sale"])]
+    _, bad, _ = judge(tmp_path, spec, rows)
+    assert [(row["row_key"], row["reason"]) for row in bad] == [("0", "total is missing")]
+
+
+def test_a_key_of_several_columns_is_one_key(tmp_path: Path) -> None:
+    spec = table({"part": {}}, key=["id", "part"])
+    rows = [{"id": i, "part": p, "at": NOON} for i, p in ("ab", "ab", "aB", "Ab")] + [{"id": "a", "at": NOON}]
+    good, bad, counts = judge(tmp_path, spec, rows)
+    assert len(good) == 3
+    assert counts[DAY].duplicate == 1
+    assert [row["reason"] for row in bad] == ["part is missing"]
+
+
+def test_a_row_belongs_to_the_day_of_the_zone_and_an_instant_to_one_day_only(tmp_path: Path) -> None:
+    moments = [
+        "2026-10-31T22:59:59.999999Z",
+        "2026-10-31T23:00:00Z",
+        "2026-11-01T22:59:59.999999Z",
+        "2026-11-01T23:00:00Z",
+    ]
+    rows = [{"id": str(n), "at": at} for n, at in enumerate([*moments, "2026-11-02T23:00:00Z"])]
+    good, _, counts = judge(tmp_path, table({}), rows, days=2, zone="Europe/Berlin")
+    assert [row["id"] for row in good] == ["1", "2", "3"]
+    assert [(c.good, c.outside) for c in counts.values()] == [(2, 1), (1, 1)]
+
+
+def test_rows_without_a_time_count_for_the_day_of_the_row_before(tmp_path: Path) -> None:
+    rows = [
+        {"id": "0"},
+        {"id": "1", "at": "2026-11-02T12:00:00Z"},
+        {"id": "2"},
+        {"id": "3", "at": NOON},
+        {"id": "4"},
+    ]
+    _, bad, counts = judge(tmp_path, table({}), rows, days=2)
+    assert {row["row_key"]: row["_partition_date"].day for row in bad} == {"0": 1, "2": 2, "4": 1}
+    assert [c.rows for c in counts.values()] == [3, 2]
+
+
+def test_of_rows_without_a_key_only_exact_copies_are_duplicates(tmp_path: Path) -> None:
+    rows = [{"at": NOON, "x": 1}, {"at": NOON, "x": 1}, {"at": NOON, "x": 2}]
+    _, bad, counts = judge(tmp_path, table({}), rows)
+    assert (len(bad), counts[DAY].duplicate) == (2, 1)
+
+
+def test_an_empty_load_has_all_days_and_all_columns(tmp_path: Path) -> None:
+    with judged(
+        table({"v": {"type": "int"}}), [], Window.of_day(DAY), ZoneInfo("UTC"), [DAY], {}, tmp_path
+    ) as found:
+        good = found.good(Window.of_day(DAY), "run", dt.datetime.now(dt.UTC))
+        assert isinstance(good, pa.Table)
+        assert good.column_names == ["id", "at", "v", *LINEAGE_COLUMNS]
+        assert found.counts == {DAY: Counts()}
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("sysTime", "sys_time"),
+        ("Größe in cm", "große_in_cm".replace("ß", "_")),
+        ("_v", "_v"),
+        ("__v", "_v"),
+        ("3d", "_3d"),
+        ("a.b-c", "a_b_c"),
+        ('x"; drop table y', "x_drop_table_y"),
+        ("名前", ""),
+        ("", ""),
+        ("x" * 100, ""),
+    ],
+)
+def test_an_unknown_field_becomes_a_plain_column_name(field: str, name: str) -> None:
+    assert column_name(field) == name
+
+
+def test_unknown_fields_that_would_collide_are_left_out(tmp_path: Path) -> None:
+    spec = table({"state": {"field": "theState"}})
+    fields = {"id", "at", "theState", "State", "STATE", "new", "New", "_run_id", "TheState"}
+    added, left_out = added_columns(spec, fields)
+    assert added == {"new": "New"}
+    assert left_out == ["STATE", "State", "TheState", "_run_id", "new"]
