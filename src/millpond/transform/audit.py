@@ -12,7 +12,6 @@ from typing import Any
 
 import duckdb
 
-from millpond.lake import duck
 from millpond.transform.data_tests import DataTest
 from millpond.transform.results import CheckResult
 
@@ -20,17 +19,12 @@ SAMPLES = 20
 _TABLE = "audited"
 
 
-def audit(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
-    """Run `tests` on the tables of `ref`; returns their results, those of one table together."""
+def audit(tests: Sequence[DataTest], connection: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+    """Run `tests` where the lake is attached; returns their results, those of one table together."""
     groups: dict[tuple[str, ...], list[DataTest]] = {}
     for test in tests:
         groups.setdefault(test.relations, []).append(test)
-    results: list[CheckResult] = []
-    if groups:
-        with duck.connect(ref, pin=False) as connection:
-            for group in groups.values():
-                results += _judged(group, connection)
-    return results
+    return [result for group in groups.values() for result in _judged(group, connection)]
 
 
 def _judged(tests: Sequence[DataTest], connection: duckdb.DuckDBPyConnection) -> list[CheckResult]:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import duckdb
 import pyarrow as pa
@@ -28,11 +28,15 @@ _PARTITIONING = re.compile(r"'(month|day)\((\w+)\)'")
 class Plugin(BasePlugin):
     """dbt keeps one DuckDB for the life of the process, so each build attaches its own ref anew."""
 
+    newest: ClassVar[Plugin | None] = None
+    """The one that dbt uses in this process, once it has opened a connection."""
+
     def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002
         """Called once, when dbt opens its first connection."""
         self._cursors = threading.local()
         self._attaching = threading.Lock()
         self._attached = ""
+        self._connection: duckdb.DuckDBPyConnection | None = None
 
     def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
         """Add the folder of extensions and what else our connections are opened with."""
@@ -42,11 +46,31 @@ class Plugin(BasePlugin):
         """Load the extensions into the new DuckDB."""
         for extension in EXTENSIONS:
             conn.load_extension(extension)
+        self._connection = conn
+        Plugin.newest = self
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Attach the ref of the build under way, unless an earlier cursor has."""
         build = under_way()
-        ref = build.ref if build else settings().ref
+        self._attach(cursor, build.ref if build else settings().ref)
+        self._cursors.mine = cursor
+
+    def cursor(self, ref: str) -> duckdb.DuckDBPyConnection | None:
+        """Return a cursor with `ref` attached as `lake`; None if dbt has closed this DuckDB.
+
+        Hold invocation.LOCK while it is in use: dbt's next call may attach another ref.
+        """
+        if self._connection is None:
+            return None
+        try:
+            cursor = self._connection.cursor()
+        except duckdb.ConnectionException:
+            return None
+        cursor.execute("SET TimeZone = 'UTC'")
+        self._attach(cursor, ref)
+        return cursor
+
+    def _attach(self, cursor: duckdb.DuckDBPyConnection, ref: str) -> None:
         with self._attaching:
             if self._attached != ref:
                 if self._attached:
@@ -54,7 +78,6 @@ class Plugin(BasePlugin):
                     self._attached = ""
                 cursor.execute(duck.attach_sql(ref))
                 self._attached = ref
-        self._cursors.mine = cursor
 
     def store(self, target_config: TargetConfig) -> None:
         """Write the temporary table with a model's result to the model's table on the ref of the build."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from millpond.errors import BuildFailed, InputMissing, MergeConflict
-from millpond.lake import read, refs
+from millpond.errors import BuildFailed, MergeConflict
+from millpond.lake import duck, read, refs
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform import engine
@@ -18,10 +17,11 @@ from millpond.transform.audit import audit
 from millpond.transform.batches import one_batch
 from millpond.transform.building import Building, Stored, building
 from millpond.transform.collect import Complaints, models_built, models_failed
-from millpond.transform.data_tests import due
+from millpond.transform.data_tests import DataTest, due
 from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed, current
-from millpond.transform.models import Model, Models, chosen, descendants, models
+from millpond.transform.models import Model, Models, chosen, models
+from millpond.transform.plan import extra_days, refuse_without_window, with_inputs
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
 from millpond.transform.turns import turn
 
@@ -46,7 +46,7 @@ def build(
     parsed = current(settings())
     every = models(parsed.document())
     wanted = chosen(every, select)
-    _refuse_without_window(wanted, window)
+    refuse_without_window(wanted, window)
     for attempt in range(1, _ATTEMPTS + 1):
         started = time.perf_counter()
         with turn(ref, alone=attempt > 1):
@@ -76,7 +76,7 @@ def check(names: Iterable[str], *, ref: str) -> list[CheckResult]:
     every = models(parsed.document()).values()
     there = [model.name for model in every if model.table in present]
     wanted = set(names)
-    return audit([test for test in due(parsed.data_tests(), there, there) if test.name in wanted], ref)
+    return _checked([test for test in due(parsed.data_tests(), there, there) if test.name in wanted], ref)
 
 
 def snapshot_id(name: str, *, ref: str) -> int | None:
@@ -85,48 +85,6 @@ def snapshot_id(name: str, *, ref: str) -> int | None:
     if not read.exists(ref, table):
         return None
     return read.loaded(ref, table).metadata.current_snapshot_id
-
-
-def with_inputs(every: Models, wanted: Sequence[Model], present: set[str], ref: str) -> list[Model]:
-    """Return `wanted` and the static models they read that are not yet among the tables `present`.
-
-    Raises InputMissing naming the asset to materialize first, if another table they read is missing.
-    """
-    names = {model.name for model in wanted}
-    queue = list(wanted)
-    for model in queue:
-        for table, asset in model.sources.items():
-            if table not in present:
-                raise _missing(model.name, table, asset, ref)
-        for parent in (every[name] for name in model.parents if name not in names):
-            if parent.table in present:
-                continue
-            if not parent.static:
-                raise _missing(model.name, parent.table, parent.name, ref)
-            names.add(parent.name)
-            queue.append(parent)
-    return chosen(every, names)
-
-
-def extra_days(
-    every: Models, names: Iterable[str], window: Window | None, ref: str, present: set[str]
-) -> dict[str, int]:
-    """Return by how many days the batch of each model is longer than the window.
-
-    A model that looks back changes on the days after the window too, and so do the models that read it.
-    Days that were not built before stay out: they are built when their turn comes.
-    """
-    extra: dict[str, int] = {}
-    if window is None:
-        return extra
-    for model in chosen(every, names):
-        if not model.look_back_days or model.table not in present:
-            continue
-        after = Window.of_days(window.end, window.last + dt.timedelta(days=model.look_back_days))
-        if read.count(ref, model.table, window=after):
-            for name in descendants(every, [model.name]):
-                extra[name] = max(extra.get(name, 0), model.look_back_days)
-    return extra
 
 
 def _audited(
@@ -142,7 +100,17 @@ def _audited(
         return result
     there = {model.name for model in every.values() if model.table in present}
     tests = due(parsed.data_tests(), names, there.union(names))
-    return replace(result, checks=tuple(audit(tests, build.ref)))
+    return replace(result, checks=tuple(_checked(tests, build.ref)))
+
+
+def _checked(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
+    """Run data tests on `ref`, over the DuckDB that dbt has open if it has one."""
+    from millpond.transform.plugin import Plugin
+
+    if not tests:
+        return []
+    with LOCK, (Plugin.newest and Plugin.newest.cursor(ref)) or duck.connect(ref, pin=False) as connection:
+        return audit(tests, connection)
 
 
 def _built(
@@ -179,22 +147,4 @@ def _built(
         merged=False,
         models=models_built(results, build.stored),
         failed=models_failed(results, complaints),
-    )
-
-
-def _refuse_without_window(wanted: Sequence[Model], window: Window | None) -> None:
-    daily = [model.name for model in wanted if model.daily]
-    if daily and window is None:
-        raise BuildFailed(
-            f"{', '.join(daily)} cannot be built without a window",
-            unharmed="every table",
-            next_step="name a partition or a range of them",
-        )
-
-
-def _missing(model: str, table: str, asset: str, ref: str) -> InputMissing:
-    return InputMissing(
-        f"model {model} reads {table}, which is not on ref {ref} yet",
-        unharmed="every table; nothing was built",
-        next_step=f"materialize {asset} first: millpond materialize {asset}",
     )
