@@ -64,10 +64,11 @@ def create(
 
     Example: millpond branch create dev --purpose "try another GMI formula"
     """
+    from millpond.cli.branch_view import counted
     from millpond.lake.refs import create as make
 
     made = make(name, base, purpose)
-    typer.echo(f"created {name} from {base}: {made.tables} tables, no data copied")
+    typer.echo(f"created {name} from {base}: {counted(made.tables, 'table')}, no data copied")
     typer.echo(f'Next: millpond materialize "fct_glucose_readings*" --ref {name}')
     typer.echo(f"      millpond branch diff {name}")
 
@@ -128,14 +129,15 @@ def drop(name: Name) -> None:
 
     Example: millpond branch drop dev
     """
+    from millpond.cli.branch_view import counted
     from millpond.lake import refs
     from millpond.publish.schemas import drop_marts
 
     ref = _branch(name)
     refs.drop(name)
     marts = drop_marts(name)
-    told = f", and {len(marts)} marts" if marts else ""
-    typer.echo(f"dropped {name}: its changes to {ref.changed} tables are gone{told}; {ref.base} is as it was")
+    gone = [counted(ref.changed, "changed table"), *([counted(len(marts), "mart")] if marts else [])]
+    typer.echo(f"dropped {name} with its {' and '.join(gone)}; {ref.base} is as it was")
 
 
 @app.command()

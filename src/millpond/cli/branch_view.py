@@ -6,7 +6,7 @@ import datetime as dt
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,10 +14,12 @@ from rich.text import Text
 
 from millpond.cli import output
 from millpond.errors import ConfigError
-from millpond.lake.comparison import Comparison, TableComparison
-from millpond.lake.refs import Event, Merged, Ref, TableDiff
 from millpond.lake.windows import NOTHING
 from millpond.naming import MAIN_REF
+
+if TYPE_CHECKING:
+    from millpond.lake.comparison import Comparison, TableComparison
+    from millpond.lake.refs import Event, Merged, Ref, TableDiff
 
 _LOOK = 'Look: millpond branch diff {0}\n      millpond sql --ref {0} "select …"'
 
@@ -45,12 +47,13 @@ def print_one(ref: Ref, changes: Iterable[TableDiff], events: Iterable[Event]) -
             console.print(f"{label}: {text}", markup=False)
     rows = [(c.table, c.change, c.windows, c.rows_added, c.rows_removed) for c in changes]
     if rows:
-        columns = ("table", "change", "days", "rows written", "rows replaced")
-        output.rows_as_table(columns, rows, title="Changed tables")
+        console.print("Changed tables:")
+        output.rows_as_table(("table", "change", "days", "rows written", "rows replaced"), rows)
     else:
         console.print("No table differs from what it was taken from.")
     lines = [(e.at, e.action, e.table or None, e.other_ref or None, e.run_id[:8] or None) for e in events]
-    output.rows_as_table(("at", "action", "table", "other ref", "run"), lines, title="History, latest last")
+    console.print("History, latest last:")
+    output.rows_as_table(("at", "action", "table", "other ref", "run"), lines)
     console.print(_LOOK.format(ref.name), markup=False)
 
 
@@ -108,15 +111,15 @@ def print_merged(merged: Merged, changes: Iterable[TableDiff], marts: Sequence[s
             table,
             days[table].change if table in days else "changed",
             days[table].windows if table in days else None,
-            f"put on top of what {merged.into} had become" if table in merged.rebased else None,
+            f"on top of what {merged.into} had become" if table in merged.rebased else "",
         )
         for table in merged.tables
     ]
-    title = f"Merged {merged.ref} into {merged.into}: {len(rows)} tables, all at once"
-    output.rows_as_table(("table", "change", "days", "note"), rows, title=title)
+    console.print(f"Merged {merged.ref} into {merged.into}, all at once:")
+    output.rows_as_table(("table", "change", "days", "note"), rows)
     console.print(f"{merged.ref} is dropped" + (f", with {', '.join(marts)}" if marts else ""))
     if promoted:
-        console.print(f"Dagster: {promoted} partitions and assets that were made on it count for main now")
+        console.print(f"In Dagster, {counted(promoted, 'materialization')} made on it count for main now")
     ref = "" if merged.into == MAIN_REF else f" --ref {merged.into}"
     console.print(f"Next: publish the marts of {merged.into}: millpond materialize group:marts{ref}")
 
@@ -129,6 +132,11 @@ def failed_its_audit(ref: Ref) -> ConfigError:
         next_step="mend the cause and run again; or, if the audit was wrong,"
         f" millpond branch merge {ref.name} --force",
     )
+
+
+def counted(number: int, word: str) -> str:
+    """Return `1 table`, `2 tables`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def age(since: dt.datetime) -> str:
@@ -148,14 +156,11 @@ def _print_table(console: Console, table: TableComparison) -> None:
         console.print(f"{table.table}: columns retyped: {'; '.join(table.columns_retyped)}", markup=False)
     for word, rows in (("added", table.rows.samples_added), ("removed", table.rows.samples_removed)):
         if rows:
-            title = f"{table.table}, rows {word}: {len(rows)} of {getattr(table.rows, word):,}"
-            output.rows_as_table(list(rows[0]), [list(row.values()) for row in rows], title=title)
+            console.print(f"{table.table}: {len(rows)} of {getattr(table.rows, word):,} rows {word}")
+            output.rows_as_table(list(rows[0]), [list(row.values()) for row in rows])
     if changes := table.rows.samples_changed:
-        view = Table(
-            title=f"{table.table}, rows changed: {len(changes)} of {table.rows.changed:,}",
-            title_justify="left",
-            header_style="bold",
-        )
+        console.print(f"{table.table}: {len(changes)} of {table.rows.changed:,} rows changed")
+        view = Table(header_style="bold")
         for heading in (*table.key, "column", "before", "after"):
             view.add_column(Text(heading), overflow="fold")
         for change in changes:
@@ -166,9 +171,9 @@ def _print_table(console: Console, table: TableComparison) -> None:
         console.print(view)
 
 
-def _since(table: TableComparison) -> str | None:
+def _since(table: TableComparison) -> str:
     if table.base_moved == NOTHING:
-        return None
+        return "unchanged"
     if table.both == NOTHING:
         return f"changed {table.base_moved}: a merge keeps both"
     return f"changed {table.both} as well: a merge is refused"

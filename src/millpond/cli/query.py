@@ -33,6 +33,7 @@ def run_query(
 
     Raises ConfigError with DuckDB's own words for SQL that cannot be run.
     """
+    ref = ref or settings().ref
     with connect(ref) as connection:
         try:
             statements = duckdb.extract_statements(query)
@@ -45,9 +46,13 @@ def run_query(
             cursor = connection.execute(statements[0], parameters)
             return [c[0] for c in cursor.description or []], cursor.fetchall()
         except duckdb.Error as error:
-            raise ConfigError(
-                str(error).strip(), next_step="`millpond tables` lists the lake's tables and their names"
-            ) from error
+            raise ConfigError(str(error).strip(), next_step=_advice(str(error), ref)) from error
+
+
+def _advice(complaint: str, ref: str) -> str:
+    if f'schema "{marts_schema(ref)}" does not exist' in complaint:
+        return f"the marts of {ref} are not published yet: millpond materialize group:marts --ref {ref}"
+    return "`millpond tables` lists the lake's tables and their names"
 
 
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})

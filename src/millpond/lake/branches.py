@@ -23,14 +23,21 @@ def base_of(conn: psycopg.Connection, name: str, *, lock: str = "") -> str:
 
 
 def delete(conn: psycopg.Connection, name: str) -> None:
-    """Delete a branch and its pointers. Raises LakeError if another branch was taken from it."""
-    above = [row[0] for row in conn.execute("select name from lake_refs where base = %s", (name,)).fetchall()]
-    if above:
+    """Delete a branch and its pointers, and audit branches that failed runs on it left for a look.
+
+    Raises LakeError if another branch was taken from it.
+    """
+    above = conn.execute(
+        "select name, kept <> '' from lake_refs where base = %s order by name for update", (name,)
+    ).fetchall()
+    if needing := [other for other, kept in above if not kept]:
         raise LakeError(
-            f"branch {name} cannot be dropped: {', '.join(above)} was taken from it",
+            f"branch {name} cannot be dropped: {', '.join(needing)} was taken from it",
             unharmed="all of them",
-            next_step="merge or drop those first",
+            next_step=f"merge or drop those first, for example: `millpond branch drop {needing[0]}`",
         )
+    for other, _ in above:
+        delete(conn, other)
     for table in ("iceberg_tables", "iceberg_namespace_properties"):
         conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
     conn.execute("delete from lake_refs where name = %s", (name,))

@@ -202,6 +202,15 @@ def test_a_ref_that_others_were_taken_from_is_not_dropped() -> None:
         refs.merge("dev")
 
 
+def test_a_failed_audit_goes_with_the_branch_it_was_taken_from() -> None:
+    for end in (refs.drop, refs.merge):
+        refs.create("dev")
+        refs.create("audit_1", base="dev", run_id="run-1")
+        refs.keep("audit_1", "check has_key failed")
+        end("dev")
+        assert [ref.name for ref in refs.list_refs()] == ["main"]
+
+
 def test_main_is_neither_merged_nor_dropped() -> None:
     for act in (refs.drop, refs.merge, refs.diff):
         with pytest.raises(LakeError, match="main is no branch"):
@@ -287,3 +296,11 @@ def test_a_write_to_a_branch_that_is_merged_meanwhile_is_not_half_there(
             0,
         )
     assert read.table_names("main") == ["raw.readings"]
+
+
+def test_an_empty_table_created_on_both_sides_is_no_conflict() -> None:
+    refs.create("dev")
+    write({}, days(0, 0), ref="dev")
+    write({0: [1]})
+    assert refs.merge("dev").rebased == ("raw.readings",)
+    assert found() == {0: [1]}
