@@ -5,7 +5,7 @@ Texts are taken from the JSON rows as they are; typed values have their column's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from millpond.ingestion.columns import SQL_TYPES, Column
@@ -67,20 +67,23 @@ class Contract:
     def broken(self) -> str:
         """Return the expression for what is wrong with a row as such; `__json` says if it is readable."""
         size = self.table.quarantine.max_row_bytes
-        cases = [
-            (f"strlen({PAYLOAD}) > {size}", f"row is larger than {size} bytes"),
-            (f"not __json and not json_valid({PAYLOAD})", "row is not valid JSON"),
-            ("not __json", "row is no JSON object"),
-            (_has_nul(PAYLOAD), "row holds a NUL character"),
-        ]
-        nested = f"regexp_matches({PAYLOAD}, ':\\s*[\\[{{]')"  # most rows hold nothing nested at all
-        cases += [
-            (f"{nested} and {_nested(value)}", f"{value.name} is no text but an object or a list")
+        unreadable = _first(
+            [
+                (f"strlen({PAYLOAD}) > {size}", f"row is larger than {size} bytes"),
+                (f"not json_valid({PAYLOAD})", "row is not valid JSON"),
+            ],
+            literal("row is no JSON object"),
+        )
+        nested = _first(
+            (_nested(value), f"{value.name} is no text but an object or a list")
             for value in self.values
             if value.column.type == "string" and value.name not in self.added
-        ]
+        )
+        holds_nested = f"regexp_matches({PAYLOAD}, ':\\s*[\\[{{]')"  # which most rows do not
+        nul = literal("row holds a NUL character")
         return (
-            "case " + " ".join(f"when {condition} then {literal(text)}" for condition, text in cases) + " end"
+            f"case when not __json then {unreadable} when {_has_nul(PAYLOAD)} then {nul}"
+            f" when {holds_nested} then {nested} end"
         )
 
     def typed(self) -> str:
@@ -130,6 +133,12 @@ class Contract:
             if column.allowed:
                 known = ", ".join(literal(a) for a in column.allowed)
                 yield f"{text} not in ({known})", f"{value.name} is none of the allowed values"
+
+
+def _first(cases: Iterable[tuple[str, str]], otherwise: str = "null") -> str:
+    """Return the expression for the text of the first condition that holds."""
+    whens = "".join(f" when {condition} then {literal(text)}" for condition, text in cases)
+    return f"case{whens} else {otherwise} end" if whens else otherwise
 
 
 def _typed(value: Value) -> str:
