@@ -15,6 +15,8 @@ from millpond.naming import LINEAGE_COLUMNS
 
 _BITS = 1 << 64
 _WORD = pa.uint64()
+_SLICE = 50_000
+"""How many texts become Python objects at once."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
         return {}
     row = pa.chunked_array([pa.repeat(pa.scalar(0, _WORD), table.num_rows)])
     for name in sorted(set(table.column_names) - set(LINEAGE_COLUMNS)):
-        seed = pa.scalar(_word(name.encode()), _WORD)
+        seed = pa.scalar(int.from_bytes(_word(name.encode()), "little"), _WORD)
         value = _mixed(pc.bit_wise_xor(_words(table[name]), seed))
         row = pc.add(row, pc.fill_null(value, pa.scalar(0, _WORD)))
     day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
@@ -99,8 +101,12 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _hashed(texts: pa.Array) -> pa.Array:
     """Return the hash of each text; each different text is hashed once."""
     coded = texts.dictionary_encode()
-    words = [_word(text) for text in pc.cast(coded.dictionary, pa.large_binary()).to_pylist()]
-    return pc.take(pa.array(words, _WORD), coded.indices)
+    words = bytearray()
+    for start in range(0, len(coded.dictionary), _SLICE):
+        values = pc.cast(coded.dictionary.slice(start, _SLICE), pa.large_binary()).to_pylist()
+        words += b"".join([_word(value) for value in values])
+    hashed = pa.Array.from_buffers(_WORD, len(coded.dictionary), [None, pa.py_buffer(words)])
+    return pc.take(hashed, coded.indices)
 
 
 def _mixed(words: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -111,8 +117,8 @@ def _mixed(words: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.bit_wise_xor(words, pc.shift_right(words, pa.scalar(31, _WORD)))
 
 
-def _word(text: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+def _word(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=8).digest()
 
 
 def _hex(text: str) -> str:

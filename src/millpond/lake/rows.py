@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from millpond.errors import RowsOutsideWindow, SchemaConflict
 from millpond.lake.windows import Windows
 
-PIECE_BYTES = 64 << 20
+PIECE_BYTES = 32 << 20
 """Rows are worked on in pieces of about this size, so memory stays bounded whatever the data's size."""
 _BATCH_ROWS = 32_768
 

@@ -73,9 +73,9 @@ def _attempt(
     except OSError as error:
         lake.discard()
         raise StorageFailed(
-            f"the files of {', '.join(r.table.name for r in replacements)} could not be written: {error}",
-            unharmed="the tables; nothing of this write is visible, its files are removed",
-            next_step="free space or mend permissions of the warehouse, and repeat the run",
+            f"files of {', '.join(r.table.name for r in replacements)} could not be read or written: {error}",
+            unharmed="the tables as others see them; what this write had made is removed",
+            next_step="see to the warehouse: free space, permissions, missing files; then repeat the run",
         ) from error
     except BaseException:
         lake.discard()

@@ -9,6 +9,7 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import (
+    AlwaysFalse,
     AlwaysTrue,
     And,
     BooleanExpression,
@@ -77,8 +78,8 @@ class Windows:
 
     def mask(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return for each day of `column` whether it lies in a window; null counts as outside."""
-        if self.parts is None:
-            return pa.chunked_array([pa.repeat(True, len(column))])
+        if not self.parts:
+            return pa.chunked_array([pa.repeat(self.parts is None, len(column))])
         day = pa.date32()
         masks = [
             pc.and_(pc.greater_equal(column, pa.scalar(w.start, day)), pc.less(column, pa.scalar(w.end, day)))
@@ -97,4 +98,5 @@ class Windows:
             )
             for w in self.parts
         ]
-        return reduce(Or, spans)
+        nothing: BooleanExpression = AlwaysFalse()
+        return reduce(Or, spans, nothing)

@@ -20,6 +20,7 @@ _DAYS = 9
 _TABLES = ("raw.readings", "silver.readings")
 _ROWS = st.lists(st.lists(st.integers(0, 3), max_size=3).map(sorted), min_size=1, max_size=3)
 """The rows of one to three days in a row."""
+_DAY = st.integers(0, _DAYS - 3)
 _PICK = st.integers(0, 11)
 OUTCOMES: Counter[str] = Counter()
 """How the merges of a run ended, lest a change of the steps leaves the interesting ones out."""
@@ -51,21 +52,21 @@ class Lake(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model) < 4)
     @rule(pick=_PICK)
     def create(self, pick: int) -> None:
-        base = self._picked(sorted(self.model), pick)
+        self._branched(self._picked(sorted(self.model), pick))
+
+    def _branched(self, base: str) -> str:
         self.made += 1
         name = f"branch{self.made}"
         refs.create(name, base=base)
         parent = self.model[base]
         self.model[name] = _Ref(base, copy.deepcopy(parent.tables), list(parent.log))
+        return name
 
-    @rule(
-        pick=_PICK,
-        first=st.integers(0, _DAYS - 3),
-        values=_ROWS,
-        tables=st.sets(st.sampled_from(_TABLES), min_size=1),
-    )
+    @rule(pick=_PICK, first=_DAY, values=_ROWS, tables=st.sets(st.sampled_from(_TABLES), min_size=1))
     def write(self, pick: int, first: int, values: list[list[int]], tables: set[str]) -> None:
-        ref = self._picked(sorted(self.model), pick)
+        self._write(self._picked(sorted(self.model), pick), first, values, tables)
+
+    def _write(self, ref: str, first: int, values: list[list[int]], tables: set[str]) -> None:
         covered = set(range(first, first + len(values)))
         inside = {first + i: several for i, several in enumerate(values) if several}
         window = days(min(covered), max(covered))
@@ -82,10 +83,20 @@ class Lake(RuleBasedStateMachine):
             held.update(copy.deepcopy(inside))
         self.check(ref)
 
+    @rule(pick=_PICK, theirs=_DAY, ours=_DAY, values=_ROWS)
+    def work_side_by_side(self, pick: int, theirs: int, ours: int, values: list[list[int]]) -> None:
+        base = self._picked(sorted(self.model), pick)
+        name = self._branched(base)
+        for ref, first in ((name, theirs), (base, ours)):
+            self._write(ref, first, values, {_TABLES[0]})
+        self._merge(name)
+
     @precondition(lambda self: self._mergeable())
     @rule(pick=_PICK)
     def merge(self, pick: int) -> None:
-        name = self._picked(self._mergeable(), pick)
+        self._merge(self._picked(self._mergeable(), pick))
+
+    def _merge(self, name: str) -> None:
         branch = self.model[name]
         base = self.model[branch.base or ""]
         touched = {t for t, _ in branch.log[branch.inherited :]}
@@ -145,9 +156,9 @@ def _run(examples: int, steps: int) -> None:
 
 
 def test_random_steps_leave_what_the_model_says(home: Home) -> None:
-    _run(examples=8, steps=25)
+    _run(examples=6, steps=12)
 
 
 @pytest.mark.slow
 def test_many_random_steps_leave_what_the_model_says(home: Home) -> None:
-    _run(examples=30, steps=30)
+    _run(examples=40, steps=25)
