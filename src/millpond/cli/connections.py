@@ -7,6 +7,7 @@ from dataclasses import replace
 from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
+from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.databases import databases
 from millpond.settings import settings, variable
 
@@ -39,6 +40,6 @@ def connections(ref: str | None = None) -> dict[str, str]:
         "catalog_uri": catalog.uri,
         "catalog_token": catalog.token.get_secret_value(),
         "catalog_warehouse": ref,
-        "dagster_url": f"http://127.0.0.1:{configured.dagster_port}",
+        "dagster_url": dagster_url(configured),
         **{name.lower(): value for name, value in dagster_variables().items()},
     }
