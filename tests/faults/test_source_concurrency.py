@@ -28,6 +28,14 @@ def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSou
         yield source
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have SIGINT interrupt, also where a shell's background job inherited that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_threads_of_one_process_load_different_days_at_once(server: FakeSource) -> None:
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(load_days, DAYS))
@@ -48,7 +56,7 @@ def test_two_processes_that_load_one_day_at_once_leave_it_once(server: FakeSourc
 
 
 def test_ctrl_c_ends_a_load_at_once_and_leaves_nothing(
-    server: FakeSource, configure: Callable[..., Settings]
+    server: FakeSource, configure: Callable[..., Settings], ctrl_c: None
 ) -> None:
     configured = configure(rate_limit_wait_seconds=600)
 
