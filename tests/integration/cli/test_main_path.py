@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from millpond.cli.main import main
 from millpond.lake.read import loaded, table_names
 from millpond.runtime.home import Home
 from millpond.settings import settings
 
 Run = Callable[..., tuple[int, str, str]]
 MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def millpond(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["millpond", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return millpond
 
 
 def query(run: Run, sql: str) -> list[dict[str, Any]]:
