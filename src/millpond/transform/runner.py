@@ -95,12 +95,16 @@ def _audited(
     names = [model.name for model in with_inputs(every, wanted, present, ref)]
     extra = extra_days(every, names, window, ref, present)
     refs.create(build.ref, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=build.run_id)
-    result = _built(names, window, extra, build, ref, parsed)
-    if result.failed:
-        return result
-    there = {model.name for model in every.values() if model.table in present}
-    tests = due(parsed.data_tests(), names, there.union(names))
-    return replace(result, checks=tuple(_checked(tests, build.ref)))
+    try:
+        result = _built(names, window, extra, build, ref, parsed)
+        if result.failed:
+            return result
+        there = {model.name for model in every.values() if model.table in present}
+        tests = due(parsed.data_tests(), names, there.union(names))
+        return replace(result, checks=tuple(_checked(tests, build.ref)))
+    except Exception as error:
+        refs.keep(build.ref, str(error) or type(error).__name__)
+        raise
 
 
 def _checked(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
@@ -134,7 +138,6 @@ def _built(
             on_event=complaints,
         )
     if ran.result is None:
-        refs.keep(build.ref, f"dbt could not build: {ran.exception}")
         raise BuildFailed(
             f"dbt could not build {', '.join(names)}: {ran.exception}",
             unharmed=f"ref {ref}; nothing of this run is in it",

@@ -47,7 +47,22 @@ def test_a_failed_check_leaves_the_ref_as_it_was_and_keeps_the_branch(build_all:
     assert "entry_id=a" in text
     assert f"--ref {result.branch}" in text
     assert read.count(result.branch, "bronze.stg_glucose_entries") == 3
-    assert result.branch in {ref.name for ref in refs.list_refs()}
+    assert "stg_glucose_entries_key" in refs.branch(result.branch).kept
+
+
+def test_a_build_that_breaks_off_notes_why_on_its_branch(
+    build_all: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _loaded()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a defect in an audit")
+
+    monkeypatch.setattr("millpond.transform.runner.audit", broken)
+    with pytest.raises(ZeroDivisionError):
+        build_all(WINDOW, "stg_glucose_entries")
+    (branch,) = refs.list_refs()[1:]
+    assert (branch.state, branch.kept) == ("audit kept", "a defect in an audit")
 
 
 def test_a_failure_holds_twenty_sample_rows_at_most(build_all: Build) -> None:
