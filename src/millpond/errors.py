@@ -161,4 +161,19 @@ class PublishFailed(MillpondError):
 
 
 class AlertNotSent(MillpondError):
-    """A channel did not take an alert; the log has it."""
+    """A channel did not take an alert, which is tried again; the log has it.
+
+    `retry_after` is how many seconds it asks to wait; with `uncertain` it may have taken the alert after all.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        unharmed: str = "",
+        next_step: str = "",
+        retry_after: float | None = None,
+        uncertain: bool = False,
+    ) -> None:
+        super().__init__(what, unharmed=unharmed, next_step=next_step)
+        self.retry_after, self.uncertain = retry_after, uncertain

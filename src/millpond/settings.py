@@ -25,8 +25,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
+from millpond.settings_alerts import AlertSettings
 
 PREFIX = "MILLPOND_"
+_SECRET = ("token", "webhook", "password", "pagerduty_key", "apprise")
+"""Parts of the names of settings whose value is not shown, also where it is wrong."""
 
 
 class SourceSettings(BaseModel):
@@ -49,7 +52,7 @@ class SourceSettings(BaseModel):
         return url.rstrip("/") if url else url
 
 
-class Settings(BaseSettings):
+class Settings(BaseSettings, AlertSettings):
     """Everything that can be set, read from `MILLPOND_*` in the environment, then from `.env`."""
 
     model_config = SettingsConfigDict(
@@ -113,10 +116,6 @@ class Settings(BaseSettings):
     response_max_mb: int = Field(
         256, gt=0, le=65536, description="largest answer of a source, for example 256"
     )
-    slack_webhook: SecretStr | None = Field(
-        None,
-        description="where failed runs are told, for example https://hooks.slack.com/…; never logged",
-    )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
         description="per source: URL, USER and TOKEN, by the name of its file in sources/",
@@ -142,13 +141,6 @@ class Settings(BaseSettings):
         if not dt.date(2000, 1, 1) <= day < dt.date(2050, 1, 1):
             raise ValueError("must lie from 2000-01-01 to 2049-12-31, the span of the calendar dim_date")
         return day
-
-    @field_validator("slack_webhook")
-    @classmethod
-    def _webhook_is_an_address(cls, webhook: SecretStr | None) -> SecretStr | None:
-        if webhook and not webhook.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("must start with https://, for example https://hooks.slack.com/services/…")
-        return webhook
 
     @field_validator("ref")
     @classmethod
@@ -314,5 +306,5 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
         name, help_ = variable(where[2], where[1]), SourceSettings.model_fields[where[2]].description
     else:
         name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
-    shown = "" if any(word in name.lower() for word in ("token", "webhook")) else f" = {problem['input']!s}"
+    shown = "" if any(word in name.lower() for word in _SECRET) else f" = {problem['input']!s}"
     return f"{name}{shown}: {reason}", f"set {name}: {help_}"

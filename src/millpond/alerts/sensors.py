@@ -1,33 +1,30 @@
-"""The sensor that turns failed runs into alerts."""
+"""The sensor that wakes the finder of alerts. It sends nothing, and keeps no cursor of its own."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 
-from millpond.alerts.channels import channels, tell
-from millpond.alerts.failed_run import run_failed
-from millpond.runtime.dagster_parts import dagster_url
+from millpond.alerts.find import find
+from millpond.alerts.finders.known import Known
+from millpond.alerts.routing import read_routing
 from millpond.settings import settings
 
 _SECONDS = 15
 
 
 def build_sensors(assets: Sequence[dg.AssetsDefinition]) -> list[dg.SensorDefinition]:
-    """Return the sensor; owners of `assets` are named in what it tells."""
-    owners = {spec.key: spec.owners for each in assets for spec in each.specs}
+    """Return the sensor; owners, tags and promises of `assets` are part of what it tells."""
+    known = Known.of(assets)
 
-    # Runs from the command line belong to no code location, and those are meant too.
-    @dg.run_failure_sensor(
-        monitor_all_code_locations=True,
+    @dg.sensor(
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells the log, and Slack where MILLPOND_SLACK_WEBHOOK is set, of each failed run."
-        " A channel that is down is logged and not tried again for that run.",
+        description="Puts failures, late days and recoveries into the outbox, from which `millpond up` sends"
+        " them. `millpond alerts list` shows them.",
     )
-    def failed_runs(context: dg.RunFailureSensorContext) -> None:
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         configured = settings()
-        pages = dagster_url(configured)
-        event = run_failed(context.instance, context.dagster_run, context.failure_event, owners, pages)
-        tell(event, channels(configured, context.log), context.log)
+        new = find(context.instance, configured, read_routing(configured), known)
+        return dg.SkipReason(f"{new} new alerts" if new else "nothing new")
 
-    return [failed_runs]
+    return [alerts]

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from millpond.cli.spans import span
 from millpond.naming import MAIN_REF
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from millpond.lake.refs import Merged, Ref
 
 app = typer.Typer(no_args_is_help=True, help="Branches of the lake: copies of pointers, not of data.")
@@ -154,7 +153,7 @@ def clean(
     """
     from millpond.lake.retention import clean as clean_up
 
-    dropped = clean_up(_age(older_than) if older_than is not None else None, dry_run=dry_run)
+    dropped = clean_up(span(older_than) if older_than is not None else None, dry_run=dry_run)
     for ref in dropped:
         typer.echo(f"{'would drop' if dry_run else 'dropped'} {ref.name}, of {ref.created_at:%Y-%m-%d %H:%M}")
     if not dropped:
@@ -182,14 +181,3 @@ def _promoted(ref: Ref, merged: Merged) -> int:
             rebased=bool(merged.rebased),
             but=(GROUP,),
         )
-
-
-def _age(text: str) -> dt.timedelta:
-    import datetime as dt
-    import re
-
-    units = {"d": "days", "h": "hours", "m": "minutes"}
-    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([dhm])", text.strip())
-    if not match:
-        raise typer.BadParameter(f"{text!r} is no age; write it like 7d, 12h or 30m")
-    return dt.timedelta(**{units[match[2]]: float(match[1])})

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from millpond.cli import branch, config, demo, env, materialize, parts, sql, status, tables, up
+from millpond.cli import alerts, branch, config, demo, env, materialize, parts, sql, status, tables, up
 from millpond.errors import AlreadyUp, ConfigError, MillpondError, PartitionKeyError, PortTaken
 
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -34,6 +34,7 @@ app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
 app.command("env")(env.env)
 app.add_typer(branch.app, name="branch")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 
 

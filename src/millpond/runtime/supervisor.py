@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from millpond.errors import AlreadyUp
+from millpond.runtime.alerts_part import alerts_part
 from millpond.runtime.board import Board, Status, Tell
 from millpond.runtime.children import end_supervised
 from millpond.runtime.dagster_parts import dagster_parts, dagster_url
@@ -31,7 +32,7 @@ _ROTATE_SECONDS = 2.0
 
 def all_parts(settings: Settings, home: Home) -> list[Part]:
     """Return what `millpond up` runs for these settings."""
-    return [*shared_parts(settings, home), *dagster_parts(settings, home)]
+    return [*shared_parts(settings, home), *dagster_parts(settings, home), alerts_part(settings, home)]
 
 
 def supervise(settings: Settings, tell: Tell) -> None:

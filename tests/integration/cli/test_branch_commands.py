@@ -165,7 +165,7 @@ def test_old_audits_are_cleaned_up_and_branches_stay(run: Run) -> None:
     assert names() == {"main", "dev", "audit_1"}
     assert "dropped audit_1" in printed(run, "branch", "clean")
     assert names() == {"main", "dev"}
-    assert "is no age" in refused(run, "branch", "clean", "--older-than", "soon", code=2)
+    assert "is no span of time" in refused(run, "branch", "clean", "--older-than", "soon", code=2)
 
 
 @pytest.mark.parametrize("command", ["show", "diff", "merge", "drop"])

@@ -1,0 +1,118 @@
+"""E-mail, as text and as HTML; a repeated message has the Message-ID of the first."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import formatdate
+from html import escape
+
+from pydantic import SecretStr
+
+from millpond.alerts.message import Message
+from millpond.errors import AlertNotSent
+from millpond.redaction import redacted, register
+from millpond.settings import Settings
+
+_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class EmailChannel:
+    """Hands messages to an SMTP server, all receivers in one."""
+
+    host: str
+    port: int
+    security: str
+    sender: str
+    receivers: tuple[str, ...]
+    user: str | None = None
+    password: SecretStr | None = None
+    name: str = "email"
+    incidents: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> EmailChannel:
+        """Return the channel that the settings describe."""
+        if settings.smtp_password:
+            register(settings.smtp_password.get_secret_value())
+        receivers = tuple(each.strip() for each in (settings.email_to or "").split(",") if each.strip())
+        return cls(
+            settings.smtp_host or "",
+            settings.smtp_port,
+            settings.smtp_security,
+            settings.email_from,
+            receivers,
+            settings.smtp_user,
+            settings.smtp_password,
+        )
+
+    def send(self, message: Message) -> None:
+        """Hand the message over; raises AlertNotSent."""
+        handed = False
+        try:
+            with self._connected() as server:
+                handed = True
+                refused = server.send_message(self._mail(message), self.sender, list(self.receivers))
+        except smtplib.SMTPServerDisconnected as error:
+            raise self._failed(error, uncertain=handed) from None
+        except smtplib.SMTPException as error:
+            raise self._failed(error, uncertain=False) from None
+        except OSError as error:
+            raise self._failed(error, uncertain=handed) from None
+        if refused:
+            raise self._failed(smtplib.SMTPRecipientsRefused(refused), uncertain=True)
+
+    def _connected(self) -> smtplib.SMTP:
+        if self.security == "tls":
+            context = ssl.create_default_context()
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=_SECONDS, context=context)
+        else:
+            server = smtplib.SMTP(self.host, self.port, timeout=_SECONDS)
+        try:
+            if self.security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if self.user and self.password:
+                server.login(self.user, self.password.get_secret_value())
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["Subject"] = f"[{message.severity}] {_line(message.title)}"
+        mail["From"], mail["To"] = self.sender, ", ".join(self.receivers)
+        mail["Date"] = formatdate()
+        mail["Message-ID"] = f"<{message.id}@millpond>"
+        # Mail programs put the end below the beginning.
+        mail["References"] = f"<{message.incident}@millpond>"
+        mail.set_content(redacted(message.plain))
+        mail.add_alternative(_html(message), subtype="html")
+        return mail
+
+    def _failed(self, error: Exception, *, uncertain: bool) -> AlertNotSent:
+        return AlertNotSent(
+            redacted(f"email: {self.host} did not take it: {type(error).__name__}: {error}"),
+            unharmed="the alert is in the log and is tried again",
+            next_step="`millpond alerts test email` tries it out",
+            uncertain=uncertain,
+        )
+
+
+def _html(message: Message) -> str:
+    rows = "".join(
+        f"<tr><th align=left>{escape(name)}</th><td>{escape(redacted(value))}</td></tr>"
+        for name, value in message.facts.items()
+    )
+    button = f'<p><a href="{escape(message.url)}">View logs</a></p>' if message.url else ""
+    return (
+        f"<h3>{escape(redacted(message.title))}</h3><table>{rows}</table>"
+        f"<pre>{escape(redacted(message.text))}</pre>{button}<p>{escape(message.footer)}</p>"
+    )
+
+
+def _line(text: str) -> str:
+    return " ".join(redacted(text).split())[:200]

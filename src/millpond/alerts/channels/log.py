@@ -1,0 +1,28 @@
+"""The channel that is always there: the log of the part `alerts`, one line an alert."""
+
+from __future__ import annotations
+
+import logging
+
+from millpond.alerts.message import Message
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
+
+
+class LogChannel:
+    """Writes each alert as one record of the logger `millpond.alerts`."""
+
+    name = "log"
+    incidents = False
+
+    def send(self, message: Message) -> None:
+        """Log each alert; cannot fail."""
+        logger = logging.getLogger("millpond.alerts")
+        for alert in message.alerts:
+            if message.action == "resolve":
+                logger.info("resolved %d: %s: %s", alert.id, alert.title, alert.resolution)
+                continue
+            checks = f" (checks: {', '.join(alert.checks)})" if alert.checks else ""
+            reason = " ".join(alert.excerpt.split())
+            level = _LEVELS.get(alert.severity, logging.ERROR)
+            logger.log(level, "alert %d: %s%s: %s — %s", alert.id, alert.title, checks, reason, alert.run_url)

@@ -1,0 +1,52 @@
+"""PagerDuty, Events API v2: an incident opens, and closes when what caused it is over.
+
+https://developer.pagerduty.com/docs/send-alert-event
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from millpond.alerts.channels.http import ask
+from millpond.alerts.message import Message
+from millpond.redaction import redacted, register
+
+_SUMMARY_LIMIT = 1024
+
+
+class PagerDutyChannel:
+    """Sends events; PagerDuty drops those it has seen, by `dedup_key`."""
+
+    name = "pagerduty"
+    incidents = True
+
+    def __init__(self, key: SecretStr, url: str) -> None:
+        self._key, self._url = key.get_secret_value(), url
+        register(self._key)
+
+    def send(self, message: Message) -> None:
+        """Open or close the incident; raises AlertNotSent."""
+        ask(self.name, "POST", self._url, body={"routing_key": self._key, **event(message)})
+
+
+def event(message: Message) -> dict[str, Any]:
+    """Return the message as PagerDuty's event, without the key."""
+    if message.action == "resolve":
+        return {"event_action": "resolve", "dedup_key": message.incident}
+    details = {**message.facts, "Reason": message.text, "Runbook": message.runbook}
+    return {
+        "event_action": "trigger",
+        "dedup_key": message.incident,
+        "client": "Millpond",
+        "links": [{"href": message.url, "text": "View logs"}] if message.url else [],
+        "payload": {
+            "summary": redacted(message.title)[:_SUMMARY_LIMIT],
+            "source": "millpond",
+            "severity": message.severity,
+            "component": message.facts.get("Asset", ""),
+            "class": message.alert.kind,
+            "custom_details": {name: redacted(value) for name, value in details.items()},
+        },
+    }

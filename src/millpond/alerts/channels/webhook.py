@@ -1,0 +1,50 @@
+"""Any address that takes JSON. A repeated message has the Idempotency-Key of the first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import SecretStr
+
+from millpond.alerts.channels.http import ask, keep_secret
+from millpond.alerts.message import Message
+from millpond.redaction import redacted
+
+_LIMIT = 100
+_FIELDS = ("id", "kind", "severity", "title", "reason", "assets", "checks", "partition", "owners", "tags")
+_MORE = ("ref", "run_id", "run_url", "dedup_key", "times")
+
+
+class WebhookChannel:
+    """Posts to the address."""
+
+    name = "webhook"
+    incidents = False
+
+    def __init__(self, url: SecretStr) -> None:
+        self._url = url.get_secret_value()
+        keep_secret(self._url)
+
+    def send(self, message: Message) -> None:
+        """Post the message; raises AlertNotSent."""
+        ask(self.name, "POST", self._url, body=document(message), headers={"Idempotency-Key": message.id})
+
+
+def document(message: Message) -> dict[str, Any]:
+    """Return the message with its first 100 alerts, as plain values."""
+    return {
+        "message": message.id,
+        "action": message.action,
+        "incident": message.incident,
+        "severity": message.severity,
+        "title": redacted(message.title),
+        "text": redacted(message.text),
+        "runbook": message.runbook,
+        "repeat": message.repeat,
+        "count": len(message.alerts),
+        "alerts": [
+            {name: value for name, value in asdict(alert).items() if name in _FIELDS + _MORE}
+            for alert in message.alerts[:_LIMIT]
+        ],
+    }

@@ -1,0 +1,90 @@
+"""Takes alerts from the outbox to the channels until told to stop: routes what is new, one thread a channel.
+
+Only one dispatcher works in a home. What it was sending when it was killed, the next one repeats.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from millpond.alerts import deliveries
+from millpond.alerts.channels import channels
+from millpond.alerts.rounds import Rounds
+from millpond.alerts.router import end_silences, route
+from millpond.alerts.routing import Routing, read_routing
+from millpond.alerts.tables import Connection
+from millpond.alerts.watch import Watch
+from millpond.alerts.worker import Worker
+from millpond.errors import ConfigError
+from millpond.settings import Settings
+
+_LOOK_SECONDS = 0.5
+_WATCH_SECONDS = 15.0
+_logger = logging.getLogger("millpond.alerts")
+
+
+class Dispatcher:
+    """Routes and delivers; `beat` is called after each round that worked, with what is wrong, if anything."""
+
+    def __init__(self, settings: Settings, beat: Callable[[str], object] = lambda _: None) -> None:
+        self._settings, self._beat = settings, beat
+        self._file = settings.project / settings.alerts_file.expanduser()
+        self._routing, self._read, self._wrong = Routing(), -1.0, ""
+        self._reread()
+        self._claimer, self._stop = uuid.uuid4().hex, threading.Event()
+        available = channels(settings)
+        self._workers = [
+            Worker(channel, lambda: self._routing, available.keys(), self._claimer, self._stop)
+            for channel in available.values()
+        ]
+        self._watch, self._watched = Watch(settings), time.monotonic()
+
+    def stop(self) -> None:
+        """Have `run` return; what is being sent is finished first."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop`; the caller sees to it that no other dispatcher works in this home."""
+        rounds = Rounds(self._stop)
+        rounds.surely(lambda connection: deliveries.take_over(connection, self._claimer))
+        threads = [threading.Thread(target=each.serve, name=f"alerts {each.name}") for each in self._workers]
+        for thread in threads:
+            thread.start()
+        try:
+            while not self._stop.is_set():
+                if rounds.tried(self.round):
+                    self._beat(self._wrong)
+                self._stop.wait(_LOOK_SECONDS)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def round(self, connection: Connection) -> None:
+        """Route what is new; now and then see after the daemon, and give up what is too old."""
+        self._reread()
+        if time.monotonic() > self._watched + _WATCH_SECONDS:
+            self._watched = time.monotonic()
+            self._watch.look(connection)
+            deliveries.abandon(connection, self._routing.give_up_after_days)
+        end_silences(connection)
+        names = [worker.name for worker in self._workers]
+        while route(connection, self._routing, names, dt.datetime.now(self._settings.zone)):
+            pass
+
+    def _reread(self) -> None:
+        """Follow changes of alerts.yaml; while it is wrong, what it last said holds."""
+        changed = self._file.stat().st_mtime if self._file.exists() else 0.0
+        if changed == self._read:
+            return
+        self._read = changed
+        try:
+            self._routing, self._wrong = read_routing(self._settings), ""
+        except ConfigError as error:
+            self._wrong = error.what
+            _logger.error("%s", error)

@@ -1,0 +1,79 @@
+"""Checks that failed without stopping the run, and loads with many bad rows: both leave the run green."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagster import DagsterRun
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.events import DagsterEvent
+
+from millpond.alerts.alert import Alert
+from millpond.alerts.finders.failed_run import partitions_of
+from millpond.alerts.finders.known import Known
+from millpond.alerts.kinds import Severity
+from millpond.naming import MAIN_REF
+from millpond.resources.run import ref_of
+
+
+def check_failed(
+    run: DagsterRun, event_id: int, found: AssetCheckEvaluation, known: Known, pages: str
+) -> Alert | None:
+    """Return the alert for a check that failed on main; None for a blocking one, which fails its run."""
+    if found.passed or found.blocking or ref_of(run.tags) != MAIN_REF:
+        return None
+    asset, partition = found.asset_key.to_user_string(), partitions_of(run.tags)
+    severity: Severity = "error" if found.severity.value == "ERROR" else "warning"
+    return Alert(
+        kind="check_failed",
+        source=f"event:{event_id}",
+        dedup_key=f"check:{asset}:{found.check_name}:{partition}",
+        title=f"check {found.check_name} of {asset} failed{_for(partition)}",
+        reason=found.description or "",
+        severity=severity,
+        checks=(found.check_name,),
+        **_common(run, event_id, asset, partition, known, pages),
+    )
+
+
+def quarantined(
+    run: DagsterRun, event_id: int, event: DagsterEvent, above: float, known: Known, pages: str
+) -> Alert | None:
+    """Return the alert for a day on main with a larger share of bad rows than `above`."""
+    made = event.step_materialization_data.materialization
+    values = {name: value.value for name, value in made.metadata.items() if name.startswith("rows_")}
+    bad, rows = values.get("rows_quarantined"), values.get("rows_in_source")
+    if not isinstance(bad, int) or not isinstance(rows, int) or not rows or bad / rows <= above:
+        return None
+    asset, partition = made.asset_key.to_user_string(), made.partition or ""
+    reasons = made.metadata.get("quarantine_reasons")
+    counts: Any = reasons.value if reasons else {}
+    said = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    return Alert(
+        kind="quarantine",
+        source=f"event:{event_id}",
+        dedup_key=f"quarantine:{asset}:{partition}",
+        title=f"{bad} of {rows} rows of {asset} are in quarantine{_for(partition)}",
+        reason=f"{bad / rows:.1%} of the rows broke the row contract, {above:.1%} may. {said}".strip(),
+        severity="warning",
+        **_common(run, event_id, asset, partition, known, pages),
+    )
+
+
+def _for(partition: str) -> str:
+    return f" for {partition}" if partition else ""
+
+
+def _common(
+    run: DagsterRun, event_id: int, asset: str, partition: str, known: Known, pages: str
+) -> dict[str, Any]:
+    return {
+        "assets": (asset,),
+        "partition": partition,
+        "owners": known.owners_of([asset]),
+        "tags": known.tags_of([asset]),
+        "job": run.job_name,
+        "run_id": run.run_id,
+        "run_url": f"{pages}/runs/{run.run_id}",
+        "position": event_id,
+    }

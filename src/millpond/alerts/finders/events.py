@@ -1,0 +1,101 @@
+"""Reads Dagster's event log from where the last look ended, so that no event is missed or read twice.
+
+Ids are drawn before a transaction commits, so an event may appear below one that was read already. The log
+counts as settled up to a mark once every transaction that ran when the mark was set has ended; above it, the
+ids that were read are remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from millpond.alerts.tables import Connection
+from millpond.runtime.databases import databases
+
+_CURSOR = "events"
+_WANTED = """
+    id > %(settled)s and id <> all(%(seen)s) and (
+        dagster_event_type = 'PIPELINE_FAILURE'
+        or dagster_event_type = 'ASSET_CHECK_EVALUATION' and event ~ '"(passed|success)":\\s*false'
+        or dagster_event_type = 'ASSET_MATERIALIZATION' and event like '%%rows_quarantined%%')
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An event as it is stored; `event` is Dagster's JSON."""
+
+    id: int
+    run_id: str
+    kind: str
+    event: str
+
+
+def new_events(connection: Connection, limit: int, first_days: float) -> list[Row]:
+    """Return events that were not read yet, oldest first, and note in the caller's transaction that they are.
+
+    Waits for another reader to end. The first look of all goes back `first_days`.
+    """
+    cursor = _locked(connection, first_days)
+    settled, seen, mark, mark_xid = (cursor[name] for name in ("settled", "seen", "mark", "mark_xid"))
+    with databases().dagster.connect(row_factory=dict_row) as dagster:
+        dagster.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        now = dagster.execute(
+            "select pg_snapshot_xmin(pg_current_snapshot())::text::numeric as oldest,"
+            " pg_snapshot_xmax(pg_current_snapshot())::text as next,"
+            " (select coalesce(max(id), 0) from event_logs) as last"
+        ).fetchone()
+        assert now is not None
+        rows = dagster.execute(
+            f"select id, run_id, dagster_event_type as kind, event from event_logs where {_WANTED}"  # noqa: S608
+            " order by id limit %(limit)s",
+            {"settled": settled, "seen": seen, "limit": limit},
+        ).fetchall()
+    if mark is not None and now["oldest"] >= int(mark_xid):
+        settled, mark, mark_xid = mark, None, None
+    seen = [each for each in [*seen, *(row["id"] for row in rows)] if each > settled]
+    if mark is None and len(rows) < limit:
+        mark, mark_xid = now["last"], now["next"]
+    connection.execute(
+        "update alert_cursors set settled = %s, seen = %s, mark = %s, mark_xid = %s,"
+        " looked_at = clock_timestamp() where name = %s",
+        (settled, seen, mark, mark_xid, _CURSOR),
+    )
+    return [Row(**row) for row in rows]
+
+
+def _locked(connection: Connection, first_days: float) -> dict[str, Any]:
+    for _ in range(2):
+        found = connection.execute(
+            "select settled, seen, mark, mark_xid::text from alert_cursors where name = %s for update",
+            (_CURSOR,),
+        ).fetchone()
+        if found:
+            return found
+        connection.execute(
+            "insert into alert_cursors (name, settled) values (%s, %s) on conflict do nothing",
+            (_CURSOR, _before(first_days)),
+        )
+    raise AssertionError("the cursor was just made")
+
+
+def _before(days: float) -> int:
+    with databases().dagster.connect() as dagster:
+        row = dagster.execute(
+            "select coalesce(max(id), 0) from event_logs"
+            " where timestamp < (now() at time zone 'utc') - %s * interval '1 day'",
+            (days,),
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def asked(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows that Dagster's storage has for a question; it is only read."""
+    with databases().dagster.connect() as dagster:
+        dagster.read_only = True
+        return dagster.execute(statement, values).fetchall()

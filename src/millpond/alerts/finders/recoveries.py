@@ -1,0 +1,78 @@
+"""Whether what an open alert tells of is over: asked of Dagster's storage for each open alert."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+from dagster import DagsterInstance, RunsFilter
+
+from millpond.alerts.alert import Alert
+from millpond.alerts.finders.events import asked
+from millpond.alerts.finders.failed_run import RUN_KINDS, partitions_of
+from millpond.alerts.finders.known import Known
+from millpond.alerts.recording import open_alerts, resolve
+from millpond.alerts.tables import Connection
+from millpond.partitions import RANGE_SEPARATOR
+
+_MADE = """
+    select count(distinct (e.asset_key, e.partition)) from event_logs e join runs r on r.run_id = e.run_id
+    where e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.id > %s and e.asset_key = any(%s)
+        and (e.partition is null or e.partition between %s and %s) and r.status = 'SUCCESS'
+"""
+_RAN = """
+    select 1 from event_logs e join runs r on r.run_id = e.run_id
+    where e.dagster_event_type = 'PIPELINE_SUCCESS' and e.id > %s and r.pipeline_name = %s limit 1
+"""
+_PASSED = """
+    select run_id from asset_check_executions
+    where asset_key = %s and check_name = %s and execution_status = 'SUCCEEDED'
+        and evaluation_event_storage_id > %s
+    order by id desc limit 50
+"""
+
+
+def resolve_recovered(connection: Connection, instance: DagsterInstance, known: Known) -> int:
+    """End alerts whose assets, for all their days, or whose checks have succeeded since; returns how many."""
+    ended = 0
+    for alert in open_alerts(connection, *RUN_KINDS, "quarantine", "check_failed"):
+        over = _passed_again(instance, alert) if alert.kind == "check_failed" else _made_again(alert, known)
+        if over:
+            resolve(connection, alert, "It has succeeded since.")
+            ended += 1
+    return ended
+
+
+def _made_again(alert: Alert, known: Known) -> bool:
+    if not alert.assets:
+        return bool(asked(_RAN, (alert.position, alert.job)))
+    first, last = _bounds(alert.partition)
+    days = _days(first, last)
+    keys = [json.dumps(name.split("/")) for name in alert.assets]
+    wanted = sum(days if name in known.daily else 1 for name in alert.assets)
+    return bool(asked(_MADE, (alert.position, keys, first, last))[0][0] >= wanted)
+
+
+def _passed_again(instance: DagsterInstance, alert: Alert) -> bool:
+    key = json.dumps(alert.assets[0].split("/"))
+    found = asked(_PASSED, (key, alert.checks[0], alert.position))
+    if not found or not alert.partition:
+        return bool(found)
+    first, last = _bounds(alert.partition)
+    for run in instance.get_runs(RunsFilter(run_ids=[run_id for (run_id,) in found])):
+        begin, end = _bounds(partitions_of(run.tags))
+        if begin <= first and last <= end:
+            return True
+    return False
+
+
+def _bounds(partition: str) -> tuple[str, str]:
+    first, _, last = partition.partition(RANGE_SEPARATOR)
+    return first, last or first
+
+
+def _days(first: str, last: str) -> int:
+    try:
+        return (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
+    except ValueError:
+        return 1

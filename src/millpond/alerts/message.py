@@ -1,0 +1,103 @@
+"""What goes through a channel at once: an alert, or a digest of many of one kind; beginning or end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal
+
+from millpond.alerts.alert import Alert
+from millpond.alerts.kinds import KINDS, SEVERITIES, Severity, runbook_entry
+
+Action = Literal["tell", "resolve"]
+_LINES = 10
+REPEAT = "This may be a repeat: an earlier try was broken off before it was confirmed."
+
+
+@dataclass(frozen=True)
+class Message:
+    """Alerts of one kind; `id` stays the same for every try whose outcome is open.
+
+    `incident` is the key under which a receiver that keeps incidents knows it. `repeat` says that an earlier
+    try may have arrived.
+    """
+
+    id: str
+    action: Action
+    alerts: tuple[Alert, ...]
+    incident: str
+    repeat: bool = False
+    tries: int = 1
+
+    @property
+    def alert(self) -> Alert:
+        """The first alert, which is the only one of most messages."""
+        return self.alerts[0]
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether it stands for several alerts."""
+        return len(self.alerts) > 1
+
+    @property
+    def severity(self) -> Severity:
+        """The most urgent severity in it."""
+        return max((alert.severity for alert in self.alerts), key=SEVERITIES.index)
+
+    @property
+    def title(self) -> str:
+        """The message in one line."""
+        prefix = "Resolved: " if self.action == "resolve" else ""
+        if not self.is_digest:
+            return prefix + self.alert.title
+        return f"{prefix}{len(self.alerts)} alerts: {KINDS[self.alert.kind].plural}"
+
+    @property
+    def text(self) -> str:
+        """The reason of one alert, the titles of many, never more than a screen."""
+        if not self.is_digest:
+            return self.alert.resolution if self.action == "resolve" else self.alert.excerpt
+        lines = [f"• {alert.title[:200]}" for alert in self.alerts[:_LINES]]
+        more = len(self.alerts) - len(lines)
+        rest = [f"… and {more} more: `millpond alerts list --kind {self.alert.kind}`"] if more else []
+        return "\n".join([*lines, *rest])
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known besides, by name."""
+        if not self.is_digest:
+            return self.alert.facts
+        first, last = min(map(_seen, self.alerts)), max(map(_seen, self.alerts))
+        owners = sorted({owner for alert in self.alerts for owner in alert.owners})
+        span = {
+            "Between": f"{first:%Y-%m-%d %H:%M} and {last:%H:%M} UTC",
+            "Owner": ", ".join(owners[:_LINES]),
+        }
+        return {name: value for name, value in {**span, "Severity": self.severity}.items() if value}
+
+    @property
+    def runbook(self) -> str:
+        """Where to read what to do."""
+        return runbook_entry(self.alert.kind)
+
+    @property
+    def url(self) -> str:
+        """The page to look at; empty where there is none."""
+        return self.alert.run_url
+
+    @property
+    def footer(self) -> str:
+        """How to find it again, and what to do."""
+        shown = f"millpond alerts show {self.alert.id}" if self.alert.id else "millpond alerts list"
+        return f"`{shown}` · what to do: {self.runbook}" + (f"\n{REPEAT}" if self.repeat else "")
+
+    @property
+    def plain(self) -> str:
+        """All of it as plain text."""
+        facts = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
+        return "\n\n".join(part for part in (self.text, facts, self.url, self.footer) if part)
+
+
+def _seen(alert: Alert) -> dt.datetime:
+    moment = alert.created_at or dt.datetime.now(dt.UTC)
+    return moment.astimezone(dt.UTC)

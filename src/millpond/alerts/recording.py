@@ -1,0 +1,72 @@
+"""Puts what was found into the outbox: once for each thing seen, one open alert for each dedup_key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from millpond.alerts.alert import COLUMNS, Alert, of_row
+from millpond.alerts.tables import Connection
+from millpond.redaction import redacted
+
+_GIVEN = tuple(
+    name
+    for name in COLUMNS
+    if name not in {"id", "times", "created_at", "last_at", "resolved_at", "resolution"}
+)
+_INSERT = f"""
+    insert into alerts ({", ".join(_GIVEN)}, resolved_at, end_routed_at)
+    values ({", ".join(f"%({name})s" for name in _GIVEN)}, %(ended)s, %(ended)s)
+    on conflict (dedup_key) where resolved_at is null do update set
+        times = alerts.times + 1, last_at = clock_timestamp(), reason = excluded.reason,
+        run_id = excluded.run_id, run_url = excluded.run_url,
+        position = greatest(alerts.position, excluded.position)
+"""  # noqa: S608 - column names of our own
+
+
+def record(connection: Connection, found: Iterable[Alert]) -> int:
+    """Add what was found to the outbox, in the caller's transaction; returns how much of it was new."""
+    new = 0
+    for alert in found:
+        seen = connection.execute(
+            "insert into alert_sources (source) values (%s) on conflict do nothing", (alert.source,)
+        )
+        if seen.rowcount:
+            _insert(connection, alert)
+            new += 1
+    return new
+
+
+def _insert(connection: Connection, alert: Alert) -> None:
+    clean = replace(
+        alert,
+        title=_storable(alert.title),
+        reason=_storable(alert.reason)[:10_000],
+        dedup_key=alert.dedup_key if alert.lasts else f"{alert.dedup_key}:{alert.source}",
+    )
+    values = {name: getattr(clean, name) for name in _GIVEN}
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    ended = None if alert.lasts else connection.execute("select clock_timestamp() as now").fetchone()
+    connection.execute(_INSERT, {**values, "ended": ended and ended["now"]})
+
+
+def open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
+    """Return the open alerts of these kinds, the oldest first."""
+    rows = connection.execute(
+        "select * from alerts where resolved_at is null and kind = any(%s) order by id", (list(kinds),)
+    )
+    return [of_row(row) for row in rows]
+
+
+def resolve(connection: Connection, alert: Alert, words: str) -> None:
+    """End an open alert, in the caller's transaction; those who were told of it are told its end."""
+    connection.execute(
+        "update alerts set resolved_at = clock_timestamp(), resolution = %s"
+        " where id = %s and resolved_at is null",
+        (redacted(words), alert.id),
+    )
+
+
+def _storable(text: str) -> str:
+    """Return `text` without secrets and without what Postgres cannot hold."""
+    return redacted(text).replace("\x00", "�").encode("utf-8", "replace").decode()

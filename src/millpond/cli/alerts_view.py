@@ -1,0 +1,87 @@
+"""How alerts look in a terminal and as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from millpond.alerts.alert import Alert
+from millpond.alerts.kinds import runbook_entry
+
+_COLOURS = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "green"}
+_STATES = {"delivered": "green", "pending": "yellow", "sending": "yellow", "abandoned": "bold red"}
+
+
+def as_dict(alert: Alert, told: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return an alert as plain values."""
+    more = {"told": dict(told)} if told is not None else {}
+    return {**asdict(alert), "runbook": runbook_entry(alert.kind), **more}
+
+
+def print_list(
+    found: Sequence[tuple[Alert, Mapping[str, str]]],
+    silences: Sequence[Mapping[str, Any]],
+    *,
+    everything: bool,
+) -> None:
+    """Print alerts as a table, and which silences hold."""
+    console = Console(width=None if Console().is_terminal else 10_000, highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("id", "since", "severity", "what", "times", "told"):
+        table.add_column(column, justify="right" if column in ("id", "times") else "left", overflow="fold")
+    for alert, told in found:
+        severity = Text(alert.severity, style=_COLOURS[alert.severity])
+        if everything and not alert.is_open:
+            severity = Text(f"{alert.severity}, over", style="dim")
+        states = Text(", ").join(
+            Text(name if state == "delivered" else f"{name} {state}", style=_STATES.get(state, "dim"))
+            for name, state in told.items()
+        )
+        table.add_row(
+            str(alert.id), _moment(alert.created_at), severity, alert.title, str(alert.times), states
+        )
+    if found:
+        console.print(table)
+    else:
+        console.print("no alert" if everything else "no alert is open; --all shows those that are over")
+    for each in silences:
+        console.print(f"silent until {_moment(each['until'])}: {each['pattern']}", style="dim")
+
+
+def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """Print an alert with everything that is known of it."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(alert.title, style=_COLOURS[alert.severity])
+    if alert.reason:
+        console.print(alert.reason.strip())
+    facts = {
+        **alert.facts,
+        "Kind": alert.kind,
+        "Since": _moment(alert.created_at),
+        "Last": f"{_moment(alert.last_at)}, {alert.times} times" if alert.times > 1 else "",
+        "Over": f"{_moment(alert.resolved_at)} {alert.resolution}" if alert.resolved_at else "",
+        "Logs": alert.run_url,
+        "To do": runbook_entry(alert.kind),
+    }
+    for name, value in facts.items():
+        if value:
+            console.print(f"  {name:<10}{value}")
+    for each in deliveries:
+        words = {"tell": "", "resolve": "its end, "}[each["action"]]
+        state, tries = each["state"], each["attempts"]
+        line = f"  {each['channel']:<10}{words}{state}, {tries} {'try' if tries == 1 else 'tries'}"
+        if state == "delivered":
+            line += f", {_moment(each['delivered_at'])}"
+        elif each["last_error"]:
+            line += f", next {_moment(each['next_attempt'])}: {each['last_error']}"
+        console.print(line, style=_STATES.get(state, "dim"))
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""

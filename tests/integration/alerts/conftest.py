@@ -1,0 +1,75 @@
+"""What the tests of alerts share: a recorded instance, rules for routing, the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from millpond.alerts.alert import Alert
+from millpond.alerts.recording import record
+from millpond.alerts.tables import outbox
+from millpond.resources.instance import instance
+from millpond.runtime.home import Home
+from millpond.settings import Settings
+
+Rows = Callable[[str], list[dict[str, Any]]]
+FAST = """
+routes:
+  - to: [slack, email, pagerduty, jira, webhook, apprise]
+messages_a_minute: 6000
+messages_at_once: 100
+first_pause_seconds: 0.01
+longest_pause_seconds: 0.05
+"""
+
+
+@pytest.fixture
+def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
+    with instance() as found:
+        yield found
+
+
+@pytest.fixture
+def rows(home: Home) -> Rows:
+    """Return a function that asks the outbox."""
+
+    def ask(statement: str) -> list[dict[str, Any]]:
+        with outbox() as connection:
+            return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    return ask
+
+
+@pytest.fixture
+def routes(tmp_path: Path, configure: Callable[..., Settings]) -> Callable[[str], Settings]:
+    """Return a function that puts an alerts.yaml in force."""
+
+    def put(text: str = FAST) -> Settings:
+        file = tmp_path / "alerts.yaml"
+        file.write_text(text)
+        return configure(alerts_file=file)
+
+    return put
+
+
+def alert(number: int, **values: Any) -> Alert:
+    """Return an alert of its own."""
+    given = {
+        "kind": "run_failed",
+        "source": f"event:{number}",
+        "dedup_key": f"run:a{number}",
+        "title": f"a{number} failed",
+        "reason": "because",
+        "assets": (f"a{number}",),
+    }
+    return Alert(**{**given, **values})
+
+
+def put(*alerts: Alert) -> None:
+    """Add alerts to the outbox."""
+    with outbox() as connection:
+        record(connection, alerts)

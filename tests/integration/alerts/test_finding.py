@@ -1,0 +1,318 @@
+"""What goes wrong becomes one alert, in time, whoever looks and however often; what is mended ends it."""
+
+import datetime as dt
+import threading
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from millpond.alerts.find import find
+from millpond.alerts.finders.known import Known
+from millpond.alerts.routing import Routing
+from millpond.alerts.sensors import build_sensors
+from millpond.backfill.run import JOB, materialize
+from millpond.partitions import Window
+from millpond.runtime.databases import databases
+from millpond.settings import settings
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
+WEEK = Window.of_days(dt.date(2026, 10, 1), dt.date(2026, 10, 7))
+BROKEN = {"now": True}
+
+
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    owners=["team:health"],
+    tags={"layer": "raw"},
+)
+def broken() -> None:
+    if BROKEN["now"]:
+        raise RuntimeError("no ?token=hunter22hunter22")
+
+
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    retry_policy=dg.RetryPolicy(max_retries=1, delay=0),
+)
+def tried_twice() -> None:
+    raise RuntimeError("again")
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def fine() -> dg.MaterializeResult[Any]:
+    return dg.MaterializeResult(metadata={"rows_in_source": 100, "rows_quarantined": 7})
+
+
+@dg.asset_check(asset=fine, blocking=True)
+def sound() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False)
+
+
+@dg.asset_check(asset=fine)
+def usual() -> dg.AssetCheckResult:
+    few = BROKEN["now"]
+    return dg.AssetCheckResult(passed=not few, severity=dg.AssetCheckSeverity.WARN, description="few rows")
+
+
+KNOWN = Known.of([broken, tried_twice, fine])
+QUIET = Routing(late_after_days=0)
+
+
+@pytest.fixture(autouse=True)
+def _broken() -> None:
+    BROKEN["now"] = True
+
+
+def look(recorded: dg.DagsterInstance, routing: Routing = QUIET, known: Known = KNOWN) -> int:
+    return find(recorded, settings(), routing, known)
+
+
+def run(
+    recorded: dg.DagsterInstance, *assets: dg.AssetsDefinition, checks: Any = (), days: Window = WEEK
+) -> Any:
+    made = dg.Definitions(assets=assets, asset_checks=checks, jobs=[dg.define_asset_job(JOB)])
+    return materialize("*", days, definitions=made, instance=recorded)
+
+
+def test_a_failed_run_is_told_with_asset_partition_error_owner_tag_and_link(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    outcome = run(recorded, broken, fine)
+    look(recorded, Routing(late_after_days=0, quarantine_above=1))
+    (told,) = rows("select * from alerts")
+    assert told["title"] == "broken failed for 2026-10-01...2026-10-07"
+    assert (told["kind"], told["severity"], told["assets"]) == ("run_failed", "error", ["broken"])
+    assert (told["owners"], told["tags"]) == (["team:health"], ["layer=raw"])
+    assert told["reason"].startswith("RuntimeError: no ?token=")
+    assert "hunter22" not in str(told)
+    assert told["run_url"].endswith(f"/runs/{outcome.run_id}")
+
+
+def test_each_failure_is_found_once_however_often_one_looks(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, broken)
+    assert [look(recorded) for _ in range(4)] == [1, 0, 0, 0]
+    assert rows("select times from alerts") == [{"times": 1}]
+
+
+def test_a_repeated_failure_of_the_same_days_counts_up_and_other_days_are_another_alert(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    for days in (WEEK, WEEK, Window.of_day(dt.date(2026, 10, 9))):
+        run(recorded, broken, days=days)
+        look(recorded)
+    found = rows("select partition, times from alerts order by id")
+    assert [(row["partition"], row["times"]) for row in found] == [(str(WEEK), 2), ("2026-10-09", 1)]
+
+
+def test_two_finders_at_once_find_each_failure_once(recorded: dg.DagsterInstance, rows: Any) -> None:
+    for day in range(1, 4):
+        run(recorded, broken, days=Window.of_day(dt.date(2026, 10, day)))
+    threads = [threading.Thread(target=look, args=(recorded,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row["times"] for row in rows("select times from alerts")] == [1, 1, 1]
+
+
+def test_an_event_that_becomes_visible_below_one_that_was_read_is_found(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    run(recorded, broken)
+    look(recorded)
+    with databases().dagster.connect() as slow:
+        # An event whose id is drawn now and which is committed after later ones were read.
+        slow.execute(
+            "insert into event_logs (run_id, event, dagster_event_type, timestamp) select run_id, event,"
+            " dagster_event_type, timestamp from event_logs where dagster_event_type = 'PIPELINE_FAILURE'"
+        )
+        run(recorded, tried_twice)
+        assert [look(recorded) for _ in range(3)] == [1, 0, 0]
+    assert [look(recorded) for _ in range(3)] == [1, 0, 0]
+    assert rows("select times from alerts where assets = '{broken}'") == [{"times": 2}]
+
+
+def test_when_finding_breaks_off_nothing_is_lost(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, broken)
+    with pytest.raises(AttributeError):
+        look(recorded, known=Known(owners=None))  # type: ignore[arg-type]
+    assert rows("select 1 from alerts") == []
+    assert look(recorded) == 1
+
+
+def test_all_retries_exhausted_is_critical_and_its_own_kind(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, tried_twice)
+    look(recorded)
+    assert rows("select kind, severity from alerts") == [
+        {"kind": "retries_exhausted", "severity": "critical"}
+    ]
+
+
+def test_a_blocking_check_that_stopped_a_run_is_named_once(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, fine, checks=[sound])
+    look(recorded, Routing(late_after_days=0, quarantine_above=1))
+    assert rows("select kind, checks from alerts") == [{"kind": "blocking_check_failed", "checks": ["sound"]}]
+
+
+def test_a_check_that_failed_in_a_green_run_is_told_and_over_once_it_passes(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    quiet = Routing(late_after_days=0, quarantine_above=1)
+    run(recorded, fine, checks=[usual])
+    look(recorded, quiet)
+    (told,) = rows("select kind, severity, reason, resolved_at from alerts")
+    assert told == {"kind": "check_failed", "severity": "warning", "reason": "few rows", "resolved_at": None}
+    BROKEN["now"] = False
+    run(recorded, fine, checks=[usual], days=Window.of_day(dt.date(2026, 10, 3)))
+    look(recorded, quiet)
+    assert rows("select 1 from alerts where resolved_at is null")
+    run(recorded, fine, checks=[usual])
+    look(recorded, quiet)
+    assert not rows("select 1 from alerts where resolved_at is null")
+
+
+def test_a_load_with_many_bad_rows_is_told(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, fine, days=Window.of_day(dt.date(2026, 10, 3)))
+    look(recorded)
+    (told,) = rows("select kind, title from alerts")
+    assert told["title"] == "7 of 100 rows of fine are in quarantine for 2026-10-03"
+
+
+def test_a_failure_is_over_when_all_its_days_are_made_and_not_before(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    run(recorded, broken)
+    look(recorded)
+    BROKEN["now"] = False
+    run(recorded, broken, days=Window.of_days(WEEK.start, dt.date(2026, 10, 6)))
+    look(recorded)
+    assert rows("select 1 from alerts where resolved_at is null")
+    run(recorded, broken, days=Window.of_day(WEEK.last))
+    look(recorded)
+    assert not rows("select 1 from alerts where resolved_at is null")
+    BROKEN["now"] = True
+    run(recorded, broken)
+    look(recorded)
+    assert len(rows("select 1 from alerts")) == 2
+
+
+def test_a_failure_on_a_branch_is_a_warning_that_does_not_stay_open(
+    recorded: dg.DagsterInstance, rows: Any, configure: Any
+) -> None:
+    configure(ref="dev")
+    run(recorded, broken)
+    configure(ref="main")
+    look(recorded)
+    (told,) = rows("select ref, severity, resolved_at is not null as over from alerts")
+    assert told == {"ref": "dev", "severity": "warning", "over": True}
+
+
+def test_a_day_is_late_whatever_else_was_made_and_also_if_the_asset_never_was(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    due = Known(daily=frozenset({"fine", "never"}), due={n: dt.timedelta(hours=1) for n in ("fine", "never")})
+    routing = Routing(late_after_days=2, quarantine_above=1)
+    run(recorded, fine, days=Window.of_day(dt.date(2026, 1, 1)))
+    look(recorded, routing, due)
+    days = {row["partition"] for row in rows("select partition from alerts")}
+    assert len(rows("select 1 from alerts where kind = 'partition_late'")) == 4
+    assert "2026-01-01" not in days
+    day = dt.date.fromisoformat(max(days))
+    run(recorded, fine, days=Window.of_day(day))
+    look(recorded, routing, due)
+    (over,) = rows("select assets, partition from alerts where resolved_at is not null")
+    assert over == {"assets": ["fine"], "partition": str(day)}
+
+
+def test_a_failing_sensor_is_told_once_and_over_when_its_tick_succeeds(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    from dagster._core.definitions.run_request import InstigatorType
+    from dagster._core.scheduler.instigation import TickData, TickStatus
+    from dagster_shared.error import SerializableErrorInfo
+
+    def tick(status: TickStatus) -> None:
+        error = (
+            SerializableErrorInfo("RuntimeError: no file", [], None) if status == TickStatus.FAILURE else None
+        )
+        recorded.create_tick(
+            TickData(
+                "origin", "files", InstigatorType.SENSOR, status, 1.0, error=error, selector_id="selector"
+            )
+        )
+
+    for status in (TickStatus.FAILURE, TickStatus.FAILURE):
+        tick(status)
+        look(recorded)
+    (told,) = rows("select title, reason, times, resolved_at from alerts")
+    assert told == {
+        "title": "sensor files fails",
+        "reason": "RuntimeError: no file",
+        "times": 2,
+        "resolved_at": None,
+    }
+    tick(TickStatus.SKIPPED)
+    look(recorded)
+    assert not rows("select 1 from alerts where resolved_at is null")
+
+
+def test_a_finished_backfill_is_told_once_and_its_ledger_may_be_missing(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+
+    now = dt.datetime.now(dt.UTC).timestamp()
+    recorded.add_backfill(
+        PartitionBackfill(
+            "abcdefgh",
+            status=BulkActionStatus.COMPLETED_FAILED,
+            from_failure=False,
+            tags={},
+            backfill_timestamp=now,
+            backfill_end_timestamp=now,
+            asset_selection=[dg.AssetKey("fine")],
+        )
+    )
+    assert [look(recorded), look(recorded)] == [1, 0]
+    (told,) = rows("select kind, severity, title from alerts")
+    assert told == {
+        "kind": "backfill_finished",
+        "severity": "warning",
+        "title": "backfill abcdefgh: failed",
+    }
+
+
+def test_the_summary_comes_once_a_day(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, fine)
+    routing = Routing(late_after_days=0, quarantine_above=1, summary_at="00:00")
+    assert [look(recorded, routing), look(recorded, routing)] == [1, 0]
+    (told,) = rows("select title, reason from alerts")
+    assert told["title"] == "last 24 hours: 1 runs succeeded, 0 failed"
+    assert told["reason"].startswith("7 partitions of 1 assets")
+
+
+def test_the_sensor_only_looks_and_says_what_it_found(recorded: dg.DagsterInstance, routes: Any) -> None:
+    routes("late_after_days: 0")
+    (sensor,) = build_sensors([broken])
+    run(recorded, broken)
+    said = []
+    for _ in range(2):
+        with dg.build_sensor_context(recorded, definitions=dg.Definitions()) as context:
+            said.append(sensor.evaluate_tick(context).skip_message)
+    assert said == ["1 new alerts", "nothing new"]
+
+
+def test_a_run_of_one_day_is_named_by_its_day(recorded: dg.DagsterInstance, rows: Any) -> None:
+    job = dg.Definitions(assets=[broken], jobs=[dg.define_asset_job(JOB)]).resolve_job_def(JOB)
+    job.execute_in_process(
+        instance=recorded,
+        raise_on_error=False,
+        tags={PARTITION_NAME_TAG: "2026-10-02"},
+        partition_key="2026-10-02",
+    )
+    look(recorded)
+    assert rows("select partition from alerts") == [{"partition": "2026-10-02"}]
