@@ -30,7 +30,7 @@ _DUE = """
         and (d.action = 'tell' or told.state = 'delivered' and (not %(incidents)s or not exists (
             select from alert_deliveries other join alerts still on still.id = other.alert
             where other.channel = d.channel and other.incident = told.incident and other.action = 'tell'
-                and still.resolved_at is null)))
+                and still.end_routed_at is null)))
     order by d.id limit %(most)s
     for update of d skip locked
 """

@@ -64,6 +64,7 @@ class Dispatcher:
             self._stop.set()
             for thread in threads:
                 thread.join()
+            rounds.close()
 
     def round(self, connection: Connection) -> None:
         """Route what is new; now and then see after the daemon, and give up what is too old."""

@@ -11,6 +11,7 @@ from dagster._core.events.log import EventLogEntry
 from dagster._serdes import deserialize_value
 
 from millpond.alerts.alert import Alert
+from millpond.alerts.channels import channels
 from millpond.alerts.finders.backfills import record_backfills
 from millpond.alerts.finders.checks import check_failed, quarantined
 from millpond.alerts.finders.events import Row, new_events
@@ -38,6 +39,7 @@ def find(
 
     What does not fit into `seconds` is left to the next look.
     """
+    channels(settings)  # from here on, their secrets are masked
     pages, deadline, new = dagster_url(settings), time.monotonic() + seconds, 0
     while True:
         with outbox() as connection:

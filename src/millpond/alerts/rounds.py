@@ -40,6 +40,12 @@ class Rounds:
         while not self.tried(work) and not self._stop.wait(_PAUSE_SECONDS):
             pass
 
+    def close(self) -> None:
+        """Let go of the connection; the next work opens one again."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
     def _run(self, work: Callable[[Connection], Any]) -> tuple[bool, Any]:
         try:
             if self._connection is None or self._connection.closed:
@@ -48,7 +54,5 @@ class Rounds:
             return True, work(self._connection)
         except (psycopg.OperationalError, EmbeddedPartError) as error:
             _logger.warning("the outbox cannot be reached: %s", error)
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self.close()
             return False, None

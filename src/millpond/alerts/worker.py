@@ -40,9 +40,12 @@ class Worker:
 
     def serve(self) -> None:
         """Deliver until told to stop."""
-        while not self._stop.is_set():
-            if not self._may() or not self.once():
-                self._stop.wait(_LOOK_SECONDS)
+        try:
+            while not self._stop.is_set():
+                if not self._may() or not self.once():
+                    self._stop.wait(_LOOK_SECONDS)
+        finally:
+            self._rounds.close()
 
     def once(self) -> Message | None:
         """Send the next message that is due; returns it, whether it was taken or not."""

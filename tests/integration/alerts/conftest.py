@@ -9,22 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from millpond.alerts.alert import Alert
-from millpond.alerts.recording import record
+from alerting import FAST, Rows
 from millpond.alerts.tables import outbox
 from millpond.resources.instance import instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings
-
-Rows = Callable[[str], list[dict[str, Any]]]
-FAST = """
-routes:
-  - to: [slack, email, pagerduty, jira, webhook, apprise]
-messages_a_minute: 6000
-messages_at_once: 100
-first_pause_seconds: 0.01
-longest_pause_seconds: 0.05
-"""
 
 
 @pytest.fixture
@@ -54,22 +43,3 @@ def routes(tmp_path: Path, configure: Callable[..., Settings]) -> Callable[[str]
         return configure(alerts_file=file)
 
     return put
-
-
-def alert(number: int, **values: Any) -> Alert:
-    """Return an alert of its own."""
-    given = {
-        "kind": "run_failed",
-        "source": f"event:{number}",
-        "dedup_key": f"run:a{number}",
-        "title": f"a{number} failed",
-        "reason": "because",
-        "assets": (f"a{number}",),
-    }
-    return Alert(**{**given, **values})
-
-
-def put(*alerts: Alert) -> None:
-    """Add alerts to the outbox."""
-    with outbox() as connection:
-        record(connection, alerts)

@@ -30,7 +30,7 @@ BROKEN = {"now": True}
 )
 def broken() -> None:
     if BROKEN["now"]:
-        raise RuntimeError("no ?token=hunter22hunter22")
+        raise RuntimeError("no ?token=hunter22hunter22 for /services/T0CANARY/B0/verysecret")
 
 
 @dg.asset(
@@ -79,8 +79,9 @@ def run(
 
 
 def test_a_failed_run_is_told_with_asset_partition_error_owner_tag_and_link(
-    recorded: dg.DagsterInstance, rows: Any
+    recorded: dg.DagsterInstance, rows: Any, configure: Any
 ) -> None:
+    configure(slack_webhook="https://hooks.slack.com/services/T0CANARY/B0/verysecret")
     outcome = run(recorded, broken, fine)
     look(recorded, Routing(late_after_days=0, quarantine_above=1))
     (told,) = rows("select * from alerts")
@@ -89,6 +90,7 @@ def test_a_failed_run_is_told_with_asset_partition_error_owner_tag_and_link(
     assert (told["owners"], told["tags"]) == (["team:health"], ["layer=raw"])
     assert told["reason"].startswith("RuntimeError: no ?token=")
     assert "hunter22" not in str(told)
+    assert "verysecret" not in str(told)
     assert told["run_url"].endswith(f"/runs/{outcome.run_id}")
 
 

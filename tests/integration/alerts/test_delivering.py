@@ -1,0 +1,322 @@
+"""Every alert reaches every channel it is for: once, grouped, and whatever the other end does meanwhile."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from alerting import FAST, OPEN, UNROUTED, Rows, alert, delivered, dispatching, end, put, until
+from millpond.alerts.dispatcher import Dispatcher
+from millpond.alerts.tables import outbox
+from millpond.settings import Settings
+from receivers import LOST, Mail, Web, mail, web
+
+TAKEN = "select 1 from alert_deliveries where channel = '{}' and state = 'delivered'"
+TOKEN = "T0CANARY/B0/verysecret"
+
+
+@pytest.fixture
+def slack(configure: Callable[..., Settings], routes: Callable[..., Settings]) -> Iterator[Web]:
+    with web() as service:
+        configure(slack_webhook=f"{service.url}/services/{TOKEN}")
+        yield service
+
+
+def test_slack_gets_reason_facts_a_button_and_no_secret(slack: Web, routes: Any, rows: Rows) -> None:
+    put(
+        alert(
+            1,
+            title="dlt_x failed for 2026-10-01",
+            reason=f"<!channel> ``` ?token=hunter22hunter22 https://hooks.slack.com/services/{TOKEN}",
+            run_url="http://127.0.0.1:3000/runs/1",
+            partition="2026-10-01",
+            owners=("team:health",),
+        )
+    )
+    delivered(routes(), rows)
+    (told,) = slack.taken
+    header, facts, reason, actions, footer = told["blocks"]
+    assert told["text"] == header["text"]["text"] == "dlt_x failed for 2026-10-01"
+    assert "*Owner*\nteam:health" in [each["text"] for each in facts["fields"]]
+    assert "&lt;!channel&gt; '''" in reason["text"]["text"]
+    (button,) = actions["elements"]
+    assert (button["text"]["text"], button["url"]) == ("View logs", "http://127.0.0.1:3000/runs/1")
+    assert "docs/runbook.md#run_failed" in footer["elements"][0]["text"]
+    assert "verysecret" not in str(told)
+    assert "hunter22" not in str(told) + str(rows("select * from alerts"))
+
+
+def test_email_is_text_and_html_with_the_severity_in_its_subject(
+    configure: Any, routes: Any, rows: Rows
+) -> None:
+    with mail() as server:
+        configure(
+            smtp_host="127.0.0.1",
+            smtp_port=server.port,
+            smtp_security="none",
+            email_to="a@example.org, b@example.org",
+        )
+        put(alert(1, run_url="http://127.0.0.1:3000/runs/1", reason="<b>\n.\nbecause"))
+        delivered(routes(), rows)
+    (got,) = server.taken
+    assert (got["Subject"], got["To"]) == ("[error] a1 failed", "a@example.org, b@example.org")
+    text, html = got.get_body(("plain",)), got.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert "<b>\n.\nbecause" in text.get_content().replace("\r", "")
+    assert '<a href="http://127.0.0.1:3000/runs/1">View logs</a>' in html.get_content()
+    assert "&lt;b&gt;" in html.get_content()
+
+
+def test_pagerduty_opens_an_incident_and_closes_it_under_the_same_key(
+    configure: Any, routes: Any, rows: Rows
+) -> None:
+    with web() as service:
+        service.rule = lambda _: (202, {})
+        configure(pagerduty_key="k" * 32, pagerduty_url=service.url)
+        put(alert(1, severity="critical"))
+        delivered(routes(), rows)
+        end()
+        delivered(routes(), rows)
+    opened, closed = service.taken
+    assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
+    assert opened["dedup_key"] == closed["dedup_key"]
+    assert opened["payload"]["severity"] == "critical"
+
+
+def test_an_incident_for_many_alerts_closes_when_the_last_of_them_is_over(
+    configure: Any, routes: Any, rows: Rows
+) -> None:
+    with web() as service:
+        configure(pagerduty_key="k" * 32, pagerduty_url=service.url)
+        put(*(alert(n) for n in range(5)))
+        delivered(routes(), rows)
+        end("run:a0", "run:a1")
+        with dispatching(routes()):
+            until(lambda: not rows(UNROUTED))
+        assert len(service.taken) == 1
+        end()
+        delivered(routes(), rows)
+    assert [each["event_action"] for each in service.taken] == ["trigger", "resolve"]
+    assert len({each["dedup_key"] for each in service.taken}) == 1
+
+
+def test_jira_makes_one_issue_also_when_its_answer_was_lost_and_comments_the_end(
+    configure: Any, routes: Any, rows: Rows
+) -> None:
+    with web() as service:
+        service.answers = [LOST]
+        service.replies = {"/rest/api/3/search": {"issues": [{"key": "DATA-7"}]}}
+        configure(jira_url=service.url, jira_project="DATA", jira_user="u", jira_token="tokentoken")
+        put(alert(1))
+        delivered(routes(), rows)
+        end()
+        delivered(routes(), rows)
+    made, comment = service.taken
+    assert made["fields"]["summary"] == "a1 failed"
+    assert "succeeded since" in comment["body"]
+    assert ("POST", "/rest/api/2/issue/DATA-7/comment") in service.requests
+
+
+def test_a_webhook_gets_the_same_idempotency_key_when_its_answer_was_lost(
+    configure: Any, routes: Any, rows: Rows
+) -> None:
+    with web() as service:
+        service.answers = [LOST, (500, {})]
+        configure(webhook_url=f"{service.url}/hook")
+        put(alert(1, tags=("layer=raw",)))
+        delivered(routes(), rows)
+    assert len({each["Idempotency-Key"] for each in service.headers}) == 1
+    assert [each["repeat"] for each in service.taken] == [False, True]
+    assert service.taken[0]["alerts"][0]["tags"] == ["layer=raw"]
+
+
+@pytest.mark.filterwarnings("ignore:.imghdr. is deprecated")
+def test_apprise_is_given_title_and_text(configure: Any, routes: Any, rows: Rows) -> None:
+    with web() as service:
+        configure(apprise_urls=service.url.replace("http", "json"))
+        put(alert(1))
+        delivered(routes(), rows)
+    assert service.taken[0]["title"] == "a1 failed"
+
+
+def test_a_channel_that_fails_is_tried_until_it_takes_the_alert_and_the_others_do_not_wait(
+    slack: Web, configure: Any, routes: Any, rows: Rows
+) -> None:
+    slack.rule = lambda n: (500, {}) if n <= 8 else (200, {})
+    with web() as other:
+        configure(webhook_url=other.url)
+        put(alert(1))
+        delivered(routes(), rows)
+    assert len(slack.taken) == len(other.taken) == 1
+    (row,) = rows("select attempts, state from alert_deliveries where channel = 'slack'")
+    assert row == {"attempts": 9, "state": "delivered"}
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured_for_the_whole_channel(
+    slack: Web, routes: Any, rows: Rows, form: str
+) -> None:
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
+    header = "2" if form == "seconds" else format_datetime(moment, usegmt=True)
+    slack.answers = [(429, {"Retry-After": header})]
+    put(alert(1), alert(2))
+    settings = routes(FAST.replace("longest_pause_seconds: 0.05", "longest_pause_seconds: 60"))
+    began = time.monotonic()
+    delivered(settings, rows)
+    assert time.monotonic() - began >= 1.9 - (form == "date")
+    assert len(slack.requests) == 3
+
+
+def test_after_so_many_tries_the_fallback_is_told_as_well(
+    slack: Web, configure: Any, routes: Any, rows: Rows
+) -> None:
+    slack.rule = lambda _: (404, {})
+    with mail() as server:
+        configure(
+            smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", email_to="a@example.org"
+        )
+        settings = routes(
+            FAST.replace("slack, email", "slack") + "fallback: [email]\nfallback_after: {error: 3}\n"
+        )
+        put(alert(1), alert(2, severity="warning"))
+        with dispatching(settings):
+            until(lambda: server.taken)
+            until(lambda: len(slack.requests) > 12)
+    assert [each["Subject"] for each in server.taken] == ["[error] a1 failed"]
+
+
+def test_many_alerts_of_one_kind_are_one_message_and_few_are_single_ones(
+    slack: Web, routes: Any, rows: Rows
+) -> None:
+    put(*(alert(n) for n in range(40)), alert(100, kind="tick_failed"), alert(101, kind="tick_failed"))
+    delivered(routes(), rows)
+    texts = [each["text"] for each in slack.taken]
+    assert sorted(texts) == ["40 alerts: runs failed", "a100 failed", "a101 failed"]
+    digest = next(each for each in slack.taken if "40" in each["text"])
+    assert "… and 30 more" in str(digest)
+
+
+def test_no_more_messages_go_out_than_a_channel_may_be_sent(slack: Web, routes: Any, rows: Rows) -> None:
+    slow = FAST.replace("6000", "1").replace("at_once: 100", "at_once: 2")
+    put(*(alert(n) for n in range(3)))
+    with dispatching(routes(slow)):
+        until(lambda: rows(TAKEN.format("slack")))
+        put(*(alert(n) for n in range(10, 30)))
+        until(lambda: len(rows(TAKEN.format("log"))) == 23)
+    assert len(slack.taken) == 2
+
+
+def test_what_is_open_is_told_once_and_its_end_to_those_who_were_told(
+    slack: Web, routes: Any, rows: Rows
+) -> None:
+    for n in range(3):
+        put(alert(n, dedup_key="same", source=f"event:{n}"))
+        delivered(routes(), rows)
+    end()
+    delivered(routes(), rows)
+    assert [each["text"] for each in slack.taken] == ["a0 failed", "Resolved: a0 failed"]
+
+
+def test_channels_that_are_not_set_up_are_left_out_and_the_log_never(
+    home: object, routes: Any, rows: Rows
+) -> None:
+    put(alert(1))
+    delivered(routes(), rows)
+    assert [row["channel"] for row in rows("select channel from alert_deliveries")] == ["log"]
+
+
+def test_what_was_being_sent_when_a_dispatcher_died_is_sent_again_and_says_so(
+    slack: Web, routes: Any, rows: Rows
+) -> None:
+    from millpond.alerts import deliveries
+
+    put(alert(1))
+    with dispatching(routes("routes: []")):
+        until(lambda: not rows("select 1 from alerts where routed_at is null"))
+    with outbox() as connection:
+        connection.execute(
+            "insert into alert_deliveries (alert, action, channel) select id, 'tell', 'slack' from alerts"
+        )
+        claimed = deliveries.claim(connection, "slack", "a dead one", incidents=False, group_from=4)
+    assert claimed is not None
+    delivered(routes(), rows)
+    (told,) = slack.taken
+    assert told["blocks"][0]["block_id"] == claimed.id
+    assert "may be a repeat" in str(told)
+
+
+def test_a_wrong_alerts_file_is_reported_and_holds_nothing_back(slack: Web, routes: Any, rows: Rows) -> None:
+    settings = routes("routes: [{to: [slak]}]")
+    said: list[str] = []
+    put(alert(1))
+    dispatcher = Dispatcher(settings, said.append)
+    thread = threading.Thread(target=dispatcher.run)
+    thread.start()
+    until(lambda: slack.taken)
+    until(lambda: said)
+    dispatcher.stop()
+    thread.join()
+    assert "slak is no channel" in said[-1]
+
+
+def test_a_storm_reaches_everybody_once_and_fills_no_screen(configure: Any, routes: Any, rows: Rows) -> None:
+    """500 failures; each channel fails half of its requests and is restarted once."""
+    services = {
+        name: Web(rule=lambda n: (500, {}) if n % 2 else (202, {})) for name in ("slack", "pd", "hook")
+    }
+    post = Mail(rule=lambda n: 451 if n % 2 else 250)
+    with web(services["slack"]), web(services["pd"]), web(services["hook"]), mail(post):
+        configure(
+            slack_webhook=services["slack"].url,
+            pagerduty_key="k" * 32,
+            pagerduty_url=services["pd"].url,
+            webhook_url=services["hook"].url,
+            smtp_host="127.0.0.1",
+            smtp_port=post.port,
+            smtp_security="none",
+            email_to="a@example.org",
+        )
+        settings = routes()
+    with dispatching(settings):  # nobody listens yet
+        for n in range(0, 500, 50):
+            put(*(alert(k) for k in range(n, n + 50)))
+            if n == 100:
+                until(lambda: rows("select 1 from alert_deliveries where last_error <> ''"))
+                up = [web(each) for each in services.values()] + [mail(post)]
+                for each in up:
+                    each.__enter__()
+        until(lambda: all(each.taken for each in [*services.values(), post]))
+        for each in up:
+            each.__exit__(None, None, None)
+        put(*(alert(k) for k in range(500, 520)))
+        up = [web(each) for each in services.values()] + [mail(post)]
+        for each in up:
+            each.__enter__()
+        until(lambda: not rows("select 1 from alerts where routed_at is null") and not rows(OPEN))
+        for each in up:
+            each.__exit__(None, None, None)
+    told = rows(
+        "select channel, count(*) as n, count(distinct message) as m from alert_deliveries"
+        " where state = 'delivered' group by channel"
+    )
+    assert {row["channel"]: row["n"] for row in told} == dict.fromkeys(
+        ("log", "slack", "email", "pagerduty", "webhook"), 520
+    )
+    shown = {
+        "slack": [each["blocks"][0]["block_id"] for each in services["slack"].taken],
+        "pagerduty": [each["dedup_key"] for each in services["pd"].taken],
+        "webhook": [each["message"] for each in services["hook"].taken],
+        "email": [each["Message-ID"] for each in post.taken],
+    }
+    messages = {row["channel"]: row["m"] for row in told}
+    assert {name: len(ids) for name, ids in shown.items()} == {name: messages[name] for name in shown}
+    assert {name: len(set(ids)) for name, ids in shown.items()} == {name: messages[name] for name in shown}
+    assert max(len(ids) for ids in shown.values()) <= 20
+    assert sum(each["count"] for each in services["hook"].taken) == 520
