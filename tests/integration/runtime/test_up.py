@@ -25,7 +25,7 @@ from millpond.runtime.postmaster import found
 from millpond.runtime.processes import running, start_time
 from millpond.settings import Settings, process_environment, settings
 
-PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon"]
+PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
 READY_SECONDS = 240.0
 

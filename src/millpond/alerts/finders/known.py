@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Known:
                 for name, spec in specs.items()
                 if spec.partitions_def
                 and (policy := spec.freshness_policy)
-                and isinstance(policy, dg.TimeWindowFreshnessPolicy)
+                and isinstance(policy, TimeWindowFreshnessPolicy)
             },
         )
 

@@ -1,0 +1,49 @@
+"""The runbook has an entry for each kind of alert, and names only commands that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from millpond.alerts.kinds import KINDS
+from millpond.alerts.routing import read_routing
+from millpond.cli.main import app
+from millpond.settings import settings
+
+TEXT = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+COMMANDS = sorted(set(re.findall(r"millpond ((?:alerts|branch) [a-z]+|[a-z]+)(?=[ `\n])", TEXT)))
+
+
+def test_each_kind_has_an_entry_and_each_entry_a_kind() -> None:
+    assert set(re.findall(r"^## (\w+)$", TEXT, re.M)) == set(KINDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_it_names_exists(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert result.exit_code == 0, command
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"materialize \"\S+\" (--\w+)", TEXT))))
+def test_each_option_it_names_exists(option: str) -> None:
+    assert option in CliRunner().invoke(app, ["materialize", "--help"]).output
+
+
+def test_the_default_routing_sends_what_was_asked_for_where() -> None:
+    import datetime as dt
+
+    from millpond.alerts.alert import Alert
+
+    routing, now = read_routing(settings()), dt.datetime(2026, 11, 1, 12)
+
+    def to(kind: str, severity: str) -> set[str]:
+        alert = Alert(kind, "", "", "", severity=severity)  # type: ignore[arg-type]
+        return set(routing.channels(alert, now)) - {"webhook", "apprise"}
+
+    assert to("run_failed", "error") == {"log", "slack", "email"}
+    assert to("partition_late", "error") == {"log", "email"}
+    assert to("success_summary", "info") == {"log", "slack"}
+    assert to("retries_exhausted", "critical") == {"log", "email", "pagerduty", "jira"}
