@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
 
 import psycopg
 
@@ -20,22 +21,22 @@ _SILENCE_SECONDS = 180.0
 
 
 class Watch:
-    """Remembers since when all is silent, by a clock that stands still while the machine sleeps."""
+    """Remembers when all was heard last, by `clock`, which stands still while the machine sleeps."""
 
-    def __init__(self, settings: Settings, silence: float = _SILENCE_SECONDS) -> None:
-        self._settings, self._silence = settings, silence
-        self._heard_at = time.monotonic()
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._heard_at = clock()
 
     def look(self, connection: Connection) -> None:
         """Open or end the alert as it is now."""
         beats = {"the daemon's heartbeat": _heartbeat(), "the sensor `alerts`": _looked_at(connection)}
-        oldest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=self._silence)
+        oldest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=_SILENCE_SECONDS)
         silent = {name: at for name, at in beats.items() if at is None or at < oldest}
         if not silent:
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             for alert in open_alerts(connection, KIND):
                 resolve(connection, alert, "Daemon and sensor are heard again.")
-        elif time.monotonic() > self._heard_at + self._silence:
+        elif self._clock() > self._heard_at + _SILENCE_SECONDS:
             onset = "; ".join(
                 f"{name}: {f'{at:%Y-%m-%d %H:%M:%S}' if at else 'never'}" for name, at in silent.items()
             )

@@ -23,7 +23,7 @@ def up(
         typer.Option("--detach", "-d", help="Return once all parts are up; they go on without a terminal."),
     ] = False,
 ) -> None:
-    """Run every part and keep it running: Postgres, catalog, demo source, Dagster's pages and daemon.
+    """Run every part and keep it running: Postgres, catalog, demo source, Dagster, the sending of alerts.
 
     A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
     part writes its log to <home>/logs. Everything listens on this machine only.

@@ -7,7 +7,8 @@ ids that were read are remembered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from psycopg.rows import dict_row
 
 from millpond.alerts.tables import Connection
 from millpond.runtime.databases import databases
+
+Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _CURSOR = "events"
 _WANTED = """
@@ -94,8 +97,15 @@ def _before(days: float) -> int:
     return int(row[0]) if row else 0
 
 
+@contextmanager
+def asking() -> Iterator[Ask]:
+    """Yield a function that returns the rows which Dagster's storage has for a question; it is only read."""
+    with databases().dagster.connect(autocommit=True) as dagster:
+        dagster.execute("set default_transaction_read_only = on")
+        yield lambda statement, values: dagster.execute(statement, values).fetchall()
+
+
 def asked(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return the rows that Dagster's storage has for a question; it is only read."""
-    with databases().dagster.connect() as dagster:
-        dagster.read_only = True
-        return dagster.execute(statement, values).fetchall()
+    """Return the rows that Dagster's storage has for one question."""
+    with asking() as ask:
+        return ask(statement, values)

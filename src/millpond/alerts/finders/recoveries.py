@@ -8,7 +8,7 @@ import json
 from dagster import DagsterInstance, RunsFilter
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.finders.events import asked
+from millpond.alerts.finders.events import Ask, asking
 from millpond.alerts.finders.failed_run import RUN_KINDS, partitions_of
 from millpond.alerts.finders.known import Known
 from millpond.alerts.recording import open_alerts, resolve
@@ -35,27 +35,31 @@ _PASSED = """
 def resolve_recovered(connection: Connection, instance: DagsterInstance, known: Known) -> int:
     """End alerts whose assets, for all their days, or whose checks have succeeded since; returns how many."""
     ended = 0
-    for alert in open_alerts(connection, *RUN_KINDS, "quarantine", "check_failed"):
-        over = _passed_again(instance, alert) if alert.kind == "check_failed" else _made_again(alert, known)
-        if over:
-            resolve(connection, alert, "It has succeeded since.")
-            ended += 1
+    with asking() as ask:
+        for alert in open_alerts(connection, *RUN_KINDS, "quarantine", "check_failed"):
+            if alert.kind == "check_failed":
+                over = _passed_again(ask, instance, alert)
+            else:
+                over = _made_again(ask, alert, known)
+            if over:
+                resolve(connection, alert, "It has succeeded since.")
+                ended += 1
     return ended
 
 
-def _made_again(alert: Alert, known: Known) -> bool:
+def _made_again(ask: Ask, alert: Alert, known: Known) -> bool:
     if not alert.assets:
-        return bool(asked(_RAN, (alert.position, alert.job)))
+        return bool(ask(_RAN, (alert.position, alert.job)))
     first, last = _bounds(alert.partition)
     days = _days(first, last)
     keys = [json.dumps(name.split("/")) for name in alert.assets]
     wanted = sum(days if name in known.daily else 1 for name in alert.assets)
-    return bool(asked(_MADE, (alert.position, keys, first, last))[0][0] >= wanted)
+    return bool(ask(_MADE, (alert.position, keys, first, last))[0][0] >= wanted)
 
 
-def _passed_again(instance: DagsterInstance, alert: Alert) -> bool:
+def _passed_again(ask: Ask, instance: DagsterInstance, alert: Alert) -> bool:
     key = json.dumps(alert.assets[0].split("/"))
-    found = asked(_PASSED, (key, alert.checks[0], alert.position))
+    found = ask(_PASSED, (key, alert.checks[0], alert.position))
     if not found or not alert.partition:
         return bool(found)
     first, last = _bounds(alert.partition)
