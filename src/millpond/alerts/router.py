@@ -11,6 +11,7 @@ from millpond.alerts.routing import Routing
 from millpond.alerts.tables import Connection
 
 _AT_ONCE = 1000
+_URGENT = ("error", "critical")
 
 
 def route(connection: Connection, routing: Routing, available: Collection[str], now: dt.datetime) -> int:
@@ -33,10 +34,9 @@ def _route_new(connection: Connection, routing: Routing, available: Collection[s
     deliveries = []
     for alert in map(of_row, rows):
         until = max((s["until"] for s in silences if silenced(alert, s["pattern"])), default=None)
-        for channel in routing.channels(alert, now):
-            if channel in available:
-                hold = until if channel != "log" else None
-                deliveries.append((alert.id, channel, "silenced" if hold else "pending", hold))
+        for channel in _reachable(alert, routing, available, now):
+            hold = until if channel != "log" else None
+            deliveries.append((alert.id, channel, "silenced" if hold else "pending", hold))
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into alert_deliveries (alert, action, channel, state, next_attempt)"
@@ -47,6 +47,14 @@ def _route_new(connection: Connection, routing: Routing, available: Collection[s
         "update alerts set routed_at = clock_timestamp() where id = any(%s)", ([row["id"] for row in rows],)
     )
     return len(rows)
+
+
+def _reachable(alert: Alert, routing: Routing, available: Collection[str], now: dt.datetime) -> list[str]:
+    """Return the channels for an alert; what is urgent and would be in the log alone goes to the fallback."""
+    found = [name for name in routing.channels(alert, now) if name in available]
+    if found == ["log"] and alert.severity in _URGENT:
+        found += [name for name in routing.fallback if name in available]
+    return list(dict.fromkeys(found))
 
 
 def _route_ended(connection: Connection) -> int:

@@ -232,6 +232,14 @@ def test_channels_that_are_not_set_up_are_left_out_and_the_log_never(
     assert [row["channel"] for row in rows("select channel from alert_deliveries")] == ["log"]
 
 
+def test_an_error_whose_channels_are_not_set_up_goes_to_the_fallback(
+    slack: Web, routes: Any, rows: Rows
+) -> None:
+    put(alert(1), alert(2, severity="warning"))
+    delivered(routes(FAST.replace("[slack, email,", "[email,") + "fallback: [email, slack]\n"), rows)
+    assert [each["text"] for each in slack.taken] == ["a1 failed"]
+
+
 def test_what_was_being_sent_when_a_dispatcher_died_is_sent_again_and_says_so(
     slack: Web, routes: Any, rows: Rows
 ) -> None:

@@ -12,6 +12,7 @@ from millpond.alerts.find import find
 from millpond.alerts.finders.known import Known
 from millpond.alerts.routing import Routing
 from millpond.alerts.sensors import build_sensors
+from millpond.alerts.tables import outbox
 from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.runtime.databases import databases
@@ -173,6 +174,16 @@ def test_a_check_that_failed_in_a_green_run_is_told_and_over_once_it_passes(
     look(recorded, quiet)
     assert rows("select 1 from alerts where resolved_at is null")
     run(recorded, fine, checks=[usual])
+    look(recorded, quiet)
+    assert not rows("select 1 from alerts where resolved_at is null")
+
+
+def test_a_check_nobody_repeats_is_over_after_a_week(recorded: dg.DagsterInstance, rows: Any) -> None:
+    quiet = Routing(late_after_days=0, quarantine_above=1)
+    run(recorded, fine, checks=[usual])
+    look(recorded, quiet)
+    with outbox() as connection:
+        connection.execute("update alerts set last_at = now() - interval '8 days'")
     look(recorded, quiet)
     assert not rows("select 1 from alerts where resolved_at is null")
 

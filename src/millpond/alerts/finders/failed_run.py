@@ -22,6 +22,9 @@ from millpond.naming import MAIN_REF
 from millpond.partitions import RANGE_SEPARATOR
 from millpond.resources.run import ref_of
 
+_FAILURE = "dagster._core.definitions.events.Failure: "
+"""What Dagster puts before an error that a step reported itself."""
+
 RUN_KINDS = ("run_failed", "retries_exhausted", "blocking_check_failed")
 
 
@@ -101,7 +104,7 @@ def _reason(event: DagsterEvent) -> str:
         error = error.cause
     if not isinstance(error, SerializableErrorInfo):
         return event.message or "the step failed without an error"
-    return error.message.strip()
+    return error.message.strip().removeprefix(_FAILURE)
 
 
 def _said(failure: DagsterEvent | None) -> str:

@@ -15,6 +15,8 @@ from millpond.alerts.recording import open_alerts, resolve
 from millpond.alerts.tables import Connection
 from millpond.partitions import RANGE_SEPARATOR
 
+_NOTICES, _NOTICE_DAYS = ("quarantine", "check_failed"), 7
+"""Kinds that leave the run green; nobody may ever make the same days again, so they end by themselves."""
 _MADE = """
     select count(distinct (e.asset_key, e.partition)) from event_logs e join runs r on r.run_id = e.run_id
     where e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.id > %s and e.asset_key = any(%s)
@@ -34,9 +36,13 @@ _PASSED = """
 
 def resolve_recovered(connection: Connection, instance: DagsterInstance, known: Known) -> int:
     """End alerts whose assets, for all their days, or whose checks have succeeded since; returns how many."""
-    ended = 0
+    ended, long_ago = 0, dt.datetime.now(dt.UTC) - dt.timedelta(days=_NOTICE_DAYS)
     with asking() as ask:
-        for alert in open_alerts(connection, *RUN_KINDS, "quarantine", "check_failed"):
+        for alert in open_alerts(connection, *RUN_KINDS, *_NOTICES):
+            if alert.kind in _NOTICES and alert.last_at and alert.last_at < long_ago:
+                resolve(connection, alert, f"It was not seen again for {_NOTICE_DAYS} days.")
+                ended += 1
+                continue
             if alert.kind == "check_failed":
                 over = _passed_again(ask, instance, alert)
             else:
