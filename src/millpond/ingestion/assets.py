@@ -6,7 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from millpond.errors import BeyondReach, LakeError, MillpondError, PagingLoop, SourceMalformed, SourceUnreachable
+from millpond.errors import (
+    BeyondReach,
+    LakeError,
+    MillpondError,
+    PagingLoop,
+    SourceMalformed,
+    SourceUnreachable,
+)
 from millpond.ingestion.columns import SQL_TYPES
 from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.results import LoadResult
