@@ -106,7 +106,7 @@ def _every_day(known: Known, assets: Iterable[str], last: dt.date) -> set[dt.dat
 def _read_by_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[str]:
     """Return the assets without partitions that days depend on, and so must come before them.
 
-    One that reads nothing and is missing is not among them: the run of the days builds it along.
+    A fresh one will not change, and one that reads nothing and is missing is built along with the days.
     """
     of_days = {item.asset for item in todo if item.partition is not None}
     needed: set[str] = set()
@@ -118,6 +118,7 @@ def _read_by_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[st
         item.asset
         for item in todo
         if item.partition is None
+        and item.state is not State.FRESH
         and item.asset in needed
         and not (item.state is State.MISSING and item.asset in along)
     }

@@ -73,13 +73,13 @@ def judged(
 class _Judge:
     def __init__(self, known: Known, asked: Asked, now: dt.datetime, zone: ZoneInfo) -> None:
         self._known, self._asked, self._now, self._zone = known, asked, now, zone
-        self._todo: dict[str, set[Day]] = {}
+        self._due: dict[str, set[Day]] = {}
         self._gone: dict[str, set[Day]] = {}
         self._versions: dict[str, dict[Day, str]] = {}
         self._whole: dict[str, str] = {}
 
     def items(self, node: Node) -> Iterator[Item]:
-        todo, gone = self._todo.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
+        due, gone = self._due.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
         made, failed = self._known.made.get(node.name, {}), self._known.failed.get(node.name, {})
         self._versions[node.name] = {day: one.version for day, one in made.items()}
         self._whole[node.name] = whole(self._versions[node.name])
@@ -91,8 +91,8 @@ class _Judge:
             run = wanted and self._runs(state)
             if (run or state is State.MISSING) and (why := self._unreachable(node, day, failure)):
                 state, reason, run = _kept(state, reason, one, why)
-            if run:
-                todo.add(day)
+            if run and state is not State.FRESH:
+                due.add(day)
             if state is State.UNREACHABLE and one is None:
                 gone.add(day)
             yield Item(node.name, day, state, reason, run)
@@ -125,7 +125,7 @@ class _Judge:
         """Return in which way what `edge` names is not what `day` was made from."""
         if recorded is None:
             return f"it was not made from {edge.parent} yet"
-        versions, todo = self._versions.get(edge.parent, {}), self._todo.get(edge.parent, set())
+        versions, todo = self._versions.get(edge.parent, {}), self._due.get(edge.parent, set())
         if edge.look_back is None:
             return self._changed_whole(edge.parent, recorded, made, todo)
         now = edge.version(versions, day)
@@ -167,7 +167,7 @@ class _Judge:
         return f"nothing of {' and '.join(gone)} can be had any more" if gone else None
 
     def _wholly_gone(self, parent: str) -> bool:
-        return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._todo.get(parent)
+        return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._due.get(parent)
 
 
 def _kept(state: State, reason: str, made: Made | None, why: str) -> tuple[State, str, bool]:

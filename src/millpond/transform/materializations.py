@@ -94,7 +94,7 @@ def along(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> dg.
 
 def versions(built: ModelBuilt) -> Mapping[Day, str]:
     """Return the data versions of what a build made of a model."""
-    days: dict[Day, str] = {**built.written.day_hashes}
+    days: dict[Day, str] = dict(built.written.day_hashes.items())
     return days or {None: built.written.content_hash}
 
 
