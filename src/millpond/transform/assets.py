@@ -49,7 +49,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
             check_specs=[check for model in members for check in check_specs(model, document)],
             can_subset=True,
             pool=POOL,
-            backfill_policy=dg.BackfillPolicy.single_run() if any(by_day) else None,
+            backfill_policy=dg.BackfillPolicy.single_run(),
         )
         def made(context: dg.AssetExecutionContext) -> _Events:
             yield from _made(context, {model.name: model for model in members})
