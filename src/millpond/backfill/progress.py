@@ -23,7 +23,7 @@ class Progress:
 
     `asset` and `partition` (None for an asset without partitions) are given for `materialized`, `asset` and
     `check` for `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
-    `failed`. `numbers` are the numeric metadata.
+    `failed` (none of them where the run failed and no step did). `numbers` are the numeric metadata.
     """
 
     kind: Literal["started", "materialized", "checked", "retrying", "failed"]
@@ -147,6 +147,10 @@ class RunProgress:
             case DagsterEventType.STEP_FAILURE:
                 reason = _reason(event.step_failure_data.error)
                 return Progress("failed", self._names(step), passed=False, message=reason)
+            case DagsterEventType.RUN_FAILURE if not self._failures and not self.interrupted:
+                error = getattr(event.event_specific_data, "error", None)
+                reason = _reason(error) if error else event.message or ""
+                return Progress("failed", (), passed=False, message=reason)
         return None
 
     def _names(self, step: str) -> tuple[str, ...]:
@@ -208,6 +212,6 @@ def _reason(error: Any) -> str:
     ):
         error = error.cause
     if not isinstance(error, SerializableErrorInfo):
-        return "the step failed without an error"
+        return "it failed without an error"
     before, colon, text = error.message.partition(f"{error.cls_name}: ")
     return (text if colon and not before.strip().count(" ") else error.message).strip()
