@@ -13,6 +13,7 @@ from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
+from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
 
@@ -54,9 +55,10 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
         ),
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        loaded, failure = _attempted(context, source, table)
-        if loaded:
-            yield from materializations(context, loaded.partitions, {"ref": RunInfo.of(context).ref})
+        with interrupts_are_final():
+            loaded, failure = _attempted(context, source, table)
+            if loaded:
+                yield from materializations(context, loaded.partitions, {"ref": RunInfo.of(context).ref})
         if failure:
             raise failure
         yield done()

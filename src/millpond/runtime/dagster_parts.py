@@ -106,8 +106,8 @@ def _webserver(settings: Settings, home: Home) -> Part:
 
 def _daemon(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
-        command = ["dagster._daemon", "run", *_workspaces(settings, home)]
-        return _started(settings, home, DAEMON, command, preload="dagster._daemon.cli")
+        command = ["millpond.resources.daemon", "run", *_workspaces(settings, home)]
+        return _started(settings, home, DAEMON, command, preload="millpond.resources.daemon")
 
     return Part(
         DAEMON,
