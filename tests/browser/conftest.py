@@ -18,7 +18,7 @@ from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.down import down
 from millpond.settings import process_environment, settings
 
-SECONDS = 90
+SECONDS = 180
 """How long a page may take to show what a test waits for, on a machine with better things to do."""
 
 _BROWSER = "MILLPOND_TEST_CHROMIUM"

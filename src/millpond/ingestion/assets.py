@@ -1,5 +1,6 @@
 """The raw tables as Dagster assets `dlt_<table>`, one daily partition a day, a range of days in one run."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import dagster as dg
 from millpond.errors import LakeError, MillpondError, PagingLoop, SourceMalformed, SourceUnreachable
 from millpond.ingestion.columns import SQL_TYPES
 from millpond.ingestion.materializations import done, materializations
+from millpond.ingestion.reading import source_files
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
@@ -23,7 +25,9 @@ _SHOWN = 3
 
 def build_assets(sources: Sequence[SourceSpec]) -> list[dg.AssetsDefinition]:
     """Return one asset per table of `sources`."""
-    return [_asset(source, table) for source in sources for table in source.tables]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # code references
+        return [_asset(source, table) for source in sources for table in source.tables]
 
 
 def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
@@ -45,6 +49,13 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             "dagster/column_schema": dg.TableSchema(columns=_columns(table)),
             "source": source.source,
             "quarantine": table.quarantine_table,
+            "dagster/code_references": dg.CodeReferencesMetadataValue(
+                code_references=[
+                    dg.LocalFileCodeReference(file_path=str(file))
+                    for file in source_files(configured)
+                    if file.stem == source.source
+                ]
+            ),
         },
         pool=table.pool,
         retry_policy=dg.RetryPolicy(
