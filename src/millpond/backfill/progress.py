@@ -14,6 +14,9 @@ from dagster_shared.error import SerializableErrorInfo
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
 
+_WRAPPERS = ("Dagster", "RetryRequested")
+"""What Dagster raises around an error of ours; its last retry says how often it tried and not why it failed."""
+
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
@@ -208,7 +211,7 @@ def _reason(error: Any) -> str:
     while (
         isinstance(error, SerializableErrorInfo)
         and error.cause
-        and (error.cls_name or "").startswith("Dagster")
+        and (error.cls_name or "").startswith(_WRAPPERS)
     ):
         error = error.cause
     if not isinstance(error, SerializableErrorInfo):
