@@ -15,7 +15,7 @@ ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
 
 _WRAPPERS = ("Dagster", "RetryRequested")
-"""What Dagster raises around an error of ours; its last retry says how often it tried and not why it failed."""
+"""What Dagster raises around an error of ours; its last retry says how often it tried, not why it failed."""
 
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,7 @@ def materialize(
     configured = settings()
     checked_window(str(window), configured.start_date, configured.zone)
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
+    gc.freeze()  # half a million objects of libraries, which each collection would look through again
     keys = selected(selection, graph)
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
     if any(graph.get(key).is_partitioned for key in keys):

@@ -153,6 +153,21 @@ def stock(home: Home, tmp_path: Path) -> Iterator[tuple[dg.DagsterInstance, psyc
         connection.execute("DROP DATABASE stock WITH (FORCE)")
 
 
+def test_who_reads_finds_events_that_waited_for_others(home: Home) -> None:
+    @dg.op
+    def reads(context: dg.OpExecutionContext) -> list[str]:
+        found = context.instance.all_logs(context.run_id)
+        return [e.dagster_event_type.value for e in found if e.dagster_event_type is not None]
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def job() -> None:
+        reads()
+
+    with instance() as recorded:
+        result = job.execute_in_process(instance=recorded)
+    assert "STEP_START" in result.output_for_node("reads")
+
+
 def test_events_written_in_batches_equal_those_that_dagster_writes_one_by_one(
     stock: tuple[dg.DagsterInstance, psycopg.Connection[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
