@@ -14,6 +14,9 @@ from dagster_shared.error import SerializableErrorInfo
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
 
+_WRAPPERS = ("Dagster", "RetryRequested")
+"""What Dagster raises around an error of ours; its last retry says how often it tried, not why it failed."""
+
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
@@ -23,7 +26,7 @@ class Progress:
 
     `asset` and `partition` (None for an asset without partitions) are given for `materialized`, `asset` and
     `check` for `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
-    `failed`. `numbers` are the numeric metadata.
+    `failed` (none of them where the run failed and no step did). `numbers` are the numeric metadata.
     """
 
     kind: Literal["started", "materialized", "checked", "retrying", "failed"]
@@ -147,6 +150,10 @@ class RunProgress:
             case DagsterEventType.STEP_FAILURE:
                 reason = _reason(event.step_failure_data.error)
                 return Progress("failed", self._names(step), passed=False, message=reason)
+            case DagsterEventType.RUN_FAILURE if not self._failures and not self.interrupted:
+                error = getattr(event.event_specific_data, "error", None)
+                reason = _reason(error) if error else event.message or ""
+                return Progress("failed", (), passed=False, message=reason)
         return None
 
     def _names(self, step: str) -> tuple[str, ...]:
@@ -204,10 +211,10 @@ def _reason(error: Any) -> str:
     while (
         isinstance(error, SerializableErrorInfo)
         and error.cause
-        and (error.cls_name or "").startswith("Dagster")
+        and (error.cls_name or "").startswith(_WRAPPERS)
     ):
         error = error.cause
     if not isinstance(error, SerializableErrorInfo):
-        return "the step failed without an error"
+        return "it failed without an error"
     before, colon, text = error.message.partition(f"{error.cls_name}: ")
     return (text if colon and not before.strip().count(" ") else error.message).strip()

@@ -1,6 +1,7 @@
 """The raw tables as Dagster assets `dlt_<table>`, one daily partition a day, a range of days in one run."""
 
 import datetime as dt
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,11 +17,13 @@ from millpond.errors import (
 )
 from millpond.ingestion.columns import SQL_TYPES
 from millpond.ingestion.materializations import done, materializations
+from millpond.ingestion.reading import source_files
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
+from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.record import DAYS_BEYOND_REACH, REACH
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
@@ -31,7 +34,9 @@ _SHOWN = 3
 
 def build_assets(sources: Sequence[SourceSpec]) -> list[dg.AssetsDefinition]:
     """Return one asset per table of `sources`."""
-    return [_asset(source, table) for source in sources for table in source.tables]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # code references
+        return [_asset(source, table) for source in sources for table in source.tables]
 
 
 def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
@@ -54,6 +59,13 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             "source": source.source,
             "quarantine": table.quarantine_table,
             **({REACH: table.window.reach.days} if table.window.reach else {}),
+            "dagster/code_references": dg.CodeReferencesMetadataValue(
+                code_references=[
+                    dg.LocalFileCodeReference(file_path=str(file))
+                    for file in source_files(configured)
+                    if file.stem == source.source
+                ]
+            ),
         },
         pool=table.pool,
         retry_policy=dg.RetryPolicy(
@@ -65,10 +77,11 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
         began = dt.datetime.now(dt.UTC)
-        loaded, failure = _attempted(context, source, table)
-        if loaded:
-            told = {"ref": RunInfo.of(context).ref}
-            yield from materializations(context, loaded.partitions, told, began, configured.zone)
+        with interrupts_are_final():
+            loaded, failure = _attempted(context, source, table)
+            if loaded:
+                told = {"ref": RunInfo.of(context).ref}
+                yield from materializations(context, loaded.partitions, told, began, configured.zone)
         if failure:
             raise failure
         yield done()
