@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -98,9 +97,9 @@ class _Judge:
         upstream = {
             parent: self.fate((parent, day)) for parent in self.parents[asset] if parent in self.piece.assets
         }
-        for fate in (_Fate.HALVE, _Fate.AGAIN):
-            if fate in upstream.values():
-                return fate
+        for unsettled in (_Fate.HALVE, _Fate.AGAIN):
+            if unsettled in upstream.values():
+                return unsettled
         for parent, fate in upstream.items():
             if isinstance(fate, Settled) and fate.state in (Part.FAILED, Part.BLOCKED):
                 where = f" of {day}" if day else ""
@@ -134,9 +133,6 @@ def verdict(
         lost = Settled(Part.FAILED, "its run ended without a word about it")
         return Verdict(dict.fromkeys(rest, lost), [])
     attempt = piece.attempt + 1 if judge.passing or not settled else piece.attempt
-    again = [half for found in grouped(halve) for half in found.halves()] + grouped(rest, attempt)
-    return Verdict(settled, sorted(again, key=_first_day), judge.passing)
-
-
-def _first_day(piece: Piece) -> dt.date:
-    return piece.window.start if piece.window else dt.date.max
+    again = [half for found in grouped(halve) for half in found.halves()]
+    again += grouped(rest, attempt, piece.assets if piece.early else ())
+    return Verdict(settled, again, judge.passing)

@@ -85,7 +85,7 @@ def create(plan: Plan, options: Mapping[str, Any]) -> str:
         ) as copy:
             for row in _partitions(plan):
                 copy.write_row((backfill, *row))
-        add_chunks(connection, backfill, [Piece(c.assets, c.window) for c in plan.chunks])
+        add_chunks(connection, backfill, list(_pieces(plan)))
 
     transaction(write, alone=True)
     return backfill
@@ -97,6 +97,13 @@ def _partitions(plan: Plan) -> Iterator[tuple[str, dt.date | None, str, str | No
             yield item.asset, item.partition, Part.OPEN, None
         elif item.state == State.UNREACHABLE:
             yield item.asset, item.partition, Part.UNREACHABLE, item.reason
+
+
+def _pieces(plan: Plan) -> Iterator[Piece]:
+    days_began = False
+    for chunk in plan.chunks:
+        days_began = days_began or chunk.window is not None
+        yield Piece(chunk.assets, chunk.window, early=not days_began)
 
 
 def get(backfill: str) -> Backfill | None:
@@ -137,9 +144,12 @@ def take_over(backfill: Backfill, keys: list[Key]) -> None:
 
     def write(connection: Connection) -> None:
         refuse_overlap(connection, backfill.ref, keys, but=backfill.id)
+        early = connection.execute(
+            "select assets from backfill_chunks where backfill = %s and phase = 0", (backfill.id,)
+        ).fetchall()
         connection.execute("update backfill_chunks set state = 'closed' where backfill = %s", (backfill.id,))
         note(connection, backfill.id, dict.fromkeys(keys, Settled(Part.OPEN)), None)
-        add_chunks(connection, backfill.id, grouped(keys))
+        add_chunks(connection, backfill.id, grouped(keys, early=set().union(*(e["assets"] for e in early))))
         connection.execute(
             "update backfills set state = %s, stop_asked = false, ended = null, heartbeat = now(), host = %s,"
             " pid = %s, pid_started = %s where id = %s",
@@ -156,6 +166,25 @@ def end(backfill: str, state: Course, seconds: float) -> None:
             "update backfills set state = %s, ended = clock_timestamp(), seconds = seconds + %s where id = %s"
             " and state = %s",
             (state, seconds, backfill, Course.RUNNING),
+        )
+    )
+
+
+def ask_to_stop(backfill: str) -> None:
+    """Have the process that works on a backfill stop; it looks twice a second."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set stop_asked = true where id = %s", (backfill,)
+        )
+    )
+
+
+def ended_by_cancel(backfill: str) -> None:
+    """Note a backfill that nobody works on as cancelled."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s",
+            (Course.CANCELLED, backfill),
         )
     )
 

@@ -44,7 +44,7 @@ class Claim:
     run_id: str
 
 
-_ORDER = "order by first_day nulls last, number"
+_ORDER = "order by phase, first_day, number"
 _CLAIM = f"""
 update backfill_chunks set state = 'claimed', worker_pid = %(pid)s, worker_started = %(started)s,
     run_id = %(run_id)s
@@ -52,12 +52,23 @@ where (backfill, number) = (
     select backfill, number from backfill_chunks c where backfill = %(id)s
     and ((state = 'open' and not_before <= clock_timestamp())
          or (state = 'claimed' and worker_pid = %(pid)s and worker_started = %(started)s))
-    and (first_day is not null or not exists (
-        select 1 from backfill_chunks o where o.backfill = c.backfill and o.first_day is not null
-        and o.state <> 'closed'))
+    and not exists (
+        select 1 from backfill_chunks o
+        where o.backfill = c.backfill and o.phase < c.phase and o.state <> 'closed')
     {_ORDER} limit 1 for update skip locked)
 returning *
 """  # noqa: S608 - our own text
+
+_ADD = """
+with new as (
+    insert into backfill_chunks (backfill, number, phase, assets, first_day, last_day, attempt, not_before)
+    select %(id)s, coalesce(max(number), 0) + 1, %(phase)s, %(assets)s, %(first)s::date, %(last)s::date, %(attempt)s,
+        clock_timestamp() + make_interval(secs => %(wait)s)
+    from backfill_chunks where backfill = %(id)s returning number)
+update backfill_partitions set chunk = (select number from new)
+where backfill = %(id)s and state = 'open' and asset = any(%(assets)s)
+    and (day between %(first)s and %(last)s or (day is null and %(first)s::date is null))
+"""
 
 
 def add_chunks(
@@ -66,16 +77,11 @@ def add_chunks(
     """Append pieces to a backfill; they take its open partitions, and begin after `wait_seconds`."""
     with connection.cursor() as cursor:
         cursor.executemany(
-            "with new as (insert into backfill_chunks"
-            " (backfill, number, assets, first_day, last_day, attempt, not_before) select %(id)s, coalesce(max(number), 0) + 1, %(assets)s, %(first)s::date,"
-            " %(last)s::date, %(attempt)s, clock_timestamp() + make_interval(secs => %(wait)s)"
-            " from backfill_chunks where backfill = %(id)s returning number)"
-            " update backfill_partitions set chunk = (select number from new) where backfill = %(id)s"
-            " and state = 'open' and asset = any(%(assets)s) and (day between %(first)s and %(last)s"
-            " or (day is null and %(first)s::date is null))",
+            _ADD,
             [
                 {
                     "id": backfill,
+                    "phase": piece.phase,
                     "assets": list(piece.assets),
                     "first": piece.window.start if piece.window else None,
                     "last": piece.window.last if piece.window else None,
@@ -90,7 +96,7 @@ def add_chunks(
 def claim(backfill: str, run_id: str) -> Claim | None:
     """Take the earliest open piece for this process, None if there is none to take now.
 
-    Whole assets are given out when every piece with days is closed.
+    A piece is given out when all of lower phases are closed.
     """
     _, pid, started = ourselves()
     wanted = {"id": backfill, "run_id": run_id, "pid": pid, "started": started}
@@ -181,4 +187,5 @@ def failures(backfill: str) -> int:
 
 def _claim(row: Mapping[str, Any]) -> Claim:
     window = Window.of_days(row["first_day"], row["last_day"]) if row["first_day"] else None
-    return Claim(row["number"], Piece(tuple(row["assets"]), window, row["attempt"]), row["run_id"])
+    piece = Piece(tuple(row["assets"]), window, row["attempt"], early=row["phase"] == 0)
+    return Claim(row["number"], piece, row["run_id"])

@@ -43,6 +43,7 @@ create table if not exists backfills (
 create table if not exists backfill_chunks (
     backfill text not null references backfills on delete cascade,
     number int not null,
+    phase int not null,
     assets text[] not null,
     first_day date,
     last_day date,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from millpond.partitions import Window
@@ -14,16 +14,25 @@ Key = tuple[str, dt.date | None]
 
 @dataclass(frozen=True)
 class Piece:
-    """One run: `assets` over each day of `window`, None for whole assets; `attempt` counts its failures."""
+    """One run: `assets` over each day of `window`, None for whole assets; `attempt` counts its failures.
+
+    Whole assets come after all days, but for `early` ones, which come before.
+    """
 
     assets: tuple[str, ...]
     window: Window | None
     attempt: int = 0
+    early: bool = False
+
+    @property
+    def phase(self) -> int:
+        """Where it stands: pieces of a lower phase are all closed before it begins."""
+        return 1 if self.window else 0 if self.early else 2
 
     @property
     def keys(self) -> Iterator[Key]:
         """Each partition of each asset."""
-        days: Sequence[dt.date | None] = self.window.days if self.window else [None]
+        days: Sequence[dt.date | None] = self.window.days if self.window else (None,)
         return ((asset, day) for day in days for asset in self.assets)
 
     def halves(self) -> list[Piece]:
@@ -33,12 +42,12 @@ class Piece:
         return [Piece(self.assets, half) for half in self.window.chunks((len(self.window) + 1) // 2)]
 
 
-def grouped(keys: Iterable[Key], attempt: int = 0) -> list[Piece]:
-    """Return the fewest pieces that hold exactly `keys`: by date, whole assets last."""
+def grouped(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) -> list[Piece]:
+    """Return the fewest pieces that hold exactly `keys`: by date, whole assets last, but for `early` ones."""
     by_day: dict[dt.date | None, list[str]] = {}
     for asset, day in keys:
         by_day.setdefault(day, []).append(asset)
-    whole = by_day.pop(None, None)
+    whole = sorted(by_day.pop(None, []))
     pieces: list[Piece] = []
     for day in sorted(day for day in by_day if day):
         assets, window = tuple(sorted(by_day[day])), Window.of_day(day)
@@ -47,4 +56,7 @@ def grouped(keys: Iterable[Key], attempt: int = 0) -> list[Piece]:
             pieces[-1] = Piece(assets, Window(last.window.start, window.end), attempt)
         else:
             pieces.append(Piece(assets, window, attempt))
-    return [*pieces, *([Piece(tuple(sorted(whole)), None, attempt)] if whole else [])]
+    first, last = [a for a in whole if a in early], [a for a in whole if a not in early]
+    if first:
+        pieces.insert(0, Piece(tuple(first), None, attempt, early=True))
+    return [*pieces, Piece(tuple(last), None, attempt)] if last else pieces

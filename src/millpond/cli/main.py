@@ -7,11 +7,23 @@ from typing import NoReturn
 
 import typer
 
-from millpond.cli import branch, config, demo, env, materialize, parts, sql, status, tables, up
-from millpond.errors import AlreadyUp, ConfigError, MillpondError, PartitionKeyError, PortTaken
+from millpond.cli import backfill, branch, config, demo, env, materialize, parts, sql, status, tables, up
+from millpond.errors import (
+    AlreadyUp,
+    BackfillChanged,
+    BackfillNotFound,
+    BackfillOverlap,
+    ConfigError,
+    MillpondError,
+    PartitionKeyError,
+    PortTaken,
+)
 
 DONE, FAILED, REFUSED = 0, 1, 2
-_REFUSALS = (ConfigError, PartitionKeyError, PortTaken, AlreadyUp)
+_REFUSALS = (
+    *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
+    *(BackfillOverlap, BackfillNotFound, BackfillChanged),
+)
 
 app = typer.Typer(
     name="millpond",
@@ -33,6 +45,7 @@ app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
 app.command("env")(env.env)
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(config.app, name="config")
 
