@@ -1,4 +1,4 @@
-"""A backfill in the terminal: a line for each finished day, what the workers are at, how long it will take."""
+"""A backfill in the terminal: a line for each finished day, what the workers are at, how long it takes."""
 
 from __future__ import annotations
 

@@ -50,7 +50,11 @@ def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
         if row["quarantined"] is not None:
             loaded, quarantined = loaded + (row["rows"] or 0), quarantined + row["quarantined"]
     rows = loaded or max(by_asset.values(), default=0)
-    return {"rows": rows, "quarantined": quarantined, "rows_per_second": round(rows / seconds if seconds else 0)}
+    return {
+        "rows": rows,
+        "quarantined": quarantined,
+        "rows_per_second": round(rows / seconds if seconds else 0),
+    }
 
 
 def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) -> None:
@@ -86,9 +90,13 @@ def _print_reasons(console: Console, rows: list[Row]) -> None:
     for (state, asset, reason), days in list(found.items())[:_REASONS]:
         colour = "red" if state == Part.FAILED else "yellow"
         where = ", ".join(map(str, contiguous(days)))
-        console.print(Text.assemble((f"{state} ", colour), f"{asset} {where} ", (reason, "dim")), soft_wrap=True)
+        console.print(
+            Text.assemble((f"{state} ", colour), f"{asset} {where} ", (reason, "dim")), soft_wrap=True
+        )
     if len(found) > _REASONS:
-        console.print(f"… and {len(found) - _REASONS} more reasons: millpond backfill show ID --json", style="dim")
+        console.print(
+            f"… and {len(found) - _REASONS} more reasons: millpond backfill show ID --json", style="dim"
+        )
 
 
 def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
@@ -107,7 +115,10 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
         Text.assemble(
             (f"{backfill.state} ", colour),
             f"in {backfill.seconds:.1f} s: {', '.join(filter(None, words))}",
-            (f"; {sums['rows']:,} rows, {sums['rows_per_second']:,} a second (backfill {backfill.id})", "dim"),
+            (
+                f"; {sums['rows']:,} rows, {sums['rows_per_second']:,} a second (backfill {backfill.id})",
+                "dim",
+            ),
         ),
         soft_wrap=True,
     )

@@ -44,7 +44,8 @@ def run(
         str | None, typer.Option("--ref", help="Branch to read and write; default: MILLPOND_REF.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Run what is fresh too; with --resume: although something changed.")
+        bool,
+        typer.Option("--force", help="Run what is fresh too; with --resume: although something changed."),
     ] = False,
     stale: Annotated[bool, typer.Option("--stale", help="Run only what is out of date.")] = False,
     downstream: Annotated[
@@ -60,7 +61,8 @@ def run(
         int | None, typer.Option("--max-failures", min=1, help="Stop after so many failed partitions.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the backfill of that id; default: the newest unfinished.")
+        bool,
+        typer.Option("--resume", help="Go on with the backfill of that id; default: the newest unfinished."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +73,8 @@ def begin(options: Options) -> int:
     """Plan a new backfill, print the plan, carry it out; returns the exit code."""
     if not options.selection:
         raise ConfigError(
-            "a backfill needs a selection", next_step='name assets, for example "*"; see millpond backfill --help'
+            "a backfill needs a selection",
+            next_step='name assets, for example "*"; see millpond backfill --help',
         )
     if options.days is None and not options.stale:
         raise ConfigError(
@@ -166,7 +165,9 @@ def _refuse_changes(chosen: Backfill, options: Options, recording: dg.DagsterIns
     """Raise BackfillChanged if code or range are not those of the backfill."""
     changed = []
     if options.days and chosen.window and options.days != chosen.window.days:
-        changed.append(f"its days are {chosen.window}, not {Window.of_days(options.days[0], options.days[-1])}")
+        changed.append(
+            f"its days are {chosen.window}, not {Window.of_days(options.days[0], options.days[-1])}"
+        )
     now = make_plan(
         chosen.selection,
         [],

@@ -6,7 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from millpond.errors import LakeError, MillpondError, PagingLoop, SourceMalformed, SourceUnreachable
+from millpond.errors import (
+    BeyondReach,
+    LakeError,
+    MillpondError,
+    PagingLoop,
+    SourceMalformed,
+    SourceUnreachable,
+)
 from millpond.ingestion.columns import SQL_TYPES
 from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.results import LoadResult
@@ -14,6 +21,7 @@ from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
+from millpond.resources.record import DAYS_BEYOND_REACH, REACH
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
 
@@ -45,6 +53,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             "dagster/column_schema": dg.TableSchema(columns=_columns(table)),
             "source": source.source,
             "quarantine": table.quarantine_table,
+            **({REACH: table.window.reach.days} if table.window.reach else {}),
         },
         pool=table.pool,
         retry_policy=dg.RetryPolicy(
@@ -55,9 +64,11 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
         ),
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        began = dt.datetime.now(dt.UTC)
         loaded, failure = _attempted(context, source, table)
         if loaded:
-            yield from materializations(context, loaded.partitions, {"ref": RunInfo.of(context).ref})
+            told = {"ref": RunInfo.of(context).ref}
+            yield from materializations(context, loaded.partitions, told, began, configured.zone)
         if failure:
             raise failure
         yield done()
@@ -86,11 +97,13 @@ def _attempted(
         text += f"\n… and {len(errors) - _SHOWN} more like these"
     if loaded.partitions:
         text += f"\nThe other {len(loaded.partitions)} of {len(run.window)} days were loaded."
-    metadata = {
+    metadata: dict[str, Any] = {
         "days_loaded": len(loaded.partitions),
         "days_failed": days,
         "failures": dg.MetadataValue.json(_by_days(loaded.failed)),
     }
+    if beyond := [day for day, error in loaded.failed.items() if isinstance(error, BeyondReach)]:
+        metadata[DAYS_BEYOND_REACH] = ", ".join(map(str, contiguous(beyond)))
     return loaded, _failure(redacted(text), errors, metadata)
 
 

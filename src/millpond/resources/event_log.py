@@ -13,6 +13,7 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import Connection
 
 from millpond.resources.connections import Pooled
+from millpond.resources.record import is_indexed
 
 
 class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
@@ -56,6 +57,10 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
             for event, event_id in stored:
                 if _of_check(event):
                     self.store_asset_check_event(event, event_id)
+
+    def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
+        """Return the tags that are kept by row: Dagster's choice, and what backfills are planned by."""
+        return super().get_asset_tags_to_index(tag_keys) | set(filter(is_indexed, tag_keys))
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table is there; remembered once it is (Dagster asks for each event)."""

@@ -11,10 +11,11 @@ import dagster as dg
 
 from millpond.errors import MillpondError
 from millpond.redaction import redacted
+from millpond.resources.provenance import Inputs
 from millpond.resources.run import RunInfo
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
-from millpond.transform.invocation import project_folder
+from millpond.transform.invocation import project_folder, variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, models
 from millpond.transform.results import AuditFailed, BuildResult
@@ -31,12 +32,12 @@ def build_assets() -> list[dg.AssetsDefinition]:
     configured = settings()
     document = current(configured).document()
     every = models(document)
-    project = project_folder(configured)
+    project, variables = project_folder(configured), variables_of(configured)
 
     def step(name: str, members: Sequence[Model], **more: Any) -> dg.AssetsDefinition:
         @dg.multi_asset(
             name=name,
-            specs=[asset_spec(model, every, document, project) for model in members],
+            specs=[asset_spec(model, every, document, project, variables) for model in members],
             check_specs=[check for model in members for check in check_specs(model, document)],
             can_subset=True,
             pool=POOL,
@@ -78,14 +79,16 @@ def _made(context: dg.AssetExecutionContext) -> _Events:
             if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
                 asked.remove(name)
                 yield same
+    inputs = Inputs.before(context, asked, run.ref, run.window)
     result: BuildResult = yield from _built(context, run, asked)
     for built in result.models:
         if built.model not in asked:
             yield told.along(context, built, run.ref)
         elif run.window:
-            yield from told.of_days(context, built, run.ref)
+            yield from told.of_days(context, built, run.ref, inputs)
         else:
-            yield told.of_whole(built, run.ref)
+            yield told.of_whole(built, run.ref, inputs)
+        inputs.made(built.model, told.versions(built))
 
 
 def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str]) -> _Events:

@@ -38,6 +38,11 @@ def project_folder(settings: Settings) -> Path:
     return settings.project / "dbt"
 
 
+def variables_of(settings: Settings) -> dict[str, object]:
+    """Return the variables that the project is given in each call."""
+    return {"timezone": settings.timezone, "start_date": str(settings.start_date)}
+
+
 def invoke(
     command: Sequence[str],
     *,
@@ -56,7 +61,7 @@ def invoke(
     from dbt.cli.main import dbtRunner
 
     folder, project = layout(settings).dbt, project_folder(settings)
-    every = {"timezone": settings.timezone, "start_date": str(settings.start_date), **(variables or {})}
+    every = {**variables_of(settings), **(variables or {})}
     args = [
         *command,
         *_QUIET,

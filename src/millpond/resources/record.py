@@ -1,0 +1,183 @@
+"""What Dagster has on record of assets and their days, read in one statement instead of one for each day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterInstance, RunsFilter
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    INPUT_DATA_VERSION_TAG_PREFIX,
+)
+from dagster._core.storage.event_log.schema import (
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from millpond.naming import MAIN_REF
+from millpond.resources.run import REF_TAG
+
+MERGED_TAG = "millpond/merged_into"
+"""Run tag that names the ref into which the branch of a run was merged."""
+UNFINISHED_TAG = "millpond/unfinished"
+"""Tag of a materialization of a day that had not ended when its load began."""
+DAYS_BEYOND_REACH = "days_beyond_reach"
+"""Metadata of a failed load: windows, separated by commas, that the source serves no more."""
+REACH = "reach_days"
+"""Metadata of an asset whose source serves no more than so many days back."""
+
+Day = dt.date | None
+"""A partition; None stands for the whole of an asset without partitions."""
+
+_EVENTS, _TAGS = SqlEventLogStorageTable.c, AssetEventTagsTable.c
+_PREFIX = len(INPUT_DATA_VERSION_TAG_PREFIX) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The latest materialization of a day: its place in the event log, when, of what, and from what."""
+
+    id: int
+    at: dt.datetime | None = None
+    version: str = ""
+    code: str = ""
+    inputs: Mapping[str, str] | None = None
+    unfinished: bool = False
+
+
+def is_indexed(tag: str) -> bool:
+    """Return whether the storage keeps a tag of materializations where it can be asked for by statement."""
+    return tag in (DATA_VERSION_TAG, CODE_VERSION_TAG, UNFINISHED_TAG) or tag.startswith(
+        INPUT_DATA_VERSION_TAG_PREFIX
+    )
+
+
+def latest(instance: DagsterInstance, assets: Collection[str], ref: str) -> dict[str, dict[Day, Made]]:
+    """Return the latest materialization of each day of `assets`, as they stand on `ref`.
+
+    Raises RefNotFound.
+    """
+    made: dict[str, dict[Day, Made]] = {asset: {} for asset in assets}
+    tags: dict[tuple[str, str | None], tuple[int, dt.datetime | None, dict[str, str]]] = {}
+    for asset, partition, event, at, tag, value in _rows(instance, assets, ref):
+        tags.setdefault((asset, partition), (event, at, {}))[2][tag or ""] = value or ""
+    for (asset, partition), (event, at, found) in tags.items():
+        made[asset][_day(partition)] = Made(
+            event,
+            at and at.replace(tzinfo=dt.UTC),
+            found.get(DATA_VERSION_TAG, ""),
+            found.get(CODE_VERSION_TAG, ""),
+            {tag[_PREFIX:]: v for tag, v in found.items() if tag.startswith(INPUT_DATA_VERSION_TAG_PREFIX)},
+            UNFINISHED_TAG in found,
+        )
+    return made
+
+
+def versions(
+    instance: DagsterInstance,
+    assets: Collection[str],
+    ref: str,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+) -> dict[str, dict[Day, str]]:
+    """Return the data version of each day of `assets` on `ref`; of assets with days those from `first` on."""
+    found: dict[str, dict[Day, str]] = {asset: {} for asset in assets}
+    among = (
+        or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last))) if first else None
+    )
+    for asset, partition, _, _, _, version in _rows(instance, assets, ref, among, DATA_VERSION_TAG):
+        found[asset][_day(partition)] = version or ""
+    return found
+
+
+def connection(instance: DagsterInstance) -> Any:
+    """Return a context that holds a connection to the event log of `instance`."""
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    return storage.index_connection()
+
+
+def database_key(asset: str) -> str:
+    """Return an asset's key as Dagster's tables hold it."""
+    return dg.AssetKey.from_user_string(asset).to_string()
+
+
+def run_ids(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[str]:
+    """Return the runs on a branch, and those on branches that were merged into it."""
+    found = []
+    for tag in (REF_TAG, MERGED_TAG):
+        found += instance.run_storage.get_run_ids(RunsFilter(tags={tag: ref}, created_after=since))
+    return list(dict.fromkeys(found))
+
+
+def _rows(
+    instance: DagsterInstance,
+    assets: Collection[str],
+    ref: str,
+    among: ColumnElement[bool] | None = None,
+    tag: str | None = None,
+) -> Iterator[tuple[str, str | None, int, dt.datetime | None, str | None, str | None]]:
+    """Yield asset, partition, event, its time, tag and value of the latest event of each day."""
+    names = {database_key(asset): asset for asset in assets}
+    counted = _counted(instance, ref)
+    wanted = [] if tag is None else [_TAGS.key == tag]
+    with connection(instance) as conn:
+        newest = (
+            select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
+            .where(_EVENTS.asset_key.in_(names), counted, *_not_wiped(conn, names))
+            .where(*([] if among is None else [among]))
+            .group_by(_EVENTS.asset_key, _EVENTS.partition)
+            .subquery()
+        )
+        statement = (
+            select(newest.c.asset_key, newest.c.partition, newest.c.id)
+            .add_columns(_TAGS.event_timestamp, _TAGS.key, _TAGS.value)
+            .join(AssetEventTagsTable, and_(_TAGS.event_id == newest.c.id, *wanted), isouter=True)
+        )
+        rows = conn.execute(statement).fetchall()
+    for asset, partition, event, at, key, value in rows:
+        yield names[asset], partition, event, at, key, value
+
+
+def _counted(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
+    """Return which events say how assets stand on `ref`.
+
+    On main these are the materializations. On a branch: what its runs observed, and how its base stood when
+    the branch was taken.
+    """
+    from millpond.lake import refs  # brings in the lake, which main's record can do without
+
+    counted: list[ColumnElement[bool]] = []
+    before: list[ColumnElement[bool]] = []
+    while ref != MAIN_REF:
+        branch = refs.branch(ref)
+        ids = run_ids(instance, ref, branch.created_at)
+        seen = _EVENTS.dagster_event_type == DagsterEventType.ASSET_OBSERVATION.value
+        counted.append(and_(seen, _EVENTS.run_id.in_(ids), *before))
+        before = [_EVENTS.timestamp < branch.created_at.astimezone(dt.UTC).replace(tzinfo=None)]
+        ref = branch.base or MAIN_REF
+    made = _EVENTS.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value
+    return or_(*counted, and_(made, *before))
+
+
+def _not_wiped(conn: Connection, names: Collection[str]) -> list[ColumnElement[bool]]:
+    """Return what leaves out the events of assets before a person had Dagster forget them."""
+    table = AssetKeyTable.c
+    wiped = conn.execute(
+        select(table.asset_key, table.wipe_timestamp).where(
+            table.asset_key.in_(names), table.wipe_timestamp.is_not(None)
+        )
+    ).fetchall()
+    return [or_(_EVENTS.asset_key != asset, _EVENTS.timestamp > at) for asset, at in wiped]
+
+
+def _day(partition: str | None) -> Day:
+    return None if partition is None else dt.date.fromisoformat(partition)
