@@ -62,8 +62,8 @@ returning *
 _ADD = """
 with new as (
     insert into backfill_chunks (backfill, number, phase, assets, first_day, last_day, attempt, not_before)
-    select %(id)s, coalesce(max(number), 0) + 1, %(phase)s, %(assets)s, %(first)s::date, %(last)s::date, %(attempt)s,
-        clock_timestamp() + make_interval(secs => %(wait)s)
+    select %(id)s, coalesce(max(number), 0) + 1, %(phase)s, %(assets)s, %(first)s::date, %(last)s::date,
+        %(attempt)s, clock_timestamp() + make_interval(secs => %(wait)s)
     from backfill_chunks where backfill = %(id)s returning number)
 update backfill_partitions set chunk = (select number from new)
 where backfill = %(id)s and state = 'open' and asset = any(%(assets)s)

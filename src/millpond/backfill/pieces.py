@@ -56,7 +56,7 @@ def grouped(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) 
             pieces[-1] = Piece(assets, Window(last.window.start, window.end), attempt)
         else:
             pieces.append(Piece(assets, window, attempt))
-    first, last = [a for a in whole if a in early], [a for a in whole if a not in early]
-    if first:
-        pieces.insert(0, Piece(tuple(first), None, attempt, early=True))
-    return [*pieces, Piece(tuple(last), None, attempt)] if last else pieces
+    ahead, behind = [a for a in whole if a in early], [a for a in whole if a not in early]
+    if ahead:
+        pieces.insert(0, Piece(tuple(ahead), None, attempt, early=True))
+    return [*pieces, Piece(tuple(behind), None, attempt)] if behind else pieces

@@ -1,4 +1,4 @@
-"""`millpond backfill`: a plan over days, carried out in few runs, that can be stopped and resumed anywhere."""
+"""`millpond backfill`: a plan over days, carried out in few runs, stopped and resumed anywhere."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def begin(options: Options) -> int:
     if options.days is None and not options.stale:
         raise ConfigError(
             "a backfill needs days",
-            next_step="give --start-date and --end-date, or --partitions; or --stale for all that is out of date",
+            next_step="give --start-date and --end-date, or --partitions; or --stale alone",
         )
     with instance() as recording:
         plan = _planned(options, recording)
