@@ -84,8 +84,8 @@ def _print_reasons(console: Console, rows: list[Row]) -> None:
     found: dict[tuple[str, str, str], list[dt.date]] = {}
     for row in rows:
         if row["state"] in (Part.FAILED, Part.UNREACHABLE):
-            reason = (row["reason"] or "").splitlines()[:1]
-            key = (row["state"], row["asset"], reason[0] if reason else "")
+            reason = (row["reason"] or "").partition("\n")[0].replace(str(row["day"]), "the day")
+            key = (row["state"], row["asset"], reason)
             found.setdefault(key, []).extend([row["day"]] if row["day"] else [])
     for (state, asset, reason), days in list(found.items())[:_REASONS]:
         colour = "red" if state == Part.FAILED else "yellow"

@@ -59,7 +59,7 @@ class Engine:
     definitions: dg.Definitions | None = None
     max_failures: int | None = None
     worker: int = 0
-    under_way: Claim | None = None
+    under_way: tuple[Claim, Record] | None = None
 
     def __post_init__(self) -> None:
         definitions = self.definitions or importlib.import_module(CODE_LOCATION).defs
@@ -75,14 +75,13 @@ class Engine:
         while self.max_failures is None or chunks.failures(self.backfill.id) < self.max_failures:
             claim = chunks.claim(self.backfill.id, make_new_run_id())
             if claim:
-                self.under_way = claim
+                self.under_way = claim, Record()
                 try:
-                    self._run(claim)
+                    self._run(*self.under_way)
                 except KeyboardInterrupt:
-                    self.settle_by_record(claim)
+                    self._settle_in_part(*self.under_way)
                     raise
-                finally:
-                    self.under_way = None
+                self.under_way = None
                 continue
             left, wait = chunks.pending(self.backfill.id)
             if not left:
@@ -91,29 +90,30 @@ class Engine:
 
     def break_off(self) -> None:
         """Note down a run that does not end by itself; for a process that is about to."""
-        if claim := self.under_way:
+        if self.under_way:
+            claim, record = self.under_way
+            self._settle_in_part(claim, record)
             run = self.instance.get_run_by_id(claim.run_id)
             if run and not run.is_finished:
                 self.instance.report_run_canceled(run, message="Interrupted, and ended with its process.")
                 self.instance.event_log_storage.free_concurrency_slots_for_run(claim.run_id)
-            self.settle_by_record(claim)
 
     def recover(self) -> None:
         """Settle what dead workers had under way by what Dagster has on record of their runs."""
         for claim in chunks.abandoned(self.backfill.id)[0]:
-            self.settle_by_record(claim)
+            self._settle_in_part(claim, recorded(self.instance, claim.run_id))
 
-    def settle_by_record(self, claim: Claim) -> None:
+    def _settle_in_part(self, claim: Claim, record: Record) -> None:
         """Settle what a run completed that was broken off; the rest is to be claimed anew."""
-        found = recorded(self.instance, claim.run_id).done()
+        found = record.done()
         done = {key: found[key] for key in claim.piece.keys if key in found}
         rest = [key for key in claim.piece.keys if key not in done]
         early = claim.piece.assets if claim.piece.early else ()
         self._settle(claim, Verdict(done, grouped(rest, claim.piece.attempt, early)))
 
-    def _run(self, claim: Claim) -> None:
+    def _run(self, claim: Claim, record: Record) -> None:
         ready, hopeless = self._inputs_made(claim.piece)
-        record, failures = Record(), list[Failure]()
+        failures: list[Failure] = []
         if ready.assets:
             try:
                 materialize(

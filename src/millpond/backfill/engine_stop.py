@@ -22,7 +22,7 @@ from millpond.backfill.ledger_holds import HEARTBEAT_SECONDS
 from millpond.errors import MillpondError
 from millpond.runtime.databases import databases
 
-GRACE_SECONDS, _LAST_WORDS_SECONDS, _LOOK_SECONDS = 1.0, 0.5, 0.5
+GRACE_SECONDS, _LAST_WORDS_SECONDS, _LOOK_SECONDS = 0.8, 1.0, 0.5
 INTERRUPTED = 130
 """Exit code of a process that Ctrl-C ended."""
 

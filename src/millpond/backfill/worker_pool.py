@@ -21,10 +21,10 @@ from millpond.runtime.home import layout
 from millpond.runtime.processes import tail
 from millpond.settings import process_environment, settings
 
-ENDING_SECONDS = 1.5
+ENDING_SECONDS = 1.6
 """How long the parent takes at most to end its workers."""
 
-_WORKER_SECONDS, _LOOK_SECONDS, _REPLACEMENTS = 1.1, 0.5, 3
+_WORKER_SECONDS, _LOOK_SECONDS, _REPLACEMENTS = 1.2, 0.5, 3
 _MODULE = "millpond.backfill.worker"
 
 

@@ -18,7 +18,6 @@ from millpond.backfill.display_summary import as_document, print_summary
 from millpond.backfill.display_tally import Tally
 from millpond.backfill.engine import Engine
 from millpond.backfill.engine_session import found, run
-from millpond.backfill.engine_stop import INTERRUPTED
 from millpond.backfill.ledger import Backfill, Course
 from millpond.backfill.pieces import Key
 from millpond.backfill.plan import Plan
@@ -143,7 +142,7 @@ def _carried_out(
         )
     _tell(ended, options)
     if ended.state in (Course.INTERRUPTED, Course.CANCELLED):
-        return INTERRUPTED
+        raise KeyboardInterrupt
     return FAILED if ended.unfinished else DONE
 
 

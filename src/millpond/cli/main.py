@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -19,7 +20,7 @@ from millpond.errors import (
     PortTaken,
 )
 
-DONE, FAILED, REFUSED = 0, 1, 2
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
     *(BackfillOverlap, BackfillNotFound, BackfillChanged),
@@ -62,13 +63,19 @@ def main() -> NoReturn:
     except typer.Abort:
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _leave()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
             error.show()
             sys.exit(REFUSED)
         raise
+
+
+def _leave() -> NoReturn:
+    """End at once: what libraries would still tidy up can take seconds, and nothing depends on it."""
+    print("interrupted", file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)
 
 
 def _tell(error: MillpondError) -> None:
