@@ -1,4 +1,4 @@
-"""From what is to be done to runs: days in a row that need the same assets go together, as many as memory allows."""
+"""From what is due to runs: days in a row that need the same assets go together, as many as memory allows."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def chunked(
         else:
             days.setdefault(item.partition, []).append(item.asset)
     parts: list[tuple[Iterable[str], Window | None]] = [([a for a in whole if a in first], None)]
-    for window, assets in _runs({day: frozenset(assets) for day, assets in days.items()}):
-        parts += [(assets, part) for part in window.chunks(most_days)]
+    for window, same in _runs({day: frozenset(assets) for day, assets in days.items()}):
+        parts += [(same, part) for part in window.chunks(most_days)]
     parts.append(([a for a in whole if a not in first], None))
     number = 0
     for assets, part in parts:

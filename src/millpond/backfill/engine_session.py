@@ -25,12 +25,13 @@ def run(
     definitions: dg.Definitions | None = None,
     parallel: int = 1,
     max_failures: int | None = None,
+    on_stop: Callable[[], None] = lambda: None,
     last_words: Callable[[Backfill], None] = lambda _: None,
 ) -> Backfill:
     """Work off what a backfill of this process has to do and return how it stands then.
 
-    Ctrl-C ends it within two seconds, as does `cancel` from elsewhere; where a library does not let go, the
-    process ends after `last_words`. Call it in the main thread.
+    Ctrl-C ends it within two seconds, as does `cancel` from elsewhere; `on_stop` hears of it first. Where a
+    library does not let go, the process ends after `last_words`. Call it in the main thread.
     """
     began, course = time.monotonic(), Course.INTERRUPTED
     engine = Engine(found(backfill), instance, tell, definitions, max_failures)
@@ -40,7 +41,8 @@ def run(
         ledger.end(backfill, _stopped(stop), time.monotonic() - began)
         last_words(found(backfill))
 
-    with Stop(late, backfill, ENDING_SECONDS if parallel > 1 else GRACE_SECONDS) as stop:
+    grace = ENDING_SECONDS if parallel > 1 else GRACE_SECONDS
+    with Stop(late, on_stop, backfill=backfill, grace=grace) as stop:
         try:
             if parallel > 1:
                 work_in_processes(engine, parallel)

@@ -32,14 +32,20 @@ _log = logging.getLogger(__name__)
 class Stop:
     """Watches over the main thread within the block: there, a request to stop is a KeyboardInterrupt.
 
-    Where that does not end the block in time, `on_late` says the last words and the process ends. With
-    `backfill`, its heartbeat is written, and a stop that is asked for in the ledger counts as well.
+    `on_asked` hears of it at once. Where the block does not end in time, `on_late` says the last words and
+    the process ends. With `backfill`, its heartbeat is written, and a stop that is asked for in the ledger
+    counts as well.
     """
 
     def __init__(
-        self, on_late: Callable[[], None], backfill: str | None = None, grace: float = GRACE_SECONDS
+        self,
+        on_late: Callable[[], None],
+        on_asked: Callable[[], None] = lambda: None,
+        *,
+        backfill: str | None = None,
+        grace: float = GRACE_SECONDS,
     ) -> None:
-        self._on_late, self._backfill, self._grace = on_late, backfill, grace
+        self._on_late, self._on_asked, self._backfill, self._grace = on_late, on_asked, backfill, grace
         self._over = threading.Event()
         self._connection: psycopg.Connection[object] | None = None
         self.cancelled = False
@@ -80,7 +86,9 @@ class Stop:
                     beat_at = time.monotonic() + HEARTBEAT_SECONDS
 
     def _end_in_time(self) -> None:
-        if self._over.wait(self._grace):
+        asked_at = time.monotonic()
+        self._on_asked()
+        if self._over.wait(self._grace - (time.monotonic() - asked_at)):
             return
         words = threading.Thread(target=self._on_late, daemon=True)
         words.start()

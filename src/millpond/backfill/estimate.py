@@ -51,7 +51,9 @@ def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | Non
     of_runs = sum(
         rest + sum(paces[asset].a_run for asset in chunk.assets if asset in paces) for chunk in asked
     )
-    basis = f"the last {len(around)} runs of these assets" if len(around) > 1 else "the last run of these assets"
+    basis = (
+        f"the last {len(around)} runs of these assets" if len(around) > 1 else "the last run of these assets"
+    )
     basis += f": {of_days / days:.2g} s a day + " if days else ": "
     basis += f"{(of_runs if days else of_runs + of_days) / len(asked):.2g} s a run"
     if unknown := len(wanted) - len(paces):

@@ -1,4 +1,4 @@
-"""What past runs tell a plan: which attempts failed since the last success, how long runs took, how many rows."""
+"""What past runs tell a plan: attempts that failed since the last success, seconds that runs took, rows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from millpond.partitions import parse_day
 from millpond.resources.record import (
     DAYS_BEYOND_REACH,
     Day,
-    Made,
     connection,
     database_key,
 )
 
 _EVENTS = SqlEventLogStorageTable.c
 _MADE = (DagsterEventType.ASSET_MATERIALIZATION.value, DagsterEventType.ASSET_OBSERVATION.value)
+_PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
 _AT_ONCE = 5000
 _RUNS = 30
 _SAMPLES = 28
@@ -48,35 +48,30 @@ class PastRun:
     shares: tuple[Share, ...]
 
 
-def failures(
-    instance: DagsterInstance, made: Mapping[str, Mapping[Day, Made]]
-) -> dict[str, dict[Day, Failed]]:
-    """Return the partitions of main whose latest attempt failed after they were last `made`.
+def failures(instance: DagsterInstance, assets: Collection[str]) -> dict[str, dict[Day, Failed]]:
+    """Return the partitions of main whose latest attempt failed after they were last made.
 
     An attempt counts if its own step failed; one that was not reached, or was killed, changed nothing.
     """
-    names = {database_key(asset): asset for asset in made}
-    newer = []
+    names = {database_key(asset): asset for asset in assets}
+    kind = _EVENTS.dagster_event_type
+    planned = func.max(_EVENTS.id).filter(kind == _PLANNED)
+    made = func.max(_EVENTS.id).filter(kind == _MADE[0])
     with connection(instance) as conn:
-        planned = conn.execute(
-            select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id))
-            .where(
-                _EVENTS.asset_key.in_(names),
-                _EVENTS.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
-            )
+        newer = conn.execute(
+            select(planned, _EVENTS.asset_key, _EVENTS.partition)
+            .where(_EVENTS.asset_key.in_(names), kind.in_((_PLANNED, _MADE[0])))
             .group_by(_EVENTS.asset_key, _EVENTS.partition)
-        )
-        for key, partition, event in planned:
-            asset, day = names[key], None if partition is None else parse_day(partition)
-            if day not in made[asset] or made[asset][day].id < event:
-                newer.append((event, asset, day))
+            .having(planned > func.coalesce(made, 0))
+        ).fetchall()
         steps = _steps(conn, [event for event, *_ in newer])
         told = _step_failures(conn, {run for run, _ in steps.values()})
     failed: dict[str, dict[Day, Failed]] = defaultdict(dict)
-    for event, asset, day in newer:
+    for event, key, partition in newer:
         if (failure := told.get(steps[event])) is not None:
+            day = None if partition is None else parse_day(partition)
             gone = day is not None and day in _days(str(failure.get(DAYS_BEYOND_REACH, "")))
-            failed[asset][day] = Failed(str(failure.get("error", "see its run")), gone)
+            failed[names[key]][day] = Failed(str(failure.get("error", "see its run")), gone)
     return dict(failed)
 
 
@@ -131,9 +126,7 @@ def _steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
     """Return run and step of events."""
     found: dict[int, tuple[str, str]] = {}
     for some in _parts(events):
-        rows = conn.execute(
-            select(_EVENTS.id, _EVENTS.run_id, _EVENTS.step_key).where(_EVENTS.id.in_(some))
-        )
+        rows = conn.execute(select(_EVENTS.id, _EVENTS.run_id, _EVENTS.step_key).where(_EVENTS.id.in_(some)))
         found |= {event: (run, step) for event, run, step in rows}
     return found
 

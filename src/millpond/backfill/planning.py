@@ -51,22 +51,20 @@ def make_plan(
     graph = definitions.resolve_asset_graph()
     assets = _assets(selection, graph, downstream=downstream)
     nodes = _nodes(graph, assets)
-    made = latest(instance, [node.name for node in nodes], ref)
-    failed = failures(instance, made)
+    names = [node.name for node in nodes]
+    made, failed = latest(instance, names, ref), failures(instance, names)
     if ref != MAIN_REF:
         failed = {asset: _gone(of_days) for asset, of_days in failed.items()}
     known = Known(made, failed)
-    if days is None:
-        days = _every_day(known, assets, latest_complete_day(configured.zone))
-    first = configured.start_date
-    asked = Asked(assets, sorted({day for day in days if day >= first}), force, stale_only)
+    among = set(days) if days is not None else _every_day(known, assets, latest_complete_day(configured.zone))
+    asked = Asked(assets, sorted(day for day in among if day >= configured.start_date), force, stale_only)
     items = tuple(judged(nodes, known, asked, dt.datetime.now(dt.UTC), configured.zone))
     if chunk_days is None:
         chunk_days = days_a_chunk(
             rows_a_day(instance, [node.name for node in nodes if node.daily and node.name in assets])
         )
     todo = [item for item in items if item.todo]
-    chunks = tuple(chunked(todo, [node.name for node in nodes], chunk_days, _read_by_days(nodes, todo)))
+    chunks = tuple(chunked(todo, names, chunk_days, _read_by_days(nodes, todo)))
     return Plan(
         selection, ref, _code(graph, assets), items, chunks, estimate(chunks, past_runs(instance, JOB))
     )
@@ -108,7 +106,7 @@ def _every_day(known: Known, assets: Iterable[str], last: dt.date) -> set[dt.dat
 def _read_by_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[str]:
     """Return the assets without partitions that days depend on, and so must come before them.
 
-    One that reads nothing and is missing is not among them: the run of the days builds it along.
+    A fresh one will not change, and one that reads nothing and is missing is built along with the days.
     """
     of_days = {item.asset for item in todo if item.partition is not None}
     needed: set[str] = set()
@@ -120,6 +118,7 @@ def _read_by_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[st
         item.asset
         for item in todo
         if item.partition is None
+        and item.state is not State.FRESH
         and item.asset in needed
         and not (item.state is State.MISSING and item.asset in along)
     }

@@ -31,7 +31,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt that failed after the last success; `gone`: the source said that it serves the day no more."""
+    """An attempt that failed after the last success; `gone` if the source serves the day no more."""
 
     why: str
     gone: bool = False
@@ -47,7 +47,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a plan is asked for; `force` takes fresh partitions too, `stale_only` none that were never made."""
+    """What a plan is asked for; `force` takes fresh partitions too, `stale_only` none never made."""
 
     assets: frozenset[str]
     days: Sequence[dt.date]
@@ -73,13 +73,13 @@ def judged(
 class _Judge:
     def __init__(self, known: Known, asked: Asked, now: dt.datetime, zone: ZoneInfo) -> None:
         self._known, self._asked, self._now, self._zone = known, asked, now, zone
-        self._todo: dict[str, set[Day]] = {}
+        self._due: dict[str, set[Day]] = {}
         self._gone: dict[str, set[Day]] = {}
         self._versions: dict[str, dict[Day, str]] = {}
         self._whole: dict[str, str] = {}
 
     def items(self, node: Node) -> Iterator[Item]:
-        todo, gone = self._todo.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
+        due, gone = self._due.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
         made, failed = self._known.made.get(node.name, {}), self._known.failed.get(node.name, {})
         self._versions[node.name] = {day: one.version for day, one in made.items()}
         self._whole[node.name] = whole(self._versions[node.name])
@@ -91,8 +91,8 @@ class _Judge:
             run = wanted and self._runs(state)
             if (run or state is State.MISSING) and (why := self._unreachable(node, day, failure)):
                 state, reason, run = _kept(state, reason, one, why)
-            if run:
-                todo.add(day)
+            if run and state is not State.FRESH:
+                due.add(day)
             if state is State.UNREACHABLE and one is None:
                 gone.add(day)
             yield Item(node.name, day, state, reason, run)
@@ -111,22 +111,21 @@ class _Judge:
             return State.STALE, "its code changed" if made.code else "the code that made it is not on record"
         if day and not node.edges and self._was_unfinished(day, made):
             return State.STALE, "loaded before the day had ended"
+        inputs = made.inputs if node.edges else {}
         for edge in node.edges:
-            if why := self._changed(edge, day, made):
+            if why := self._changed(edge, day, made, inputs.get(edge.parent)):
                 return State.STALE, why
         return State.FRESH, "up to date"
 
     def _was_unfinished(self, day: dt.date, made: Made) -> bool:
-        return made.unfinished or (
-            made.at is not None and made.at < instant(day + dt.timedelta(days=1), self._zone)
-        )
+        end = instant(day + dt.timedelta(days=1), self._zone)
+        return made.unfinished or (made.at is not None and made.at.replace(tzinfo=dt.UTC) < end)
 
-    def _changed(self, edge: Edge, day: Day, made: Made) -> str | None:
+    def _changed(self, edge: Edge, day: Day, made: Made, recorded: str | None) -> str | None:
         """Return in which way what `edge` names is not what `day` was made from."""
-        recorded = (made.inputs or {}).get(edge.parent)
         if recorded is None:
             return f"it was not made from {edge.parent} yet"
-        versions, todo = self._versions.get(edge.parent, {}), self._todo.get(edge.parent, set())
+        versions, todo = self._versions.get(edge.parent, {}), self._due.get(edge.parent, set())
         if edge.look_back is None:
             return self._changed_whole(edge.parent, recorded, made, todo)
         now = edge.version(versions, day)
@@ -138,7 +137,7 @@ class _Judge:
                 if old != new or len(then) != len(is_now)
             ]
             return f"{edge.parent} of {changed[0]} changed"
-        again = next((one for one in edge.days(day) if one in todo), None)
+        again = next((one for one in edge.days(day) if one in todo), None) if todo else None
         return f"{edge.parent} of {again} is made first" if again else None
 
     def _changed_whole(self, parent: str, recorded: str, made: Made, todo: set[Day]) -> str | None:
@@ -152,7 +151,7 @@ class _Judge:
         return f"{parent} is made first{_on(day for day in todo if day is not None)}" if todo else None
 
     def _unreachable(self, node: Node, day: Day, failed: Failed | None) -> str | None:
-        """Return why a partition cannot be made: its source serves it no more, or all it is made from is gone."""
+        """Return why a partition cannot be made: the source serves it no more, or all it needs is gone."""
         if failed and failed.gone:
             return "beyond the source's reach, as its last attempt found"
         if node.reach_days and day:
@@ -168,7 +167,7 @@ class _Judge:
         return f"nothing of {' and '.join(gone)} can be had any more" if gone else None
 
     def _wholly_gone(self, parent: str) -> bool:
-        return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._todo.get(parent)
+        return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._due.get(parent)
 
 
 def _kept(state: State, reason: str, made: Made | None, why: str) -> tuple[State, str, bool]:

@@ -24,6 +24,7 @@ from millpond.backfill.plan import Plan
 from millpond.backfill.planning import make_plan
 from millpond.cli import output
 from millpond.cli.backfill_plan_view import plan_json, print_plan
+from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.partitions import Window, checked_day, latest_complete_day
@@ -125,6 +126,10 @@ def resume(options: Options) -> int:
 def _carried_out(
     options: Options, backfill: str, keys: list[Key], recording: dg.DagsterInstance, expected: float | None
 ) -> int:
+    def stopping() -> None:
+        if not options.as_json:
+            typer.echo(f"stopping: what is done stays done; millpond backfill --resume {backfill} goes on")
+
     display = Display(Tally(keys), expected, quiet=options.as_json)
 
     def last_words(stopped: Backfill) -> None:
@@ -138,11 +143,12 @@ def _carried_out(
             tell=display.take,
             parallel=options.parallel,
             max_failures=options.max_failures,
+            on_stop=stopping,
             last_words=last_words,
         )
     _tell(ended, options)
     if ended.state in (Course.INTERRUPTED, Course.CANCELLED):
-        raise KeyboardInterrupt
+        leave()
     return FAILED if ended.unfinished else DONE
 
 

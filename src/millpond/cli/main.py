@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
 import typer
 
 from millpond.cli import backfill, branch, config, demo, env, materialize, parts, sql, status, tables, up
+from millpond.cli.leaving import leave
 from millpond.errors import (
     AlreadyUp,
     BackfillChanged,
@@ -20,7 +20,7 @@ from millpond.errors import (
     PortTaken,
 )
 
-DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
     *(BackfillOverlap, BackfillNotFound, BackfillChanged),
@@ -63,19 +63,13 @@ def main() -> NoReturn:
     except typer.Abort:
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        _leave()
+        print("interrupted", file=sys.stderr)
+        leave()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
             error.show()
             sys.exit(REFUSED)
         raise
-
-
-def _leave() -> NoReturn:
-    """End at once: what libraries would still tidy up can take seconds, and nothing depends on it."""
-    print("interrupted", file=sys.stderr)
-    sys.stdout.flush()
-    os._exit(INTERRUPTED)
 
 
 def _tell(error: MillpondError) -> None:

@@ -1,8 +1,8 @@
 """From what a day of an asset was made: for each asset it reads, the versions of the days it depends on.
 
 Dagster records one version for all days of a run, from which nobody can tell which of them a later change
-concerns. Here each day has its own, taken before the step reads anything: what changes meanwhile then counts as
-a change.
+concerns. Here each day has its own, taken before the step reads anything: what changes meanwhile counts as a
+change then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOTHING = "-"
 
 @dataclass(frozen=True)
 class Edge:
-    """That an asset reads `parent`: for each day that day and `look_back` before it, or (None) all there is."""
+    """That an asset reads `parent`: of each day that day and `look_back` before it, or (None) all of it."""
 
     parent: str
     look_back: int | None
@@ -34,6 +34,8 @@ class Edge:
         """Return what identifies the state of the parent that `day` is made from."""
         if self.look_back is None:
             return whole(of_parent)
+        if not self.look_back:
+            return of_parent.get(day, _NOTHING)
         return ",".join(of_parent.get(one, _NOTHING) for one in self.days(day))
 
     def days(self, day: Day) -> list[dt.date]:
@@ -86,12 +88,11 @@ class Inputs:
         found = {asset: edges(graph, asset) for asset in assets}
         every = [edge for of_one in found.values() for edge in of_one]
         back = max((edge.look_back or 0 for edge in every), default=0)
-        days = ()
-        if window:
-            # A change reaches as far ahead as a model looks back.
-            days = (window.start - dt.timedelta(days=back), window.last + dt.timedelta(days=back))
+        # A change reaches as far ahead as a model looks back.
+        first = window.start - dt.timedelta(days=back) if window else None
+        last = window.last + dt.timedelta(days=back) if window else None
         parents = {edge.parent for edge in every}
-        return cls(found, versions(context.instance, parents, ref, *days) if parents else None)
+        return cls(found, versions(context.instance, parents, ref, first, last) if parents else None)
 
     def made(self, asset: str, now: Mapping[Day, str]) -> None:
         """Take note that the step itself has made days of an asset, which others of it read."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
@@ -20,7 +19,7 @@ from dagster._core.storage.event_log.schema import (
     SqlEventLogStorageTable,
 )
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, or_, select
 
 from millpond.naming import MAIN_REF
 from millpond.resources.run import REF_TAG
@@ -38,19 +37,26 @@ Day = dt.date | None
 """A partition; None stands for the whole of an asset without partitions."""
 
 _EVENTS, _TAGS = SqlEventLogStorageTable.c, AssetEventTagsTable.c
-_PREFIX = len(INPUT_DATA_VERSION_TAG_PREFIX) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The latest materialization of a day: its place in the event log, when, of what, and from what."""
+class Made(NamedTuple):
+    """The latest materialization of a day: its place in the event log, when (UTC), of what, and from what.
+
+    `made_from` has a line `asset=version` for each asset it was made from, see `provenance.Edge.version`.
+    `unfinished` says that its day had not ended when its load began.
+    """
 
     id: int
     at: dt.datetime | None = None
     version: str = ""
     code: str = ""
-    inputs: Mapping[str, str] | None = None
+    made_from: str = ""
     unfinished: bool = False
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The versions of the assets it was made from."""
+        return dict(line.split("=", 1) for line in self.made_from.splitlines())
 
 
 def is_indexed(tag: str) -> bool:
@@ -65,18 +71,29 @@ def latest(instance: DagsterInstance, assets: Collection[str], ref: str) -> dict
 
     Raises RefNotFound.
     """
+    names = {database_key(asset): asset for asset in assets}
     made: dict[str, dict[Day, Made]] = {asset: {} for asset in assets}
-    tags: dict[tuple[str, str | None], tuple[int, dt.datetime | None, dict[str, str]]] = {}
-    for asset, partition, event, at, tag, value in _rows(instance, assets, ref):
-        tags.setdefault((asset, partition), (event, at, {}))[2][tag or ""] = value or ""
-    for (asset, partition), (event, at, found) in tags.items():
-        made[asset][_day(partition)] = Made(
-            event,
-            at and at.replace(tzinfo=dt.UTC),
-            found.get(DATA_VERSION_TAG, ""),
-            found.get(CODE_VERSION_TAG, ""),
-            {tag[_PREFIX:]: v for tag, v in found.items() if tag.startswith(INPUT_DATA_VERSION_TAG_PREFIX)},
-            UNFINISHED_TAG in found,
+    from_what = case(
+        (
+            _TAGS.key.startswith(INPUT_DATA_VERSION_TAG_PREFIX),
+            func.substr(_TAGS.key, len(INPUT_DATA_VERSION_TAG_PREFIX) + 2).concat("=").concat(_TAGS.value),
+        )
+    )
+    with connection(instance) as conn:
+        newest = _newest(conn, names, _counted(instance, ref))
+        statement = (
+            select(
+                *(newest.c.asset_key, newest.c.partition, newest.c.id),
+                *(func.max(_TAGS.event_timestamp), _value(DATA_VERSION_TAG), _value(CODE_VERSION_TAG)),
+                *(func.string_agg(from_what, "\n"), _value(UNFINISHED_TAG)),
+            )
+            .join(AssetEventTagsTable, _TAGS.event_id == newest.c.id, isouter=True)
+            .group_by(newest.c.asset_key, newest.c.partition, newest.c.id)
+        )
+        rows = conn.execute(statement).fetchall()
+    for key, partition, event, at, version, code, inputs, unfinished in rows:
+        made[names[key]][_day(partition)] = Made(
+            event, at, version or "", code or "", inputs or "", unfinished is not None
         )
     return made
 
@@ -89,12 +106,18 @@ def versions(
     last: dt.date | None = None,
 ) -> dict[str, dict[Day, str]]:
     """Return the data version of each day of `assets` on `ref`; of assets with days those from `first` on."""
+    names = {database_key(asset): asset for asset in assets}
     found: dict[str, dict[Day, str]] = {asset: {} for asset in assets}
-    among = (
-        or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last))) if first else None
-    )
-    for asset, partition, _, _, _, version in _rows(instance, assets, ref, among, DATA_VERSION_TAG):
-        found[asset][_day(partition)] = version or ""
+    counted = _counted(instance, ref)
+    if first:
+        counted &= or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last)))
+    with connection(instance) as conn:
+        newest = _newest(conn, names, counted)
+        of_data = and_(_TAGS.event_id == newest.c.id, _TAGS.key == DATA_VERSION_TAG)
+        statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value)
+        rows = conn.execute(statement.join(AssetEventTagsTable, of_data, isouter=True)).fetchall()
+    for key, partition, version in rows:
+        found[names[key]][_day(partition)] = version or ""
     return found
 
 
@@ -112,39 +135,24 @@ def database_key(asset: str) -> str:
 
 def run_ids(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[str]:
     """Return the runs on a branch, and those on branches that were merged into it."""
-    found = []
+    found: list[str] = []
     for tag in (REF_TAG, MERGED_TAG):
         found += instance.run_storage.get_run_ids(RunsFilter(tags={tag: ref}, created_after=since))
     return list(dict.fromkeys(found))
 
 
-def _rows(
-    instance: DagsterInstance,
-    assets: Collection[str],
-    ref: str,
-    among: ColumnElement[bool] | None = None,
-    tag: str | None = None,
-) -> Iterator[tuple[str, str | None, int, dt.datetime | None, str | None, str | None]]:
-    """Yield asset, partition, event, its time, tag and value of the latest event of each day."""
-    names = {database_key(asset): asset for asset in assets}
-    counted = _counted(instance, ref)
-    wanted = [] if tag is None else [_TAGS.key == tag]
-    with connection(instance) as conn:
-        newest = (
-            select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
-            .where(_EVENTS.asset_key.in_(names), counted, *_not_wiped(conn, names))
-            .where(*([] if among is None else [among]))
-            .group_by(_EVENTS.asset_key, _EVENTS.partition)
-            .subquery()
-        )
-        statement = (
-            select(newest.c.asset_key, newest.c.partition, newest.c.id)
-            .add_columns(_TAGS.event_timestamp, _TAGS.key, _TAGS.value)
-            .join(AssetEventTagsTable, and_(_TAGS.event_id == newest.c.id, *wanted), isouter=True)
-        )
-        rows = conn.execute(statement).fetchall()
-    for asset, partition, event, at, key, value in rows:
-        yield names[asset], partition, event, at, key, value
+def _newest(conn: Connection, names: Collection[str], counted: ColumnElement[bool]) -> Subquery:
+    """Return the latest event of each day of the assets that have these keys, among those that count."""
+    return (
+        select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
+        .where(_EVENTS.asset_key.in_(names), counted, *_not_wiped(conn, names))
+        .group_by(_EVENTS.asset_key, _EVENTS.partition)
+        .subquery()
+    )
+
+
+def _value(tag: str) -> ColumnElement[str | None]:
+    return func.max(case((_TAGS.key == tag, _TAGS.value)))
 
 
 def _counted(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:

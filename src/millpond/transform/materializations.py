@@ -94,7 +94,8 @@ def along(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> dg.
 
 def versions(built: ModelBuilt) -> Mapping[Day, str]:
     """Return the data versions of what a build made of a model."""
-    return dict(built.written.day_hashes) or {None: built.written.content_hash}
+    days: dict[Day, str] = dict(built.written.day_hashes.items())
+    return days or {None: built.written.content_hash}
 
 
 def checks(
