@@ -85,23 +85,26 @@ def run(
     millpond backfill show ID                                   what came of each partition
     millpond backfill cancel ID                                 stop one from another terminal
     """
-    from millpond.cli import backfill_run as commands
+    from millpond.cli.leaving import interrupted_at_once
 
-    options = commands.Options(
-        selection=selection,
-        days=commands.days(start_date, end_date, partitions),
-        ref=ref,
-        force=force,
-        stale=stale,
-        downstream=downstream,
-        parallel=parallel,
-        chunk_days=chunk_days,
-        max_failures=max_failures,
-        dry_run=dry_run,
-        yes=yes,
-        as_json=as_json,
-    )
-    raise typer.Exit(commands.resume(options) if resume else commands.begin(options))
+    with interrupted_at_once():
+        from millpond.cli import backfill_run as commands
+
+        options = commands.Options(
+            selection=selection,
+            days=commands.days(start_date, end_date, partitions),
+            ref=ref,
+            force=force,
+            stale=stale,
+            downstream=downstream,
+            parallel=parallel,
+            chunk_days=chunk_days,
+            max_failures=max_failures,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
+        raise typer.Exit(commands.resume(options) if resume else commands.begin(options))
 
 
 Id = Annotated[str, typer.Argument(help="Id of the backfill.")]
