@@ -69,6 +69,8 @@ class Stop:
         self._sender.close()
         self._thread.join()
         self._receiver.close()
+        if self._connection:
+            self._connection.close()
 
     def _watch(self) -> None:
         beat_at = 0.0
