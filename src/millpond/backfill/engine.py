@@ -95,8 +95,8 @@ class Engine:
             self._settle_in_part(claim, record)
             run = self.instance.get_run_by_id(claim.run_id)
             if run and not run.is_finished:
-                self.instance.report_run_canceled(run, message="Interrupted, and ended with its process.")
                 self.instance.event_log_storage.free_concurrency_slots_for_run(claim.run_id)
+                self.instance.report_run_canceled(run, message="Interrupted, and ended with its process.")
 
     def recover(self) -> None:
         """Settle what dead workers had under way by what Dagster has on record of their runs."""
