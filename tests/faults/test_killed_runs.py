@@ -72,7 +72,6 @@ def test_slots_of_a_run_that_is_over_are_freed_by_the_next_one(home: Home) -> No
     with instance() as recorded:
         over = materialize("*", DAY, definitions=definitions(), instance=recorded)
         storage = recorded.event_log_storage
-        storage.initialize_concurrency_limit_to_default("narrow")
         storage.claim_concurrency_slot("narrow", over.run_id, "left_behind")
         assert storage.get_concurrency_info("narrow").active_slot_count == 1
         assert materialize("*", DAY, definitions=definitions(), instance=recorded).success
