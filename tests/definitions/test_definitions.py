@@ -108,6 +108,11 @@ def test_what_talks_to_a_source_retries_and_takes_its_pool() -> None:
             assert asset.op.pool == ("publish" if spec.group_name == "marts" else "transform"), name
 
 
+def test_a_range_of_days_of_whatever_assets_is_one_run() -> None:
+    policies = {node.backfill_policy for node in graph().asset_nodes}
+    assert policies == {dg.BackfillPolicy.single_run()}
+
+
 def test_every_asset_reaches_back_to_a_source_or_the_calendar_without_a_cycle() -> None:
     order = graph().toposorted_asset_keys
     assert len(order) == len(specs())

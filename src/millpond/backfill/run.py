@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -60,6 +61,7 @@ def materialize(
     if window:
         checked_window(str(window), configured.start_date, configured.zone)
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
+    gc.freeze()  # half a million objects of libraries, which each collection would look through again
     keys = selected(selection, graph)
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
     if window and any(graph.get(key).is_partitioned for key in keys):

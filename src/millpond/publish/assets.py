@@ -36,6 +36,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         check_specs=[_check(mart) for mart in by_key.values()],
         can_subset=True,
         pool=POOL,
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def published(
         context: dg.AssetExecutionContext,

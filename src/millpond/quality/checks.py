@@ -18,8 +18,11 @@ from millpond.quality import required
 from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, Examination
 from millpond.quality.verdict import Verdict
 from millpond.redaction import redacted
+from millpond.resources.check_events import CheckEvents
 from millpond.resources.run import ref_of
 from millpond.settings import settings
+
+_Events = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
 
 
 def build_checks(sources: Sequence[SourceSpec]) -> list[dg.AssetChecksDefinition]:
@@ -31,15 +34,19 @@ def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
     specs = _specs(table)
 
     @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True)
-    def examined(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def examined(
+        context: dg.AssetCheckExecutionContext,
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]:
         asked = {key.name for key in context.selected_asset_check_keys}
+        events = CheckEvents(context, before=False)
         try:
             examination = Examination(
                 context.instance, table, ref_name(ref_of(context.run.tags)), _window(context)
             )
             for spec in specs:
                 if spec.name in asked:
-                    yield _result(spec, examination.verdict(spec.name))
+                    result = _result(spec, examination.verdict(spec.name))
+                    yield from events.of(result, blocking=spec.blocking)
         except MillpondError as error:
             raise dg.Failure(redacted(str(error)), allow_retries=False) from None
 

@@ -14,10 +14,11 @@ from sqlalchemy import Connection
 
 from millpond.resources.connections import Pooled
 from millpond.resources.record import is_indexed
+from millpond.resources.waiting_events import CAN_WAIT, WaitingEvents
 
 
 class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
-    """Events, in the home's Postgres; an event is one transaction, and so is a batch, whatever it holds.
+    """Events, in the home's Postgres; a batch is one transaction, an event that can wait joins the next.
 
     Dagster 1.13 takes several connections and commits for each event, and inserts only materializations in
     batches: the planned ones of a year of days take it 20 times as long.
@@ -26,21 +27,24 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
     def __init__(self, postgres_url: str) -> None:
         self._seen_names: set[str] = set()
         self._held = threading.local()
+        self._waiting = WaitingEvents(self._store)
         super().__init__(postgres_url)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event as Dagster does, but without the NOTIFY that its own watchers no longer hear."""
-        if _of_asset(event) or _of_check(event):
-            self._store([event])
+        """Store an event, at once or with the next that cannot wait, without Dagster's NOTIFY."""
+        if event.dagster_event_type in CAN_WAIT:
+            self._waiting.add(event)
         else:
-            with self._connect() as connection:
-                connection.execute(self.prepare_insert_event(event))
+            self._waiting.flush([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of a run, in their order; rows and asset records equal those of `store_event`."""
-        kept = [e for e in events if not e.get_dagster_event().is_asset_failed_to_materialize]
-        if kept:
-            self._store(kept)
+        self._waiting.flush([e for e in events if not e.get_dagster_event().is_asset_failed_to_materialize])
+
+    def dispose(self) -> None:
+        """Store what waits, then let go of the connections."""
+        self._waiting.flush()
+        super().dispose()
 
     def _store(self, events: Sequence[EventLogEntry]) -> None:
         insert = SqlEventLogStorageTable.insert().returning(
@@ -78,10 +82,14 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        """Yield the connection of this thread's transaction if it is in one, else one from the pool."""
+        """Yield the connection of this thread's transaction if it is in one, else one from the pool.
+
+        Who reads finds all that was written before.
+        """
         if held := getattr(self._held, "connection", None):
             yield held
         else:
+            self._waiting.flush()
             with super()._connect() as connection:
                 yield connection
 

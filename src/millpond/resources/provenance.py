@@ -70,11 +70,9 @@ def edges(graph: AssetGraph, asset: str) -> list[Edge]:
 class Inputs:
     """The versions of what the assets of a step are made from, as they were when it began."""
 
-    def __init__(
-        self, edges_of: Mapping[str, list[Edge]], known: Mapping[str, Mapping[Day, str]] | None = None
-    ) -> None:
+    def __init__(self, edges_of: Mapping[str, list[Edge]], known: Mapping[str, Mapping[Day, str]]) -> None:
         self._edges = edges_of
-        self._versions = {asset: dict(days) for asset, days in (known or {}).items()}
+        self._versions = {asset: dict(days) for asset, days in known.items()}
 
     @classmethod
     def before(
@@ -91,8 +89,12 @@ class Inputs:
         # A change reaches as far ahead as a model looks back.
         first = window.start - dt.timedelta(days=back) if window else None
         last = window.last + dt.timedelta(days=back) if window else None
-        parents = {edge.parent for edge in every}
-        return cls(found, versions(context.instance, parents, ref, first, last) if parents else None)
+        wholly = {edge.parent for edge in every if edge.look_back is None}
+        by_day = {edge.parent for edge in every} - wholly
+        known = versions(context.instance, wholly, ref) if wholly else {}
+        if by_day:
+            known |= versions(context.instance, by_day, ref, first, last)
+        return cls(found, known)
 
     def made(self, asset: str, now: Mapping[Day, str]) -> None:
         """Take note that the step itself has made days of an asset, which others of it read."""

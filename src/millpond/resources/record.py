@@ -83,12 +83,12 @@ def latest(instance: DagsterInstance, assets: Collection[str], ref: str) -> dict
         newest = _newest(conn, names, _counted(instance, ref))
         statement = (
             select(
-                *(newest.c.asset_key, newest.c.partition, newest.c.id),
+                *(func.min(newest.c.asset_key), func.min(newest.c.partition), newest.c.id),
                 *(func.max(_TAGS.event_timestamp), _value(DATA_VERSION_TAG), _value(CODE_VERSION_TAG)),
                 *(func.string_agg(from_what, "\n"), _value(UNFINISHED_TAG)),
             )
             .join(AssetEventTagsTable, _TAGS.event_id == newest.c.id, isouter=True)
-            .group_by(newest.c.asset_key, newest.c.partition, newest.c.id)
+            .group_by(newest.c.id)  # a number sorts in half the time that two texts do
         )
         rows = conn.execute(statement).fetchall()
     for key, partition, event, at, version, code, inputs, unfinished in rows:

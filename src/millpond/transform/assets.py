@@ -1,4 +1,4 @@
-"""The models as Dagster assets: per domain a step for daily models and one for those built whole.
+"""The models as Dagster assets, the models of a domain in one step: one build, one audit, one merge.
 
 Steps go by domain, so that a source that fails stops what needs it and nothing else.
 """
@@ -17,14 +17,15 @@ from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
 from millpond.transform.invocation import project_folder, variables_of
 from millpond.transform.manifest import current
-from millpond.transform.models import Model, models
+from millpond.transform.models import Model, Models, models
 from millpond.transform.results import AuditFailed, BuildResult
 from millpond.transform.specs import asset_spec, check_specs
 
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
-STATIC, DAILY, WHOLE = "dbt_static", "dbt_daily", "dbt_whole"
-_Events = Generator[dg.DagsterEvent | dg.MaterializeResult[Any] | dg.AssetCheckResult, None, Any]
+STEP = "dbt_"
+_Event = dg.DagsterEvent | dg.MaterializeResult[Any] | dg.Output[Any] | dg.AssetCheckEvaluation
+_Events = Generator[_Event, None, Any]
 
 
 def build_assets() -> list[dg.AssetsDefinition]:
@@ -33,33 +34,35 @@ def build_assets() -> list[dg.AssetsDefinition]:
     document = current(configured).document()
     every = models(document)
     project, variables = project_folder(configured), variables_of(configured)
+    days = _days(configured)
 
-    def step(name: str, members: Sequence[Model], **more: Any) -> dg.AssetsDefinition:
+    def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
+        specs = [asset_spec(model, every, document, project, variables) for model in members]
+        by_day = [model.daily for model in members]
+
         @dg.multi_asset(
             name=name,
-            specs=[asset_spec(model, every, document, project, variables) for model in members],
+            specs=[
+                spec.replace_attributes(partitions_def=days) if daily else spec
+                for spec, daily in zip(specs, by_day, strict=True)
+            ],
             check_specs=[check for model in members for check in check_specs(model, document)],
             can_subset=True,
             pool=POOL,
-            **more,
+            backfill_policy=dg.BackfillPolicy.single_run(),
         )
         def made(context: dg.AssetExecutionContext) -> _Events:
-            yield from _made(context)
+            yield from _made(context, {model.name: model for model in members})
 
         return made
 
-    by_day = {"partitions_def": _days(configured), "backfill_policy": dg.BackfillPolicy.single_run()}
-    steps: list[tuple[str, list[Model], dict[str, Any]]] = []
-    for domain in sorted({model.domain for model in every.values()}):
-        own = [model for model in every.values() if model.domain == domain]
-        static = [model for model in own if model.static]
-        daily = [model for model in own if model.daily]
-        whole = [model for model in own if not model.static and not model.daily]
-        steps += [(f"{STATIC}_{domain}", static, {}), (f"{DAILY}_{domain}", daily, by_day)]
-        steps += [(f"{WHOLE}_{domain}", whole, {})]
+    domains = sorted({model.domain for model in every.values()})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references; mappings before the first day
-        return [step(name, members, **more) for name, members, more in steps if members]
+        return [
+            step(f"{STEP}{domain}", [model for model in every.values() if model.domain == domain])
+            for domain in domains
+        ]
 
 
 def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
@@ -68,23 +71,22 @@ def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def _made(context: dg.AssetExecutionContext) -> _Events:
+def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
     from millpond.transform.runner import (
         snapshot_id,  # brings in the lake, which a code location can do without
     )
 
     run, asked = RunInfo.of(context), {key.path[-1] for key in context.selected_asset_keys}
-    if context.op_def.name.startswith(STATIC):
-        for name in sorted(asked):
-            if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
-                asked.remove(name)
-                yield same
+    for name in sorted(name for name in asked if members[name].static):
+        if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
+            asked.remove(name)
+            yield same
     inputs = Inputs.before(context, asked, run.ref, run.window)
     result: BuildResult = yield from _built(context, run, asked)
     for built in result.models:
         if built.model not in asked:
             yield told.along(context, built, run.ref)
-        elif run.window:
+        elif members[built.model].daily:
             yield from told.of_days(context, built, run.ref, inputs)
         else:
             yield told.of_whole(built, run.ref, inputs)

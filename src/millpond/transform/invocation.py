@@ -56,9 +56,12 @@ def invoke(
     """Run a dbt command and return its result; what goes wrong inside dbt is in the result, not raised.
 
     With `manifest` nothing is parsed. `variables` are added to those that come from the settings. `on_event`
-    hears of everything that dbt logs, on its threads.
+    hears of what dbt logs above the level of debugging, on its threads.
     """
     from dbt.cli.main import dbtRunner
+    from dbt_common.events.event_manager_client import ctx_set_event_manager
+
+    from millpond.transform.dbt_events import Undebugged
 
     folder, project = layout(settings).dbt, project_folder(settings)
     every = {**variables_of(settings), **(variables or {})}
@@ -73,6 +76,7 @@ def invoke(
         f"--vars={orjson.dumps(every).decode()}",
     ]
     with LOCK:
+        ctx_set_event_manager(Undebugged())
         result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
     if isinstance(result.exception, KeyboardInterrupt | SystemExit):
         raise result.exception

@@ -23,12 +23,14 @@ from dagster._core.execution.plan.execute_step import (
 )
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
+from millpond.resources.check_events import CheckEvents
 from millpond.resources.provenance import Inputs
 from millpond.resources.record import Day
 from millpond.transform.results import CheckResult, ModelBuilt
 from millpond.transform.specs import asset_key
 
 _Found = Iterator[dg.DagsterEvent | dg.MaterializeResult[Any]]
+_Checked = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
 
 
 def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str, inputs: Inputs) -> _Found:
@@ -98,25 +100,24 @@ def versions(built: ModelBuilt) -> Mapping[Day, str]:
     return days or {None: built.written.content_hash}
 
 
-def checks(
-    context: dg.AssetExecutionContext, results: Iterable[CheckResult]
-) -> Iterator[dg.AssetCheckResult]:
+def checks(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) -> _Checked:
     """Yield the results of the checks that this step was asked for."""
-    asked = set(context.selected_asset_check_keys)
-    for result in results:
-        if dg.AssetCheckKey(asset_key(result.model), result.check) in asked:
-            yield dg.AssetCheckResult(
-                passed=result.passed,
-                asset_key=asset_key(result.model),
-                check_name=result.check,
-                severity=dg.AssetCheckSeverity.ERROR if result.blocking else dg.AssetCheckSeverity.WARN,
-                description=result.message or None,
+    events, asked = CheckEvents(context, before=True), set(context.selected_asset_check_keys)
+    for found in results:
+        if dg.AssetCheckKey(asset_key(found.model), found.check) in asked:
+            result = dg.AssetCheckResult(
+                passed=found.passed,
+                asset_key=asset_key(found.model),
+                check_name=found.check,
+                severity=dg.AssetCheckSeverity.ERROR if found.blocking else dg.AssetCheckSeverity.WARN,
+                description=found.message or None,
                 metadata={
-                    "failures": result.failures,
-                    "seconds": round(result.seconds, 4),
-                    **({"samples": samples(result.samples)} if result.samples else {}),
+                    "failures": found.failures,
+                    "seconds": round(found.seconds, 4),
+                    **({"samples": samples(found.samples)} if found.samples else {}),
                 },
             )
+            yield from events.of(result, blocking=found.blocking)
 
 
 def samples(rows: Iterable[Mapping[str, Any]]) -> dg.JsonMetadataValue:

@@ -122,6 +122,7 @@ def test_an_empty_home_has_everything_to_do_and_no_idea_how_long(
     assert states(plan) == {State.MISSING}
     assert [(len(chunk.assets), chunk.window) for chunk in plan.chunks] == [(5, WINDOW), (4, None)]
     assert plan.estimate is None
+    assert platform.plan("dlt_glucose_entries", downstream=True).items == plan.items
     platform.do(plan)
     after = platform.plan(force=True)
     assert states(after) == {State.FRESH}

@@ -15,7 +15,7 @@ from millpond.lake import refs
 from millpond.partitions import Window
 from millpond.resources.run import REF_TAG
 from millpond.runtime.home import Home
-from millpond.transform.assets import DAILY, build_assets
+from millpond.transform.assets import build_assets
 
 FIRST = dt.date(2026, 3, 1)
 WINDOW = Window.of_days(FIRST, FIRST + dt.timedelta(days=2))
@@ -42,7 +42,7 @@ def assets() -> list[dg.AssetsDefinition]:
 
 @pytest.fixture
 def definitions(assets: list[dg.AssetsDefinition]) -> dg.Definitions:
-    days = next(a.partitions_def for a in assets if a.op.name.startswith(DAILY))
+    days = next(spec.partitions_def for a in assets for spec in a.specs if spec.partitions_def)
     raw = [
         dg.AssetSpec(name, partitions_def=days) for name in ("dlt_glucose_entries", "dlt_github_user_events")
     ]

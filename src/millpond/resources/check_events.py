@@ -1,0 +1,56 @@
+"""What a step tells Dagster of its checks, without a look into the event log for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster import AssetCheckExecutionContext, AssetExecutionContext
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
+
+class CheckEvents:
+    """Turns results of a step's checks into the events that Dagster would make of them.
+
+    Dagster looks up for each result which materialization it speaks of. A step that judges data before it is
+    materialized (`before=True`) speaks of none yet; else the answer is the same for all checks of an asset.
+    """
+
+    def __init__(self, context: AssetExecutionContext | AssetCheckExecutionContext, *, before: bool) -> None:
+        self._step = context.op_execution_context.get_step_execution_context()
+        self._layer = self._step.job_def.asset_layer
+        self._before = before
+        self._targets: dict[dg.AssetKey, AssetCheckEvaluationTargetMaterializationData | None] = {}
+
+    def of(
+        self, result: dg.AssetCheckResult, *, blocking: bool
+    ) -> Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]:
+        """Yield the output that later steps wait for, and the evaluation."""
+        assert result.asset_key is not None
+        assert result.check_name is not None
+        key = dg.AssetCheckKey(result.asset_key, result.check_name)
+        name = self._layer.get_op_output_name(key)
+        assert name is not None
+        yield dg.Output(None, name)
+        yield dg.AssetCheckEvaluation(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=result.passed,
+            metadata=result.metadata,
+            severity=result.severity,
+            description=result.description,
+            blocking=blocking,
+            target_materialization_data=self._target(result, key),
+        )
+
+    def _target(
+        self, result: dg.AssetCheckResult, key: dg.AssetCheckKey
+    ) -> AssetCheckEvaluationTargetMaterializationData | None:
+        if self._before:
+            return None
+        if key.asset_key not in self._targets:
+            self._targets[key.asset_key] = result._get_target_materialization_data(self._step, key)
+        return self._targets[key.asset_key]

@@ -1,0 +1,82 @@
+"""Events that can wait a moment, so that several go into one transaction."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from dagster import DagsterEventType
+from dagster._core.events.log import EventLogEntry
+
+LONGEST_WAIT = 0.2
+"""Seconds after which an event is stored whether or not another one has come."""
+
+CAN_WAIT = frozenset(
+    {
+        DagsterEventType.STEP_START,
+        DagsterEventType.STEP_OUTPUT,
+        DagsterEventType.STEP_SUCCESS,
+        DagsterEventType.HANDLED_OUTPUT,
+        DagsterEventType.LOADED_INPUT,
+        DagsterEventType.ASSET_CHECK_EVALUATION,
+        DagsterEventType.ENGINE_EVENT,
+        DagsterEventType.RESOURCE_INIT_STARTED,
+        DagsterEventType.RESOURCE_INIT_SUCCESS,
+        DagsterEventType.LOGS_CAPTURED,
+    }
+)
+"""Kinds that tell how far a run is. What data was made, what failed and how a run ended does not wait."""
+
+
+class WaitingEvents:
+    """Keeps events in their order until `store` takes them; every thread of a process may add some."""
+
+    def __init__(self, store: Callable[[Sequence[EventLogEntry]], None]) -> None:
+        self._store = store
+        self._events: list[EventLogEntry] = []
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
+
+    def add(self, event: EventLogEntry) -> None:
+        """Keep an event, for LONGEST_WAIT seconds at most."""
+        with self._lock:
+            self._events.append(event)
+            if self._timer is None:
+                self._timer = threading.Timer(LONGEST_WAIT, self._late)
+                self._timer.start()
+
+    def flush(self, then: Sequence[EventLogEntry] = ()) -> None:
+        """Store what waits, then the events `then`, all in one transaction.
+
+        If that fails, each is tried alone, so that one that cannot be stored stops no other; raises the
+        first error.
+        """
+        with self._lock:
+            events, self._events = [*self._events, *then], []
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if events:
+                self._stored(events)
+
+    def _stored(self, events: Sequence[EventLogEntry]) -> None:
+        try:
+            self._store(events)
+        except Exception as error:
+            if len(events) == 1:
+                raise
+            first: Exception | None = None
+            for event in events:
+                try:
+                    self._store([event])
+                except Exception as alone:  # noqa: BLE001
+                    first = first or alone
+            if first is not None:
+                raise first from error
+
+    def _late(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001
+            sys.stderr.write(f"events of a run could not be stored: {error}\n")
