@@ -162,3 +162,15 @@ class PublishFailed(MillpondError):
 
 class AlertNotSent(MillpondError):
     """A channel did not take an alert; the log has it."""
+
+
+class BackfillOverlap(MillpondError):
+    """A living backfill is to make some of the same partitions; nothing was begun."""
+
+
+class BackfillNotFound(MillpondError):
+    """No backfill has that id, or none is unfinished."""
+
+
+class BackfillChanged(MillpondError):
+    """Code or range are not those that an interrupted backfill was begun with; nothing was resumed."""

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -110,7 +110,11 @@ def _attempted(
         text += f"\n… and {len(errors) - _SHOWN} more like these"
     if loaded.partitions:
         text += f"\nThe other {len(loaded.partitions)} of {len(run.window)} days were loaded."
-    metadata: dict[str, Any] = {"days_loaded": len(loaded.partitions), "days_failed": days}
+    metadata: dict[str, Any] = {
+        "days_loaded": len(loaded.partitions),
+        "days_failed": days,
+        "failures": dg.MetadataValue.json(_by_days(loaded.failed)),
+    }
     if beyond := [day for day, error in loaded.failed.items() if isinstance(error, BeyondReach)]:
         metadata[DAYS_BEYOND_REACH] = ", ".join(map(str, contiguous(beyond)))
     return loaded, _failure(redacted(text), errors, metadata)
@@ -120,6 +124,18 @@ def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any
     kinds = ", ".join(sorted({type(error).__name__ for error in errors}))
     retry = any(isinstance(error, _WORTH_RETRYING) for error in errors)
     return dg.Failure(text, metadata={"error": kinds, **metadata}, allow_retries=retry)
+
+
+def _by_days(failed: Mapping[dt.date, MillpondError]) -> list[dict[str, str]]:
+    """Return each error with the days it is about, for who goes on from there."""
+    days: dict[MillpondError, list[dt.date]] = {}
+    for day, error in failed.items():
+        days.setdefault(error, []).append(day)
+    return [
+        {"days": str(window), "error": type(error).__name__, "reason": redacted(error.what)}
+        for error, about in days.items()
+        for window in contiguous(about)
+    ]
 
 
 def _columns(table: SourceTable) -> list[dg.TableColumn]:
