@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from millpond.resources.connections import Pooled
 from millpond.resources.record import is_indexed
-from millpond.resources.waiting_events import CAN_WAIT, WaitingEvents
+from millpond.resources.waiting_events import WaitingEvents, can_wait
 
 
 class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
@@ -33,7 +33,7 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event, at once or with the next that cannot wait, without Dagster's NOTIFY."""
-        if event.dagster_event_type in CAN_WAIT:
+        if can_wait(event):
             self._waiting.add(event)
         else:
             self._waiting.flush([event])
