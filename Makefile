@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test test-slow lint format down lock clean
+.PHONY: help setup demo up test test-slow browser lint format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,8 +50,20 @@ down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 test: $(VENV)/.dev lint ## Lint, types and the test suite (under 10 minutes)
 	@$(BIN)/pytest -n $(WORKERS) -m "not slow" tests
 
-test-slow: $(VENV)/.dev ## The longer variations of the fault and property tests
-	@$(BIN)/pytest -n $(WORKERS) -m slow tests
+test-slow: $(VENV)/.dev browser ## The longer variations of the fault and property tests, and the pages in a browser
+	@$(BIN)/pytest -n $(WORKERS) -m "slow and not browser" tests
+	@$(BIN)/pytest -m browser tests/browser
+
+browser: ## Install Chromium for the browser tests where there is none (Debian, as root)
+	@for name in "$${MILLPOND_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if [ -n "$$name" ] && command -v "$$name" >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing Chromium …"; \
+	  { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null; \
+	else \
+	  echo "the browser tests need Chromium: install it with your system's packages, or set MILLPOND_TEST_CHROMIUM"; \
+	fi
 
 lint: $(VENV)/.dev ## Style, types, import layers, SQL style
 	@$(BIN)/ruff check .

@@ -177,3 +177,15 @@ class AlertNotSent(MillpondError):
     ) -> None:
         super().__init__(what, unharmed=unharmed, next_step=next_step)
         self.retry_after, self.uncertain = retry_after, uncertain
+
+
+class BackfillOverlap(MillpondError):
+    """A living backfill is to make some of the same partitions; nothing was begun."""
+
+
+class BackfillNotFound(MillpondError):
+    """No backfill has that id, or none is unfinished."""
+
+
+class BackfillChanged(MillpondError):
+    """Code or range are not those that an interrupted backfill was begun with; nothing was resumed."""

@@ -66,3 +66,13 @@ def test_a_run_whose_process_lives_is_left_alone(home: Home) -> None:
 
         assert dg.materialize([looking], instance=recorded).success
         assert closed == [[]]
+
+
+def test_slots_of_a_run_that_is_over_are_freed_by_the_next_one(home: Home) -> None:
+    with instance() as recorded:
+        over = materialize("*", DAY, definitions=definitions(), instance=recorded)
+        storage = recorded.event_log_storage
+        storage.claim_concurrency_slot("narrow", over.run_id, "left_behind")
+        assert storage.get_concurrency_info("narrow").active_slot_count == 1
+        assert materialize("*", DAY, definitions=definitions(), instance=recorded).success
+        assert storage.get_concurrency_info("narrow").active_slot_count == 0

@@ -36,7 +36,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One run: `assets` over each day of `window`; None for assets without partitions, which come last."""
+    """One run: `assets` over each day of `window`; None for assets without partitions.
+
+    Those come last, in one run, but for such as days are made from: they come first, in a run of their own.
+    """
 
     number: int
     assets: tuple[str, ...]

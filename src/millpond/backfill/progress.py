@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
 from dagster._core.events import DagsterEvent
-from dagster_shared.error import SerializableErrorInfo
+
+from millpond.backfill.failure import DayFailure, error_name, failed_days, is_interrupt, reason
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
-
-_INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class Progress:
 
     `asset` and `partition` (None for an asset without partitions) are given for `materialized`, `asset` and
     `check` for `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
-    `failed`. `numbers` are the numeric metadata.
+    `failed` (none of them where the run failed and no step did). `numbers` are the numeric metadata. A
+    failure names its `error`, and in `days` those it is about if it says so.
     """
 
     kind: Literal["started", "materialized", "checked", "retrying", "failed"]
@@ -35,6 +35,8 @@ class Progress:
     passed: bool = True
     warning: bool = False
     message: str = ""
+    error: str = ""
+    days: tuple[DayFailure, ...] = ()
 
     @property
     def asset(self) -> str:
@@ -118,7 +120,7 @@ class RunProgress:
 
     def _heed_interrupt(self, event: DagsterEvent) -> None:
         error = getattr(event.event_specific_data, "error", None)
-        if self.interrupted or not _is_interrupt(error):
+        if self.interrupted or not is_interrupt(error):
             return
         self.interrupted = True
         if event.event_type != DagsterEventType.RUN_FAILURE:
@@ -142,11 +144,22 @@ class RunProgress:
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 return _checked(event)
             case DagsterEventType.STEP_UP_FOR_RETRY:
-                reason = _reason(event.step_retry_data.error)
-                return Progress("retrying", self._names(step), passed=False, message=reason)
+                why = reason(event.step_retry_data.error)
+                return Progress("retrying", self._names(step), passed=False, message=why)
             case DagsterEventType.STEP_FAILURE:
-                reason = _reason(event.step_failure_data.error)
-                return Progress("failed", self._names(step), passed=False, message=reason)
+                data = event.step_failure_data
+                return Progress(
+                    "failed",
+                    self._names(step),
+                    passed=False,
+                    message=reason(data.error),
+                    error=error_name(data),
+                    days=failed_days(data),
+                )
+            case DagsterEventType.RUN_FAILURE if not self._failures and not self.interrupted:
+                error = getattr(event.event_specific_data, "error", None)
+                why = reason(error) if error else event.message or ""
+                return Progress("failed", (), passed=False, message=why)
         return None
 
     def _names(self, step: str) -> tuple[str, ...]:
@@ -189,25 +202,3 @@ def _checked(event: DagsterEvent) -> Progress:
         warning=found.severity == AssetCheckSeverity.WARN,
         message=found.description or "",
     )
-
-
-def _is_interrupt(error: Any) -> bool:
-    while isinstance(error, SerializableErrorInfo):
-        if error.cls_name in _INTERRUPTS:
-            return True
-        error = error.cause
-    return False
-
-
-def _reason(error: Any) -> str:
-    """Return what the code said that failed, without the frames of Dagster around it."""
-    while (
-        isinstance(error, SerializableErrorInfo)
-        and error.cause
-        and (error.cls_name or "").startswith("Dagster")
-    ):
-        error = error.cause
-    if not isinstance(error, SerializableErrorInfo):
-        return "the step failed without an error"
-    before, colon, text = error.message.partition(f"{error.cls_name}: ")
-    return (text if colon and not before.strip().count(" ") else error.message).strip()

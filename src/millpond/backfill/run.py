@@ -37,33 +37,36 @@ _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def materialize(
     selection: str,
-    window: Window,
+    window: Window | None,
     *,
     instance: dg.DagsterInstance | None = None,
     on_event: Callable[[Progress], None] | None = None,
     definitions: dg.Definitions | None = None,
     ref: str | None = None,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
 ) -> RunOutcome:
     """Materialize what `selection` (Dagster's syntax) names, over `window`, in one run of the job `millpond`.
 
-    Partitioned assets take every day of the window at once, the others once. The run is recorded in
-    `instance` (default: the home's), with one materialization per partition; `on_event` is called as
-    things happen. `definitions` default to the code location's, `ref` to the one of the settings.
+    Partitioned assets take every day of the window at once, the others once, and need none. The run is
+    recorded in `instance` (default: the home's), with one materialization per partition; `on_event` is called
+    as things happen. `definitions` default to the code location's, `ref` to the one of the settings,
+    `run_id` to a new one.
 
     An asset that fails does not stop those that do not need it; see the outcome. Raises ConfigError for a
     selection that names nothing, PartitionKeyError for a window with days that cannot exist, and
     KeyboardInterrupt for Ctrl-C, after the run was recorded as canceled.
     """
     configured = settings()
-    checked_window(str(window), configured.start_date, configured.zone)
+    if window:
+        checked_window(str(window), configured.start_date, configured.zone)
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
     gc.freeze()  # half a million objects of libraries, which each collection would look through again
     keys = selected(selection, graph)
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
-    if any(graph.get(key).is_partitioned for key in keys):
+    if window and any(graph.get(key).is_partitioned for key in keys):
         run_tags |= _partition_tags(window)
-    run_id, began = make_new_run_id(), time.perf_counter()
+    run_id, began = run_id or make_new_run_id(), time.perf_counter()
     with _recording(instance) as recording:
         close_zombies(recording)
         progress = RunProgress(on_event, lambda: _cancel(recording, run_id))

@@ -7,11 +7,37 @@ from typing import NoReturn
 
 import typer
 
-from millpond.cli import alerts, branch, config, demo, env, materialize, parts, sql, status, tables, up
-from millpond.errors import AlreadyUp, ConfigError, MillpondError, PartitionKeyError, PortTaken
+from millpond.cli import (
+    alerts,
+    backfill,
+    branch,
+    config,
+    demo,
+    env,
+    materialize,
+    parts,
+    sql,
+    status,
+    tables,
+    up,
+)
+from millpond.cli.leaving import leave
+from millpond.errors import (
+    AlreadyUp,
+    BackfillChanged,
+    BackfillNotFound,
+    BackfillOverlap,
+    ConfigError,
+    MillpondError,
+    PartitionKeyError,
+    PortTaken,
+)
 
 DONE, FAILED, REFUSED = 0, 1, 2
-_REFUSALS = (ConfigError, PartitionKeyError, PortTaken, AlreadyUp)
+_REFUSALS = (
+    *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
+    *(BackfillOverlap, BackfillNotFound, BackfillChanged),
+)
 
 app = typer.Typer(
     name="millpond",
@@ -33,6 +59,7 @@ app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
 app.command("env")(env.env)
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
@@ -51,7 +78,7 @@ def main() -> NoReturn:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        leave()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
             error.show()

@@ -126,7 +126,7 @@ def _print_end(console: Console, outcome: RunOutcome) -> None:
                 )
             )
     for failure in outcome.failures:
-        console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets)))
+        console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets) or "the run"))
         console.print(Text(failure.message), soft_wrap=True)
     if outcome.missing:
         console.print(Text.assemble(("not materialized: ", "red"), ", ".join(outcome.missing)))

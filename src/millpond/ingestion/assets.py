@@ -1,18 +1,30 @@
 """The raw tables as Dagster assets `dlt_<table>`, one daily partition a day, a range of days in one run."""
 
-from collections.abc import Iterator, Sequence
+import datetime as dt
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from millpond.errors import LakeError, MillpondError, PagingLoop, SourceMalformed, SourceUnreachable
+from millpond.errors import (
+    BeyondReach,
+    LakeError,
+    MillpondError,
+    PagingLoop,
+    SourceMalformed,
+    SourceUnreachable,
+)
 from millpond.ingestion.columns import SQL_TYPES
 from millpond.ingestion.materializations import done, materializations
+from millpond.ingestion.reading import source_files
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
+from millpond.resources.interrupts import interrupts_are_final
+from millpond.resources.record import DAYS_BEYOND_REACH, REACH
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
 
@@ -22,7 +34,9 @@ _SHOWN = 3
 
 def build_assets(sources: Sequence[SourceSpec]) -> list[dg.AssetsDefinition]:
     """Return one asset per table of `sources`."""
-    return [_asset(source, table) for source in sources for table in source.tables]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # code references
+        return [_asset(source, table) for source in sources for table in source.tables]
 
 
 def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
@@ -44,6 +58,14 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             "dagster/column_schema": dg.TableSchema(columns=_columns(table)),
             "source": source.source,
             "quarantine": table.quarantine_table,
+            **({REACH: table.window.reach.days} if table.window.reach else {}),
+            "dagster/code_references": dg.CodeReferencesMetadataValue(
+                code_references=[
+                    dg.LocalFileCodeReference(file_path=str(file))
+                    for file in source_files(configured)
+                    if file.stem == source.source
+                ]
+            ),
         },
         pool=table.pool,
         retry_policy=dg.RetryPolicy(
@@ -54,9 +76,12 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
         ),
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        loaded, failure = _attempted(context, source, table)
-        if loaded:
-            yield from materializations(context, loaded.partitions, {"ref": RunInfo.of(context).ref})
+        began = dt.datetime.now(dt.UTC)
+        with interrupts_are_final():
+            loaded, failure = _attempted(context, source, table)
+            if loaded:
+                told = {"ref": RunInfo.of(context).ref}
+                yield from materializations(context, loaded.partitions, told, began, configured.zone)
         if failure:
             raise failure
         yield done()
@@ -85,7 +110,13 @@ def _attempted(
         text += f"\n… and {len(errors) - _SHOWN} more like these"
     if loaded.partitions:
         text += f"\nThe other {len(loaded.partitions)} of {len(run.window)} days were loaded."
-    metadata = {"days_loaded": len(loaded.partitions), "days_failed": days}
+    metadata: dict[str, Any] = {
+        "days_loaded": len(loaded.partitions),
+        "days_failed": days,
+        "failures": dg.MetadataValue.json(_by_days(loaded.failed)),
+    }
+    if beyond := [day for day, error in loaded.failed.items() if isinstance(error, BeyondReach)]:
+        metadata[DAYS_BEYOND_REACH] = ", ".join(map(str, contiguous(beyond)))
     return loaded, _failure(redacted(text), errors, metadata)
 
 
@@ -93,6 +124,18 @@ def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any
     kinds = ", ".join(sorted({type(error).__name__ for error in errors}))
     retry = any(isinstance(error, _WORTH_RETRYING) for error in errors)
     return dg.Failure(text, metadata={"error": kinds, **metadata}, allow_retries=retry)
+
+
+def _by_days(failed: Mapping[dt.date, MillpondError]) -> list[dict[str, str]]:
+    """Return each error with the days it is about, for who goes on from there."""
+    days: dict[MillpondError, list[dt.date]] = {}
+    for day, error in failed.items():
+        days.setdefault(error, []).append(day)
+    return [
+        {"days": str(window), "error": type(error).__name__, "reason": redacted(error.what)}
+        for error, about in days.items()
+        for window in contiguous(about)
+    ]
 
 
 def _columns(table: SourceTable) -> list[dg.TableColumn]:

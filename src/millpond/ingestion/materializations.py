@@ -6,9 +6,11 @@ fails. So the events are made here; the result that ends the step is marked to m
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
@@ -17,12 +19,21 @@ from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from millpond.ingestion.results import PartitionResult
+from millpond.partitions import Window
+from millpond.resources.record import UNFINISHED_TAG
 
 
 def materializations(
-    context: dg.AssetExecutionContext, loaded: Sequence[PartitionResult], more: dict[str, Any]
+    context: dg.AssetExecutionContext,
+    loaded: Sequence[PartitionResult],
+    more: dict[str, Any],
+    began: dt.datetime,
+    zone: ZoneInfo,
 ) -> Iterator[dg.DagsterEvent]:
-    """Yield the materialization of each loaded day, stored as one batch; `more` is metadata of all."""
+    """Yield the materialization of each loaded day, stored as one batch; `more` is metadata of all.
+
+    A day that had not ended in `zone` when the load `began` is marked as such.
+    """
     step = context.op_execution_context.get_step_execution_context()
     batch = uuid.uuid4().hex
     backfill = context.run.tags.get(BACKFILL_ID_TAG)
@@ -35,6 +46,7 @@ def materializations(
                 DATA_VERSION_TAG: day.content_hash,
                 DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
                 **({BACKFILL_ID_TAG: backfill} if backfill else {}),
+                **({UNFINISHED_TAG: "true"} if began < Window.of_day(day.partition).bounds(zone)[1] else {}),
             },
         )
         end = DagsterEventBatchMetadata(batch, number == len(loaded))

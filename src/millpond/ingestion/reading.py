@@ -26,10 +26,9 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
 
     Raises ConfigError naming the file, the place in it and an example.
     """
-    folder = settings.project / "sources"
     sources: dict[str, SourceSpec] = {}
     owners: dict[str, str] = {}
-    for file in sorted(f for f in folder.glob("*") if f.suffix in _SUFFIXES and not f.stem.startswith("_")):
+    for file in source_files(settings):
         source = read_source(file)
         if source.source in sources:
             raise _mistake(file, f"a second file declares the source {source.source}", "keep one of them")
@@ -41,6 +40,12 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
             owners[table.name] = file.name
         sources[source.source] = source
     return list(sources.values())
+
+
+def source_files(settings: Settings) -> list[Path]:
+    """Return the files of the project's `sources/` that declare one, by name."""
+    folder = settings.project / "sources"
+    return sorted(f for f in folder.glob("*") if f.suffix in _SUFFIXES and not f.stem.startswith("_"))
 
 
 def find_table(sources: list[SourceSpec], name: str) -> tuple[SourceSpec, int]:

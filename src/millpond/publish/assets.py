@@ -8,6 +8,7 @@ import dagster as dg
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts
 from millpond.publish.swap import Published, compare, publish
+from millpond.resources.provenance import Inputs
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
 
@@ -43,6 +44,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
+        inputs = Inputs.before(context, [key.to_user_string() for key in chosen], run.ref)
         for key, done in zip(
             chosen, publish(list(chosen.values()), ref=run.ref, run_id=run.run_id), strict=True
         ):
@@ -50,6 +52,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
                 asset_key=key,
                 metadata=_metadata(done, run.ref),
                 data_version=dg.DataVersion(done.content_hash),
+                tags=inputs.tags(key.to_user_string()),
                 check_results=[_result(key, done.rows_lake, done.rows_postgres)] if key in checked else [],
             )
         for key in checked - chosen.keys():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from millpond.publish import binary_copy
 from millpond.publish.kinds import Kind, kind_of
 from millpond.publish.mart_table import MartTable
 from millpond.publish.spec import MartSpec
-from millpond.publish.waiting import LOCK_TIMEOUT_MS, held_by_others, locked
+from millpond.publish.waiting import held_by_others, locked, wait_for_turn
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 
@@ -99,22 +98,17 @@ def _published(
     connection: psycopg.Connection[Any], marts: Sequence[MartSpec], ref: str, run_id: str
 ) -> list[Published]:
     schema, wait = marts_schema(ref), settings().lock_seconds
-    tables, key = [f"{schema}.{mart.name}" for mart in marts], _lock_key(schema)
+    tables = [f"{schema}.{mart.name}" for mart in marts]
 
     def refusal() -> PublishFailed:
-        return held_by_others(connection, tables, key, wait)
+        return held_by_others(connection, tables, schema, wait)
 
-    connection.execute(
-        "SELECT set_config('lock_timeout', %s, false), set_config('application_name', %s, false)",
-        (f"{LOCK_TIMEOUT_MS}ms", f"millpond {os.getpid()} {run_id}"[:63]),
-    )
-    # Held until the connection ends, and taken before the pin: a later publish never reads an older lake.
-    locked(lambda: connection.execute("SELECT pg_advisory_lock(%s)", (key,)), wait, refusal)
-    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    # Taken before the pin: a later publish never reads an older lake.
+    wait_for_turn(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
     with pins.pinned(ref) as pin:
         copied = [_copied(connection, schema, mart, pin) for mart in marts]
     reached("publish.copied")
-    published = locked(lambda: _swapped(connection, copied), wait, refusal)
+    published = locked(lambda: _swapped(connection, schema, copied), wait, refusal)
     connection.execute("DISCARD TEMP")
     return published
 
@@ -132,8 +126,10 @@ def _copied(connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pi
     return _Copied(mart, rows, snapshot.snapshot_id if snapshot else None, seconds)
 
 
-def _swapped(connection: psycopg.Connection[Any], copied: Sequence[_Copied]) -> list[Published]:
+def _swapped(connection: psycopg.Connection[Any], schema: str, copied: Sequence[_Copied]) -> list[Published]:
     with connection.transaction():
+        # Here and not earlier, so that a publish that fails leaves no empty schema.
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         published = [_taken_over(one) for one in copied]
         reached("publish.swapping")
     reached("publish.swapped")
@@ -186,8 +182,3 @@ def _refuse_columns(spec: MartSpec, columns: Mapping[str, Kind]) -> None:
                 unharmed="the marts as they were before",
                 next_step="shorten it in the model",
             )
-
-
-def _lock_key(schema: str) -> int:
-    digest = hashlib.blake2b(f"millpond publish {schema}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)

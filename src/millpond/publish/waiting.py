@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from millpond.errors import PublishFailed
+from millpond.settings import settings
 
 T = TypeVar("T")
 
@@ -35,6 +37,21 @@ ORDER BY l.mode = 'AccessShareLock', a.pid
 """
 
 
+def wait_for_turn(
+    connection: psycopg.Connection[Any], schema: str, name: str, refusal: Callable[[], PublishFailed]
+) -> None:
+    """Keep others from publishing to `schema`, and from dropping it, until `connection` ends.
+
+    They see `name` as the program that they wait for. Raises what `refusal` returns if it takes too long.
+    """
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false), set_config('application_name', %s, false)",
+        (f"{LOCK_TIMEOUT_MS}ms", name[:63]),
+    )
+    statement = "SELECT pg_advisory_lock(%s)"
+    locked(lambda: connection.execute(statement, (turn_key(schema),)), settings().lock_seconds, refusal)
+
+
 def locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], PublishFailed]) -> T:
     """Return `attempt()`, repeated with random pauses while others hold a lock it needs.
 
@@ -53,19 +70,25 @@ def locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], Publi
 
 
 def held_by_others(
-    connection: psycopg.Connection[Any], tables: list[str], key: int, waited: float
+    connection: psycopg.Connection[Any], tables: list[str], schema: str, waited: float
 ) -> PublishFailed:
-    """Return the error that names who holds locks on `tables`, or the publish lock `key`."""
-    rows = connection.execute(_HOLDERS, (tables, key)).fetchall()
+    """Return the error that names who holds locks on `tables`, or publishes to `schema`."""
+    rows = connection.execute(_HOLDERS, (tables, turn_key(schema))).fetchall()
     stronger = [row for row in rows if row[3] != _READER] or rows
     names = [
         f"process {pid} ({user}, {program}, {mode}{f', since {since}' if since else ''})"
         for pid, user, program, mode, since in stronger
     ]
     return PublishFailed(
-        f"{', '.join(tables)} could not be written for {waited:g} s: locked by "
+        f"{', '.join(tables) or schema} could not be written for {waited:g} s: locked by "
         + ("; ".join(names) or "a transaction that has just ended"),
         unharmed="the marts as they were before",
         next_step="wait for that transaction, or end it, and publish again"
         " (MILLPOND_LOCK_SECONDS sets how long a publish waits)",
     )
+
+
+def turn_key(schema: str) -> int:
+    """Return the advisory lock by which publishes to `schema` take turns."""
+    digest = hashlib.blake2b(f"millpond publish {schema}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -74,7 +74,13 @@ def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
         text = f"A day has {bounds.at_least:g}{most} times as many rows as {usual}."
         found.append(spec(VOLUME, text))
     within = table.checks.latest_within.total_seconds() / 3600
-    found.append(spec(LATEST, f"The latest complete day is loaded within {within:g} h of its end."))
+    found.append(
+        spec(
+            LATEST,
+            f"The latest complete day is loaded within {within:g} h of its end."
+            " Not judged on branches and in runs over older days.",
+        )
+    )
     if rows := table.checks.rows_per_day:
         found.append(spec(COVERAGE, f"Reports the rows of a day as a share of {rows}; never fails."))
     return found

@@ -13,7 +13,7 @@ from millpond.partitions import Window, latest_complete_day
 from millpond.quality import recorded
 from millpond.quality.coverage import coverage
 from millpond.quality.day_counts import rows_per_day
-from millpond.quality.latest import expected_day, latest
+from millpond.quality.latest import expected_day, latest, unjudged
 from millpond.quality.reconciliation import reconciled
 from millpond.quality.required import no_nulls
 from millpond.quality.verdict import Verdict
@@ -57,7 +57,8 @@ class Examination:
         now = dt.datetime.now(dt.UTC)
         expected = expected_day(now, self._table.checks.latest_within, configured.zone)
         days = recorded.loaded_days(self._instance, self._asset, self._ref)
-        return latest(expected, configured.start_date, days)
+        reason = unjudged(expected, self._window, self._ref)
+        return latest(expected, configured.start_date, days, reason)
 
     def _coverage(self) -> Verdict:
         assert self._table.checks.rows_per_day

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import ConcurrencyLimitsTable, SqlEventLogStorageTable
 from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
 
 from millpond.resources.connections import Pooled
-from millpond.resources.waiting_events import CAN_WAIT, WaitingEvents
+from millpond.resources.record import is_indexed
+from millpond.resources.waiting_events import WaitingEvents, can_wait
 
 
 class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
@@ -31,7 +33,7 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event, at once or with the next that cannot wait, without Dagster's NOTIFY."""
-        if event.dagster_event_type in CAN_WAIT:
+        if can_wait(event):
             self._waiting.add(event)
         else:
             self._waiting.flush([event])
@@ -46,11 +48,11 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
         super().dispose()
 
     def _store(self, events: Sequence[EventLogEntry]) -> None:
-        insert = SqlEventLogStorageTable.insert().returning(
+        statement = SqlEventLogStorageTable.insert().returning(
             SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
         )
         with self._one_transaction() as connection:
-            ids = connection.execute(insert, [self._event_to_row(e) for e in events]).scalars()
+            ids = connection.execute(statement, [self._event_to_row(e) for e in events]).scalars()
             stored = list(zip(events, ids, strict=True))
             of_assets = [(e, i) for e, i in stored if _of_asset(e)]
             self._store_asset_event_tags(connection, [e for e, _ in of_assets], [i for _, i in of_assets])
@@ -60,6 +62,37 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
             for event, event_id in stored:
                 if _of_check(event):
                     self.store_asset_check_event(event, event_id)
+
+    def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
+        """Return the tags that are kept by row: Dagster's choice, and what backfills are planned by."""
+        return super().get_asset_tags_to_index(tag_keys) | set(filter(is_indexed, tag_keys))
+
+    def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
+        """Give a pool the default size, also where other runs do so at the same moment.
+
+        Dagster 1.13 goes on in a transaction that Postgres has aborted, so that all runs but the first fail.
+        """
+        size = self._instance.global_op_concurrency_default_limit
+        if size is None:
+            return super().initialize_concurrency_limit_to_default(concurrency_key)
+        limits = ConcurrencyLimitsTable.c
+        wanted = {
+            limits.concurrency_key: concurrency_key,
+            limits.limit: size,
+            limits.using_default_limit: True,
+        }
+        upsert = insert(ConcurrencyLimitsTable).values(wanted)
+        with self.index_transaction() as connection:
+            # The row stays locked until the slots are there.
+            connection.execute(
+                upsert.on_conflict_do_update(
+                    index_elements=[limits.concurrency_key],
+                    set_={limits.limit: size},
+                    where=limits.using_default_limit,
+                )
+            )
+            self._allocate_concurrency_slots(connection, concurrency_key, size)
+        return True
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table is there; remembered once it is (Dagster asks for each event)."""

@@ -13,10 +13,10 @@ from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, StepMa
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 from millpond.naming import MAIN_REF
+from millpond.resources.record import MERGED_TAG
 from millpond.resources.run import REF_TAG
 
-MERGED_TAG = "millpond/merged_into"
-"""Run tag that names the ref into which the branch of a run was merged."""
+__all__ = ["MERGED_TAG", "promoted"]
 
 _Part = tuple[dg.AssetKey, str | None]
 

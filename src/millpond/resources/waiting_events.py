@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
 
 from dagster import DagsterEventType
 from dagster._core.events.log import EventLogEntry
+from dagster._core.utils import coerce_valid_log_level
 
 LONGEST_WAIT = 0.2
 """Seconds after which an event is stored whether or not another one has come."""
 
-CAN_WAIT = frozenset(
+_CAN_WAIT = frozenset(
     {
         DagsterEventType.STEP_START,
         DagsterEventType.STEP_OUTPUT,
@@ -27,6 +29,13 @@ CAN_WAIT = frozenset(
     }
 )
 """Kinds that tell how far a run is. What data was made, what failed and how a run ended does not wait."""
+
+
+def can_wait(event: EventLogEntry) -> bool:
+    """Return whether an event may be stored a moment later, together with others; so may lines of a log."""
+    if event.dagster_event is None:
+        return coerce_valid_log_level(event.level) < logging.ERROR
+    return event.dagster_event_type in _CAN_WAIT
 
 
 class WaitingEvents:

@@ -25,7 +25,17 @@ def close_zombies(instance: DagsterInstance) -> list[str]:
             )
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed.append(run.run_id)
+    _free_slots_of_the_finished(instance)
     return closed
+
+
+def _free_slots_of_the_finished(instance: DagsterInstance) -> None:
+    """Free what a process held that ended between the end of its run and the release of its slots."""
+    storage = instance.event_log_storage
+    if holders := storage.get_concurrency_run_ids():
+        for run in instance.get_runs(RunsFilter(run_ids=sorted(holders))):
+            if run.is_finished:
+                storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:

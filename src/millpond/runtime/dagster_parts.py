@@ -36,6 +36,9 @@ _SOCKET_PATH_LIMIT = 100
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 180.0
 """The first time in a home, dbt reads its whole project."""
+_HEARTBEAT_SECONDS = 300
+"""Without a word from its clients for so long, the code server's inner process ends. Dagster's 30 s are less
+than a starved machine or a closed laptop takes."""
 _TARGETS = ("MODULE_NAME", "PYTHON_FILE", "PACKAGE_NAME", "ATTRIBUTE", "WORKING_DIRECTORY")
 """Variables that point Dagster's commands at code; beside a workspace file they make its servers exit."""
 
@@ -59,7 +62,7 @@ def _code_server(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
         path.unlink(missing_ok=True)
         command = ["dagster", "code-server", "start", "--socket", str(path), "--module-name", CODE_LOCATION]
-        command += ["--location-name", _location_name(settings)]
+        command += ["--location-name", _location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
         return _started(settings, home, CODE_SERVER, command, preload="dagster._cli.code_server")
 
     def examine(process: Process) -> Health:
@@ -106,8 +109,8 @@ def _webserver(settings: Settings, home: Home) -> Part:
 
 def _daemon(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
-        command = ["dagster._daemon", "run", *_workspaces(settings, home)]
-        return _started(settings, home, DAEMON, command, preload="dagster._daemon.cli")
+        command = ["millpond.resources.daemon", "run", *_workspaces(settings, home)]
+        return _started(settings, home, DAEMON, command, preload="millpond.resources.daemon")
 
     return Part(
         DAEMON,

@@ -11,10 +11,11 @@ import dagster as dg
 
 from millpond.errors import MillpondError
 from millpond.redaction import redacted
+from millpond.resources.provenance import Inputs
 from millpond.resources.run import RunInfo
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
-from millpond.transform.invocation import project_folder
+from millpond.transform.invocation import project_folder, variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, Models, models
 from millpond.transform.results import AuditFailed, BuildResult
@@ -32,11 +33,11 @@ def build_assets() -> list[dg.AssetsDefinition]:
     configured = settings()
     document = current(configured).document()
     every = models(document)
-    project = project_folder(configured)
+    project, variables = project_folder(configured), variables_of(configured)
     days = _days(configured)
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
-        specs = [asset_spec(model, every, document, project) for model in members]
+        specs = [asset_spec(model, every, document, project, variables) for model in members]
         by_day = [model.daily for model in members]
 
         @dg.multi_asset(
@@ -80,14 +81,16 @@ def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
         if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
             asked.remove(name)
             yield same
+    inputs = Inputs.before(context, asked, run.ref, run.window)
     result: BuildResult = yield from _built(context, run, asked)
     for built in result.models:
         if built.model not in asked:
             yield told.along(context, built, run.ref)
         elif members[built.model].daily:
-            yield from told.of_days(context, built, run.ref)
+            yield from told.of_days(context, built, run.ref, inputs)
         else:
-            yield told.of_whole(built, run.ref)
+            yield told.of_whole(built, run.ref, inputs)
+        inputs.made(built.model, told.versions(built))
 
 
 def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str]) -> _Events:

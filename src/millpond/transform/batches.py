@@ -1,4 +1,4 @@
-"""One batch for all days of a run, where dbt would make one for each. The only file that reaches into dbt."""
+"""One batch for all days of a run, where dbt would make one for each; this and `thrift` reach into dbt."""
 
 from __future__ import annotations
 

@@ -38,6 +38,11 @@ def project_folder(settings: Settings) -> Path:
     return settings.project / "dbt"
 
 
+def variables_of(settings: Settings) -> dict[str, object]:
+    """Return the variables that the project is given in each call."""
+    return {"timezone": settings.timezone, "start_date": str(settings.start_date)}
+
+
 def invoke(
     command: Sequence[str],
     *,
@@ -54,12 +59,11 @@ def invoke(
     hears of what dbt logs above the level of debugging, on its threads.
     """
     from dbt.cli.main import dbtRunner
-    from dbt_common.events.event_manager_client import ctx_set_event_manager
 
-    from millpond.transform.dbt_events import Undebugged
+    from millpond.transform.thrift import spare
 
     folder, project = layout(settings).dbt, project_folder(settings)
-    every = {"timezone": settings.timezone, "start_date": str(settings.start_date), **(variables or {})}
+    every = {**variables_of(settings), **(variables or {})}
     args = [
         *command,
         *_QUIET,
@@ -71,7 +75,7 @@ def invoke(
         f"--vars={orjson.dumps(every).decode()}",
     ]
     with LOCK:
-        ctx_set_event_manager(Undebugged())
+        spare()
         result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
     if isinstance(result.exception, KeyboardInterrupt | SystemExit):
         raise result.exception

@@ -24,6 +24,8 @@ from dagster._core.execution.plan.execute_step import (
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from millpond.resources.check_events import CheckEvents
+from millpond.resources.provenance import Inputs
+from millpond.resources.record import Day
 from millpond.transform.results import CheckResult, ModelBuilt
 from millpond.transform.specs import asset_key
 
@@ -31,7 +33,7 @@ _Found = Iterator[dg.DagsterEvent | dg.MaterializeResult[Any]]
 _Checked = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
 
 
-def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> _Found:
+def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str, inputs: Inputs) -> _Found:
     """Yield the materialization of each day of a daily model, stored as one batch, and the step's result.
 
     Days after the window are among them where the model looks back: they were written too.
@@ -46,7 +48,7 @@ def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> _
             key,
             partition=str(day),
             metadata=_of_day(built, day, ref),
-            tags=_version_tags(context, key, content_hash) | of_run,
+            tags=_version_tags(context, key, content_hash) | inputs.tags(built.model, day) | of_run,
         )
         last = DagsterEventBatchMetadata(batch, number == len(days))
         yield dg.DagsterEvent.asset_materialization(step, event, last)
@@ -54,12 +56,13 @@ def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> _
     yield dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def of_whole(built: ModelBuilt, ref: str) -> dg.MaterializeResult[Any]:
+def of_whole(built: ModelBuilt, ref: str, inputs: Inputs) -> dg.MaterializeResult[Any]:
     """Return the materialization of a model that is built whole."""
     return dg.MaterializeResult(
         asset_key(built.model),
         metadata=_of_whole(built, ref),
         data_version=DataVersion(built.written.content_hash),
+        tags=inputs.tags(built.model),
     )
 
 
@@ -89,6 +92,12 @@ def along(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> dg.
         key, metadata=_of_whole(built, ref), tags=_version_tags(context, key, built.written.content_hash)
     )
     return dg.DagsterEvent.asset_materialization(step, event)
+
+
+def versions(built: ModelBuilt) -> Mapping[Day, str]:
+    """Return the data versions of what a build made of a model."""
+    days: dict[Day, str] = dict(built.written.day_hashes.items())
+    return days or {None: built.written.content_hash}
 
 
 def checks(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) -> _Checked:

@@ -7,6 +7,7 @@ code location.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from millpond.transform.models import Model, Models
 
 KINDS = {"dbt", "duckdb", "iceberg"}
 _Node = Mapping[str, Any]
+_VARIABLE = re.compile(r"""\bvar\(\s*["'](\w+)""")
 
 
-def asset_spec(model: Model, every: Models, document: _Node, project: Path) -> dg.AssetSpec:
-    """Return the asset of a model."""
+def asset_spec(
+    model: Model, every: Models, document: _Node, project: Path, variables: Mapping[str, object]
+) -> dg.AssetSpec:
+    """Return the asset of a model; `variables` are what dbt is given, see `invocation.variables_of`."""
     node = document["nodes"][model.unique_id]
     return dg.AssetSpec(
         key=asset_key(model.name),
@@ -30,7 +34,7 @@ def asset_spec(model: Model, every: Models, document: _Node, project: Path) -> d
         kinds=KINDS,
         tags={"layer": node["schema"], **_domain(node)},
         description=node["description"].strip() or None,
-        code_version=code_version(node, document),
+        code_version=code_version(node, document, variables),
         metadata={
             "dagster/table_name": model.table,
             "dagster/column_schema": dg.TableSchema(columns=_columns(node)),
@@ -64,11 +68,33 @@ def asset_key(name: str) -> dg.AssetKey:
     return dg.AssetKey([name])
 
 
-def code_version(node: _Node, document: _Node) -> str:
-    """Return a hash of a model's SQL and of the project's own macros in it."""
-    macros = (document["macros"][key] for key in sorted(node["depends_on"]["macros"]))
-    own = [macro["macro_sql"] for macro in macros if macro["package_name"] == node["package_name"]]
-    return hashlib.sha256("\0".join([node["raw_code"], *own]).encode()).hexdigest()[:16]
+def code_version(node: _Node, document: _Node, variables: Mapping[str, object]) -> str:
+    """Return a hash of what a model's rows are computed by.
+
+    Its SQL, the project's own macros that it reaches through whatever others, the content of seeds it reads,
+    and the values of the `variables` that these name.
+    """
+    own = [macro for macro in _reached(node, document) if macro["package_name"] == node["package_name"]]
+    code = [node["raw_code"], *(macro["macro_sql"] for macro in own)]
+    named = sorted(set(_VARIABLE.findall("".join(code))))
+    seeds = [document["nodes"][key]["checksum"]["checksum"] for key in _seeds(node)]
+    values = [f"{name}={variables.get(name)}" for name in named]
+    return hashlib.sha256("\0".join([*code, *seeds, *values]).encode()).hexdigest()[:16]
+
+
+def _reached(node: _Node, document: _Node) -> list[_Node]:
+    """Return the macros that a node calls and those that they call, by key."""
+    found: dict[str, _Node] = {}
+    queue = list(node["depends_on"]["macros"])
+    for key in queue:
+        if key not in found and key in document["macros"]:
+            found[key] = document["macros"][key]
+            queue += found[key]["depends_on"]["macros"]
+    return [found[key] for key in sorted(found)]
+
+
+def _seeds(node: _Node) -> list[str]:
+    return sorted(key for key in node["depends_on"]["nodes"] if key.startswith("seed."))
 
 
 def _deps(model: Model, every: Models) -> Iterator[dg.AssetDep]:

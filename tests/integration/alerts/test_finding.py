@@ -13,6 +13,7 @@ from millpond.alerts.finders.known import Known
 from millpond.alerts.routing import Routing
 from millpond.alerts.sensors import build_sensors
 from millpond.alerts.tables import outbox
+from millpond.backfill.ledger_tables import transaction
 from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.runtime.databases import databases
@@ -297,6 +298,25 @@ def test_a_finished_backfill_is_told_once_and_its_ledger_may_be_missing(
         "severity": "warning",
         "title": "backfill abcdefgh: failed",
     }
+
+
+def test_a_backfill_of_the_ledger_is_told_with_its_tally(recorded: dg.DagsterInstance, rows: Any) -> None:
+    def ended(connection: Any) -> None:
+        connection.execute(
+            "insert into backfills (id, selection, ref, first_day, last_day, options, code, skipped, state,"
+            " host, pid, pid_started, ended, seconds) values ('b1', 'fine*', 'main', '2026-10-01',"
+            " '2026-10-02', '{}', 'c', 0, 'failed', 'h', 1, 1, now(), 12)"
+        )
+        connection.execute(
+            "insert into backfill_partitions (backfill, asset, day, state) values"
+            " ('b1', 'fine', '2026-10-01', 'done'), ('b1', 'fine', '2026-10-02', 'failed')"
+        )
+
+    transaction(ended)
+    assert [look(recorded), look(recorded)] == [1, 0]
+    (told,) = rows("select severity, title, reason from alerts")
+    assert told["title"] == "backfill of fine* for 2026-10-01...2026-10-02: failed"
+    assert (told["severity"], "1 failed" in told["reason"]) == ("warning", True)
 
 
 def test_the_summary_comes_once_a_day(recorded: dg.DagsterInstance, rows: Any) -> None:

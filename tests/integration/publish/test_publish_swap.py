@@ -6,15 +6,17 @@ import datetime as dt
 import itertools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
 
-from millpond.errors import PublishFailed, TableNotFound
+from millpond.errors import PublishFailed, RefNotFound, TableNotFound
 from millpond.lake import refs
+from millpond.publish import swap
+from millpond.publish.schemas import drop_marts
 from millpond.publish.spec import MartSpec
 from millpond.publish.swap import publish
 
@@ -254,6 +256,39 @@ def test_a_branch_is_published_to_a_schema_of_its_own(write: Write, spec: Spec, 
 def test_a_missing_gold_table_is_named(home: object, spec: Spec) -> None:
     with pytest.raises(TableNotFound, match=r"gold\.mrt_days"):
         publish([spec()], ref="main", run_id="r1")
+
+
+@pytest.mark.parametrize(("ref", "error"), [("dev", TableNotFound), ("nowhere", RefNotFound)])
+def test_a_publish_that_fails_leaves_no_schema(
+    ref: str, error: type[Exception], home: object, spec: Spec, owner: Connection
+) -> None:
+    refs.create("dev")
+    with pytest.raises(error):
+        publish([spec()], ref=ref, run_id="r1")
+    schemas = owner.execute("SELECT nspname FROM pg_namespace WHERE nspowner = 'millpond_marts'::regrole")
+    assert schemas.fetchall() == [("marts",)]
+
+
+def test_a_branch_that_is_dropped_during_a_publish_leaves_no_marts(
+    write: Write, spec: Spec, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs.create("dev")
+    write(ref="dev", mrt_days=DAYS)
+    with ThreadPoolExecutor(1) as pool:
+
+        def drop(point: str) -> None:
+            if point == "publish.copied":
+                refs.drop("dev")
+                dropping.append(pool.submit(drop_marts, "dev"))
+                while not owner.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+                    pass
+
+        dropping: list[Future[list[str]]] = []
+        monkeypatch.setattr(swap, "reached", drop)
+        publish([spec()], ref="dev", run_id="r1")
+        assert dropping[0].result() == ["marts_dev.mrt_days"]
+    schemas = owner.execute("SELECT nspname FROM pg_namespace WHERE nspowner = 'millpond_marts'::regrole")
+    assert schemas.fetchall() == [("marts",)]
 
 
 def test_an_empty_gold_table_makes_an_empty_mart(write: Write, spec: Spec, reader: Connection) -> None:

@@ -177,6 +177,17 @@ def test_a_failure_is_told_in_its_own_words_and_leaves_the_others_alone(
     assert status(recorded, "silver") == (WEEK_KEYS, set())
 
 
+def test_a_step_that_failed_for_the_last_time_says_why(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    def refuse() -> None:
+        raise dg.Failure("the source is down")
+
+    broken["dlt_other"] = refuse
+    (failure,) = materialize("dlt_other", WEEK, definitions=definitions, instance=recorded).failures
+    assert failure.message == "the source is down"
+
+
 @pytest.mark.parametrize("asset", ["dlt_days", "dlt_other"], ids=["plain", "with a retry policy"])
 def test_an_interrupt_cancels_the_run_and_reaches_the_caller(
     asset: str, definitions: dg.Definitions, recorded: dg.DagsterInstance

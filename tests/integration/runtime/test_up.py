@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 import pytest
 
+from millpond.resources.instance import instance
 from millpond.runtime.children import supervised
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
@@ -28,6 +30,18 @@ from millpond.settings import Settings, process_environment, settings
 PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
 READY_SECONDS = 240.0
+KILLED = """
+import os, signal
+import dagster as dg
+from millpond.resources.instance import instance
+
+@dg.asset(pool="narrow")
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with instance() as recorded:
+    dg.materialize([killed], instance=recorded)
+"""
 
 
 def millpond(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +75,8 @@ def left(home: Home) -> list[object]:
 
 @pytest.fixture(scope="module")
 def up() -> Iterator[Home]:
-    """The home of this test process with `millpond up` running for it."""
+    """The home of this test process with `millpond up` running for it, in which a run was killed before."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED], env=process_environment(), check=False)
     answer = millpond("up", "--detach")
     assert answer.returncode == 0, answer.stderr
     yield layout(settings())
@@ -106,6 +121,13 @@ def test_every_part_is_up_with_its_address_process_and_log(up: Home) -> None:
         assert Path(part["log"]).exists()
         assert part["restarts"] == 0
     assert "all parts are up" in (up.logs / "up.log").read_text()
+
+
+def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> None:
+    with instance() as recorded:
+        (run,) = recorded.get_runs()
+        assert run.status == dg.DagsterRunStatus.FAILURE
+        assert recorded.event_log_storage.get_concurrency_info("narrow").active_slot_count == 0
 
 
 def test_a_second_up_is_refused_and_told_where_the_first_is(up: Home) -> None:

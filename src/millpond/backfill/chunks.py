@@ -1,0 +1,59 @@
+"""From what is due to runs: days in a row that need the same assets go together, as many as memory allows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import groupby
+
+from millpond.backfill.plan import Chunk, Item
+from millpond.partitions import Window
+
+ROWS_A_CHUNK = 2_000_000
+"""Rows of its largest asset that a run may have to hold."""
+MOST_DAYS = 366
+DAYS_WITHOUT_HISTORY = 92
+_ONE_DAY = dt.timedelta(days=1)
+
+
+def days_a_chunk(rows_a_day: float | None) -> int:
+    """Return how many days a run takes, by the rows that a day of its largest asset has; None: not known."""
+    if rows_a_day is None:
+        return DAYS_WITHOUT_HISTORY
+    return max(1, min(MOST_DAYS, int(ROWS_A_CHUNK / max(rows_a_day, 1e-9))))
+
+
+def chunked(
+    todo: Iterable[Item], order: Sequence[str], most_days: int, first: AbstractSet[str] = frozenset()
+) -> Iterator[Chunk]:
+    """Yield the runs that do exactly `todo`, each of at most `most_days` days, in the order of days.
+
+    Assets without partitions come last, in one run, but for those in `first`, which come before all others.
+    Assets are in the `order` given.
+    """
+    place = {name: number for number, name in enumerate(order)}
+    days: dict[dt.date, list[str]] = {}
+    whole: list[str] = []
+    for item in todo:
+        if item.partition is None:
+            whole.append(item.asset)
+        else:
+            days.setdefault(item.partition, []).append(item.asset)
+    parts: list[tuple[Iterable[str], Window | None]] = [([a for a in whole if a in first], None)]
+    for window, same in _runs({day: frozenset(assets) for day, assets in days.items()}):
+        parts += [(same, part) for part in window.chunks(most_days)]
+    parts.append(([a for a in whole if a not in first], None))
+    number = 0
+    for assets, part in parts:
+        if names := tuple(sorted(assets, key=place.__getitem__)):
+            number += 1
+            yield Chunk(number, names, part)
+
+
+def _runs(assets_of: dict[dt.date, frozenset[str]]) -> Iterator[tuple[Window, frozenset[str]]]:
+    """Yield windows of days in a row with the same assets, as long as can be."""
+    ordered = enumerate(sorted(assets_of))
+    for (_, assets), found in groupby(ordered, lambda at: (at[1] - at[0] * _ONE_DAY, assets_of[at[1]])):
+        days = [day for _, day in found]
+        yield Window.of_days(days[0], days[-1]), assets

@@ -1,0 +1,126 @@
+"""What a backfill came to: as a table by asset, as reasons of what is not done, as one JSON document."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from millpond.backfill.ledger import Backfill
+from millpond.backfill.ledger_chunks import Part
+from millpond.partitions import contiguous
+
+_REASONS = 10
+Row = Mapping[str, Any]
+
+
+def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
+    """Return a backfill for machines: its head, counts, totals, and each partition."""
+    rows = list(parts)
+    return {
+        "id": backfill.id,
+        "selection": backfill.selection,
+        "ref": backfill.ref,
+        "state": backfill.state,
+        "alive": backfill.alive,
+        "pid": backfill.holder.pid,
+        "host": backfill.holder.host,
+        "first": backfill.window.start if backfill.window else None,
+        "last": backfill.window.last if backfill.window else None,
+        "started": backfill.started,
+        "ended": backfill.ended,
+        "seconds": round(backfill.seconds, 3),
+        "skipped": backfill.skipped,
+        **{part.value: backfill.counts.get(part, 0) for part in Part},
+        **totals(rows, backfill.seconds),
+        "partitions": [dict(row) for row in rows],
+    }
+
+
+def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
+    """Return the rows that were loaded (else those of the largest asset), quarantined, and a second."""
+    by_asset: dict[str, int] = {}
+    loaded, quarantined = 0, 0
+    for row in parts:
+        by_asset[row["asset"]] = by_asset.get(row["asset"], 0) + (row["rows"] or 0)
+        if row["quarantined"] is not None:
+            loaded, quarantined = loaded + (row["rows"] or 0), quarantined + row["quarantined"]
+    rows = loaded or max(by_asset.values(), default=0)
+    return {
+        "rows": rows,
+        "quarantined": quarantined,
+        "rows_per_second": round(rows / seconds if seconds else 0),
+    }
+
+
+def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) -> None:
+    """Print what came of each asset, why partitions are not done, and what to do next."""
+    rows = list(parts)
+    table = Table(header_style="bold", title_justify="left")
+    for name in ("asset", "done", "failed", "unreachable", "open", "rows", "quarantined"):
+        table.add_column(name, justify="left" if name == "asset" else "right")
+    for asset in dict.fromkeys(row["asset"] for row in rows):
+        own = [row for row in rows if row["asset"] == asset]
+        states = [row["state"] for row in own]
+        failed = states.count(Part.FAILED) + states.count(Part.BLOCKED)
+        counts = (states.count(Part.DONE), failed, states.count(Part.UNREACHABLE), states.count(Part.OPEN))
+        quarantined = [row["quarantined"] for row in own if row["quarantined"] is not None]
+        table.add_row(
+            asset,
+            *[f"{count:,}" if count else "·" for count in counts],
+            f"{sum(row['rows'] or 0 for row in own):,}",
+            f"{sum(quarantined):,}" if quarantined else "·",
+        )
+    console.print(table)
+    _print_reasons(console, rows)
+    _print_end(console, backfill, rows)
+
+
+def _print_reasons(console: Console, rows: list[Row]) -> None:
+    found: dict[tuple[str, str, str], list[dt.date]] = {}
+    for row in rows:
+        if row["state"] in (Part.FAILED, Part.UNREACHABLE):
+            reason = (row["reason"] or "").partition("\n")[0].replace(str(row["day"]), "the day")
+            key = (row["state"], row["asset"], reason)
+            found.setdefault(key, []).extend([row["day"]] if row["day"] else [])
+    for (state, asset, reason), days in list(found.items())[:_REASONS]:
+        colour = "red" if state == Part.FAILED else "yellow"
+        where = ", ".join(map(str, contiguous(days)))
+        console.print(
+            Text.assemble((f"{state} ", colour), f"{asset} {where} ", (reason, "dim")), soft_wrap=True
+        )
+    if len(found) > _REASONS:
+        console.print(
+            f"… and {len(found) - _REASONS} more reasons: millpond backfill show ID --json", style="dim"
+        )
+
+
+def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
+    counts, sums = backfill.counts, totals(rows, backfill.seconds)
+    failed = counts.get(Part.FAILED, 0) + counts.get(Part.BLOCKED, 0)
+    words = [
+        f"{counts.get(Part.DONE, 0):,} partitions done",
+        f"{backfill.skipped:,} skipped" if backfill.skipped else "",
+        f"{failed:,} failed" if failed else "",
+        f"{counts.get(Part.UNREACHABLE, 0):,} unreachable" if counts.get(Part.UNREACHABLE) else "",
+        f"{counts.get(Part.OPEN, 0):,} left" if counts.get(Part.OPEN) else "",
+        f"{sums['quarantined']:,} rows quarantined" if sums["quarantined"] else "",
+    ]
+    colour = "bold green" if backfill.state == "done" else "bold yellow" if not failed else "bold red"
+    console.print(
+        Text.assemble(
+            (f"{backfill.state} ", colour),
+            f"in {backfill.seconds:.1f} s: {', '.join(filter(None, words))}",
+            (
+                f"; {sums['rows']:,} rows, {sums['rows_per_second']:,} a second (backfill {backfill.id})",
+                "dim",
+            ),
+        ),
+        soft_wrap=True,
+    )
+    if backfill.unfinished:
+        console.print(f"Next: millpond backfill --resume {backfill.id}", style="dim")

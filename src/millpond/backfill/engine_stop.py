@@ -1,0 +1,119 @@
+"""Ending a backfill within two seconds, whoever asks: Ctrl-C, SIGTERM, or `millpond backfill cancel`.
+
+Every write is one atomic commit, so that breaking off is safe anywhere. A run that hears of the signal ends
+by itself; one that is inside a library for longer than the grace is ended with the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+import psycopg
+
+from millpond.backfill.ledger_holds import HEARTBEAT_SECONDS
+from millpond.errors import MillpondError
+from millpond.runtime.databases import databases
+
+GRACE_SECONDS, _LAST_WORDS_SECONDS, _LOOK_SECONDS = 0.8, 1.0, 0.5
+INTERRUPTED = 130
+"""Exit code of a process that Ctrl-C ended."""
+
+_log = logging.getLogger(__name__)
+
+
+class Stop:
+    """Watches over the main thread within the block: there, a request to stop is a KeyboardInterrupt.
+
+    `on_asked` hears of it at once. Where the block does not end in time, `on_late` says the last words and
+    the process ends. With `backfill`, its heartbeat is written, and a stop that is asked for in the ledger
+    counts as well.
+    """
+
+    def __init__(
+        self,
+        on_late: Callable[[], None],
+        on_asked: Callable[[], None] = lambda: None,
+        *,
+        backfill: str | None = None,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        self._on_late, self._on_asked, self._backfill, self._grace = on_late, on_asked, backfill, grace
+        self._over = threading.Event()
+        self._connection: psycopg.Connection[object] | None = None
+        self.cancelled = False
+
+    def __enter__(self) -> Stop:
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        self._handlers = {n: signal.signal(n, _interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+        self._thread = threading.Thread(target=self._watch, name="backfill-stop", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._sender.close()
+        self._thread.join()
+        self._receiver.close()
+        if self._connection:
+            self._connection.close()
+
+    def _watch(self) -> None:
+        beat_at = 0.0
+        while not self._over.is_set():
+            ready, _, _ = select.select([self._receiver], [], [], _LOOK_SECONDS)
+            if ready and set(self._receiver.recv(64)) & {signal.SIGINT, signal.SIGTERM}:
+                self._end_in_time()
+                return
+            if self._backfill and not self._over.is_set():
+                beat = time.monotonic() >= beat_at
+                if self._asked(self._backfill, beat=beat):
+                    self.cancelled = True
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                if beat:
+                    beat_at = time.monotonic() + HEARTBEAT_SECONDS
+
+    def _end_in_time(self) -> None:
+        asked_at = time.monotonic()
+        self._on_asked()
+        if self._over.wait(self._grace - (time.monotonic() - asked_at)):
+            return
+        words = threading.Thread(target=self._on_late, daemon=True)
+        words.start()
+        words.join(_LAST_WORDS_SECONDS)
+        os._exit(INTERRUPTED)
+
+    def _asked(self, backfill: str, *, beat: bool) -> bool:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = databases().ops.connect(autocommit=True)
+            if beat:
+                self._connection.execute(
+                    "update backfills set heartbeat = clock_timestamp() where id = %s", (backfill,)
+                )
+            row = self._connection.execute(
+                "select stop_asked from backfills where id = %s", (backfill,)
+            ).fetchone()
+        except (psycopg.Error, MillpondError) as error:
+            _log.warning("the ledger of backfills did not answer: %s", error)
+            self._connection = None
+            return False
+        return bool(row and row[0])  # type: ignore[index]
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

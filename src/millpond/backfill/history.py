@@ -1,0 +1,175 @@
+"""What past runs tell a plan: attempts that failed since the last success, seconds that runs took, rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from sqlalchemy import func, select, union_all
+
+from millpond.backfill.progress import ROWS
+from millpond.backfill.staleness import Failed
+from millpond.partitions import parse_day
+from millpond.resources.record import (
+    DAYS_BEYOND_REACH,
+    Day,
+    connection,
+    database_key,
+)
+
+_EVENTS = SqlEventLogStorageTable.c
+_MADE = (DagsterEventType.ASSET_MATERIALIZATION.value, DagsterEventType.ASSET_OBSERVATION.value)
+_PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value
+_AT_ONCE = 5000
+_RUNS = 30
+_SAMPLES = 28
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one asset took of one run: seconds for all of its `days` together; a whole asset counts as one."""
+
+    asset: str
+    seconds: float
+    days: int
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that succeeded: how long it took, and the assets it made."""
+
+    seconds: float
+    shares: tuple[Share, ...]
+
+
+def failures(instance: DagsterInstance, assets: Collection[str]) -> dict[str, dict[Day, Failed]]:
+    """Return the partitions of main whose latest attempt failed after they were last made.
+
+    An attempt counts if its own step failed; one that was not reached, or was killed, changed nothing.
+    """
+    names = {database_key(asset): asset for asset in assets}
+    kind = _EVENTS.dagster_event_type
+    planned = func.max(_EVENTS.id).filter(kind == _PLANNED)
+    made = func.max(_EVENTS.id).filter(kind == _MADE[0])
+    with connection(instance) as conn:
+        newer = conn.execute(
+            select(planned, _EVENTS.asset_key, _EVENTS.partition)
+            .where(_EVENTS.asset_key.in_(names), kind.in_((_PLANNED, _MADE[0])))
+            .group_by(_EVENTS.asset_key, _EVENTS.partition)
+            .having(planned > func.coalesce(made, 0))
+        ).fetchall()
+        steps = _steps(conn, [event for event, *_ in newer])
+        told = _step_failures(conn, {run for run, _ in steps.values()})
+    failed: dict[str, dict[Day, Failed]] = defaultdict(dict)
+    for event, key, partition in newer:
+        if (failure := told.get(steps[event])) is not None:
+            day = None if partition is None else parse_day(partition)
+            gone = day is not None and day in _days(str(failure.get(DAYS_BEYOND_REACH, "")))
+            failed[names[key]][day] = Failed(str(failure.get("error", "see its run")), gone)
+    return dict(failed)
+
+
+def past_runs(instance: DagsterInstance, job: str) -> list[PastRun]:
+    """Return the latest runs of `job` that succeeded, newest first; bounded in number."""
+    wanted = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
+    records = instance.get_run_records(wanted, limit=_RUNS)
+    spent = {
+        record.dagster_run.run_id: record.end_time - record.start_time
+        for record in records
+        if record.start_time and record.end_time
+    }
+    shares: defaultdict[str, list[Share]] = defaultdict(list)
+    with connection(instance) as conn:
+        per_asset = conn.execute(
+            select(_EVENTS.run_id, func.max(_EVENTS.id), func.count())
+            .where(_EVENTS.run_id.in_(spent), _EVENTS.dagster_event_type.in_(_MADE))
+            .group_by(_EVENTS.run_id, _EVENTS.asset_key)
+        ).fetchall()
+        numbers = {event: (run, count) for run, event, count in per_asset}
+        # All days of a run say the same seconds, so one speaks for them.
+        for event, asset, said in _said(conn, list(numbers)):
+            run, count = numbers[event]
+            if isinstance(seconds := said.get("seconds"), int | float):
+                shares[run].append(Share(asset, seconds * count, count))
+    return [PastRun(seconds, tuple(shares[run])) for run, seconds in spent.items() if shares[run]]
+
+
+def rows_a_day(instance: DagsterInstance, assets: Collection[str]) -> float | None:
+    """Return the rows that a day of the largest of `assets` has, on average of late; None without history."""
+    if not assets:
+        return None
+    newest = [
+        select(_EVENTS.id)
+        .where(_EVENTS.asset_key == database_key(asset), _EVENTS.dagster_event_type == _MADE[0])
+        .order_by(_EVENTS.id.desc())
+        .limit(_SAMPLES)
+        .subquery()
+        for asset in assets
+    ]
+    rows: defaultdict[str, list[float]] = defaultdict(list)
+    with connection(instance) as conn:
+        ids = conn.execute(union_all(*(select(found.c.id) for found in newest))).scalars().all()
+        for _, asset, said in _said(conn, list(ids)):
+            count = next((said[name] for name in ROWS if isinstance(said.get(name), int | float)), None)
+            if count is not None:
+                rows[asset].append(count)
+    return max((sum(found) / len(found) for found in rows.values()), default=None)
+
+
+def _steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
+    """Return run and step of events."""
+    found: dict[int, tuple[str, str]] = {}
+    for some in _parts(events):
+        rows = conn.execute(select(_EVENTS.id, _EVENTS.run_id, _EVENTS.step_key).where(_EVENTS.id.in_(some)))
+        found |= {event: (run, step) for event, run, step in rows}
+    return found
+
+
+def _step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return for each step of `runs` that failed what its failure says."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for some in _parts(sorted(runs)):
+        rows = conn.execute(
+            select(_EVENTS.run_id, _EVENTS.step_key, _EVENTS.event).where(
+                _EVENTS.run_id.in_(some),
+                _EVENTS.dagster_event_type == DagsterEventType.STEP_FAILURE.value,
+            )
+        )
+        for run, step, event in rows:
+            data = orjson.loads(event)["dagster_event"]["event_specific_data"] or {}
+            found[run, step] = _metadata(data.get("user_failure_data") or {})
+    return found
+
+
+def _said(conn: Any, events: list[int]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Yield event, asset and metadata of materializations and observations."""
+    for some in _parts(events):
+        for event, body in conn.execute(select(_EVENTS.id, _EVENTS.event).where(_EVENTS.id.in_(some))):
+            data = orjson.loads(body)["dagster_event"]["event_specific_data"]
+            made = data.get("materialization") or data.get("asset_observation")
+            yield event, "/".join(made["asset_key"]["path"]), _metadata(made)
+
+
+def _metadata(said: Mapping[str, Any]) -> dict[str, Any]:
+    entries = ((entry["label"], entry["entry_data"]) for entry in said.get("metadata_entries", ()))
+    return {label: data.get("value", data.get("text")) for label, data in entries}
+
+
+def _days(windows: str) -> set[dt.date]:
+    found: set[dt.date] = set()
+    for text in filter(None, windows.split(", ")):
+        first, _, last = text.partition("...")
+        day, end = parse_day(first), parse_day(last or first)
+        found |= {day + dt.timedelta(days=n) for n in range((end - day).days + 1)}
+    return found
+
+
+def _parts(every: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(every), _AT_ONCE):
+        yield every[start : start + _AT_ONCE]

@@ -1,0 +1,217 @@
+"""The ledger of backfills: which partitions each is to make, who is at it, and what came of each."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from millpond.backfill.ledger_chunks import Part, Settled, add_chunks, note
+from millpond.backfill.ledger_holds import Holder, ourselves, refuse_overlap
+from millpond.backfill.ledger_tables import Connection, transaction
+from millpond.backfill.pieces import Key, Piece, grouped
+from millpond.backfill.plan import Plan, State
+from millpond.partitions import Window
+
+
+class Course(StrEnum):
+    """How a backfill stands; INTERRUPTED, FAILED and CANCELLED ones can be resumed."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill as the ledger has it; `window` spans its days, None if no asset of it has partitions."""
+
+    id: str
+    selection: str
+    ref: str
+    window: Window | None
+    options: Mapping[str, Any]
+    code: str
+    skipped: int
+    state: Course
+    holder: Holder
+    started: dt.datetime
+    ended: dt.datetime | None
+    seconds: float
+    counts: Mapping[str, int]
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process works on it."""
+        return self.state == Course.RUNNING and self.holder.alive
+
+    @property
+    def unfinished(self) -> int:
+        """How many partitions a resumed backfill would run."""
+        return sum(self.counts.get(part, 0) for part in (Part.OPEN, Part.FAILED, Part.BLOCKED))
+
+
+def create(plan: Plan, options: Mapping[str, Any]) -> str:
+    """Write a plan down as a backfill of this process and return its id.
+
+    Raises BackfillOverlap, and writes nothing, if a living backfill is to make some of the partitions.
+    """
+    backfill = f"{dt.datetime.now(dt.UTC):%m%d}-{secrets.token_hex(3)}"
+    todo = [(item.asset, item.partition) for item in plan.todo()]
+    days = sorted(day for _, day in todo if day)
+    span = (days[0], days[-1]) if days else (None, None)
+    skipped = sum(not item.todo and item.state == State.FRESH for item in plan.items)
+
+    def write(connection: Connection) -> None:
+        if _read(connection, backfill):
+            return
+        refuse_overlap(connection, plan.ref, todo)
+        connection.execute(
+            "insert into backfills (id, selection, ref, first_day, last_day, options, code, skipped, state,"
+            " host, pid, pid_started) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                *(backfill, plan.selection, plan.ref, *span, json.dumps(dict(options)), plan.code, skipped),
+                *(Course.RUNNING, *ourselves()),
+            ),
+        )
+        with connection.cursor().copy(
+            "copy backfill_partitions (backfill, asset, day, state, reason) from stdin"
+        ) as copy:
+            for row in _partitions(plan):
+                copy.write_row((backfill, *row))
+        add_chunks(connection, backfill, list(_pieces(plan)))
+
+    transaction(write, alone=True)
+    return backfill
+
+
+def _partitions(plan: Plan) -> Iterator[tuple[str, dt.date | None, str, str | None]]:
+    for item in plan.items:
+        if item.todo:
+            yield item.asset, item.partition, Part.OPEN, None
+        elif item.state == State.UNREACHABLE:
+            yield item.asset, item.partition, Part.UNREACHABLE, item.reason
+
+
+def _pieces(plan: Plan) -> Iterator[Piece]:
+    days_began = False
+    for chunk in plan.chunks:
+        days_began = days_began or chunk.window is not None
+        yield Piece(chunk.assets, chunk.window, early=not days_began)
+
+
+def get(backfill: str) -> Backfill | None:
+    """Return a backfill by its id."""
+    return next(iter(every(backfill)), None)
+
+
+def every(backfill: str | None = None) -> list[Backfill]:
+    """Return all backfills, or the one of that id, the newest first."""
+    return transaction(lambda connection: _read(connection, backfill))
+
+
+def newest_unfinished() -> Backfill | None:
+    """Return the newest backfill that left something to do and is not cancelled."""
+    return next((b for b in every() if b.unfinished and b.state != Course.CANCELLED), None)
+
+
+def parts(backfill: str) -> list[dict[str, Any]]:
+    """Return the partitions of a backfill: asset, day, state, run_id, reason, rows, quarantined, seconds."""
+    return transaction(
+        lambda connection: connection.execute(
+            "select asset, day, state, run_id, reason, rows, quarantined, seconds from backfill_partitions"
+            " where backfill = %s order by day nulls last, asset",
+            (backfill,),
+        ).fetchall()
+    )
+
+
+def remaining(backfill: str, within: Window | None = None) -> list[Key]:
+    """Return the partitions of a backfill that are not done, those of `within` only."""
+    found = [row for row in parts(backfill) if row["state"] in (Part.OPEN, Part.FAILED, Part.BLOCKED)]
+    keys = [(row["asset"], row["day"]) for row in found]
+    return [(asset, day) for asset, day in keys if not (day and within and day not in within)]
+
+
+def take_over(backfill: Backfill, keys: list[Key]) -> None:
+    """Make this process the one that works on a backfill, with `keys` to do. Raises BackfillOverlap."""
+
+    def write(connection: Connection) -> None:
+        refuse_overlap(connection, backfill.ref, keys, but=backfill.id)
+        early = connection.execute(
+            "select assets from backfill_chunks where backfill = %s and phase = 0", (backfill.id,)
+        ).fetchall()
+        connection.execute("update backfill_chunks set state = 'closed' where backfill = %s", (backfill.id,))
+        note(connection, backfill.id, dict.fromkeys(keys, Settled(Part.OPEN)), None)
+        add_chunks(connection, backfill.id, grouped(keys, early=set().union(*(e["assets"] for e in early))))
+        connection.execute(
+            "update backfills set state = %s, stop_asked = false, ended = null, heartbeat = now(), host = %s,"
+            " pid = %s, pid_started = %s where id = %s",
+            (Course.RUNNING, *ourselves(), backfill.id),
+        )
+
+    transaction(write, alone=True)
+
+
+def end(backfill: str, state: Course, seconds: float) -> None:
+    """Note how a backfill ended, after how many seconds of this process."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set state = %s, ended = clock_timestamp(), seconds = seconds + %s where id = %s"
+            " and state = %s",
+            (state, seconds, backfill, Course.RUNNING),
+        )
+    )
+
+
+def ask_to_stop(backfill: str) -> None:
+    """Have the process that works on a backfill stop; it looks twice a second."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set stop_asked = true where id = %s", (backfill,)
+        )
+    )
+
+
+def ended_by_cancel(backfill: str) -> None:
+    """Note a backfill that nobody works on as cancelled."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s",
+            (Course.CANCELLED, backfill),
+        )
+    )
+
+
+def _read(connection: Connection, backfill: str | None = None) -> list[Backfill]:
+    rows = connection.execute(
+        "select b.*, coalesce(c.counts, '{}') as counts from backfills b left join (select backfill,"
+        " json_object_agg(state, n) as counts from (select backfill, state, count(*) as n"
+        " from backfill_partitions group by 1, 2) s group by 1) c on c.backfill = b.id"
+        " where %s::text is null or b.id = %s order by b.started desc",
+        (backfill, backfill),
+    ).fetchall()
+    return [
+        Backfill(
+            id=row["id"],
+            selection=row["selection"],
+            ref=row["ref"],
+            window=Window.of_days(row["first_day"], row["last_day"]) if row["first_day"] else None,
+            options=row["options"],
+            code=row["code"],
+            skipped=row["skipped"],
+            state=Course(row["state"]),
+            holder=Holder(row["host"], row["pid"], row["pid_started"], row["heartbeat"]),
+            started=row["started"],
+            ended=row["ended"],
+            seconds=row["seconds"],
+            counts=row["counts"],
+        )
+        for row in rows
+    ]

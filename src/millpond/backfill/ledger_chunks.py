@@ -1,0 +1,191 @@
+"""The runs of a backfill in the ledger: claimed by one worker each, settled with what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from millpond.backfill.ledger_holds import ourselves
+from millpond.backfill.ledger_tables import Connection, transaction
+from millpond.backfill.pieces import Key, Piece
+from millpond.partitions import Window
+from millpond.runtime.processes import start_time
+
+
+class Part(StrEnum):
+    """How a partition stands in a backfill; BLOCKED waits for one that failed."""
+
+    OPEN = "open"
+    DONE = "done"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What came of a partition."""
+
+    state: Part
+    reason: str | None = None
+    rows: int | None = None
+    quarantined: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A piece that a worker has taken, and the id that its run gets."""
+
+    number: int
+    piece: Piece
+    run_id: str
+
+
+_ORDER = "order by phase, first_day, number"
+_CLAIM = f"""
+update backfill_chunks set state = 'claimed', worker_pid = %(pid)s, worker_started = %(started)s,
+    run_id = %(run_id)s
+where (backfill, number) = (
+    select backfill, number from backfill_chunks c where backfill = %(id)s
+    and ((state = 'open' and not_before <= clock_timestamp())
+         or (state = 'claimed' and worker_pid = %(pid)s and worker_started = %(started)s))
+    and not exists (
+        select 1 from backfill_chunks o
+        where o.backfill = c.backfill and o.phase < c.phase and o.state <> 'closed')
+    {_ORDER} limit 1 for update skip locked)
+returning *
+"""  # noqa: S608 - our own text
+
+_ADD = """
+with new as (
+    insert into backfill_chunks (backfill, number, phase, assets, first_day, last_day, attempt, not_before)
+    select %(id)s, coalesce(max(number), 0) + 1, %(phase)s, %(assets)s, %(first)s::date, %(last)s::date,
+        %(attempt)s, clock_timestamp() + make_interval(secs => %(wait)s)
+    from backfill_chunks where backfill = %(id)s returning number)
+update backfill_partitions set chunk = (select number from new)
+where backfill = %(id)s and state = 'open' and asset = any(%(assets)s)
+    and (day between %(first)s and %(last)s or (day is null and %(first)s::date is null))
+"""
+
+
+def add_chunks(
+    connection: Connection, backfill: str, pieces: Iterable[Piece], wait_seconds: float = 0.0
+) -> None:
+    """Append pieces to a backfill; they take its open partitions, and begin after `wait_seconds`."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _ADD,
+            [
+                {
+                    "id": backfill,
+                    "phase": piece.phase,
+                    "assets": list(piece.assets),
+                    "first": piece.window.start if piece.window else None,
+                    "last": piece.window.last if piece.window else None,
+                    "attempt": piece.attempt,
+                    "wait": wait_seconds,
+                }
+                for piece in pieces
+            ],
+        )
+
+
+def claim(backfill: str, run_id: str) -> Claim | None:
+    """Take the earliest open piece for this process, None if there is none to take now.
+
+    A piece is given out when all of lower phases are closed.
+    """
+    _, pid, started = ourselves()
+    wanted = {"id": backfill, "run_id": run_id, "pid": pid, "started": started}
+    row = transaction(lambda connection: connection.execute(_CLAIM, wanted).fetchone())
+    return _claim(row) if row else None
+
+
+def settle(
+    backfill: str, claim: Claim, settled: Mapping[Key, Settled], again: Sequence[Piece], wait: float = 0.0
+) -> None:
+    """Close a piece with what came of its partitions; those in `again` are to be claimed anew."""
+
+    def write(connection: Connection) -> None:
+        closed = connection.execute(
+            "update backfill_chunks set state = 'closed' where backfill = %s and number = %s"
+            " and state = 'claimed' and run_id = %s",
+            (backfill, claim.number, claim.run_id),
+        )
+        if not closed.rowcount:
+            return
+        note(connection, backfill, settled, claim.run_id)
+        add_chunks(connection, backfill, again, wait)
+
+    transaction(write)
+
+
+def note(connection: Connection, backfill: str, settled: Mapping[Key, Settled], run_id: str | None) -> None:
+    """Write down what came of partitions."""
+    rows = [(*key, s.state, s.reason, s.rows, s.quarantined, s.seconds) for key, s in settled.items()]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 7
+    connection.execute(
+        "update backfill_partitions p set state = n.state, reason = n.reason, rows = n.rows,"
+        " quarantined = n.quarantined, seconds = n.seconds, run_id = coalesce(%s, run_id) from unnest("
+        "%s::text[], %s::date[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::float8[])"
+        " as n (asset, day, state, reason, rows, quarantined, seconds)"
+        " where backfill = %s and p.asset = n.asset and p.day is not distinct from n.day",
+        (run_id, *columns, backfill),
+    )
+
+
+def pending(backfill: str) -> tuple[int, float]:
+    """Return how many pieces are not closed, and in how many seconds the next one may be claimed."""
+    row = transaction(
+        lambda connection: connection.execute(
+            "select count(*) as n, extract(epoch from min(not_before) filter (where state = 'open')"
+            " - clock_timestamp()) as wait from backfill_chunks where backfill = %s and state <> 'closed'",
+            (backfill,),
+        ).fetchone()
+    )
+    assert row
+    return row["n"], max(0.0, float(row["wait"] or 0.0))
+
+
+def abandoned(backfill: str) -> tuple[list[Claim], list[int]]:
+    """Return the pieces whose worker died over them, and the pids of workers that live."""
+    rows = transaction(
+        lambda connection: connection.execute(
+            f"select * from backfill_chunks where backfill = %s and state = 'claimed' {_ORDER}",  # noqa: S608
+            (backfill,),
+        ).fetchall()
+    )
+    alive = {row["worker_pid"] for row in rows if start_time(row["worker_pid"]) == row["worker_started"]}
+    return [_claim(row) for row in rows if row["worker_pid"] not in alive], sorted(alive)
+
+
+def states(backfill: str, assets: Sequence[str]) -> dict[str, set[Part]]:
+    """Return for each of `assets` the states that its partitions are in; none for one not in the backfill."""
+    rows = transaction(
+        lambda connection: connection.execute(
+            "select distinct asset, state from backfill_partitions where backfill = %s and asset = any(%s)",
+            (backfill, list(assets)),
+        ).fetchall()
+    )
+    return {asset: {Part(row["state"]) for row in rows if row["asset"] == asset} for asset in assets}
+
+
+def failures(backfill: str) -> int:
+    """Return how many partitions failed, not counting those that wait for one that did."""
+    row = transaction(
+        lambda connection: connection.execute(
+            "select count(*) as n from backfill_partitions where backfill = %s and state = 'failed'",
+            (backfill,),
+        ).fetchone()
+    )
+    assert row
+    return int(row["n"])
+
+
+def _claim(row: Mapping[str, Any]) -> Claim:
+    window = Window.of_days(row["first_day"], row["last_day"]) if row["first_day"] else None
+    piece = Piece(tuple(row["assets"]), window, row["attempt"], early=row["phase"] == 0)
+    return Claim(row["number"], piece, row["run_id"])

@@ -1,0 +1,80 @@
+"""Who works on a backfill, whether that process lives, and that no two make the same partitions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from millpond.backfill.ledger_tables import Connection
+from millpond.backfill.pieces import Key
+from millpond.errors import BackfillOverlap
+from millpond.partitions import contiguous
+from millpond.runtime.processes import start_time
+
+HEARTBEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
+"""How often a backfill says that it lives; after how much silence one on another machine counts as dead."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that works, or worked, on a backfill."""
+
+    host: str
+    pid: int
+    pid_started: float
+    heartbeat: dt.datetime
+
+    @property
+    def alive(self) -> bool:
+        """Whether it lives, as far as can be seen from this machine."""
+        if self.host == socket.gethostname():
+            return start_time(self.pid) == self.pid_started
+        return (dt.datetime.now(dt.UTC) - self.heartbeat).total_seconds() < SILENT_SECONDS
+
+    def __str__(self) -> str:
+        return f"process {self.pid}" + (f" on {self.host}" if self.host != socket.gethostname() else "")
+
+
+def ourselves() -> tuple[str, int, float]:
+    """Return host, pid and start of this process."""
+    return socket.gethostname(), os.getpid(), start_time(os.getpid()) or 0.0
+
+
+def refuse_overlap(connection: Connection, ref: str, keys: Sequence[Key], but: str = "") -> None:
+    """Raise BackfillOverlap if a living backfill holds some of `keys` on `ref`.
+
+    A backfill whose process is gone holds nothing and is noted as interrupted.
+    """
+    running = connection.execute(
+        "select id, selection, host, pid, pid_started, heartbeat from backfills"
+        " where state = 'running' and ref = %s",
+        (ref,),
+    ).fetchall()
+    for row in running:
+        holder = Holder(row["host"], row["pid"], row["pid_started"], row["heartbeat"])
+        if not holder.alive:
+            connection.execute("update backfills set state = 'interrupted' where id = %s", (row["id"],))
+            continue
+        held = connection.execute(
+            "select asset, day from backfill_partitions where backfill = %s and state = 'open'", (row["id"],)
+        ).fetchall()
+        common = {(h["asset"], h["day"]) for h in held}.intersection(keys)
+        if row["id"] == but or common:
+            raise _overlap(row["id"], row["selection"], holder, common)
+
+
+def _overlap(backfill: str, selection: str, holder: Holder, common: set[Key]) -> BackfillOverlap:
+    days: dict[str, list[dt.date]] = {}
+    for asset, day in sorted(common, key=str):
+        days.setdefault(asset, []).extend([day] if day else [])
+    shown = "; ".join(f"{a} {', '.join(map(str, contiguous(d)))}".strip() for a, d in days.items())
+    return BackfillOverlap(
+        f"backfill {backfill} of {selection!r} ({holder}, alive) is at work"
+        + (f" on partitions of this one: {shown}" if shown else ""),
+        unharmed="everything; nothing was begun",
+        next_step=f"wait for it, look at it with `millpond backfill show {backfill}`,"
+        f" or end it with `millpond backfill cancel {backfill}`",
+    )

@@ -1,0 +1,62 @@
+"""What one run of a backfill makes: assets over days that follow one another."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from millpond.partitions import Window
+
+Key = tuple[str, dt.date | None]
+"""A partition of an asset, or a whole asset."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One run: `assets` over each day of `window`, None for whole assets; `attempt` counts its failures.
+
+    Whole assets come after all days, but for `early` ones, which come before.
+    """
+
+    assets: tuple[str, ...]
+    window: Window | None
+    attempt: int = 0
+    early: bool = False
+
+    @property
+    def phase(self) -> int:
+        """Where it stands: pieces of a lower phase are all closed before it begins."""
+        return 1 if self.window else 0 if self.early else 2
+
+    @property
+    def keys(self) -> Iterator[Key]:
+        """Each partition of each asset."""
+        days: Sequence[dt.date | None] = self.window.days if self.window else (None,)
+        return ((asset, day) for day in days for asset in self.assets)
+
+    def halves(self) -> list[Piece]:
+        """Return the piece cut in two by days; itself if it is a single day."""
+        if self.window is None or len(self.window) == 1:
+            return [self]
+        return [Piece(self.assets, half) for half in self.window.chunks((len(self.window) + 1) // 2)]
+
+
+def grouped(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) -> list[Piece]:
+    """Return the fewest pieces that hold exactly `keys`: by date, whole assets last, but for `early` ones."""
+    by_day: dict[dt.date | None, list[str]] = {}
+    for asset, day in keys:
+        by_day.setdefault(day, []).append(asset)
+    whole = sorted(by_day.pop(None, []))
+    pieces: list[Piece] = []
+    for day in sorted(day for day in by_day if day):
+        assets, window = tuple(sorted(by_day[day])), Window.of_day(day)
+        last = pieces[-1] if pieces else None
+        if last and last.assets == assets and last.window and last.window.end == day:
+            pieces[-1] = Piece(assets, Window(last.window.start, window.end), attempt)
+        else:
+            pieces.append(Piece(assets, window, attempt))
+    ahead, behind = [a for a in whole if a in early], [a for a in whole if a not in early]
+    if ahead:
+        pieces.insert(0, Piece(tuple(ahead), None, attempt, early=True))
+    return [*pieces, Piece(tuple(behind), None, attempt)] if behind else pieces

@@ -1,0 +1,186 @@
+"""How each partition stands, judged from Dagster's record alone: no source and no table is asked.
+
+Versions are compared, not times: a day made again with the same content leaves what was made from it fresh.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from millpond.backfill.plan import Item, State
+from millpond.partitions import instant
+from millpond.resources.provenance import Edge, whole
+from millpond.resources.record import Day, Made
+
+_REDONE = (State.FAILED, State.STALE)
+
+
+@dataclass(frozen=True)
+class Node:
+    """An asset as planning sees it; `reach_days` is how far back its source serves anything, if that ends."""
+
+    name: str
+    daily: bool
+    code: str | None = None
+    edges: tuple[Edge, ...] = ()
+    reach_days: int | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt that failed after the last success; `gone` if the source serves the day no more."""
+
+    why: str
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is on record: the latest materialization of each day, and the failures since."""
+
+    made: Mapping[str, Mapping[Day, Made]]
+    failed: Mapping[str, Mapping[Day, Failed]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a plan is asked for; `force` takes fresh partitions too, `stale_only` none never made."""
+
+    assets: frozenset[str]
+    days: Sequence[dt.date]
+    force: bool = False
+    stale_only: bool = False
+
+
+def judged(
+    nodes: Sequence[Node], known: Known, asked: Asked, now: dt.datetime, zone: ZoneInfo
+) -> Iterator[Item]:
+    """Yield the state of each partition asked for, asset by asset.
+
+    `nodes` come parents first and include the ancestors of the assets asked for.
+    """
+    judge = _Judge(known, asked, now, zone)
+    for node in nodes:
+        wanted = node.name in asked.assets
+        for item in judge.items(node):
+            if wanted:
+                yield item
+
+
+class _Judge:
+    def __init__(self, known: Known, asked: Asked, now: dt.datetime, zone: ZoneInfo) -> None:
+        self._known, self._asked, self._now, self._zone = known, asked, now, zone
+        self._due: dict[str, set[Day]] = {}
+        self._gone: dict[str, set[Day]] = {}
+        self._versions: dict[str, dict[Day, str]] = {}
+        self._whole: dict[str, str] = {}
+
+    def items(self, node: Node) -> Iterator[Item]:
+        due, gone = self._due.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
+        made, failed = self._known.made.get(node.name, {}), self._known.failed.get(node.name, {})
+        self._versions[node.name] = {day: one.version for day, one in made.items()}
+        self._whole[node.name] = whole(self._versions[node.name])
+        wanted = node.name in self._asked.assets
+        days: Sequence[Day] = self._asked.days if node.daily else (None,)
+        for day in days:
+            one, failure = made.get(day), failed.get(day)
+            state, reason = self._state(node, day, one, failure)
+            run = wanted and self._runs(state)
+            if (run or state is State.MISSING) and (why := self._unreachable(node, day, failure)):
+                state, reason, run = _kept(state, reason, one, why)
+            if run and state is not State.FRESH:
+                due.add(day)
+            if state is State.UNREACHABLE and one is None:
+                gone.add(day)
+            yield Item(node.name, day, state, reason, run)
+
+    def _runs(self, state: State) -> bool:
+        if state is State.FRESH:
+            return self._asked.force
+        return state in _REDONE or not self._asked.stale_only
+
+    def _state(self, node: Node, day: Day, made: Made | None, failed: Failed | None) -> tuple[State, str]:
+        if failed and not failed.gone:
+            return State.FAILED, f"the last attempt failed: {failed.why}"
+        if made is None:
+            return State.MISSING, "not materialized"
+        if node.code and made.code != node.code:
+            return State.STALE, "its code changed" if made.code else "the code that made it is not on record"
+        if day and not node.edges and self._was_unfinished(day, made):
+            return State.STALE, "loaded before the day had ended"
+        inputs = made.inputs if node.edges else {}
+        for edge in node.edges:
+            if why := self._changed(edge, day, made, inputs.get(edge.parent)):
+                return State.STALE, why
+        return State.FRESH, "up to date"
+
+    def _was_unfinished(self, day: dt.date, made: Made) -> bool:
+        end = instant(day + dt.timedelta(days=1), self._zone)
+        return made.unfinished or (made.at is not None and made.at.replace(tzinfo=dt.UTC) < end)
+
+    def _changed(self, edge: Edge, day: Day, made: Made, recorded: str | None) -> str | None:
+        """Return in which way what `edge` names is not what `day` was made from."""
+        if recorded is None:
+            return f"it was not made from {edge.parent} yet"
+        versions, todo = self._versions.get(edge.parent, {}), self._due.get(edge.parent, set())
+        if edge.look_back is None:
+            return self._changed_whole(edge.parent, recorded, made, todo)
+        now = edge.version(versions, day)
+        if now != recorded:
+            then, is_now = recorded.split(","), now.split(",")
+            changed = [
+                one
+                for one, old, new in zip(edge.days(day), then, is_now, strict=False)
+                if old != new or len(then) != len(is_now)
+            ]
+            return f"{edge.parent} of {changed[0]} changed"
+        again = next((one for one in edge.days(day) if one in todo), None) if todo else None
+        return f"{edge.parent} of {again} is made first" if again else None
+
+    def _changed_whole(self, parent: str, recorded: str, made: Made, todo: set[Day]) -> str | None:
+        if recorded != self._whole.get(parent, whole({})):
+            since = [
+                day
+                for day, one in self._known.made.get(parent, {}).items()
+                if day is not None and one.id > made.id
+            ]
+            return f"{parent} changed{_on(since)}"
+        return f"{parent} is made first{_on(day for day in todo if day is not None)}" if todo else None
+
+    def _unreachable(self, node: Node, day: Day, failed: Failed | None) -> str | None:
+        """Return why a partition cannot be made: the source serves it no more, or all it needs is gone."""
+        if failed and failed.gone:
+            return "beyond the source's reach, as its last attempt found"
+        if node.reach_days and day:
+            oldest = self._now - dt.timedelta(days=node.reach_days)
+            if instant(day, self._zone) < oldest:
+                return f"beyond the source's reach of {node.reach_days} days"
+        if day:
+            parents = [edge.parent for edge in node.edges if edge.look_back is not None]
+            if parents and all(day in self._gone.get(parent, ()) for parent in parents):
+                return f"{' and '.join(parents)} of {day} cannot be had any more"
+            return None
+        gone = [edge.parent for edge in node.edges if self._wholly_gone(edge.parent)]
+        return f"nothing of {' and '.join(gone)} can be had any more" if gone else None
+
+    def _wholly_gone(self, parent: str) -> bool:
+        return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._due.get(parent)
+
+
+def _kept(state: State, reason: str, made: Made | None, why: str) -> tuple[State, str, bool]:
+    """Return how a partition stands that cannot be made any more."""
+    if made is None:
+        return State.UNREACHABLE, why, False
+    if state is State.FRESH:
+        return state, f"kept as it is: {why}", False
+    return State.UNREACHABLE, f"kept as it is, {reason}: {why}", False
+
+
+def _on(days: Iterator[dt.date] | Sequence[dt.date]) -> str:
+    found = sorted(days)
+    if not found:
+        return ""
+    return f" on {found[0]}" if len(found) == 1 else f" on {len(found)} days from {found[0]} to {found[-1]}"

@@ -1,0 +1,36 @@
+"""A worker process of a backfill: `python -m millpond.backfill.worker BACKFILL NUMBER PIPE MAX-FAILURES`."""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing.connection import Connection
+
+from millpond.backfill.engine import Engine
+from millpond.backfill.engine_session import found
+from millpond.backfill.engine_stop import INTERRUPTED, Stop
+from millpond.resources.instance import instance
+
+_GRACE_SECONDS = 0.5
+
+
+def main() -> None:
+    """Claim and run pieces until none is left; say over the pipe what happens."""
+    backfill, number, pipe, limit = sys.argv[1:]
+    parent = Connection(int(pipe), readable=False)
+    with instance() as recording:
+        engine = Engine(
+            found(backfill),
+            recording,
+            parent.send,
+            max_failures=int(limit) if limit else None,
+            worker=int(number),
+        )
+        with Stop(engine.break_off, grace=_GRACE_SECONDS):
+            try:
+                engine.work()
+            except KeyboardInterrupt:
+                sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Workers of a backfill as processes: started once, kept warm, heard over pipes, ended with their parent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from millpond.backfill import ledger_chunks as chunks
+from millpond.backfill.engine import Engine
+from millpond.errors import EmbeddedPartError
+from millpond.resources.instance import CODE_LOCATION
+from millpond.runtime.home import layout
+from millpond.runtime.processes import tail
+from millpond.settings import process_environment, settings
+
+ENDING_SECONDS = 1.6
+"""How long the parent takes at most to end its workers."""
+
+_WORKER_SECONDS, _LOOK_SECONDS, _REPLACEMENTS = 1.2, 0.5, 3
+_MODULE = "millpond.backfill.worker"
+
+
+@dataclass
+class _Worker:
+    number: int
+    process: subprocess.Popen[bytes]
+    said: Connection
+
+
+def work_in_processes(engine: Engine, workers: int) -> None:
+    """Work a backfill off with `workers` processes; what they say is told by `engine`.
+
+    A worker that dies is replaced, and its run goes to another. Raises EmbeddedPartError when that happens
+    too often. On KeyboardInterrupt, all workers are gone when this returns.
+    """
+    replaced = 0
+    with _team() as team:
+        for number in range(1, workers + 1):
+            team.append(_started(engine, number))
+        while team:
+            for said in wait([worker.said for worker in team], _LOOK_SECONDS):
+                worker = next(worker for worker in team if worker.said is said)
+                try:
+                    engine.tell(worker.said.recv())
+                    continue
+                except EOFError:
+                    team.remove(worker)
+                if worker.process.wait() == 0:
+                    continue
+                engine.recover()
+                replaced += 1
+                if replaced > _REPLACEMENTS:
+                    raise _too_many(worker)
+                team.append(_started(engine, worker.number))
+        chunks_left, _ = chunks.pending(engine.backfill.id)
+        if chunks_left:
+            engine.recover()
+
+
+@contextmanager
+def _team() -> Iterator[list[_Worker]]:
+    team: list[_Worker] = []
+    try:
+        yield team
+    finally:
+        for worker in team:
+            worker.process.terminate()
+        deadline = time.monotonic() + _WORKER_SECONDS
+        for worker in team:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+
+
+def _started(engine: Engine, number: int) -> _Worker:
+    ours, theirs = Pipe(duplex=False)
+    entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", CODE_LOCATION, _MODULE]
+    limit = "" if engine.max_failures is None else str(engine.max_failures)
+    with theirs, _log(number).open("ab") as log:
+        process = subprocess.Popen(
+            [*entry, engine.backfill.id, str(number), str(theirs.fileno()), limit],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=process_environment(),
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    return _Worker(number, process, ours)
+
+
+def _log(number: int) -> Path:
+    return layout(settings()).logs / f"backfill-worker-{number}.log"
+
+
+def _too_many(worker: _Worker) -> EmbeddedPartError:
+    log = _log(worker.number)
+    return EmbeddedPartError(
+        f"worker {worker.number} ended with exit code {worker.process.returncode}, as others did before it;"
+        f" its log ends:\n{tail(log)}",
+        unharmed="what is done stays done, and the ledger knows it",
+        next_step=f"read {log}, mend the cause, then `millpond backfill --resume`",
+    )

@@ -1,0 +1,154 @@
+"""A plan in the terminal, folded: a line for days in a row that stand alike, for the assets that share it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from millpond.backfill.plan import Chunk, Item, Plan, State
+from millpond.naming import MAIN_REF
+from millpond.partitions import contiguous
+
+_COLOURS = {
+    State.MISSING: "cyan",
+    State.FAILED: "red",
+    State.STALE: "yellow",
+    State.FRESH: "green",
+    State.UNREACHABLE: "dim",
+}
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOST_RUNS = 20
+"""Runs that are listed one by one."""
+
+
+def print_plan(plan: Plan) -> None:
+    """Print what stands how and why, then the runs and how long they are expected to take."""
+    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
+    where = "" if plan.ref == MAIN_REF else f" on {plan.ref}"
+    counts = Counter(item.state for item in plan.items)
+    due = sum(1 for _ in plan.todo())
+    said = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
+    console.print(Text.assemble(("backfill ", "bold"), f"{plan.selection}{where}: ", said or "nothing"))
+    if plan.items:
+        console.print(_partitions(plan.items))
+    if plan.chunks:
+        console.print(_runs(plan.chunks))
+    left = len(plan.items) - due
+    runs = "1 run" if len(plan.chunks) == 1 else f"{len(plan.chunks):,} runs"
+    if not due:
+        console.print("nothing to do")
+        return
+    console.print(Text.assemble((f"{due:,} to do in {runs}", "bold"), f", {left:,} left as they are"))
+    if plan.estimate:
+        console.print(f"expected to take {_duration(plan.estimate.seconds)}, by {plan.estimate.basis}")
+    else:
+        console.print("how long that takes is not known yet: none of these assets ever ran here")
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return the whole plan as what JSON can hold; days are ISO dates, windows `first...last`."""
+    return {
+        "selection": plan.selection,
+        "ref": plan.ref,
+        "code": plan.code,
+        "items": [
+            {
+                "asset": item.asset,
+                "partition": item.partition and str(item.partition),
+                "state": item.state.value,
+                "reason": item.reason,
+                "todo": item.todo,
+            }
+            for item in plan.items
+        ],
+        "chunks": [
+            {
+                "number": chunk.number,
+                "assets": list(chunk.assets),
+                "window": chunk.window and str(chunk.window),
+            }
+            for chunk in plan.chunks
+        ],
+        "estimate": plan.estimate and dataclasses.asdict(plan.estimate),
+    }
+
+
+def folded(items: Iterable[Item]) -> Iterator[tuple[list[str], str, State, str, bool]]:
+    """Yield assets, their days as text, state, reason and whether it is run: one for all that stand alike.
+
+    Dates in a reason are told relative to the day where they differ from day to day.
+    """
+    days: defaultdict[tuple[str, State, str, bool], list[dt.date]] = defaultdict(list)
+    whole: dict[tuple[str, State, str, bool], None] = {}
+    for item in items:
+        key = (item.asset, item.state, _relative(item), item.todo)
+        if item.partition is None:
+            whole[key] = None
+        else:
+            days[key].append(item.partition)
+    shared: defaultdict[tuple[str, State, str, bool], list[str]] = defaultdict(list)
+    for (asset, state, reason, todo), found in days.items():
+        for window in contiguous(found):
+            shared[str(window), state, reason, todo].append(asset)
+    for asset, state, reason, todo in whole:
+        shared["", state, reason, todo].append(asset)
+    for (text, state, reason, todo), assets in shared.items():
+        yield assets, text, state, reason, todo
+
+
+def _relative(item: Item) -> str:
+    """Return the reason with the item's own day, and those near it, in words."""
+    if (day := item.partition) is None:
+        return item.reason
+
+    def words(found: re.Match[str]) -> str:
+        away = (day - dt.date.fromisoformat(found[0])).days
+        return {0: "that day", 1: "the day before"}.get(away, found[0])
+
+    return _DATE.sub(words, item.reason)
+
+
+def _partitions(items: Iterable[Item]) -> Table:
+    table = Table(title="Partitions", title_justify="left", show_edge=False)
+    for name in ("assets", "days", "state", "why", "run"):
+        table.add_column(name, overflow="fold")
+    for assets, days, state, reason, todo in folded(items):
+        why = "" if reason == state.value else reason
+        told = Text(state.value, style=_COLOURS[state])
+        table.add_row(", ".join(assets), _days(days), told, why, "yes" if todo else "")
+    return table
+
+
+def _runs(chunks: tuple[Chunk, ...]) -> Table:
+    table = Table(title="Runs", title_justify="left", show_edge=False)
+    for name in ("run", "days", "assets"):
+        table.add_column(name, overflow="fold")
+    for chunk in chunks[:_MOST_RUNS]:
+        table.add_row(str(chunk.number), _days(str(chunk.window or "")), ", ".join(chunk.assets))
+    if len(chunks) > _MOST_RUNS:
+        table.add_row("…", f"and {len(chunks) - _MOST_RUNS:,} more", "--json lists all")
+    return table
+
+
+def _days(window: str) -> str:
+    first, _, last = window.partition("...")
+    if not last:
+        return first or "whole"
+    count = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
+    return f"{window} ({count:,})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,210 @@
+"""Beginning and resuming a backfill from the command line: plan, question, display, summary, exit code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import typer
+from rich.console import Console
+
+from millpond.backfill import ledger
+from millpond.backfill.display import Display
+from millpond.backfill.display_summary import as_document, print_summary
+from millpond.backfill.display_tally import Tally
+from millpond.backfill.engine import Engine
+from millpond.backfill.engine_session import found, run
+from millpond.backfill.ledger import Backfill, Course
+from millpond.backfill.pieces import Key
+from millpond.backfill.plan import Plan
+from millpond.backfill.planning import make_plan
+from millpond.cli import output
+from millpond.cli.backfill_plan_view import plan_json, print_plan
+from millpond.cli.leaving import leave
+from millpond.cli.refs import existing
+from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
+from millpond.partitions import Window, checked_day, latest_complete_day
+from millpond.resources.instance import CODE_LOCATION, instance
+from millpond.settings import settings
+
+DONE, FAILED = 0, 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed; `days` is None where no day was named."""
+
+    selection: str | None
+    days: list[dt.date] | None
+    ref: str | None
+    force: bool
+    stale: bool
+    downstream: bool
+    parallel: int
+    chunk_days: int | None
+    max_failures: int | None
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+
+def days(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
+    """Return the days that options name, each checked; None if they name none. Raises PartitionKeyError."""
+    configured = settings()
+    first, zone = configured.start_date, configured.zone
+    if partitions and (start or end):
+        raise ConfigError(
+            "--partitions and --start-date or --end-date exclude each other", next_step="give one of them"
+        )
+    if partitions:
+        return sorted({checked_day(key.strip(), first, zone) for key in partitions.split(",") if key.strip()})
+    if not start and not end:
+        return None
+    begin = checked_day(start, first, zone) if start else first
+    last = checked_day(end, first, zone) if end else latest_complete_day(zone)
+    return Window.of_days(begin, last).days
+
+
+def begin(options: Options) -> int:
+    """Plan a new backfill, print the plan, carry it out; returns the exit code."""
+    if not options.selection:
+        raise ConfigError(
+            "a backfill needs a selection",
+            next_step='name assets, for example "*"; see millpond backfill --help',
+        )
+    if options.days is None and not options.stale:
+        raise ConfigError(
+            "a backfill needs days",
+            next_step="give --start-date and --end-date, or --partitions; or --stale alone",
+        )
+    with instance() as recording:
+        plan = _planned(options, recording)
+        if not options.as_json:
+            print_plan(plan)
+        if options.dry_run or not plan.chunks:
+            if options.as_json:
+                output.as_json(plan_json(plan))
+            elif not options.dry_run:
+                typer.echo("nothing to do")
+            return DONE
+        _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
+        told = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
+        backfill = ledger.create(plan, told)
+        keys = [(item.asset, item.partition) for item in plan.todo()]
+        return _carried_out(
+            options, backfill, keys, recording, plan.estimate.seconds if plan.estimate else None
+        )
+
+
+def resume(options: Options) -> int:
+    """Go on with an unfinished backfill: exactly what is left of it; returns the exit code."""
+    chosen = found(options.selection) if options.selection else ledger.newest_unfinished()
+    if chosen is None:
+        raise BackfillNotFound(
+            "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"
+        )
+    with instance() as recording:
+        if not chosen.alive:
+            Engine(chosen, recording, lambda _: None, _definitions()).recover()
+        if not options.force:
+            _refuse_changes(chosen, options, recording)
+        within = Window.of_days(options.days[0], options.days[-1]) if options.days else None
+        keys = ledger.remaining(chosen.id, within)
+        if not options.as_json:
+            typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
+        if options.dry_run or not keys:
+            return DONE
+        _ask(options, "Go on?")
+        ledger.take_over(chosen, keys)
+        return _carried_out(options, chosen.id, keys, recording, None)
+
+
+def _carried_out(
+    options: Options, backfill: str, keys: list[Key], recording: dg.DagsterInstance, expected: float | None
+) -> int:
+    def stopping() -> None:
+        if not options.as_json:
+            typer.echo(f"stopping: what is done stays done; millpond backfill --resume {backfill} goes on")
+
+    display = Display(Tally(keys), expected, quiet=options.as_json)
+
+    def last_words(stopped: Backfill) -> None:
+        display.__exit__(None, None, None)
+        _tell(stopped, options)
+
+    with display:
+        ended = run(
+            backfill,
+            instance=recording,
+            tell=display.take,
+            parallel=options.parallel,
+            max_failures=options.max_failures,
+            on_stop=stopping,
+            last_words=last_words,
+        )
+    _tell(ended, options)
+    if ended.state in (Course.INTERRUPTED, Course.CANCELLED):
+        leave()
+    return FAILED if ended.unfinished else DONE
+
+
+def _planned(options: Options, recording: dg.DagsterInstance) -> Plan:
+    return make_plan(
+        options.selection or "",
+        options.days,
+        instance=recording,
+        definitions=_definitions(),
+        ref=existing(options.ref),
+        force=options.force,
+        stale_only=options.stale,
+        downstream=options.downstream,
+        chunk_days=options.chunk_days,
+    )
+
+
+def _refuse_changes(chosen: Backfill, options: Options, recording: dg.DagsterInstance) -> None:
+    """Raise BackfillChanged if code or range are not those of the backfill."""
+    changed = []
+    if options.days and chosen.window and options.days != chosen.window.days:
+        changed.append(
+            f"its days are {chosen.window}, not {Window.of_days(options.days[0], options.days[-1])}"
+        )
+    now = make_plan(
+        chosen.selection,
+        [],
+        instance=recording,
+        definitions=_definitions(),
+        ref=chosen.ref,
+        downstream=bool(chosen.options.get("downstream")),
+    )
+    if now.code != chosen.code:
+        changed.append("the code of its assets has changed since")
+    if changed:
+        raise BackfillChanged(
+            f"backfill {chosen.id} is not resumed: {'; '.join(changed)}",
+            unharmed="what it has made; nothing was begun",
+            next_step="begin a new one, which leaves out what is up to date; or go on regardless:"
+            f" millpond backfill --resume {chosen.id} --force",
+        )
+
+
+def _definitions() -> Any:
+    return importlib.import_module(CODE_LOCATION).defs
+
+
+def _ask(options: Options, question: str) -> None:
+    if not options.yes and not options.as_json and sys.stdin.isatty() and sys.stdout.isatty():
+        typer.confirm(question, default=True, abort=True)
+
+
+def _tell(backfill: Backfill, options: Options) -> None:
+    parts = ledger.parts(backfill.id)
+    if options.as_json:
+        output.as_json(as_document(backfill, parts))
+    else:
+        print_summary(Console(highlight=False), backfill, parts)
+    sys.stdout.flush()

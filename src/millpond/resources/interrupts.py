@@ -1,0 +1,22 @@
+"""Ctrl-C and SIGTERM end a run; Dagster takes them for a failure that a step's retry policy may repeat."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._utils import interrupts
+
+
+@contextmanager
+def interrupts_are_final() -> Iterator[None]:
+    """Have an interrupt within the block end the step and then the run, whatever the retry policy says.
+
+    Dagster 1.13 asks the policy first, so that a run told to end would wait and begin the step again.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        # Dagster raises it anew before the next step begins, where no policy applies.
+        interrupts._received_interrupt["received"] = True
+        raise dg.Failure("interrupted", allow_retries=False) from interrupt

@@ -1,0 +1,110 @@
+"""From what a day of an asset was made: for each asset it reads, the versions of the days it depends on.
+
+Dagster records one version for all days of a run, from which nobody can tell which of them a later change
+concerns. Here each day has its own, taken before the step reads anything: what changes meanwhile counts as a
+change then.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.data_version import get_input_data_version_tag
+
+from millpond.partitions import Window
+from millpond.resources.record import Day, versions
+
+_NOTHING = "-"
+"""Stands for a day that was not there."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """That an asset reads `parent`: of each day that day and `look_back` before it, or (None) all of it."""
+
+    parent: str
+    look_back: int | None
+
+    def version(self, of_parent: Mapping[Day, str], day: Day) -> str:
+        """Return what identifies the state of the parent that `day` is made from."""
+        if self.look_back is None:
+            return whole(of_parent)
+        if not self.look_back:
+            return of_parent.get(day, _NOTHING)
+        return ",".join(of_parent.get(one, _NOTHING) for one in self.days(day))
+
+    def days(self, day: Day) -> list[dt.date]:
+        """Return the days of the parent that `day` depends on, if it does not depend on all of it."""
+        if self.look_back is None or day is None:
+            return []
+        return [day - dt.timedelta(days=n) for n in range(self.look_back, -1, -1)]
+
+
+def whole(of_parent: Mapping[Day, str]) -> str:
+    """Return what identifies the state of a whole asset: its version, or a hash of those of all its days."""
+    if set(of_parent) <= {None}:
+        return of_parent.get(None, _NOTHING)
+    days = sorted((day, version) for day, version in of_parent.items() if day is not None)
+    return hashlib.sha256("\n".join(f"{day}={version}" for day, version in days).encode()).hexdigest()
+
+
+def edges(graph: AssetGraph, asset: str) -> list[Edge]:
+    """Return what an asset reads, sorted by name."""
+    node = graph.get(dg.AssetKey.from_user_string(asset))
+    found = []
+    for key in sorted(node.parent_keys):
+        look_back = None
+        if node.is_partitioned and graph.get(key).is_partitioned:
+            mapping = node.partition_mappings.get(key)
+            offset = mapping.start_offset if isinstance(mapping, dg.TimeWindowPartitionMapping) else 0
+            look_back = -offset
+        found.append(Edge(key.to_user_string(), look_back))
+    return found
+
+
+class Inputs:
+    """The versions of what the assets of a step are made from, as they were when it began."""
+
+    def __init__(self, edges_of: Mapping[str, list[Edge]], known: Mapping[str, Mapping[Day, str]]) -> None:
+        self._edges = edges_of
+        self._versions = {asset: dict(days) for asset, days in known.items()}
+
+    @classmethod
+    def before(
+        cls, context: dg.AssetExecutionContext, assets: Iterable[str], ref: str, window: Window | None = None
+    ) -> Inputs:
+        """Return the inputs of `assets` on `ref`; call it before anything is read.
+
+        `window` is what assets with days are made for.
+        """
+        graph = context.job_def.asset_layer.asset_graph
+        found = {asset: edges(graph, asset) for asset in assets}
+        every = [edge for of_one in found.values() for edge in of_one]
+        back = max((edge.look_back or 0 for edge in every), default=0)
+        # A change reaches as far ahead as a model looks back.
+        first = window.start - dt.timedelta(days=back) if window else None
+        last = window.last + dt.timedelta(days=back) if window else None
+        wholly = {edge.parent for edge in every if edge.look_back is None}
+        by_day = {edge.parent for edge in every} - wholly
+        known = versions(context.instance, wholly, ref) if wholly else {}
+        if by_day:
+            known |= versions(context.instance, by_day, ref, first, last)
+        return cls(found, known)
+
+    def made(self, asset: str, now: Mapping[Day, str]) -> None:
+        """Take note that the step itself has made days of an asset, which others of it read."""
+        self._versions.setdefault(asset, {}).update(now)
+
+    def tags(self, asset: str, day: Day = None) -> dict[str, str]:
+        """Return the tags that tell from what a day, or (None) the whole of an asset, was made."""
+        return {
+            get_input_data_version_tag(dg.AssetKey.from_user_string(edge.parent)): edge.version(
+                self._versions.get(edge.parent, {}), day
+            )
+            for edge in self._edges.get(asset, ())
+        }

@@ -1,0 +1,84 @@
+"""The code version of a model changes with whatever its rows are computed by, and with nothing else."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from millpond.settings import settings
+from millpond.transform.invocation import variables_of
+from millpond.transform.manifest import manifest
+from millpond.transform.specs import code_version
+
+PATTERNS, READINGS, OVERVIEW = (
+    f"model.millpond.{name}"
+    for name in ("mrt_glucose_hourly_patterns", "fct_glucose_readings", "mrt_glucose_overview")
+)
+Document = dict[str, Any]
+
+
+def changed(model: str, change: Callable[[Document], object], **variables: object) -> bool:
+    """Return whether a model's version is another one after a change of the manifest or of variables."""
+    document, given = manifest(settings()), variables_of(settings())
+    after = copy.deepcopy(document)
+    change(after)
+    return code_version(document["nodes"][model], document, given) != code_version(
+        after["nodes"][model], after, given | variables
+    )
+
+
+def replaced(macro: str) -> Callable[[Document], object]:
+    def change(document: Document) -> None:
+        document["macros"][f"macro.millpond.{macro}"]["macro_sql"] += " -- another"
+
+    return change
+
+
+def test_it_changes_with_the_sql_of_the_model() -> None:
+    assert changed(PATTERNS, lambda d: d["nodes"][PATTERNS].update(raw_code="select 1"))
+    assert not changed(PATTERNS, lambda d: d["nodes"][READINGS].update(raw_code="select 1"))
+
+
+@pytest.mark.parametrize(
+    ("model", "macro"),
+    [
+        (PATTERNS, "percentile"),
+        (PATTERNS, "duckdb__percentile"),
+        (READINGS, "duckdb__epoch_ms"),
+        (READINGS, "date_literal"),
+    ],
+)
+def test_it_changes_with_macros_that_macros_call(model: str, macro: str) -> None:
+    assert changed(model, replaced(macro))
+
+
+def test_it_does_not_change_with_macros_that_are_not_called() -> None:
+    assert not changed(OVERVIEW, replaced("duckdb__percentile"))
+    assert not changed(PATTERNS, replaced("trino__percentile"))
+
+
+def test_it_changes_with_a_variable_that_is_used_and_no_other() -> None:
+    assert changed(READINGS, lambda _: None, timezone="Asia/Kolkata")
+    assert not changed(OVERVIEW, lambda _: None, timezone="Asia/Kolkata")
+
+
+def test_it_changes_with_the_content_of_a_seed_that_is_read() -> None:
+    def with_seed(content: str) -> str:
+        document = copy.deepcopy(manifest(settings()))
+        document["nodes"]["seed.millpond.targets"] = {"checksum": {"name": "sha256", "checksum": content}}
+        node = document["nodes"][OVERVIEW]
+        node["depends_on"]["nodes"].append("seed.millpond.targets")
+        return code_version(node, document, {})
+
+    assert with_seed("a") != with_seed("b")
+
+
+def test_it_does_not_change_with_what_the_yml_says_to_people() -> None:
+    def described(document: Document) -> None:
+        document["nodes"][PATTERNS]["description"] = "Other words."
+        document["nodes"][PATTERNS]["columns"]["hour_of_day"]["description"] = "Other words."
+
+    assert not changed(PATTERNS, described)

@@ -1,0 +1,62 @@
+"""A run that is told to end ends: no step of it is repeated, none begun."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from fake_source import DAY, Answer, fake_source
+from millpond.backfill.run import JOB
+from millpond.lake import read
+from millpond.resources.instance import instance
+from millpond.runtime.home import Home
+from millpond.settings import Settings, process_environment
+
+ASSETS = ["dlt_github_user_events", "dlt_glucose_entries"]
+RUN = f"""
+import dagster as dg
+from millpond.definitions import defs
+from millpond.resources.instance import instance
+with instance() as recorded:
+    defs.resolve_job_def("{JOB}").execute_in_process(
+        instance=recorded, asset_selection=[dg.AssetKey(name) for name in {ASSETS}],
+        partition_key="{DAY}", raise_on_error=False)
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
+    home: Home, configure: Callable[..., Settings], number: signal.Signals
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        asked.set()
+        over.wait()
+
+    with fake_source() as source:
+        source.serve = lambda _: Answer(raw=hang)
+        configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
+        with subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", RUN], env=process_environment(), stderr=subprocess.PIPE
+        ) as process:
+            assert asked.wait(100), process.stderr and process.stderr.read()
+            process.send_signal(number)
+            process.communicate()
+        over.set()
+        assert len(source.requests) == 1
+    with instance() as recorded:
+        (run,) = recorded.get_runs()
+        assert run.status == dg.DagsterRunStatus.FAILURE
+        kinds = [
+            entry.dagster_event.event_type for entry in recorded.all_logs(run.run_id) if entry.dagster_event
+        ]
+        assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in kinds
+        pools = recorded.event_log_storage.get_concurrency_keys()
+        assert sum(recorded.event_log_storage.get_concurrency_info(p).active_slot_count for p in pools) == 0
+    assert read.table_names("main") == []

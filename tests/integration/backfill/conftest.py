@@ -1,0 +1,23 @@
+"""A home, its Dagster instance, and assets that do what a test says."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+import small_assets
+
+from millpond.resources.instance import instance
+from millpond.runtime.home import Home
+
+
+@pytest.fixture
+def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
+    with instance() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _assets_unharmed() -> Iterator[None]:
+    small_assets.seen.clear()
+    yield
+    small_assets.broken.clear()

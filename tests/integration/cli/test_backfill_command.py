@@ -1,0 +1,100 @@
+"""`millpond backfill` as it is typed: what is refused, what is printed, how it exits."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from millpond.runtime.home import Home
+
+Run = Callable[..., tuple[int, str, str]]
+DAYS = ("--start-date", "2026-10-01", "--end-date", "2026-10-03")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("dlt_glucose_entries",),
+        (*DAYS,),
+        ("dlt_glucose_entries", *DAYS, "--partitions", "2026-10-01"),
+        ("dlt_glucose_entries", "--partitions", "yesterday"),
+        ("nothing_of_that_name", *DAYS),
+        ("--resume",),
+        ("show", "0000-000000"),
+        ("cancel", "0000-000000"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_next_step(
+    home: Home, run: Run, arguments: tuple[str, ...]
+) -> None:
+    code, out, err = run("backfill", *arguments)
+    assert code == 2, out
+    assert "Next:" in err
+
+
+def test_help_teaches_with_examples_and_names_the_other_commands(run: Run) -> None:
+    code, out, _ = run("backfill", "--help")
+    assert code == 0
+    for word in (
+        "--start-date",
+        "--resume",
+        "backfill list",
+        "backfill show",
+        "backfill cancel",
+        "Exit codes",
+    ):
+        assert word in out
+
+
+def test_a_backfill_is_planned_carried_out_listed_and_not_repeated(home: Home, run: Run) -> None:
+    code, out, _ = run("backfill", "dlt_glucose_entries", *DAYS, "--dry-run")
+    assert code == 0
+    assert json.loads(run("backfill", "list", "--json")[1]) == []
+
+    code, out, err = run("backfill", "dlt_glucose_entries", *DAYS, "--json")
+    assert code == 0, err
+    ended = json.loads(out)
+    assert (ended["state"], ended["done"], ended["failed"]) == ("done", 3, 0)
+    assert [part["day"] for part in ended["partitions"]] == ["2026-10-01", "2026-10-02", "2026-10-03"]
+    assert ended["rows"] == sum(part["rows"] for part in ended["partitions"]) > 500
+
+    (listed,) = json.loads(run("backfill", "list", "--json")[1])
+    assert (listed["id"], listed["state"], listed["done"]) == (ended["id"], "done", 3)
+    shown = json.loads(run("backfill", "show", ended["id"], "--json")[1])
+    assert shown["partitions"] == ended["partitions"]
+
+    code, out, _ = run("backfill", "dlt_glucose_entries", *DAYS)
+    assert code == 0
+    assert "nothing to do" in out
+    assert run("backfill", "--resume")[0] == 2
+
+
+def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home: Home, run: Run) -> None:
+    from dataclasses import replace
+
+    from millpond.backfill import ledger
+    from millpond.backfill.ledger import Course
+    from millpond.backfill.planning import make_plan
+    from millpond.definitions import defs
+    from millpond.partitions import checked_window
+    from millpond.resources.instance import instance
+    from millpond.settings import settings
+
+    window = checked_window("2026-10-01...2026-10-03", settings().start_date, settings().zone)
+    with instance() as recorded:
+        made = make_plan("dlt_glucose_entries", window.days, instance=recorded, definitions=defs, ref="main")
+    backfill = ledger.create(replace(made, code="another"), {})
+    ledger.end(backfill, Course.INTERRUPTED, 0.0)
+    code, _, err = run("backfill", "--resume")
+    assert code == 2
+    assert "code" in err
+    assert "--force" in err
+    code, _, err = run(
+        "backfill", "--resume", backfill, "--start-date", "2026-10-02", "--end-date", "2026-10-03"
+    )
+    assert code == 2
+    assert "2026-10-01...2026-10-03" in err
+    code, out, err = run("backfill", "--resume", backfill, "--force", "--json")
+    assert code == 0, err
+    assert json.loads(out)["done"] == 3

@@ -1,0 +1,79 @@
+"""Runs do exactly what is due: nothing twice, nothing else, days in order, none longer than allowed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millpond.backfill.chunks import MOST_DAYS, ROWS_A_CHUNK, chunked, days_a_chunk
+from millpond.backfill.plan import Item, State
+
+FIRST = dt.date(2026, 1, 1)
+DAILY, WHOLE = ["raw", "stg", "fct"], ["calendar", "overview", "marts/overview"]
+
+
+def day(number: int) -> dt.date:
+    return FIRST + dt.timedelta(days=number)
+
+
+def due(asset: str, partition: dt.date | None) -> Item:
+    return Item(asset, partition, State.MISSING, "", True)
+
+
+@given(
+    days=st.sets(st.tuples(st.sampled_from(DAILY), st.integers(0, 60).map(day))),
+    whole=st.sets(st.sampled_from(WHOLE)),
+    first=st.sets(st.sampled_from(WHOLE)),
+    most_days=st.integers(1, 20),
+)
+def test_runs_cover_what_is_due_exactly_once_and_in_order(
+    days: set[tuple[str, dt.date]], whole: set[str], first: set[str], most_days: int
+) -> None:
+    todo = [due(*one) for one in days] + [due(asset, None) for asset in whole]
+    chunks = list(chunked(todo, DAILY + WHOLE, most_days, first))
+    done = [
+        (asset, one)
+        for chunk in chunks
+        for asset in chunk.assets
+        for one in (chunk.window.days if chunk.window else [None])
+    ]
+    assert len(done) == len(set(done))
+    assert set(done) == {(item.asset, item.partition) for item in todo}
+    windows = [chunk.window for chunk in chunks if chunk.window]
+    assert windows == sorted(windows)
+    assert all(len(window) <= most_days for window in windows)
+    assert [chunk.number for chunk in chunks] == list(range(1, len(chunks) + 1))
+    assert all(list(chunk.assets) == [a for a in DAILY + WHOLE if a in chunk.assets] for chunk in chunks)
+
+
+def test_days_in_a_row_with_the_same_assets_are_one_run() -> None:
+    todo = [due(asset, day(n)) for n in range(10) for asset in DAILY] + [due("overview", None)]
+    first, last = chunked(todo, DAILY + WHOLE, 366)
+    assert (first.assets, first.window and len(first.window)) == (tuple(DAILY), 10)
+    assert (last.assets, last.window) == (("overview",), None)
+
+
+def test_a_gap_or_another_set_of_assets_begins_a_new_run() -> None:
+    todo = [due("raw", day(n)) for n in (0, 1, 3)] + [due("stg", day(1)), due("stg", day(4))]
+    chunks = list(chunked(todo, DAILY, 366))
+    assert [(chunk.assets, str(chunk.window)) for chunk in chunks] == [
+        (("raw",), "2026-01-01"),
+        (("raw", "stg"), "2026-01-02"),
+        (("raw",), "2026-01-04"),
+        (("stg",), "2026-01-05"),
+    ]
+
+
+def test_what_days_are_made_from_comes_before_them() -> None:
+    todo = [due("fct", day(0)), due("calendar", None), due("overview", None)]
+    chunks = list(chunked(todo, DAILY + WHOLE, 366, {"calendar"}))
+    assert [chunk.assets for chunk in chunks] == [("calendar",), ("fct",), ("overview",)]
+
+
+@given(st.floats(0, 1e12))
+def test_a_run_holds_no_more_rows_than_it_may_unless_a_single_day_does(rows: float) -> None:
+    days = days_a_chunk(rows)
+    assert 1 <= days <= MOST_DAYS
+    assert days == 1 or days * rows <= ROWS_A_CHUNK
