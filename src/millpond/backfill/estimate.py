@@ -10,7 +10,7 @@ from millpond.backfill.history import PastRun
 from millpond.backfill.plan import Chunk, Estimate
 
 _RUNS_AN_ASSET = 5
-"""Runs of each asset that are looked at, the latest."""
+"""Runs of each asset that are looked at, the latest; and of each other number of days the latest."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | Non
     points: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     around: list[float] = []
     for run in past:
-        new = [s for s in run.shares if s.asset in wanted and len(points[s.asset]) < _RUNS_AN_ASSET]
+        new = [s for s in run.shares if s.asset in wanted and _tells_more(points[s.asset], s.days)]
         for share in new:
             points[share.asset].append((share.days, share.seconds))
         if new:
@@ -51,14 +51,17 @@ def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | Non
     of_runs = sum(
         rest + sum(paces[asset].a_run for asset in chunk.assets if asset in paces) for chunk in asked
     )
-    basis = (
-        f"the last {len(around)} runs of these assets" if len(around) > 1 else "the last run of these assets"
-    )
+    basis = f"{len(around)} late runs of these assets" if len(around) > 1 else "the last run of these assets"
     basis += f": {of_days / days:.2g} s a day + " if days else ": "
     basis += f"{(of_runs if days else of_runs + of_days) / len(asked):.2g} s a run"
     if unknown := len(wanted) - len(paces):
         basis += f"; {unknown} of {len(wanted)} assets never ran and count as nothing"
     return Estimate(round(of_days + of_runs, 1), basis)
+
+
+def _tells_more(points: Sequence[tuple[int, float]], days: int) -> bool:
+    """Return whether a run of so many days adds to what is known: runs of one size tell little of others."""
+    return len(points) < _RUNS_AN_ASSET or days not in {known for known, _ in points}
 
 
 def pace(points: Sequence[tuple[int, float]]) -> Pace:

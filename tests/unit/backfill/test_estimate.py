@@ -51,6 +51,13 @@ def test_a_pace_is_never_negative_and_goes_through_the_mean(points: list[tuple[i
     assert found.a_run + found.a_day * days == pytest.approx(seconds, abs=1e-6)
 
 
+def test_an_older_run_of_another_size_counts_beside_many_of_one_size() -> None:
+    short, long = (run(days, a_run=2.0, a_day=0.05, around=0.0) for days in (1, 90))
+    found = estimate([chunk(90)], [*[short] * 8, long])
+    assert found is not None
+    assert found.seconds == pytest.approx(6.5, abs=0.06)
+
+
 def test_the_basis_says_from_how_many_runs_and_which_assets_it_does_not_know() -> None:
     asked = Chunk(1, ("raw", "new"), Window.of_day(FIRST))
     found = estimate([asked], [run(10, a_run=0, a_day=0.5, around=4.0)])
