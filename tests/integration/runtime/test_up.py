@@ -40,7 +40,7 @@ def killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 with instance() as recorded:
-    dg.materialize([killed], instance=recorded)
+    dg.materialize([killed], instance=recorded, tags={"test": "killed before up"})
 """
 
 
@@ -125,7 +125,7 @@ def test_every_part_is_up_with_its_address_process_and_log(up: Home) -> None:
 
 def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> None:
     with instance() as recorded:
-        (run,) = recorded.get_runs()
+        (run,) = recorded.get_runs(dg.RunsFilter(tags={"test": "killed before up"}))
         assert run.status == dg.DagsterRunStatus.FAILURE
         assert recorded.event_log_storage.get_concurrency_info("narrow").active_slot_count == 0
 
