@@ -158,7 +158,7 @@ def test_no_reader_sees_half_a_merge_and_no_commit_is_lost(home: Home, plan: lis
 
 
 @pytest.mark.slow
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans)
 def test_no_reader_sees_half_a_merge_in_many_interleavings(home: Home, plan: list[list[str]]) -> None:
     play(plan)
