@@ -92,7 +92,7 @@ def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_
         expect(page.get_by_text(shown, exact=True).first).to_be_visible()
     for part in ("Sensor readings with calendar", "Fails if more than", "fct_glucose_readings.sql"):
         expect(page.get_by_text(part).first).to_be_visible()
-    expect(page.get_by_text("Passing").first).to_be_visible()
+    expect(page.get_by_text("Freshness policy").first).to_be_visible()
     page.goto(f"/assets/{GLUCOSE}?view=checks")
     expect(page.get_by_text("Succeeded", exact=True)).to_have_count(7)
     page.goto("/assets/fct_glucose_readings?view=lineage")
