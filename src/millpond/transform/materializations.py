@@ -43,12 +43,13 @@ def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str, inpu
     backfill = context.run.tags.get(BACKFILL_ID_TAG)
     days = built.written.day_hashes
     of_run = {BACKFILL_ID_TAG: backfill} if backfill else {}
+    of_all = _version_tags(context, key, built.written.content_hash)
     for number, (day, content_hash) in enumerate(days.items(), 1):
         event = dg.AssetMaterialization(
             key,
             partition=str(day),
             metadata=_of_day(built, day, ref),
-            tags=_version_tags(context, key, content_hash) | inputs.tags(built.model, day) | of_run,
+            tags=of_all | {DATA_VERSION_TAG: content_hash} | inputs.tags(built.model, day) | of_run,
         )
         last = DagsterEventBatchMetadata(batch, number == len(days))
         yield dg.DagsterEvent.asset_materialization(step, event, last)
