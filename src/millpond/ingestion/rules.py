@@ -43,16 +43,15 @@ def check_names(columns: Mapping[str, Column]) -> None:
 def checked_condition(name: str, condition: str, columns: Mapping[str, Column]) -> str:
     """Return `condition` if it is one SQL condition over `columns`; else raises ValueError naming `name`."""
     fields = ", ".join(f"null::{SQL_TYPES[c.type]} as {quoted(n)}" for n, c in columns.items())
+    cursor = _duckdb().cursor()  # its own: threads that share a connection take each other's results
     try:
-        parsed = (
-            _duckdb().execute("select json_serialize_sql('select (' || ? || ')')", [condition]).fetchone()
-        )
+        parsed = cursor.execute("select json_serialize_sql('select (' || ? || ')')", [condition]).fetchone()
         tree = json.loads(parsed[0]) if parsed else {}
         if tree.get("error"):
             raise ValueError(tree["error_message"])
         if strange := sorted({kind for kind in _classes(_single_expression(tree)) if kind not in _ALLOWED}):
             raise ValueError(f"{strange[0].lower()} is not allowed here")
-        bound = _duckdb().execute(f"select typeof(({condition})) from (select {fields})").fetchone()  # noqa: S608 - checked above
+        bound = cursor.execute(f"select typeof(({condition})) from (select {fields})").fetchone()  # noqa: S608 - checked above
     except (ValueError, duckdb.Error) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

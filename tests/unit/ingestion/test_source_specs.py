@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,10 @@ def test_a_python_file_that_declares_nothing_is_refused(tmp_path: Path, code: st
     with pytest.raises(ConfigError, match=r"sources/shop\.py") as caught:
         read(tmp_path, code, "shop.py")
     assert reason in caught.value.what
+
+
+def test_threads_that_read_one_spec_at_once_all_read_it(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SPEC)
+    with ThreadPoolExecutor(8) as threads:
+        read_at_once = list(threads.map(read_source, [tmp_path / "shop.yaml"] * 200))
+    assert {source.source for source in read_at_once} == {"shop"}
