@@ -8,6 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
+from millpond.automation import new_data
 from millpond.automation.jobs import housekeeping
 from millpond.automation.schedules import build_schedules
 from millpond.automation.sensors import build_sensors as automation_sensors
@@ -35,6 +36,6 @@ defs = dg.Definitions(
         housekeeping,
     ],
     schedules=build_schedules(),
-    sensors=[*alert_sensors(_ASSETS), *automation_sensors()],
+    sensors=[*alert_sensors(_ASSETS), *automation_sensors(), *new_data.build_sensors(_SOURCES)],
     executor=dg.in_process_executor,
 )

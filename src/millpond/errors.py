@@ -124,6 +124,10 @@ class SourceLimited(SourceError):
     """The source asks to wait longer than this installation waits (rate limit)."""
 
 
+class BreakerOpen(SourceError):
+    """A source's host failed several times in a row and is left alone for a while; it was not asked."""
+
+
 class SourceMalformed(SourceError):
     """The source's answer is not what its protocol says: no JSON, truncated, not a list."""
 
@@ -158,6 +162,10 @@ class BuildFailed(MillpondError):
 
 class PublishFailed(MillpondError):
     """A mart could not be published; the mart that readers see is the one from before."""
+
+
+class QueueUnreachable(MillpondError):
+    """The queue of requests did not answer, or refused; its messages stay where they are."""
 
 
 class AlertNotSent(MillpondError):

@@ -12,47 +12,21 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
 from millpond.settings_alerts import AlertSettings
+from millpond.settings_queue import QueueSettings
+from millpond.settings_sources import RequestSettings, SourceSettings
 
 PREFIX = "MILLPOND_"
-_SECRET = ("token", "webhook", "password", "pagerduty_key", "apprise")
+_SECRET = ("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key")
 """Parts of the names of settings whose value is not shown, also where it is wrong."""
 
 
-class SourceSettings(BaseModel):
-    """How to reach one source: `MILLPOND_<SOURCE>_URL`, `…_USER`, `…_TOKEN`.
-
-    A source without a URL is served by the demo source, where the demo knows its protocol.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str | None = Field(None, description="base address, for example https://cgm.example.org")
-    user: str | None = Field(None, description="account whose data is asked for, for example octocat")
-    token: SecretStr | None = Field(None, description="credential; never logged")
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://, for example https://cgm.example.org")
-        return url.rstrip("/") if url else url
-
-
-class Settings(BaseSettings, AlertSettings):
+class Settings(BaseSettings, AlertSettings, QueueSettings, RequestSettings):
     """Everything that can be set, read from `MILLPOND_*` in the environment, then from `.env`."""
 
     model_config = SettingsConfigDict(
@@ -100,21 +74,6 @@ class Settings(BaseSettings, AlertSettings):
     )
     branch_retention_days: float = Field(
         7, ge=0, le=3650, description="how long a failed audit's branch is kept for a look, for example 7"
-    )
-    request_timeout_seconds: float = Field(
-        30,
-        gt=0,
-        le=3600,
-        description="longest time for one answer of a source, its body included, for example 30",
-    )
-    request_budget_seconds: float = Field(
-        60, gt=0, le=86400, description="longest time for one request with all its retries, for example 60"
-    )
-    rate_limit_wait_seconds: float = Field(
-        60, ge=0, le=86400, description="longest wait that a source may ask for (Retry-After), for example 60"
-    )
-    response_max_mb: int = Field(
-        256, gt=0, le=65536, description="largest answer of a source, for example 256"
     )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,

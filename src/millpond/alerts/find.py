@@ -18,6 +18,7 @@ from millpond.alerts.finders.events import Row, new_events
 from millpond.alerts.finders.failed_run import run_failed
 from millpond.alerts.finders.known import Known
 from millpond.alerts.finders.late import record_late
+from millpond.alerts.finders.notices import record_notices
 from millpond.alerts.finders.recoveries import resolve_recovered
 from millpond.alerts.finders.summary import record_summary
 from millpond.alerts.finders.ticks import record_ticks
@@ -52,6 +53,7 @@ def find(
     now = dt.datetime.now(settings.zone)
     with outbox() as connection:
         resolve_recovered(connection, instance, known)
+        new += record_notices(connection, known)
         new += record_ticks(connection, pages)
         new += record_backfills(connection, pages, time.time() - _FIRST_DAYS * 86400)
         if routing.late_after_days:

@@ -24,6 +24,7 @@ def show(
     """
     from millpond import settings as s
     from millpond.cli import output
+    from millpond.settings_sources import SourceSettings
 
     current, origin = s.settings(), s.origins()
     rows: list[tuple[str, object, str, str]] = []
@@ -34,7 +35,7 @@ def show(
                 (var, _shown(getattr(current, name)), origin.get(var, "default"), field.description or "")
             )
     for source in s.source_names(current.project):
-        for name, field in s.SourceSettings.model_fields.items():
+        for name, field in SourceSettings.model_fields.items():
             var = s.variable(name, source)
             value = getattr(current.source(source), name)
             rows.append((var, _shown(value), origin.get(var, "default"), field.description or ""))

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +16,7 @@ from dlt.sources.rest_api.config_setup import create_auth, create_paginator
 from requests import Request, Response
 
 from millpond.errors import PagingLoop, SourceRefused
-from millpond.ingestion import placeholders
+from millpond.ingestion import asking, placeholders
 from millpond.ingestion.http import SourceSession
 from millpond.ingestion.newest_first import NewestFirst
 from millpond.ingestion.pages import PAYLOAD, TIME, PageDecoder
@@ -62,8 +61,8 @@ class TableClient:
         table, endpoint = self.table, self.table.endpoint
         pager = self._paginator(listing)
         for page in self._client(listing).paginate(
-            self._path(),
-            params=self._params(listing),
+            asking.path(table, self.values),
+            params=asking.params(table, self.values, listing.start, listing.end),
             headers=filled(endpoint.headers, self.values),
             paginator=pager,
             data_selector="$",
@@ -88,28 +87,15 @@ class TableClient:
         path = self.table.columns[event.column].path(event.column)
         fields = listing.fields if self.table.unknown_columns == "add" else None
         decode = PageDecoder(self.table.endpoint.data_selector, (path, event.unit) if timed else None, fields)
-        auth: Any = filled(rest.auth.model_dump(), self.values) if rest.auth else {}
-        complete = rest.auth is not None and auth.keys() == rest.auth.model_dump().keys()
+        auth: Any = asking.credential(self.source, self.values)
         return _ColumnClient(
             notices_loops=self.table.endpoint.paginator.type != "newest_first",
             base_url=base_url,
             headers=filled(rest.headers, self.values),
-            auth=create_auth(auth) if complete else None,
+            auth=create_auth(auth) if auth else None,
             session=SourceSession(self.source.source, base_url, decode, self.limits, self.gate),
             config=RuntimeConfiguration(),
         )
-
-    def _path(self) -> str:
-        values = {name: quote(value, safe="") if value else value for name, value in self.values.items()}
-        path: str = filled(self.table.endpoint.path, values)
-        return path
-
-    def _params(self, listing: Listing) -> dict[str, Any]:
-        return {
-            **filled(self.table.endpoint.params, self.values),
-            **({self.table.page.param: self.table.page.size} if self.table.page else {}),
-            **filled(self.table.window.params or {}, {**self.values, **bounds(listing.start, listing.end)}),
-        }
 
     def _paginator(self, listing: Listing) -> BasePaginator:
         declared, event = self.table.endpoint.paginator, self.table.event_time

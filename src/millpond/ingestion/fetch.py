@@ -48,6 +48,16 @@ class Fetched:
         return sum(piece.listing.rows for piece in self.pieces)
 
     @property
+    def pages(self) -> int:
+        """How many pages the source served."""
+        return sum(piece.listing.pages for piece in self.pieces)
+
+    @property
+    def errors(self) -> list[SourceError]:
+        """What ended streams of requests early."""
+        return [piece.error for piece in self.pieces if piece.error]
+
+    @property
     def fields(self) -> set[str]:
         """The names of all fields that rows had."""
         return set().union(*(piece.listing.fields for piece in self.pieces))

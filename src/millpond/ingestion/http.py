@@ -22,7 +22,7 @@ from requests.exceptions import (
 from millpond.errors import SourceError, SourceMalformed
 from millpond.ingestion.complaints import Complaints, given_up, origin
 from millpond.ingestion.deadline import WatchedAdapter
-from millpond.ingestion.patience import ATTEMPTS, Gate, Limits, asked_wait, backoff
+from millpond.ingestion.patience import Gate, Limits, asked_wait, backoff
 from millpond.redaction import Redacting, excerpt
 
 _MALFORMED_ATTEMPTS: Final = 3
@@ -37,7 +37,7 @@ Decode = Callable[[bytes], Any]
 class SourceSession(requests.Session):
     """A session with one source: it goes nowhere else, whatever redirects and page links say.
 
-    The answer to each request carries its decoded page as `page`.
+    The answer to each request carries its decoded page as `page`; a 304 has none.
     """
 
     def __init__(self, source: str, base_url: str, decode: Decode, limits: Limits, gate: Gate) -> None:
@@ -71,7 +71,7 @@ class _PatientAdapter(WatchedAdapter):
         if (there := origin(request.url or "")) not in self._home:
             raise self._complain.elsewhere(request, there)
         started, asked_so_far, malformed = time.monotonic(), 0.0, 0
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._limits.attempts + 1):
             self._gate.wait()
             spent = time.monotonic() - started - asked_so_far
             try:
@@ -88,8 +88,8 @@ class _PatientAdapter(WatchedAdapter):
                 self._gate.hold(problem.asked[0])
                 self._gate.wait(problem.asked[0] + random.uniform(0, min(1.0, problem.asked[0] / 10)))  # noqa: S311
                 continue
-            wait = backoff(attempt)
-            if time.monotonic() - started - asked_so_far + wait >= self._limits.budget:
+            wait, spent = backoff(attempt), time.monotonic() - started - asked_so_far
+            if attempt == self._limits.attempts or spent + wait >= self._limits.budget:
                 break
             self._gate.wait(wait)
         raise given_up(problem.error, attempt, time.monotonic() - started)
@@ -143,7 +143,7 @@ class _PatientAdapter(WatchedAdapter):
         if status >= 500 or status == 408:
             error = self._complain.unreachable(request, f"HTTP {status}: {excerpt(body, 120)}")
             raise _Failed(error, asked)
-        if response.is_redirect:
+        if response.is_redirect or (status == 304 and "If-None-Match" in request.headers):
             return response
         if not 200 <= status < 300:
             raise self._complain.status(request, status, body)

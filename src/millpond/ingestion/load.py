@@ -13,6 +13,7 @@ from millpond.ingestion.client import TableClient
 from millpond.ingestion.connection import connection
 from millpond.ingestion.drift import added_columns
 from millpond.ingestion.fetch import Fetched, fetch
+from millpond.ingestion.guard import Guard
 from millpond.ingestion.judge import judged
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.results import LoadResult, PartitionResult
@@ -30,13 +31,18 @@ _log = logging.getLogger(__name__)
 def load(source: SourceSpec, table: SourceTable, window: Window, *, ref: str, run_id: str) -> LoadResult:
     """Make the raw and quarantine tables hold what the source has for `window`, day by day or not at all.
 
-    Days that cannot be fetched or trusted are reported in the result. Raises ConfigError for what is not
-    set, LakeError for what cannot be written.
+    Days that cannot be fetched or trusted are reported in the result; while the breaker of the source's host
+    is open, these are all of them. Raises ConfigError for what is not set, LakeError for what cannot be
+    written.
     """
     configured, began = settings(), time.perf_counter()
     client = TableClient(source, table, connection(source, table, configured), Limits.of(configured))
+    guard = Guard(client.source, client.table, client.values, client.limits)
+    if refused := guard.refusal(window):
+        return LoadResult([], dict.fromkeys(window.days, refused), time.perf_counter() - began)
     with staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
         fetched = fetch(client, window, configured.zone, folder)
+        guard.note(fetched.errors, fetched.pages)
         added, left_out = added_columns(table, fetched.fields)
         if left_out:
             _log.warning("%s: fields not loaded, their names make no column: %s", table.asset, left_out[:20])

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from types import FrameType
 
@@ -27,6 +27,7 @@ class Limits:
     budget: float
     wait: float
     body_bytes: int
+    attempts: int = ATTEMPTS
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -37,6 +38,11 @@ class Limits:
             wait=settings.rate_limit_wait_seconds,
             body_bytes=settings.response_max_mb * 1024 * 1024,
         )
+
+    def of_one_try(self, seconds: float) -> Limits:
+        """Return the limits of a request that is made once, for `seconds` at most, and waits for nobody."""
+        seconds = min(seconds, self.timeout)
+        return replace(self, timeout=seconds, budget=seconds, wait=0, attempts=1)
 
 
 class Stopped(Exception):

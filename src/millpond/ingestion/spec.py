@@ -16,6 +16,7 @@ from millpond.ingestion.window import (
     EventTime,
     Freshness,
     Identifier,
+    News,
     Quarantine,
     Retries,
     WindowSpec,
@@ -55,6 +56,11 @@ class SourceTable(Part):
     )
     quarantine: Quarantine = Field(default_factory=Quarantine, examples=["quarantine: { fail_above: 0.2 }"])
     cadence: Cadence | None = Field(None, examples=['cadence: { cron: "0 * * * *", lookback_days: 2 }'])
+    news: News | None = Field(
+        None,
+        description="a sensor that looks for new rows and loads their days; without it there is none",
+        examples=["news: { every: 5m, days: 2 }"],
+    )
     freshness: Freshness | None = Field(None, examples=["freshness: { warn: 1h, fail: 24h }"])
     checks: Checks = Field(default_factory=Checks, examples=["checks: { rows_per_day: 288 }"])
     pool: str | None = Field(None, pattern=r"^[A-Za-z0-9_]+$", examples=["pool: nightscout_api"])
@@ -89,6 +95,12 @@ class SourceTable(Part):
             if column.required_when:
                 checked_condition(name, column.required_when, self.columns)
         self.endpoint.check_fit(self.page, self.window.params)
+        newest_first = self.window.reach or self.endpoint.paginator.type == "newest_first"
+        if self.news and not newest_first and not self.news.params:
+            raise ValueError(
+                "news needs a source that lists the newest rows first; give it parameters to that end,"
+                " for example news: { params: { sort: desc } }"
+            )
         return self
 
     @property

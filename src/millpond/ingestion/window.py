@@ -114,6 +114,31 @@ class Freshness(Part):
         return self
 
 
+class News(Part):
+    """How a sensor asks whether there is something new: a small request now and then, newest rows first."""
+
+    every: Duration = Field(dt.timedelta(minutes=5), validate_default=True, examples=["every: 5m"])
+    days: int = Field(
+        2, gt=0, le=31, description="days up to today that are looked at, and loaded", examples=["days: 2"]
+    )
+    rows: int = Field(
+        1, gt=0, le=1000, description="newest rows that are asked for (page.param)", examples=["rows: 1"]
+    )
+    params: Templates = Field(
+        default_factory=dict,
+        description="parameters that make the source list the newest rows first, if it does not by itself",
+        examples=["params: { sort: desc }"],
+    )
+
+    @model_validator(mode="after")
+    def _is_polite(self) -> News:
+        if self.every < dt.timedelta(seconds=10):
+            raise ValueError("every must be ten seconds or longer; for example every: 5m")
+        for text in self.params.values():
+            placeholders.check(text, placeholders.CONNECTION)
+        return self
+
+
 class Retries(Part):
     """How often a failed load is tried again, after waits that double, each cut at random (full jitter)."""
 

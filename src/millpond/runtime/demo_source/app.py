@@ -34,7 +34,8 @@ def app() -> Starlette:
             return JSONResponse({"status": 400, "message": f"bad query: {error}"}, 400)
         found = entries[0].newest_first(start, min(end, _now() + 1))
         rows = islice(found, max(0, min(count, _ENTRIES_MOST)))
-        return _json_list([glucose.as_json(entries[1][index], ms) for index, ms in rows])
+        answer = _json_list([glucose.as_json(entries[1][index], ms) for index, ms in rows])
+        return _unless_known(request, answer)
 
     def github(request: Request) -> Response:
         user = request.path_params["user"]
@@ -53,14 +54,11 @@ def app() -> Starlette:
         listed = list(islice(newest, _EVENTS_MOST))
         rows = listed[(page - 1) * per_page : page * per_page]
         answer = _json_list([activity.as_json(events[1][index], ms, user) for index, ms in rows])
-        answer.headers["ETag"] = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
         answer.headers["X-Poll-Interval"] = "60"
         if page * per_page < len(listed):
             there = request.url.include_query_params(per_page=per_page, page=page + 1)
             answer.headers["Link"] = f'<{there}>; rel="next"'
-        if request.headers.get("if-none-match") == answer.headers["ETag"]:
-            return Response(status_code=304, headers={"ETag": answer.headers["ETag"]})
-        return answer
+        return _unless_known(request, answer)
 
     def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -93,6 +91,15 @@ def _span(query: QueryParams) -> tuple[int, int]:
 
 def _narrow(span: list[int], bound: int, value: int) -> None:
     span[bound] = min(span[bound], value) if bound else max(span[bound], value)
+
+
+def _unless_known(request: Request, answer: Response) -> Response:
+    """Return `answer` with its ETag, or 304 if that is the one the client knows."""
+    answer.headers["ETag"] = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if answer.headers["ETag"] in known or "*" in known:
+        return Response(status_code=304, headers={"ETag": answer.headers["ETag"]})
+    return answer
 
 
 def _json_list(rows: list[bytes]) -> Response:

@@ -1,0 +1,54 @@
+"""A run that a sensor asks for: some assets over some days, as `millpond materialize` would run them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
+
+from millpond.partitions import Window
+from millpond.resources.run import REF_TAG
+from millpond.settings import settings
+
+JOB = "millpond"
+"""The job that holds every asset."""
+
+
+def run_request(
+    assets: Iterable[dg.AssetKey], window: Window, run_key: str, tags: Mapping[str, str] | None = None
+) -> dg.RunRequest:
+    """Return the request for one run of `assets` over all days of `window`; one `run_key` makes one run."""
+    first, last = str(window.start), str(window.last)
+    days = {PARTITION_NAME_TAG: first}
+    if first != last:
+        days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    return dg.RunRequest(
+        run_key=run_key,
+        asset_selection=sorted(assets),
+        tags={REF_TAG: settings().ref, **days, **(tags or {})},
+    )
+
+
+def graph_of(context: dg.SensorEvaluationContext) -> BaseAssetGraph[Any]:
+    """Return the assets of this code location."""
+    assert context.repository_def
+    return context.repository_def.asset_graph
+
+
+def with_downstream(graph: BaseAssetGraph[Any], assets: Iterable[str]) -> set[dg.AssetKey]:
+    """Return these assets and all that is made from them."""
+    selection = dg.AssetSelection.assets(*(dg.AssetKey.from_user_string(name) for name in assets))
+    return set(selection.downstream().resolve(graph))
+
+
+def at_work(instance: dg.DagsterInstance, sensor: str) -> str | None:
+    """Return the id of a run that `sensor` asked for and that has not ended."""
+    filters = dg.RunsFilter(tags={SENSOR_NAME_TAG: sensor}, statuses=IN_PROGRESS_RUN_STATUSES)
+    return next((run.run_id for run in instance.get_runs(filters, limit=1)), None)

@@ -1,0 +1,68 @@
+"""The breaker of a source's host, as a load and a sensor meet it: asked before, told after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from millpond.errors import BreakerOpen, SourceError, SourceUnreachable
+from millpond.ingestion import breaker
+from millpond.ingestion.breaker import Breaker
+from millpond.ingestion.complaints import located
+from millpond.ingestion.look import look
+from millpond.ingestion.patience import Limits
+from millpond.ingestion.placeholders import Values, filled
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.partitions import Window
+
+LOOK_SECONDS: Final = 10.0
+"""Time for one small request, which is made once and not repeated."""
+
+
+@dataclass
+class Guard:
+    """Keeps a load of `table` from asking a host whose breaker is open."""
+
+    source: SourceSpec
+    table: SourceTable
+    values: Values
+    limits: Limits
+    _known: Breaker | None = field(default=None, init=False)
+
+    @property
+    def host(self) -> str:
+        """The server that is asked."""
+        return breaker.host_of(filled(self.source.rest.base_url, self.values))
+
+    def admit(self) -> None:
+        """Return if the host may be asked; raises BreakerOpen."""
+        self._known = breaker.admit(self.host, self._probe)
+
+    def refusal(self, window: Window) -> BreakerOpen | None:
+        """Return the reason why nothing of `window` can be fetched now, if there is one."""
+        try:
+            self.admit()
+        except BreakerOpen as error:
+            refused = located(error, f"{self.table.asset}, {window}")
+            assert isinstance(refused, BreakerOpen)
+            return refused
+        return None
+
+    def note(self, errors: Iterable[SourceError], pages: int) -> None:
+        """Have the breaker know how a load ended: with these errors of its streams, after so many pages."""
+        for error in errors:
+            if isinstance(error, SourceUnreachable):
+                assets = [table.asset for table in self.source.tables]
+                breaker.failed(self.host, error, self.source.source, assets)
+                return
+            pages += 1  # to refuse is to answer
+        if pages:
+            breaker.answered(self.host, self._known)
+
+    def _probe(self) -> None:
+        now = int(time.time() * 1_000_000)
+        one = {self.table.page.param: 1} if self.table.page else {}
+        limits = self.limits.of_one_try(LOOK_SECONDS)
+        look(self.source, self.table, self.values, limits, (now - 86_400_000_000, now), extra=one)

@@ -1,0 +1,88 @@
+"""One small request to a source: is it there, and what are its newest rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from millpond.errors import SourceRefused
+from millpond.ingestion import asking
+from millpond.ingestion.http import SourceSession
+from millpond.ingestion.pages import PageDecoder
+from millpond.ingestion.patience import Gate, Limits
+from millpond.ingestion.placeholders import Values, filled
+from millpond.ingestion.spec import SourceSpec, SourceTable
+
+
+@dataclass(frozen=True)
+class Looked:
+    """An answer: a table of `_payload` and `_time` (microseconds), None if nothing changed since `etag`."""
+
+    rows: pa.Table | None
+    etag: str | None
+
+
+def look(
+    source: SourceSpec,
+    table: SourceTable,
+    values: Values,
+    limits: Limits,
+    span: tuple[int, int],
+    *,
+    extra: Mapping[str, Any] | None = None,
+    etag: str | None = None,
+) -> Looked:
+    """Return the first page that `source` serves for the half-open `span` of time, in microseconds.
+
+    `extra` are parameters besides those of the spec, `etag` what the source said of its answer last time.
+    Raises a SourceError.
+    """
+    event = table.event_time
+    time = (table.columns[event.column].path(event.column), event.unit)
+    decode = PageDecoder(table.endpoint.data_selector, time)
+    base_url = filled(source.rest.base_url, values)
+    with SourceSession(source.source, base_url, decode, limits, Gate()) as session:
+        answer = session.get(
+            f"{base_url.rstrip('/')}/{asking.path(table, values)}",
+            params={**asking.params(table, values, *span), **(extra or {})},
+            headers={
+                **filled({**source.rest.headers, **table.endpoint.headers}, values),
+                **({"If-None-Match": etag} if etag else {}),
+            },
+            auth=_auth(asking.credential(source, values)),
+        )
+    found = answer.headers.get("ETag")
+    if answer.status_code == 304:
+        return Looked(None, found or etag)
+    if not hasattr(answer, "page"):
+        raise SourceRefused(
+            f"the answer with HTTP {answer.status_code} leads nowhere", next_step="check the address"
+        )
+    return Looked(answer.page, found)
+
+
+class _ApiKey(AuthBase):
+    def __init__(self, name: str, value: str, location: str) -> None:
+        self._name, self._value, self._location = name, value, location
+
+    def __call__(self, request: Any) -> Any:
+        if self._location == "query":
+            request.prepare_url(request.url, {self._name: self._value})
+        else:
+            request.headers[self._name] = self._value
+        return request
+
+
+def _auth(found: Mapping[str, Any] | None) -> AuthBase | None:
+    """Return a credential as requests takes it; a load leaves that to dlt, which takes long to import."""
+    if found is None:
+        return None
+    if found["type"] == "bearer":
+        return _ApiKey("Authorization", f"Bearer {found['token']}", "header")
+    if found["type"] == "http_basic":
+        return HTTPBasicAuth(found["username"], found["password"])
+    return _ApiKey(found["name"], found["api_key"], found["location"])

@@ -1,0 +1,54 @@
+"""The settings of sources: how each is reached, and how patient Millpond is with them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+
+class SourceSettings(BaseModel):
+    """How to reach one source: `MILLPOND_<SOURCE>_URL`, `…_USER`, `…_TOKEN`.
+
+    A source without a URL is served by the demo source, where the demo knows its protocol.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(None, description="base address, for example https://cgm.example.org")
+    user: str | None = Field(None, description="account whose data is asked for, for example octocat")
+    token: SecretStr | None = Field(None, description="credential; never logged")
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://, for example https://cgm.example.org")
+        return url.rstrip("/") if url else url
+
+
+class RequestSettings(BaseModel):
+    """Part of `Settings`: limits of a request to a source, and when a source is left alone."""
+
+    request_timeout_seconds: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="longest time for one answer of a source, its body included, for example 30",
+    )
+    request_budget_seconds: float = Field(
+        60, gt=0, le=86400, description="longest time for one request with all its retries, for example 60"
+    )
+    rate_limit_wait_seconds: float = Field(
+        60, ge=0, le=86400, description="longest wait that a source may ask for (Retry-After), for example 60"
+    )
+    response_max_mb: int = Field(
+        256, gt=0, le=65536, description="largest answer of a source, for example 256"
+    )
+    breaker_failures: int = Field(
+        3, gt=0, le=1000, description="loads in a row without an answer that open the breaker, for example 3"
+    )
+    breaker_pause_seconds: float = Field(
+        300,
+        gt=0,
+        le=86400,
+        description="how long a source is left alone before one request probes it, for example 300",
+    )
