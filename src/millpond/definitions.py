@@ -8,10 +8,11 @@ from __future__ import annotations
 import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
-from millpond.automation import new_data
+from millpond.automation import new_data, queue, waiting
 from millpond.automation.jobs import housekeeping
 from millpond.automation.schedules import build_schedules
 from millpond.automation.sensors import build_sensors as automation_sensors
+from millpond.automation.waits import read_waits
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
@@ -36,6 +37,12 @@ defs = dg.Definitions(
         housekeeping,
     ],
     schedules=build_schedules(),
-    sensors=[*alert_sensors(_ASSETS), *automation_sensors(), *new_data.build_sensors(_SOURCES)],
+    sensors=[
+        *alert_sensors(_ASSETS),
+        *automation_sensors(),
+        *new_data.build_sensors(_SOURCES),
+        *queue.build_sensors(_SOURCES),
+        *waiting.build_sensors(read_waits(_SETTINGS)),
+    ],
     executor=dg.in_process_executor,
 )

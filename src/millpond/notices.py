@@ -12,7 +12,7 @@ import psycopg
 
 from millpond.redaction import redacted
 
-TABLE: Final = """
+_TABLE: Final = """
 create table if not exists notices (
     id bigint generated always as identity primary key,
     kind text not null,
@@ -27,6 +27,17 @@ create table if not exists notices (
 );
 comment on table notices is 'what is to become an alert, or the end of one; taken out when it has';
 """
+
+
+_LOCK: Final = 0x6E6F7469636573
+"""Advisory lock that keeps two processes from creating the table at once."""
+
+
+def ensure(connection: psycopg.Connection[Any]) -> None:
+    """Make the table where it is missing, in a transaction of its own."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(_TABLE)
 
 
 def tell(

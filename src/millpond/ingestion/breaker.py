@@ -178,9 +178,10 @@ def _note(work: Callable[[psycopg.Connection[Any]], Any]) -> Any:
     """Run `work` in one transaction on the breakers."""
     with databases().ops.connect() as connection:
         if (key := (settings().home, connection.info.port)) not in _made:
-            connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-            connection.execute(_TABLE + notices.TABLE)
-            connection.commit()
+            notices.ensure(connection)
+            with connection.transaction():
+                connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+                connection.execute(_TABLE)
             _made.add(key)
         return work(connection)
 

@@ -1,0 +1,122 @@
+"""The sensor that carries out the messages of a queue: each once, none lost, none that blocks the others."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
+
+from millpond import notices
+from millpond.automation.launching import JOB, graph_of, run_request, with_downstream
+from millpond.automation.messages import read_message, wanted
+from millpond.automation.queue_client import VISIBILITY_SECONDS, Queue, Received
+from millpond.errors import MillpondError, QueueUnreachable
+from millpond.ingestion.spec import SourceSpec
+from millpond.runtime.databases import databases
+from millpond.settings import Settings, settings
+
+_SECONDS = 15
+_ID_TAG = "millpond/queue_message"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A message whose run was asked for, and until when its receipt is good."""
+
+    handle: str
+    key: str
+    until: float
+
+
+def build_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefinition]:
+    """Return the sensor, if the settings name a queue."""
+    if settings().queue_url is None:
+        return []
+
+    @dg.sensor(
+        job_name=JOB,
+        minimum_interval_seconds=_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts the loads that messages of MILLPOND_QUEUE_URL ask for, and takes a message out"
+        " once its run is recorded. What cannot be carried out goes to MILLPOND_QUEUE_DEAD_LETTER_URL.",
+    )
+    def queue(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        tick = _Tick(context, sources, settings())
+        return tick.result()
+
+    return [queue]
+
+
+class _Tick:
+    """One look at the queue."""
+
+    def __init__(
+        self, context: dg.SensorEvaluationContext, sources: Sequence[SourceSpec], settings: Settings
+    ) -> None:
+        self._context, self._sources, self._settings = context, sources, settings
+        self._queue = Queue(settings)
+        self._asked = [_Asked(**each) for each in json.loads(context.cursor or "[]")]
+        self._requests: dict[str, dg.RunRequest] = {}
+        self._said: list[str] = []
+
+    def result(self) -> dg.SensorResult:
+        """Take out what has its run, then see what there is."""
+        try:
+            for asked in list(self._asked):
+                if self._is_recorded(asked.key):
+                    self._queue.done(asked.handle)
+                    self._asked.remove(asked)
+            for message in self._queue.receive():
+                self._take(message)
+        except QueueUnreachable as error:
+            self._said.append(str(error))
+        cursor = json.dumps([asdict(each) for each in self._asked if each.until > time.time()])
+        if self._requests:
+            return dg.SensorResult(run_requests=list(self._requests.values()), cursor=cursor)
+        return dg.SensorResult(skip_reason="\n".join(self._said) or "no message", cursor=cursor)
+
+    def _take(self, message: Received) -> None:
+        key = f"queue:{message.id}"
+        try:
+            read = read_message(message.body)
+            key = f"queue:{read.id or message.id}"
+            if self._is_recorded(key):
+                self._queue.done(message.handle)
+                self._said.append(f"message {message.id} came again; its run is there")
+                return
+            assets, window = wanted(read, self._sources, self._settings)
+        except QueueUnreachable:
+            raise
+        except MillpondError as error:
+            self._refuse(message, str(error), last=message.tries >= self._settings.queue_tries)
+            return
+        if message.tries > self._settings.queue_tries:
+            self._refuse(
+                message, f"a run was asked for {message.tries - 1} times and none came of it", last=True
+            )
+            return
+        keys = with_downstream(graph_of(self._context), assets)
+        self._requests[key] = run_request(keys, window, key, {_ID_TAG: message.id})
+        self._asked.append(_Asked(message.handle, key, time.time() + VISIBILITY_SECONDS))
+
+    def _refuse(self, message: Received, reason: str, *, last: bool) -> None:
+        """Reject a message that was tried often enough; else it comes again."""
+        self._said.append(f"message {message.id}, try {message.tries}: {reason}")
+        if not last:
+            return
+        with databases().ops.connect() as connection:
+            notices.ensure(connection)
+            notices.tell(
+                connection,
+                "message_rejected",
+                message.id,
+                f"message {message.id} of the queue was rejected after {message.tries} tries",
+                f"{reason}\nIt is in {self._settings.queue_dead_letter_url}.",
+                source=f"message:{message.id}",
+            )
+        self._queue.reject(message, reason)
+
+    def _is_recorded(self, key: str) -> bool:
+        return bool(self._context.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}), limit=1))

@@ -1,0 +1,143 @@
+"""A sensor for each asset of somebody else that is waited for: it launches, or tells why it does not."""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from millpond import notices
+from millpond.automation.external import Standing, standing
+from millpond.automation.launching import JOB, graph_of, run_request
+from millpond.automation.waits import Wait
+from millpond.errors import ConfigError
+from millpond.partitions import Window, instant, latest_complete_day
+from millpond.runtime.databases import databases
+from millpond.settings import Settings, settings
+
+LATE, FAILED = "external_late", "external_failed"
+_SECONDS = 60
+
+
+def build_sensors(waits: Sequence[Wait]) -> list[dg.SensorDefinition]:
+    """Return a sensor for each of `waits`."""
+    return [_sensor(wait) for wait in waits]
+
+
+def _sensor(wait: Wait) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=wait.sensor,
+        job_name=JOB,
+        minimum_interval_seconds=_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Launches {wait.then} for each day for which {wait.asset} was made. Tells when it is not"
+        f" there {wait.hours:g} hours after the end of the day, and when its run failed.",
+    )
+    def waiting(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        tick = _Tick(wait, context.cursor, settings())
+        stands = standing(context.instance, wait.asset, tick.days, tick.zone)
+        keys = _selected(context, wait)
+        requests = [
+            run_request(keys, Window.of_day(day), f"{wait.sensor}:{day}:{event}")
+            for day, event in tick.new(stands)
+        ]
+        words = tick.tell(stands, dt.datetime.now(dt.UTC))
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=tick.cursor)
+        return dg.SensorResult(skip_reason="\n".join(words), cursor=tick.cursor)
+
+    return waiting
+
+
+def _selected(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.AssetKey]:
+    try:
+        found = dg.AssetSelection.from_string(wait.then).resolve(graph_of(context))
+    except dg.DagsterInvalidSubsetError:
+        found = set()
+    if not found:
+        raise ConfigError(
+            f"waits.yaml: then of {wait.name}, {wait.then!r}, names no asset",
+            next_step='name assets as for `millpond materialize`, for example then: "fct_orders*"',
+        )
+    return set(found)
+
+
+class _Tick:
+    """What was launched and told before, by day, and what is to be from now on."""
+
+    def __init__(self, wait: Wait, cursor: str | None, settings: Settings) -> None:
+        self._wait, self.zone = wait, settings.zone
+        last = latest_complete_day(self.zone)
+        self.days = [last - dt.timedelta(days=n) for n in reversed(range(wait.days))]
+        known: dict[str, Any] = json.loads(cursor or "{}")
+        self._launched: dict[str, int] = known.get("launched", {})
+        self._told: dict[str, list[str]] = known.get("told", {})
+
+    @property
+    def cursor(self) -> str:
+        """What the next tick has to know, of the days that it will look at."""
+        kept = {str(day) for day in self.days}
+        launched = {day: event for day, event in self._launched.items() if day in kept}
+        return json.dumps({"launched": launched, "told": self._told}, sort_keys=True)
+
+    def new(self, stands: Standing) -> list[tuple[dt.date, int]]:
+        """Return the days that were made, or made again, since they were launched."""
+        found = [(d, e) for d, e in sorted(stands.made.items()) if e > self._launched.get(str(d), 0)]
+        self._launched |= {str(day): event for day, event in found}
+        return found
+
+    def tell(self, stands: Standing, now: dt.datetime) -> list[str]:
+        """Write down what people are to be told; returns how each day stands."""
+        words, news, ended = [], [], []
+        for day in self.days:
+            due = self._wait.due(instant(day + dt.timedelta(days=1), self.zone))
+            if run := stands.failed.get(day):
+                words.append(f"{day}: its latest run, {run}, failed")
+                news.append((day, FAILED, run))
+            elif day in stands.made:
+                words.append(f"{day}: made, and launched")
+                ended.append(str(day))
+            elif now >= due:
+                words.append(f"{day}: not made, and due since {due.astimezone(self.zone):%Y-%m-%d %H:%M}")
+                news.append((day, LATE, ""))
+            else:
+                words.append(f"{day}: waited for until {due.astimezone(self.zone):%Y-%m-%d %H:%M}")
+        self._write(news, [*ended, *sorted(self._told.keys() - set(map(str, self.days)))])
+        return words
+
+    def _write(self, news: Sequence[tuple[dt.date, str, str]], ended: Sequence[str]) -> None:
+        fresh = [each for each in news if f"{each[1]} {each[2]}" not in self._told.get(str(each[0]), [])]
+        over = [day for day in ended if day in self._told]
+        if not fresh and not over:
+            return
+        with databases().ops.connect() as connection:
+            notices.ensure(connection)
+            for day, kind, run in fresh:
+                self._tell(connection, day, kind, run)
+                self._told.setdefault(str(day), []).append(f"{kind} {run}")
+            for name in over:
+                words = (
+                    "It is there now."
+                    if dt.date.fromisoformat(name) in self.days
+                    else "It is not waited for any more."
+                )
+                for kind in {told.split()[0] for told in self._told.pop(name)}:
+                    notices.over(connection, kind, f"{self._wait.name}:{name}", words)
+
+    def _tell(self, connection: Any, day: dt.date, kind: str, run: str) -> None:
+        wait = self._wait
+        what = (
+            f"its latest run, {run}, failed"
+            if run
+            else f"it was to be there {wait.hours:g} hours after the day's end"
+        )
+        notices.tell(
+            connection,
+            kind,
+            f"{wait.name}:{day}",
+            f"{wait.asset} {'failed' if run else 'is late'} for {day}, and {wait.then} waits for it",
+            f"{wait.sensor}: {what}. Nothing was launched for the day.",
+            partition=str(day),
+            source=f"{wait.sensor}:{day}:{kind}:{run}",
+        )

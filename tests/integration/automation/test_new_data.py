@@ -1,0 +1,223 @@
+"""The sensor that asks a source for news starts a run for days with new rows, once, and otherwise none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import SENSOR_NAME_TAG
+
+from fake_source import Answer, Entries, Events, FakeSource, Request, event, fake_source, reading
+from millpond.automation.new_data import build_sensors
+from millpond.definitions import defs
+from millpond.errors import SourceRefused, SourceUnreachable
+from millpond.ingestion import breaker
+from millpond.ingestion.reading import load_sources
+from millpond.partitions import today
+from millpond.resources.instance import instance
+from millpond.settings import Settings, settings
+
+TODAY = today(dt.UTC)  # type: ignore[arg-type]
+YESTERDAY = TODAY - dt.timedelta(days=1)
+GLUCOSE, GITHUB = "new_data_glucose_entries", "new_data_github_user_events"
+
+
+class Tagged:
+    """A source's answers with an ETag, and 304 for who knows it."""
+
+    def __init__(self, serve: Callable[[Request], Answer]) -> None:
+        self.serve, self.unchanged = serve, 0
+
+    def __call__(self, request: Request) -> Answer:
+        answer = self.serve(request)
+        answer.headers["ETag"] = f'"{hashlib.sha256(answer.body).hexdigest()[:16]}"'
+        if request.headers.get("if-none-match") != answer.headers["ETag"]:
+            return answer
+        self.unchanged += 1
+        return Answer(b"", 304, {"ETag": answer.headers["ETag"]})
+
+
+@pytest.fixture
+def source(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
+    with fake_source() as found:
+        configure(nightscout_url=found.url, github_url=found.url, github_user="octocat", breaker_failures=1)
+        yield found
+
+
+@pytest.fixture
+def recorded(source: FakeSource) -> Iterator[dg.DagsterInstance]:
+    with instance() as found:
+        yield found
+
+
+class Polling:
+    """A sensor as the daemon drives it: each tick goes on from the cursor of the one before."""
+
+    def __init__(self, recorded: dg.DagsterInstance, name: str = GLUCOSE) -> None:
+        found = {sensor.name: sensor for sensor in build_sensors(load_sources(settings()))}
+        self.sensor, self.recorded, self.cursor = found[name], recorded, None
+
+    def tick(self, keep: bool = True) -> dg.SensorResult:
+        context = dg.build_sensor_context(
+            instance=self.recorded, cursor=self.cursor, repository_def=defs.get_repository_def()
+        )
+        result: Any = self.sensor(context)
+        self.cursor = result.cursor if keep else self.cursor
+        return result
+
+    def runs(self) -> list[dg.RunRequest]:
+        return list(self.tick().run_requests or ())
+
+
+def test_the_first_look_remembers_what_is_there_and_starts_nothing(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    source.serve = Entries([reading(0, TODAY)])
+    first = Polling(recorded).tick()
+    assert not first.run_requests
+    assert "first look" in str(first.skip_reason)
+
+
+def test_a_thousand_unchanged_polls_start_no_run(source: FakeSource, recorded: dg.DagsterInstance) -> None:
+    now = dt.datetime.now(dt.UTC)
+    source.serve = Events([event(n, now) for n in range(5)], source.url)
+    polling = Polling(recorded, GITHUB)
+    assert [run for _ in range(1000) for run in polling.runs()] == []
+    assert len(source.requests) == 1000
+    source.serve = Events([event(n, now) for n in range(6)], source.url)
+    assert len(polling.runs()) == 1
+
+
+def test_an_unchanged_source_with_etags_answers_304_and_no_body(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    source.serve = tagged = Tagged(Entries([reading(0, TODAY)]))
+    polling = Polling(recorded)
+    assert [run for _ in range(10) for run in polling.runs()] == []
+    assert tagged.unchanged == 18  # two days, but for the first look
+    tagged.serve = Entries([reading(1, TODAY)])
+    (run,) = polling.runs()
+    assert run.tags["dagster/partition"] == str(TODAY)
+
+
+def test_a_new_row_loads_its_day_and_all_that_is_made_from_it_in_one_run(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    source.serve = Entries([reading(0, YESTERDAY), reading(0, TODAY)])
+    polling = Polling(recorded)
+    polling.tick()
+    source.serve = Entries([reading(0, YESTERDAY), reading(1, YESTERDAY), reading(0, TODAY)])
+    (run,) = polling.runs()
+    assert run.tags["dagster/partition"] == str(YESTERDAY)
+    names = {key.to_user_string() for key in run.asset_selection or ()}
+    assert {"dlt_glucose_entries", "stg_glucose_entries", "marts/mrt_glucose_overview"} <= names
+    assert "dlt_github_user_events" not in names
+    assert polling.runs() == []
+
+
+def test_news_of_several_days_is_one_run_over_their_range(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    polling = Polling(recorded)
+    polling.tick()
+    source.serve = Entries([reading(0, YESTERDAY), reading(0, TODAY)])
+    (run,) = polling.runs()
+    assert run.tags["dagster/asset_partition_range_start"] == str(YESTERDAY)
+    assert run.tags["dagster/asset_partition_range_end"] == str(TODAY)
+
+
+def test_a_tick_that_is_repeated_asks_for_the_same_run_and_later_news_for_another(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    polling = Polling(recorded)
+    polling.tick()
+    source.serve = Entries([reading(0, TODAY)])
+    (lost,) = polling.tick(keep=False).run_requests or ()
+    (again,) = polling.runs()
+    assert lost.run_key == again.run_key
+    source.serve = Entries([])
+    assert polling.runs() == []
+    source.serve = Entries([reading(0, TODAY)])
+    (later,) = polling.runs()
+    assert later.run_key != again.run_key
+
+
+def test_while_its_run_is_at_work_news_wait_and_are_not_lost(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    polling = Polling(recorded)
+    polling.tick()
+    source.serve = Entries([reading(0, TODAY)])
+    run = recorded.create_run_for_job(
+        dg.job(name="waiting")(lambda: None),
+        tags={SENSOR_NAME_TAG: GLUCOSE},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert run.run_id in str(polling.tick().skip_reason)
+    recorded.report_run_failed(run)
+    assert len(polling.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(b"", 500), Answer(b"", 429), Answer(b"", 429, {"Retry-After": "60"}), Answer(b"<html>")]
+)
+def test_a_source_that_is_not_available_is_skipped_with_the_reason_in_one_request(
+    source: FakeSource, recorded: dg.DagsterInstance, answer: Answer
+) -> None:
+    polling = Polling(recorded)
+    polling.tick()
+    before, requests = polling.cursor, len(source.requests)
+    source.serve = lambda _: answer
+    skipped = polling.tick()
+    assert "source nightscout, GET" in str(skipped.skip_reason)
+    assert polling.cursor == before
+    assert len(source.requests) == requests + 1
+
+
+def test_a_refusal_fails_the_tick_so_that_somebody_hears_of_it(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    source.serve = lambda _: Answer(b"", 401)
+    with pytest.raises(SourceRefused, match="HTTP 401"):
+        Polling(recorded).tick()
+
+
+def test_while_the_breaker_is_open_nobody_is_asked_and_the_reason_says_until_when(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    host = breaker.host_of(source.url)
+    breaker.failed(host, SourceUnreachable("down"), "nightscout", [])
+    assert "the next try is at 20" in str(Polling(recorded).tick().skip_reason)
+    assert source.requests == []
+
+
+def test_a_listing_without_dates_gives_news_for_the_days_of_its_new_events(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    noon = dt.datetime.combine(YESTERDAY, dt.time(12), dt.UTC)
+    old = [event(n, noon - dt.timedelta(days=5, minutes=n)) for n in range(40)]
+    source.serve = Events([event(90, noon), *old], source.url)
+    polling = Polling(recorded, GITHUB)
+    polling.tick()
+    assert source.requests[-1].query["per_page"] == "30"
+    source.serve = Events([event(91, noon + dt.timedelta(minutes=1)), event(90, noon), *old], source.url)
+    (run,) = polling.runs()
+    assert run.tags["dagster/partition"] == str(YESTERDAY)
+    assert polling.runs() == []
+
+
+def test_there_is_a_sensor_only_where_the_spec_declares_news_and_it_says_what_it_does() -> None:
+    sources = load_sources(settings())
+    silent = [
+        each.model_copy(update={"tables": tuple(t.model_copy(update={"news": None}) for t in each.tables)})
+        for each in sources
+    ]
+    assert build_sensors(silent) == []
+    for sensor in build_sensors(sources):
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+        assert sensor.minimum_interval_seconds == 300
+        assert "all that is made from it" in (sensor.description or "")
