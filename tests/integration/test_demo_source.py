@@ -53,6 +53,16 @@ def test_entries_come_newest_first_ten_unless_asked_and_never_from_the_future(ur
     assert entries(url, now + DAY, now + 2 * DAY) == []
 
 
+@pytest.mark.parametrize("path", ["/api/v1/entries.json", f"/users/{DEMO_USER}/events"])
+def test_who_knows_the_answer_by_its_etag_is_told_that_nothing_changed(url: str, path: str) -> None:
+    past = {"find[date][$lt]": ms(dt.date(2026, 11, 1))}
+    known = requests.get(f"{url}{path}", params=past, timeout=10).headers["ETag"]
+    answer = requests.get(f"{url}{path}", params=past, headers={"If-None-Match": known}, timeout=10)
+    assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", known)
+    other = requests.get(f"{url}{path}", params=past, headers={"If-None-Match": '"other"'}, timeout=10)
+    assert other.status_code == 200
+
+
 def test_a_day_is_served_whole_by_moving_the_upper_bound_down(url: str) -> None:
     start = ms(dt.date(2026, 11, 1))
     whole = {row["_id"] for row in entries(url, start, start + DAY)}

@@ -66,5 +66,7 @@ def _of_the_last(
 
 
 def _failed(instance: DagsterInstance, runs: list[str]) -> set[str]:
+    if not runs:
+        return set()
     filters = RunsFilter(run_ids=runs, statuses=[DagsterRunStatus.FAILURE])
-    return {run.run_id for run in instance.get_runs(filters)} if runs else set()
+    return {run.run_id for run in instance.get_runs(filters)}

@@ -16,6 +16,7 @@ from millpond.cli import (
     env,
     materialize,
     parts,
+    sources,
     sql,
     status,
     tables,
@@ -62,6 +63,7 @@ app.command("env")(env.env)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(sources.app, name="sources")
 app.add_typer(config.app, name="config")
 
 

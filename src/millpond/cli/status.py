@@ -24,24 +24,30 @@ def status(
 
     Exits with 0 when `millpond up` runs and every part does its work, with 1 otherwise; so
     `millpond status || millpond up --detach` starts what is not there. Starts nothing itself.
+    Also tells which sources are left alone because they did not answer.
 
     Example: millpond status --json
     """
     from rich.console import Console
 
+    from millpond.cli.sources_view import lines, open_breakers
     from millpond.runtime.status import report
     from millpond.settings import settings
 
     configured, now = settings(), report(settings())
+    left_alone = open_breakers() if now.has("postgres") else []
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
     if as_json:
         supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
         parts = [{**vars(part), "since": _iso(part.since)} for part in now.parts]
         answer = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
+        answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
         typer.echo(json.dumps(answer, indent=2))
     else:
         console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
         console.print(table_of(now.parts))
+        for line in lines(left_alone):
+            console.print(line, style="red", highlight=False, markup=False)
         console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)
         if now.supervisor is None:
             console.print("`millpond up` does not run; commands start the parts they need by themselves.")

@@ -26,6 +26,10 @@ class Report:
         """Whether `millpond up` runs and each of its parts does its work."""
         return self.supervisor is not None and all(part.state == UP for part in self.parts)
 
+    def has(self, name: str) -> bool:
+        """Return whether a part does its work."""
+        return any(part.name == name and part.state == UP for part in self.parts)
+
 
 def report(settings: Settings) -> Report:
     """Return how the parts are; starts nothing and makes nothing."""

@@ -1,0 +1,64 @@
+"""`millpond sources`: where data comes from, and which of it does not answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The sources of sources/, and whether their hosts answer.\n\n"
+    "A host that does not answer several loads in a row is left alone for a while: loads fail at once, without "
+    "a request. Then one request finds out whether it is back. docs/sensors.md tells more.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List each source with its host and tables: well, failing, or left alone until the next try.
+
+    Example: millpond sources list
+    """
+    from millpond.cli import output
+    from millpond.cli.sources_view import COLUMNS, rows
+
+    found = rows()
+    if as_json:
+        output.as_json([dict(zip(COLUMNS, row, strict=True)) for row in found])
+    else:
+        output.rows_as_table(
+            COLUMNS, [[", ".join(v) if isinstance(v, list) else v for v in r] for r in found]
+        )
+
+
+@app.command()
+def reset(
+    host: Annotated[
+        str, typer.Argument(help="Host as `list` shows it, for example https://cgm.example.org:443.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Let a host be asked again at once, not after its pause; those who were told hear that it is over.
+
+    Exits with 2 if nothing is known against the host.
+
+    Example: millpond sources reset https://cgm.example.org:443
+    """
+    from millpond.cli import output
+    from millpond.errors import ConfigError
+    from millpond.ingestion import breaker
+
+    known = {each.host: each for each in breaker.breakers()}
+    if host not in known:
+        raise ConfigError(
+            f"nothing is known against {host}",
+            next_step=f"hosts that failed: {', '.join(known) or 'none'}; `millpond sources list` shows all",
+        )
+    was_open = breaker.close(host, "A person had it asked again.")
+    if as_json:
+        output.as_json({"host": host, "was_open": was_open})
+    else:
+        typer.echo(f"{host} may be asked again")

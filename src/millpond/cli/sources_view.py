@@ -1,0 +1,49 @@
+"""Sources and their hosts as lines and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from millpond.ingestion.breaker import Breaker
+
+COLUMNS = ("source", "host", "tables", "state", "failures", "next_try", "last_error")
+DEMO = "demo source"
+
+
+def open_breakers() -> list[Breaker]:
+    """Return the hosts that nobody asks now."""
+    from millpond.ingestion.breaker import breakers
+
+    return [each for each in breakers() if each.opened_at]
+
+
+def lines(found: Sequence[Breaker]) -> list[str]:
+    """Return a line for each host that is left alone."""
+    return [each.words for each in found]
+
+
+def rows() -> list[list[Any]]:
+    """Return a row for each source, then one for each host that failed and belongs to none that is set up."""
+    from millpond.ingestion.breaker import breakers, host_of
+    from millpond.ingestion.placeholders import connection, filled
+    from millpond.ingestion.reading import load_sources
+    from millpond.settings import settings
+
+    configured, known = settings(), {each.host: each for each in breakers()}
+    found = []
+    for source in load_sources(configured):
+        of_source = configured.source(source.source)
+        url = filled(source.rest.base_url, connection(of_source.url, of_source.user, None))
+        host = host_of(url) if url else (DEMO if source.demo else None)
+        tables = [table.name for table in source.tables]
+        found.append([source.source, host, tables, *_state(known.pop(host or "", None))])
+    return found + [[None, host, [], *_state(each)] for host, each in known.items()]
+
+
+def _state(known: Breaker | None) -> list[Any]:
+    if known is None:
+        return ["well", 0, None, None]
+    state = "left alone" if known.opened_at else "failing"
+    return [state, known.failures, known.next_probe, known.last_error]

@@ -1,0 +1,47 @@
+"""`millpond sources` shows which hosts do not answer, and lets them be asked again; `millpond status` tells too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from millpond.errors import SourceUnreachable
+from millpond.ingestion import breaker
+from millpond.runtime.home import Home
+from millpond.settings import Settings
+
+Run = Callable[..., tuple[int, str, str]]
+HOST = "https://cgm.example.org:443"
+
+
+@pytest.fixture
+def opened(home: Home, configure: Callable[..., Settings]) -> None:
+    configure(nightscout_url="https://cgm.example.org", breaker_failures=1)
+    breaker.failed(HOST, SourceUnreachable("HTTP 503"), "nightscout", [])
+
+
+def test_list_shows_each_source_its_host_and_whether_that_answers(opened: None, run: Run) -> None:
+    code, out, _ = run("sources", "list", "--json")
+    github, nightscout = json.loads(out)
+    assert code == 0
+    assert (github["source"], github["host"], github["state"]) == ("github", "demo source", "well")
+    assert (nightscout["host"], nightscout["tables"]) == (HOST, ["glucose_entries"])
+    assert (nightscout["state"], nightscout["failures"]) == ("left alone", 1)
+    assert nightscout["next_try"]
+    assert "HTTP 503" in run("sources", "list")[1]
+
+
+def test_reset_lets_a_host_be_asked_again_once(opened: None, run: Run) -> None:
+    assert run("sources", "reset", HOST)[:2] == (0, f"{HOST} may be asked again\n")
+    assert breaker.breakers() == []
+    code, _, error = run("sources", "reset", HOST)
+    assert code == 2
+    assert "nothing is known against" in error
+
+
+def test_status_tells_which_hosts_are_left_alone(opened: None, run: Run) -> None:
+    assert f"{HOST} is left alone since" in run("status")[1]
+    (told,) = json.loads(run("status", "--json")[1])["left_alone"]
+    assert told["host"] == HOST
