@@ -9,8 +9,8 @@ import typer
 app = typer.Typer(
     no_args_is_help=True,
     help="The sources of sources/, and whether their hosts answer.\n\n"
-    "A host that does not answer several loads in a row is left alone for a while: loads fail at once, without "
-    "a request. Then one request finds out whether it is back. docs/sensors.md tells more.",
+    "A host that does not answer several loads in a row is left alone for a while: loads fail at once, with "
+    "no request. Then one request finds out whether it is back. docs/sensors.md tells more.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

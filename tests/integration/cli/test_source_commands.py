@@ -1,4 +1,4 @@
-"""`millpond sources` shows which hosts do not answer, and lets them be asked again; `millpond status` tells too."""
+"""`millpond sources` shows which hosts do not answer and lets them be asked again; `status` tells too."""
 
 from __future__ import annotations
 
