@@ -136,6 +136,19 @@ def test_one_alert_when_it_opens_and_its_end_when_it_closes(source: FakeSource) 
     assert breaker.breakers() == []
 
 
+def test_loads_that_fail_at_the_same_moment_open_it_once(source: FakeSource) -> None:
+    host = breaker.host_of(source.url)
+    threads = [
+        threading.Thread(target=breaker.failed, args=(host, ERROR, "nightscout", [])) for _ in range(9)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [alert["times"] for alert in told()] == [1]
+    assert breaker.breakers()[0].failures == 9
+
+
 def test_a_probe_is_one_small_request_made_once(source: FakeSource) -> None:
     opened(source)
     time_is_over()

@@ -13,12 +13,19 @@ from dagster._core.storage.tags import (
     SENSOR_NAME_TAG,
 )
 
+from millpond.naming import MAIN_REF
 from millpond.partitions import Window
 from millpond.resources.run import REF_TAG
 from millpond.settings import settings
 
 JOB = "millpond"
 """The job that holds every asset."""
+
+
+def from_the_start() -> dg.DefaultSensorStatus:
+    """Return whether a sensor that starts runs is on until somebody says otherwise: not on a branch."""
+    on = settings().ref == MAIN_REF
+    return dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
 
 
 def run_request(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from millpond.automation.launching import JOB, at_work, graph_of, run_request, with_downstream
+from millpond.automation.launching import JOB, at_work, from_the_start, graph_of, run_request, with_downstream
 from millpond.errors import SourceError, SourceRefused
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
@@ -24,7 +24,7 @@ def _sensor(source: SourceSpec, table: SourceTable) -> dg.SensorDefinition:
         name=name,
         job_name=JOB,
         minimum_interval_seconds=round(table.news.every.total_seconds()),
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=from_the_start(),
         description=f"Asks {source.source} for the newest rows of the last {table.news.days} days and loads"
         f" the days that have new ones: {table.asset} and all that is made from it, in one run. The first"
         " look only remembers what is there.",

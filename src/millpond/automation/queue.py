@@ -9,7 +9,7 @@ import dagster as dg
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from millpond import notices
-from millpond.automation.launching import JOB, graph_of, run_request, with_downstream
+from millpond.automation.launching import JOB, from_the_start, graph_of, run_request, with_downstream
 from millpond.automation.messages import read_message, wanted
 from millpond.automation.queue_client import VISIBILITY_SECONDS, Queue, Received
 from millpond.errors import MillpondError, QueueUnreachable
@@ -38,7 +38,7 @@ def build_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefinition]:
     @dg.sensor(
         job_name=JOB,
         minimum_interval_seconds=_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=from_the_start(),
         description="Starts the loads that messages of MILLPOND_QUEUE_URL ask for, and takes a message out"
         " once its run is recorded. What cannot be carried out goes to MILLPOND_QUEUE_DEAD_LETTER_URL.",
     )

@@ -9,7 +9,7 @@ import dagster as dg
 
 from millpond import notices
 from millpond.automation.external import Standing, standing
-from millpond.automation.launching import JOB, graph_of, run_request
+from millpond.automation.launching import JOB, from_the_start, graph_of, run_request
 from millpond.automation.waits import Wait
 from millpond.errors import ConfigError
 from millpond.partitions import Window, instant, latest_complete_day
@@ -30,7 +30,7 @@ def _sensor(wait: Wait) -> dg.SensorDefinition:
         name=wait.sensor,
         job_name=JOB,
         minimum_interval_seconds=_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=from_the_start(),
         description=f"Launches {wait.then} for each day for which {wait.asset} was made. Tells when it is not"
         f" there {wait.hours:g} hours after the end of the day, and when its run failed.",
     )

@@ -31,7 +31,7 @@ _PASSING = {
     "DisconnectionError",
     "ConnectionError",
 }
-_OF_EVERY_DAY = {"ConfigError", "SourceRefused", "InputMissing", "RefNotFound", *_PASSING}
+_OF_EVERY_DAY = {"ConfigError", "SourceRefused", "BreakerOpen", "InputMissing", "RefNotFound", *_PASSING}
 """Errors that fewer days do not avoid."""
 
 

@@ -98,13 +98,13 @@ def admit(host: str, probe: Callable[[], object]) -> Breaker | None:
     if known is None or known.opened_at is None:
         return known
     if not known.due or not _claimed(host):
-        raise _refusal(known)
+        raise _refusal(host, known)
     try:
         probe()
     except SourceUnreachable as error:
         values = (_short(error), settings().breaker_pause_seconds, host)
         _note(lambda connection: connection.execute(_REOPEN, values))
-        raise _refusal(_read(host) or known) from error
+        raise _refusal(host, known) from error
     except SourceError as error:
         _log.info("%s answers again, though not as it should: %s", host, error.what)
     close(host, "It answers again.")
@@ -186,12 +186,14 @@ def _note(work: Callable[[psycopg.Connection[Any]], Any]) -> Any:
         return work(connection)
 
 
-def _refusal(known: Breaker) -> BreakerOpen:
+def _refusal(host: str, known: Breaker) -> BreakerOpen:
+    """Return the reason why `host` is not asked; the time of the next try may have moved meanwhile."""
+    now = _read(host)
     return BreakerOpen(
-        known.words,
+        (now if now and now.opened_at else known).words,
         unharmed=UNHARMED,
         next_step="wait for the next try, which is made by whatever asks first; once the host is back,"
-        f" `millpond sources reset {known.host}` lets all ask at once",
+        f" `millpond sources reset {host}` lets all ask at once",
     )
 
 

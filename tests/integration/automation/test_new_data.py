@@ -221,3 +221,9 @@ def test_there_is_a_sensor_only_where_the_spec_declares_news_and_it_says_what_it
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
         assert sensor.minimum_interval_seconds == 300
         assert "all that is made from it" in (sensor.description or "")
+
+
+def test_on_a_branch_no_sensor_looks_unless_it_is_switched_on(configure: Callable[..., Settings]) -> None:
+    configure(ref="dev")
+    statuses = {sensor.default_status for sensor in build_sensors(load_sources(settings()))}
+    assert statuses == {dg.DefaultSensorStatus.STOPPED}

@@ -85,7 +85,7 @@ def test_what_may_pass_is_tried_again_a_few_times_and_then_fails() -> None:
     }
 
 
-@pytest.mark.parametrize("error", ["ConfigError", "SourceRefused", "InputMissing"])
+@pytest.mark.parametrize("error", ["ConfigError", "SourceRefused", "BreakerOpen", "InputMissing"])
 def test_what_holds_for_every_day_is_not_sought_by_halves(error: str) -> None:
     found = judged(Piece(("raw",), WEEK), [], Failure(("raw",), error, "no token"))
     assert {settled.state for settled in found.settled.values()} == {Part.FAILED}
