@@ -12,6 +12,7 @@ import pytest
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 
 from fake_source import Answer, Entries, Events, FakeSource, Request, event, fake_source, reading
+from millpond.automation.launching import JOB
 from millpond.automation.new_data import build_sensors
 from millpond.definitions import defs
 from millpond.errors import SourceRefused, SourceUnreachable
@@ -116,6 +117,21 @@ def test_a_new_row_loads_its_day_and_all_that_is_made_from_it_in_one_run(
     names = {key.to_user_string() for key in run.asset_selection or ()}
     assert {"dlt_glucose_entries", "stg_glucose_entries", "marts/mrt_glucose_overview"} <= names
     assert "dlt_github_user_events" not in names
+    assert polling.runs() == []
+
+
+def test_the_run_that_it_asks_for_loads_the_days_that_had_news(
+    source: FakeSource, recorded: dg.DagsterInstance
+) -> None:
+    polling = Polling(recorded)
+    polling.tick()
+    source.serve = Entries([reading(0, YESTERDAY), reading(0, TODAY)])
+    (run,) = polling.runs()
+    raw_only = [key for key in run.asset_selection or () if key.to_user_string() == "dlt_glucose_entries"]
+    job = defs.resolve_job_def(JOB)
+    result = job.execute_in_process(tags=dict(run.tags), asset_selection=raw_only, instance=recorded)
+    made = result.asset_materializations_for_node("dlt_glucose_entries")
+    assert sorted(each.partition or "" for each in made) == [str(YESTERDAY), str(TODAY)]
     assert polling.runs() == []
 
 
