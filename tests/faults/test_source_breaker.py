@@ -84,7 +84,10 @@ def told() -> list[dict[str, Any]]:
         return connection.execute("select * from alerts order by id").fetchall()
 
 
-def test_a_source_that_is_down_for_ten_runs_is_asked_in_three_and_then_no_more(source: FakeSource) -> None:
+def test_a_source_that_is_down_for_ten_runs_is_asked_in_three_and_then_no_more(
+    source: FakeSource, configure: Callable[..., Settings]
+) -> None:
+    configure(request_budget_seconds=0.1)
     assert [failure() for _ in range(3)] == [SourceUnreachable] * 3
     source.requests.clear()
     assert [failure() for _ in range(7)] == [BreakerOpen] * 7
