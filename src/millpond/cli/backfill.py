@@ -85,9 +85,10 @@ def run(
     millpond backfill show ID                                   what came of each partition
     millpond backfill cancel ID                                 stop one from another terminal
     """
+    from millpond.cli.companions import builder
     from millpond.cli.leaving import interrupted_at_once
 
-    with interrupted_at_once():
+    with interrupted_at_once(), builder(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
 
         options = commands.Options(

@@ -24,6 +24,7 @@ from millpond.backfill.plan import Plan
 from millpond.backfill.planning import make_plan
 from millpond.cli import output
 from millpond.cli.backfill_plan_view import plan_json, print_plan
+from millpond.cli.companions import dismiss_builder_unless_due
 from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
@@ -91,6 +92,7 @@ def begin(options: Options) -> int:
             elif not options.dry_run:
                 typer.echo("nothing to do")
             return DONE
+        dismiss_builder_unless_due({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
         told = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
         backfill = ledger.create(plan, told)
@@ -118,6 +120,7 @@ def resume(options: Options) -> int:
             typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
         if options.dry_run or not keys:
             return DONE
+        dismiss_builder_unless_due({asset for asset, _ in keys})
         _ask(options, "Go on?")
         ledger.take_over(chosen, keys)
         return _carried_out(options, chosen.id, keys, recording, None)
@@ -163,6 +166,7 @@ def _planned(options: Options, recording: dg.DagsterInstance) -> Plan:
         stale_only=options.stale,
         downstream=options.downstream,
         chunk_days=options.chunk_days,
+        side_by_side=options.parallel > 1,
     )
 
 
