@@ -1,16 +1,18 @@
 """The marts as Dagster assets `marts/<name>`; those of one domain are published in one step, all at once."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts
-from millpond.publish.swap import Published, compare, publish
 from millpond.resources.provenance import Inputs
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
+
+if TYPE_CHECKING:
+    from millpond.publish.swap import Published
 
 GROUP = "marts"
 CHECK = "equals_lake"
@@ -41,6 +43,8 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
     def published(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from millpond.publish.swap import compare, publish  # brings in the lake, which is slow to load
+
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
@@ -102,7 +106,7 @@ def _result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.A
     )
 
 
-def _metadata(done: Published, ref: str) -> dict[str, Any]:
+def _metadata(done: "Published", ref: str) -> dict[str, Any]:
     return {
         "rows_lake": done.rows_lake,
         "rows_postgres": done.rows_postgres,
