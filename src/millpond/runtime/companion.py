@@ -87,7 +87,8 @@ def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = Non
     Raises EmbeddedPartError if the companion ended meanwhile; later calls are made in this process.
     """
     asked = Call(function, args, named, on_event is not None)
-    package = next((package for package in _running if function.startswith(f"{package}.")), None)
+    module = function.partition(":")[0]
+    package = next((package for package in _running if f"{module}.".startswith(f"{package}.")), None)
     if package is None:
         return asked.made(on_event)
     beside = _running[package]
