@@ -19,7 +19,7 @@ def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(autouse=True)
 def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an interrupted run end by itself also where a machine is busy: what comes else is the end of pytest."""
+    """Let an interrupted run end by itself also where a machine is busy; else pytest would be ended."""
     monkeypatch.setattr(engine_session, "GRACE_SECONDS", 60.0)
 
 
