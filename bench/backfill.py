@@ -2,9 +2,9 @@
 
     python bench/backfill.py [--days 7,30,92,365] [--rows 288,5000] [--repeat 3] [--dagster-days 8]
 
-Each size has a home of its own, which is removed at the end, and a server in this process that serves `--rows`
-readings a day. Ours is repeated on other days of the same home; between, Dagster's daemon backfills
-`--dagster-days` days of it, of which the average is what a day takes there. Writes `docs/img/backfill.svg` and
+Each of `--rows` has a home of its own, which is removed at the end, and a server in this process with that
+many readings a day. Ours is repeated; in between, Dagster's daemon backfills `--dagster-days` other days of
+the same home, of which the average is what a day takes there. Writes `docs/img/backfill.svg` and
 `bench/results/backfill.json`.
 """
 

@@ -1,4 +1,4 @@
-"""Dagster's ordinary backfill, carried out by its daemon: submitted, awaited, timed by its runs' own clocks."""
+"""Dagster's ordinary backfill by its daemon: submitted, awaited, timed by the clocks of its runs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def seconds_a_partition(instance: dg.DagsterInstance, assets: Sequence[str], day
         time.sleep(0.5)
     runs = instance.get_run_records(dg.RunsFilter(tags={BACKFILL_ID_TAG: wanted.backfill_id}))
     failed = [run.dagster_run.run_id for run in runs if run.dagster_run.status != dg.DagsterRunStatus.SUCCESS]
-    if failed or len(runs) != len(days):
+    if failed or len(runs) < len(days):  # it takes several a day where a model looks back
         sys.exit(f"Dagster's backfill ended as {found.status}: {len(runs)} runs, failed: {failed}")
     began = min(run.create_timestamp.timestamp() for run in runs)
     return (max(run.end_time or 0.0 for run in runs) - began) / len(days)

@@ -1,4 +1,4 @@
-"""The same assets under Dagster's own policy for backfills: one run for each partition. For the daemon to load."""
+"""The same assets under Dagster's usual policy for backfills, a run for each partition, for its daemon."""
 
 import dagster as dg
 

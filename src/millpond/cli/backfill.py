@@ -88,7 +88,8 @@ def run(
     from millpond.cli.companions import builder
     from millpond.cli.leaving import interrupted_at_once
 
-    with interrupted_at_once(), builder(needed=parallel == 1 and not dry_run):
+    hint = "nothing is running; `millpond backfill list` shows what there is to resume"
+    with interrupted_at_once(hint), builder(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
 
         options = commands.Options(

@@ -14,6 +14,7 @@ from small_assets import DAILY, DAYS, MART, broken, day, days, definitions, fail
 from millpond.backfill import ledger
 from millpond.backfill.engine import BACKFILL_TAG, Told
 from millpond.backfill.engine_session import cancel, run
+from millpond.backfill.history import failures
 from millpond.backfill.ledger import Backfill, Course
 from millpond.backfill.ledger_chunks import Part
 from millpond.backfill.plan import Plan
@@ -134,6 +135,7 @@ def test_ctrl_c_stops_it_keeps_what_is_done_and_leaves_the_rest(recorded: dg.Dag
     assert [found["raw"][day(n)] for n in range(6)] == [Part.DONE] * 4 + [Part.OPEN] * 2
     assert [found["silver"][day(n)] for n in range(6)] == [Part.DONE] * 2 + [Part.OPEN] * 4
     assert recorded.get_runs(limit=1)[0].status == dg.DagsterRunStatus.CANCELED
+    assert failures(recorded, DAILY) == {}, "what was stopped did not fail"
     broken.clear()
     ledger.take_over(stopped, ledger.remaining(stopped.id))
     assert run(stopped.id, instance=recorded, definitions=definitions()).state == Course.DONE
