@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -132,7 +132,8 @@ def _ended(package: str, beside: _Companion) -> None:
         del _running[package]
     beside.pipe.close()
     beside.process.kill()
-    beside.process.wait(_ENDING_SECONDS)
+    with suppress(subprocess.TimeoutExpired):
+        beside.process.wait(_ENDING_SECONDS)
 
 
 def _lost(function: str, beside: _Companion) -> EmbeddedPartError:
