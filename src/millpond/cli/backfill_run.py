@@ -33,6 +33,8 @@ from millpond.resources.instance import CODE_LOCATION, instance
 from millpond.settings import settings
 
 DONE, FAILED = 0, 1
+_WIDTH = 160
+"""Of tables that go into a file."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,6 @@ def begin(options: Options) -> int:
         if options.dry_run or not plan.chunks:
             if options.as_json:
                 output.as_json(plan_json(plan))
-            elif not options.dry_run:
-                typer.echo("nothing to do")
             return DONE
         dismiss_builder_unless_due({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
@@ -210,5 +210,6 @@ def _tell(backfill: Backfill, options: Options) -> None:
     if options.as_json:
         output.as_json(as_document(backfill, parts))
     else:
-        print_summary(Console(highlight=False), backfill, parts)
+        width = None if sys.stdout.isatty() else _WIDTH
+        print_summary(Console(highlight=False, width=width), backfill, parts)
     sys.stdout.flush()
