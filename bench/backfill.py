@@ -136,13 +136,19 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def _watch(pid: int, most: list[float], over: threading.Event) -> None:
-    while not over.wait(0.1):
+    while not over.wait(0.25):
         try:
             own = psutil.Process(pid)
-            held = sum(process.memory_info().rss for process in [own, *own.children(recursive=True)])
+            held = sum(_held(process) for process in [own, *own.children(recursive=True)])
             most[0] = max(most[0], held / 2**20)
         except psutil.NoSuchProcess:
             continue
+
+
+def _held(process: psutil.Process) -> int:
+    """Return the bytes of a process, what it shares with others counted in part where that is known."""
+    found = process.memory_full_info()
+    return int(getattr(found, "pss", 0) or found.rss)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def test_a_killed_backfill_resumes_to_the_tables_of_an_undisturbed_one(home: Hom
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", [5, 7])
 def test_ten_killed_backfills_resume_to_the_same_tables(home: Home, seed: int) -> None:
     chance, names = random.Random(seed), [f"killed_{n}" for n in range(10)]
