@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dagster import AssetExecutionContext
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from millpond.naming import MAIN_REF, ref_name
-from millpond.partitions import Window, checked_day
+from millpond.partitions import RANGE_SEPARATOR, Window, checked_day
 from millpond.settings import settings
 
 REF_TAG = "millpond/ref"
@@ -43,3 +48,19 @@ class RunInfo:
 def ref_of(tags: Mapping[str, str]) -> str:
     """Return the ref that a run with these tags reads and writes."""
     return tags.get(REF_TAG) or settings().ref
+
+
+def partitions_of(tags: Mapping[str, str]) -> str:
+    """Return the day or the range `A...B` of a run with these tags; empty if it has none."""
+    if first := tags.get(ASSET_PARTITION_RANGE_START_TAG):
+        last = tags.get(ASSET_PARTITION_RANGE_END_TAG, first)
+        return first if first == last else f"{first}{RANGE_SEPARATOR}{last}"
+    return tags.get(PARTITION_NAME_TAG, "")
+
+
+def partition_tags(window: Window) -> dict[str, str]:
+    """Return the tags of a run over the days of `window`."""
+    first, last = str(window.start), str(window.last)
+    if first == last:
+        return {PARTITION_NAME_TAG: first}
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
