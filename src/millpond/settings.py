@@ -26,9 +26,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
 from millpond.settings_alerts import AlertSettings
+from millpond.settings_automation import AutomationSettings
 
 PREFIX = "MILLPOND_"
-_SECRET = ("token", "webhook", "password", "pagerduty_key", "apprise")
+_SECRET = ("token", "webhook", "password", "pagerduty_key", "apprise", "heartbeat_url")
 """Parts of the names of settings whose value is not shown, also where it is wrong."""
 
 
@@ -52,7 +53,7 @@ class SourceSettings(BaseModel):
         return url.rstrip("/") if url else url
 
 
-class Settings(BaseSettings, AlertSettings):
+class Settings(BaseSettings, AlertSettings, AutomationSettings):
     """Everything that can be set, read from `MILLPOND_*` in the environment, then from `.env`."""
 
     model_config = SettingsConfigDict(

@@ -11,11 +11,6 @@ from functools import cache
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 from dagster._core.utils import make_new_run_id
 
 from millpond.backfill.progress import Progress, RunOutcome, RunProgress
@@ -25,7 +20,7 @@ from millpond.partitions import Window, checked_window
 from millpond.resources.dagster_files import output_to_terminal
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
-from millpond.resources.run import REF_TAG
+from millpond.resources.run import REF_TAG, partition_tags
 from millpond.resources.zombies import close_zombies
 from millpond.settings import settings
 
@@ -66,7 +61,7 @@ def materialize(
     keys = selected(selection, graph)
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
     if window and any(graph.get(key).is_partitioned for key in keys):
-        run_tags |= _partition_tags(window)
+        run_tags |= partition_tags(window)
     run_id, began = run_id or make_new_run_id(), time.perf_counter()
     with _recording(instance) as recording:
         close_zombies(recording)
@@ -94,13 +89,6 @@ def _spare_libraries() -> None:
 
 def _job(definitions: dg.Definitions) -> tuple[dg.JobDefinition, AssetGraph]:
     return definitions.resolve_job_def(JOB), definitions.resolve_asset_graph()
-
-
-def _partition_tags(window: Window) -> dict[str, str]:
-    first, last = str(window.start), str(window.last)
-    if first == last:
-        return {PARTITION_NAME_TAG: first}
-    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
 def _cancel(instance: dg.DagsterInstance, run_id: str) -> None:

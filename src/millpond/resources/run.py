@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 from dagster import AssetExecutionContext
 
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
 from millpond.naming import MAIN_REF, ref_name
-from millpond.partitions import Window, checked_day
+from millpond.partitions import Window, checked_day, parse_day
 from millpond.settings import settings
 
 REF_TAG = "millpond/ref"
 """Run tag that names the ref a run reads and writes, where it is not the one of the settings."""
+BACKFILL_TAG = "millpond/backfill"
+"""Run tag that names the backfill a run belongs to."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,23 @@ class RunInfo:
             )
             window = Window.of_days(first, last)
         return cls(context.run.run_id, ref, window)
+
+
+def partition_tags(window: Window) -> dict[str, str]:
+    """Return the tags by which one run makes all days of `window`; assets without partitions ignore them."""
+    first, last = str(window.start), str(window.last)
+    if first == last:
+        return {PARTITION_NAME_TAG: first}
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def window_of(tags: Mapping[str, str]) -> Window | None:
+    """Return the days that a run with these tags makes; None for a run without partitions."""
+    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
+    if first is None:
+        return None
+    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
+    return Window.of_days(parse_day(first), parse_day(last))
 
 
 def ref_of(tags: Mapping[str, str]) -> str:
