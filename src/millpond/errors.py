@@ -160,6 +160,10 @@ class PublishFailed(MillpondError):
     """A mart could not be published; the mart that readers see is the one from before."""
 
 
+class MartsHeld(PublishFailed):
+    """Others held locks on the marts for longer than a publish waits."""
+
+
 class AlertNotSent(MillpondError):
     """A channel did not take an alert, which is tried again; the log has it.
 

@@ -29,6 +29,7 @@ KINDS: Final = {
         Kind("check_failed", "warning", "checks failed"),
         Kind("quarantine", "warning", "loads put many rows into quarantine"),
         Kind("partition_late", "error", "partitions are late"),
+        Kind("not_published", "error", "marts do not hold yesterday yet"),
         Kind("tick_failed", "error", "sensors or schedules fail"),
         Kind("daemon_silent", "critical", "daemons are silent"),
         Kind("backfill_finished", "info", "backfills finished", lasts=False),

@@ -56,7 +56,7 @@ def with_conditions(
             condition = _missing(sorted(crons), timezone)
         elif chain := next((each for each in chains if spec.key in each.assets), None):
             if cadence := chain.cadences.get(spec.key):
-                condition = _loaded(cadence.cron, timezone)
+                condition = _loaded(cadence.cron, chain, timezone)
             elif not spec.deps:
                 return spec.merge_attributes(metadata={EXEMPTION: "none: its source declares no cadence"})
             else:
@@ -72,14 +72,14 @@ def _ticks(crons: Iterable[str], timezone: str) -> _Condition:
     first, *others = [When.cron_tick_passed(cron, timezone) for cron in crons]
     for other in others:
         first = first | other  # type: ignore[assignment]
-    return first.since_last_handled()
+    return first.since(When.newly_requested() | When.initial_evaluation())
 
 
-def _loaded(cron: str, timezone: str) -> _Condition:
-    """The day that has begun, at each tick, unless it is being loaded."""
-    return (
-        When.in_latest_time_window() & _ticks([cron], timezone) & ~When.in_progress()
-    ).with_label(f"at {cron} in {timezone}")
+def _loaded(cron: str, chain: Chain, timezone: str) -> _Condition:
+    """At each tick the day that has begun, and late days that were never tried; not what is being loaded."""
+    never = When.in_latest_time_window(_reach(chain)) & When.missing() & ~When.execution_failed()
+    due = When.in_latest_time_window() | never.with_label("a late day that was never tried")
+    return (due & _ticks([cron], timezone) & ~When.in_progress()).with_label(f"at {cron} in {timezone}")
 
 
 def _missing(crons: Sequence[str], timezone: str) -> _Condition:
@@ -106,8 +106,12 @@ def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
     if read:
         condition &= ~When.any_deps_match(When.missing() & ~now).allow(read)
     if spec.key in chain.daily:
-        days = max(chain.lookback_days, chain.weekend_lookback_days) + 1
-        condition &= When.in_latest_time_window(dt.timedelta(days=days)) & ~When.in_progress()
+        condition &= When.in_latest_time_window(_reach(chain)) & ~When.in_progress()
     else:
         condition &= about_to | ~When.in_progress()
     return condition.with_label("follows its inputs")
+
+
+def _reach(chain: Chain) -> dt.timedelta:
+    """How far back from the end of today conditions look: as far as the daily schedule does."""
+    return dt.timedelta(days=max(chain.lookback_days, chain.weekend_lookback_days) + 2)
