@@ -95,14 +95,15 @@ def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
     now = RequestedThisTick()
     changed = When.newly_updated() & ~When.executed_with_root_target()
     changed &= ~When.executed_with_tags(tag_keys={BACKFILL_TAG})
-    about_to = When.any_deps_match(now)
-    updated = When.any_deps_match(changed | now)
+    about_to, updated = When.any_deps_match(now), When.any_deps_match(changed)
     if read:
         about_to, updated = about_to.ignore(read), updated.ignore(read)
+    # Beside the memory of what has changed, not in it: that forgets where the asset itself was made just now.
+    due = about_to.with_label("an input is requested") | updated.with_label("an input changed").since_last_handled()
     refused = When.any_deps_match(
         When.any_checks_match(When.check_failed(), blocking_only=True) & ~now
     ).with_label("an input failed a blocking check")
-    condition = updated.with_label("an input changes").since_last_handled() & ~refused
+    condition = due & ~refused
     if read:
         condition &= ~When.any_deps_match(When.missing() & ~now).allow(read)
     if spec.key in chain.daily:
