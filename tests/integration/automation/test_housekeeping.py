@@ -3,8 +3,6 @@
 import dagster as dg
 
 from millpond.automation.jobs import housekeeping
-from millpond.automation.schedules import build_schedules
-from millpond.automation.sensors import build_sensors
 from millpond.lake import refs
 from millpond.lake.connect import pooled
 from millpond.resources.instance import instance
@@ -42,8 +40,10 @@ def test_a_dry_run_drops_nothing(home: Home) -> None:
 
 
 def test_chores_run_from_the_start() -> None:
-    (nightly,) = build_schedules()
+    from millpond.definitions import defs
+
+    nightly = defs.get_repository_def().get_schedule_def("housekeeping_schedule")
     assert nightly.job_name == "housekeeping"
     assert nightly.default_status == dg.DefaultScheduleStatus.RUNNING
-    (watching,) = build_sensors()
+    watching = defs.get_repository_def().get_sensor_def("dead_runs")
     assert watching.default_status == dg.DefaultSensorStatus.RUNNING
