@@ -37,13 +37,3 @@ def test_a_dry_run_drops_nothing(home: Home) -> None:
     old_audit_branch()
     assert run(dry_run=True).output_for_node("drop_old_branches") == ["audit_old"]
     assert "audit_old" in [ref.name for ref in refs.list_refs()]
-
-
-def test_chores_run_from_the_start() -> None:
-    from millpond.definitions import defs
-
-    nightly = defs.get_repository_def().get_schedule_def("housekeeping_schedule")
-    assert nightly.job_name == "housekeeping"
-    assert nightly.default_status == dg.DefaultScheduleStatus.RUNNING
-    watching = defs.get_repository_def().get_sensor_def("dead_runs")
-    assert watching.default_status == dg.DefaultSensorStatus.RUNNING

@@ -131,6 +131,7 @@ def test_pausing_stops_what_starts_runs_and_resuming_lets_it_go_on(recorded: dg.
     assert (state(recorded, DAILY), state(recorded, KEEP_UP)) == (True, False)
 
 
+@pytest.mark.slow
 def test_the_daemon_and_the_pages_see_the_same_switch(recorded: dg.DagsterInstance) -> None:
     from dagster._core.test_utils import create_test_daemon_workspace_context
     from dagster._core.workspace.load_target import ModuleTarget
