@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from millpond.alerts.find import find
 from millpond.alerts.finders.known import Known
 from millpond.alerts.routing import read_routing
 from millpond.settings import settings
@@ -23,6 +22,8 @@ def build_sensors(assets: Sequence[dg.AssetsDefinition]) -> list[dg.SensorDefini
         " them. `millpond alerts list` shows them.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from millpond.alerts.find import find  # brings in every channel
+
         configured = settings()
         new = find(context.instance, configured, read_routing(configured), known)
         return dg.SkipReason(f"{new} new alerts" if new else "nothing new")

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from millpond.lake import retention
 from millpond.resources.zombies import close_zombies
 
 
@@ -17,6 +16,8 @@ class OldBranches(dg.Config):
 )
 def drop_old_branches(context: dg.OpExecutionContext, config: OldBranches) -> list[str]:
     """Return the names of the branches that were dropped, or with `dry_run` would be."""
+    from millpond.lake import retention  # here, since it takes longer to load than all definitions
+
     names = [ref.name for ref in retention.clean(dry_run=config.dry_run)]
     context.add_output_metadata({"branches": len(names), "names": names, "dry_run": config.dry_run})
     return names

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from millpond.ingestion.columns import SQL_TYPES, Column
-from millpond.naming import quoted
+from millpond.naming import literal, quoted
 
 _ALLOWED = frozenset(
     {"COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF", "OPERATOR", "FUNCTION", "BETWEEN", "CASE", "CAST"}
@@ -45,7 +45,8 @@ def checked_condition(name: str, condition: str, columns: Mapping[str, Column]) 
     fields = ", ".join(f"null::{SQL_TYPES[c.type]} as {quoted(n)}" for n, c in columns.items())
     cursor = _duckdb().cursor()  # its own: threads that share a connection take each other's results
     try:
-        parsed = cursor.execute("select json_serialize_sql('select (' || ? || ')')", [condition]).fetchone()
+        # As a literal: DuckDB brings in pandas to look at a parameter.
+        parsed = cursor.execute(f"select json_serialize_sql({literal(f'select ({condition})')})").fetchone()
         tree = json.loads(parsed[0]) if parsed else {}
         if tree.get("error"):
             raise ValueError(tree["error_message"])

@@ -1,20 +1,22 @@
 """The marts as Dagster assets `marts/<name>`; those of one domain are published in one step, all at once."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from millpond.errors import MillpondError
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts
-from millpond.publish.swap import Published, compare, publish
 from millpond.redaction import redacted
 from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.provenance import Inputs
 from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
+
+if TYPE_CHECKING:
+    from millpond.publish.swap import Published
 
 GROUP = "marts"
 CHECK = "equals_lake"
@@ -46,6 +48,8 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
     def published(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from millpond.publish.swap import compare  # brings in the lake, which is slow to load
+
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
@@ -64,7 +68,9 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
     return published
 
 
-def _published(chosen: list[MartSpec], run: RunInfo) -> list[Published]:
+def _published(chosen: list[MartSpec], run: RunInfo) -> "list[Published]":
+    from millpond.publish.swap import publish
+
     try:
         with interrupts_are_final():
             return publish(chosen, ref=run.ref, run_id=run.run_id)
@@ -116,7 +122,7 @@ def _result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.A
     )
 
 
-def _metadata(done: Published, ref: str) -> dict[str, Any]:
+def _metadata(done: "Published", ref: str) -> dict[str, Any]:
     return {
         "rows_lake": done.rows_lake,
         "rows_postgres": done.rows_postgres,

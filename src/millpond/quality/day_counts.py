@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
-from millpond.lake import read
-from millpond.lake.refs import Pin
 from millpond.naming import PARTITION_COLUMN
 from millpond.partitions import Window
+
+if TYPE_CHECKING:
+    from millpond.lake.refs import Pin
 
 
 def rows_per_day(ref: str | Pin, table: str, window: Window) -> dict[dt.date, int]:
     """Return the rows of each day of `window` that has any; nothing where the table is not there yet."""
+    import pyarrow.compute as pc
+
+    from millpond.lake import read  # here, for it takes longer to load than all definitions
+
     if not read.exists(ref, table):
         return {}
     days = read.scan(ref, table, columns=[PARTITION_COLUMN], window=window)[PARTITION_COLUMN]

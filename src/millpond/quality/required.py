@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 
 from millpond.ingestion.spec import SourceTable
-from millpond.lake import read
-from millpond.lake.refs import Pin
 from millpond.naming import PARTITION_COLUMN, quoted
 from millpond.partitions import Window
 from millpond.quality.verdict import SAMPLES, Verdict
+
+if TYPE_CHECKING:
+    from millpond.lake.refs import Pin
 
 _CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -35,6 +37,8 @@ def conditions(table: SourceTable) -> dict[str, str]:
 
 def no_nulls(ref: str | Pin, table: SourceTable, window: Window) -> dict[str, Verdict]:
     """Return a verdict for each column that the contract of `table` requires, over the rows of `window`."""
+    from millpond.lake import read  # here, for it takes longer to load than all definitions
+
     rules = conditions(table)
     if not read.exists(ref, table.raw_table):
         return {name: Verdict(True, "there are no rows yet", {"rows": 0, "nulls": 0}) for name in rules}
