@@ -195,7 +195,7 @@ def test_what_runs_by_itself_is_what_it_was(snapshot: SnapshotAssertion) -> None
 
 
 def launched(name: str, recorded: dg.DagsterInstance) -> list[str]:
-    """Return what a schedule at six, or a sensor at its second look, at ten, would launch: a line for each run."""
+    """Return a line for each run that a schedule launches at six, a sensor at ten (its second look)."""
     repository = definitions().get_repository_def()
     six = dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC)
     if repository.has_schedule_def(name):
@@ -215,7 +215,9 @@ def launched(name: str, recorded: dg.DagsterInstance) -> list[str]:
 
 def run_line(request: dg.RunRequest, job: str) -> str:
     tags = request.tags
-    days = f"{tags.get('dagster/asset_partition_range_start')}...{tags.get('dagster/asset_partition_range_end')}"
+    days = (
+        f"{tags.get('dagster/asset_partition_range_start')}...{tags.get('dagster/asset_partition_range_end')}"
+    )
     if not request.asset_selection:
         return job
     return f"{tags['millpond/chain']}: {len(request.asset_selection)} assets, {days}"

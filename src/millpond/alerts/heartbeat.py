@@ -20,9 +20,7 @@ _logger = logging.getLogger("millpond.alerts")
 class Heartbeat:
     """The thread that asks the address as long as `is_well` says so."""
 
-    def __init__(
-        self, url: str, seconds: float, is_well: Callable[[], bool], stop: threading.Event
-    ) -> None:
+    def __init__(self, url: str, seconds: float, is_well: Callable[[], bool], stop: threading.Event) -> None:
         self._url, self._seconds, self._is_well, self._stop = url, seconds, is_well, stop
         self._refused = False
         keep_secret(url)

@@ -5,6 +5,7 @@ A raw table is loaded by its cadence. What is made from it follows in the same t
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster import AutomationCondition as When
@@ -21,7 +22,7 @@ from millpond.resources.run import BACKFILL_TAG
 EXEMPTION = "automation"
 """Metadata that says why an asset is not made by itself."""
 
-_Condition = When[dg.AssetKey]
+_Condition = When[Any]
 
 
 @record
@@ -71,7 +72,7 @@ def with_conditions(
 def _ticks(crons: Iterable[str], timezone: str) -> _Condition:
     first, *others = [When.cron_tick_passed(cron, timezone) for cron in crons]
     for other in others:
-        first = first | other  # type: ignore[assignment]
+        first = first | other
     return first.since(When.newly_requested() | When.initial_evaluation())
 
 
@@ -98,8 +99,11 @@ def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
     about_to, updated = When.any_deps_match(now), When.any_deps_match(changed)
     if read:
         about_to, updated = about_to.ignore(read), updated.ignore(read)
-    # Beside the memory of what has changed, not in it: that forgets where the asset itself was made just now.
-    due = about_to.with_label("an input is requested") | updated.with_label("an input changed").since_last_handled()
+    # Not in the memory of what has changed, which forgets when the asset itself was made a moment ago.
+    due = (
+        about_to.with_label("an input is requested")
+        | updated.with_label("an input changed").since_last_handled()
+    )
     refused = When.any_deps_match(
         When.any_checks_match(When.check_failed(), blocking_only=True) & ~now
     ).with_label("an input failed a blocking check")

@@ -1,10 +1,10 @@
-"""The daily schedule: completes yesterday, and loads again the days before it, whose rows may have come late."""
+"""The daily schedule: completes yesterday, and loads days before it again, whose rows may have come late."""
 
 import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as Job
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from millpond.automation.chains import Chain
 from millpond.automation.requests import chain_tags
@@ -26,7 +26,10 @@ def window_at(moment: dt.datetime, chain: Chain, settings: Settings) -> Window |
 
 
 def build_daily(
-    job: Job, chains: Sequence[Chain], settings: Settings, default_status: dg.DefaultScheduleStatus
+    job: UnresolvedAssetJobDefinition,
+    chains: Sequence[Chain],
+    settings: Settings,
+    default_status: dg.DefaultScheduleStatus,
 ) -> dg.ScheduleDefinition:
     """Return the schedule: one run for each chain, over all its days at once."""
     hour, minute = settings.daily_at.split(":")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from millpond.automation.tick import ChainSensor
@@ -65,7 +65,7 @@ def is_on(instigator: Instigator, stored: InstigatorState | None) -> bool:
     """Return whether it runs: as a person last said, else as the code says."""
     if stored and stored.status != InstigatorStatus.DECLARED_IN_CODE:
         return stored.status == InstigatorStatus.RUNNING
-    return instigator.default_status.value == "RUNNING"
+    return str(instigator.default_status.value) == "RUNNING"
 
 
 def next_tick(cron: str, timezone: str, after: dt.datetime) -> dt.datetime:
@@ -104,16 +104,27 @@ def _instigator(
     )
 
 
-def _outcome(tick: object) -> str:
-    status = tick.status.value.lower()  # type: ignore[attr-defined]
-    runs = len(tick.run_ids)  # type: ignore[attr-defined]
-    return f"{runs} run{'' if runs == 1 else 's'}" if runs else "nothing to do" if status == "skipped" else status
+def _outcome(tick: InstigatorTick) -> str:
+    status, runs = tick.status.value.lower(), len(tick.run_ids)
+    return (
+        f"{runs} run{'' if runs == 1 else 's'}"
+        if runs
+        else "nothing to do"
+        if status == "skipped"
+        else status
+    )
 
 
 def _conditions(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, sensor: Item, now: dt.datetime
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    sensor: Item,
+    now: dt.datetime,
 ) -> Iterator[Item]:
-    crons = {key: each.cron for c in _condition_sensor(definitions).chains for key, each in c.cadences.items()}
+    crons = {
+        key: each.cron for c in _condition_sensor(definitions).chains for key, each in c.cadences.items()
+    }
     specs = definitions.resolve_all_asset_specs()
     for spec in sorted(specs, key=lambda spec: (spec.key not in crons, spec.key.to_user_string())):
         if spec.automation_condition is None:

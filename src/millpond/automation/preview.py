@@ -98,7 +98,9 @@ def _of_conditions(
         why = " and ".join(f"{key.to_user_string()} is due at {chain.cadences[key].cron}" for key in due)
         yield _planned(sensor.name, f"{why}; the rest follows" if why else "an input changed", request)
     if not requests:
-        ticks = [next_tick(c.cron, settings.timezone, at) for ch in sensor.chains for c in ch.cadences.values()]
+        ticks = [
+            next_tick(c.cron, settings.timezone, at) for ch in sensor.chains for c in ch.cadences.values()
+        ]
         soon = f"; the next load is due {_local(min(ticks), settings)}" if ticks else ""
         yield Planned(sensor.name, f"no load is due{soon}")
 

@@ -15,7 +15,7 @@ CHAIN_TAG = "millpond/chain"
 """Run tag that names the chain; dagster.yaml lets one automatic run of a chain work at a time."""
 
 _IF_THE_PROCESS_DIES = {MAX_RETRIES_TAG: "1", RETRY_STRATEGY_TAG: "ALL_STEPS"}
-"""What steps raise, their own policies retry; dagster.yaml leaves such runs alone. Repeating a window is safe."""
+"""What a step raises, its own policy retries; dagster.yaml sees to that. Repeating a window is safe."""
 
 
 def chain_tags(chain: Chain, window: Window | None) -> dict[str, str]:
@@ -47,7 +47,9 @@ def _of_chain(chain: Chain, requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
     mine = chain.assets | chain.given
     checks = [check for each in requests for check in each.asset_check_keys or ()]
     return requests[0].with_replaced_attrs(
-        asset_selection=sorted({key for each in requests for key in each.asset_selection or () if key in mine}),
+        asset_selection=sorted(
+            {key for each in requests for key in each.asset_selection or () if key in mine}
+        ),
         asset_check_keys=sorted({check for check in checks if check.asset_key in mine}),
         partition_key=None,
         tags=chain_tags(chain, _hull(each.tags for each in requests)),

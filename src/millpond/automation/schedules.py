@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from millpond.automation.chains import Chain
-from millpond.automation.daily import Job, build_daily
+from millpond.automation.daily import build_daily
 from millpond.automation.jobs import housekeeping
 from millpond.naming import MAIN_REF
 from millpond.settings import Settings
@@ -16,7 +17,9 @@ def loads_by_itself(settings: Settings) -> bool:
     return settings.automation and settings.ref == MAIN_REF
 
 
-def build_schedules(job: Job, chains: Sequence[Chain], settings: Settings) -> list[dg.ScheduleDefinition]:
+def build_schedules(
+    job: UnresolvedAssetJobDefinition, chains: Sequence[Chain], settings: Settings
+) -> list[dg.ScheduleDefinition]:
     """Return the schedules; housekeeping runs each night from the start, as it harms nothing."""
     status = dg.DefaultScheduleStatus
     return [

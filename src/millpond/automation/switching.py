@@ -60,11 +60,11 @@ def _store(instance: dg.DagsterInstance, stored: InstigatorState | None, wanted:
         instance.add_instigator_state(wanted)
         return
     data = stored.instigator_data
-    if isinstance(data, SensorInstigatorData):
-        data = data.with_sensor_start_timestamp(time.time())  # type: ignore[no-untyped-call]
+    if isinstance(data, SensorInstigatorData):  # which holds the cursor
+        begun = data.with_sensor_start_timestamp(time.time())
+        instance.update_instigator_state(stored.with_status(wanted.status).with_data(begun))
     else:
-        data = wanted.instigator_data
-    instance.update_instigator_state(stored.with_status(wanted.status).with_data(data))
+        instance.update_instigator_state(wanted)
 
 
 def _state(each: Instigator, settings: Settings, on: bool) -> InstigatorState:

@@ -28,8 +28,8 @@ class ChainSensor(dg.AutomationConditionSensorDefinition):
                 emit_backfills=False,
                 minimum_interval_seconds=_SECONDS,
                 default_status=default_status,
-                description="Loads the day that has begun by the cadence of each source, and makes in the same"
-                " run what follows from it.",
+                description="Loads the day that has begun by the cadence of each source, and makes in the"
+                " same run what follows from it.",
             )
         self.chains = chains
 

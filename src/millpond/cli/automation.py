@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="What runs by itself while [bold]millpond up[/bold] runs, and when.\n\n"
     "The day that has begun is loaded by the cadence of each source, and what is made from it follows in the "
-    "same run; each morning yesterday is completed. sources/ says how often, docs/automation.md explains it all.",
+    "same run; each morning yesterday is completed. sources/ says how often, docs/automation.md explains it.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 _EXAMPLE = 'for example cron: "0 * * * *"'
@@ -10,8 +11,8 @@ _FIELDS: Final = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
     ("day of the month", 1, 31, ()),
-    ("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec".split()),
-    ("day of the week", 0, 7, "sun mon tue wed thu fri sat".split()),
+    ("month", 1, 12, ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]),
+    ("day of the week", 0, 7, ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
 )
 _NEVER: Final = {(day, month) for day in ("30", "31") for month in ("2", "feb")} | {
     ("31", month) for month in ("4", "6", "9", "11", "apr", "jun", "sep", "nov")
@@ -20,7 +21,7 @@ _PART = re.compile(r"(\*|(\w+)(?:-(\w+))?)(?:/(\d+))?")
 
 
 def checked_cron(text: str) -> str:
-    """Return `text` if it is a cron expression; raises ValueError that names the field and gives an example."""
+    """Return `text` if it is a cron expression; raises ValueError, which names what is wrong in it."""
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise ValueError(
@@ -35,9 +36,9 @@ def checked_cron(text: str) -> str:
     return text
 
 
-def _fits(part: str, low: int, high: int, names: list[str] | tuple[()]) -> bool:
+def _fits(part: str, low: int, high: int, names: Sequence[str]) -> bool:
     found = _PART.fullmatch(part.lower())
-    if not found or found[4] is not None and not 1 <= int(found[4]) <= high:
+    if not found or (found[4] is not None and not 1 <= int(found[4]) <= high):
         return False
     if found[1] == "*":
         return True
@@ -47,7 +48,7 @@ def _fits(part: str, low: int, high: int, names: list[str] | tuple[()]) -> bool:
     return all(low <= end <= high for end in ends) and ends[0] <= ends[1]
 
 
-def _number(text: str, low: int, names: list[str] | tuple[()]) -> int:
+def _number(text: str, low: int, names: Sequence[str]) -> int:
     if text in names:
         return list(names).index(text) + low
     return int(text) if text.isdecimal() else -1

@@ -76,7 +76,9 @@ def test_the_sensor_asks_for_one_run_of_the_chain_where_dagster_would_ask_for_on
     first, (request,), last = found
     assert (first, last) == ([], [])
     assert {key.to_user_string() for key in request.asset_selection or ()} == GLUCOSE | {"dim_date"}
-    assert {key.asset_key.to_user_string() for key in request.asset_check_keys or ()} <= GLUCOSE | {"dim_date"}
+    assert {key.asset_key.to_user_string() for key in request.asset_check_keys or ()} <= GLUCOSE | {
+        "dim_date"
+    }
     assert request.tags[CHAIN_TAG] == "glucose_entries"
     assert request.tags["dagster/asset_partition_range_start"] == "2026-11-14"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-22"
@@ -137,7 +139,9 @@ def test_the_daemon_and_the_pages_see_the_same_switch(recorded: dg.DagsterInstan
     from dagster._core.workspace.load_target import ModuleTarget
 
     switch(definitions(), recorded, settings(), None, on=False)
-    target = ModuleTarget("millpond.definitions", attribute=None, working_directory=None, location_name="millpond")
+    target = ModuleTarget(
+        "millpond.definitions", attribute=None, working_directory=None, location_name="millpond"
+    )
     context: WorkspaceProcessContext
     with create_test_daemon_workspace_context(target, recorded) as context:
         location = context.create_request_context().get_code_location("millpond")
@@ -217,5 +221,3 @@ def test_on_another_ref_and_where_the_setting_says_so_nothing_loads_by_itself(
     assert not loads_by_itself(settings())
     configure(ref="main", automation="false")
     assert not loads_by_itself(settings())
-
-

@@ -121,7 +121,9 @@ def test_it_asks_for_one_run_of_the_chain_over_all_its_days_once_a_day(
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-19"
 
 
-@pytest.mark.parametrize(("days", "skips"), [(("2026-11-10", "2026-11-22"), True), (("2026-11-17", "2026-11-19"), False)])
+@pytest.mark.parametrize(
+    ("days", "skips"), [(("2026-11-10", "2026-11-22"), True), (("2026-11-17", "2026-11-19"), False)]
+)
 def test_it_skips_with_a_reason_where_an_unfinished_run_makes_the_same(
     instance: dg.DagsterInstance, configure: Callable[..., Settings], days: tuple[str, str], skips: bool
 ) -> None:

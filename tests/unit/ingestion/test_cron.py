@@ -33,7 +33,9 @@ def test_what_is_accepted_dagster_understands(text: str) -> None:
     assert next_tick(text, "Europe/Berlin", dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
 
 
-@pytest.mark.parametrize("text", ["0 * * * *", "15 */6 * * *", "0,30 8-18 * * mon-fri", "0 6 31 1,3 *", "0 0 31 2 1"])
+@pytest.mark.parametrize(
+    "text", ["0 * * * *", "15 */6 * * *", "0,30 8-18 * * mon-fri", "0 6 31 1,3 *", "0 0 31 2 1"]
+)
 def test_usual_expressions_are_accepted(text: str) -> None:
     assert checked_cron(text) == text
 

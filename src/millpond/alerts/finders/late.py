@@ -24,7 +24,9 @@ def record_late(connection: Connection, settings: Settings, known: Known, days: 
     the asset was never materialized. What was made before the day had ended does not count. An asset without
     partitions is late for a day if it was not made since its end.
     """
-    opened = {(alert.assets[0], parse_day(alert.partition)): alert for alert in open_alerts(connection, _KIND)}
+    opened = {
+        (alert.assets[0], parse_day(alert.partition)): alert for alert in open_alerts(connection, _KIND)
+    }
     late = _late(settings, known, days, now)
     there = _there(late | opened.keys(), known, settings)
     for expected in there & opened.keys():
@@ -38,9 +40,7 @@ def _late(settings: Settings, known: Known, days: int, now: dt.datetime) -> _Exp
     found = set()
     for name, allowed in known.due.items():
         due = [
-            day
-            for day in asked_days
-            if day >= settings.start_date and _end(day, settings) + allowed < now
+            day for day in asked_days if day >= settings.start_date and _end(day, settings) + allowed < now
         ]
         found |= {(name, day) for day in due[:days]}
     return found
