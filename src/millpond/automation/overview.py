@@ -106,13 +106,9 @@ def _instigator(
 
 def _outcome(tick: InstigatorTick) -> str:
     status, runs = tick.status.value.lower(), len(tick.run_ids)
-    return (
-        f"{runs} run{'' if runs == 1 else 's'}"
-        if runs
-        else "nothing to do"
-        if status == "skipped"
-        else status
-    )
+    if runs:
+        return f"{runs} run{'' if runs == 1 else 's'}"
+    return "nothing to do" if status == "skipped" else status
 
 
 def _conditions(
