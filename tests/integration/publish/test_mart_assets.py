@@ -150,7 +150,8 @@ def test_marts_that_somebody_holds_are_tried_again_and_those_that_do_not_fit_are
 ) -> None:
     monkeypatch.setattr("millpond.publish.assets.LAKE_STEP", dg.RetryPolicy(max_retries=2))
     configure(lock_seconds=0.2)
-    job = dg.Definitions(build_assets(MANIFEST), jobs=[dg.define_asset_job("all", "*")]).resolve_job_def("all")
+    defs = dg.Definitions(build_assets(MANIFEST), jobs=[dg.define_asset_job("all", "*")])
+    job = defs.resolve_job_def("all")
 
     def retries(run_id: str, at_retry: Callable[[], object]) -> tuple[bool, int]:
         seen: list[str] = []
