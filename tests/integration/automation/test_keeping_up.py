@@ -15,6 +15,7 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_run
 from typer.testing import CliRunner
 
 from millpond.automation.daily import NAME as DAILY
+from millpond.automation.jobs import housekeeping
 from millpond.automation.overview import instigators, is_on, overview, starts_runs
 from millpond.automation.preview import preview
 from millpond.automation.requests import CHAIN_TAG
@@ -108,11 +109,12 @@ def test_only_an_automatic_run_whose_process_died_begins_again(
 ) -> None:
     from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData, RunFailureReason
 
-    job = definitions().resolve_job_def("housekeeping")
-    run = recorded.create_run_for_job(job, tags=tags)
+    run = recorded.create_run_for_job(housekeeping, tags=tags)
     if of_a_step:
         reason = JobFailureData(error=None, failure_reason=RunFailureReason.STEP_FAILURE)
-        event = DagsterEvent(DagsterEventType.RUN_FAILURE.value, job.name, event_specific_data=reason)
+        event = DagsterEvent(
+            DagsterEventType.RUN_FAILURE.value, housekeeping.name, event_specific_data=reason
+        )
         recorded.report_dagster_event(event, run.run_id)
     else:
         recorded.report_run_failed(run, "Process 17, which executed this run, is gone")
