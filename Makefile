@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
 
-.PHONY: help setup demo up test test-slow browser lint format down lock clean
+.PHONY: help setup demo up test test-slow browser bench lint format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ browser: ## Install Chromium for the browser tests where there is none (Debian, 
 	else \
 	  echo "the browser tests need Chromium: install it with your system's packages, or set MILLPOND_TEST_CHROMIUM"; \
 	fi
+
+bench: $(VENV)/.runtime ## Time backfills beside Dagster's own; BENCH="--days 92 --repeat 5" chooses (half an hour)
+	@$(BIN)/python bench/backfill.py $(BENCH)
 
 lint: $(VENV)/.dev ## Style, types, import layers, SQL style
 	@$(BIN)/ruff check .

@@ -1,9 +1,11 @@
-"""How long backfills take, from the command to the prompt, beside Dagster's own command day by day.
+"""How long backfills take, from the command to the prompt, beside Dagster's own, one run a partition.
 
-    python bench/backfill.py [--days 7,30,92,365] [--rows 288,5000] [--dagster-days 3]
+    python bench/backfill.py [--days 7,30,92,365] [--rows 288,5000] [--repeat 3] [--dagster-days 8]
 
-Works in a home of its own, which is removed at the end, against a server in this process that serves
-`--rows` readings a day. Dagster's command is timed for `--dagster-days` days and its cost given a day.
+Each of `--rows` has a home of its own, which is removed at the end, and a server in this process with that
+many readings a day. Ours is repeated; in between, Dagster's daemon backfills `--dagster-days` other days of
+the same home, of which the average is what a day takes there. Writes `docs/img/backfill.svg` and
+`bench/results/backfill.json`.
 """
 
 from __future__ import annotations
@@ -12,105 +14,164 @@ import argparse
 import datetime as dt
 import json
 import os
-import resource
+import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+
+import psutil
+from chart import draw
+from daemon_backfill import daemon, seconds_a_partition
+from nightscout import serve
 
 LAST = dt.date(2026, 10, 31)
-SELECTION = "dlt_glucose_entries*"
-DAY_MS = 86_400_000
-BIN = Path(sys.executable).parent
-
-
-def serve(rows: int) -> ThreadingHTTPServer:
-    """Serve Nightscout's entries, `rows` a day at even distances, the newest first."""
-    step = DAY_MS // rows
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            query = {name: int(values[0]) for name, values in parse_qs(urlsplit(self.path).query).items()}
-            low, high = query["find[date][$gte]"], query["find[date][$lt]"]
-            newest = (high - 1) // step * step
-            oldest = max(low, newest - (query.get("count", 10) - 1) * step)
-            body = json.dumps([_row(ms) for ms in range(newest, oldest - 1, -step)]).encode()
-            self.send_response_only(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def _row(ms: int) -> dict[str, object]:
-    value = 80 + ms // 60_000 % 120
-    return {"_id": f"{ms:x}", "type": "sgv", "sgv": value, "date": ms, "direction": "Flat", "device": "bench"}
-
-
-def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Return wall and CPU seconds of a command."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+ASSETS = ("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings")
+ASSETS += ("fct_daily_glucose_metrics", "mrt_glucose_readings")
+BIN, ROOT = Path(sys.executable).parent, Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time backfills.")
+    parser = argparse.ArgumentParser(description="Time backfills beside Dagster's own.")
     parser.add_argument("--days", default="7,30,92,365")
     parser.add_argument("--rows", default="288,5000")
-    parser.add_argument("--dagster-days", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--dagster-days", type=int, default=8, help="0: do not run Dagster's own")
+    parser.add_argument("--out", type=Path, default=ROOT)
     asked = parser.parse_args()
-    print(f"{'rows a day':>10} {'days':>5} {'backfill s':>11} {'CPU s':>7} {'by day s':>9} {'times':>6}")
+    machine = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gigabytes": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+    print(json.dumps(machine))
+    print(f"{'rows a day':>10} {'days':>5} {'ours: min':>10} {'median':>8} {'max s':>8} {'MB':>6}"
+          f" {'Dagster s':>10} {'times':>6}")  # fmt: skip
+    found: list[dict[str, Any]] = []
     for rows in map(int, asked.rows.split(",")):
-        for days in map(int, asked.days.split(",")):
-            one(rows, days, asked.dagster_days)
+        sizes = [int(days) for days in asked.days.split(",")]
+        found += one(rows, sizes, asked.repeat, asked.dagster_days)
+    results = asked.out / "bench" / "results" / "backfill.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps({"machine": machine, "sizes": found}, indent=1) + "\n")
+    bars = [
+        (f"{f['days']} × {f['rows_a_day']:,} rows", f["median"], f["dagster"]) for f in found if f["dagster"]
+    ]
+    if bars:
+        draw(
+            bars,
+            "Backfill of five assets, from the command to the prompt",
+            ("millpond backfill", "Dagster's daemon, one run a day (extrapolated)"),
+            asked.out / "docs" / "img" / "backfill.svg",
+        )
 
 
-def one(rows: int, days: int, sample: int) -> None:
-    """Time one size in a fresh home, and print it."""
+def one(rows: int, sizes: list[int], repeat: int, dagster_days: int) -> list[dict[str, Any]]:
+    """Return what each of `sizes` takes with so many rows a day; prints it as well."""
+    measured: dict[int, list[tuple[float, float]]] = {days: [] for days in sizes}
+    dagster: list[float] = []
+    with _home(rows) as environment:
+        timed([str(BIN / "millpond"), "tables"], environment)
+        for number in range(repeat):
+            for days in sizes:
+                measured[days].append(_ours(days, environment))
+            if dagster_days:
+                dagster.append(_theirs(dagster_days, number, environment))
+    a_day = statistics.median(dagster) if dagster else 0.0
+    found = []
+    for days, both in measured.items():
+        seconds = sorted(second for second, _ in both)
+        median, most = statistics.median(seconds), max(megabytes for _, megabytes in both)
+        print(f"{rows:>10} {days:>5} {seconds[0]:>10.1f} {median:>8.1f} {seconds[-1]:>8.1f} {most:>6.0f}"
+              f" {a_day * days:>10.0f} {a_day * days / median:>6.1f}", flush=True)  # fmt: skip
+        found.append(
+            {"rows_a_day": rows, "days": days, "seconds": seconds, "median": median, "megabytes": most}
+            | {"dagster_seconds_a_day": dagster, "dagster": a_day * days}
+        )
+    return found
+
+
+def _ours(days: int, environment: dict[str, str]) -> tuple[float, float]:
+    span = ("--start-date", str(LAST - dt.timedelta(days=days - 1)), "--end-date", str(LAST))
+    command = [str(BIN / "millpond"), "backfill", ",".join(ASSETS), *span, "--force", "--yes"]
+    return timed(command, environment)
+
+
+def _theirs(days: int, number: int, environment: dict[str, str]) -> float:
+    from millpond.resources.instance import instance
+
+    os.environ.update({name: environment[name] for name in environment if name.startswith("MILLPOND_")})
+    end = dt.date(2025, 6, 30) - dt.timedelta(days=days * number)
+    wanted = [str(end - dt.timedelta(days=day)) for day in range(days)][::-1]
+    home = Path(environment["MILLPOND_HOME"])
+    with instance() as recording, daemon(environment, home / "daemon.log"):
+        return seconds_a_partition(recording, ASSETS, wanted)
+
+
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Return the wall seconds of a command and the most megabytes that it and its children held."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        most, over = [0.0], threading.Event()
+        watch = threading.Thread(target=_watch, args=(process.pid, most, over))
+        watch.start()
+        code = process.wait()
+        seconds = time.perf_counter() - began
+        over.set()
+        watch.join()
+        said.seek(0)
+        if code:
+            sys.exit(f"{' '.join(command)}\n{said.read()}")
+    return seconds, most[0]
+
+
+def _watch(pid: int, most: list[float], over: threading.Event) -> None:
+    while not over.wait(0.25):
+        try:
+            own = psutil.Process(pid)
+            held = sum(_held(process) for process in [own, *own.children(recursive=True)])
+            most[0] = max(most[0], held / 2**20)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _held(process: psutil.Process) -> int:
+    """Return the bytes of a process, what it shares with others counted in part where that is known."""
+    found = process.memory_full_info()
+    return int(getattr(found, "pss", 0) or found.rss)
+
+
+@contextmanager
+def _home(rows: int) -> Iterator[dict[str, str]]:
     home, server = Path(tempfile.mkdtemp(prefix="millpond-bench-")), serve(rows)
     url = f"http://127.0.0.1:{server.server_address[1]}"
     environment = {**os.environ, "MILLPOND_HOME": str(home), "MILLPOND_NIGHTSCOUT_URL": url}
+    environment |= {"MILLPOND_START_DATE": "2025-01-01", "DAGSTER_HOME": str(home / "dagster")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
-        timed([str(BIN / "millpond"), "tables"], environment)
-        span = ("--start-date", str(LAST - dt.timedelta(days=days - 1)), "--end-date", str(LAST))
-        seconds, cpu = timed([str(BIN / "millpond"), "backfill", SELECTION, *span, "--yes"], environment)
-        own = {**environment, "DAGSTER_HOME": str(home / "dagster")}
-        own["DAGSTER_MODULE_NAME"] = "millpond.definitions"
-        each = [
-            timed(
-                [
-                    *(str(BIN / "dagster"), "asset", "materialize", "--select", SELECTION),
-                    *("--partition", str(LAST - dt.timedelta(days=number))),
-                ],
-                own,
-            )[0]
-            for number in range(min(sample, days))
-        ]
-        by_day = sum(each) / len(each) * days
-        print(f"{rows:>10} {days:>5} {seconds:>11.1f} {cpu:>7.1f} {by_day:>9.0f} {by_day / seconds:>6.1f}")
+        yield environment
     finally:
         server.shutdown()
         subprocess.run([str(BIN / "millpond"), "down"], env=environment, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import groupby
 
+from millpond.backfill.pipelines import Pipelines
 from millpond.backfill.plan import Chunk, Item
 from millpond.partitions import Window
 
-ROWS_A_CHUNK = 2_000_000
+ROWS_A_CHUNK = 250_000
 """Rows of its largest asset that a run may have to hold."""
 MOST_DAYS = 366
 DAYS_WITHOUT_HISTORY = 92
@@ -25,30 +28,62 @@ def days_a_chunk(rows_a_day: float | None) -> int:
 
 
 def chunked(
-    todo: Iterable[Item], order: Sequence[str], most_days: int, first: AbstractSet[str] = frozenset()
+    todo: Iterable[Item],
+    order: Sequence[str],
+    most_days: int,
+    first: AbstractSet[str] = frozenset(),
+    pipelines: Pipelines | None = None,
 ) -> Iterator[Chunk]:
     """Yield the runs that do exactly `todo`, each of at most `most_days` days, in the order of days.
 
+    Days of one pipeline do not depend on what is due in another; without `pipelines` all are in one.
     Assets without partitions come last, in one run, but for those in `first`, which come before all others.
     Assets are in the `order` given.
     """
     place = {name: number for number, name in enumerate(order)}
-    days: dict[dt.date, list[str]] = {}
+    days: defaultdict[frozenset[str], defaultdict[dt.date, set[str]]] = defaultdict(lambda: defaultdict(set))
     whole: list[str] = []
     for item in todo:
         if item.partition is None:
             whole.append(item.asset)
         else:
-            days.setdefault(item.partition, []).append(item.asset)
+            days[(pipelines or {}).get(item.asset, frozenset())][item.partition].add(item.asset)
+    of_days: defaultdict[Window, set[str]] = defaultdict(set)
+    for assets_of in days.values():
+        for window, same in _runs({day: frozenset(assets) for day, assets in assets_of.items()}):
+            for days_of_run in window.chunks(most_days):
+                of_days[days_of_run] |= same
     parts: list[tuple[Iterable[str], Window | None]] = [([a for a in whole if a in first], None)]
-    for window, same in _runs({day: frozenset(assets) for day, assets in days.items()}):
-        parts += [(same, part) for part in window.chunks(most_days)]
+    parts += [(of_days[window], window) for window in sorted(of_days)]
     parts.append(([a for a in whole if a not in first], None))
     number = 0
     for assets, part in parts:
         if names := tuple(sorted(assets, key=place.__getitem__)):
             number += 1
             yield Chunk(number, names, part)
+
+
+def fused(chunks: Sequence[Chunk], pipelines: Pipelines) -> list[Chunk]:
+    """Return the runs with the whole assets of the last one made in the last run of what they are made from.
+
+    A run costs a second or more whatever it makes.
+    """
+    *before, last = chunks
+    if last.window or not before or not before[-1].window:
+        return list(chunks)
+    within = [frozenset().union(*(pipelines.get(a, frozenset()) for a in c.assets)) for c in before]
+    place: dict[str, int] = {}
+    for asset in last.assets:
+        ours = pipelines.get(asset, frozenset())
+        found = [n for n, chunk in enumerate(before) if chunk.window and within[n] & ours]
+        if found:
+            place[asset] = found[-1]
+    # What is made from no days may be read by any of the others.
+    earliest = min(place.values(), default=len(before) - 1)
+    return [
+        replace(chunk, whole=tuple(asset for asset in last.assets if place.get(asset, earliest) == n))
+        for n, chunk in enumerate(before)
+    ]
 
 
 def _runs(assets_of: dict[dt.date, frozenset[str]]) -> Iterator[tuple[Window, frozenset[str]]]:

@@ -32,6 +32,7 @@ class Display:
         self.tally, self._expected, self._quiet = tally, expected, quiet
         self._console = Console(highlight=False, quiet=quiet)
         self._began = time.monotonic()
+        self._settled_after = 0.0
         self._at: dict[int, Text] = {}
         self._counts: dict[int, tuple[str, int, int]] = {}
         self._live: Live | None = None
@@ -54,6 +55,7 @@ class Display:
         if told.kind == "settled":
             for finished in self.tally.settle(dict(told.settled)):
                 self._console.print(self._line(finished), soft_wrap=True)
+            self._settled_after = time.monotonic() - self._began
             self._at.pop(told.worker, None)
         elif told.kind == "working":
             self._counts.pop(told.worker, None)
@@ -89,20 +91,22 @@ class Display:
         bar = Text.assemble(("━" * filled, "green"), ("━" * (30 - filled), "dim"), f" {done}/{total}")
         if done:
             bar.append(f"  {done / spent:.1f} a second", "dim")
-        if (left := self._left(done, total, spent)) is not None:
+        if left := self._left(done, total, spent):
             bar.append(f"  about {left:.0f} s left", "dim")
         return Group(bar, *[self._worker(number, at) for number, at in sorted(self._at.items())])
 
     def _worker(self, number: int, at: Text) -> Text:
         line = Text.assemble((f"  worker {number}: " if number else "  ", "dim"), at)
+        line.no_wrap, line.overflow = True, "ellipsis"
         if number in self._counts:
             asset, partitions, rows = self._counts[number]
-            line.append(f"  {asset} × {partitions}, {rows:,} rows", "dim")
+            of = "" if asset == at.plain else f"{asset} "
+            line.append(f"  {of}× {partitions}, {rows:,} rows", "dim")
         return line
 
     def _left(self, done: int, total: int, spent: float) -> float | None:
         if done:
-            return spent / done * (total - done)
+            return max(0.0, self._settled_after / done * total - spent)
         return None if self._expected is None else max(0.0, self._expected - spent)
 
 

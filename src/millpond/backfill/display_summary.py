@@ -103,7 +103,7 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
     counts, sums = backfill.counts, totals(rows, backfill.seconds)
     failed = counts.get(Part.FAILED, 0) + counts.get(Part.BLOCKED, 0)
     words = [
-        f"{counts.get(Part.DONE, 0):,} partitions done",
+        f"{(done := counts.get(Part.DONE, 0)):,} partition{'' if done == 1 else 's'} done",
         f"{backfill.skipped:,} skipped" if backfill.skipped else "",
         f"{failed:,} failed" if failed else "",
         f"{counts.get(Part.UNREACHABLE, 0):,} unreachable" if counts.get(Part.UNREACHABLE) else "",

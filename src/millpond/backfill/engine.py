@@ -112,10 +112,10 @@ class Engine:
     def _run(self, claim: Claim, record: Record) -> None:
         ready, hopeless = self._inputs_made(claim.piece)
         failures: list[Failure] = []
-        if ready.assets:
+        if ready.every:
             try:
                 materialize(
-                    ",".join(ready.assets),
+                    ",".join(ready.every),
                     ready.window,
                     instance=self.instance,
                     on_event=lambda event: self._hear(record, event),
@@ -126,7 +126,7 @@ class Engine:
                 )
             except _BREAKS as error:
                 record = recorded(self.instance, claim.run_id)
-                failures = [Failure(ready.assets, type(error).__name__, str(error))]
+                failures = [Failure(ready.every, type(error).__name__, str(error))]
         found = verdict(ready, record.done(), [*record.failures(), *failures], self._parents, self._had)
         self._settle(claim, replace(found, settled={**hopeless, **found.settled}))
 
@@ -141,22 +141,23 @@ class Engine:
         wait = backoff(claim.piece.attempt + 1) if found.passing else 0.0
         chunks.settle(self.backfill.id, claim, found.settled, found.again, wait)
         settled = tuple(found.settled.items())
-        self.tell(Told("settled", claim.piece.assets, settled, worker=self.worker))
+        self.tell(Told("settled", claim.piece.every, settled, worker=self.worker))
 
     def _inputs_made(self, piece: Piece) -> tuple[Piece, dict[Key, Settled]]:
         """Return the piece without whole assets that read one of which no partition was ever made."""
         hopeless: dict[Key, Settled] = {}
-        if piece.window is None:
-            inputs = sorted(set().union(*(self._parents[asset] for asset in piece.assets)))
+        if whole := piece.whole if piece.window else piece.assets:
+            inputs = sorted(set().union(*(self._parents[asset] for asset in whole)))
             states = chunks.states(self.backfill.id, inputs)
-            for asset in _upstream_first(piece.assets, self._parents):
+            for asset in _upstream_first(whole, self._parents):
                 for parent in sorted(self._parents[asset]):
                     lost = hopeless.get((parent, None))
                     if lost is None and states.get(parent) and Part.DONE not in states[parent]:
                         lost = self._never_made(parent, states[parent])
                     if lost:
                         hopeless[asset, None] = lost
-        return replace(piece, assets=tuple(a for a in piece.assets if (a, None) not in hopeless)), hopeless
+        kept = tuple(asset for asset in whole if (asset, None) not in hopeless)
+        return replace(piece, whole=kept) if piece.window else replace(piece, assets=kept), hopeless
 
     def _never_made(self, asset: str, states: set[Part]) -> Settled | None:
         if Part.OPEN in states or self._had((asset, None)):

@@ -80,6 +80,8 @@ class _Judge:
         for failure in self.failures:
             if asset not in failure.assets or (failure.window and day and day not in failure.window):
                 continue
+            if asset in self.piece.whole and failure.error not in _OF_EVERY_DAY:
+                return _Fate.AGAIN  # alone: the days that it was made with may be what failed
             if failure.error == _BEYOND_REACH:
                 return Settled(Part.UNREACHABLE, failure.reason)
             if failure.error in _PASSING and self.piece.attempt + 1 < ATTEMPTS:
@@ -95,9 +97,8 @@ class _Judge:
 
     def _inherited(self, key: Key) -> Settled | _Fate:
         asset, day = key
-        upstream = {
-            parent: self.fate((parent, day)) for parent in self.parents[asset] if parent in self.piece.assets
-        }
+        beside = self.piece.whole if asset in self.piece.whole else self.piece.assets
+        upstream = {parent: self.fate((parent, day)) for parent in self.parents[asset] if parent in beside}
         for unsettled in (_Fate.HALVE, _Fate.AGAIN):
             if unsettled in upstream.values():
                 return unsettled

@@ -28,7 +28,7 @@ def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | Non
     seconds of their assets. `past` comes newest first.
     """
     asked = list(chunks)
-    wanted = {asset for chunk in asked for asset in chunk.assets}
+    wanted = {asset for chunk in asked for asset in chunk.assets + chunk.whole}
     points: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     around: list[float] = []
     for run in past:
@@ -43,13 +43,14 @@ def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | Non
     rest = sum(around) / len(around)
     days = sum(len(chunk.window) for chunk in asked if chunk.window)
     of_days = sum(
-        paces[asset].a_day * (len(chunk.window) if chunk.window else 1)
+        paces[asset].a_day * (len(chunk.window) if chunk.window and asset not in chunk.whole else 1)
         for chunk in asked
-        for asset in chunk.assets
+        for asset in chunk.assets + chunk.whole
         if asset in paces
     )
     of_runs = sum(
-        rest + sum(paces[asset].a_run for asset in chunk.assets if asset in paces) for chunk in asked
+        rest + sum(paces[asset].a_run for asset in chunk.assets + chunk.whole if asset in paces)
+        for chunk in asked
     )
     basis = f"{len(around)} late runs of these assets" if len(around) > 1 else "the last run of these assets"
     basis += f": {of_days / days:.2g} s a day + " if days else ": "

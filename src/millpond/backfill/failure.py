@@ -11,7 +11,8 @@ from dagster_shared.error import SerializableErrorInfo
 _WRAPPERS = ("Dagster", "RetryRequested")
 """What Dagster raises around an error of ours; its last retry says how often it tried, not why it failed."""
 
-_INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
+INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
+"""Errors that say that a run was stopped."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def reason(error: Any) -> str:
 def is_interrupt(error: Any) -> bool:
     """Return whether the error, or one it came from, is Ctrl-C."""
     while isinstance(error, SerializableErrorInfo):
-        if error.cls_name in _INTERRUPTS:
+        if error.cls_name in INTERRUPTS:
             return True
         error = error.cause
     return False

@@ -13,6 +13,7 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFil
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from sqlalchemy import func, select, union_all
 
+from millpond.backfill.failure import INTERRUPTS
 from millpond.backfill.progress import ROWS
 from millpond.backfill.staleness import Failed
 from millpond.partitions import parse_day
@@ -132,7 +133,7 @@ def _steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
 
 
 def _step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return for each step of `runs` that failed what its failure says."""
+    """Return for each step of `runs` that failed what its failure says; one that was stopped did not fail."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for some in _parts(sorted(runs)):
         rows = conn.execute(
@@ -143,8 +144,13 @@ def _step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], di
         )
         for run, step, event in rows:
             data = orjson.loads(event)["dagster_event"]["event_specific_data"] or {}
-            found[run, step] = _metadata(data.get("user_failure_data") or {})
+            if not _interrupted(data.get("error")):
+                found[run, step] = _metadata(data.get("user_failure_data") or {})
     return found
+
+
+def _interrupted(error: Mapping[str, Any] | None) -> bool:
+    return error is not None and (error["cls_name"] in INTERRUPTS or _interrupted(error.get("cause")))
 
 
 def _said(conn: Any, events: list[int]) -> Iterator[tuple[int, str, dict[str, Any]]]:

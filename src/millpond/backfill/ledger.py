@@ -103,7 +103,7 @@ def _pieces(plan: Plan) -> Iterator[Piece]:
     days_began = False
     for chunk in plan.chunks:
         days_began = days_began or chunk.window is not None
-        yield Piece(chunk.assets, chunk.window, early=not days_began)
+        yield Piece(chunk.assets, chunk.window, early=not days_began, whole=chunk.whole)
 
 
 def get(backfill: str) -> Backfill | None:

@@ -61,13 +61,16 @@ returning *
 
 _ADD = """
 with new as (
-    insert into backfill_chunks (backfill, number, phase, assets, first_day, last_day, attempt, not_before)
-    select %(id)s, coalesce(max(number), 0) + 1, %(phase)s, %(assets)s, %(first)s::date, %(last)s::date,
-        %(attempt)s, clock_timestamp() + make_interval(secs => %(wait)s)
+    insert into backfill_chunks
+        (backfill, number, phase, assets, whole, first_day, last_day, attempt, not_before)
+    select %(id)s, coalesce(max(number), 0) + 1, %(phase)s, %(assets)s, %(whole)s, %(first)s::date,
+        %(last)s::date, %(attempt)s, clock_timestamp() + make_interval(secs => %(wait)s)
     from backfill_chunks where backfill = %(id)s returning number)
 update backfill_partitions set chunk = (select number from new)
-where backfill = %(id)s and state = 'open' and asset = any(%(assets)s)
-    and (day between %(first)s and %(last)s or (day is null and %(first)s::date is null))
+where backfill = %(id)s and state = 'open' and (
+    asset = any(%(assets)s)
+        and (day between %(first)s and %(last)s or day is null and %(first)s::date is null)
+    or asset = any(%(whole)s::text[]) and day is null)
 """
 
 
@@ -83,6 +86,7 @@ def add_chunks(
                     "id": backfill,
                     "phase": piece.phase,
                     "assets": list(piece.assets),
+                    "whole": list(piece.whole),
                     "first": piece.window.start if piece.window else None,
                     "last": piece.window.last if piece.window else None,
                     "attempt": piece.attempt,
@@ -187,5 +191,7 @@ def failures(backfill: str) -> int:
 
 def _claim(row: Mapping[str, Any]) -> Claim:
     window = Window.of_days(row["first_day"], row["last_day"]) if row["first_day"] else None
-    piece = Piece(tuple(row["assets"]), window, row["attempt"], early=row["phase"] == 0)
+    piece = Piece(
+        tuple(row["assets"]), window, row["attempt"], early=row["phase"] == 0, whole=tuple(row["whole"])
+    )
     return Claim(row["number"], piece, row["run_id"])

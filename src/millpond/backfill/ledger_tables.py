@@ -55,6 +55,7 @@ create table if not exists backfill_chunks (
     run_id text,
     primary key (backfill, number)
 );
+alter table backfill_chunks add column if not exists whole text[] not null default '{}';
 create table if not exists backfill_partitions (
     backfill text not null references backfills on delete cascade,
     asset text not null,

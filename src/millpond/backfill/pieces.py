@@ -16,24 +16,32 @@ Key = tuple[str, dt.date | None]
 class Piece:
     """One run: `assets` over each day of `window`, None for whole assets; `attempt` counts its failures.
 
-    Whole assets come after all days, but for `early` ones, which come before.
+    Whole assets come after all days, but for `early` ones, which come before. A run of days may make `whole`
+    ones too; it is then one of the last.
     """
 
     assets: tuple[str, ...]
     window: Window | None
     attempt: int = 0
     early: bool = False
+    whole: tuple[str, ...] = ()
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All its assets, those with days first."""
+        return self.assets + self.whole
 
     @property
     def phase(self) -> int:
         """Where it stands: pieces of a lower phase are all closed before it begins."""
-        return 1 if self.window else 0 if self.early else 2
+        return 0 if self.early else 1 if self.window and not self.whole else 2
 
     @property
     def keys(self) -> Iterator[Key]:
         """Each partition of each asset."""
         days: Sequence[dt.date | None] = self.window.days if self.window else (None,)
-        return ((asset, day) for day in days for asset in self.assets)
+        yield from ((asset, day) for day in days for asset in self.assets)
+        yield from ((asset, None) for asset in self.whole)
 
     def halves(self) -> list[Piece]:
         """Return the piece cut in two by days; itself if it is a single day."""

@@ -38,12 +38,14 @@ class Item:
 class Chunk:
     """One run: `assets` over each day of `window`; None for assets without partitions.
 
-    Those come last, in one run, but for such as days are made from: they come first, in a run of their own.
+    Those come last, in one run or, as `whole`, after the days of a last one. Such as days are made from
+    come first, in a run of their own.
     """
 
     number: int
     assets: tuple[str, ...]
     window: Window | None
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from collections.abc import Set as AbstractSet
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from millpond.backfill.chunks import chunked, days_a_chunk
+from millpond.backfill.chunks import chunked, days_a_chunk, fused
 from millpond.backfill.estimate import estimate
 from millpond.backfill.history import failures, past_runs, rows_a_day
+from millpond.backfill.pipelines import pipelines
 from millpond.backfill.plan import Item, Plan, State
 from millpond.backfill.run import JOB
 from millpond.backfill.selection import selected
@@ -38,12 +39,14 @@ def make_plan(
     stale_only: bool = False,
     downstream: bool = False,
     chunk_days: int | None = None,
+    side_by_side: bool = False,
 ) -> Plan:
     """Return the state of each partition of `selection` among `days`, and the runs that would do what is due.
 
     `days` None stands for every complete day on record. `downstream` adds all that depends on the selection.
     Due are partitions that are missing, failed or stale; with `force` also fresh ones, with `stale_only` not
-    those that were never made. `chunk_days` bounds the days of a run; by default rows of late do.
+    those that were never made. `chunk_days` bounds the days of a run; by default rows of late do. Runs that
+    are to go on `side_by_side` leave whole assets to a run of their own.
 
     Raises ConfigError for a selection that names nothing, RefNotFound.
     """
@@ -64,9 +67,12 @@ def make_plan(
             rows_a_day(instance, [node.name for node in nodes if node.daily and node.name in assets])
         )
     todo = [item for item in items if item.todo]
-    chunks = tuple(chunked(todo, names, chunk_days, _read_by_days(nodes, todo)))
+    apart = pipelines(nodes)
+    chunks = list(chunked(todo, names, chunk_days, _read_by_days(nodes, todo), apart))
+    if chunks and not side_by_side:
+        chunks = fused(chunks, apart)
     return Plan(
-        selection, ref, _code(graph, assets), items, chunks, estimate(chunks, past_runs(instance, JOB))
+        selection, ref, _code(graph, assets), items, tuple(chunks), estimate(chunks, past_runs(instance, JOB))
     )
 
 

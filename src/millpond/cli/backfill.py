@@ -85,9 +85,11 @@ def run(
     millpond backfill show ID                                   what came of each partition
     millpond backfill cancel ID                                 stop one from another terminal
     """
+    from millpond.cli.companions import builder
     from millpond.cli.leaving import interrupted_at_once
 
-    with interrupted_at_once():
+    hint = "nothing is running; `millpond backfill list` shows what there is to resume"
+    with interrupted_at_once(hint), builder(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
 
         options = commands.Options(

@@ -74,6 +74,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {
                 "number": chunk.number,
                 "assets": list(chunk.assets),
+                "whole": list(chunk.whole),
                 "window": chunk.window and str(chunk.window),
             }
             for chunk in plan.chunks
@@ -134,6 +135,8 @@ def _runs(chunks: tuple[Chunk, ...]) -> Table:
         table.add_column(name, overflow="fold")
     for chunk in chunks[:_MOST_RUNS]:
         table.add_row(str(chunk.number), _days(str(chunk.window or "")), ", ".join(chunk.assets))
+        if chunk.whole:
+            table.add_row("", "then whole", ", ".join(chunk.whole))
     if len(chunks) > _MOST_RUNS:
         table.add_row("…", f"and {len(chunks) - _MOST_RUNS:,} more", "--json lists all")
     return table

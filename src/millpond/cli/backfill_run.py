@@ -24,6 +24,7 @@ from millpond.backfill.plan import Plan
 from millpond.backfill.planning import make_plan
 from millpond.cli import output
 from millpond.cli.backfill_plan_view import plan_json, print_plan
+from millpond.cli.companions import dismiss_builder_unless_due
 from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
@@ -32,6 +33,8 @@ from millpond.resources.instance import CODE_LOCATION, instance
 from millpond.settings import settings
 
 DONE, FAILED = 0, 1
+_WIDTH = 160
+"""Of tables that go into a file."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,8 @@ def begin(options: Options) -> int:
         if options.dry_run or not plan.chunks:
             if options.as_json:
                 output.as_json(plan_json(plan))
-            elif not options.dry_run:
-                typer.echo("nothing to do")
             return DONE
+        dismiss_builder_unless_due({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
         told = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
         backfill = ledger.create(plan, told)
@@ -118,6 +120,7 @@ def resume(options: Options) -> int:
             typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
         if options.dry_run or not keys:
             return DONE
+        dismiss_builder_unless_due({asset for asset, _ in keys})
         _ask(options, "Go on?")
         ledger.take_over(chosen, keys)
         return _carried_out(options, chosen.id, keys, recording, None)
@@ -163,6 +166,7 @@ def _planned(options: Options, recording: dg.DagsterInstance) -> Plan:
         stale_only=options.stale,
         downstream=options.downstream,
         chunk_days=options.chunk_days,
+        side_by_side=options.parallel > 1,
     )
 
 
@@ -206,5 +210,6 @@ def _tell(backfill: Backfill, options: Options) -> None:
     if options.as_json:
         output.as_json(as_document(backfill, parts))
     else:
-        print_summary(Console(highlight=False), backfill, parts)
+        width = None if sys.stdout.isatty() else _WIDTH
+        print_summary(Console(highlight=False, width=width), backfill, parts)
     sys.stdout.flush()

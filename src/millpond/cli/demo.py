@@ -27,6 +27,7 @@ def demo(
 
     from rich.console import Console
 
+    from millpond.cli.companions import builder
     from millpond.cli.demo_report import Report
     from millpond.cli.stopwatch import Stopwatch
     from millpond.partitions import Window, latest_complete_day
@@ -35,13 +36,14 @@ def demo(
     watch, console, configured = Stopwatch(), Console(highlight=False), settings()
     last = latest_complete_day(configured.zone)
     window = Window.of_days(max(configured.start_date, last - dt.timedelta(days=days - 1)), last)
-    with watch.timing("start the embedded parts"):
-        _start_parts(console)
-    with watch.timing("load the definitions"):
-        from millpond.cli.progress import run_with_progress
-        from millpond.definitions import defs
-    report = Report(console, window)
-    outcome = run_with_progress("*", window, on_event=report.take, definitions=defs)
+    with builder():
+        with watch.timing("start the embedded parts"):
+            _start_parts(console)
+        with watch.timing("load the definitions"):
+            from millpond.cli.progress import run_with_progress
+            from millpond.definitions import defs
+        report = Report(console, window)
+        outcome = run_with_progress("*", window, on_event=report.take, definitions=defs)
     _add_stages(watch, outcome)
     with watch.timing("read the results back"):
         complete = report.print(outcome)

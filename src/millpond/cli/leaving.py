@@ -21,15 +21,18 @@ def leave() -> NoReturn:
 
 
 @contextmanager
-def interrupted_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the process within the block, where nothing is under way that would have to end well."""
-    before = signal.signal(signal.SIGINT, _end)
+def interrupted_at_once(hint: str) -> Iterator[None]:
+    """Let Ctrl-C end the process within the block, where nothing is under way that would have to end well.
+
+    `hint` tells where to look for what there is to go on with.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        os.write(2, f"\ninterrupted; {hint}\n".encode())
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    os.write(2, b"interrupted\n")
-    os._exit(INTERRUPTED)

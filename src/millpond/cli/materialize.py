@@ -35,8 +35,7 @@ def materialize(
               millpond materialize "*" --range 2026-08-01...2026-10-31
               millpond materialize "fct_glucose_readings*" --ref dev
     """
-    from millpond.cli.progress import run_with_progress
-    from millpond.cli.refs import existing
+    from millpond.cli.companions import builder, dismiss_builder_unless_due
     from millpond.partitions import Window, checked_window, latest_complete_day
     from millpond.settings import settings
 
@@ -47,7 +46,15 @@ def materialize(
         window = checked_window(text, configured.start_date, configured.zone)
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
-    outcome = run_with_progress(selection, window, quiet=as_json, ref=existing(ref))
+    with builder():
+        from millpond.backfill.selection import selected
+        from millpond.cli.progress import run_with_progress
+        from millpond.cli.refs import existing
+        from millpond.definitions import defs
+
+        keys = selected(selection, defs.resolve_asset_graph())
+        dismiss_builder_unless_due(key.to_user_string() for key in keys)
+        outcome = run_with_progress(selection, window, quiet=as_json, ref=existing(ref))
     if as_json:
         _print_json(outcome)
     if not outcome.success:

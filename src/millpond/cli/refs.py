@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from millpond.errors import RefNotFound
-from millpond.lake.catalog import catalog
 from millpond.naming import MAIN_REF, ref_name
 from millpond.settings import settings
 
@@ -13,6 +12,8 @@ def existing(ref: str | None) -> str:
     name = ref_name(ref or settings().ref)
     if name == MAIN_REF:
         return name
+    from millpond.lake.catalog import catalog  # takes a second or two, which main does without
+
     try:
         catalog(name)
     except RefNotFound as error:

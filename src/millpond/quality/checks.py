@@ -4,11 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
 from millpond.errors import MillpondError
 from millpond.ingestion.spec import SourceSpec, SourceTable
@@ -19,7 +14,7 @@ from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATI
 from millpond.quality.verdict import Verdict
 from millpond.redaction import redacted
 from millpond.resources.check_events import CheckEvents
-from millpond.resources.run import ref_of
+from millpond.resources.run import partitions_of, ref_of
 from millpond.settings import settings
 
 _Events = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
@@ -88,12 +83,10 @@ def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
 
 def _window(context: dg.AssetCheckExecutionContext) -> Window:
     """Return the days of the run; those of a run without partitions are the latest complete day."""
-    configured, tags = settings(), context.run.tags
-    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
-    if first is None:
+    configured, days = settings(), partitions_of(context.run.tags)
+    if not days:
         return Window.of_day(latest_complete_day(configured.zone))
-    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
-    return checked_window(f"{first}...{last}", configured.start_date, configured.zone)
+    return checked_window(days, configured.start_date, configured.zone)
 
 
 def _result(spec: dg.AssetCheckSpec, verdict: Verdict) -> dg.AssetCheckResult:

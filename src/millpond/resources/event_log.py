@@ -5,11 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.schema import ConcurrencyLimitsTable, SqlEventLogStorageTable
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    ConcurrencyLimitsTable,
+    SqlEventLogStorageTable,
+)
 from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_shared.serdes import serialize_value
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
@@ -62,6 +69,23 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
             for event, event_id in stored:
                 if _of_check(event):
                     self.store_asset_check_event(event, event_id)
+
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        """Note that a check is planned for each day of a run: Dagster writes the event out anew for each."""
+        planned: Any = event.get_dagster_event().event_specific_data
+        row = {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "run_id": event.run_id,
+            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+            "evaluation_event": serialize_value(event),
+            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
+            "evaluation_event_storage_id": event_id,
+        }
+        subset = planned.partitions_subset
+        days = subset.get_partition_keys() if subset else [None]
+        with self.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.insert(), [row | {"partition": day} for day in days])
 
     def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
         """Return the tags that are kept by row: Dagster's choice, and what backfills are planned by."""

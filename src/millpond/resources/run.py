@@ -13,7 +13,7 @@ from dagster._core.storage.tags import (
 )
 
 from millpond.naming import MAIN_REF, ref_name
-from millpond.partitions import Window, checked_day, parse_day
+from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
 from millpond.settings import settings
 
 REF_TAG = "millpond/ref"
@@ -47,8 +47,21 @@ class RunInfo:
         return cls(context.run.run_id, ref, window)
 
 
+def ref_of(tags: Mapping[str, str]) -> str:
+    """Return the ref that a run with these tags reads and writes."""
+    return tags.get(REF_TAG) or settings().ref
+
+
+def partitions_of(tags: Mapping[str, str]) -> str:
+    """Return the day or the range `A...B` of a run with these tags; empty if it has none."""
+    if first := tags.get(ASSET_PARTITION_RANGE_START_TAG):
+        last = tags.get(ASSET_PARTITION_RANGE_END_TAG, first)
+        return first if first == last else f"{first}{RANGE_SEPARATOR}{last}"
+    return tags.get(PARTITION_NAME_TAG, "")
+
+
 def partition_tags(window: Window) -> dict[str, str]:
-    """Return the tags by which one run makes all days of `window`; assets without partitions ignore them."""
+    """Return the tags of a run over the days of `window`; assets without partitions ignore them."""
     first, last = str(window.start), str(window.last)
     if first == last:
         return {PARTITION_NAME_TAG: first}
@@ -57,13 +70,5 @@ def partition_tags(window: Window) -> dict[str, str]:
 
 def window_of(tags: Mapping[str, str]) -> Window | None:
     """Return the days that a run with these tags makes; None for a run without partitions."""
-    first = tags.get(ASSET_PARTITION_RANGE_START_TAG) or tags.get(PARTITION_NAME_TAG)
-    if first is None:
-        return None
-    last = tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
-    return Window.of_days(parse_day(first), parse_day(last))
-
-
-def ref_of(tags: Mapping[str, str]) -> str:
-    """Return the ref that a run with these tags reads and writes."""
-    return tags.get(REF_TAG) or settings().ref
+    first, _, last = partitions_of(tags).partition(RANGE_SEPARATOR)
+    return Window.of_days(parse_day(first), parse_day(last or first)) if first else None

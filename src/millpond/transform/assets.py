@@ -17,6 +17,7 @@ from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
+from millpond.transform.builds import build
 from millpond.transform.invocation import project_folder, variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, Models, models
@@ -99,7 +100,7 @@ def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
 
 def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str]) -> _Events:
     """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
-    from millpond.transform.runner import build, check
+    from millpond.transform.runner import check
 
     checks = {key.name for key in context.selected_asset_check_keys if key.asset_key.path[-1] not in names}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -109,11 +110,11 @@ def _audited(
 
 def _checked(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
     """Run data tests on `ref`, over the DuckDB that dbt has open if it has one."""
-    from millpond.transform.plugin import Plugin
-
     if not tests:
         return []
-    with LOCK, (Plugin.newest and Plugin.newest.cursor(ref)) or duck.connect(ref, pin=False) as connection:
+    plugin = sys.modules.get("millpond.transform.plugin")  # which brings in dbt
+    of_dbt = plugin.Plugin.newest if plugin else None
+    with LOCK, (of_dbt and of_dbt.cursor(ref)) or duck.connect(ref, pin=False) as connection:
         return audit(tests, connection)
 
 

@@ -6,6 +6,7 @@ import signal
 import threading
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from small_assets import DAILY, DAYS, MART, broken, day, days, definitions, fails_on, plan, seen
@@ -13,11 +14,14 @@ from small_assets import DAILY, DAYS, MART, broken, day, days, definitions, fail
 from millpond.backfill import ledger
 from millpond.backfill.engine import Told
 from millpond.backfill.engine_session import cancel, run
+from millpond.backfill.history import failures
 from millpond.backfill.ledger import Backfill, Course
 from millpond.backfill.ledger_chunks import Part
 from millpond.backfill.plan import Plan
 from millpond.errors import BackfillOverlap, SourceUnreachable
 from millpond.resources.run import BACKFILL_TAG
+from millpond.runtime.home import Home
+from millpond.runtime.postmaster import found as found_server
 
 
 def carried_out(
@@ -132,6 +136,7 @@ def test_ctrl_c_stops_it_keeps_what_is_done_and_leaves_the_rest(recorded: dg.Dag
     assert [found["raw"][day(n)] for n in range(6)] == [Part.DONE] * 4 + [Part.OPEN] * 2
     assert [found["silver"][day(n)] for n in range(6)] == [Part.DONE] * 2 + [Part.OPEN] * 4
     assert recorded.get_runs(limit=1)[0].status == dg.DagsterRunStatus.CANCELED
+    assert failures(recorded, DAILY) == {}, "what was stopped did not fail"
     broken.clear()
     ledger.take_over(stopped, ledger.remaining(stopped.id))
     assert run(stopped.id, instance=recorded, definitions=definitions()).state == Course.DONE
@@ -180,3 +185,29 @@ def test_what_is_told_is_what_the_ledger_holds(recorded: dg.DagsterInstance) -> 
     assert settled == {(p["asset"], p["day"]): p["state"] for p in ledger.parts(ended.id)}
     rows = [p["rows"] for p in ledger.parts(ended.id) if p["asset"] in DAILY]
     assert rows == [10] * 9
+
+
+@pytest.mark.parametrize("asset", ["raw", "silver", "gold"])
+def test_a_database_that_dies_in_mid_run_costs_no_more_than_that_run(
+    home: Home, recorded: dg.DagsterInstance, asset: str
+) -> None:
+    died: list[int] = []
+
+    def dies(keys: list[str]) -> None:
+        if str(day(2)) in keys and not died:
+            server = found_server(home)
+            assert server
+            died.append(server.pid)
+            psutil.Process(server.pid).kill()
+
+    broken[asset] = dies
+    ended = carried_out(plan(days(6), chunk_days=2), recorded)
+    assert died
+    assert (ended.state, ended.counts) == (Course.DONE, {Part.DONE: 19})
+    of_raw = [keys for name, keys in seen if name == "raw"]
+    assert len(of_raw) <= 4
+    assert [keys[0] for keys in of_raw].count(str(day(0))) == 1
+    assert {run.status for run in recorded.get_runs()} <= {
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+    }

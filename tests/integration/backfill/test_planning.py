@@ -93,7 +93,9 @@ class Platform:
     def do(self, plan: Plan) -> None:
         for chunk in plan.chunks:
             window = chunk.window or WINDOW
-            assert self.run(",".join(f'key:"{asset}"' for asset in chunk.assets), window, plan.ref)
+            assert self.run(
+                ",".join(f'key:"{asset}"' for asset in chunk.assets + chunk.whole), window, plan.ref
+            )
 
 
 @pytest.fixture
@@ -120,7 +122,9 @@ def test_an_empty_home_has_everything_to_do_and_no_idea_how_long(
     platform = Platform(recorded)
     plan = platform.plan()
     assert states(plan) == {State.MISSING}
-    assert [(len(chunk.assets), chunk.window) for chunk in plan.chunks] == [(5, WINDOW), (4, None)]
+    assert [(len(chunk.assets), chunk.window, len(chunk.whole)) for chunk in plan.chunks] == [(5, WINDOW, 4)]
+    apart = platform.plan(side_by_side=True)
+    assert [(len(chunk.assets), chunk.window) for chunk in apart.chunks] == [(5, WINDOW), (4, None)]
     assert plan.estimate is None
     assert platform.plan("dlt_glucose_entries", downstream=True).items == plan.items
     platform.do(plan)

@@ -1,11 +1,20 @@
 """`millpond backfill` as it is typed: what is refused, what is printed, how it exits."""
 
 import json
-from collections.abc import Callable
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import psutil
 import pytest
 
+from millpond.backfill import ledger
 from millpond.runtime.home import Home
+from millpond.settings import process_environment
 
 Run = Callable[..., tuple[int, str, str]]
 DAYS = ("--start-date", "2026-10-01", "--end-date", "2026-10-03")
@@ -73,7 +82,6 @@ def test_a_backfill_is_planned_carried_out_listed_and_not_repeated(home: Home, r
 def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home: Home, run: Run) -> None:
     from dataclasses import replace
 
-    from millpond.backfill import ledger
     from millpond.backfill.ledger import Course
     from millpond.backfill.planning import make_plan
     from millpond.definitions import defs
@@ -98,3 +106,55 @@ def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home
     code, out, err = run("backfill", "--resume", backfill, "--force", "--json")
     assert code == 0, err
     assert json.loads(out)["done"] == 3
+
+
+@contextmanager
+def in_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run `millpond` with a terminal; yields the process and the terminal's other end."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "millpond.cli.entry", *arguments],
+        env=process_environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(terminal: int, text: str) -> str:
+    said = ""
+    while text not in said:
+        try:
+            said += os.read(terminal, 65536).decode(errors="replace")
+        except OSError:  # the other end is closed
+            return said
+    return said
+
+
+def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home) -> None:
+    with in_a_terminal("backfill", "dlt_glucose_entries*", *DAYS) as (process, terminal):
+        read_until(terminal, "[Y/n]")
+        children = psutil.Process(process.pid).children()
+        assert children, "models are due, so that a process warms dbt meanwhile"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert "millpond backfill list" in read_until(terminal, "resume")
+    psutil.wait_procs(children, timeout=30)
+    assert not [child for child in children if child.is_running()]
+    assert ledger.every() == []
+
+
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_word_of_python(home: Home) -> None:
+    with in_a_terminal("backfill", "*", *DAYS, "--dry-run") as (process, terminal):
+        while not any("site-packages" in mapped.path for mapped in psutil.Process(process.pid).memory_maps()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait() in (130, -signal.SIGINT)
+        assert "Traceback" not in read_until(terminal, "never said")

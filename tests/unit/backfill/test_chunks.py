@@ -7,8 +7,11 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.backfill.chunks import MOST_DAYS, ROWS_A_CHUNK, chunked, days_a_chunk
+from millpond.backfill.chunks import MOST_DAYS, ROWS_A_CHUNK, chunked, days_a_chunk, fused
+from millpond.backfill.pipelines import pipelines
 from millpond.backfill.plan import Item, State
+from millpond.backfill.staleness import Node
+from millpond.resources.provenance import Edge
 
 FIRST = dt.date(2026, 1, 1)
 DAILY, WHOLE = ["raw", "stg", "fct"], ["calendar", "overview", "marts/overview"]
@@ -70,6 +73,37 @@ def test_what_days_are_made_from_comes_before_them() -> None:
     todo = [due("fct", day(0)), due("calendar", None), due("overview", None)]
     chunks = list(chunked(todo, DAILY + WHOLE, 366, {"calendar"}))
     assert [chunk.assets for chunk in chunks] == [("calendar",), ("fct",), ("overview",)]
+
+
+def test_pipelines_are_cut_into_runs_apart_and_whole_assets_join_the_last_run_of_their_own() -> None:
+    todo = [due("raw", day(n)) for n in range(6)] + [due("stg", day(n)) for n in range(2, 4)]
+    todo += [due(asset, None) for asset in WHOLE]
+    apart = {"raw": frozenset("a"), "stg": frozenset("b"), "overview": frozenset("a")}
+    apart |= {"marts/overview": frozenset("b")}
+    chunks = list(chunked(todo, DAILY + WHOLE, 4, pipelines=apart))
+    windows = [(chunk.assets, chunk.window and chunk.window.days[0]) for chunk in chunks]
+    assert windows == [(("raw",), day(0)), (("stg",), day(2)), (("raw",), day(4)), (tuple(WHOLE), None)]
+    assert [(chunk.assets, chunk.whole) for chunk in fused(chunks, apart)] == [
+        (("raw",), ()),
+        (("stg",), ("calendar", "marts/overview")),
+        (("raw",), ("overview",)),
+    ]
+
+
+def test_whole_assets_alone_are_a_run_of_their_own() -> None:
+    chunks = list(chunked([due("overview", None)], WHOLE, 4))
+    assert fused(chunks, {}) == chunks
+
+
+def test_what_reads_one_another_is_one_pipeline_and_a_whole_asset_is_in_all_it_reads() -> None:
+    def node(name: str, *parents: str, daily: bool = True) -> Node:
+        return Node(name, daily, edges=tuple(Edge(parent, 0 if daily else None) for parent in parents))
+
+    nodes = [node("a"), node("b"), node("c"), node("ab", "a", "b"), node("calendar", daily=False)]
+    found = pipelines([*nodes, node("d", "c"), node("whole", "ab", "d", "calendar", daily=False)])
+    assert found["a"] == found["b"] == found["ab"] != found["c"] == found["d"]
+    assert found["whole"] == found["a"] | found["c"]
+    assert found["calendar"] == frozenset()
 
 
 @given(st.floats(0, 1e12))

@@ -12,7 +12,7 @@ from millpond.partitions import Window
 
 FIRST = dt.date(2026, 10, 1)
 WEEK = Window.of_days(FIRST, FIRST + dt.timedelta(days=6))
-CHAIN = {"raw": set(), "silver": {"raw"}, "gold": {"silver"}, "other": set()}
+CHAIN = {"raw": set(), "silver": {"raw"}, "gold": {"silver"}, "other": set(), "mart": {"gold"}}
 DONE = Settled(Part.DONE)
 
 
@@ -83,6 +83,20 @@ def test_what_may_pass_is_tried_again_a_few_times_and_then_fails() -> None:
         "raw": Part.FAILED,
         "silver": Part.BLOCKED,
     }
+
+
+def test_whole_assets_made_with_days_that_failed_are_made_alone_once_the_days_are_settled() -> None:
+    piece = Piece(("raw", "silver"), WEEK, whole=("mart",))
+    assert piece.phase == Piece(("mart",), None).phase
+    found = judged(piece, days("raw"), Failure(("silver", "mart"), "AuditFailed", "a key twice"))
+    assert ("mart", None) not in found.settled
+    assert found.again == [
+        Piece(("silver",), Window(day(0), day(4))),
+        Piece(("silver",), Window(day(4), day(7))),
+        Piece(("mart",), None),
+    ]
+    calm = judged(piece, list(piece.keys))
+    assert (set(calm.settled), calm.again) == (set(piece.keys), [])
 
 
 @pytest.mark.parametrize("error", ["ConfigError", "SourceRefused", "InputMissing"])

@@ -9,11 +9,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEvent
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.finders.failed_run import partitions_of
 from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import Severity
 from millpond.naming import MAIN_REF
-from millpond.resources.run import ref_of
+from millpond.resources.run import partitions_of, ref_of
 
 
 def check_failed(

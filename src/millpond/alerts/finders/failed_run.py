@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.events import DagsterEvent
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 from dagster_shared.error import SerializableErrorInfo
 
 from millpond.alerts.alert import Alert, listed
 from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import KINDS
 from millpond.naming import MAIN_REF
-from millpond.partitions import RANGE_SEPARATOR
-from millpond.resources.run import ref_of
+from millpond.resources.run import partitions_of, ref_of
 
 _FAILURE = "dagster._core.definitions.events.Failure: "
 """What Dagster puts before an error that a step reported itself."""
@@ -67,14 +60,6 @@ def run_failed(
         run_url=f"{pages}/runs/{run.run_id}",
         position=event_id,
     )
-
-
-def partitions_of(tags: Mapping[str, str]) -> str:
-    """Return the day or the range `A...B` of a run with these tags; empty if it has none."""
-    if first := tags.get(ASSET_PARTITION_RANGE_START_TAG):
-        last = tags.get(ASSET_PARTITION_RANGE_END_TAG, first)
-        return first if first == last else f"{first}{RANGE_SEPARATOR}{last}"
-    return tags.get(PARTITION_NAME_TAG, "")
 
 
 def _retried_out(

@@ -9,11 +9,12 @@ from dagster import DagsterInstance, RunsFilter
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.finders.events import Ask, asking
-from millpond.alerts.finders.failed_run import RUN_KINDS, partitions_of
+from millpond.alerts.finders.failed_run import RUN_KINDS
 from millpond.alerts.finders.known import Known
 from millpond.alerts.recording import open_alerts, resolve
 from millpond.alerts.tables import Connection
 from millpond.partitions import RANGE_SEPARATOR
+from millpond.resources.run import partitions_of
 
 _NOTICES, _NOTICE_DAYS = ("quarantine", "check_failed"), 7
 """Kinds that leave the run green; nobody may ever make the same days again, so they end by themselves."""

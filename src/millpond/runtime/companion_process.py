@@ -1,0 +1,49 @@
+"""A companion, from within: `python -m millpond.runtime.companion_process PIPE WARM-UP`."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+from millpond.errors import MillpondError
+from millpond.runtime.companion import Call, Said
+
+
+def main() -> None:
+    """Warm up, then make one call after the other until nobody is there to ask for one."""
+    pipe, warm_up = Connection(int(sys.argv[1])), sys.argv[2]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
+    with suppress(Exception):  # whatever is wrong, the first call says it better
+        Call(warm_up, (), {}, wanted=False).made(None)
+    with suppress(EOFError):
+        while True:
+            answered = _answer(pipe, pipe.recv())
+            try:
+                pipe.send(answered)
+            except (pickle.PicklingError, TypeError, AttributeError):
+                pipe.send(Said("raised", RuntimeError(repr(answered.what))))
+
+
+def _answer(pipe: Connection, asked: Call) -> Said:
+    one_by_one = threading.Lock()
+
+    def tell(event: object) -> None:
+        with one_by_one:
+            pipe.send(Said("event", event))
+
+    try:
+        return Said("result", asked.made(tell))
+    except MillpondError as error:
+        return Said("raised", error)
+    except Exception as error:  # noqa: BLE001 - raised again where the call came from
+        error.add_note(traceback.format_exc())
+        return Said("raised", error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`runner.build` as the assets call it: in a companion process where a command started one, else in this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from millpond.partitions import Window
+from millpond.runtime.companion import call
+from millpond.transform.building import Stored
+from millpond.transform.results import BuildResult
+
+
+def build(
+    select: Sequence[str], window: Window | None, *, ref: str, run_id: str, on_event: Callable[[Stored], None]
+) -> BuildResult:
+    """Build models; see `runner.build`."""
+    built: BuildResult = call(
+        "millpond.transform.runner:build", select, window, ref=ref, run_id=run_id, on_event=on_event
+    )
+    return built

@@ -1,0 +1,24 @@
+"""What the first build of a process spends on importing and warming dbt, done before it is asked for."""
+
+from __future__ import annotations
+
+from millpond.settings import settings
+from millpond.transform import engine
+from millpond.transform.invocation import OFFLINE, invoke
+from millpond.transform.manifest import current
+
+
+def warm_up() -> None:
+    """Bring in dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
+    from millpond.transform import plugin, runner
+
+    assert plugin, runner
+    configured = settings()
+    parsed = current(configured)
+    parsed.document(), parsed.data_tests()
+    invoke(
+        ["compile", "--select", "resource_type:model", *OFFLINE],
+        settings=configured,
+        target=engine.target(configured),
+        manifest=parsed.warm(),
+    )
