@@ -9,6 +9,8 @@ import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
 from millpond.automation import new_data, queue, waiting
+from millpond.automation.chains import chains_of
+from millpond.automation.conditions import with_conditions
 from millpond.automation.jobs import housekeeping
 from millpond.automation.schedules import build_schedules
 from millpond.automation.sensors import build_sensors as automation_sensors
@@ -25,22 +27,23 @@ from millpond.transform.manifest import manifest
 _SETTINGS = settings()
 _SOURCES = load_sources(_SETTINGS)
 
-_ASSETS = with_freshness(
-    [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))], _SOURCES
-)
+_MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))]
+_CHAINS = chains_of(_MADE, _SOURCES)
+_ASSETS = with_conditions(with_freshness(_MADE, _SOURCES), _CHAINS, _SETTINGS.timezone)
+_JOB = dg.define_asset_job("millpond", selection="*", description="Every asset, source to mart.")
 
 defs = dg.Definitions(
     assets=_ASSETS,
     asset_checks=build_checks(_SOURCES),
     jobs=[
-        dg.define_asset_job("millpond", selection="*", description="Every asset, source to mart."),
+        _JOB,
         housekeeping,
     ],
-    schedules=build_schedules(),
+    schedules=build_schedules(_JOB, _CHAINS, _SETTINGS),
     sensors=[
         *alert_sensors(_ASSETS),
-        *automation_sensors(),
-        *new_data.build_sensors(_SOURCES),
+        *automation_sensors(_CHAINS, _SETTINGS),
+        *new_data.build_sensors(_SOURCES, _CHAINS),
         *queue.build_sensors(_SOURCES),
         *waiting.build_sensors(read_waits(_SETTINGS)),
     ],

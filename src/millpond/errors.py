@@ -168,6 +168,10 @@ class QueueUnreachable(MillpondError):
     """The queue of requests did not answer, or refused; its messages stay where they are."""
 
 
+class MartsHeld(PublishFailed):
+    """Others held locks on the marts for longer than a publish waits."""
+
+
 class AlertNotSent(MillpondError):
     """A channel did not take an alert, which is tried again; the log has it.
 

@@ -18,15 +18,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
 from millpond.settings_alerts import AlertSettings
+from millpond.settings_automation import AutomationSettings
 from millpond.settings_queue import QueueSettings
 from millpond.settings_sources import RequestSettings, SourceSettings
 
 PREFIX = "MILLPOND_"
-_SECRET = ("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key")
+_SECRET = (
+    *("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key"),
+    "heartbeat_url",
+)
 """Parts of the names of settings whose value is not shown, also where it is wrong."""
 
 
-class Settings(BaseSettings, AlertSettings, QueueSettings, RequestSettings):
+class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, RequestSettings):
     """Everything that can be set, read from `MILLPOND_*` in the environment, then from `.env`."""
 
     model_config = SettingsConfigDict(

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import time_machine
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.declarative_automation.serialized_objects import AutomationConditionSnapshot
 from syrupy.assertion import SnapshotAssertion
 
+from millpond.automation.conditions import EXEMPTION as BY_HAND
 from millpond.quality.freshness import EXEMPTION
+from millpond.resources.instance import instance
+from millpond.runtime.home import Home
 from millpond.settings import process_environment
 
 DEFINITIONS = Path(__file__).parents[2] / "src" / "millpond" / "definitions.py"
@@ -43,6 +48,18 @@ def definitions() -> dg.Definitions:
     from millpond.definitions import defs
 
     return defs
+
+
+CONDITIONS = ("dim_date", "dlt_glucose_entries", "fct_glucose_readings", "marts/mrt_glucose_overview")
+"""One asset of each sort; the others differ in times and names alone."""
+
+
+def written(condition: AutomationConditionSnapshot, depth: int = 0) -> list[str]:
+    """Return a condition as a tree of its labels and names, a line each."""
+    snapshot = condition.node_snapshot
+    label = f" [{snapshot.label}]" if snapshot.label else ""
+    line = f"{'  ' * depth}{snapshot.name}{label}"
+    return [line, *(line for child in condition.children for line in written(child, depth + 1))]
 
 
 def graph() -> AssetGraph:
@@ -96,13 +113,21 @@ def test_marts_follow_the_freshness_of_their_inputs() -> None:
     )
 
 
-def test_what_talks_to_a_source_retries_and_takes_its_pool() -> None:
+def test_every_asset_is_made_by_itself_or_says_why_not() -> None:
+    without = {
+        name: spec.metadata[BY_HAND] for name, spec in specs().items() if not spec.automation_condition
+    }
+    assert without == {}
+
+
+def test_each_step_retries_with_growing_random_pauses_and_takes_its_pool() -> None:
     for name, spec in specs().items():
         asset = definitions().resolve_assets_def(spec.key)
+        policy = asset.op.retry_policy
+        assert policy is not None, name
+        assert (policy.backoff, policy.jitter) == (dg.Backoff.EXPONENTIAL, dg.Jitter.FULL), name
+        assert policy.max_retries > 0, name
         if spec.group_name == "raw":
-            policy = asset.op.retry_policy
-            assert policy is not None, name
-            assert policy.jitter == dg.Jitter.FULL, name
             assert asset.op.pool.endswith("_api"), name
         else:
             assert asset.op.pool == ("publish" if spec.group_name == "marts" else "transform"), name
@@ -137,6 +162,8 @@ def test_assets_are_what_they_were(snapshot: SnapshotAssertion) -> None:
             "partitions": type(known.get(spec.key).partitions_def).__name__,
             "owners": list(spec.owners),
             "kinds": sorted(spec.kinds),
+            "made": condition.get_label() if (condition := spec.automation_condition) else "by hand",
+            "retries": definitions().resolve_assets_def(spec.key).op.retry_policy.max_retries,
             "checks": {
                 key.name: "blocks" if known.get(key).blocking else "warns"
                 for key in sorted(known.asset_check_keys)
@@ -152,10 +179,72 @@ def test_what_runs_by_itself_is_what_it_was(snapshot: SnapshotAssertion) -> None
     assert snapshot == {
         "jobs": sorted(job.name for job in defs.jobs or ()),
         "schedules": {
-            each.name: [each.cron_schedule, each.default_status.value] for each in defs.schedules or ()
+            each.name: [each.cron_schedule, each.execution_timezone, each.job_name, each.default_status.value]
+            for each in defs.schedules or ()
         },
         "sensors": {
             each.name: [each.minimum_interval_seconds, each.default_status.value]
             for each in defs.sensors or ()
         },
+        "conditions": {
+            name: written(spec.automation_condition.get_snapshot())
+            for name, spec in sorted(specs().items())
+            if name in CONDITIONS and spec.automation_condition
+        },
     }
+
+
+def launched(name: str, recorded: dg.DagsterInstance) -> list[str]:
+    """Return a line for each run that a schedule launches at six, a sensor at ten (its second look)."""
+    repository = definitions().get_repository_def()
+    six = dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC)
+    if repository.has_schedule_def(name):
+        schedule = repository.get_schedule_def(name)
+        context = dg.build_schedule_context(recorded, scheduled_execution_time=six, repository_def=repository)
+        ticked = schedule.evaluate_tick(context)
+        return [run_line(request, schedule.job_name) for request in ticked.run_requests or ()]
+    sensor, cursor, found = repository.get_sensor_def(name), None, []
+    for moment in (six.replace(hour=9, minute=59), six.replace(hour=10, second=5)):
+        with time_machine.travel(moment, tick=False):
+            looked = sensor.evaluate_tick(
+                dg.build_sensor_context(recorded, cursor=cursor, repository_def=repository)
+            )
+        cursor, found = looked.cursor, [run_line(each, "") for each in looked.run_requests or ()]
+    return found
+
+
+def run_line(request: dg.RunRequest, job: str) -> str:
+    tags = request.tags
+    days = (
+        f"{tags.get('dagster/asset_partition_range_start')}...{tags.get('dagster/asset_partition_range_end')}"
+    )
+    if not request.asset_selection:
+        return job
+    return f"{tags['millpond/chain']}: {len(request.asset_selection)} assets, {days}"
+
+
+ASK_A_SOURCE = {"new_data_glucose_entries", "new_data_github_user_events"}
+"""What these launch is shown with a source to ask, in integration/automation/test_new_data.py."""
+LAUNCHED = {
+    "complete_yesterday": [
+        "github_user_events: 7 assets, 2026-11-16...2026-11-19",
+        "glucose_entries: 10 assets, 2026-11-16...2026-11-19",
+    ],
+    "housekeeping_schedule": ["housekeeping"],
+    "alerts": [],
+    "dead_runs": [],
+    "keep_up": ["glucose_entries: 10 assets, 2026-11-12...2026-11-20"],
+}
+
+
+def test_each_schedule_and_sensor_is_on_the_list_of_what_is_launched() -> None:
+    defs = definitions()
+    names = {each.name for each in [*(defs.schedules or ()), *(defs.sensors or ())]}
+    assert names == LAUNCHED.keys() | ASK_A_SOURCE
+
+
+@pytest.mark.parametrize("name", sorted(LAUNCHED))
+def test_each_schedule_and_sensor_launches_what_it_is_for(name: str, home: Home) -> None:
+    with instance() as recorded:
+        assert launched(name, recorded) == LAUNCHED[name]
+        assert recorded.get_runs_count() == 0

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from millpond.alerts import deliveries
 from millpond.alerts.channels import channels
+from millpond.alerts.heartbeat import Heartbeat
 from millpond.alerts.rounds import Rounds
 from millpond.alerts.router import end_silences, route
 from millpond.alerts.routing import Routing, read_routing
@@ -25,6 +26,7 @@ from millpond.settings import Settings
 
 _LOOK_SECONDS = 0.5
 _WATCH_SECONDS = 15.0
+_SILENCE_SECONDS = 60.0
 _logger = logging.getLogger("millpond.alerts")
 
 
@@ -42,7 +44,9 @@ class Dispatcher:
             Worker(channel, lambda: self._routing, available.keys(), self._claimer, self._stop)
             for channel in available.values()
         ]
-        self._watch, self._watched = Watch(settings), time.monotonic()
+        self._watch, self._watched = Watch(settings), time.monotonic() - _WATCH_SECONDS
+        self._round_at = 0.0
+        self._heartbeat = Heartbeat.of(settings, self._is_well, self._stop)
 
     def stop(self) -> None:
         """Have `run` return; what is being sent is finished first."""
@@ -53,11 +57,14 @@ class Dispatcher:
         rounds = Rounds(self._stop)
         rounds.surely(lambda connection: deliveries.take_over(connection, self._claimer))
         threads = [threading.Thread(target=each.serve, name=f"alerts {each.name}") for each in self._workers]
+        if self._heartbeat:
+            threads.append(threading.Thread(target=self._heartbeat.serve, name="heartbeat"))
         for thread in threads:
             thread.start()
         try:
             while not self._stop.is_set():
                 if rounds.tried(self.round):
+                    self._round_at = time.monotonic()
                     self._beat(self._wrong)
                 self._stop.wait(_LOOK_SECONDS)
         finally:
@@ -77,6 +84,10 @@ class Dispatcher:
         names = [worker.name for worker in self._workers]
         while route(connection, self._routing, names, dt.datetime.now(self._settings.zone)):
             pass
+
+    def _is_well(self) -> bool:
+        """Return whether alerts are worked on, and the daemon and the sensor that finds them were heard."""
+        return time.monotonic() < self._round_at + _SILENCE_SECONDS and self._watch.hears
 
     def _reread(self) -> None:
         """Follow changes of alerts.yaml; while it is wrong, what it last said holds."""

@@ -22,6 +22,7 @@ from millpond.alerts.finders.notices import record_notices
 from millpond.alerts.finders.recoveries import resolve_recovered
 from millpond.alerts.finders.summary import record_summary
 from millpond.alerts.finders.ticks import record_ticks
+from millpond.alerts.finders.unpublished import record_unpublished
 from millpond.alerts.recording import record
 from millpond.alerts.routing import Routing
 from millpond.alerts.tables import outbox
@@ -58,6 +59,8 @@ def find(
         new += record_backfills(connection, pages, time.time() - _FIRST_DAYS * 86400)
         if routing.late_after_days:
             new += record_late(connection, settings, known, routing.late_after_days, now)
+        if routing.published_by:
+            new += record_unpublished(connection, settings, known, routing.published_by, now)
         if routing.summary_at:
             new += record_summary(connection, routing.summary_at, now, pages)
     return new

@@ -33,6 +33,7 @@ KINDS: Final = {
         Kind("message_rejected", "error", "messages of the queue were rejected", lasts=False),
         Kind("external_late", "error", "assets of others are late"),
         Kind("external_failed", "error", "assets of others failed"),
+        Kind("not_published", "error", "marts do not hold yesterday yet"),
         Kind("tick_failed", "error", "sensors or schedules fail"),
         Kind("daemon_silent", "critical", "daemons are silent"),
         Kind("backfill_finished", "info", "backfills finished", lasts=False),

@@ -95,6 +95,7 @@ class Routing(_Part):
     give_up_after_days: float = Field(7, gt=0)
     quarantine_above: float = Field(0.01, ge=0, le=1)
     late_after_days: int = Field(1, ge=0, le=31)
+    published_by: str | None = Field(None, pattern=r"^[0-2]\d:[0-5]\d$")
     summary_at: str | None = Field(None, pattern=r"^[0-2]\d:[0-5]\d$")
 
     @field_validator("fallback")

@@ -26,12 +26,15 @@ class Watch:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
         self._heard_at = clock()
+        self.hears = False
+        """Whether all was heard at the last look; nobody has looked yet."""
 
     def look(self, connection: Connection) -> None:
         """Open or end the alert as it is now."""
         beats = {"the daemon's heartbeat": _heartbeat(), "the sensor `alerts`": _looked_at(connection)}
         oldest = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=_SILENCE_SECONDS)
         silent = {name: at for name, at in beats.items() if at is None or at < oldest}
+        self.hears = not silent
         if not silent:
             self._heard_at = self._clock()
             for alert in open_alerts(connection, KIND):

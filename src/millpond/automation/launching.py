@@ -6,16 +6,11 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-    SENSOR_NAME_TAG,
-)
+from dagster._core.storage.tags import SENSOR_NAME_TAG
 
-from millpond.naming import MAIN_REF
+from millpond.automation.schedules import loads_by_itself
 from millpond.partitions import Window
-from millpond.resources.run import REF_TAG
+from millpond.resources.run import REF_TAG, partition_tags
 from millpond.settings import settings
 
 JOB = "millpond"
@@ -23,8 +18,8 @@ JOB = "millpond"
 
 
 def from_the_start() -> dg.DefaultSensorStatus:
-    """Return whether a sensor that starts runs is on until somebody says otherwise: not on a branch."""
-    on = settings().ref == MAIN_REF
+    """Return whether a sensor that starts runs is on until somebody says otherwise."""
+    on = loads_by_itself(settings())
     return dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
 
 
@@ -32,14 +27,10 @@ def run_request(
     assets: Iterable[dg.AssetKey], window: Window, run_key: str, tags: Mapping[str, str] | None = None
 ) -> dg.RunRequest:
     """Return the request for one run of `assets` over all days of `window`; one `run_key` makes one run."""
-    first, last = str(window.start), str(window.last)
-    days = {PARTITION_NAME_TAG: first}
-    if first != last:
-        days = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
     return dg.RunRequest(
         run_key=run_key,
         asset_selection=sorted(assets),
-        tags={REF_TAG: settings().ref, **days, **(tags or {})},
+        tags={REF_TAG: settings().ref, **partition_tags(window), **(tags or {})},
     )
 
 

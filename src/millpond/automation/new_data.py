@@ -4,21 +4,25 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from millpond.automation.chains import Chain
 from millpond.automation.launching import JOB, at_work, from_the_start, graph_of, run_request, with_downstream
+from millpond.automation.requests import chain_tags
 from millpond.errors import SourceError, SourceRefused
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
 
 
-def build_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefinition]:
-    """Return a sensor for each table whose spec declares `news`."""
-    return [_sensor(source, table) for source in sources for table in source.tables if table.news]
+def build_sensors(sources: Sequence[SourceSpec], chains: Sequence[Chain]) -> list[dg.SensorDefinition]:
+    """Return a sensor for each table whose spec declares `news`; of `chains` each has one run at a time."""
+    return [_sensor(source, table, chains) for source in sources for table in source.tables if table.news]
 
 
-def _sensor(source: SourceSpec, table: SourceTable) -> dg.SensorDefinition:
+def _sensor(source: SourceSpec, table: SourceTable, chains: Sequence[Chain]) -> dg.SensorDefinition:
     assert table.news
     name = f"new_data_{table.name}"
+    chain = next((each for each in chains if dg.AssetKey(table.asset) in each.assets), None)
+    tags = chain_tags(chain, None) if chain else {}
 
     @dg.sensor(
         name=name,
@@ -48,7 +52,9 @@ def _sensor(source: SourceSpec, table: SourceTable) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason=words, cursor=context.cursor)
         assets = with_downstream(graph_of(context), [table.asset])
         return dg.SensorResult(
-            run_requests=[run_request(assets, each, f"{name}:{each}:{seen.digest}") for each in windows],
+            run_requests=[
+                run_request(assets, each, f"{name}:{each}:{seen.digest}", tags) for each in windows
+            ],
             cursor=seen.text,
         )
 

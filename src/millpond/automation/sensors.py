@@ -1,14 +1,25 @@
 """What runs as soon as something is noticed."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
+from millpond.automation.chains import Chain
+from millpond.automation.schedules import loads_by_itself
+from millpond.automation.tick import ChainSensor
 from millpond.resources.zombies import close_zombies
+from millpond.settings import Settings
 
 _SECONDS = 60
 
 
-def build_sensors() -> list[dg.SensorDefinition]:
-    """Return the sensor that closes runs whose process is gone: others wait for the pool slots they hold."""
+def build_sensors(chains: Sequence[Chain], settings: Settings) -> list[dg.SensorDefinition]:
+    """Return the sensor of automation conditions, and the one that closes runs whose process is gone.
+
+    Others wait for the pool slots that such a run holds.
+    """
+    status = dg.DefaultSensorStatus
+    follow = ChainSensor(chains, status.RUNNING if loads_by_itself(settings) else status.STOPPED)
 
     @dg.sensor(
         minimum_interval_seconds=_SECONDS,
@@ -19,4 +30,4 @@ def build_sensors() -> list[dg.SensorDefinition]:
         closed = close_zombies(context.instance)
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every started run has its process")
 
-    return [dead_runs]
+    return [follow, dead_runs]

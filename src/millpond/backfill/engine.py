@@ -25,9 +25,7 @@ from millpond.backfill.run import materialize
 from millpond.errors import MillpondError
 from millpond.ingestion.patience import backoff
 from millpond.resources.instance import CODE_LOCATION
-
-BACKFILL_TAG = "millpond/backfill"
-"""Run tag that names the backfill a run belongs to."""
+from millpond.resources.run import BACKFILL_TAG
 
 _IDLE_SECONDS = 0.25
 _BREAKS = (MillpondError, DagsterError, SQLAlchemyError, psycopg.Error, OSError)

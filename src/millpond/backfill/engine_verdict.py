@@ -26,6 +26,7 @@ _PASSING = {
     "StorageFailed",
     "EmbeddedPartError",
     "PublishFailed",
+    "MartsHeld",
     "OperationalError",
     "InterfaceError",
     "DisconnectionError",

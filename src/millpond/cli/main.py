@@ -9,6 +9,7 @@ import typer
 
 from millpond.cli import (
     alerts,
+    automation,
     backfill,
     branch,
     config,
@@ -63,6 +64,7 @@ app.command("env")(env.env)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(automation.app, name="automation")
 app.add_typer(sources.app, name="sources")
 app.add_typer(config.app, name="config")
 

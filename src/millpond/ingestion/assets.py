@@ -9,7 +9,6 @@ import dagster as dg
 
 from millpond.errors import (
     BeyondReach,
-    LakeError,
     MillpondError,
     PagingLoop,
     SourceMalformed,
@@ -25,10 +24,11 @@ from millpond.partitions import contiguous
 from millpond.redaction import redacted
 from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.record import DAYS_BEYOND_REACH, REACH
+from millpond.resources.retries import PASSING, retry_policy
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
 
-_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, LakeError)
+_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, *PASSING)
 _SHOWN = 3
 
 
@@ -68,12 +68,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             ),
         },
         pool=table.pool,
-        retry_policy=dg.RetryPolicy(
-            max_retries=table.retries.max,
-            delay=table.retries.delay.total_seconds(),
-            backoff=dg.Backoff.EXPONENTIAL,
-            jitter=dg.Jitter.FULL,
-        ),
+        retry_policy=retry_policy(table.retries.max, table.retries.delay.total_seconds()),
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
         began = dt.datetime.now(dt.UTC)

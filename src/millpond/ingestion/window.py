@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from millpond.errors import ConfigError
 from millpond.ingestion import placeholders
+from millpond.ingestion.cron import checked_cron
 from millpond.ingestion.endpoint import Templates
 from millpond.ingestion.part import Part
 from millpond.naming import identifier
@@ -93,10 +94,25 @@ class Quarantine(Part):
 
 
 class Cadence(Part):
-    """How often to load, and how many days to load again because rows come late."""
+    """How often to load the day that has begun, and how many days to load again because rows come late."""
 
-    cron: str = Field(pattern=r"^\S+( \S+){4}$", examples=['cron: "0 * * * *"'])
-    lookback_days: int = Field(1, ge=0, examples=["lookback_days: 2"])
+    cron: Annotated[str, AfterValidator(checked_cron)] = Field(
+        description="when the current day is loaded, in the configured zone", examples=['cron: "0 * * * *"']
+    )
+    lookback_days: int = Field(
+        1,
+        ge=0,
+        le=366,
+        description="days before yesterday that the daily run loads again",
+        examples=["lookback_days: 2"],
+    )
+    weekend_lookback_days: int | None = Field(
+        None,
+        ge=0,
+        le=366,
+        description="the same on Saturdays and Sundays; default: lookback_days",
+        examples=["weekend_lookback_days: 7"],
+    )
 
 
 class Freshness(Part):

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from millpond.errors import MillpondError
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts
+from millpond.redaction import redacted
+from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.provenance import Inputs
+from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.settings import settings
 
@@ -38,20 +42,19 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         check_specs=[_check(mart) for mart in by_key.values()],
         can_subset=True,
         pool=POOL,
+        retry_policy=LAKE_STEP,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def published(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        from millpond.publish.swap import compare, publish  # brings in the lake, which is slow to load
+        from millpond.publish.swap import compare  # brings in the lake, which is slow to load
 
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
         inputs = Inputs.before(context, [key.to_user_string() for key in chosen], run.ref)
-        for key, done in zip(
-            chosen, publish(list(chosen.values()), ref=run.ref, run_id=run.run_id), strict=True
-        ):
+        for key, done in zip(chosen, _published(list(chosen.values()), run), strict=True):
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata=_metadata(done, run.ref),
@@ -63,6 +66,19 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
             yield _result(key, *compare(by_key[key], ref=run.ref))
 
     return published
+
+
+def _published(chosen: list[MartSpec], run: RunInfo) -> "list[Published]":
+    from millpond.publish.swap import publish
+
+    try:
+        with interrupts_are_final():
+            return publish(chosen, ref=run.ref, run_id=run.run_id)
+    except MillpondError as error:
+        metadata = {"error": type(error).__name__}
+        raise dg.Failure(
+            redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, PASSING)
+        ) from error
 
 
 def _key(mart: MartSpec) -> dg.AssetKey:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from millpond.errors import PublishFailed
+from millpond.errors import MartsHeld, PublishFailed
 from millpond.settings import settings
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ def held_by_others(
         f"process {pid} ({user}, {program}, {mode}{f', since {since}' if since else ''})"
         for pid, user, program, mode, since in stronger
     ]
-    return PublishFailed(
+    return MartsHeld(
         f"{', '.join(tables) or schema} could not be written for {waited:g} s: locked by "
         + ("; ".join(names) or "a transaction that has just ended"),
         unharmed="the marts as they were before",

@@ -13,11 +13,13 @@ from dagster._core.storage.tags import (
 )
 
 from millpond.naming import MAIN_REF, ref_name
-from millpond.partitions import RANGE_SEPARATOR, Window, checked_day
+from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
 from millpond.settings import settings
 
 REF_TAG = "millpond/ref"
 """Run tag that names the ref a run reads and writes, where it is not the one of the settings."""
+BACKFILL_TAG = "millpond/backfill"
+"""Run tag that names the backfill a run belongs to."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,14 @@ def partitions_of(tags: Mapping[str, str]) -> str:
 
 
 def partition_tags(window: Window) -> dict[str, str]:
-    """Return the tags of a run over the days of `window`."""
+    """Return the tags of a run over the days of `window`; assets without partitions ignore them."""
     first, last = str(window.start), str(window.last)
     if first == last:
         return {PARTITION_NAME_TAG: first}
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def window_of(tags: Mapping[str, str]) -> Window | None:
+    """Return the days that a run with these tags makes; None for a run without partitions."""
+    first, _, last = partitions_of(tags).partition(RANGE_SEPARATOR)
+    return Window.of_days(parse_day(first), parse_day(last or first)) if first else None

@@ -57,12 +57,12 @@ def dagster_parts(settings: Settings, home: Home) -> list[Part]:
 
 
 def _code_server(settings: Settings, home: Home) -> Part:
-    path = _socket(home)
+    path = code_server_socket(home)
 
     def start() -> subprocess.Popen[bytes]:
         path.unlink(missing_ok=True)
         command = ["dagster", "code-server", "start", "--socket", str(path), "--module-name", CODE_LOCATION]
-        command += ["--location-name", _location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
+        command += ["--location-name", location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
         return _started(settings, home, CODE_SERVER, command, preload="dagster._cli.code_server")
 
     def examine(process: Process) -> Health:
@@ -72,7 +72,7 @@ def _code_server(settings: Settings, home: Home) -> Part:
         # Only the web pages tell whether the definitions load; while they start, it is not known yet.
         with suppress(*NO_ANSWER):
             if pages := registered(home, WEBSERVER):
-                return dagster_health.code_location(pages.port, _location_name(settings))
+                return dagster_health.code_location(pages.port, location_name(settings))
         young = time.time() - process.started < _START_SECONDS / 2
         return Health(STARTING, "the web pages do not answer yet") if young else Health(UP)
 
@@ -131,7 +131,7 @@ def _started(
         log=home.logs / f"{name}.log",
         folder=settings.project,
         environment=_environment(settings),
-        after=None if name == CODE_SERVER else _socket(home),
+        after=None if name == CODE_SERVER else code_server_socket(home),
     )
     register(home, Process(name, child.pid, start_time(child.pid) or 0.0, port))
     return child
@@ -150,7 +150,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _workspaces(settings: Settings, home: Home) -> list[str]:
     """Return the project's workspace file and one in which our code location is the shared code server."""
-    server = {"socket": str(_socket(home)), "location_name": _location_name(settings)}
+    server = {"socket": str(code_server_socket(home)), "location_name": location_name(settings)}
     override = home.run / _WORKSPACE
     unfinished = home.run / f".{_WORKSPACE}.{threading.get_ident()}"
     unfinished.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
@@ -158,7 +158,7 @@ def _workspaces(settings: Settings, home: Home) -> list[str]:
     return ["--workspace", str(settings.project / _WORKSPACE), "--workspace", str(override)]
 
 
-def _location_name(settings: Settings) -> str:
+def location_name(settings: Settings) -> str:
     """Return what the project's workspace file calls our code location, so that history stays with it."""
     path = settings.project / _WORKSPACE
     workspace = yaml.safe_load(path.read_text()) if path.exists() else None
@@ -184,7 +184,7 @@ def _port(settings: Settings, home: Home) -> int:
     )
 
 
-def _socket(home: Home) -> Path:
+def code_server_socket(home: Home) -> Path:
     """Return the code server's Unix socket: in the home where the path is short enough for one."""
     path = home.run / "code-server.sock"
     if len(os.fsencode(path)) > _SOCKET_PATH_LIMIT:

@@ -11,7 +11,9 @@ import dagster as dg
 
 from millpond.errors import MillpondError
 from millpond.redaction import redacted
+from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.provenance import Inputs
+from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
@@ -50,10 +52,12 @@ def build_assets() -> list[dg.AssetsDefinition]:
             check_specs=[check for model in members for check in check_specs(model, document)],
             can_subset=True,
             pool=POOL,
+            retry_policy=LAKE_STEP,
             backfill_policy=dg.BackfillPolicy.single_run(),
         )
         def made(context: dg.AssetExecutionContext) -> _Events:
-            yield from _made(context, {model.name: model for model in members})
+            with interrupts_are_final():
+                yield from _made(context, {model.name: model for model in members})
 
         return made
 
@@ -125,4 +129,4 @@ def _failure(error: MillpondError) -> dg.Failure:
         metadata["branch"] = error.result.branch
         for check in error.result.blocked_by:
             metadata[check.check] = told.samples(check.samples)
-    return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=False)
+    return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, PASSING))

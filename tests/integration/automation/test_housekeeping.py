@@ -3,8 +3,6 @@
 import dagster as dg
 
 from millpond.automation.jobs import housekeeping
-from millpond.automation.schedules import build_schedules
-from millpond.automation.sensors import build_sensors
 from millpond.lake import refs
 from millpond.lake.connect import pooled
 from millpond.resources.instance import instance
@@ -39,11 +37,3 @@ def test_a_dry_run_drops_nothing(home: Home) -> None:
     old_audit_branch()
     assert run(dry_run=True).output_for_node("drop_old_branches") == ["audit_old"]
     assert "audit_old" in [ref.name for ref in refs.list_refs()]
-
-
-def test_chores_run_from_the_start() -> None:
-    (nightly,) = build_schedules()
-    assert nightly.job_name == "housekeeping"
-    assert nightly.default_status == dg.DefaultScheduleStatus.RUNNING
-    (watching,) = build_sensors()
-    assert watching.default_status == dg.DefaultSensorStatus.RUNNING

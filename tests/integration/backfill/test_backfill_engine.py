@@ -12,13 +12,14 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from small_assets import DAILY, DAYS, MART, broken, day, days, definitions, fails_on, plan, seen
 
 from millpond.backfill import ledger
-from millpond.backfill.engine import BACKFILL_TAG, Told
+from millpond.backfill.engine import Told
 from millpond.backfill.engine_session import cancel, run
 from millpond.backfill.history import failures
 from millpond.backfill.ledger import Backfill, Course
 from millpond.backfill.ledger_chunks import Part
 from millpond.backfill.plan import Plan
 from millpond.errors import BackfillOverlap, SourceUnreachable
+from millpond.resources.run import BACKFILL_TAG
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import found as found_server
 

@@ -139,3 +139,38 @@ def test_a_run_on_another_ref_publishes_to_its_schema(
     assert owner.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'mrt_left'").fetchall() == [
         ("marts_dev",)
     ]
+
+
+def test_marts_that_somebody_holds_are_tried_again_and_those_that_do_not_fit_are_not(
+    home: Home,
+    write: Callable[..., None],
+    owner: psycopg.Connection[Any],
+    configure: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("millpond.publish.assets.LAKE_STEP", dg.RetryPolicy(max_retries=2))
+    configure(lock_seconds=0.2)
+    defs = dg.Definitions(build_assets(MANIFEST), jobs=[dg.define_asset_job("all", "*")])
+    job = defs.resolve_job_def("all")
+
+    def retries(run_id: str, at_retry: Callable[[], object]) -> tuple[bool, int]:
+        seen: list[str] = []
+
+        def hear(entry: dg.EventLogEntry) -> None:
+            if entry.dagster_event and entry.dagster_event.is_step_up_for_retry:
+                seen.append(run_id)
+                at_retry()
+
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_event_listener(run_id, hear)
+            result = job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False)
+        return result.success, len(seen)
+
+    write(mrt_left=DAYS, mrt_right=DAYS)
+    assert retries("00000000-0000-0000-0000-000000000001", lambda: None) == (True, 0)
+    write(mrt_left=DAYS[1:], mrt_right=DAYS)
+    owner.execute("BEGIN")
+    owner.execute("LOCK TABLE marts.mrt_left IN SHARE MODE")
+    assert retries("00000000-0000-0000-0000-000000000002", owner.rollback) == (True, 1)
+    owner.execute("ALTER TABLE marts.mrt_left ADD COLUMN theirs int")
+    assert retries("00000000-0000-0000-0000-000000000003", lambda: None) == (False, 0)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
+MARTS = "marts"
+"""Value of the tag `layer` by which a mart is known."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -19,7 +22,9 @@ class Known:
     retries: Mapping[str, int] = field(default_factory=dict)
     daily: frozenset[str] = frozenset()
     due: Mapping[str, dt.timedelta] = field(default_factory=dict)
-    """How long after its end a day of the asset is to be there."""
+    """How long after its end a day is to be in the asset."""
+    made_from: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """Of each mart: the assets it is made from and itself, with the parents of each, which come first."""
 
     @classmethod
     def of(cls, assets: Sequence[dg.AssetsDefinition]) -> Known:
@@ -38,9 +43,10 @@ class Known:
             due={
                 name: policy.fail_window.to_timedelta()
                 for name, spec in specs.items()
-                if spec.partitions_def
-                and (policy := spec.freshness_policy)
-                and isinstance(policy, TimeWindowFreshnessPolicy)
+                if (policy := spec.freshness_policy) and isinstance(policy, TimeWindowFreshnessPolicy)
+            },
+            made_from={
+                name: _lineage(name, specs) for name, spec in specs.items() if spec.tags.get("layer") == MARTS
             },
         )
 
@@ -51,3 +57,11 @@ class Known:
     def tags_of(self, assets: Sequence[str]) -> tuple[str, ...]:
         """Return the tags of `assets`, each once."""
         return tuple(sorted({tag for name in assets for tag in self.tags.get(name, ())}))
+
+
+def _lineage(name: str, specs: Mapping[str, dg.AssetSpec]) -> dict[str, Sequence[str]]:
+    parents = [dep.asset_key.to_user_string() for dep in specs[name].deps]
+    found: dict[str, Sequence[str]] = {}
+    for parent in parents:
+        found |= _lineage(parent, specs)
+    return {**found, name: parents}

@@ -1,0 +1,81 @@
+"""Chains: what is connected by lineage, from its sources to its marts. A chain runs as one.
+
+What is made from no source (a calendar) connects nothing; it belongs to each chain that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from millpond.ingestion.spec import SourceSpec
+from millpond.ingestion.window import Cadence
+
+Keys = frozenset[dg.AssetKey]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The assets of a chain; `cadences` are those of its raw tables, by the asset's key.
+
+    `given` are the assets that it reads and that are made from no source.
+    """
+
+    name: str
+    assets: Keys
+    given: Keys
+    daily: Keys
+    cadences: Mapping[dg.AssetKey, Cadence]
+
+    @property
+    def lookback_days(self) -> int:
+        """How many days before yesterday are loaded again each morning."""
+        return max((each.lookback_days for each in self.cadences.values()), default=0)
+
+    @property
+    def weekend_lookback_days(self) -> int:
+        """The same on Saturdays and Sundays."""
+        days = (
+            each.lookback_days if each.weekend_lookback_days is None else each.weekend_lookback_days
+            for each in self.cadences.values()
+        )
+        return max(days, default=0)
+
+
+def chains_of(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpec]) -> list[Chain]:
+    """Return the chains that have a cadence, by name: the raw tables at their beginning, joined by `+`."""
+    specs = {spec.key: spec for each in assets for spec in each.specs}
+    parents = {key: frozenset(dep.asset_key for dep in spec.deps) for key, spec in specs.items()}
+    tables = {dg.AssetKey(table.asset): table for source in sources for table in source.tables}
+    roots = {key: _above(key, parents) & tables.keys() for key in specs}
+    found = []
+    for members in _joined(roots):
+        raw = sorted(members & tables.keys())
+        cadences = {key: cadence for key in raw if (cadence := tables[key].cadence)}
+        if cadences:
+            above = frozenset().union(*(_above(key, parents) for key in members))
+            daily = frozenset(key for key in members if specs[key].partitions_def)
+            found.append(
+                Chain("+".join(tables[key].name for key in raw), members, above - members, daily, cadences)
+            )
+    return sorted(found, key=lambda chain: chain.name)
+
+
+def _above(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Keys]) -> Keys:
+    """Return `key` and all that it is made from."""
+    return frozenset({key}).union(*(_above(parent, parents) for parent in parents.get(key, ())))
+
+
+def _joined(roots: Mapping[dg.AssetKey, Keys]) -> list[Keys]:
+    """Return the assets that share a raw table, or share one with an asset that shares another."""
+    groups: list[tuple[Keys, Keys]] = []
+    for key, above in roots.items():
+        if not above:
+            continue
+        touching = [group for group in groups if group[0] & above]
+        merged = (above.union(*(raw for raw, _ in touching)), frozenset({key}))
+        merged = (merged[0], merged[1].union(*(members for _, members in touching)))
+        groups = [group for group in groups if group not in touching] + [merged]
+    return [members for _, members in groups]

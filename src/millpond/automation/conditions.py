@@ -1,0 +1,122 @@
+"""When each asset is made by itself, declared as Dagster's automation conditions.
+
+A raw table is loaded by its cadence. What is made from it follows in the same tick, and so in the same run.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster import AutomationCondition as When
+from dagster._core.asset_graph_view.entity_subset import EntitySubset
+from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
+from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
+    SubsetAutomationCondition,
+)
+from dagster._record import record
+
+from millpond.automation.chains import Chain
+from millpond.resources.run import BACKFILL_TAG
+
+EXEMPTION = "automation"
+"""Metadata that says why an asset is not made by itself."""
+
+_Condition = When[Any]
+
+
+@record
+class RequestedThisTick(SubsetAutomationCondition[dg.AssetKey]):
+    """True of what is requested in this tick, also for an asset with other partitions than its parent.
+
+    Dagster's `will_be_requested` leaves those out, as it would put them into another run; here one run of a
+    chain takes both, see `tick.py`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the pages call it."""
+        return "requested_this_tick"
+
+    def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
+        """Return the partitions of the asset that were requested so far."""
+        return context.request_subsets_by_key.get(context.key) or context.get_empty_subset()
+
+
+def with_conditions(
+    assets: Sequence[dg.AssetsDefinition], chains: Sequence[Chain], timezone: str
+) -> list[dg.AssetsDefinition]:
+    """Return `assets`, each with its condition or with the reason for having none."""
+    given = frozenset().union(*(chain.given for chain in chains))
+
+    def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.key in given:
+            crons = {
+                each.cron for chain in chains if spec.key in chain.given for each in chain.cadences.values()
+            }
+            condition = _missing(sorted(crons), timezone)
+        elif chain := next((each for each in chains if spec.key in each.assets), None):
+            if cadence := chain.cadences.get(spec.key):
+                condition = _loaded(cadence.cron, chain, timezone)
+            elif not spec.deps:
+                return spec.merge_attributes(metadata={EXEMPTION: "none: its source declares no cadence"})
+            else:
+                condition = _follows(spec, chain)
+        else:
+            return spec.merge_attributes(metadata={EXEMPTION: "none: nothing it is made from has a cadence"})
+        return spec.replace_attributes(automation_condition=condition)
+
+    return [each.map_asset_specs(automated) for each in assets]
+
+
+def _ticks(crons: Iterable[str], timezone: str) -> _Condition:
+    first, *others = [When.cron_tick_passed(cron, timezone) for cron in crons]
+    for other in others:
+        first = first | other
+    return first.since(When.newly_requested() | When.initial_evaluation())
+
+
+def _loaded(cron: str, chain: Chain, timezone: str) -> _Condition:
+    """At each tick the day that has begun, and late days that were never tried; not what is being loaded."""
+    never = When.in_latest_time_window(_reach(chain)) & When.missing() & ~When.execution_failed()
+    due = When.in_latest_time_window() | never.with_label("a late day that was never tried")
+    return (due & _ticks([cron], timezone) & ~When.in_progress()).with_label(f"at {cron} in {timezone}")
+
+
+def _missing(crons: Sequence[str], timezone: str) -> _Condition:
+    """With the first tick of whatever reads it, once."""
+    return (When.missing() & _ticks(crons, timezone) & ~When.in_progress()).with_label(
+        f"once, at {' or '.join(crons)} in {timezone}"
+    )
+
+
+def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
+    """As soon as an input changes or is about to; not on data that failed a blocking check."""
+    read = dg.AssetSelection.assets(*chain.given) if chain.given else None
+    now = RequestedThisTick()
+    changed = When.newly_updated() & ~When.executed_with_root_target()
+    changed &= ~When.executed_with_tags(tag_keys={BACKFILL_TAG})
+    about_to, updated = When.any_deps_match(now), When.any_deps_match(changed)
+    if read:
+        about_to, updated = about_to.ignore(read), updated.ignore(read)
+    # Not in the memory of what has changed, which forgets when the asset itself was made a moment ago.
+    due = (
+        about_to.with_label("an input is requested")
+        | updated.with_label("an input changed").since_last_handled()
+    )
+    refused = When.any_deps_match(
+        When.any_checks_match(When.check_failed(), blocking_only=True) & ~now
+    ).with_label("an input failed a blocking check")
+    condition = due & ~refused
+    if read:
+        condition &= ~When.any_deps_match(When.missing() & ~now).allow(read)
+    if spec.key in chain.daily:
+        condition &= When.in_latest_time_window(_reach(chain)) & ~When.in_progress()
+    else:
+        condition &= about_to | ~When.in_progress()
+    return condition.with_label("follows its inputs")
+
+
+def _reach(chain: Chain) -> dt.timedelta:
+    """How far back from the end of today conditions look: as far as the daily schedule does."""
+    return dt.timedelta(days=max(chain.lookback_days, chain.weekend_lookback_days) + 2)

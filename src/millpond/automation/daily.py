@@ -1,0 +1,68 @@
+"""The daily schedule: completes yesterday, and loads days before it again, whose rows may have come late."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from millpond.automation.chains import Chain
+from millpond.automation.requests import chain_tags
+from millpond.automation.unfinished import covering
+from millpond.partitions import Window
+from millpond.settings import Settings
+
+NAME = "complete_yesterday"
+_SATURDAY = 5
+
+
+def window_at(moment: dt.datetime, chain: Chain, settings: Settings) -> Window | None:
+    """Return the days to make at `moment`, the last of them yesterday; None before there is one."""
+    today = moment.astimezone(settings.zone).date()
+    before = chain.weekend_lookback_days if today.weekday() >= _SATURDAY else chain.lookback_days
+    yesterday = today - dt.timedelta(days=1)
+    first = max(yesterday - dt.timedelta(days=before), settings.start_date)
+    return Window.of_days(first, yesterday) if first <= yesterday else None
+
+
+def build_daily(
+    job: UnresolvedAssetJobDefinition,
+    chains: Sequence[Chain],
+    settings: Settings,
+    default_status: dg.DefaultScheduleStatus,
+) -> dg.ScheduleDefinition:
+    """Return the schedule: one run for each chain, over all its days at once."""
+    hour, minute = settings.daily_at.split(":")
+
+    @dg.schedule(
+        name=NAME,
+        job=job,
+        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        execution_timezone=settings.timezone,
+        default_status=default_status,
+        description="Completes yesterday and loads the days before it again, as many as each source's"
+        " cadence says; one run for each chain.",
+    )
+    def complete_yesterday(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        requests, skipped = [], []
+        for chain in chains:
+            window = window_at(context.scheduled_execution_time, chain, settings)
+            if window is None:
+                skipped.append(f"{chain.name}: no day has ended since MILLPOND_START_DATE")
+            elif run := covering(context.instance, chain.assets, window):
+                skipped.append(f"{chain.name}: run {run} makes {window} already")
+            else:
+                requests.append(_request(chain, window))
+        for reason in skipped:
+            context.log.info(reason)
+        return requests or dg.SkipReason("; ".join(skipped) or "no source declares a cadence")
+
+    return complete_yesterday
+
+
+def _request(chain: Chain, window: Window) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{chain.name}:{window.last}",
+        asset_selection=sorted(chain.assets | chain.given),
+        tags=chain_tags(chain, window),
+    )

@@ -1,0 +1,136 @@
+"""`millpond automation`: what runs by itself and when, on and off, and what would run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from millpond.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What runs by itself while [bold]millpond up[/bold] runs, and when.\n\n"
+    "The day that has begun is loaded by the cadence of each source, and what is made from it follows in the "
+    "same run; each morning yesterday is completed. sources/ says how often, docs/automation.md explains it.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(help="Schedule or sensor, as `list` shows it; without one, all that start runs."),
+]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List schedules, sensors and the conditions of assets: on or paused, their last tick and their next.
+
+    Example: millpond automation list
+    """
+    from millpond.cli import output
+
+    with _loaded() as (definitions, instance, settings):
+        from millpond.automation.overview import overview
+
+        found = overview(definitions, instance, settings)
+    if as_json:
+        output.as_json(found)
+        return
+    from millpond.cli.automation_view import print_list
+
+    print_list(found, settings)
+
+
+@app.command()
+def pause(name: Name = None, as_json: AsJson = False) -> None:
+    """Stop a schedule or sensor from starting runs, until it is resumed; runs that were begun go on.
+
+    The pages show and change the same switches. Sensors that only watch (alerts) are paused by name alone.
+
+    Example: millpond automation pause complete_yesterday
+    """
+    _switch(name, on=False, as_json=as_json)
+
+
+@app.command()
+def resume(name: Name = None, as_json: AsJson = False) -> None:
+    """Let a schedule or sensor start runs again. The sensor keep_up then catches up on what became due.
+
+    Example: millpond automation resume
+    """
+    _switch(name, on=True, as_json=as_json)
+
+
+@app.command()
+def preview(
+    at: Annotated[
+        str, typer.Option("--at", help="When: HH:MM (the next there is), YYYY-MM-DDTHH:MM, or now.")
+    ] = "now",
+    as_json: AsJson = False,
+) -> None:
+    """Show what would run at a moment, in the configured zone, and why; nothing is run.
+
+    Example: millpond automation preview --at 06:00
+    """
+    from millpond.cli import output
+    from millpond.settings import settings
+
+    moment = moment_of(at, settings())
+    with _loaded() as (definitions, instance, configured):
+        from millpond.automation.preview import preview as previewed
+
+        found = previewed(definitions, instance, configured, moment)
+    if as_json:
+        output.as_json({"at": moment.astimezone(configured.zone), "runs": found})
+        return
+    from millpond.cli.automation_view import print_preview
+
+    print_preview(found, moment.astimezone(configured.zone))
+
+
+def moment_of(text: str, settings: Settings, now: dt.datetime | None = None) -> dt.datetime:
+    """Return the minute that `text` names, in UTC: `now`, the next HH:MM, or a date with a time."""
+    here = (now or dt.datetime.now(dt.UTC)).astimezone(settings.zone).replace(second=0, microsecond=0)
+    if text == "now":
+        return here.astimezone(dt.UTC)
+    try:
+        if "-" in text:
+            moment = dt.datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=settings.zone)).astimezone(dt.UTC)
+        wanted = here.replace(hour=(time := dt.time.fromisoformat(text)).hour, minute=time.minute)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time; give HH:MM or YYYY-MM-DDTHH:MM") from None
+    return (wanted if wanted >= here else wanted + dt.timedelta(days=1)).astimezone(dt.UTC)
+
+
+def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
+    from millpond.cli import output
+
+    with _loaded() as (definitions, instance, settings):
+        from millpond.automation.switching import switch
+
+        changed = switch(definitions, instance, settings, name, on=on)
+    if as_json:
+        output.as_json({"changed": changed, "state": "on" if on else "paused"})
+    else:
+        word = "on" if on else "paused"
+        typer.echo(f"{word}: {', '.join(changed)}" if changed else f"nothing to do: already {word}")
+
+
+@contextmanager
+def _loaded() -> Iterator[tuple[Any, Any, Settings]]:
+    """Yield definitions, instance and settings; the first takes seconds to import."""
+    import importlib
+
+    from millpond.resources.dagster_files import output_to_terminal
+    from millpond.resources.instance import CODE_LOCATION, instance
+    from millpond.settings import settings
+
+    configured = settings()
+    with output_to_terminal(), instance() as recorded:
+        yield importlib.import_module(CODE_LOCATION).defs, recorded, configured
