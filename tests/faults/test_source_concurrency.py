@@ -28,14 +28,6 @@ def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSou
         yield source
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Have SIGINT interrupt, also where a shell's background job inherited that it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_threads_of_one_process_load_different_days_at_once(server: FakeSource) -> None:
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(load_days, DAYS))

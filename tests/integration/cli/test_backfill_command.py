@@ -138,7 +138,7 @@ def read_until(terminal: int, text: str) -> str:
     return said
 
 
-def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home) -> None:
+def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home, ctrl_c: None) -> None:
     with in_a_terminal("backfill", "dlt_glucose_entries*", *DAYS) as (process, terminal):
         read_until(terminal, "[Y/n]")
         children = psutil.Process(process.pid).children()
@@ -151,7 +151,7 @@ def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home)
     assert ledger.every() == []
 
 
-def test_ctrl_c_while_the_command_loads_ends_it_without_a_word_of_python(home: Home) -> None:
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_word_of_python(home: Home, ctrl_c: None) -> None:
     with in_a_terminal("backfill", "*", *DAYS, "--dry-run") as (process, terminal):
         while not any("site-packages" in mapped.path for mapped in psutil.Process(process.pid).memory_maps()):
             assert process.poll() is None

@@ -63,7 +63,7 @@ def source() -> Any:
         yield server
 
 
-@examples(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(entry, max_size=40, unique_by=lambda row: (row["_id"], row["sysTime"], row["date"])),
     size=st.integers(2, 9),

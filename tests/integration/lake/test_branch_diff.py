@@ -84,7 +84,7 @@ def expected(before: Sequence[Row], after: Sequence[Row], keyed: bool) -> tuple[
     return come.total() - changed, gone.total() - changed, changed
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=st.lists(a_write, max_size=2),
     on_branch=st.lists(a_write, min_size=1, max_size=3),

@@ -148,7 +148,7 @@ def test_readers_never_see_an_empty_half_written_or_mixed_state(
     polling = threading.Thread(target=poll)
     polling.start()
     try:
-        for number in range(1, 31):
+        for number in range(1, 16):
             write(**version(number))
             publish(marts, ref="main", run_id=f"r{number}")
     finally:
@@ -156,7 +156,7 @@ def test_readers_never_see_an_empty_half_written_or_mixed_state(
         polling.join()
     torn = [s for s in seen if s[:2] != (200, 200) or len(s[2]) != 1 or s[2] != s[3]]
     assert not torn
-    assert len({s[2][0] for s in seen}) > 10, "the reader polled between the swaps"
+    assert len({s[2][0] for s in seen}) > 5, "the reader polled between the swaps"
 
 
 def test_a_new_column_is_added_to_the_mart_and_its_views_stay(
