@@ -161,4 +161,4 @@ def test_random_steps_leave_what_the_model_says(home: Home) -> None:
 
 @pytest.mark.slow
 def test_many_random_steps_leave_what_the_model_says(home: Home) -> None:
-    _run(examples=40, steps=25)
+    _run(examples=25, steps=25)
