@@ -20,6 +20,7 @@ from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
 from millpond.quality.freshness import with_freshness
+from millpond.resources.run import JOB
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets
 from millpond.transform.manifest import manifest
@@ -30,7 +31,7 @@ _SOURCES = load_sources(_SETTINGS)
 _MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))]
 _CHAINS = chains_of(_MADE, _SOURCES)
 _ASSETS = with_conditions(with_freshness(_MADE, _SOURCES), _CHAINS, _SETTINGS.timezone)
-_JOB = dg.define_asset_job("millpond", selection="*", description="Every asset, source to mart.")
+_JOB = dg.define_asset_job(JOB, selection="*", description="Every asset, source to mart.")
 
 defs = dg.Definitions(
     assets=_ASSETS,

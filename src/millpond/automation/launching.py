@@ -13,9 +13,6 @@ from millpond.partitions import Window
 from millpond.resources.run import REF_TAG, partition_tags
 from millpond.settings import settings
 
-JOB = "millpond"
-"""The job that holds every asset."""
-
 
 def from_the_start() -> dg.DefaultSensorStatus:
     """Return whether a sensor that starts runs is on until somebody says otherwise."""

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import dagster as dg
 
 from millpond.automation.chains import Chain
-from millpond.automation.launching import JOB, at_work, from_the_start, graph_of, run_request, with_downstream
+from millpond.automation.launching import at_work, from_the_start, graph_of, run_request, with_downstream
 from millpond.automation.requests import chain_tags
 from millpond.errors import SourceError, SourceRefused
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
+from millpond.resources.run import JOB
 
 
 def build_sensors(sources: Sequence[SourceSpec], chains: Sequence[Chain]) -> list[dg.SensorDefinition]:

@@ -9,10 +9,11 @@ import dagster as dg
 
 from millpond import notices
 from millpond.automation.external import Standing, standing
-from millpond.automation.launching import JOB, from_the_start, graph_of, run_request
+from millpond.automation.launching import from_the_start, graph_of, run_request
 from millpond.automation.waits import Wait
 from millpond.errors import ConfigError
 from millpond.partitions import Window, instant, latest_complete_day
+from millpond.resources.run import JOB
 from millpond.runtime.databases import databases
 from millpond.settings import Settings, settings
 

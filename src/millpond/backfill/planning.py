@@ -18,13 +18,13 @@ from millpond.backfill.estimate import estimate
 from millpond.backfill.history import failures, past_runs, rows_a_day
 from millpond.backfill.pipelines import pipelines
 from millpond.backfill.plan import Item, Plan, State
-from millpond.backfill.run import JOB
 from millpond.backfill.selection import selected
 from millpond.backfill.staleness import Asked, Failed, Known, Node, judged
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import latest_complete_day
 from millpond.resources.provenance import edges
 from millpond.resources.record import REACH, Day, latest
+from millpond.resources.run import JOB
 from millpond.settings import settings
 
 

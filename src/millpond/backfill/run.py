@@ -20,12 +20,9 @@ from millpond.partitions import Window, checked_window
 from millpond.resources.dagster_files import output_to_terminal
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
-from millpond.resources.run import REF_TAG, partition_tags
+from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.resources.zombies import close_zombies
 from millpond.settings import settings
-
-JOB = "millpond"
-"""The job that holds every asset; each run is a part of it."""
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own lines on the console; the events are stored all the same, and `on_event` tells of them."""

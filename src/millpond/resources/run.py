@@ -16,6 +16,8 @@ from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
 from millpond.settings import settings
 
+JOB = "millpond"
+"""The job that holds every asset."""
 REF_TAG = "millpond/ref"
 """Run tag that names the ref a run reads and writes, where it is not the one of the settings."""
 BACKFILL_TAG = "millpond/backfill"

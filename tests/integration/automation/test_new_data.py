@@ -12,7 +12,6 @@ import pytest
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 
 from fake_source import Answer, Entries, Events, FakeSource, Request, event, fake_source, reading
-from millpond.automation.launching import JOB
 from millpond.automation.new_data import build_sensors
 from millpond.definitions import defs
 from millpond.errors import SourceRefused, SourceUnreachable
@@ -20,6 +19,7 @@ from millpond.ingestion import breaker
 from millpond.ingestion.reading import load_sources
 from millpond.partitions import today
 from millpond.resources.instance import instance
+from millpond.resources.run import JOB
 from millpond.settings import Settings, settings
 
 TODAY = today(dt.UTC)  # type: ignore[arg-type]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Mapping
+from functools import cache
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.finders.known import Known
-from millpond.alerts.finders.made import made_since
+from millpond.alerts.finders.made import Made, made_since
 from millpond.alerts.recording import open_alerts, record, resolve
 from millpond.alerts.tables import Connection
 from millpond.partitions import instant, latest_complete_day, parse_day
 from millpond.settings import Settings
 
 _KIND = "not_published"
+_Log = Mapping[tuple[str, dt.date | None], list[Made]]
 
 
 def record_unpublished(
@@ -22,13 +25,16 @@ def record_unpublished(
 
     Returns how many are new.
     """
+    assets = frozenset().union(*known.made_from.values())
+    log = cache(lambda day: _log(day, assets, settings))  # asked once for all marts, every few seconds
     for alert in open_alerts(connection, _KIND):
-        if not missing(alert.assets[0], parse_day(alert.partition), known, settings):
+        day = parse_day(alert.partition)
+        if not _missing(alert.assets[0], day, known, log(day)):
             resolve(connection, alert, "The day is published now.")
     yesterday = latest_complete_day(settings.zone)
     if now.time() < dt.time.fromisoformat(by) or yesterday < settings.start_date:
         return 0
-    found = ((mart, missing(mart, yesterday, known, settings)) for mart in sorted(known.made_from))
+    found = ((mart, _missing(mart, yesterday, known, log(yesterday))) for mart in sorted(known.made_from))
     return record(connection, [_alert(mart, str(yesterday), why, by, known) for mart, why in found if why])
 
 
@@ -37,8 +43,15 @@ def missing(mart: str, day: dt.date, known: Known, settings: Settings) -> str:
 
     Each asset must have been made after those it is made from, beginning with a load after the day's end.
     """
+    return _missing(mart, day, known, _log(day, known.made_from[mart].keys(), settings))
+
+
+def _log(day: dt.date, assets: Collection[str], settings: Settings) -> _Log:
+    return made_since(instant(day + dt.timedelta(days=1), settings.zone), assets, {day})
+
+
+def _missing(mart: str, day: dt.date, known: Known, made: _Log) -> str:
     parents = known.made_from[mart]
-    made = made_since(instant(day + dt.timedelta(days=1), settings.zone), parents, {day})
     since: dict[str, int] = {}
     for name in parents:  # parents come first
         after = max((since[parent] for parent in parents[name]), default=0)
