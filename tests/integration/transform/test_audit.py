@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import raw_rows
-from raw_rows import Build, Rows
 
+import raw_rows
 from millpond.errors import BuildFailed, ConfigError, InputMissing
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
 from millpond.transform.results import AuditFailed
+from raw_rows import Build, Rows
 
 DAY = dt.date(2026, 3, 4)
 WINDOW = Window.of_day(DAY)
