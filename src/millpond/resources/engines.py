@@ -1,7 +1,7 @@
 """Trino and Iceberg as Dagster resources, for assets that users write themselves.
 
-Their fields start from the settings. Secrets do not: Dagster shows a resource's configuration in its pages, so
-a secret that is not given there is looked up when it is needed.
+Their fields start from the settings. Secrets do not: Dagster shows the configuration of a resource in its
+pages, so a secret that is not given there is looked up when it is needed.
 """
 
 from typing import TYPE_CHECKING, Any
