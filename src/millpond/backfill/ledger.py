@@ -180,7 +180,7 @@ def end(backfill: str, state: Course, seconds: float) -> None:
 
 
 def end_if_complete(backfill: str) -> None:
-    """Note a backfill as done that nobody works on and nothing is left of: it died, or was stopped, too late."""
+    """Note a backfill as done that nobody works on and nothing is left of; it died at its very end."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s"
