@@ -58,7 +58,7 @@ def test_a_build_that_breaks_off_notes_why_on_its_branch(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect in an audit")
 
-    monkeypatch.setattr("millpond.transform.runner.audit", broken)
+    monkeypatch.setattr("millpond.transform.audit.audit", broken)
     with pytest.raises(ZeroDivisionError):
         build_all(WINDOW, "stg_glucose_entries")
     (branch,) = refs.list_refs()[1:]
