@@ -73,7 +73,9 @@ def _edge_entries() -> list[Row]:
             at = noon + dt.timedelta(hours=3, minutes=10 * number + minute)
             rows.append(entry(f"odd {number} {minute}", at, 100 + number) | more)
     rows.append(entry("wrong day", noon + dt.timedelta(days=2), 100, _partition_date=_EDGES))
-    rows += [entry("twice", noon, 90), entry("twice", noon, 91), entry("", noon, 92)]
+    for number in (0, 1):
+        rows.append(entry("twice", noon + dt.timedelta(hours=8, minutes=number), 90 + number))
+    rows.append(entry("", noon + dt.timedelta(hours=9), 92))
     return rows
 
 

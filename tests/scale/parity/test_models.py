@@ -6,12 +6,13 @@ First days as a source delivers them, which are merged; then, over these, days t
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import raw_days
-from scale_profile import provisioned
+from installation import installed
 from servers.stack import Stack
 
 from millpond.lake import read, trino
@@ -34,7 +35,7 @@ Tables = dict[str, pa.Table]
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")  # in a macro of dbt-trino
 def test_every_model_and_test_comes_out_alike(
-    home: Home, servers: Stack, configure: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    home: Home, servers: Stack, configure: Callable[..., Settings], tmp_path: Path
 ) -> None:
     configure(timezone="Europe/Berlin")
     real = raw_days.load_real()
@@ -46,7 +47,7 @@ def test_every_model_and_test_comes_out_alike(
     audited_here = built(every_day)
     second_here = tables(model_tables(), audited_here.branch)
 
-    with provisioned(servers, monkeypatch):
+    with installed(servers, tmp_path / "home"):
         write(raw, real)
         merged_there = built(real)
         first_there = tables(model_tables(), "main")
