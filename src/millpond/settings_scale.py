@@ -126,8 +126,8 @@ class ScaleSettings(BaseModel):
             return self
         if self.catalog == "nessie":
             raise ValueError(
-                "MILLPOND_CATALOG=nessie is not to be had yet: branches, merges and Trino's catalogs know only "
-                "the catalog in Postgres; leave it out, or set MILLPOND_CATALOG=postgres"
+                "MILLPOND_CATALOG=nessie is not to be had yet: branches, merges and Trino's catalogs know "
+                "only the catalog in Postgres; leave it out, or set MILLPOND_CATALOG=postgres"
             )
         needed = {"postgres_host": "postgres", "trino_host": "trino"}
         needed |= {f"postgres_{role}_password": "…" for role in _ROLES}

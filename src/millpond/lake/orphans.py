@@ -10,8 +10,9 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from millpond.lake.catalog import LakeCatalog, warehouse_uri
+from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import pooled
+from millpond.lake.files import warehouse_uri
 from millpond.lake.metadata import metadata_at
 from millpond.naming import MAIN_REF
 from millpond.settings import settings
