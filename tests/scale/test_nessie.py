@@ -14,7 +14,7 @@ from installation import Installation, installed
 from servers.stack import Stack
 
 from millpond.errors import MergeConflict, RefNotFound, ServerUnreachable
-from millpond.lake import read, refs, trino
+from millpond.lake import orphans, read, refs, trino
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
 from millpond.partitions import Window, latest_complete_day
@@ -126,6 +126,13 @@ def test_a_nessie_that_does_not_answer_is_named_and_main_is_as_it_was(lake: Inst
             _write("main", 41, SPEC)
     settings.cache_clear()
     assert 40 in _values("main")
+
+
+def test_no_file_is_swept_as_nessie_may_lead_to_it(lake: Installation) -> None:
+    said = lake.run("maintain", "--dry-run")
+    assert said.returncode == 0, said.stderr
+    assert "nessie-gc" in said.stdout
+    assert orphans.sweep(dry_run=True) == []
 
 
 def _write(ref: str, value: int, *specs: TableSpec, day: dt.date = DAY) -> None:
