@@ -13,7 +13,7 @@ import requests
 from installation import Installation, installed
 from servers.stack import Stack
 
-from millpond.errors import MergeConflict, RefNotFound, ServerUnreachable
+from millpond.errors import ConfigError, MergeConflict, RefNotFound, ServerUnreachable
 from millpond.lake import orphans, read, refs, trino
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
@@ -126,6 +126,15 @@ def test_a_nessie_that_does_not_answer_is_named_and_main_is_as_it_was(lake: Inst
             _write("main", 41, SPEC)
     settings.cache_clear()
     assert 40 in _values("main")
+
+
+def test_a_branch_for_main_that_nessie_lacks_is_named(lake: Installation) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MILLPOND_NESSIE_BRANCH", "absent")
+        settings.cache_clear()
+        with pytest.raises(ConfigError, match="no branch 'absent'"):
+            read.table_names("main")
+    settings.cache_clear()
 
 
 def test_no_file_is_swept_as_nessie_may_lead_to_it(lake: Installation) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from millpond.errors import RefNotFound
+from millpond.errors import ConfigError, RefNotFound
 from millpond.lake import nessie
+from millpond.naming import MAIN_REF
 
 
 class PointerMoved(Exception):
@@ -65,12 +66,18 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
 def followed(conn: psycopg.Connection, ref: str) -> str:
     """Bring what Postgres knows of a ref's pointers up to date where Nessie keeps them; see `nessie.follow`.
 
-    Raises RefNotFound.
+    Raises RefNotFound, ConfigError if Nessie lacks the branch that is to be main.
     """
     try:
         return nessie.follow(conn, ref)
     except nessie.Refused as refused:
-        raise ref_missing(ref) from refused
+        if ref != MAIN_REF:
+            raise ref_missing(ref) from refused
+        raise ConfigError(
+            f"Nessie has no branch {nessie.branch_of(ref)!r}, which is to stand for main",
+            unharmed="everything; nothing was read or written",
+            next_step="create it in Nessie, or set MILLPOND_NESSIE_BRANCH to one that is there",
+        ) from refused
 
 
 def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, *, merging: str = "") -> None:
