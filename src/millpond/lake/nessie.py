@@ -99,7 +99,7 @@ def create(name: str, base: str, head: str) -> None:
 
 
 def drop(name: str) -> None:
-    """Drop a branch, if it is there. Raises LakeError where somebody keeps writing to it, ServerUnreachable."""
+    """Drop a branch, if it is there. Raises LakeError if it keeps moving, ServerUnreachable."""
     if any(_dropped(name) for _ in range(_TRIES)):
         return
     raise LakeError(
