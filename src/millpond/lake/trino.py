@@ -104,7 +104,9 @@ def query(
     open_catalog(name)
     try:
         return _asked(sql, name, parameters)
-    except StorageFailed:
+    except (StorageFailed, ServerUnreachable) as error:
+        if not isinstance(error.__cause__, TrinoQueryError):
+            raise
         drop_catalog(name)
     except TrinoQueryError as error:
         if error.error_name not in _GONE:
