@@ -13,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
+# What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
+DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
 
 .PHONY: help setup demo up test test-slow browser bench lint format down lock clean
 
@@ -83,6 +85,7 @@ format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
