@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -20,6 +20,7 @@ from millpond.naming import MAIN_REF, ref_name
 from millpond.settings_alerts import AlertSettings
 from millpond.settings_automation import AutomationSettings
 from millpond.settings_queue import QueueSettings
+from millpond.settings_scale import ScaleSettings
 from millpond.settings_sources import RequestSettings, SourceSettings
 
 PREFIX = "MILLPOND_"
@@ -30,8 +31,10 @@ _SECRET = (
 """Parts of the names of settings whose value is not shown, also where it is wrong."""
 
 
-class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, RequestSettings):
-    """Everything that can be set, read from `MILLPOND_*` in the environment, then from `.env`."""
+class Settings(
+    BaseSettings, AlertSettings, AutomationSettings, QueueSettings, RequestSettings, ScaleSettings
+):
+    """Everything that can be set, from `MILLPOND_*` in the environment, then secrets, then `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True
@@ -45,8 +48,10 @@ class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, R
         Path(".millpond"),
         description="folder that holds all state; relative to the project; deleting it is a factory reset",
     )
-    profile: Literal["embedded"] = Field(
-        "embedded", description="which engines are used, for example embedded"
+    secrets_dir: Path | None = Field(
+        None,
+        description="folder of files named like settings in lower case, for example /run/secrets with a "
+        "file millpond_s3_secret_key",
     )
     timezone: str = Field(
         "UTC", description="zone whose midnights bound a partition, for example Europe/Berlin"
@@ -55,14 +60,8 @@ class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, R
         dt.date(2024, 1, 1), description="first partition of every daily asset, for example 2024-01-01"
     )
     ref: str = Field(MAIN_REF, description="ref that is read and written, for example main or dev")
-    iceberg_warehouse_path: Path | None = Field(
-        None, description="folder of the Iceberg files; default: <home>/warehouse"
-    )
     iceberg_staging_path: Path | None = Field(
         None, description="folder for pages on their way into the lake; default: <home>/staging"
-    )
-    postgres_port: int = Field(
-        0, ge=0, le=65535, description="loopback port of the embedded Postgres; 0 picks a free one once"
     )
     dagster_port: int = Field(
         3000, ge=0, le=65535, description="loopback port of Dagster's web pages; 0 picks a free one once"
@@ -115,21 +114,23 @@ class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, R
 
     @model_validator(mode="after")
     def _resolve_paths(self) -> Settings:
-        below = {"home": self.project / self.home.expanduser()}
-        below["iceberg_warehouse_path"] = below["home"] / "warehouse"
-        below["iceberg_staging_path"] = below["home"] / "staging"
-        for name in ("iceberg_warehouse_path", "iceberg_staging_path"):
-            if path := getattr(self, name):
-                below[name] = self.project / path.expanduser()
-        self.__dict__.update({name: Path(os.path.normpath(path)) for name, path in below.items()})
-        kept = {"HOME": self.home, "PROJECT": self.project, "ICEBERG_WAREHOUSE_PATH": self.warehouse}
+        home = self.project / self.home.expanduser()
+        self.__dict__["home"] = Path(os.path.normpath(home))
+        staging = self.iceberg_staging_path or home / "staging"
+        self.__dict__["iceberg_staging_path"] = self._below_project(staging)
+        if not self.scale:
+            warehouse = self.iceberg_warehouse_path or home / "warehouse"
+            self.__dict__["iceberg_warehouse_path"] = str(self._below_project(Path(warehouse)))
+        kept = {"HOME": self.home, "PROJECT": self.project}
+        if not self.scale:
+            kept["ICEBERG_WAREHOUSE_PATH"] = self.warehouse
         for name, folder in kept.items():
             if folder.is_relative_to(self.staging):
                 raise ValueError(
                     f"{PREFIX}ICEBERG_STAGING_PATH, {self.staging}, is or holds {PREFIX}{name}, {folder}; "
                     "staging is emptied, so give it a folder of its own"
                 )
-        if self.staging.is_relative_to(self.warehouse):
+        if not self.scale and self.staging.is_relative_to(self.warehouse):
             raise ValueError(
                 f"{PREFIX}ICEBERG_STAGING_PATH, {self.staging}, lies in {PREFIX}ICEBERG_WAREHOUSE_PATH, "
                 f"{self.warehouse}, where every file must belong to a table; give it a folder of its own"
@@ -139,7 +140,8 @@ class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, R
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
         taken: dict[int, str] = {}
-        for name in ("postgres_port", "dagster_port", "catalog_port"):
+        embedded = () if self.scale else ("postgres_port",)
+        for name in (*embedded, "dagster_port", "catalog_port"):
             port: int = getattr(self, name)
             if port and port in taken:
                 raise ValueError(
@@ -148,11 +150,15 @@ class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, R
             taken[port] = name
         return self
 
+    def _below_project(self, path: Path) -> Path:
+        return Path(os.path.normpath(self.project / path.expanduser()))
+
     @property
     def warehouse(self) -> Path:
-        """Folder of the Iceberg files."""
+        """Folder of the Iceberg files; not under the profile scale, where they lie in S3."""
         assert self.iceberg_warehouse_path is not None
-        return self.iceberg_warehouse_path
+        assert not self.scale
+        return Path(self.iceberg_warehouse_path)
 
     @property
     def staging(self) -> Path:
@@ -178,7 +184,7 @@ class Settings(BaseSettings, AlertSettings, AutomationSettings, QueueSettings, R
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, dotenv_settings
+        return init_settings, env_settings, file_secret_settings, dotenv_settings
 
 
 def variable(field: str, source: str | None = None) -> str:
@@ -201,15 +207,21 @@ def read_settings() -> Settings:
     found = _variables(project)
     _refuse_unknown(found, source_names(project))
     try:
-        return Settings(_env_file=project / ".env", sources=_source_values(found, source_names(project)))
+        return Settings(
+            _env_file=project / ".env",
+            _secrets_dir=found.get(variable("secrets_dir")),
+            sources=_source_values(found, source_names(project)),
+        )
     except ValidationError as error:
         raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
 
 
 def origins() -> dict[str, str]:
-    """Return for each variable that is set where it comes from: `environment` or the `.env` file."""
-    project = settings().project
-    return {name: "environment" if name in _set_in_environment() else ".env" for name in _variables(project)}
+    """Return for each variable that is set where it comes from: `environment`, `secrets` or `.env`."""
+    found: dict[str, str] = {}
+    for origin, values in _layers(settings().project).items():
+        found |= dict.fromkeys(values, origin)
+    return found
 
 
 def process_environment(**changes: str) -> dict[str, str]:
@@ -229,13 +241,37 @@ def _default_project() -> Path:
 
 
 def _variables(project: Path) -> dict[str, str]:
-    file = {k: v or "" for k, v in dotenv_values(project / ".env").items()}
-    both = {**file, **_set_in_environment()}
-    return {k: v for k, v in both.items() if k.startswith(PREFIX) and v}
+    return {name: value for values in _layers(project).values() for name, value in values.items()}
 
 
-def _set_in_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value}
+def _layers(project: Path) -> dict[str, dict[str, str]]:
+    """Return what is set, by where; a later layer beats those before it."""
+    file, environment = _ours(dotenv_values(project / ".env")), _ours(os.environ)
+    folder = variable("secrets_dir")
+    secrets = _secrets(environment.get(folder) or file.get(folder))
+    return {".env": file, "secrets": secrets, "environment": environment}
+
+
+def _ours(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name.startswith(PREFIX) and value}
+
+
+def _secrets(folder: str | None) -> dict[str, str]:
+    if not folder:
+        return {}
+    if not Path(folder).is_dir():
+        raise ConfigError(
+            f"{variable('secrets_dir')} = {folder}: there is no such folder",
+            next_step="name the folder that holds the files with secrets, for example /run/secrets",
+        )
+    try:
+        files = [f for f in Path(folder).iterdir() if f.name.upper().startswith(PREFIX) and f.is_file()]
+        return _ours({f.name.upper(): f.read_text().strip() for f in files})
+    except OSError as error:
+        raise ConfigError(
+            f"{variable('secrets_dir')} = {folder}: {error.filename} cannot be read: {error.strerror}",
+            next_step="let the user that runs Millpond read it",
+        ) from error
 
 
 def _source_values(found: Mapping[str, str], names: list[str]) -> dict[str, dict[str, str]]:

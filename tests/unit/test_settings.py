@@ -218,3 +218,102 @@ def test_every_documented_variable_exists() -> None:
     known = {variable(name) for name in Settings.model_fields}
     known |= {variable(f, s) for s in source_names(checkout) for f in ("url", "user", "token")}
     assert [name for name in names if name not in known] == []
+
+
+SCALE = {
+    "PROFILE": "scale",
+    "ICEBERG_WAREHOUSE_PATH": "s3://lake/warehouse/",
+    "POSTGRES_HOST": "postgres",
+    "TRINO_HOST": "trino",
+    "S3_ACCESS_KEY": "key",
+    "S3_SECRET_KEY": "canary-71aa",
+    **{f"POSTGRES_{role}_PASSWORD": "canary-71aa" for role in ("DAGSTER", "CATALOG", "OPS", "MARTS", "READ")},
+}
+
+
+@pytest.fixture
+def scale(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SCALE.items():
+        monkeypatch.setenv(PREFIX + name, value)
+
+
+def test_scale_takes_the_usual_ports_and_keeps_its_secrets(scale: None) -> None:
+    found = read_settings()
+    assert (found.postgres_port, found.trino_port) == (5432, 8080)
+    assert found.iceberg_warehouse_path == "s3://lake/warehouse"
+    assert sorted(found.role_passwords)[0] == "millpond_catalog"
+    assert "canary-71aa" not in f"{found!r} {found.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("POSTGRES_HOST", "", "MILLPOND_POSTGRES_HOST=postgres"),
+        ("TRINO_HOST", "", "MILLPOND_TRINO_HOST=trino"),
+        ("POSTGRES_OPS_PASSWORD", "", "MILLPOND_POSTGRES_OPS_PASSWORD"),
+        ("ICEBERG_WAREHOUSE_PATH", "lake", "s3://lake/warehouse"),
+        ("ICEBERG_WAREHOUSE_PATH", "", "s3://lake/warehouse"),
+        ("S3_SECRET_KEY", "", "MILLPOND_S3_SECRET_KEY"),
+        ("S3_ACCESS_KEY", "", "MILLPOND_S3_ACCESS_KEY"),
+        ("S3_ENDPOINT", "s3:9000", "http://"),
+        ("CATALOG", "nessie", "MILLPOND_NESSIE_URI=http://nessie:19120"),
+        ("CATALOG", "glue", "nessie"),
+        ("TRINO_PASSWORD", "canary-71aa", "MILLPOND_TRINO_HTTP_SCHEME=https"),
+        ("PROFILE", "embedded", "MILLPOND_PROFILE=scale"),
+    ],
+)
+def test_what_contradicts_scale_is_refused_by_name_with_an_example(
+    scale: None, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    error = refused(PREFIX + name, value, monkeypatch)
+    assert said in str(error)
+    assert "canary-71aa" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CATALOG", "nessie"),
+        ("POSTGRES_HOST", "postgres"),
+        ("ICEBERG_WAREHOUSE_PATH", "s3://lake/warehouse"),
+    ],
+)
+def test_embedded_refuses_servers_of_scale(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert f"{PREFIX}{name}={value}" in refused(PREFIX + name, value, monkeypatch).what
+
+
+def test_secrets_lie_in_files_between_the_environment_and_the_env_file(
+    project: Path, scale: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for name in ("millpond_s3_secret_key", "millpond_ref", "millpond_shop_token", "millpond_timezone"):
+        (folder / name).write_text(
+            {"millpond_ref": "dev", "millpond_timezone": "Asia/Tokyo"}.get(name, "s3cret\n")
+        )
+    (folder / "of_somebody_else").write_text("x")
+    (project / ".env").write_text(f"MILLPOND_SECRETS_DIR={folder}\nMILLPOND_REF=other\n")
+    monkeypatch.delenv("MILLPOND_S3_SECRET_KEY")
+    monkeypatch.setenv("MILLPOND_TIMEZONE", "Europe/Berlin")
+    settings.cache_clear()
+    found, token = settings(), settings().source("shop").token
+    assert found.s3_secret_key is not None
+    assert token is not None
+    assert (found.s3_secret_key.get_secret_value(), token.get_secret_value()) == ("s3cret", "s3cret")
+    assert (found.ref, found.timezone) == ("dev", "Europe/Berlin")
+    assert origins()["MILLPOND_REF"] == "secrets"
+    assert origins()["MILLPOND_TIMEZONE"] == "environment"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no such folder" in refused("MILLPOND_SECRETS_DIR", str(project / "none"), monkeypatch).what
+
+
+def test_an_unknown_secret_of_ours_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "millpond_s3_sekret_key").write_text("x")
+    error = refused("MILLPOND_SECRETS_DIR", str(project), monkeypatch)
+    assert "MILLPOND_S3_SECRET_KEY" in error.next_step

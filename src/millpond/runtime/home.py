@@ -22,6 +22,7 @@ class Home:
     root: Path
     postgres: Path
     warehouse: Path
+    """Empty under the profile scale, whose warehouse is in S3."""
     staging: Path
     dagster: Path
     dbt: Path
@@ -58,7 +59,7 @@ def located(settings: Settings) -> Home:
     return Home(
         root=root,
         postgres=root / "postgres",
-        warehouse=settings.warehouse,
+        warehouse=root / "warehouse" if settings.scale else settings.warehouse,
         staging=settings.staging,
         dagster=root / "dagster",
         dbt=root / "dbt",

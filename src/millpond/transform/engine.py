@@ -6,7 +6,7 @@ from typing import Final
 
 from millpond.settings import Settings
 
-_TARGETS: Final = {"embedded": "embedded"}
+_TARGETS: Final = {"embedded": "embedded", "scale": "scale"}
 
 
 def target(settings: Settings) -> str:
