@@ -16,7 +16,7 @@ WORKERS ?= 2
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
 DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
 
-.PHONY: help setup demo up test test-slow browser bench lint format down lock clean
+.PHONY: help setup demo up test test-slow test-scale browser bench lint format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,11 +50,15 @@ down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down
 
 test: $(VENV)/.dev lint ## Lint, types and the test suite (under 10 minutes)
-	@$(BIN)/pytest -n $(WORKERS) -m "not slow" tests
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not scale" tests
 
 test-slow: $(VENV)/.dev browser ## The longer variations of the fault and property tests, and the pages in a browser
-	@$(BIN)/pytest -n $(WORKERS) -m "slow and not browser" tests
+	@$(BIN)/pytest -n $(WORKERS) -m "slow and not browser and not scale" tests
 	@$(BIN)/pytest -m browser tests/browser
+
+test-scale: $(VENV)/.dev ## Trino, S3, Nessie and Postgres, real and on this machine (first time: 5 minutes more; needs JDK 25, Maven, Go)
+	@PYTHONPATH=tests/scale $(BIN)/python -m servers install
+	@$(BIN)/pytest -n 0 -m scale tests/scale
 
 browser: ## Install Chromium for the browser tests where there is none (Debian, as root)
 	@for name in "$${MILLPOND_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do \

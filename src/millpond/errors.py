@@ -44,11 +44,15 @@ class PartitionKeyError(MillpondError):
 
 
 class EmbeddedPartError(MillpondError):
-    """An embedded server could not be started, reached or stopped."""
+    """A server we stand on could not be started, reached or stopped."""
 
 
 class PortTaken(EmbeddedPartError):
     """A port that a setting names is held by another program; nothing was started."""
+
+
+class ServerUnreachable(EmbeddedPartError):
+    """A server of the profile scale (Postgres, S3, Trino) does not answer or refuses; the text names it."""
 
 
 class AlreadyUp(MillpondError):

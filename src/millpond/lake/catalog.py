@@ -22,14 +22,12 @@ from pyiceberg.table.update import AssertCreate, TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
-from millpond.errors import ConfigError, RefNotFound
+from millpond.errors import RefNotFound
 from millpond.lake.commit import swap
 from millpond.lake.connect import engine, pooled
-from millpond.lake.files import NotedIO, discard, flush
+from millpond.lake.files import NotedIO, discard, flush, warehouse_uri
 from millpond.lake.metadata import metadata_at, write_metadata
 from millpond.lake.pointers import Move, Note, PointerMoved, pointers
-from millpond.runtime.home import layout
-from millpond.settings import settings
 
 TABLE_PROPERTIES = {
     "commit.retry.num-retries": "20",
@@ -40,7 +38,6 @@ TABLE_PROPERTIES = {
 """Of every table we create, so that other PyIceberg clients retry often and delete no branch's files."""
 
 _ATTEMPTS = 5
-_NOT_IN_PATHS = frozenset("%#?*[]{}")
 
 TableChange = tuple[Identifier, tuple[TableRequirement, ...], tuple[TableUpdate, ...]]
 
@@ -50,17 +47,6 @@ def catalog(ref: str) -> LakeCatalog:
     with pooled() as conn:
         pointers(conn, ref, ())
     return LakeCatalog(ref)
-
-
-def warehouse_uri() -> str:
-    """Return the address of the folder that holds the tables of every ref."""
-    folder = str(layout(settings()).warehouse)
-    if odd := sorted(set(folder) & _NOT_IN_PATHS):
-        raise ConfigError(
-            f"the warehouse {folder} has {' '.join(odd)} in its path, which readers of Iceberg misread",
-            next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
-        )
-    return f"file://{folder}"
 
 
 class LakeCatalog(SqlCatalog):

@@ -1,18 +1,30 @@
-"""Files of the lake on their way to being real: forced to disk before a pointer leads to them, or removed."""
+"""Files of the lake on their way to being real: forced to disk before a pointer leads to them, or removed.
+
+They lie in a folder, or with the profile scale in S3, which keeps what it acknowledged.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.typedef import Properties
 from typing_extensions import override
 
+from millpond.errors import ConfigError, StorageFailed
+from millpond.runtime.home import layout
+from millpond.settings import Settings, settings
+
 _SCHEME = "file://"
 _PARALLEL = 8
+_NOT_IN_PATHS = frozenset("%#?*[]{}")
+_S3_CONNECT_SECONDS = "5"
+_S3_REQUEST_SECONDS = "30"
 
 
 class NotedIO(PyArrowFileIO):
@@ -21,11 +33,48 @@ class NotedIO(PyArrowFileIO):
     def __init__(self, properties: Properties, created: list[str]) -> None:
         super().__init__(properties)
         self.created = created
+        self.fs_by_scheme = lake_io().fs_by_scheme
 
     @override
     def new_output(self, location: str) -> PyArrowFile:
         self.created.append(location)
         return super().new_output(location)
+
+
+def warehouse_uri() -> str:
+    """Return the address of the folder that holds the tables of every ref."""
+    configured = settings()
+    if configured.scale:
+        return str(configured.iceberg_warehouse_path)
+    folder = str(layout(configured).warehouse)
+    if odd := sorted(set(folder) & _NOT_IN_PATHS):
+        raise ConfigError(
+            f"the warehouse {folder} has {' '.join(odd)} in its path, which readers of Iceberg misread",
+            next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
+        )
+    return f"{_SCHEME}{folder}"
+
+
+def storage_properties(configured: Settings) -> dict[str, str]:
+    """Return what PyIceberg must be told to reach the files: nothing for a folder; holds the keys of S3."""
+    if not configured.scale:
+        return {}
+    key, secret = configured.s3_access_key, configured.s3_secret_key
+    told = {
+        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        "s3.region": configured.s3_region,
+        "s3.endpoint": configured.s3_endpoint,
+        "s3.access-key-id": key.get_secret_value() if key else None,
+        "s3.secret-access-key": secret.get_secret_value() if secret else None,
+        "s3.connect-timeout": _S3_CONNECT_SECONDS,
+        "s3.request-timeout": _S3_REQUEST_SECONDS,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def lake_io() -> PyArrowFileIO:
+    """Return what reads the files of the lake; one for the process, with its connections."""
+    return _io(tuple(storage_properties(settings()).items()))
 
 
 def local_path(location: str) -> Path | None:
@@ -44,10 +93,41 @@ def flush(locations: Iterable[str]) -> None:
 
 
 def discard(locations: Iterable[str]) -> None:
-    """Remove files that no pointer leads to."""
+    """Remove files that no pointer leads to; one in S3 that cannot be removed is left to the sweep."""
     for location in locations:
         if path := local_path(location):
             path.unlink(missing_ok=True)
+        else:
+            with suppress(OSError):
+                lake_io().delete(location)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn what the storage says while `what` is read into StorageFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(
+            f"files of {what} could not be read from {warehouse_uri()}: {error}",
+            unharmed="the tables; nothing was written",
+            next_step=advice("the warehouse folder: its files and their permissions"),
+        ) from error
+
+
+def advice(local: str) -> str:
+    """Return what to look at when files cannot be read or written; `local` where they lie in a folder."""
+    if not settings().scale:
+        return f"see to {local}; then repeat the run"
+    return (
+        "see to S3: that it answers at MILLPOND_S3_ENDPOINT, that MILLPOND_S3_ACCESS_KEY and …_SECRET_KEY "
+        "are valid and may write there (`millpond provision` tries it); then repeat the run"
+    )
+
+
+@lru_cache(4)
+def _io(properties: tuple[tuple[str, str], ...]) -> PyArrowFileIO:
+    return PyArrowFileIO(dict(properties))
 
 
 def _flush(path: Path) -> None:

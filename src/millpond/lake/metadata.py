@@ -6,12 +6,12 @@ import threading
 from collections import OrderedDict
 
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.serializers import FromInputFile, ToOutputFile
 from pyiceberg.table.metadata import TableMetadata
 
+from millpond.lake.files import lake_io, reading
+
 _KEPT = 64
-_io = PyArrowFileIO()
 _parsed: OrderedDict[str, TableMetadata] = OrderedDict()
 _guard = threading.Lock()
 
@@ -22,14 +22,15 @@ def metadata_at(location: str) -> TableMetadata:
         if location in _parsed:
             _parsed.move_to_end(location)
             return _parsed[location]
-    metadata = FromInputFile.table_metadata(_io.new_input(location))
+    with reading(location):
+        metadata = FromInputFile.table_metadata(lake_io().new_input(location))
     _remember(location, metadata)
     return metadata
 
 
 def metadata_text(location: str) -> bytes:
     """Return the JSON text of the metadata file at `location`."""
-    with _io.new_input(location).open() as stream:
+    with lake_io().new_input(location).open() as stream:
         return stream.read()
 
 

@@ -14,6 +14,7 @@ from millpond import crash_points
 from millpond.errors import ConfigError, EmbeddedPartError, PartitionConflict, StorageFailed
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change, prepared
+from millpond.lake.files import advice
 from millpond.lake.locks import table_locks
 from millpond.lake.pointers import Move, Note, PointerMoved, pointers
 from millpond.lake.rows import Rows
@@ -75,7 +76,7 @@ def _attempt(
         raise StorageFailed(
             f"files of {', '.join(r.table.name for r in replacements)} could not be read or written: {error}",
             unharmed="the tables as others see them; what this write had made is removed",
-            next_step="see to the warehouse: free space, permissions, missing files; then repeat the run",
+            next_step=advice("the warehouse: free space, permissions, missing files"),
         ) from error
     except BaseException:
         lake.discard()

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
-from pyiceberg.io.pyarrow import ArrowScan, PyArrowFileIO
+from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table.metadata import TableMetadata
 
+from millpond.lake.files import lake_io
 from millpond.lake.history import windows_since
 from millpond.lake.schema import arrow_schema
 from millpond.lake.windows import Windows
@@ -47,7 +48,7 @@ class Version:
         if self.metadata is None or not self.tasks:
             return
         wanted = self.metadata.schema().select(*schema.names)
-        scan = ArrowScan(self.metadata, PyArrowFileIO(), wanted, self.row_filter)
+        scan = ArrowScan(self.metadata, lake_io(), wanted, self.row_filter)
         for task in self.tasks:
             for batch in scan.to_record_batches([task]):
                 yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
@@ -81,5 +82,5 @@ def _version(metadata: TableMetadata | None, windows: Windows) -> Version:
     if metadata is None or not windows:
         return Version(metadata, (), AlwaysTrue())
     row_filter = windows.filter(metadata.properties.get("millpond.window_column"))
-    tasks = DataScan(metadata, PyArrowFileIO(), row_filter=row_filter).plan_files()
+    tasks = DataScan(metadata, lake_io(), row_filter=row_filter).plan_files()
     return Version(metadata, tuple(tasks), row_filter)

@@ -1,9 +1,13 @@
-"""The databases of this installation, each under a role of its own; the server starts on demand."""
+"""The databases of this installation, each under a role of its own.
+
+The embedded server starts on demand; one of others (profile scale) is only connected to.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +16,16 @@ from urllib.parse import quote, urlencode
 import psycopg
 from pydantic import SecretStr
 
-from millpond.errors import EmbeddedPartError
+from millpond.errors import EmbeddedPartError, ServerUnreachable
 from millpond.runtime import postgres
 from millpond.runtime.home import Home, layout
 from millpond.runtime.locks import exclusive
 from millpond.runtime.passwords import SUPERUSER, passwords
 from millpond.runtime.postmaster import Server, data_folder, found
-from millpond.runtime.provisioning import is_provisioned, provision
-from millpond.settings import settings
+from millpond.runtime.provisioning import is_provisioned, mark_provisioned, provision
+from millpond.settings import Settings, settings
 
-_HOST = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10.0
 _PASSING = ("refused", "too many clients", "slots are reserved", "starting up", "shutting down", "closed the")
 """What the server or its absence says when another try may do; its messages are always English."""
@@ -37,6 +41,8 @@ class Database:
     password: SecretStr
     port: int
     search_path: str
+    host: str = _LOOPBACK
+    sslmode: str = "disable"
 
     @property
     def uri(self) -> SecretStr:
@@ -51,8 +57,8 @@ class Database:
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
         """Return a new connection.
 
-        Starts the server if it is gone, and waits some seconds for a free connection if all are taken.
-        Raises EmbeddedPartError if that does not help.
+        Starts the embedded server if it is gone; waits some seconds for a connection if all are taken.
+        Raises EmbeddedPartError if that does not help; ServerUnreachable for a server of others.
         """
         deadline = time.monotonic() + _CONNECT_SECONDS
         database, pause = self, 0.02
@@ -71,13 +77,13 @@ class Database:
         parameters = {
             "application_name": f"millpond {os.getpid()}",
             "options": f"-csearch_path={self.search_path}",
-            "sslmode": "disable",
+            "sslmode": self.sslmode,
             "gssencmode": "disable",
             "connect_timeout": "30",
         }
         secret = quote(self.password.get_secret_value(), safe="")
         return (
-            f"{scheme}://{self.role}:{secret}@{_HOST}:{self.port}/{self.name}"
+            f"{scheme}://{self.role}:{secret}@{self.host}:{self.port}/{self.name}"
             f"?{urlencode(parameters, quote_via=quote)}"
         )
 
@@ -97,11 +103,13 @@ _known: dict[tuple[int, Path], tuple[Server, Databases]] = {}
 
 
 def databases() -> Databases:
-    """Return the databases of this home; starts and provisions the server if it does not run.
+    """Return the databases of this home; starts and provisions the embedded server if it does not run.
 
     Costs well under a millisecond while it does. Raises EmbeddedPartError if it cannot be started.
     """
     configured = settings()
+    if configured.scale:
+        return _external(configured)
     key = (os.getpid(), configured.home)
     if (known := _known.get(key)) and known[0].alive:
         return known[1]
@@ -145,10 +153,43 @@ def _started(home: Home, port: int) -> Server:
 def _provision(home: Home, server: Server) -> None:
     data, marker = data_folder(home), _marker(home)
     if not is_provisioned(data, marker):
-        provision(lambda name: superuser(home, server, name), passwords(home), data, marker)
+        provision(lambda name: superuser(home, server, name), passwords(home), shared=False)
+        mark_provisioned(data, marker)
+
+
+def administrator(configured: Settings, database: str) -> psycopg.Connection[Any]:
+    """Return a connection of the administrator to a Postgres of others. Raises ServerUnreachable."""
+    secret = configured.postgres_admin_password
+    try:
+        return psycopg.connect(
+            host=configured.postgres_host,
+            port=configured.postgres_port,
+            user=configured.postgres_admin_user,
+            password=secret.get_secret_value() if secret else None,
+            dbname=database,
+            sslmode=configured.postgres_sslmode,
+            gssencmode="disable",
+            connect_timeout=round(_CONNECT_SECONDS),
+            application_name=f"millpond {os.getpid()}",
+        )
+    except psycopg.OperationalError as error:
+        raise ServerUnreachable(
+            f"Postgres at {configured.postgres_host}:{configured.postgres_port} gives "
+            f"{configured.postgres_admin_user} no connection to {database}: {str(error).strip()}",
+            unharmed="everything: nothing was asked of it yet",
+            next_step="see that it runs, and set MILLPOND_POSTGRES_ADMIN_USER and …_ADMIN_PASSWORD",
+        ) from error
 
 
 def _no_connection(database: Database, error: psycopg.OperationalError) -> EmbeddedPartError:
+    if database.host != _LOOPBACK or settings().scale:
+        return ServerUnreachable(
+            f"Postgres at {database.host}:{database.port} gives {database.role} no connection to "
+            f"{database.name}: {str(error).strip()}",
+            unharmed="everything: nothing was asked of it yet",
+            next_step="see that it runs and that `millpond provision` was run; the role's password is "
+            f"MILLPOND_POSTGRES_{database.role.removeprefix('millpond_').upper()}_PASSWORD",
+        )
     return EmbeddedPartError(
         f"the embedded Postgres gives {database.role} no connection to {database.name}: {str(error).strip()}",
         unharmed="everything: nothing was asked of it yet",
@@ -161,10 +202,17 @@ def _marker(home: Home) -> Path:
 
 
 def _databases(home: Home, server: Server) -> Databases:
-    secrets = passwords(home)
+    return _with(passwords(home), _LOOPBACK, server.port, "disable")
 
+
+def _external(configured: Settings) -> Databases:
+    host = configured.postgres_host or ""
+    return _with(configured.role_passwords, host, configured.postgres_port, configured.postgres_sslmode)
+
+
+def _with(secrets: Mapping[str, SecretStr], host: str, port: int, sslmode: str) -> Databases:
     def database(key: str, name: str, role: str, search_path: str) -> Database:
-        return Database(key, name, role, secrets[role], server.port, search_path)
+        return Database(key, name, role, secrets[role], port, search_path, host, sslmode)
 
     return Databases(
         dagster=database("dagster", "dagster", "millpond_dagster", "public"),

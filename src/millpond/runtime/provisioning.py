@@ -1,4 +1,4 @@
-"""What lies in the embedded Postgres: roles that reach their own part only, databases, schemas, grants."""
+"""What lies in our Postgres: roles that reach their own part only, databases, schemas, grants."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from pydantic import SecretStr
 from millpond.runtime.passwords import ROLES
 
 Connect = Callable[[str], "psycopg.Connection[Any]"]
-"""Opens a connection of the superuser to a database."""
+"""Opens a connection of the administrator to a database."""
 
-_OWNERS = {"dagster": "millpond_dagster", "lake": "postgres", "marts": "postgres"}
+_OWNERS = {"dagster": "millpond_dagster", "lake": None, "marts": None}
+"""Of each database; None stands for the administrator."""
+_MAINTENANCE = "postgres"
+"""The database every server has; only on our own server do we close it to others."""
 
 _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
     "postgres": ("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC",),
@@ -56,28 +59,36 @@ def is_provisioned(data: Path, marker: Path) -> bool:
     return marker.exists() and marker.read_text() == _version(data)
 
 
-def provision(connect: Connect, passwords: Mapping[str, SecretStr], data: Path, marker: Path) -> None:
-    """Bring roles, databases, schemas and grants to what this release needs; may be repeated."""
-    with connect("postgres") as connection:
+def mark_provisioned(data: Path, marker: Path) -> None:
+    """Note in `marker` that this release's roles, databases and grants are in folder `data`."""
+    marker.write_text(_version(data))
+
+
+def provision(connect: Connect, passwords: Mapping[str, SecretStr], *, shared: bool) -> list[str]:
+    """Bring roles, databases, schemas and grants to what this release needs; may be repeated.
+
+    On a `shared` server nothing but our own databases is touched. Returns the databases that were created.
+    """
+    with connect(_MAINTENANCE) as connection:
         connection.autocommit = True
         _roles(connection, passwords)
         there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
-        for database, owner in _OWNERS.items():
-            if database not in there:
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                        sql.Identifier(database), sql.Identifier(owner)
-                    )
-                )
+        missing = [database for database in _OWNERS if database not in there]
+        for database in missing:
+            owner = sql.Identifier(_OWNERS[database] or connection.info.user)
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), owner))
     for database, statements in _STATEMENTS.items():
+        if shared and database == _MAINTENANCE:
+            continue
         with connect(database) as connection:
             for statement in statements:
                 connection.execute(statement)
-    marker.write_text(_version(data))
+    return missing
 
 
 def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:
     there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+    (is_superuser,) = connection.execute("SHOW is_superuser").fetchone() or ("off",)
     for role in ROLES:
         verifier = connection.pgconn.encrypt_password(
             passwords[role].get_secret_value().encode(), role.encode(), b"scram-sha-256"
@@ -88,6 +99,8 @@ def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretSt
                 verb, sql.Identifier(role), sql.Literal(verifier.decode())
             )
         )
+        if is_superuser != "on":  # who is none may only give away what is given to its own roles
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 
 
 def _version(data: Path) -> str:
