@@ -1,19 +1,23 @@
 """Run while the image is built: parses the dbt project for the profile scale; connects to nothing."""
 
-import os
 import shutil
+import tempfile
+from pathlib import Path
 
-from millpond.settings import settings
+from millpond.settings import Settings
 from millpond.transform.manifest import current, shipped
 
-os.environ |= {
-    "MILLPOND_PROFILE": "scale",
-    "MILLPOND_HOME": "/tmp/home",
-    "MILLPOND_PROJECT": "/app",
-    "MILLPOND_POSTGRES_HOST": "none",
-    "MILLPOND_TRINO_HOST": "none",
-    "MILLPOND_ICEBERG_WAREHOUSE_PATH": "s3://none/none",
-} | {f"MILLPOND_POSTGRES_{r}_PASSWORD": "none" for r in ("DAGSTER", "CATALOG", "OPS", "MARTS", "READ")}
+_NOBODY = {f"postgres_{role}_password": "none" for role in ("dagster", "catalog", "ops", "marts", "read")}
 
-parsed = current(settings()).folder
-shutil.copytree(parsed, shipped(settings()) / parsed.name)
+with tempfile.TemporaryDirectory() as home:
+    settings = Settings(
+        profile="scale",
+        project=Path("/app"),
+        home=Path(home),
+        postgres_host="none",
+        trino_host="none",
+        iceberg_warehouse_path="s3://none/none",
+        **_NOBODY,
+    )
+    parsed = current(settings).folder
+    shutil.copytree(parsed, shipped(settings) / parsed.name)

@@ -1,6 +1,6 @@
-"""Health checks of our containers: `health.py code-server|webserver|daemon|alerts|demo-source`; exit code 0 is healthy.
+"""The health checks of our containers, each `health.py NAME`; exit code 0 says healthy.
 
-Each imports as little as it can, since it runs every few seconds.
+They import as little as they can, since they run every few seconds.
 """
 
 import json
@@ -10,10 +10,13 @@ import urllib.request
 from pathlib import Path
 
 SILENCE_SECONDS = 120
-LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
+LOCATIONS = (
+    "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
+)
 
 
 def code_server() -> bool:
+    """Whether it serves."""
     import grpc
 
     with grpc.insecure_channel("127.0.0.1:4000") as channel:
@@ -22,17 +25,19 @@ def code_server() -> bool:
 
 
 def webserver() -> bool:
+    """Whether the pages answer and have loaded the definitions."""
     query = json.dumps({"query": LOCATIONS}).encode()
     request = urllib.request.Request(
         "http://127.0.0.1:3000/graphql", query, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
         entries = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
     loaded = [(entry["locationOrLoadError"] or {}).get("__typename") for entry in entries]
     return bool(loaded) and all(each == "RepositoryLocation" for each in loaded)
 
 
 def daemon() -> bool:
+    """Whether it told Dagster's storage of late that it is alive."""
     import datetime as dt
 
     from millpond.runtime.databases import databases
@@ -40,15 +45,19 @@ def daemon() -> bool:
     with databases().dagster.connect() as connection:
         row = connection.execute("select max(timestamp) from daemon_heartbeats").fetchone()
     last = row[0] if row else None
-    return bool(last) and (dt.datetime.now(dt.UTC).replace(tzinfo=None) - last).total_seconds() < SILENCE_SECONDS
+    return (
+        bool(last) and (dt.datetime.now(dt.UTC).replace(tzinfo=None) - last).total_seconds() < SILENCE_SECONDS
+    )
 
 
 def alerts() -> bool:
+    """Whether its last round was of late and went well."""
     beat = Path("/var/lib/millpond/run/alerts.beat")
     return time.time() - beat.stat().st_mtime < SILENCE_SECONDS and not beat.read_text()
 
 
 def demo_source() -> bool:
+    """Whether it answers."""
     with urllib.request.urlopen("http://127.0.0.1:8400/health", timeout=3) as answer:
         return bool(answer.status == 200)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagster._core.launcher import DefaultRunLauncher, RunLauncher
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from millpond.errors import ConfigError
 from millpond.settings import settings
@@ -17,24 +16,9 @@ _PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")
 """What a run is told of the environment; the image brings the rest."""
 
 
-class HomeRunLauncher(ConfigurableClass):
-    """Stands in dagster.yaml for the launcher that the settings name."""
-
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """Return what may be configured: nothing."""
-        return {}
-
-    @classmethod
-    def from_config_value(
-        cls,
-        inst_data: ConfigurableClassData | None,
-        config_value: Mapping[str, Any],  # noqa: ARG003
-    ) -> RunLauncher:
-        """Return the launcher of MILLPOND_RUN_LAUNCHER; raises ConfigError if it cannot be had here."""
-        if settings().run_launcher == "docker":
-            return _in_containers(inst_data)
-        return DefaultRunLauncher(inst_data)
+def run_launcher() -> RunLauncher:
+    """Return the launcher that MILLPOND_RUN_LAUNCHER names; raises ConfigError if it cannot be had here."""
+    return _in_containers() if settings().run_launcher == "docker" else DefaultRunLauncher()
 
 
 def like(container: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,23 +50,24 @@ def like(container: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_containers(inst_data: ConfigurableClassData | None) -> RunLauncher:
+def _in_containers() -> RunLauncher:
     try:
-        import docker
         from dagster_docker import DockerRunLauncher
+        from docker.client import from_env
+        from docker.errors import DockerException
     except ImportError as error:
         raise ConfigError(
             "MILLPOND_RUN_LAUNCHER is docker, but the package dagster-docker is not installed",
             next_step='pip install "millpond[docker]", or use our container image',
         ) from error
     try:
-        ours = docker.from_env().containers.get(socket.gethostname())
-    except docker.errors.DockerException as error:
+        ours = from_env().containers.get(socket.gethostname())
+    except DockerException as error:
         raise ConfigError(
             f"MILLPOND_RUN_LAUNCHER is docker, but Docker does not know this container: {error}",
             unharmed="everything: no run was started",
-            next_step="start with docker/compose.runs.yaml, which hands Docker's socket to those who start runs, "
-            "or set MILLPOND_RUN_LAUNCHER=process",
+            next_step="start with docker/compose.runs.yaml, which hands Docker's socket to those who start "
+            "runs, or set MILLPOND_RUN_LAUNCHER=process",
         ) from error
-    launcher: RunLauncher = DockerRunLauncher(inst_data, **like(ours.attrs))
+    launcher: RunLauncher = DockerRunLauncher(**like(ours.attrs))
     return launcher

@@ -1,4 +1,4 @@
-"""Dagster's web pages in a container of their own: `python -m …webserver` closes the runs that died with it."""
+"""Dagster's web pages in their own container, first closing the runs that died in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def begin() -> None:
     """
     with instance() as recorded:
         close_zombies(recorded)
-    main()
+    main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
