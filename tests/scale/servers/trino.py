@@ -43,13 +43,9 @@ def prepare(folder: Path, port: int) -> Server:
     (etc / "catalog").mkdir(parents=True)
     (etc / "config.properties").write_text(_CONFIG.format(port=port))
     (etc / "log.properties").write_text("io.trino=WARN\n")
-    command = [
-        str(java()),
-        *_OPTIONS,
-        "-Dnode.environment=test",
-        "-Dnode.id=test",
-        "-Dnode.bind-ip=127.0.0.1",
-    ]
+    command = [str(java()), *_OPTIONS, "-Dnode.environment=test", "-Dnode.id=test"]
+    # Left to itself it announces the address of another network interface, where it does not listen.
+    command += ["-Dnode.bind-ip=127.0.0.1", "-Dnode.internal-address=127.0.0.1"]
     command += [f"-Dnode.data-dir={folder / 'data'}", f"-Dconfig={etc / 'config.properties'}"]
     command += [f"-Dlog.levels-file={etc / 'log.properties'}", f"-Dcatalog.config-dir={etc / 'catalog'}"]
     command += [
