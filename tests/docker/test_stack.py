@@ -1,0 +1,109 @@
+"""The stack of docker/: comes up, loads and publishes as the README says, keeps its data, is confined."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+
+import pytest
+from containers import Containers
+from engine import docker
+
+DAY = "2026-11-01"
+EXEC = ("exec", "dagster-webserver", "dagster", "asset", "materialize", "--select")
+ONE_SHOT = {"provision", "s3-volume"}
+MARTS = f"select count(*) from marts.mrt_glucose_readings where reading_date = '{DAY}'"
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def up(stack: Containers, lap: Callable[[str], None]) -> Containers:
+    done = stack.compose("up", "--detach", "--wait", "--no-build", check=False)
+    lap("docker compose up --wait")
+    assert not done.returncode, done.stderr + stack.compose("logs", "--tail=30").stdout
+    return stack
+
+
+@pytest.fixture(scope="module")
+def loaded(up: Containers, lap: Callable[[str], None]) -> Containers:
+    docker(*EXEC, "dlt_glucose_entries", "--partition", DAY)
+    lap("docker exec … materialize --select dlt_glucose_entries")
+    return up
+
+
+@pytest.fixture(scope="module")
+def published(loaded: Containers, lap: Callable[[str], None]) -> Containers:
+    docker(*EXEC, "dlt_glucose_entries*", "--partition", DAY)
+    lap('docker exec … materialize --select "dlt_glucose_entries*"')
+    return loaded
+
+
+def test_every_part_comes_up_healthy(up: Containers) -> None:
+    for service, found in up.inspect().items():
+        if service in ONE_SHOT:
+            assert found["State"]["ExitCode"] == 0, service
+        else:
+            assert found["State"]["Health"]["Status"] == "healthy", service
+
+
+def test_one_command_loads_a_day(loaded: Containers) -> None:
+    made = "select count(*) from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'"
+    assert loaded.query("dagster", f"{made} and asset_key like '%dlt_glucose_entries%'") != ["0"]
+
+
+def test_one_command_takes_a_day_from_the_source_to_the_marts(published: Containers) -> None:
+    (readings,) = published.query("marts", MARTS)
+    assert int(readings) > 200
+
+
+def test_the_pages_answer_on_loopback_and_know_the_assets(up: Containers) -> None:
+    pages = http.client.HTTPConnection("127.0.0.1", int(up.environment["MILLPOND_DAGSTER_PORT"]), timeout=30)
+    query = json.dumps({"query": "{ assetNodes { assetKey { path } } }"})
+    pages.request("POST", "/graphql", query, {"Content-Type": "application/json"})
+    nodes = json.load(pages.getresponse())["data"]["assetNodes"]
+    assert ["dlt_glucose_entries"] in [node["assetKey"]["path"] for node in nodes]
+
+
+def test_nothing_listens_beyond_loopback(up: Containers) -> None:
+    bound = [
+        binding["HostIp"]
+        for found in up.inspect().values()
+        for bindings in (found["HostConfig"]["PortBindings"] or {}).values()
+        for binding in bindings
+    ]
+    assert set(bound) == {"127.0.0.1"}
+
+
+def test_containers_run_as_nobody_special_on_a_file_system_they_cannot_change(up: Containers) -> None:
+    for service, found in up.inspect().items():
+        host = found["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        if service not in ONE_SHOT:
+            assert docker("exec", found["Id"], "id", "-u").stdout.strip() != "0", service
+            assert host["Memory"] > 0, service
+
+
+def test_no_secret_is_in_an_environment_or_a_command(up: Containers) -> None:
+    folder = up.environment["SECRETS"]
+    secrets = docker("run", "--rm", "--network=none", f"--volume={folder}:/s:ro", "--user=0:0",
+                     up.environment["MILLPOND_IMAGE"], "sh", "-c",
+                     "for f in /s/millpond_*; do cat $f; echo; done").stdout.split()  # fmt: skip
+    described = json.dumps(up.inspect())
+    assert len(secrets) >= 8
+    assert not [secret for secret in secrets if secret in described]
+
+
+def test_after_a_restart_the_data_is_there(published: Containers, lap: Callable[[str], None]) -> None:
+    before = published.query("marts", MARTS)
+    published.compose("down", "--timeout=20")
+    lap("docker compose down")
+    published.compose("up", "--detach", "--wait", "--no-build")
+    lap("docker compose up --wait, again")
+    assert published.query("marts", MARTS) == before
+    rows = docker("exec", "dagster-webserver", "millpond", "sql", "--json",
+                  f"select count(*) as n from raw.glucose_entries where _partition_date = date '{DAY}'").stdout  # fmt: skip
+    assert json.loads(rows)[0]["n"] > 200
