@@ -1,4 +1,4 @@
-"""The stack of docker/ under a name, with secrets and ports of its own, so that one of yours stays as it is."""
+"""The stack of docker/ under a name, with secrets and ports of its own: one of yours keeps its data."""
 
 from __future__ import annotations
 

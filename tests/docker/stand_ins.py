@@ -1,4 +1,4 @@
-"""What docker/compose.stand-ins.yaml stands on where official images cannot be pulled: Debian, Python, a JDK, servers.
+"""What the stand-ins for official images are built from: Debian, Python, a JDK, the servers.
 
 Made from Debian's packages and from what tests/scale installs; each once, then kept in the engine's images.
 """

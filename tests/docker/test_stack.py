@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from containers import Containers
@@ -88,10 +89,8 @@ def test_containers_run_as_nobody_special_on_a_file_system_they_cannot_change(up
 
 
 def test_no_secret_is_in_an_environment_or_a_command(up: Containers) -> None:
-    folder = up.environment["SECRETS"]
-    secrets = docker("run", "--rm", "--network=none", f"--volume={folder}:/s:ro", "--user=0:0",
-                     up.environment["MILLPOND_IMAGE"], "sh", "-c",
-                     "for f in /s/millpond_*; do cat $f; echo; done").stdout.split()  # fmt: skip
+    folder = Path(up.environment["SECRETS"])
+    secrets = [file.read_text() for file in folder.glob("*") if file.suffix != ".properties"]
     described = json.dumps(up.inspect())
     assert len(secrets) >= 8
     assert not [secret for secret in secrets if secret in described]
@@ -104,6 +103,6 @@ def test_after_a_restart_the_data_is_there(published: Containers, lap: Callable[
     published.compose("up", "--detach", "--wait", "--no-build")
     lap("docker compose up --wait, again")
     assert published.query("marts", MARTS) == before
-    rows = docker("exec", "dagster-webserver", "millpond", "sql", "--json",
-                  f"select count(*) as n from raw.glucose_entries where _partition_date = date '{DAY}'").stdout  # fmt: skip
+    query = f"select count(*) as n from raw.glucose_entries where _partition_date = date '{DAY}'"
+    rows = docker("exec", "dagster-webserver", "millpond", "sql", "--json", query).stdout
     assert json.loads(rows)[0]["n"] > 200
