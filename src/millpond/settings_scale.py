@@ -45,6 +45,11 @@ class ScaleSettings(BaseModel):
     trino_http_scheme: Literal["http", "https"] = Field(
         "http", description="how Trino is spoken to: http or https"
     )
+    trino_secrets: Literal["statement", "environment"] = Field(
+        "statement",
+        description="how Trino gets the keys of S3 and Postgres: statement (CREATE CATALOG, which its list "
+        "of queries shows), or environment (Trino has the variables MILLPOND_S3_… and …_CATALOG_PASSWORD)",
+    )
     nessie_uri: str | None = Field(
         None, description="address of Nessie, for example http://nessie:19120; needed with catalog nessie"
     )

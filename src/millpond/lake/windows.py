@@ -19,6 +19,7 @@ from pyiceberg.expressions import (
     Reference,
 )
 
+from millpond.naming import quoted
 from millpond.partitions import RANGE_SEPARATOR, Window, contiguous, parse_day
 
 WHOLE = "all"
@@ -86,6 +87,16 @@ class Windows:
             for w in self.parts
         ]
         return pc.fill_null(reduce(pc.or_, masks), False)
+
+    def sql(self, column: str | None) -> str:
+        """Return the rows of these windows as an SQL condition (Trino)."""
+        if self.parts is None or column is None:
+            return "true"
+        spans = [
+            f"({quoted(column)} >= date '{w.start}' and {quoted(column)} < date '{w.end}')"
+            for w in self.parts
+        ]
+        return f"({' or '.join(spans)})" if spans else "false"
 
     def filter(self, column: str | None) -> BooleanExpression:
         """Return the rows of these windows as an Iceberg expression."""

@@ -16,6 +16,7 @@ from millpond.resources.provenance import Inputs
 from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.settings import Settings, settings
+from millpond.transform import engine
 from millpond.transform import materializations as told
 from millpond.transform.builds import build
 from millpond.transform.invocation import project_folder, variables_of
@@ -37,10 +38,10 @@ def build_assets() -> list[dg.AssetsDefinition]:
     document = current(configured).document()
     every = models(document)
     project, variables = project_folder(configured), variables_of(configured)
-    days = _days(configured)
+    days, kind = _days(configured), engine.of(configured).kind
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
-        specs = [asset_spec(model, every, document, project, variables) for model in members]
+        specs = [asset_spec(model, every, document, project, variables, kind) for model in members]
         by_day = [model.daily for model in members]
 
         @dg.multi_asset(

@@ -6,11 +6,9 @@ What a test asks does not depend on the run, so its SQL is compiled once, when t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
-
-import duckdb
 
 from millpond.transform.data_tests import DataTest
 from millpond.transform.results import CheckResult
@@ -18,28 +16,35 @@ from millpond.transform.results import CheckResult
 SAMPLES = 20
 _TABLE = "audited"
 
+Ask = Callable[[str], tuple[list[str], Sequence[Sequence[Any]]]]
+"""Runs a query on the ref under audit; returns names of columns and rows, or raises Refused."""
 
-def audit(tests: Sequence[DataTest], connection: duckdb.DuckDBPyConnection) -> list[CheckResult]:
-    """Run `tests` where the lake is attached; returns their results, those of one table together."""
+
+class Refused(Exception):
+    """The engine could not run a query; the text is its own."""
+
+
+def audit(tests: Sequence[DataTest], ask: Ask) -> list[CheckResult]:
+    """Run `tests`; returns their results, those of one table together."""
     groups: dict[tuple[str, ...], list[DataTest]] = {}
     for test in tests:
         groups.setdefault(test.relations, []).append(test)
-    return [result for group in groups.values() for result in _judged(group, connection)]
+    return [result for group in groups.values() for result in _judged(group, ask)]
 
 
-def _judged(tests: Sequence[DataTest], connection: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+def _judged(tests: Sequence[DataTest], ask: Ask) -> list[CheckResult]:
     """Run tests of the same tables in one query, or each by itself if that fails."""
     started = perf_counter()
     try:
-        verdicts = connection.execute(_query(tests)).fetchall()
-    except duckdb.Error as error:
+        _, verdicts = ask(_query(tests))
+    except Refused as error:
         if len(tests) == 1:
             return [_not_run(tests[0], str(error))]
-        return [result for test in tests for result in _judged([test], connection)]
+        return [result for test in tests for result in _judged([test], ask)]
     seconds = (perf_counter() - started) / len(tests)
     return [
-        _result(tests[number], failures or 0, warns, errs, seconds, connection)
-        for number, failures, warns, errs in sorted(verdicts)
+        _result(tests[number], failures or 0, warns, errs, seconds, ask)
+        for number, failures, warns, errs in sorted(verdicts, key=lambda verdict: verdict[0])
     ]
 
 
@@ -49,7 +54,7 @@ def _query(tests: Sequence[DataTest]) -> str:
     It opens a table once, where each test by itself would.
     """
     relations = {relation: f"{_TABLE}_{number}" for number, relation in enumerate(tests[0].relations)}
-    opened = ", ".join(f"{name} as (from {relation})" for relation, name in relations.items())
+    opened = ", ".join(f"{name} as (table {relation})" for relation, name in relations.items())
     parts = []
     for number, test in enumerate(tests):
         sql, calculated = test.sql, test.fail_calc
@@ -66,7 +71,7 @@ def _result(
     warns: bool,
     errs: bool,
     seconds: float,
-    connection: duckdb.DuckDBPyConnection,
+    ask: Ask,
 ) -> CheckResult:
     blocked = test.severity == "error" and errs
     passed = not blocked and not warns
@@ -78,7 +83,7 @@ def _result(
         passed=passed,
         failures=int(failures),
         seconds=seconds,
-        samples=() if passed else _samples(test, connection),
+        samples=() if passed else _samples(test, ask),
     )
 
 
@@ -86,7 +91,6 @@ def _not_run(test: DataTest, message: str) -> CheckResult:
     return CheckResult(test.model, test.name, test.description, True, False, 0, 0.0, message)
 
 
-def _samples(test: DataTest, connection: duckdb.DuckDBPyConnection) -> tuple[Mapping[str, Any], ...]:
-    rows = connection.execute(f"select * from ({test.sql}) as broken limit {SAMPLES}")  # noqa: S608
-    names = [column[0] for column in rows.description or ()]
-    return tuple(dict(zip(names, row, strict=True)) for row in rows.fetchall())
+def _samples(test: DataTest, ask: Ask) -> tuple[Mapping[str, Any], ...]:
+    names, rows = ask(f"select * from ({test.sql}) as broken limit {SAMPLES}")  # noqa: S608
+    return tuple(dict(zip(names, row, strict=True)) for row in rows)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from millpond.errors import MillpondError
 from millpond.lake.spec import Written
 
 
@@ -30,6 +31,8 @@ class Building:
     on_event: Callable[[Stored], None]
     stored: dict[str, Stored] = field(default_factory=dict)
     """By the name of the model."""
+    broken_off: list[MillpondError] = field(default_factory=list)
+    """What says that a server broke off, not that a model is wrong."""
 
 
 _now: list[Building] = []

@@ -1,14 +1,50 @@
-"""What differs between profiles when dbt runs: so far only the target of the dbt profile."""
+"""The interface behind which DuckDB (embedded) and Trino (scale) build and check the models."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Protocol
 
 from millpond.settings import Settings
+from millpond.transform.data_tests import DataTest
+from millpond.transform.results import CheckResult
 
-_TARGETS: Final = {"embedded": "embedded", "scale": "scale"}
+
+class Engine(Protocol):
+    """What computes models. Each has a module of its own, imported when it is first needed."""
+
+    target: str
+    """Its target in `dbt/profiles.yml`."""
+    kind: str
+    """What Dagster's pages call it."""
+
+    def prepare(self) -> None:
+        """Fit dbt in this process for the lake; called before each of its commands."""
+
+    def warm_up(self) -> None:
+        """Import what a build needs."""
+
+    def audit(self, tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
+        """Run data tests on a ref. Raises ServerUnreachable, StorageFailed."""
+
+    def enter(self, ref: str) -> None:
+        """Make an audit branch ready to be built on. Raises ServerUnreachable."""
+
+    def leave(self, ref: str) -> None:
+        """Let go of an audit branch that is merged, dropped or kept."""
 
 
-def target(settings: Settings) -> str:
-    """Return the target in `dbt/profiles.yml` that builds models under the profile of `settings`."""
-    return _TARGETS[settings.profile]
+def of(settings: Settings) -> Engine:
+    """Return the engine of the profile of `settings`."""
+    return of_target(settings.profile)
+
+
+def of_target(target: str) -> Engine:
+    """Return the engine of a target of the dbt profile; by name the same as Millpond's."""
+    if target == "scale":
+        from millpond.transform import engine_trino
+
+        return engine_trino.ENGINE
+    from millpond.transform import engine_duckdb
+
+    return engine_duckdb.ENGINE

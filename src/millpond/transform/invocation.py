@@ -11,6 +11,7 @@ import orjson
 
 from millpond.runtime.home import layout
 from millpond.settings import Settings
+from millpond.transform import engine
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -76,6 +77,7 @@ def invoke(
     ]
     with LOCK:
         spare()
+        engine.of_target(target).prepare()
         result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
     if isinstance(result.exception, KeyboardInterrupt | SystemExit):
         raise result.exception

@@ -101,7 +101,7 @@ def fingerprint(settings: Settings) -> str:
         _FORM,
         settings.timezone,
         str(settings.start_date),
-        engine.target(settings),
+        engine.of(settings).target,
         version("dbt-core"),
         version("dbt-duckdb"),
     ):
@@ -123,7 +123,7 @@ def _files(project: Path) -> list[Path]:
 def _parse(folder: Path, settings: Settings) -> None:
     from dbt.parser.manifest import extended_mashumaro_encoder
 
-    manifest = _succeeded(invoke(["parse"], settings=settings, target=engine.target(settings)), settings)
+    manifest = _succeeded(invoke(["parse"], settings=settings, target=engine.of(settings).target), settings)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -134,7 +134,7 @@ def _parse(folder: Path, settings: Settings) -> None:
         invoke(
             ["compile", "--select=resource_type:test", *OFFLINE],
             settings=settings,
-            target=engine.target(settings),
+            target=engine.of(settings).target,
             manifest=manifest,
         ),
         settings,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
@@ -16,13 +15,11 @@ from dbt.adapters.duckdb.utils import TargetConfig
 
 from millpond.errors import BuildFailed
 from millpond.lake import duck, tables
-from millpond.lake.spec import Replacement, TableSpec
-from millpond.partitions import Window
+from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
 from millpond.transform.building import Building, Stored, under_way
-
-_PARTITIONING = re.compile(r"'(month|day)\((\w+)\)'")
+from millpond.transform.storing import build_for, table_spec, window
 
 
 class Plugin(BasePlugin):
@@ -92,54 +89,14 @@ class Plugin(BasePlugin):
         build.on_event(stored)
 
     def _build_for(self, model: str) -> Building:
-        build = under_way()
-        if build is None:
-            raise BuildFailed(
-                f"model {model} was not written: dbt was started by hand, past the audit",
-                unharmed="every table",
-                next_step=f"use `millpond materialize {model}`; by hand dbt may compile, show and test",
-            )
+        build = build_for(model)
         if self._attached != build.ref:
             raise BuildFailed(
                 f"model {model} was read from ref {self._attached} but belongs on {build.ref}",
                 unharmed="every table",
                 next_step="end this process and repeat the run",
             )
-        if model in build.stored:
-            raise BuildFailed(
-                f"model {model} was split into several batches of one run",
-                unharmed="the ref the run was for; only its branch was written",
-                next_step="transform/batches.py does not fit the installed dbt; install the pinned version",
-            )
         return build
-
-
-def table_spec(model: Mapping[str, Any], schema: pa.Schema) -> TableSpec:
-    """Return what the lake must know of the table of a model, given as dbt's dictionary of it."""
-    config, column = model["config"], model["config"].get("event_time")
-    match = _PARTITIONING.search(config.get("properties", {}).get("partitioning", ""))
-    grain: Literal["month", "day"] | None = None
-    if match and match[2] == column:
-        grain = "day" if match[1] == "day" else "month"
-    return TableSpec(
-        name=f"{model['schema']}.{model['alias']}",
-        schema=schema,
-        window_column=column,
-        key=tuple(config["meta"].get("key", ())),
-        grain=grain,
-        sort_by=(column,) if column else (),
-        comments={name: _one_line(c["description"]) for name, c in model["columns"].items()},
-        description=_one_line(model["description"]),
-    )
-
-
-def window(model: Mapping[str, Any]) -> Window | None:
-    """Return the window of the batch a model is built for; None for a model that is built whole."""
-    batch = model.get("batch")
-    if not batch:
-        return None
-    start, end = (dt.date.fromisoformat(str(batch[f"event_time_{side}"])[:10]) for side in ("start", "end"))
-    return Window(start, end)
 
 
 def _day_rows(model: Mapping[str, Any], rows: pa.Table) -> dict[dt.date, int]:
@@ -147,7 +104,3 @@ def _day_rows(model: Mapping[str, Any], rows: pa.Table) -> dict[dt.date, int]:
     if not column:
         return {}
     return {entry["values"]: entry["counts"] for entry in rows[column].value_counts().to_pylist()}
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

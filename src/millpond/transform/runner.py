@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from millpond.errors import BuildFailed, MergeConflict
-from millpond.lake import duck, read, refs
+from millpond.errors import BuildFailed, MergeConflict, MillpondError, ServerUnreachable, StorageFailed
+from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform import engine
-from millpond.transform.audit import audit
 from millpond.transform.batches import one_batch
 from millpond.transform.building import Building, Stored, building
 from millpond.transform.collect import Complaints, models_built, models_failed
@@ -52,7 +51,10 @@ def build(
         started = time.perf_counter()
         with turn(ref, alone=attempt > 1):
             branch = f"audit_{uuid.uuid4().hex[:12]}"
-            result = _audited(wanted, every, window, parsed, ref, Building(branch, run_id, on_event))
+            try:
+                result = _audited(wanted, every, window, parsed, ref, Building(branch, run_id, on_event))
+            finally:
+                engine.of(settings()).leave(branch)
             result = replace(result, seconds=time.perf_counter() - started)
             if result.failed or result.blocked_by:
                 failure = AuditFailed(result)
@@ -98,24 +100,25 @@ def _audited(
     refs.create(build.ref, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=build.run_id)
     try:
         result = _built(names, window, extra, build, ref, parsed)
+        if result.failed and build.broken_off:
+            raise build.broken_off[0]
         if result.failed:
             return result
         there = {model.name for model in every.values() if model.table in present}
         tests = due(parsed.data_tests(), names, there.union(names))
         return replace(result, checks=tuple(_checked(tests, build.ref)))
+    except (ServerUnreachable, StorageFailed):
+        # Nothing of the build is worth a look, and it is repeated.
+        with suppress(MillpondError):
+            refs.drop(build.ref)
+        raise
     except Exception as error:
         refs.keep(build.ref, str(error) or type(error).__name__)
         raise
 
 
 def _checked(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
-    """Run data tests on `ref`, over the DuckDB that dbt has open if it has one."""
-    if not tests:
-        return []
-    plugin = sys.modules.get("millpond.transform.plugin")  # which brings in dbt
-    of_dbt = plugin.Plugin.newest if plugin else None
-    with LOCK, (of_dbt and of_dbt.cursor(ref)) or duck.connect(ref, pin=False) as connection:
-        return audit(tests, connection)
+    return engine.of(settings()).audit(tests, ref) if tests else []
 
 
 def _built(
@@ -130,11 +133,12 @@ def _built(
     if window is not None:
         command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
     complaints, configured = Complaints(), settings()
+    engine.of(configured).enter(build.ref)
     with LOCK, building(build), one_batch(extra):
         ran = invoke(
             command,
             settings=configured,
-            target=engine.target(configured),
+            target=engine.of(configured).target,
             manifest=parsed.warm(),
             on_event=complaints,
         )

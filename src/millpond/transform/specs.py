@@ -16,22 +16,29 @@ import dagster as dg
 
 from millpond.transform.models import Model, Models
 
-KINDS = {"dbt", "duckdb", "iceberg"}
 _Node = Mapping[str, Any]
 _VARIABLE = re.compile(r"""\bvar\(\s*["'](\w+)""")
 
 
 def asset_spec(
-    model: Model, every: Models, document: _Node, project: Path, variables: Mapping[str, object]
+    model: Model,
+    every: Models,
+    document: _Node,
+    project: Path,
+    variables: Mapping[str, object],
+    engine: str,
 ) -> dg.AssetSpec:
-    """Return the asset of a model; `variables` are what dbt is given, see `invocation.variables_of`."""
+    """Return the asset of a model; `variables` are what dbt is given, see `invocation.variables_of`.
+
+    `engine` is what computes it, for Dagster's pages.
+    """
     node = document["nodes"][model.unique_id]
     return dg.AssetSpec(
         key=asset_key(model.name),
         deps=list(_deps(model, every)),
         group_name=node["schema"],
         owners=_owners(node, document),
-        kinds=KINDS,
+        kinds={"dbt", engine, "iceberg"},
         tags={"layer": node["schema"], **_domain(node)},
         description=node["description"].strip() or None,
         code_version=code_version(node, document, variables),

@@ -10,15 +10,16 @@ from millpond.transform.manifest import current
 
 def warm_up() -> None:
     """Bring in dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
-    from millpond.transform import plugin, runner
+    from millpond.transform import runner
 
-    assert plugin, runner
+    assert runner
     configured = settings()
+    engine.of(configured).warm_up()
     parsed = current(configured)
     parsed.document(), parsed.data_tests()
     invoke(
         ["compile", "--select", "resource_type:model", *OFFLINE],
         settings=configured,
-        target=engine.target(configured),
+        target=engine.of(configured).target,
         manifest=parsed.warm(),
     )

@@ -8,7 +8,7 @@ numbers as (
 ),
 
 days as (
-    select {{ add_days(first_day, 'generated_number - 1') }} as date_day
+    select {{ add_days(first_day, 'cast(generated_number as bigint) - 1') }} as date_day
     from numbers
     where generated_number <= {{ days }}
 ),

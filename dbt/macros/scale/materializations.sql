@@ -1,0 +1,51 @@
+{#-
+    On Trino a model's result becomes a table of its own beside the model's, in one statement. Millpond then makes
+    its files the model's, or those of the window of the run, in one commit.
+-#}
+{% materialization table, adapter='trino' %}
+    {{ return(hand_to_lake()) }}
+{% endmaterialization %}
+
+
+{% materialization incremental, adapter='trino' %}
+    {%- if config.get('incremental_strategy') != 'microbatch' -%}
+        {{ refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
+    {%- endif -%}
+    {{ return(hand_to_lake()) }}
+{% endmaterialization %}
+
+
+{% materialization view, adapter='trino' %}
+    {{ refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
+{% endmaterialization %}
+
+
+{% macro hand_to_lake() %}
+    {%- set name = this.identifier ~ '__result' -%}
+    {%- set result = api.Relation.create(database=this.database, schema=this.schema, identifier=name) -%}
+    {{ run_hooks(pre_hooks) }}
+    {% call statement('main') -%}
+        create table {{ result }}
+        {{ properties() }}
+        as (
+            {{ compiled_code }}
+        )
+    {%- endcall %}
+    {%- if config.get('contract').enforced -%}
+        {{ get_assert_columns_equivalent('select * from ' ~ result) }}
+    {%- endif -%}
+    {% do adapter.replace_in_lake(model, this.schema ~ '.' ~ name) %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [this.incorporate(type='table')]}) }}
+{% endmacro %}
+
+
+{#- dbt asks which schemas and relations there are; nothing here depends on the answer. -#}
+{% macro trino__list_schemas(database) -%}
+    {{ return([['bronze'], ['silver'], ['gold']]) }}
+{%- endmacro %}
+
+
+{% macro trino__list_relations_without_caching(schema_relation) -%}
+    {{ return([]) }}
+{%- endmacro %}

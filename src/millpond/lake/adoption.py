@@ -1,0 +1,164 @@
+"""Adopting rows that another engine wrote: its data files become part of a table, in one snapshot of ours.
+
+Trino writes a model's result into a table of its own on the same branch. Here that table's files are taken
+over as they are, without reading or copying a row; then its pointer goes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyiceberg.expressions.visitors import ROWS_MUST_MATCH, _StrictMetricsEvaluator
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import DataScan, Table
+from pyiceberg.table.metadata import TableMetadata
+
+from millpond.lake.catalog import LakeCatalog
+from millpond.lake.change import Change
+from millpond.lake.datafiles import around
+from millpond.lake.files import flush
+from millpond.lake.hashing import Digests, overall
+from millpond.lake.locks import table_locks
+from millpond.lake.metadata import write_metadata
+from millpond.lake.opening import opened
+from millpond.lake.pointers import Move, Note, pointers
+from millpond.lake.schema import arrow_schema
+from millpond.lake.spec import TableSpec, Written
+from millpond.lake.staging import Staging
+from millpond.lake.windows import Windows
+
+Insert = Callable[[str, str, list[str], str], None]
+"""Has the engine insert rows: into a table, from a table, these columns, where a condition holds."""
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A model's result that lies in the table `result` on the branch `ref`, and what it is to become.
+
+    `before` and `after` are the digests of the window's rows in the table and in the result, if known.
+    """
+
+    ref: str
+    run_id: str
+    spec: TableSpec
+    result: str
+    windows: Windows
+    before: Digests
+    after: Digests
+    insert: Insert
+
+
+def adopt(a: Adoption) -> Written:
+    """Make the window of the table hold exactly the rows of the result; the result is gone then.
+
+    Raises SchemaConflict, LockTimeout, StorageFailed; the table is as before in each case.
+    """
+    lake = LakeCatalog(a.ref)
+    with table_locks(a.ref, [a.spec.name], run_id=a.run_id) as conn:
+        found = pointers(conn, a.ref, [a.spec.name, a.result])
+        note = Note("replace", a.run_id, commit_id=uuid.uuid4().hex)
+        try:
+            change, scraps = _prepared(lake, a, found.get(a.spec.name), note)
+            metadata, location = change.staging.finished()
+        except BaseException:
+            lake.discard()
+            raise
+        here = pointers(conn, a.ref, scraps)
+        moves = [Move(name, at, None) for name, at in here.items()]
+        if change.staging.changed:
+            moves.append(Move(a.spec.name, change.staging.old_location, location))
+        lake.point(conn, moves, note)
+    return change.written(metadata.current_snapshot_id)
+
+
+def _prepared(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) -> tuple[Change, list[str]]:
+    """Return the change and the names of the tables that are of no use after it."""
+    result = lake.load_table(a.result)
+    whole = a.windows.parts is None
+    staging = opened(lake, location, a.spec, [arrow_schema(result.schema())], whole=whole)
+    if a.before == a.after and location is not None and not staging.changed:
+        return Change(a.spec.name, a.windows, staging, [], a.after, content_changed=False), [a.result]
+    scraps, source = [a.result], a.result
+    if not _fits(result.metadata, staging.table_metadata):
+        source = f"{a.result}_fitted"
+        _add_like(lake, staging, source)
+        a.insert(source, a.result, result.schema().column_names, "true")
+        scraps.append(source)
+    removed, partly = _files_to_remove(staging, a.windows, a.spec.window_column)
+    if partly:
+        columns = staging.table.schema().column_names
+        a.insert(source, a.spec.name, columns, _around_but_not_in(staging, a))
+    added = _files(lake.load_table(source)) if a.after or partly else []
+    summary = {
+        "millpond.run_id": note.run_id,
+        "millpond.commit_id": note.commit_id or "",
+        "millpond.window": str(a.windows),
+        "millpond.content_hash": overall(a.after),
+        "millpond.rows_added": str(sum(d.rows for d in a.after.values())),
+        "millpond.rows_removed": str(sum(d.rows for d in a.before.values())),
+    }
+    if removed or added or location is None:
+        staging.replace_files(removed, added, summary)
+    return Change(
+        a.spec.name, a.windows, staging, added, a.after, content_changed=a.before != a.after
+    ), scraps
+
+
+def _fits(result: TableMetadata, target: TableMetadata) -> bool:
+    """Return whether files written for one can stand in the other: the same columns by id, and partitions."""
+    fields = [
+        [(f.field_id, f.name, f.field_type) for f in metadata.schema().fields]
+        for metadata in (result, target)
+    ]
+    parts = [[(f.source_id, f.field_id, str(f.transform)) for f in m.spec().fields] for m in (result, target)]
+    return fields[0] == fields[1] and parts[0] == parts[1] and result.spec().spec_id == target.spec().spec_id
+
+
+def _add_like(lake: LakeCatalog, staging: Staging, name: str) -> None:
+    """Put an empty table on the branch whose columns have the ids they have in the table."""
+    like = staging.table_metadata
+    place = lake._resolve_table_location(None, *name.split("."))
+    metadata = like.model_copy(
+        update={
+            "table_uuid": uuid.uuid4(),
+            "location": place,
+            "snapshots": [],
+            "current_snapshot_id": None,
+            "snapshot_log": [],
+            "metadata_log": [],
+            "refs": {},
+            "last_sequence_number": 0,
+        }
+    )
+    location = f"{place}/metadata/00000-{uuid.uuid4()}.metadata.json"
+    write_metadata(metadata, location, staging.table.io)
+    flush([location])
+    lake._swap([Move(name, None, location)], "create")
+
+
+def _files_to_remove(
+    staging: Staging, windows: Windows, day_column: str | None
+) -> tuple[list[DataFile], bool]:
+    """Return the files of every partition that the window touches; and whether they hold other rows too."""
+    metadata, exact = staging.table_metadata, windows.filter(day_column)
+    wide = around(metadata, windows, day_column)
+    files = [t.file for t in DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files()]
+    if windows.parts is None or day_column is None:
+        return files, False
+    inside = _StrictMetricsEvaluator(metadata.schema(), exact)
+    return files, any(inside.eval(file) != ROWS_MUST_MATCH for file in files)
+
+
+def _around_but_not_in(staging: Staging, a: Adoption) -> str:
+    """Return the SQL condition of the rows that share partitions with the window and are not in it."""
+    column = a.spec.window_column
+    wide = around(staging.table_metadata, a.windows, column)
+    outside = f"not coalesce({a.windows.sql(column)}, false)"
+    by_month = bool(staging.table_metadata.spec().fields) and wide is not None
+    return f"{a.windows.months().sql(column)} and {outside}" if by_month else outside
+
+
+def _files(table: Table) -> list[DataFile]:
+    return [task.file for task in table.scan().plan_files()]

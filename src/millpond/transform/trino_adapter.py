@@ -1,0 +1,85 @@
+"""dbt-trino, fit for the lake: reads from the ref of the build and hands each model's result to the lake.
+
+dbt names every table `"lake"."layer"."table"`; which catalog of Trino's that is, is decided when a statement
+is sent. So one parsed project serves all refs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dbt.adapters.trino as dbt_trino
+from dbt.adapters.base.meta import available
+from dbt.adapters.base.relation import EventTimeFilter
+from dbt.adapters.trino.connections import ConnectionWrapper, TrinoConnectionManager
+from dbt.adapters.trino.impl import TrinoAdapter
+from dbt.adapters.trino.relation import TrinoRelation
+from dbt_common.exceptions import DbtBaseException
+
+from millpond.lake import trino
+from millpond.settings import settings
+from millpond.transform import trino_storing
+from millpond.transform.building import under_way
+
+
+class LakeConnectionManager(TrinoConnectionManager):
+    """Connects as the settings say, and sends statements to the catalog of the build's ref."""
+
+    @classmethod
+    def open(cls, connection: Any) -> Any:
+        """Open a connection; where no build is under way, as the profile says."""
+        if connection.state != "open" and under_way():
+            connection.handle = ConnectionWrapper(trino.connection(), False)  # type: ignore[no-untyped-call]
+            connection.state = "open"
+            return connection
+        return super().open(connection)  # type: ignore[no-untyped-call]
+
+    def add_query(self, sql: str, *args: Any, **named: Any) -> Any:
+        """Run a statement on the ref of the build."""
+        build = under_way()
+        ref = build.ref if build else settings().ref
+        return super().add_query(trino.on_ref(sql, ref), *args, **named)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def exception_handler(self, sql: str) -> Iterator[None]:
+        """Note for the build what says that Trino broke off, which dbt passes on as text only."""
+        with super().exception_handler(sql):
+            try:
+                yield
+            except Exception as error:
+                build = under_way()
+                if build and not isinstance(error, DbtBaseException) and trino.is_passing(error):
+                    build.broken_off.append(trino.broken_off(error))
+                raise
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LakeRelation(TrinoRelation):
+    """A table whose days are dates, so that a window reads no more files than it must."""
+
+    def _render_event_time_filtered(self, event_time_filter: EventTimeFilter) -> str:
+        name = event_time_filter.field_name
+        bounds = ((">=", event_time_filter.start), ("<", event_time_filter.end))
+        return " and ".join(f"{name} {sign} date '{str(at)[:10]}'" for sign, at in bounds if at)
+
+
+class TrinoAdapterOnLake(TrinoAdapter):
+    """The adapter that dbt uses under the profile scale; dbt takes its type from the name of the class."""
+
+    Relation = LakeRelation
+    ConnectionManager = LakeConnectionManager
+
+    @available
+    def replace_in_lake(self, model: Mapping[str, Any], result: str) -> None:
+        """Make a model's table hold the rows of the table `result`, which is gone then."""
+        started = time.perf_counter()
+        trino_storing.store(model, result, started)
+
+
+def install() -> None:
+    """Have dbt in this process take this adapter where a profile says trino."""
+    dbt_trino.Plugin.adapter = TrinoAdapterOnLake  # type: ignore[assignment]
