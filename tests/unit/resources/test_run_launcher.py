@@ -9,7 +9,8 @@ import pytest
 from dagster._core.launcher import DefaultRunLauncher
 
 from millpond.errors import ConfigError
-from millpond.resources.run_launcher import like, run_launcher
+from millpond.resources.container_likeness import like
+from millpond.resources.run_launcher import run_launcher
 from millpond.settings import Settings
 
 DAEMON: dict[str, Any] = {

@@ -1,0 +1,39 @@
+"""What a container is like, in the words of the launcher that makes others like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SOCKET = "docker.sock"
+_PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")
+"""What a run is told of the environment; the image brings the rest."""
+
+
+def like(container: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the launcher's configuration for containers like `container`, as Docker describes it.
+
+    Same image, environment, volumes, secrets, networks, limits and restrictions; not Docker's socket.
+    """
+    config, host = container["Config"], container["HostConfig"]
+    volumes = [
+        f"{mount.get('Name') or mount['Source']}:{mount['Destination']}:{'rw' if mount['RW'] else 'ro'}"
+        for mount in container["Mounts"]
+        if mount["Type"] in {"bind", "volume"} and not mount["Destination"].endswith(_SOCKET)
+    ]
+    return {
+        "image": config["Image"],
+        "env_vars": [each for each in config["Env"] if each.startswith(_PASSED_ON)],
+        "networks": sorted(container["NetworkSettings"]["Networks"]),
+        "container_kwargs": {
+            "volumes": volumes,
+            "tmpfs": host["Tmpfs"] or {},
+            "read_only": host["ReadonlyRootfs"],
+            "cap_drop": host["CapDrop"] or [],
+            "security_opt": host["SecurityOpt"] or [],
+            "mem_limit": host["Memory"],
+            "nano_cpus": host["NanoCpus"],
+            "init": True,
+            "auto_remove": True,
+        },
+    }
