@@ -65,6 +65,7 @@ def containers(folder: Path, *, stand_ins: bool) -> Containers:
     foreign = ("MILLPOND_", "COMPOSE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment |= {"SECRETS": str(folder), "MILLPOND_IMAGE": IMAGE}
+    environment["MILLPOND_AUTOMATION"] = "false"  # what the tests time has the machine to itself
     environment |= {name: str(_free_port()) for name in ("MILLPOND_DAGSTER_PORT", "MILLPOND_MARTS_PORT")}
     if _CERTIFICATES.exists():
         environment.setdefault("CA_BUNDLE", str(_CERTIFICATES))
