@@ -1,18 +1,18 @@
-"""Runs in containers: each gets one like that of the daemon or the pages that start it."""
+"""Dagster's launcher of runs in containers, which stands on packages that only our image has."""
 
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from dagster import DagsterRun
-from dagster._core.launcher.base import CheckRunHealthResult, RunLauncher, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster_docker import DockerRunLauncher
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.client import from_env
 from docker.errors import DockerException
 
 from millpond.errors import ConfigError
-from millpond.resources.container_likeness import like
 
 
 class ContainerLauncher(DockerRunLauncher):  # type: ignore[misc]
@@ -29,10 +29,10 @@ class ContainerLauncher(DockerRunLauncher):  # type: ignore[misc]
         return result
 
 
-def container_launcher() -> RunLauncher:
-    """Return the launcher; raises ConfigError if Docker does not answer or does not know this container."""
+def our_container() -> dict[str, Any]:
+    """Return what Docker knows of this container; raises ConfigError if it does not answer or know it."""
     try:
-        ours = from_env().containers.get(socket.gethostname())
+        ours: dict[str, Any] = from_env().containers.get(socket.gethostname()).attrs
     except DockerException as error:
         raise ConfigError(
             f"MILLPOND_RUN_LAUNCHER is docker, but Docker does not know this container: {error}",
@@ -40,5 +40,4 @@ def container_launcher() -> RunLauncher:
             next_step="start with docker/compose.runs.yaml, which hands Docker's socket to those who start "
             "runs, or set MILLPOND_RUN_LAUNCHER=process",
         ) from error
-    launcher: RunLauncher = ContainerLauncher(**like(ours.attrs))
-    return launcher
+    return ours

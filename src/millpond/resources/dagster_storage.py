@@ -17,7 +17,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from millpond.resources.connections import Pooled, pool
 from millpond.resources.ref_events import RefEventLogStorage
-from millpond.resources.run_launcher import run_launcher
+from millpond.resources.containers import container_launcher
 from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
 from millpond.runtime.home import layout
@@ -49,12 +49,12 @@ class HomeInstance(DagsterInstance):
 
     @property
     def run_launcher(self) -> RunLauncher:
-        """What starts runs; made when the first one is."""
-        if self._run_launcher is None:
-            launcher = run_launcher()
+        """What starts runs: containers if the settings say so, else what dagster.yaml names, or processes."""
+        if self._run_launcher is None and settings().run_launcher == "docker":
+            launcher = container_launcher()
             launcher.register_instance(self)
             self._run_launcher = launcher
-        return self._run_launcher
+        return super().run_launcher
 
 
 class HomeRunStorage(Pooled, PostgresRunStorage):

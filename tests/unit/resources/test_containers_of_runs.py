@@ -6,11 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dagster._core.launcher import DefaultRunLauncher
-
 from millpond.errors import ConfigError
-from millpond.resources.container_likeness import like
-from millpond.resources.run_launcher import run_launcher
+from millpond.resources.containers import container_launcher, like
 from millpond.settings import Settings
 
 DAEMON: dict[str, Any] = {
@@ -35,11 +32,6 @@ DAEMON: dict[str, Any] = {
 }
 
 
-def test_runs_are_processes_of_the_code_server_by_default(configure: Callable[..., Settings]) -> None:
-    configure()
-    assert isinstance(run_launcher(), DefaultRunLauncher)
-
-
 def test_a_run_gets_a_container_like_the_one_that_starts_it_but_not_dockers_socket() -> None:
     made = like(DAEMON)
     assert (made["image"], made["networks"]) == ("millpond:0.1.0", ["millpond_millpond"])
@@ -52,3 +44,9 @@ def test_a_run_gets_a_container_like_the_one_that_starts_it_but_not_dockers_sock
 def test_containers_for_runs_need_the_profile_scale(configure: Callable[..., Settings]) -> None:
     with pytest.raises(ConfigError, match="MILLPOND_RUN_LAUNCHER=docker goes with MILLPOND_PROFILE=scale"):
         configure(run_launcher="docker")
+
+
+def test_without_the_package_for_it_the_launcher_says_what_to_install() -> None:
+    with pytest.raises(ConfigError) as error:
+        container_launcher()
+    assert error.value.next_step == 'pip install "millpond[docker]", or use our container image'

@@ -1,13 +1,30 @@
-"""What a container is like, in the words of the launcher that makes others like it."""
+"""Runs in containers: each gets one like that of the daemon or the pages that start it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from dagster._core.launcher import RunLauncher
+
+from millpond.errors import ConfigError
+
 _SOCKET = "docker.sock"
 _PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")
 """What a run is told of the environment; the image brings the rest."""
+
+
+def container_launcher() -> RunLauncher:
+    """Return the launcher; raises ConfigError if Docker does not answer or does not know this container."""
+    try:
+        from millpond.resources.container_launcher import ContainerLauncher, our_container
+    except ImportError as error:
+        raise ConfigError(
+            f"MILLPOND_RUN_LAUNCHER is docker, but the package for it is not installed: {error}",
+            next_step='pip install "millpond[docker]", or use our container image',
+        ) from error
+    launcher: RunLauncher = ContainerLauncher(**like(our_container()))
+    return launcher
 
 
 def like(container: Mapping[str, Any]) -> dict[str, Any]:
