@@ -16,8 +16,8 @@ from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from millpond.resources.connections import Pooled, pool
-from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.containers import container_launcher
+from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
 from millpond.runtime.home import layout

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from millpond.errors import ConfigError
 from millpond.resources.containers import container_launcher, like
 from millpond.settings import Settings
