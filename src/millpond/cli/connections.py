@@ -8,8 +8,9 @@ from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.runtime.dagster_parts import dagster_url
-from millpond.runtime.databases import databases
-from millpond.settings import settings, variable
+from millpond.runtime.databases import Databases, databases
+from millpond.runtime.servers import trino_address
+from millpond.settings import Settings, settings, variable
 
 
 def dagster_variables(ref: str | None = None) -> dict[str, str]:
@@ -22,12 +23,15 @@ def dagster_variables(ref: str | None = None) -> dict[str, str]:
 def connections(ref: str | None = None) -> dict[str, str]:
     """Return addresses and credentials by name, for `ref` (default: the setting).
 
-    Starts Postgres and the shared catalog if they do not run.
+    Starts the embedded Postgres and the shared catalog if they do not run.
 
     `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; `marts_readonly_dsn` is for BI tools.
+    Under the profile scale, `trino_*` stands in its place: a catalog of Trino's that shows the ref.
     """
     configured, found = settings(), databases()
     ref = ref or configured.ref
+    if configured.scale:
+        return _of_servers(configured, found, ref)
     marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
     catalog = ensure_catalog_server(configured)
     return {
@@ -40,6 +44,27 @@ def connections(ref: str | None = None) -> dict[str, str]:
         "catalog_uri": catalog.uri,
         "catalog_token": catalog.token.get_secret_value(),
         "catalog_warehouse": ref,
+        "dagster_url": dagster_url(configured),
+        **{name.lower(): value for name, value in dagster_variables().items()},
+    }
+
+
+def _of_servers(configured: Settings, found: Databases, ref: str) -> dict[str, str]:
+    from millpond.lake import trino
+
+    trino.connect(ref)
+    marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
+    return {
+        "home": str(configured.home),
+        "profile": configured.profile,
+        "ref": ref,
+        "marts_schema": marts_schema(ref),
+        "marts_dsn": marts.uri.get_secret_value(),
+        "marts_readonly_dsn": readonly.uri.get_secret_value(),
+        "warehouse": str(configured.iceberg_warehouse_path),
+        "trino_uri": trino_address(configured),
+        "trino_user": configured.trino_user,
+        "trino_catalog": trino.catalog_name(ref),
         "dagster_url": dagster_url(configured),
         **{name.lower(): value for name, value in dagster_variables().items()},
     }

@@ -17,6 +17,7 @@ from millpond.cli import (
     env,
     materialize,
     parts,
+    provision,
     sources,
     sql,
     status,
@@ -61,6 +62,7 @@ app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
 app.command("env")(env.env)
+app.command("provision")(provision.provision)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")

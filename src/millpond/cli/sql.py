@@ -9,13 +9,19 @@ import typer
 
 def sql(
     query: Annotated[
-        str, typer.Argument(help="A SELECT in DuckDB's SQL, or - to read it from standard input.")
+        str,
+        typer.Argument(
+            help="A SELECT in the engine's SQL (DuckDB; scale: Trino), or - to read standard input."
+        ),
     ],
     ref: Annotated[str | None, typer.Option("--ref", help="Branch to read; default: MILLPOND_REF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
     """Query the lake and the marts, read-only, at one consistent moment.
+
+    Under the profile scale Trino reads the lake, each table as it is when the query begins, and Postgres
+    the marts.
 
     Tables of the lake are called <layer>.<table> (raw, bronze, silver, gold, quarantine), marts in
     Postgres marts.<table>. `millpond tables` lists them.
@@ -25,11 +31,16 @@ def sql(
     import sys
 
     from millpond.cli import output
-    from millpond.cli.query import run_query
+    from millpond.settings import settings
+
+    if settings().scale:
+        from millpond.cli.query_trino import run_query
+    else:
+        from millpond.cli.query import run_query
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref)
+    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref or settings().ref)
     if as_json:
         output.rows_as_json(columns, rows)
     elif as_csv:

@@ -41,11 +41,17 @@ def status(
         supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
         parts = [{**vars(part), "since": _iso(part.since)} for part in now.parts]
         answer = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
+        answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
         typer.echo(json.dumps(answer, indent=2))
     else:
         console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
         console.print(table_of(now.parts))
+        for server in now.servers:
+            state = "answers" if server.answers else "does not answer"
+            style = "green" if server.answers else "bold red"
+            line = f"{server.name} {state}: {server.address}, {server.note}"
+            console.print(line, style=style, highlight=False, markup=False)
         for line in lines(left_alone):
             console.print(line, style="red", highlight=False, markup=False)
         console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)

@@ -25,6 +25,7 @@ from millpond.lake.files import advice, warehouse_uri
 from millpond.lake.pointers import pointers
 from millpond.naming import LAYERS, MAIN_REF, literal, quoted
 from millpond.runtime.databases import databases
+from millpond.runtime.servers import trino_address
 from millpond.settings import Settings, settings, variable
 
 DATABASE = "lake"
@@ -35,7 +36,10 @@ _TRIES = 3
 _ANSWER_SECONDS = 60.0
 _GONE = ("CATALOG_NOT_FOUND", "CATALOG_UNAVAILABLE")
 _PASSING = frozenset({"INTERNAL_ERROR", "INSUFFICIENT_RESOURCES", "EXTERNAL"})
-_ON_LAKE = re.compile(rf'"{DATABASE}"(?=\."(?:{"|".join(LAYERS)}|information_schema)")')
+_ON_LAKE = re.compile(
+    rf'(?<![\w."])(?:"{DATABASE}"|{DATABASE})(?=\."?(?:{"|".join(LAYERS)}|information_schema)\b)',
+    re.IGNORECASE,
+)
 _made: set[tuple[int, str, str]] = set()
 _guard = threading.Lock()
 
@@ -46,7 +50,7 @@ def catalog_name(ref: str) -> str:
 
 
 def on_ref(sql: str, ref: str) -> str:
-    """Return SQL with the catalog of `ref` wherever it names a table `"lake"."layer"."table"`."""
+    """Return SQL with the catalog of `ref` wherever it names a table `lake.layer.table`, quoted or not."""
     return _ON_LAKE.sub(quoted(catalog_name(ref)), sql)
 
 
@@ -107,7 +111,7 @@ def query(statement: str, ref: str | None = None) -> tuple[list[str], list[Seque
 
 def open_catalog(ref: str) -> None:
     """See to it that Trino has a catalog of `ref`; asked of it once per process."""
-    key = (os.getpid(), address(), ref)
+    key = (os.getpid(), trino_address(settings()), ref)
     with _guard:
         if key in _made:
             return
@@ -136,13 +140,7 @@ def drop_catalogs_of_dropped(refs: Sequence[str]) -> None:
 def forget(ref: str) -> None:
     """Ask Trino for the catalog of `ref` again when it is needed next."""
     with _guard:
-        _made.discard((os.getpid(), address(), ref))
-
-
-def address() -> str:
-    """Return where Trino is."""
-    configured = settings()
-    return f"{configured.trino_http_scheme}://{configured.trino_host}:{configured.trino_port}"
+        _made.discard((os.getpid(), trino_address(settings()), ref))
 
 
 @contextmanager
@@ -166,16 +164,16 @@ def is_passing(error: BaseException) -> bool:
 def broken_off(error: BaseException) -> ServerUnreachable | StorageFailed:
     """Return the error for a Trino that does not answer or broke off, or to which S3 or Postgres did that."""
     text, name = _told(error), getattr(error, "error_name", None) or ""
-    unharmed = "every ref; what was under way is on no ref"
+    who, unharmed = f"Trino at {trino_address(settings())}", "every ref; what was under way is on no ref"
     if name.startswith("ICEBERG_") and name != "ICEBERG_CATALOG_ERROR":
         return StorageFailed(
-            f"Trino at {address()} could not read or write the files in {warehouse_uri()}: {text} ({name})",
+            f"{who} could not read or write the files in {warehouse_uri()}: {text} ({name})",
             unharmed=unharmed,
             next_step=advice("the warehouse"),
         )
     part = "gets no answer of the catalog in Postgres" if name == "ICEBERG_CATALOG_ERROR" else "broke off"
     return ServerUnreachable(
-        f"Trino at {address()} {part if name else 'does not answer'}: {text}{f' ({name})' if name else ''}",
+        f"{who} {part}: {text} ({name})" if name else f"{who} does not answer: {text}",
         unharmed=unharmed,
         next_step="see that Trino runs (MILLPOND_TRINO_HOST, …_PORT) and reaches Postgres and S3 "
         "(`millpond provision` tries it); then repeat the run",
@@ -198,7 +196,7 @@ def _run(statement: str) -> list[Sequence[Any]]:
             rows: list[Sequence[Any]] = cursor.fetchall()
         except TrinoUserError as error:
             raise ConfigError(
-                f"Trino at {address()} refuses catalogs: {error.message}",
+                f"Trino at {trino_address(settings())} refuses catalogs: {error.message}",
                 next_step="let it make catalogs (catalog.management=dynamic in its config.properties) and "
                 "allow it to the user MILLPOND_TRINO_USER",
             ) from None

@@ -20,8 +20,11 @@ _DEMO = re.compile(r"^\s*demo\s*[:=]", re.MULTILINE)
 
 
 def shared_parts(settings: Settings, home: Home) -> list[Part]:
-    """Return Postgres, the shared catalog and, where a source without a URL wants it, the demo source."""
-    parts = [_postgres(settings, home), _catalog(settings, home)]
+    """Return Postgres, the shared catalog and, where a source without a URL wants it, the demo source.
+
+    Under the profile scale the first two are servers of others.
+    """
+    parts = [] if settings.scale else [_postgres(settings, home), _catalog(settings, home)]
     return [*parts, _demo_source(settings, home)] if wants_demo_source(settings) else parts
 
 

@@ -10,25 +10,30 @@ from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home, located
 from millpond.runtime.part import DOWN, STARTING, UP, Part, State, examined
 from millpond.runtime.processes import Process, registered
+from millpond.runtime.servers import ServerState, states
 from millpond.runtime.supervisor import all_parts
 from millpond.settings import Settings
 
 
 @dataclass(frozen=True)
 class Report:
-    """The supervisor, if one runs, and every part that belongs to `millpond up`."""
+    """The supervisor, if one runs, every part that belongs to `millpond up`, and servers of others."""
 
     supervisor: Process | None
     parts: list[Status]
+    servers: list[ServerState]
 
     @property
     def is_up(self) -> bool:
-        """Whether `millpond up` runs and each of its parts does its work."""
-        return self.supervisor is not None and all(part.state == UP for part in self.parts)
+        """Whether `millpond up` runs, each of its parts does its work and each server answers."""
+        at_work = all(part.state == UP for part in self.parts) and all(s.answers for s in self.servers)
+        return self.supervisor is not None and at_work
 
     def has(self, name: str) -> bool:
-        """Return whether a part does its work."""
-        return any(part.name == name and part.state == UP for part in self.parts)
+        """Return whether a part or a server does its work."""
+        return any(part.name == name and part.state == UP for part in self.parts) or any(
+            server.name == name and server.answers for server in self.servers
+        )
 
 
 def report(settings: Settings) -> Report:
@@ -38,7 +43,8 @@ def report(settings: Settings) -> Report:
     known = last_statuses(home, supervisor.pid) if supervisor else {}
     parts = all_parts(settings, home)
     with ThreadPoolExecutor(len(parts)) as pool:
-        return Report(supervisor, list(pool.map(lambda part: _status(home, part, known), parts)))
+        found = pool.map(lambda part: _status(home, part, known), parts)
+        return Report(supervisor, list(found), states(settings))
 
 
 def _status(home: Home, part: Part, known: dict[str, Status]) -> Status:

@@ -1,0 +1,93 @@
+"""`millpond provision`: the servers of the profile scale, made ready and looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from millpond.settings import Settings
+
+_Row = tuple[str, str, str, str]
+
+
+def provision(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Make roles, databases and schemas on your Postgres; see that S3 takes files and Trino reads the lake.
+
+    For the profile scale. May be repeated: it brings passwords and grants to what the settings say and
+    leaves data alone. Needs MILLPOND_POSTGRES_ADMIN_PASSWORD, which nothing else does.
+
+    Example: MILLPOND_PROFILE=scale millpond provision
+    """
+    from millpond.cli import output
+    from millpond.errors import ConfigError
+    from millpond.settings import settings
+
+    configured = settings()
+    if not configured.scale:
+        raise ConfigError(
+            "there is nothing to provision: the profile is embedded, whose parts provision themselves",
+            next_step="set MILLPOND_PROFILE=scale and its servers (see .env.example), or just go on",
+        )
+    rows = [_postgres(configured), _warehouse(configured), *_others(configured)]
+    columns = ("server", "state", "address", "found")
+    (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
+    if any(row[1] != "ready" for row in rows):
+        raise typer.Exit(1)
+
+
+def _postgres(configured: Settings) -> _Row:
+    import psycopg
+
+    from millpond.errors import ServerUnreachable
+    from millpond.lake.connect import connection
+    from millpond.runtime import databases, provisioning
+
+    address = f"{configured.postgres_host}:{configured.postgres_port}"
+    try:
+        made = provisioning.provision(
+            lambda database: databases.administrator(configured, database),
+            configured.role_passwords,
+            shared=True,
+        )
+        connection().close()  # makes the catalog's tables
+    except ServerUnreachable as error:
+        return "postgres", "unreachable", address, error.what
+    except psycopg.Error as error:
+        return "postgres", "refused", address, str(error).strip()
+    found = f"made {', '.join(made)}" if made else "roles, databases and schemas are there"
+    return "postgres", "ready", address, found
+
+
+def _warehouse(configured: Settings) -> _Row:
+    from millpond.runtime.servers import try_warehouse
+
+    address = f"{configured.iceberg_warehouse_path} at {configured.s3_endpoint or 'AWS'}"
+    try:
+        return "s3", "ready", address, try_warehouse(configured)
+    except OSError as error:
+        return "s3", "unusable", address, str(error)
+
+
+def _others(configured: Settings) -> list[_Row]:
+    """Return Trino, which must also be able to read the lake, and Nessie where it is the catalog."""
+    from millpond.errors import MillpondError
+    from millpond.lake import trino
+    from millpond.runtime.servers import states
+
+    rows: list[_Row] = []
+    for server in states(configured):
+        if server.name in ("postgres", "s3"):
+            continue
+        state, note = ("ready" if server.answers else "unreachable"), server.note
+        if server.name == "trino" and server.answers:
+            try:
+                trino.query("show schemas", configured.ref)
+                note += ", reads the lake"
+            except MillpondError as error:
+                state, note = "unusable", error.what
+        rows.append((server.name, state, server.address, note))
+    return rows

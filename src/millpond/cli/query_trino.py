@@ -1,0 +1,62 @@
+"""`millpond sql` under the profile scale: lake tables are read by Trino, marts by Postgres."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from trino.exceptions import TrinoQueryError
+
+from millpond.errors import ConfigError
+from millpond.lake import trino
+from millpond.naming import LAYERS, marts_schema, quoted
+from millpond.runtime.databases import databases
+
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_READS = re.compile(r"\(*\s*(select|with|values|table|show|describe|explain(?!\s+analyze))\b", re.IGNORECASE)
+_LAKE = re.compile(rf'(?:from|join)\s+(?:lake\.)?"?(?:{"|".join(LAYERS)})"?\s*\.', re.IGNORECASE)
+_MARTS = re.compile(r'(?:from|join)\s+"?marts"?\s*\.', re.IGNORECASE)
+
+
+def run_query(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    """Return the column names and rows of one statement that reads.
+
+    Trino reads each table as it is on the ref when the statement begins. Raises ConfigError with the words
+    of the server that refused it.
+    """
+    bare = _COMMENTS.sub(" ", query).strip()
+    if not _READS.match(bare):
+        raise ConfigError(
+            "millpond sql runs one statement that reads",
+            unharmed="nothing was changed",
+            next_step="give a single SELECT; data is changed by assets, not by hand",
+        )
+    if _MARTS.search(bare):
+        if _LAKE.search(bare):
+            raise ConfigError(
+                "under the profile scale one query reads the lake or the marts, not both",
+                next_step="read the mart's gold table instead: gold.<mart> holds the same rows",
+            )
+        return _of_postgres(query, ref)
+    trino.connect(ref)
+    try:
+        return trino.query(query.rstrip().rstrip(";"), ref)
+    except TrinoQueryError as error:
+        advice = "`millpond tables` lists the lake's tables and their names"
+        raise ConfigError(f"Trino: {error.message}", next_step=advice) from error
+
+
+def _of_postgres(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    with databases().marts_readonly.connect() as connection:
+        named = re.sub(r'(?<![\w."])"?marts"?\s*\.', f"{quoted(marts_schema(ref))}.", query)
+        try:
+            cursor = connection.execute(named.encode())
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
+        except psycopg.Error as error:
+            raise ConfigError(
+                f"Postgres: {error.diag.message_primary or error}",
+                next_step=f"the marts of {ref} may not be published yet: "
+                f"millpond materialize group:marts --ref {ref}",
+            ) from error

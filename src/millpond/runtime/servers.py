@@ -1,0 +1,133 @@
+"""The servers of others that the profile scale stands on: how each is right now, and what it lacks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from millpond.errors import MillpondError
+from millpond.runtime.databases import databases
+from millpond.settings import Settings
+
+if TYPE_CHECKING:
+    from pyarrow.fs import S3FileSystem
+
+_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """One server at one moment; `note` says what is wrong, or what was found."""
+
+    name: str
+    address: str
+    answers: bool
+    note: str
+
+
+def states(settings: Settings) -> list[ServerState]:
+    """Return how Postgres, S3, Trino and Nessie are; none under the profile embedded."""
+    if not settings.scale:
+        return []
+    asked: list[tuple[str, str, Callable[[Settings], str]]] = [
+        ("postgres", f"{settings.postgres_host}:{settings.postgres_port}", _postgres),
+        ("s3", f"{settings.iceberg_warehouse_path} at {settings.s3_endpoint or 'AWS'}", _s3),
+        ("trino", trino_address(settings), _trino),
+    ]
+    if settings.catalog == "nessie":
+        asked.append(("nessie", settings.nessie_uri or "", _nessie))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return list(pool.map(lambda one: _state(settings, *one), asked))
+
+
+def trino_address(settings: Settings) -> str:
+    """Return where Trino is."""
+    return f"{settings.trino_http_scheme}://{settings.trino_host}:{settings.trino_port}"
+
+
+def try_warehouse(settings: Settings) -> str:
+    """Write a file to the warehouse in S3, read it back and remove it; returns what was found.
+
+    Raises OSError with the store's own words.
+    """
+    place = f"{str(settings.iceberg_warehouse_path).removeprefix('s3://')}/.provision-{uuid.uuid4().hex}"
+    store = _store(settings)
+    with store.open_output_stream(place) as out:
+        out.write(b"written by millpond provision")
+    with store.open_input_stream(place) as back:
+        found = back.read()
+    store.delete_file(place)
+    if found != b"written by millpond provision":
+        raise OSError("a file that was just written reads differently")
+    return "files can be written, read and removed"
+
+
+def _state(settings: Settings, name: str, address: str, ask: Callable[[Settings], str]) -> ServerState:
+    try:
+        return ServerState(name, address, True, ask(settings))
+    except MillpondError as error:
+        return ServerState(name, address, False, error.what)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return ServerState(name, address, False, str(error) or type(error).__name__)
+
+
+def _postgres(_: Settings) -> str:
+    with databases().catalog.connect() as connection:
+        return f"Postgres {connection.info.server_version // 10_000}"
+
+
+def _s3(settings: Settings) -> str:
+    from pyarrow.fs import FileSelector
+
+    place = str(settings.iceberg_warehouse_path).removeprefix("s3://")
+    _store(settings).get_file_info(FileSelector(place, allow_not_found=True))
+    return "the warehouse can be listed"
+
+
+def _trino(settings: Settings) -> str:
+    info = _asked(trino_address(settings), "/v1/info")
+    if info["starting"]:
+        raise OSError("it is still starting")
+    return f"Trino {info['nodeVersion']['version']}"
+
+
+def _nessie(settings: Settings) -> str:
+    return f"default branch {_asked(settings.nessie_uri or '', '/api/v2/config')['defaultBranch']}"
+
+
+def _asked(address: str, path: str) -> dict[str, dict[str, str]]:
+    where = urlsplit(address)
+    connection: http.client.HTTPConnection
+    if where.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(where.netloc, timeout=_SECONDS, context=context)
+    else:
+        connection = http.client.HTTPConnection(where.netloc, timeout=_SECONDS)
+    try:
+        connection.request("GET", path)
+        found: dict[str, dict[str, str]] = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return found
+
+
+def _store(settings: Settings) -> S3FileSystem:
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+    key, secret = settings.s3_access_key, settings.s3_secret_key
+    return S3FileSystem(
+        access_key=key.get_secret_value() if key else None,
+        secret_key=secret.get_secret_value() if secret else None,
+        region=settings.s3_region,
+        endpoint_override=settings.s3_endpoint,
+        connect_timeout=_SECONDS,
+        request_timeout=_SECONDS,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=2),
+    )
