@@ -20,6 +20,7 @@ from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
 from millpond.quality.freshness import with_freshness
+from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets
@@ -48,5 +49,6 @@ defs = dg.Definitions(
         *queue.build_sensors(_SOURCES),
         *waiting.build_sensors(read_waits(_SETTINGS)),
     ],
+    resources=build_resources(_SETTINGS),
     executor=dg.in_process_executor,
 )

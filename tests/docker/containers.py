@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -29,6 +31,22 @@ class Containers:
     def compose(self, *command: str, check: bool = True) -> CompletedProcess[str]:
         """Run `docker compose command…` for this stack."""
         return docker("compose", *self.options, *command, check=check, env=self.environment)
+
+    def with_runs_in_containers(self) -> Containers:
+        """Return the same stack with docker/compose.runs.yaml on top."""
+        files = [each for each in self.options if each.startswith("--file=")]
+        others = self.options[len(files) :]
+        group = str(Path("/var/run/docker.sock").stat().st_gid)
+        options = (*files, f"--file={_FILES / 'compose.runs.yaml'}", *others)
+        return Containers(options, {**self.environment, "DOCKER_GROUP": group})
+
+    def graphql(self, query: str, **variables: object) -> Any:
+        """Return what Dagster's pages answer to a query."""
+        port = int(self.environment["MILLPOND_DAGSTER_PORT"])
+        body = json.dumps({"query": query, "variables": variables})
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as pages:
+            pages.request("POST", "/graphql", body, {"Content-Type": "application/json"})
+            return json.load(pages.getresponse())["data"]
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return what Docker knows of each container, by service; those that ended included."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +15,10 @@ DAY = "2026-11-01"
 EXEC = ("exec", "dagster-webserver", "dagster", "asset", "materialize", "--select")
 ONE_SHOT = {"provision", "s3-volume"}
 READINGS = f"select reading_count from marts.mrt_glucose_overview where reading_date = '{DAY}'"
+
+LAUNCH = """mutation($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }"
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -60,10 +64,7 @@ def test_one_command_takes_a_day_from_the_source_to_the_marts(published: Contain
 
 
 def test_the_pages_answer_on_loopback_and_know_the_assets(up: Containers) -> None:
-    pages = http.client.HTTPConnection("127.0.0.1", int(up.environment["MILLPOND_DAGSTER_PORT"]), timeout=30)
-    query = json.dumps({"query": "{ assetNodes { assetKey { path } } }"})
-    pages.request("POST", "/graphql", query, {"Content-Type": "application/json"})
-    nodes = json.load(pages.getresponse())["data"]["assetNodes"]
+    nodes = up.graphql("{ assetNodes { assetKey { path } } }")["assetNodes"]
     assert ["dlt_glucose_entries"] in [node["assetKey"]["path"] for node in nodes]
 
 
@@ -106,3 +107,29 @@ def test_after_a_restart_the_data_is_there(published: Containers, lap: Callable[
     query = f"select count(*) as n from raw.glucose_entries where _partition_date = date '{DAY}'"
     rows = docker("exec", "dagster-webserver", "millpond", "sql", "--json", query).stdout
     assert json.loads(rows)[0]["n"] > 200
+
+
+def test_a_run_from_the_pages_may_have_a_container_of_its_own(
+    published: Containers, lap: Callable[[str], None]
+) -> None:
+    stack = published.with_runs_in_containers()
+    stack.compose("up", "--detach", "--wait", "--no-build")
+    lap("docker compose up --wait, with compose.runs.yaml")
+    job = {
+        "repositoryLocationName": "millpond",
+        "repositoryName": "__repository__",
+        "pipelineName": "millpond",
+    }
+    asset = {"assetSelection": [{"path": ["dlt_glucose_entries"]}], "assetCheckSelection": []}
+    tags = [{"key": "dagster/partition", "value": "2026-11-02"}]
+    asked = {"selector": {**job, **asset}, "executionMetadata": {"tags": tags}, "mode": "default"}
+    launched = stack.graphql(LAUNCH, run=asked)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run = {"status": "QUEUED"}
+    while run["status"] not in {"SUCCESS", "FAILURE", "CANCELED"}:
+        time.sleep(1)
+        run = stack.graphql(RUN, id=launched["run"]["runId"])["runOrError"]
+    lap("a run in a container of its own, from the launch to its end")
+    assert run["status"] == "SUCCESS"
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert tags["docker/container_id"].startswith(tags["millpond/host"])

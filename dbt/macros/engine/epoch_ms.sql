@@ -10,5 +10,6 @@
 
 
 {% macro trino__epoch_ms(instant) -%}
-    cast(round(to_unixtime({{ instant }}) * 1000) as bigint)
+    {#- As DuckDB does, what is less than a millisecond is cut off; a double has room for microseconds until 2106. -#}
+    cast(round(to_unixtime({{ instant }}) * 1000000) as bigint) / 1000
 {%- endmacro %}

@@ -19,7 +19,7 @@
     {%- set position = 'cast(' ~ fraction ~ ' as double) * (count(' ~ column ~ ') - 1)' -%}
     {%- set below = 'cast(floor(' ~ position ~ ') as bigint)' -%}
     {%- set above = 'cast(ceiling(' ~ position ~ ') as bigint)' -%}
-    element_at({{ sorted_values }}, {{ below }} + 1)
-    + ({{ position }} - {{ below }})
-    * (element_at({{ sorted_values }}, {{ above }} + 1) - element_at({{ sorted_values }}, {{ below }} + 1))
+    {%- set share = '(' ~ position ~ ' - ' ~ below ~ ')' -%}
+    element_at({{ sorted_values }}, {{ below }} + 1) * (1 - {{ share }})
+    + element_at({{ sorted_values }}, {{ above }} + 1) * {{ share }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-"""A read-only DuckDB session in which lake tables and marts go by their short names."""
+"""One query in which lake tables and marts go by their short names: by DuckDB, or under scale by Trino."""
 
 from __future__ import annotations
 
@@ -31,9 +31,13 @@ def run_query(
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """Return the column names and rows of one SELECT.
 
-    Raises ConfigError with DuckDB's own words for SQL that cannot be run.
+    Raises ConfigError with the engine's own words for SQL that cannot be run.
     """
     ref = ref or settings().ref
+    if settings().scale:
+        from millpond.cli import query_trino
+
+        return query_trino.run_query(query, ref, parameters)
     with connect(ref) as connection:
         try:
             statements = duckdb.extract_statements(query)

@@ -20,7 +20,9 @@ _LAKE = re.compile(rf'(?:from|join)\s+(?:lake\.)?"?(?:{"|".join(LAYERS)})"?\s*\.
 _MARTS = re.compile(r'(?:from|join)\s+"?marts"?\s*\.', re.IGNORECASE)
 
 
-def run_query(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
+def run_query(
+    query: str, ref: str, parameters: Sequence[object] = ()
+) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """Return the column names and rows of one statement that reads.
 
     Trino reads each table as it is on the ref when the statement begins. Raises ConfigError with the words
@@ -42,7 +44,7 @@ def run_query(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]
         return _of_postgres(query, ref)
     trino.connect(ref)
     try:
-        return trino.query(query.rstrip().rstrip(";"), ref)
+        return trino.query(query.rstrip().rstrip(";"), ref, parameters)
     except TrinoQueryError as error:
         advice = "`millpond tables` lists the lake's tables and their names"
         raise ConfigError(f"Trino: {error.message}", next_step=advice) from error

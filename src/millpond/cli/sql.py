@@ -31,16 +31,11 @@ def sql(
     import sys
 
     from millpond.cli import output
-    from millpond.settings import settings
-
-    if settings().scale:
-        from millpond.cli.query_trino import run_query
-    else:
-        from millpond.cli.query import run_query
+    from millpond.cli.query import run_query
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref or settings().ref)
+    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref)
     if as_json:
         output.rows_as_json(columns, rows)
     elif as_csv:

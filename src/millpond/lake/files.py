@@ -28,12 +28,16 @@ _S3_REQUEST_SECONDS = "30"
 
 
 class NotedIO(PyArrowFileIO):
-    """Reads and writes files, noting each one that it is to create."""
+    """Reads and writes files, noting each one that it is to create.
+
+    Shares the process's connections unless its properties say how S3 is reached.
+    """
 
     def __init__(self, properties: Properties, created: list[str]) -> None:
         super().__init__(properties)
         self.created = created
-        self.fs_by_scheme = lake_io().fs_by_scheme
+        if not any(name.startswith("s3.") for name in properties):
+            self.fs_by_scheme = lake_io().fs_by_scheme
 
     @override
     def new_output(self, location: str) -> PyArrowFile:

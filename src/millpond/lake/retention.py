@@ -27,7 +27,12 @@ def clean(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> l
     if dry_run:
         return due
     expire_pins()
-    return [ref for ref in due if _dropped(ref.name)]
+    dropped = [ref for ref in due if _dropped(ref.name)]
+    if settings().scale:
+        from millpond.lake import trino
+
+        trino.drop_catalogs_of_dropped([ref.name for ref in list_refs()])
+    return dropped
 
 
 def _lifetime(ref: Ref, age: dt.timedelta) -> dt.timedelta:

@@ -87,8 +87,10 @@ def connect(ref: str | None = None) -> Connection:
     return connection(catalog=catalog_name(name), schema="raw")
 
 
-def query(statement: str, ref: str | None = None) -> tuple[list[str], list[Sequence[Any]]]:
-    """Run one statement on a ref; returns the names of the columns and the rows.
+def query(
+    statement: str, ref: str | None = None, parameters: Sequence[object] = ()
+) -> tuple[list[str], list[Sequence[Any]]]:
+    """Run one statement on a ref, `?` standing for each parameter; returns names of columns, and rows.
 
     A catalog that a restarted Trino has forgotten, or that has keys of the past, is made anew. Raises
     ServerUnreachable where Trino does not answer or breaks off, StorageFailed where S3 fails it,
@@ -98,7 +100,7 @@ def query(statement: str, ref: str | None = None) -> tuple[list[str], list[Seque
     sql = on_ref(statement, name)
     open_catalog(name)
     try:
-        return _asked(sql, name)
+        return _asked(sql, name, parameters)
     except StorageFailed:
         drop_catalog(name)
     except TrinoQueryError as error:
@@ -106,7 +108,7 @@ def query(statement: str, ref: str | None = None) -> tuple[list[str], list[Seque
             raise
         forget(name)
     open_catalog(name)
-    return _asked(sql, name)
+    return _asked(sql, name, parameters)
 
 
 def open_catalog(ref: str) -> None:
@@ -180,10 +182,10 @@ def broken_off(error: BaseException) -> ServerUnreachable | StorageFailed:
     )
 
 
-def _asked(sql: str, ref: str) -> tuple[list[str], list[Sequence[Any]]]:
+def _asked(sql: str, ref: str, parameters: Sequence[object]) -> tuple[list[str], list[Sequence[Any]]]:
     with speaking():
         cursor = connection(catalog=catalog_name(ref), schema="raw").cursor()
-        cursor.execute(sql)
+        cursor.execute(sql, list(parameters) or None)
         rows = cursor.fetchall()
         return [column[0] for column in cursor.description or ()], rows
 

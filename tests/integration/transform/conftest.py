@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from raw_rows import Build, Rows
 
 from millpond.lake import read
 from millpond.partitions import Window
@@ -15,6 +14,7 @@ from millpond.transform.manifest import manifest
 from millpond.transform.models import models
 from millpond.transform.results import BuildResult
 from millpond.transform.runner import build
+from raw_rows import Build, Rows
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import raw_rows
-from raw_rows import Build, Rows
 
+import raw_rows
 from millpond.errors import BuildFailed, ConfigError, InputMissing
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
 from millpond.transform.results import AuditFailed
+from raw_rows import Build, Rows
 
 DAY = dt.date(2026, 3, 4)
 WINDOW = Window.of_day(DAY)
@@ -58,7 +58,7 @@ def test_a_build_that_breaks_off_notes_why_on_its_branch(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect in an audit")
 
-    monkeypatch.setattr("millpond.transform.runner.audit", broken)
+    monkeypatch.setattr("millpond.transform.audit.audit", broken)
     with pytest.raises(ZeroDivisionError):
         build_all(WINDOW, "stg_glucose_entries")
     (branch,) = refs.list_refs()[1:]

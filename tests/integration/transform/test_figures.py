@@ -6,11 +6,11 @@ from typing import Any
 
 import model_oracle as oracle
 import pytest
-import raw_rows
-from raw_rows import Build, Rows
 
+import raw_rows
 from millpond.partitions import Window
 from millpond.settings import Settings
+from raw_rows import Build, Rows
 
 DECIMALS = {"gmi_pct": 2, "gmi_7d_pct": 2}
 

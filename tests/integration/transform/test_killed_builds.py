@@ -9,11 +9,10 @@ import sys
 from collections.abc import Callable
 
 import raw_rows
-from raw_rows import Build
-
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import process_environment
+from raw_rows import Build
 
 DAY = dt.date(2026, 3, 4)
 WINDOW = Window.of_day(DAY)

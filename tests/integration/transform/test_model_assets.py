@@ -6,16 +6,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import raw_rows
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContext
-from raw_rows import Rows
 
+import raw_rows
 from millpond.lake import refs
 from millpond.partitions import Window
 from millpond.resources.run import REF_TAG
 from millpond.runtime.home import Home
 from millpond.transform.assets import build_assets
+from raw_rows import Rows
 
 FIRST = dt.date(2026, 3, 1)
 WINDOW = Window.of_days(FIRST, FIRST + dt.timedelta(days=2))

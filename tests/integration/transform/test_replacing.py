@@ -5,12 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import model_oracle as oracle
-import raw_rows
-from raw_rows import Build, Rows
 
+import raw_rows
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import settings
+from raw_rows import Build, Rows
 
 UTC = dt.UTC
 FIRST = dt.date(2026, 3, 1)

@@ -1,0 +1,104 @@
+"""An installation of Millpond on the real servers: provisioned, empty, with a warehouse of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from servers import postgres, s3
+from servers.server import Server
+from servers.stack import Stack
+
+from millpond.lake import trino
+from millpond.lake.connect import catalog_tables, connection
+from millpond.resources.connections import pool
+from millpond.runtime.databases import administrator
+from millpond.runtime.provisioning import provision
+from millpond.settings import process_environment, settings
+
+ROLES = ("DAGSTER", "CATALOG", "OPS", "MARTS", "READ")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where a test's Millpond lives, and the servers under it."""
+
+    servers: Stack
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `millpond` with arguments, in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "millpond.cli.main", *arguments],
+            capture_output=True,
+            text=True,
+            env=process_environment(),
+            check=False,
+        )
+
+    def statements(self, containing: str) -> list[str]:
+        """Return the statements about `containing` that Trino still knows of, newest last."""
+        found = trino._run(
+            "select query from system.runtime.queries where source = 'millpond' and state = 'FINISHED' "
+            "order by created"
+        )
+        return [str(sql) for (sql,) in found if containing in str(sql)]
+
+
+def variables(servers: Stack) -> dict[str, str]:
+    """Return the environment of a Millpond on these servers, whose warehouse is new."""
+    secrets = {f"MILLPOND_POSTGRES_{role}_PASSWORD": f"of {role}: it's 100 %" for role in ROLES}
+    place = f"s3://{s3.BUCKET}/warehouse-{uuid.uuid4().hex[:8]}"
+    return {**servers.settings(), **secrets, "MILLPOND_ICEBERG_WAREHOUSE_PATH": place}
+
+
+@contextmanager
+def installed(servers: Stack, home: Path) -> Iterator[Installation]:
+    """Yield an empty installation; the databases of the one before are gone."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**variables(servers), "MILLPOND_HOME": str(home)}.items():
+            environment.setenv(name, value)
+        _forget()
+        with postgres.connect(servers.postgres) as admin:
+            for database in ("dagster", "lake", "marts"):
+                admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+        configured = settings()
+        provision(lambda name: administrator(configured, name), configured.role_passwords, shared=True)
+        connection().close()
+        trino._run(f"DROP CATALOG IF EXISTS {trino.DATABASE}")
+        try:
+            yield Installation(servers)
+        finally:
+            subprocess.run(
+                [sys.executable, "-m", "millpond.cli.main", "down"],
+                env=process_environment(),
+                capture_output=True,
+                check=True,
+            )
+    _forget()
+
+
+@contextmanager
+def refusing_writes(server: Server, restart: Callable[[Server], float]) -> Iterator[None]:
+    """Have S3 serve what it has and take nothing, within the block."""
+    server.stop()
+    program, *options = server.command
+    restart(replace(server, command=(program, "--readonly", *options)))
+    try:
+        yield
+    finally:
+        server.stop()
+        restart(server)
+
+
+def _forget() -> None:
+    """Let nothing of another installation in this process live on."""
+    settings.cache_clear()
+    catalog_tables.cache_clear()
+    pool.cache_clear()
+    trino._made.clear()

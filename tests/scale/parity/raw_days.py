@@ -1,0 +1,85 @@
+"""The raw rows that both engines build every model from.
+
+They are days of the demo source as they are loaded, and made-up days with all that is hard: summer time, new
+year, broken rows, nulls, empty texts, foreign letters, days without rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import raw_rows
+from millpond.ingestion.load import load
+from millpond.ingestion.reading import find_table, load_sources
+from millpond.partitions import Window
+from millpond.settings import settings
+from raw_rows import Row, entry, event
+
+REAL_DAYS = 35
+MADE_UP = [
+    Window(dt.date(2025, 12, 24), dt.date(2026, 1, 8)),  # ISO week 1 begins in the old year
+    Window(dt.date(2026, 3, 25), dt.date(2026, 4, 3)),  # a day of 23 hours in Berlin
+]
+_EDGES = dt.date(2026, 2, 3)
+
+
+def fill() -> Window:
+    """Load both raw tables of `main`; returns the window of all of it."""
+    today = dt.datetime.now(settings().zone).date()
+    real = Window(today - dt.timedelta(REAL_DAYS), today)
+    for name in ("glucose_entries", "github_user_events"):
+        source, index = find_table(load_sources(settings()), name)
+        done = load(source, source.tables[index], real, ref="main", run_id="parity")
+        assert done.partitions, done.failed
+    for seed, window in enumerate(MADE_UP):
+        raw_rows.load(window, raw_rows.random_entries(window, seed), raw_rows.random_events(window, seed))
+    raw_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events())
+    return Window(MADE_UP[0].start, real.end)
+
+
+def _edge_entries() -> list[Row]:
+    noon = dt.datetime.combine(_EDGES, dt.time(12), dt.UTC)
+    rows: list[Row] = [
+        entry(f"value {value}", noon + dt.timedelta(minutes=5 * number), value)
+        for number, value in enumerate([None, *raw_rows.VALUES])
+    ]
+    odd: list[dict[str, Any]] = [
+        {"device": None},
+        {"device": ""},
+        {"device": " "},
+        {"device": "Gerät"},
+        {"device": "Gera\u0308t"},
+        {"device": "😀"},
+        {"direction": ""},
+        {"direction": "sideways"},
+        {"direction": "flat"},
+        {"type": None},
+        {"type": ""},
+        {"type": "SGV"},
+        {"type": "mbg"},
+        {"date": -1},
+        {"date": 0},
+        {"date": 1},
+        {"trend": -(2**40), "utc_offset": -720},
+    ]
+    for number, more in enumerate(odd):
+        for minute in (0, 3):
+            at = noon + dt.timedelta(hours=3, minutes=10 * number + minute)
+            rows.append(entry(f"odd {number} {minute}", at, 100 + number) | more)
+    rows.append(entry("wrong day", noon + dt.timedelta(days=2), 100, _partition_date=_EDGES))
+    rows += [entry("twice", noon, 90), entry("twice", noon, 91), entry("", noon, 92)]
+    return rows
+
+
+def _edge_events() -> list[Row]:
+    noon = dt.datetime.combine(_EDGES, dt.time(12), dt.UTC)
+    kinds = [*raw_rows.KINDS, "PullRequest", "Issue", "issue", "pushevent", "Push_Event", "", None, "%"]
+    rows: list[Row] = []
+    for number, kind in enumerate(kinds):
+        at = noon + dt.timedelta(microseconds=number * 333_333_333)
+        rows.append(event(f"kind {number}", at, kind))  # type: ignore[arg-type]
+    for number, name in enumerate([None, "", "A/a", "a/a ", "ä/漢", "a/😀"]):
+        rows.append(event(f"name {number}", noon, "PushEvent", name))  # type: ignore[arg-type]
+    rows[0] |= {"payload": '{"a": "ä\\u0000 \'\\""}', "public": None, "actor_id": 2**62, "actor_login": ""}
+    return rows
