@@ -78,6 +78,9 @@ class Settings(
     branch_retention_days: float = Field(
         7, ge=0, le=3650, description="how long a failed audit's branch is kept for a look, for example 7"
     )
+    orphan_retention_days: float = Field(
+        7, ge=1, le=3650, description="how long files that nothing leads to are kept, for example 7"
+    )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
         description="per source: URL, USER and TOKEN, by the name of its file in sources/",

@@ -15,6 +15,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from millpond import crash_points
 from millpond.backfill import ledger
 from millpond.backfill.ledger import Course
 from millpond.backfill.ledger_chunks import Part
@@ -64,11 +65,16 @@ def _plain(rows: pa.Table) -> pa.Table:
     return own.sort_by([(name, "ascending") for name in own.column_names]).combine_chunks()
 
 
-def carried_out(ref: str, resumed: str | None = None) -> None:
-    """Begin or resume a backfill as the command does; for a process that was forked when all was imported."""
+def carried_out(ref: str, resumed: str | None = None, crash_at: str = "") -> None:
+    """Begin or resume a backfill as the command does; for a process that was forked when all was imported.
+
+    With `crash_at`, it makes three days and is killed there.
+    """
+    if crash_at:
+        crash_points.arm(crash_at)
     options = Options(
         selection=resumed or BOTH,
-        days=None if resumed else SIXTY.days,
+        days=None if resumed else SIXTY.days[: 3 if crash_at else None],
         ref=ref,
         force=False,
         stale=False,
@@ -146,6 +152,16 @@ def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int, kills
         assert again.exitcode == 0 or dead.state == Course.DONE
         assert_all_done(backfill)
         assert tables(ref) == calm, f"killed on {ref}, seed {seed}"
+
+
+def test_a_backfill_killed_when_all_was_made_is_done_once_it_is_resumed(home: Home) -> None:
+    forked("main", None, "backfill.worked_off").join()
+    (dead,) = ledger.every()
+    assert (dead.state, dead.dead, dead.unfinished) == (Course.RUNNING, True, 0)
+    again = forked("main", dead.id)
+    again.join()
+    assert again.exitcode == 0
+    assert ledger.every()[0].state == Course.DONE
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from installation import Installation, installed
 from servers.stack import Stack
 
-from millpond.lake import read, refs, trino
+from millpond.lake import orphans, read, refs, trino
 from millpond.partitions import latest_complete_day
 from millpond.runtime.databases import databases
 from millpond.settings import settings
@@ -81,6 +81,19 @@ def test_a_day_takes_as_many_statements_as_92(backfilled: Installation) -> None:
     assert of_day == {model: count for model, count in of_range.items() if model != "dim_date"}
     # The same rows again move no table.
     assert before == {table: read.loaded("main", table).metadata.current_snapshot_id for table in DAILY}
+
+
+def test_a_sweep_keeps_the_files_that_tables_took_over(
+    backfilled: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "YOUNGEST", dt.timedelta(0))
+    swept = [orphan.location for orphan in orphans.sweep(dt.timedelta(0))]
+    assert any("__result" in location and "/metadata/" in location for location in swept)
+    for table in (*DAILY, *WHOLE):
+        tasks = list(read.loaded("main", table).scan().plan_files())
+        assert any("__result" in task.file.file_path for task in tasks), table
+        assert trino.query(f"select count(*) from {table}")[1] == [[read.count("main", table)]]
+        assert read.scan("main", table).num_rows
 
 
 def _per_model(statements: list[str]) -> dict[str, int]:

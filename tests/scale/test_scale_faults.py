@@ -1,4 +1,4 @@
-"""What goes wrong with the servers of the profile scale: the part is named, main is as it was, a retry works."""
+"""What goes wrong with the servers of the profile scale: the part is named, main untouched, a retry works."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_trino_that_is_down_is_named_and_then_the_same_build_works(untouched: In
     servers = untouched.servers
     servers.trino.kill()
     try:
-        with pytest.raises(ServerUnreachable, match="Trino at http://127.0.0.1") as error:
+        with pytest.raises(ServerUnreachable, match=r"Trino at http://127\.0\.0\.1") as error:
             _built()
     finally:
         servers.restart(servers.trino)
@@ -76,7 +76,7 @@ def test_trino_that_ends_between_two_models_leaves_nothing_behind(untouched: Ins
 def test_s3_that_refuses_writes_is_named_by_a_load_and_by_a_build(untouched: Installation) -> None:
     servers = untouched.servers
     with refusing_writes(servers.s3, servers.restart):
-        with pytest.raises(StorageFailed, match="raw.trial"):
+        with pytest.raises(StorageFailed, match=r"raw\.trial"):
             _written()
         with pytest.raises(StorageFailed, match="could not read or write the files in s3://"):
             _built()
@@ -114,7 +114,7 @@ def test_postgres_that_is_down_is_named(untouched: Installation) -> None:
     servers = untouched.servers
     servers.postgres.kill()
     try:
-        with pytest.raises(EmbeddedPartError, match="Postgres at 127.0.0.1"):
+        with pytest.raises(EmbeddedPartError, match=r"Postgres at 127\.0\.0\.1"):
             _written()
     finally:
         servers.restart(servers.postgres)

@@ -40,12 +40,20 @@
 {% endmacro %}
 
 
-{#- dbt asks which schemas and relations there are; nothing here depends on the answer. -#}
+{#- dbt asks which schemas and relations there are. Only unit tests need to know: they take the types of their rows from there. -#}
 {% macro trino__list_schemas(database) -%}
     {{ return([['bronze'], ['silver'], ['gold']]) }}
 {%- endmacro %}
 
 
 {% macro trino__list_relations_without_caching(schema_relation) -%}
-    {{ return([]) }}
+    {%- if flags.WHICH != 'test' -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set tables -%}
+        select table_catalog, table_name, table_schema, 'table' as table_type
+        from "{{ schema_relation.database }}".information_schema.tables
+        where table_schema = '{{ schema_relation.schema }}'
+    {%- endset -%}
+    {{ return(run_query(tables)) }}
 {%- endmacro %}

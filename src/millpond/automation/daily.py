@@ -16,10 +16,15 @@ NAME = "complete_yesterday"
 _SATURDAY = 5
 
 
+def is_weekend(day: dt.date) -> bool:
+    """Return whether a day is a Saturday or a Sunday."""
+    return day.weekday() >= _SATURDAY
+
+
 def window_at(moment: dt.datetime, chain: Chain, settings: Settings) -> Window | None:
     """Return the days to make at `moment`, the last of them yesterday; None before there is one."""
     today = moment.astimezone(settings.zone).date()
-    before = chain.weekend_lookback_days if today.weekday() >= _SATURDAY else chain.lookback_days
+    before = chain.weekend_lookback_days if is_weekend(today) else chain.lookback_days
     yesterday = today - dt.timedelta(days=1)
     first = max(yesterday - dt.timedelta(days=before), settings.start_date)
     return Window.of_days(first, yesterday) if first <= yesterday else None

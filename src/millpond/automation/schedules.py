@@ -6,8 +6,8 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from millpond.automation.chains import Chain
-from millpond.automation.daily import build_daily
-from millpond.automation.jobs import housekeeping
+from millpond.automation.daily import build_daily, is_weekend
+from millpond.automation.jobs import Night, housekeeping, night
 from millpond.naming import MAIN_REF
 from millpond.settings import Settings
 
@@ -24,11 +24,22 @@ def build_schedules(
     status = dg.DefaultScheduleStatus
     return [
         build_daily(job, chains, settings, status.RUNNING if loads_by_itself(settings) else status.STOPPED),
-        dg.ScheduleDefinition(
-            job=housekeeping,
-            cron_schedule="30 3 * * *",
-            execution_timezone=settings.timezone,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-            description="Each night at 03:30 in the configured zone.",
-        ),
+        build_nightly(settings),
     ]
+
+
+def build_nightly(settings: Settings) -> dg.ScheduleDefinition:
+    """Return the schedule of housekeeping; maintenance is for nights with time for it."""
+
+    @dg.schedule(
+        job=housekeeping,
+        cron_schedule="30 3 * * *",
+        execution_timezone=settings.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Each night at 03:30 in the configured zone; on Saturdays and Sundays with maintenance.",
+    )
+    def housekeeping_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = context.scheduled_execution_time.astimezone(settings.zone).date()
+        return dg.RunRequest(run_config=dg.RunConfig(ops={night.name: Night(weekend=is_weekend(day))}))
+
+    return housekeeping_schedule

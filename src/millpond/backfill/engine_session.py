@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from millpond import crash_points
 from millpond.backfill import ledger
 from millpond.backfill.engine import Engine, Told
 from millpond.backfill.engine_stop import GRACE_SECONDS, Stop
@@ -49,6 +50,7 @@ def run(
             else:
                 engine.work()
             course = Course.FAILED if found(backfill).unfinished else Course.DONE
+            crash_points.reached("backfill.worked_off")
         except KeyboardInterrupt:
             course = _stopped(stop)
             engine.recover()

@@ -28,6 +28,10 @@ class Course(StrEnum):
     CANCELLED = "cancelled"
 
 
+LEFT = (Part.OPEN, Part.FAILED, Part.BLOCKED)
+"""What a resumed backfill runs."""
+
+
 @dataclass(frozen=True)
 class Backfill:
     """A backfill as the ledger has it; `window` spans its days, None if no asset of it has partitions."""
@@ -52,9 +56,14 @@ class Backfill:
         return self.state == Course.RUNNING and self.holder.alive
 
     @property
+    def dead(self) -> bool:
+        """Whether the process that worked on it is gone without having said how it ended."""
+        return self.state == Course.RUNNING and not self.holder.alive
+
+    @property
     def unfinished(self) -> int:
         """How many partitions a resumed backfill would run."""
-        return sum(self.counts.get(part, 0) for part in (Part.OPEN, Part.FAILED, Part.BLOCKED))
+        return sum(self.counts.get(part, 0) for part in LEFT)
 
 
 def create(plan: Plan, options: Mapping[str, Any]) -> str:
@@ -117,8 +126,8 @@ def every(backfill: str | None = None) -> list[Backfill]:
 
 
 def newest_unfinished() -> Backfill | None:
-    """Return the newest backfill that left something to do and is not cancelled."""
-    return next((b for b in every() if b.unfinished and b.state != Course.CANCELLED), None)
+    """Return the newest backfill that left something to do, or whose process died; not a cancelled one."""
+    return next((b for b in every() if (b.unfinished and b.state != Course.CANCELLED) or b.dead), None)
 
 
 def parts(backfill: str) -> list[dict[str, Any]]:
@@ -134,7 +143,7 @@ def parts(backfill: str) -> list[dict[str, Any]]:
 
 def remaining(backfill: str, within: Window | None = None) -> list[Key]:
     """Return the partitions of a backfill that are not done, those of `within` only."""
-    found = [row for row in parts(backfill) if row["state"] in (Part.OPEN, Part.FAILED, Part.BLOCKED)]
+    found = [row for row in parts(backfill) if row["state"] in LEFT]
     keys = [(row["asset"], row["day"]) for row in found]
     return [(asset, day) for asset, day in keys if not (day and within and day not in within)]
 
@@ -166,6 +175,18 @@ def end(backfill: str, state: Course, seconds: float) -> None:
             "update backfills set state = %s, ended = clock_timestamp(), seconds = seconds + %s where id = %s"
             " and state = %s",
             (state, seconds, backfill, Course.RUNNING),
+        )
+    )
+
+
+def end_if_complete(backfill: str) -> None:
+    """Note a backfill as done that nobody works on and nothing is left of; it died at its very end."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s"
+            " and state in (%s, %s) and not exists (select from backfill_partitions p"
+            " where p.backfill = backfills.id and p.state = any(%s))",
+            (Course.DONE, backfill, Course.RUNNING, Course.INTERRUPTED, list(LEFT)),
         )
     )
 

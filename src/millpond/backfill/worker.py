@@ -1,4 +1,4 @@
-"""A worker process of a backfill: `python -m millpond.backfill.worker BACKFILL NUMBER PIPE MAX-FAILURES`."""
+"""A worker process of a backfill: `python -m millpond.backfill.worker PIPE BACKFILL NUMBER MAX-FAILURES`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _GRACE_SECONDS = 0.5
 
 def main() -> None:
     """Claim and run pieces until none is left; say over the pipe what happens."""
-    backfill, number, pipe, limit = sys.argv[1:]
-    parent = Connection(int(pipe), readable=False)
+    pipe, backfill, number, limit = sys.argv[1:]
+    parent = Connection(int(pipe))
     with instance() as recording:
         engine = Engine(
             found(backfill),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -17,9 +14,10 @@ from millpond.backfill import ledger_chunks as chunks
 from millpond.backfill.engine import Engine
 from millpond.errors import EmbeddedPartError
 from millpond.resources.instance import CODE_LOCATION
+from millpond.runtime.children import start_piped
 from millpond.runtime.home import layout
 from millpond.runtime.processes import tail
-from millpond.settings import process_environment, settings
+from millpond.settings import settings
 
 ENDING_SECONDS = 1.6
 """How long the parent takes at most to end its workers."""
@@ -83,20 +81,9 @@ def _team() -> Iterator[list[_Worker]]:
 
 
 def _started(engine: Engine, number: int) -> _Worker:
-    ours, theirs = Pipe(duplex=False)
-    entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", CODE_LOCATION, _MODULE]
     limit = "" if engine.max_failures is None else str(engine.max_failures)
-    with theirs, _log(number).open("ab") as log:
-        process = subprocess.Popen(
-            [*entry, engine.backfill.id, str(number), str(theirs.fileno()), limit],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=process_environment(),
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
-    return _Worker(number, process, ours)
+    arguments = [engine.backfill.id, str(number), limit]
+    return _Worker(number, *start_piped(_MODULE, arguments, preload=CODE_LOCATION, log=_log(number)))
 
 
 def _log(number: int) -> Path:

@@ -118,6 +118,9 @@ def resume(options: Options) -> int:
         keys = ledger.remaining(chosen.id, within)
         if not options.as_json:
             typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
+        if not keys and not chosen.alive and not options.dry_run:
+            ledger.end_if_complete(chosen.id)
+            _tell(found(chosen.id), options)
         if options.dry_run or not keys:
             return DONE
         dismiss_builder_unless_due({asset for asset, _ in keys})

@@ -32,8 +32,7 @@ def as_dict(ref: Ref) -> dict[str, Any]:
 def print_list(refs: Sequence[Ref]) -> None:
     """Print a line per ref."""
     rows = [
-        (r.name, r.base, r.state, age(r.created_at), r.changed, r.run_id[:8] or None, _purpose(r))
-        for r in refs
+        (r.name, r.base or "", r.state, age(r.created_at), r.changed, r.run_id[:8], _purpose(r)) for r in refs
     ]
     output.rows_as_table(("ref", "from", "state", "age", "tables changed", "run", "purpose"), rows)
 
@@ -51,7 +50,7 @@ def print_one(ref: Ref, changes: Iterable[TableDiff], events: Iterable[Event]) -
         output.rows_as_table(("table", "change", "days", "rows written", "rows replaced"), rows)
     else:
         console.print("No table differs from what it was taken from.")
-    lines = [(e.at, e.action, e.table or None, e.other_ref or None, e.run_id[:8] or None) for e in events]
+    lines = [(e.at, e.action, e.table, e.other_ref, e.run_id[:8]) for e in events]
     console.print("History, latest last:")
     output.rows_as_table(("at", "action", "table", "other ref", "run"), lines)
     console.print(_LOOK.format(ref.name), markup=False)
@@ -179,8 +178,8 @@ def _since(table: TableComparison) -> str:
     return f"changed {table.both} as well: a merge is refused"
 
 
-def _purpose(ref: Ref) -> str | None:
-    return (ref.kept.splitlines()[0] if ref.kept else ref.purpose) or None
+def _purpose(ref: Ref) -> str:
+    return ref.kept.splitlines()[0] if ref.kept else ref.purpose
 
 
 def _ago(ref: Ref) -> str:

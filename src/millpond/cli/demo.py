@@ -59,8 +59,9 @@ def _start_parts(console: Console) -> None:
     from millpond.settings import settings, source_names
 
     configured = settings()
-    port = databases().marts.port
-    console.print(f"Postgres is up on 127.0.0.1:{port}, all state is in {configured.home}")
+    marts = databases().marts
+    where = configured.iceberg_warehouse_path if configured.scale else configured.home
+    console.print(f"Postgres is at {marts.host}:{marts.port}, all data is in {where}")
     played = [n for n in source_names(configured.project) if not configured.source(n).url]
     if played:
         names = " and ".join(played)

@@ -15,6 +15,7 @@ from millpond.cli import (
     config,
     demo,
     env,
+    maintain,
     materialize,
     parts,
     provision,
@@ -61,6 +62,7 @@ app.command("down")(parts.down)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
+app.command("maintain")(maintain.maintain)
 app.command("env")(env.env)
 app.command("provision")(provision.provision)
 app.add_typer(backfill.app, name="backfill")

@@ -25,6 +25,7 @@ def up(
 ) -> None:
     """Run every part and keep it running: Postgres, catalog, demo source, Dagster, the sending of alerts.
 
+    With the profile scale, Dagster's parts alone: the servers are yours, and `millpond status` tells of them.
     A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
     part writes its log to <home>/logs. Everything listens on this machine only.
 

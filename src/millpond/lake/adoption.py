@@ -99,7 +99,7 @@ def _prepared(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) 
         "millpond.rows_added": str(sum(d.rows for d in a.after.values())),
         "millpond.rows_removed": str(sum(d.rows for d in a.before.values())),
     }
-    if removed or added or location is None:
+    if removed or added:
         staging.replace_files(removed, added, summary)
     return Change(
         a.spec.name, a.windows, staging, added, a.after, content_changed=a.before != a.after

@@ -67,6 +67,10 @@ class LakeCatalog(SqlCatalog):
         io = self._load_file_io(metadata.properties, location)
         return Table(Catalog.identifier_to_tuple(table), metadata, location, io, self)
 
+    def file_io(self) -> NotedIO:
+        """Return what reads and writes the files of the warehouse."""
+        return NotedIO(self.properties, self.created)
+
     def pointer(self, identifier: str | Identifier) -> str:
         """Return the metadata location of a table; raises NoSuchTableError, RefNotFound."""
         table = Catalog.namespace_to_string(identifier)

@@ -38,7 +38,17 @@ def opened(
     if target != current:
         _drop_columns(staging, spec, current, target)
         _add_columns(staging, spec, target)
+    _describe_columns(staging, spec)
     return staging
+
+
+def _describe_columns(staging: Staging, spec: TableSpec) -> None:
+    fields = staging.table_metadata.schema().fields
+    told = {f.name: told for f in fields if (told := spec.comments.get(f.name)) and told != f.doc}
+    if told:
+        with staging.update_schema() as update:
+            for name, comment in told.items():
+                update.update_column((name,), doc=comment)
 
 
 def _drop_columns(staging: Staging, spec: TableSpec, current: pa.Schema, target: pa.Schema) -> None:

@@ -40,6 +40,8 @@ _ON_LAKE = re.compile(
     rf'(?<![\w."])(?:"{DATABASE}"|{DATABASE})(?=\."?(?:{"|".join(LAYERS)}|information_schema)\b)',
     re.IGNORECASE,
 )
+_OF_FILES = ("ICEBERG_", "HIVE_", "PARQUET_", "FILESYSTEM_")
+"""How the names of Trino's errors begin that are about files; its writers are those of its Hive connector."""
 _made: set[tuple[int, str, str]] = set()
 _guard = threading.Lock()
 
@@ -167,7 +169,7 @@ def broken_off(error: BaseException) -> ServerUnreachable | StorageFailed:
     """Return the error for a Trino that does not answer or broke off, or to which S3 or Postgres did that."""
     text, name = _told(error), getattr(error, "error_name", None) or ""
     who, unharmed = f"Trino at {trino_address(settings())}", "every ref; what was under way is on no ref"
-    if name.startswith("ICEBERG_") and name != "ICEBERG_CATALOG_ERROR":
+    if name.startswith(_OF_FILES) and name != "ICEBERG_CATALOG_ERROR":
         return StorageFailed(
             f"{who} could not read or write the files in {warehouse_uri()}: {text} ({name})",
             unharmed=unharmed,

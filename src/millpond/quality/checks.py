@@ -14,6 +14,7 @@ from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATI
 from millpond.quality.verdict import Verdict
 from millpond.redaction import redacted
 from millpond.resources.check_events import CheckEvents
+from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import partitions_of, ref_of
 from millpond.settings import settings
 
@@ -28,7 +29,7 @@ def build_checks(sources: Sequence[SourceSpec]) -> list[dg.AssetChecksDefinition
 def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
     specs = _specs(table)
 
-    @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True, retry_policy=LAKE_STEP)
     def examined(
         context: dg.AssetCheckExecutionContext,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]:
@@ -43,7 +44,7 @@ def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
                     result = _result(spec, examination.verdict(spec.name))
                     yield from events.of(result, blocking=spec.blocking)
         except MillpondError as error:
-            raise dg.Failure(redacted(str(error)), allow_retries=False) from None
+            raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, PASSING)) from None
 
     return examined
 

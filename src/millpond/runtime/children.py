@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
 
 from millpond.runtime.home import Home
+from millpond.settings import process_environment
 
 MARK = "SUPERVISED_BY_MILLPOND"
 """Environment variable of every supervised process and of what it starts (runs, code servers): the home."""
@@ -49,6 +52,28 @@ def start_child(
         )
     finally:
         os.close(handle)
+
+
+def start_piped(
+    module: str, arguments: Sequence[str], *, preload: str, log: Path
+) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start `python -m MODULE PIPE ARGUMENTS` in a session of its own, writing to `log`; it ends when we end.
+
+    PIPE is the descriptor of the other end of the connection that is returned, for both ways.
+    """
+    ours, theirs = Pipe()
+    entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", preload]
+    with theirs, log.open("ab") as out:
+        process = subprocess.Popen(
+            [*entry, module, str(theirs.fileno()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=process_environment(),
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    return process, ours
 
 
 def supervised(home: Home) -> list[psutil.Process]:

@@ -6,21 +6,19 @@ Without one, a call is made in this process: what is called runs the same in bot
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
 from millpond.errors import EmbeddedPartError
+from millpond.runtime.children import start_piped
 from millpond.runtime.home import layout
 from millpond.runtime.processes import tail
-from millpond.settings import process_environment, settings
+from millpond.settings import settings
 
 _MODULE = "millpond.runtime.companion_process"
 _ENDING_SECONDS = 0.5
@@ -110,21 +108,7 @@ def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = Non
 
 def _started(package: str, warm_up: str) -> _Companion:
     log = layout(settings()).logs / f"companion-{package.rpartition('.')[2]}.log"
-    ours, theirs = Pipe()
-    with theirs, log.open("ab") as out:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", "millpond"),
-                *(_MODULE, str(theirs.fileno()), warm_up),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            env=process_environment(),
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
-    return _Companion(process, ours, log)
+    return _Companion(*start_piped(_MODULE, [warm_up], preload="millpond", log=log), log)
 
 
 def _ended(package: str, beside: _Companion) -> None:

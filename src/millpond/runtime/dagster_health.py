@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
-from millpond.runtime.databases import superuser
+from millpond.errors import ServerUnreachable
+from millpond.runtime.databases import dagster_as_it_is
 from millpond.runtime.home import Home
 from millpond.runtime.part import STARTING, UNHEALTHY, UP, Health
-from millpond.runtime.postmaster import found
 
 _ANSWER_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 120.0
@@ -53,16 +53,16 @@ def code_location(port: int, name: str) -> Health:
 
 def daemon(home: Home, started: float) -> Health:
     """Return whether the daemon that began at `started` still tells Dagster's storage that it is alive."""
-    server = found(home)
-    if server is None:
-        return Health(STARTING, "Postgres, which holds its heartbeat, does not run")
     try:
-        with superuser(home, server, "dagster") as connection:
+        connection = dagster_as_it_is(home)
+        if connection is None:
+            return Health(STARTING, "Postgres, which holds its heartbeat, does not run")
+        with connection:
             row = connection.execute("SELECT max(timestamp) FROM daemon_heartbeats").fetchone()
     except psycopg.errors.UndefinedTable:
         row = None
-    except psycopg.OperationalError as error:
-        return Health(STARTING, str(error).strip())
+    except (psycopg.OperationalError, ServerUnreachable) as error:
+        return Health(STARTING, str(error).strip().splitlines()[0])
     last: dt.datetime | None = row[0] if row else None
     beat = last.replace(tzinfo=dt.UTC).timestamp() if last else 0.0
     if beat < started:

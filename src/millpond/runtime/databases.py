@@ -121,6 +121,17 @@ def databases() -> Databases:
     return _known[key][1]
 
 
+def dagster_as_it_is(home: Home) -> psycopg.Connection[Any] | None:
+    """Return a connection to Dagster's database for a look at it; None if the embedded server does not run.
+
+    Starts nothing. Raises ServerUnreachable, psycopg.OperationalError.
+    """
+    if settings().scale:
+        return databases().dagster.connect()
+    server = found(home)
+    return superuser(home, server, "dagster") if server else None
+
+
 def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[Any]:
     """Return a connection of the superuser, over the server's private socket; for provisioning and tests."""
     return psycopg.connect(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from millpond.backfill.ledger_tables import transaction
 from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.runtime.databases import databases
+from millpond.runtime.home import Home
 from millpond.settings import settings
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
@@ -300,19 +302,45 @@ def test_a_finished_backfill_is_told_once_and_its_ledger_may_be_missing(
     }
 
 
-def test_a_backfill_of_the_ledger_is_told_with_its_tally(recorded: dg.DagsterInstance, rows: Any) -> None:
-    def ended(connection: Any) -> None:
-        connection.execute(
-            "insert into backfills (id, selection, ref, first_day, last_day, options, code, skipped, state,"
-            " host, pid, pid_started, ended, seconds) values ('b1', 'fine*', 'main', '2026-10-01',"
-            " '2026-10-02', '{}', 'c', 0, 'failed', 'h', 1, 1, now(), 12)"
-        )
-        connection.execute(
-            "insert into backfill_partitions (backfill, asset, day, state) values"
-            " ('b1', 'fine', '2026-10-01', 'done'), ('b1', 'fine', '2026-10-02', 'failed')"
-        )
+@pytest.fixture
+def ledger_row(home: Home) -> Callable[[str], None]:
+    """Return a function that writes a backfill of two days into the ledger, its end as SQL."""
 
-    transaction(ended)
+    def write(end: str) -> None:
+        def written(connection: Any) -> None:
+            connection.execute(
+                "insert into backfills (id, selection, ref, first_day, last_day, options, code, skipped,"
+                " host, pid, pid_started, seconds, state, heartbeat, ended) values ('b1', 'fine*', 'main',"
+                f" '2026-10-01', '2026-10-02', '{{}}', 'c', 0, 'h', 1, 1, 12, {end})"
+            )
+            connection.execute(
+                "insert into backfill_partitions (backfill, asset, day, state) values"
+                " ('b1', 'fine', '2026-10-01', 'done'), ('b1', 'fine', '2026-10-02', 'failed')"
+            )
+
+        transaction(written)
+
+    return write
+
+
+def test_a_backfill_that_died_without_a_word_is_told_and_again_when_it_was_resumed(
+    recorded: dg.DagsterInstance, rows: Any, ledger_row: Callable[[str], None]
+) -> None:
+    ledger_row("'running', now() - interval '2 minutes', null")
+    assert [look(recorded), look(recorded)] == [1, 0]
+    (told,) = rows("select severity, title, reason from alerts")
+    assert told["title"] == "backfill of fine* for 2026-10-01...2026-10-02: its process died"
+    assert (told["severity"], "millpond backfill --resume b1" in told["reason"]) == ("warning", True)
+    transaction(lambda c: c.execute("update backfills set heartbeat = now()"))
+    assert look(recorded) == 0
+    transaction(lambda c: c.execute("update backfills set state = 'done', ended = now()"))
+    assert look(recorded) == 1
+
+
+def test_a_backfill_of_the_ledger_is_told_with_its_tally(
+    recorded: dg.DagsterInstance, rows: Any, ledger_row: Callable[[str], None]
+) -> None:
+    ledger_row("'failed', now(), now()")
     assert [look(recorded), look(recorded)] == [1, 0]
     (told,) = rows("select severity, title, reason from alerts")
     assert told["title"] == "backfill of fine* for 2026-10-01...2026-10-02: failed"

@@ -163,3 +163,19 @@ def test_comments_and_description_reach_the_table() -> None:
     table = read.loaded("main", "raw.readings")
     assert table.schema().find_field("value").doc == "mg/dL"
     assert table.properties["comment"] == "Readings of a sensor."
+
+
+def test_a_changed_comment_reaches_the_table_that_is_there_and_makes_no_snapshot_of_the_same_rows() -> None:
+    rows = pa.table({DAY: pa.array([day(0)], pa.date32()), "value": pa.array([1])})
+
+    def told(comment: str) -> Written:
+        replacement = Replacement(spec(schema=_BARE, key=(), comments={"value": comment}), rows, days(0, 0))
+        return replace([replacement], ref="main", run_id="run")[0]
+
+    first, again = told("mg/dl"), told("mg/dL, by the sensor")
+    table = read.loaded("main", "raw.readings")
+    assert table.schema().find_field("value").doc == "mg/dL, by the sensor"
+    assert (again.changed, again.snapshot_id) == (False, first.snapshot_id)
+    assert len(table.metadata.schemas) == 2
+    assert not told("mg/dL, by the sensor").changed
+    assert read.loaded("main", "raw.readings").metadata_location == table.metadata_location

@@ -21,7 +21,7 @@ def query(table: str, expressions: Mapping[str, str], condition: str = "") -> st
     key = "" if condition else ("g, " if grouped else "id, ")
     columns = ", ".join(f"{sql} as {name}_" for name, sql in expressions.items())
     end = f"where {condition}" if condition else (" group by g" if grouped else "")
-    return f"select {key}{columns} from lake.{table} {end}"
+    return f"select {key}{columns} from parity.{table} {end}"
 
 
 def both(

@@ -12,7 +12,7 @@ from servers.stack import Stack
 
 @pytest.fixture(scope="session")
 def lake(servers: Stack) -> Iterator[Lake]:
-    """Return an empty lake on the servers; Trino calls it `lake`, as the models do."""
+    """Return an empty lake on the servers; SQL calls it `parity`."""
     made = Lake(servers)
     yield made
     made.close()

@@ -74,19 +74,14 @@ class Lake:
             "s3.aws-secret-key": s3.SECRET_KEY,
         }
         stated = ", ".join(f"\"{name}\" = '{value}'" for name, value in options.items())
-        self.statement("DROP CATALOG IF EXISTS lake")
-        self.statement(f"CREATE CATALOG lake USING iceberg WITH ({stated})")
+        self.statement("DROP CATALOG IF EXISTS parity")
+        self.statement(f"CREATE CATALOG parity USING iceberg WITH ({stated})")
 
     def close(self) -> None:
         """Forget the catalog, in Trino and here."""
-        self.statement("DROP CATALOG IF EXISTS lake")
+        self.statement("DROP CATALOG IF EXISTS parity")
         self._connection.close()
         self.catalog.engine.dispose()
-
-    @property
-    def variables(self) -> dict[str, object]:
-        """What dbt needs to know to reach Trino."""
-        return {"trino_host": "127.0.0.1", "trino_port": self._servers.trino.port}
 
     def put(self, name: str, rows: pa.Table) -> None:
         """Make table `name` hold exactly `rows`."""
@@ -111,12 +106,12 @@ class Lake:
 
 
 def on_duckdb(sql: str, table: str, rows: pa.Table) -> Result:
-    """Run a query on DuckDB, whose lake holds nothing but `table`."""
+    """Run a query on DuckDB, whose catalog holds nothing but `table`."""
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'; ATTACH ':memory:' AS lake")
-        connection.execute(f"CREATE SCHEMA lake.{table.split('.')[0]}")
+        connection.execute("SET TimeZone = 'UTC'; ATTACH ':memory:' AS parity")
+        connection.execute(f"CREATE SCHEMA parity.{table.split('.')[0]}")
         connection.register("given", rows)
-        connection.execute(f"CREATE TABLE lake.{table} AS FROM given")
+        connection.execute(f"CREATE TABLE parity.{table} AS FROM given")
         found = connection.execute(sql)
         types = {column[0]: _word(str(column[1])) for column in found.description}
         columns = [column.to_pylist() for column in found.to_arrow_table().columns]

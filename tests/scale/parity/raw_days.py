@@ -24,18 +24,23 @@ MADE_UP = [
 _EDGES = dt.date(2026, 2, 3)
 
 
-def fill() -> Window:
-    """Load both raw tables of `main`; returns the window of all of it."""
+def load_real() -> Window:
+    """Load the newest days of the demo source into `main`; returns their window."""
     today = dt.datetime.now(settings().zone).date()
-    real = Window(today - dt.timedelta(REAL_DAYS), today)
+    window = Window(today - dt.timedelta(REAL_DAYS), today)
     for name in ("glucose_entries", "github_user_events"):
         source, index = find_table(load_sources(settings()), name)
-        done = load(source, source.tables[index], real, ref="main", run_id="parity")
+        done = load(source, source.tables[index], window, ref="main", run_id="parity")
         assert done.partitions, done.failed
+    return window
+
+
+def load_made_up() -> Window:
+    """Add the made-up days to `main`; returns the window from the first of them on."""
     for seed, window in enumerate(MADE_UP):
         raw_rows.load(window, raw_rows.random_entries(window, seed), raw_rows.random_events(window, seed))
     raw_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events())
-    return Window(MADE_UP[0].start, real.end)
+    return Window(MADE_UP[0].start, dt.datetime.now(settings().zone).date())
 
 
 def _edge_entries() -> list[Row]:
@@ -68,7 +73,9 @@ def _edge_entries() -> list[Row]:
             at = noon + dt.timedelta(hours=3, minutes=10 * number + minute)
             rows.append(entry(f"odd {number} {minute}", at, 100 + number) | more)
     rows.append(entry("wrong day", noon + dt.timedelta(days=2), 100, _partition_date=_EDGES))
-    rows += [entry("twice", noon, 90), entry("twice", noon, 91), entry("", noon, 92)]
+    for number in (0, 1):
+        rows.append(entry("twice", noon + dt.timedelta(hours=8, minutes=number), 90 + number))
+    rows.append(entry("", noon + dt.timedelta(hours=9), 92))
     return rows
 
 

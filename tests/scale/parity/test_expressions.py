@@ -27,7 +27,7 @@ def tables(lake: Lake) -> Tables:
     """The inputs, by name, in the lake as well."""
     made = inputs.tables()
     for name, rows in made.items():
-        lake.put(f"parity.{name}", rows)
+        lake.put(f"edges.{name}", rows)
     return made
 
 
@@ -35,7 +35,7 @@ def tables(lake: Lake) -> Tables:
 def test_the_engines_agree_on_every_expression(
     kind: str, lake: Lake, tables: Tables, manifests: Manifests
 ) -> None:
-    table = f"parity.{kind}"
+    table = f"edges.{kind}"
     results = both(query(table, EXPRESSIONS[kind]), table, tables[kind], lake, manifests)
     assert differences(results) == {}
 
@@ -45,14 +45,14 @@ def test_the_engines_agree_on_what_clocks_show(
     zone: str, lake: Lake, tables: Tables, manifests: Manifests
 ) -> None:
     local = {name: sql for name, sql in EXPRESSIONS["instants"].items() if name.startswith("local")}
-    template = query("parity.instants", local)
-    results = both(template, "parity.instants", tables["instants"], lake, manifests, timezone=zone)
+    template = query("edges.instants", local)
+    results = both(template, "edges.instants", tables["instants"], lake, manifests, timezone=zone)
     assert differences(results) == {}
 
 
 def test_the_engines_agree_on_a_group_without_rows(lake: Lake, tables: Tables, manifests: Manifests) -> None:
-    template = query("parity.samples", EXPRESSIONS["samples"], condition="g < 0")
-    results = both(template, "parity.samples", tables["samples"], lake, manifests)
+    template = query("edges.samples", EXPRESSIONS["samples"], condition="g < 0")
+    results = both(template, "edges.samples", tables["samples"], lake, manifests)
     assert [len(result.rows) for result in results.values()] == [1, 1]
     assert differences(results) == {}
 
@@ -60,12 +60,12 @@ def test_the_engines_agree_on_a_group_without_rows(lake: Lake, tables: Tables, m
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, gaps in GAPS.items() for name in gaps])
 def test_a_declared_gap_is_still_there(kind: str, name: str, lake: Lake, tables: Tables) -> None:
     gap = GAPS[kind][name]
-    sql = query(f"parity.{kind}", {name: gap["sql"]})
+    sql = query(f"edges.{kind}", {name: gap["sql"]})
     assert gap["why"]
     results: dict[str, Result] = {}
     try:
         results["trino"] = lake.query(sql)
-        results["duckdb"] = on_duckdb(sql, f"parity.{kind}", tables[kind])
+        results["duckdb"] = on_duckdb(sql, f"edges.{kind}", tables[kind])
     except (trino.exceptions.TrinoUserError, duckdb.Error):
         return  # one of them does not know it, or takes other types
     assert differences(results) != {}

@@ -12,6 +12,7 @@ from servers import nessie, postgres, s3, trino
 from servers.server import Server, free_ports
 
 _READY = {"postgres": postgres.ready, "s3": s3.ready, "trino": trino.ready, "nessie": nessie.ready}
+_ROLES = ("DAGSTER", "CATALOG", "OPS", "MARTS", "READ")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Stack:
             "MILLPOND_POSTGRES_PORT": str(self.postgres.port),
             "MILLPOND_POSTGRES_ADMIN_USER": postgres.USER,
             "MILLPOND_POSTGRES_ADMIN_PASSWORD": postgres.PASSWORD,
+            **{f"MILLPOND_POSTGRES_{role}_PASSWORD": f"test-{role.lower()}" for role in _ROLES},
         }
 
 

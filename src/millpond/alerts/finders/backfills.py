@@ -24,9 +24,11 @@ _OURS = """
     select b.id, b.selection, b.ref, b.first_day, b.last_day, b.state, b.seconds,
         (select jsonb_object_agg(state, n) from (
             select state, count(*) as n from backfill_partitions where backfill = b.id group by state) tally
-        ) as partitions
+        ) as partitions, b.state = 'running' as died
     from backfills b where b.ended > now() - interval '1 day'
+        or (b.state = 'running' and b.heartbeat < now() - interval '1 minute')
 """
+"""A backfill says every few seconds that it lives: a silent one died without a word."""
 
 
 def record_backfills(connection: Connection, pages: str, since: float) -> int:
@@ -60,10 +62,13 @@ def _ours(connection: Connection) -> Iterator[Alert]:
     for row in connection.execute(_OURS).fetchall():
         days = f"{row['first_day']}{RANGE_SEPARATOR}{row['last_day']}" if row["first_day"] else ""
         tally = ", ".join(f"{n} {state}" for state, n in (row["partitions"] or {}).items())
+        state, end = row["state"], f"It took {row['seconds']:.0f} s."
+        if row["died"]:
+            state, end = "its process died", f"millpond backfill --resume {row['id']} goes on."
         yield _alert(
-            row["id"],
-            f"backfill of {row['selection']}{f' for {days}' if days else ''}: {row['state']}",
-            f"Partitions: {tally or 'none'}. It took {row['seconds']:.0f} s.",
+            f"{row['id']}:died" if row["died"] else row["id"],
+            f"backfill of {row['selection']}{f' for {days}' if days else ''}: {state}",
+            f"Partitions: {tally or 'none'}. {end}",
             good=row["state"] == "done",
             partition=days,
             ref=row["ref"],

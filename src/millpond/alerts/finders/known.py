@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
+from millpond.alerts.alert import Alert
+
 MARTS = "marts"
 """Value of the tag `layer` by which a mart is known."""
 
@@ -57,6 +59,21 @@ class Known:
     def tags_of(self, assets: Sequence[str]) -> tuple[str, ...]:
         """Return the tags of `assets`, each once."""
         return tuple(sorted({tag for name in assets for tag in self.tags.get(name, ())}))
+
+    def alert_of(self, asset: str, day: dt.date, *, kind: str, title: str, reason: str) -> Alert:
+        """Return the alert, one for the asset and day, which the title and reason are about."""
+        key = f"{kind}:{asset}:{day}"
+        return Alert(
+            kind=kind,
+            source=key,
+            dedup_key=key,
+            title=title,
+            reason=reason,
+            assets=(asset,),
+            partition=str(day),
+            owners=self.owners_of([asset]),
+            tags=self.tags_of([asset]),
+        )
 
 
 def _lineage(name: str, specs: Mapping[str, dg.AssetSpec]) -> dict[str, Sequence[str]]:

@@ -31,7 +31,7 @@ def record_late(connection: Connection, settings: Settings, known: Known, days: 
     there = _there(late | opened.keys(), known, settings)
     for expected in there & opened.keys():
         resolve(connection, opened[expected], "The day is there now.")
-    return record(connection, [_alert(name, str(day), known) for name, day in sorted(late - there)])
+    return record(connection, [_alert(name, day, known) for name, day in sorted(late - there)])
 
 
 def _late(settings: Settings, known: Known, days: int, now: dt.datetime) -> _Expected:
@@ -66,16 +66,12 @@ def _end(day: dt.date, settings: Settings) -> dt.datetime:
     return instant(day + dt.timedelta(days=1), settings.zone)
 
 
-def _alert(name: str, day: str, known: Known) -> Alert:
+def _alert(name: str, day: dt.date, known: Known) -> Alert:
     hours = known.due[name].total_seconds() / 3600
-    return Alert(
+    return known.alert_of(
+        name,
+        day,
         kind=_KIND,
-        source=f"late:{name}:{day}",
-        dedup_key=f"late:{name}:{day}",
         title=f"{name} is late for {day}",
         reason=f"The day was to be there {hours:g} hours after its end.",
-        assets=(name,),
-        partition=day,
-        owners=known.owners_of([name]),
-        tags=known.tags_of([name]),
     )

@@ -35,7 +35,7 @@ def record_unpublished(
     if now.time() < dt.time.fromisoformat(by) or yesterday < settings.start_date:
         return 0
     found = ((mart, _missing(mart, yesterday, known, log(yesterday))) for mart in sorted(known.made_from))
-    return record(connection, [_alert(mart, str(yesterday), why, by, known) for mart, why in found if why])
+    return record(connection, [_alert(mart, yesterday, why, by, known) for mart, why in found if why])
 
 
 def missing(mart: str, day: dt.date, known: Known, settings: Settings) -> str:
@@ -66,15 +66,11 @@ def _missing(mart: str, day: dt.date, known: Known, made: _Log) -> str:
     return ""
 
 
-def _alert(mart: str, day: str, why: str, by: str, known: Known) -> Alert:
-    return Alert(
+def _alert(mart: str, day: dt.date, why: str, by: str, known: Known) -> Alert:
+    return known.alert_of(
+        mart,
+        day,
         kind=_KIND,
-        source=f"{_KIND}:{mart}:{day}",
-        dedup_key=f"{_KIND}:{mart}:{day}",
         title=f"{mart} does not hold {day} yet",
         reason=f"It was to be published by {by}; {why}.",
-        assets=(mart,),
-        partition=day,
-        owners=known.owners_of([mart]),
-        tags=known.tags_of([mart]),
     )
