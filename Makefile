@@ -65,7 +65,7 @@ test-docker: $(VENV)/.dev ## Build the image, run the stack of docker/, use it, 
 	@PYTHONPATH=tests/scale $(BIN)/python -m servers install
 	@$(BIN)/pytest -n 0 -m docker tests/docker
 
-docker-up: ## The profile scale in containers: Postgres, S3 store, Nessie, Trino, Dagster; your sources in docker/.env
+docker-up: ## The profile scale in containers: Postgres, S3 store, Trino, Dagster; your sources in docker/.env
 	@docker/make-secrets
 	@$(COMPOSE) up --detach --build --wait
 	@echo "Dagster: http://127.0.0.1:$${MILLPOND_DAGSTER_PORT:-3000}"
@@ -77,7 +77,7 @@ docker-demo: ## The same with the demo source in place of yours
 	@echo 'load a day: docker exec dagster-webserver dagster asset materialize --select "dlt_glucose_entries*" --partition 2026-11-01'
 
 docker-down: ## Stop the containers; the data stays in their volumes
-	@$(COMPOSE) --profile demo down
+	@$(COMPOSE) --profile demo --profile nessie down
 
 browser: ## Install Chromium for the browser tests where there is none (Debian, as root)
 	@for name in "$${MILLPOND_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do \

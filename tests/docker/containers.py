@@ -87,7 +87,9 @@ def containers(folder: Path, *, stand_ins: bool) -> Containers:
     environment |= {name: str(_free_port()) for name in ("MILLPOND_DAGSTER_PORT", "MILLPOND_MARTS_PORT")}
     if _CERTIFICATES.exists():
         environment.setdefault("CA_BUNDLE", str(_CERTIFICATES))
-    return Containers((*chosen, f"--project-name={PROJECT}", "--profile=demo"), environment)
+    return Containers(
+        (*chosen, f"--project-name={PROJECT}", "--profile=demo", "--profile=nessie"), environment
+    )
 
 
 def _free_port() -> int:
