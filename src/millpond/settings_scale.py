@@ -131,13 +131,10 @@ class ScaleSettings(BaseModel):
     def _scale_has_its_servers(self) -> ScaleSettings:
         if not self.scale:
             return self
-        if self.catalog == "nessie":
-            raise ValueError(
-                "MILLPOND_CATALOG=nessie is not to be had yet: branches, merges and Trino's catalogs know "
-                "only the catalog in Postgres; leave it out, or set MILLPOND_CATALOG=postgres"
-            )
         needed = {"postgres_host": "postgres", "trino_host": "trino"}
         needed |= {f"postgres_{role}_password": "…" for role in _ROLES}
+        if self.catalog == "nessie":
+            needed["nessie_uri"] = "http://nessie:19120"
         for name, example in needed.items():
             if not getattr(self, name):
                 raise ValueError(

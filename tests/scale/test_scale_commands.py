@@ -120,6 +120,7 @@ def test_trino_can_take_its_secrets_from_its_own_environment(
     told = {name: secret.get_secret_value() for name, secret in secrets.items() if secret}
     monkeypatch.setenv("MILLPOND_TRINO_SECRETS", "environment")
     settings.cache_clear()
+    trino.drop_catalog("main")
     server.stop()
     try:
         found.servers.restart(replace(server, environment=told))
@@ -128,6 +129,7 @@ def test_trino_can_take_its_secrets_from_its_own_environment(
         assert "${ENV:MILLPOND_S3_SECRET_KEY}" in statement
         assert not any(secret in statement for secret in told.values())
     finally:
+        trino.drop_catalog("main")
         server.stop()
         found.servers.restart(server)
         settings.cache_clear()

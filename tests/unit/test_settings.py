@@ -256,7 +256,7 @@ def test_scale_takes_the_usual_ports_and_keeps_its_secrets(scale: None) -> None:
         ("S3_SECRET_KEY", "", "MILLPOND_S3_SECRET_KEY"),
         ("S3_ACCESS_KEY", "", "MILLPOND_S3_ACCESS_KEY"),
         ("S3_ENDPOINT", "s3:9000", "http://"),
-        ("CATALOG", "nessie", "MILLPOND_CATALOG=postgres"),
+        ("CATALOG", "nessie", "MILLPOND_NESSIE_URI=http://nessie:19120"),
         ("CATALOG", "glue", "nessie"),
         ("TRINO_PASSWORD", "canary-71aa", "MILLPOND_TRINO_HTTP_SCHEME=https"),
         ("PROFILE", "embedded", "MILLPOND_PROFILE=scale"),

@@ -27,7 +27,7 @@ def maintain(
     Example: millpond maintain --dry-run
     """
     from millpond.cli import output
-    from millpond.lake import orphans, retention
+    from millpond.lake import nessie, orphans, retention
 
     dropped = [ref.name for ref in retention.clean(dry_run=dry_run)]
     found = orphans.sweep(span(older_than) if older_than is not None else None, dry_run=dry_run)
@@ -35,6 +35,8 @@ def maintain(
     if as_json:
         output.as_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
         return
+    if nessie.used():
+        typer.echo(orphans.NESSIE)
     would = "would go" if dry_run else "gone"
     folders: dict[str, list[int]] = {}
     for orphan in found:

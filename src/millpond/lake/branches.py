@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from millpond.errors import LakeError
+from millpond.lake import nessie
 from millpond.lake.pointers import Note, log, ref_missing
 
 
@@ -42,3 +43,5 @@ def delete(conn: psycopg.Connection, name: str) -> None:
         conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
     conn.execute("delete from lake_refs where name = %s", (name,))
     log(conn, name, Note("drop branch"))
+    if nessie.used():
+        nessie.drop(name)

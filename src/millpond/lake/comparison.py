@@ -16,6 +16,7 @@ from millpond.lake.connect import pooled
 from millpond.lake.delta import Delta, delta
 from millpond.lake.history import windows_since
 from millpond.lake.metadata import metadata_at
+from millpond.lake.pointers import followed
 from millpond.lake.versions import Version, differing
 from millpond.lake.windows import NOTHING
 from millpond.runtime.extensions import duckdb_connection
@@ -81,7 +82,8 @@ def compare(ref: str, tables: Sequence[str] | None = None, *, samples: int = 0) 
     count. Raises RefNotFound, LakeError for main, TableNotFound for a table that neither side has.
     """
     with pooled() as conn:
-        base_of(conn, ref)
+        for name in (ref, base_of(conn, ref)):
+            followed(conn, name)
         rows = conn.execute(_POINTERS, {"ref": ref}).fetchall()
     base, created_at = rows[0][:2]
     pointers = [_Pointers(*row[2:]) for row in rows if row[2]]

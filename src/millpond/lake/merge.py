@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import psycopg
 
 from millpond.errors import MergeConflict
+from millpond.lake import nessie
 from millpond.lake.branches import base_of, delete
 from millpond.lake.commit import settled
 from millpond.lake.connect import pooled
 from millpond.lake.diffs import changed
 from millpond.lake.locks import table_locks
-from millpond.lake.pointers import Move, Note, PointerMoved, locked_pointers, move, share
+from millpond.lake.pointers import Move, Note, PointerMoved, followed, locked_pointers, move, share
 from millpond.lake.rebase import conflict, rebase_tables
 
 _ATTEMPTS = 20
@@ -46,7 +47,7 @@ def merge(name: str, *, drop: bool = True, rebase: bool = True) -> Merged:
                 into, tables = _merge(name, drop=drop)
                 return Merged(name, into, tables, tuple(sorted(rebased)))
             except _BaseMoved as moved:
-                if not rebase:
+                if not rebase or nessie.used():  # which refuses what both sides changed, rebased or not
                     why = dict.fromkeys(moved.tables, "changed on both sides")
                     raise conflict(name, moved.into, why) from None
                 if attempt == _PATIENT:
@@ -79,12 +80,14 @@ def _move_all(conn: psycopg.Connection, name: str, into: str, note: Note, *, dro
     """Move what the branch changed; its rows are locked, so a writer cannot slip past."""
     share(conn, into)
     base_of(conn, name, lock=" for update")
+    for ref in (name, into):
+        followed(conn, ref)
     locked_pointers(conn, name)
     moves = changed(conn, name)
     now = locked_pointers(conn, into, [m.table for m in moves])
     if moved := [m.table for m in moves if now.get(m.table) != m.old]:
         raise _BaseMoved(into, moved)
-    move(conn, into, moves, note)
+    move(conn, into, moves, note, merging=name)
     conn.execute(
         "insert into iceberg_namespace_properties select %s, namespace, property_key, property_value"
         " from iceberg_namespace_properties where catalog_name = %s on conflict do nothing",

@@ -10,6 +10,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from millpond.lake import nessie
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import pooled
 from millpond.lake.files import warehouse_uri
@@ -19,6 +20,12 @@ from millpond.settings import settings
 
 YOUNGEST = dt.timedelta(days=1)
 """A younger file may belong to a write at work, whose pointer is still to come."""
+
+NESSIE = (
+    "no files are removed: tags, older hashes and branches of others in Nessie may lead to them. "
+    "Nessie's own tool, nessie-gc, knows them all"
+)
+"""What is said where Nessie is the catalog."""
 
 _ENDINGS = (".parquet", ".avro", ".json", ".puffin", ".stats")
 _METADATA = "/metadata/"
@@ -47,7 +54,10 @@ def sweep(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> l
 
     With `dry_run` they are only returned. It looks into the folders of tables that this catalog has, or
     had: what else lies in the warehouse, other installations' tables too, is not touched.
+    Under Nessie it removes and returns nothing, see `NESSIE`.
     """
+    if nessie.used():
+        return []
     age = dt.timedelta(days=settings().orphan_retention_days) if older_than is None else older_than
     before = dt.datetime.now(dt.UTC) - max(age, YOUNGEST)
     io = LakeCatalog(MAIN_REF).file_io()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import psycopg
 
-from millpond.errors import RefNotFound
+from millpond.errors import ConfigError, RefNotFound
+from millpond.lake import nessie
+from millpond.naming import MAIN_REF
 
 
 class PointerMoved(Exception):
@@ -47,6 +49,7 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
 
     Raises RefNotFound; tables that are not there are left out.
     """
+    followed(conn, ref)
     rows = conn.execute(
         "select t.table_namespace || '.' || t.table_name, t.metadata_location from lake_refs r"
         " left join iceberg_tables t on t.catalog_name = r.name"
@@ -60,12 +63,31 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
     return {table: location for table, location in rows if table}
 
 
-def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) -> None:
+def followed(conn: psycopg.Connection, ref: str) -> str:
+    """Bring what Postgres knows of a ref's pointers up to date where Nessie keeps them; see `nessie.follow`.
+
+    Raises RefNotFound, ConfigError if Nessie lacks the branch that is to be main.
+    """
+    try:
+        return nessie.follow(conn, ref)
+    except nessie.Refused as refused:
+        if ref != MAIN_REF:
+            raise ref_missing(ref) from refused
+        raise ConfigError(
+            f"Nessie has no branch {nessie.branch_of(ref)!r}, which is to stand for main",
+            unharmed="everything; nothing was read or written",
+            next_step="create it in Nessie, or set MILLPOND_NESSIE_BRANCH to one that is there",
+        ) from refused
+
+
+def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, *, merging: str = "") -> None:
     """Move every pointer or none, inside the caller's transaction, and note it in the ref log.
 
-    Raises PointerMoved if a pointer is not at its `old`, RefNotFound if the ref was dropped meanwhile.
+    `merging` names the branch that the moves come from. Raises PointerMoved if a pointer is not at its
+    `old`, RefNotFound if the ref was dropped meanwhile.
     """
     share(conn, ref)
+    followed(conn, ref)
     now = locked_pointers(conn, ref, (m.table for m in moves))
     for m in moves:
         if now.get(m.table) != m.old:
@@ -73,6 +95,11 @@ def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) 
     for m in sorted(moves, key=lambda m: m.table):
         _move_one(conn, ref, m)
     log(conn, ref, note, moves)
+    if nessie.used() and moves:
+        try:
+            nessie.merge(merging, ref) if merging else nessie.commit(ref, moves, note)
+        except nessie.Refused as refused:
+            raise PointerMoved(moves[0].table) from refused
 
 
 def share(conn: psycopg.Connection, ref: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from millpond.errors import RefExists
+from millpond.errors import RefExists, RefNotFound
+from millpond.lake import nessie
 from millpond.lake.branches import base_of, delete
 from millpond.lake.connect import pooled
 from millpond.lake.diffs import TableDiff, changed, table_diffs
 from millpond.lake.merge import Merged, merge
 from millpond.lake.pins import Pin, pin, pinned
-from millpond.lake.pointers import Note, log, ref_missing, share
+from millpond.lake.pointers import Note, followed, log, ref_missing, share
 from millpond.naming import MAIN_REF, ref_name
 
 __all__ = [
@@ -78,6 +80,7 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
     ref_name(name)
     with pooled() as conn, conn.transaction():
         share(conn, base)
+        head = followed(conn, base)
         made = conn.execute(
             "insert into lake_refs (name, base, purpose, run_id) values (%s, %s, %s, %s)"
             " on conflict do nothing returning created_at",
@@ -105,12 +108,18 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
             (name, base),
         )
         log(conn, name, Note("create branch", run_id, base))
+    if nessie.used():
+        _create_on_nessie(name, base, head)
     return Ref(name, base, purpose, run_id, made[0], copied, 0)
 
 
 def list_refs() -> list[Ref]:
     """Return main and all branches, oldest first."""
     with pooled() as conn:
+        if nessie.used():
+            for (name,) in conn.execute("select name from lake_refs").fetchall():
+                with suppress(RefNotFound):  # a branch that somebody dropped there can still be dropped here
+                    followed(conn, name)
         rows = conn.execute(
             "select r.name, r.base, r.purpose, r.run_id, r.created_at,"
             " (select count(*) from iceberg_tables t where t.catalog_name = r.name),"
@@ -150,6 +159,7 @@ def diff(name: str) -> list[TableDiff]:
     """Return what a branch changed since it was taken or last merged. Raises RefNotFound."""
     with pooled() as conn, conn.transaction():
         base_of(conn, name)
+        followed(conn, name)
         return table_diffs(changed(conn, name))
 
 
@@ -168,3 +178,21 @@ def drop(name: str) -> None:
     with pooled() as conn, conn.transaction():
         base_of(conn, name, lock=" for update")
         delete(conn, name)
+
+
+def _create_on_nessie(name: str, base: str, head: str) -> None:
+    """Make Nessie's branch; what Postgres has of it already goes again if Nessie refuses."""
+    try:
+        nessie.create(name, base, head)
+    except BaseException as error:
+        with pooled() as conn, conn.transaction():
+            for table in ("iceberg_tables", "iceberg_namespace_properties"):
+                conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
+            conn.execute("delete from lake_refs where name = %s", (name,))
+        if isinstance(error, nessie.Refused):
+            raise RefExists(
+                f"Nessie has a branch {name!r} already, which is none of Millpond's",
+                unharmed="that branch",
+                next_step="choose another name",
+            ) from error
+        raise

@@ -20,6 +20,7 @@ from trino.exceptions import Error as TrinoError
 from trino.exceptions import HttpError, TrinoConnectionError, TrinoQueryError, TrinoUserError
 
 from millpond.errors import ConfigError, ServerUnreachable, StorageFailed
+from millpond.lake import nessie
 from millpond.lake.connect import pooled
 from millpond.lake.files import advice, warehouse_uri
 from millpond.lake.pointers import pointers
@@ -103,7 +104,9 @@ def query(
     open_catalog(name)
     try:
         return _asked(sql, name, parameters)
-    except StorageFailed:
+    except (StorageFailed, ServerUnreachable) as error:
+        if not isinstance(error.__cause__, TrinoQueryError):
+            raise
         drop_catalog(name)
     except TrinoQueryError as error:
         if error.error_name not in _GONE:
@@ -210,7 +213,7 @@ def _run(statement: str) -> list[Sequence[Any]]:
 def _properties(ref: str) -> str:
     configured, lake = settings(), databases().catalog
     url = f"jdbc:postgresql://{lake.host}:{lake.port}/{lake.name}?currentSchema={lake.search_path}"
-    told = {
+    of_catalog = {
         "iceberg.catalog.type": "jdbc",
         "iceberg.jdbc-catalog.catalog-name": ref,
         "iceberg.jdbc-catalog.driver-class": "org.postgresql.Driver",
@@ -218,6 +221,17 @@ def _properties(ref: str) -> str:
         "iceberg.jdbc-catalog.connection-user": lake.role,
         "iceberg.jdbc-catalog.connection-password": _secret(configured, "postgres_catalog_password"),
         "iceberg.jdbc-catalog.default-warehouse-dir": warehouse_uri(),
+    }
+    if nessie.used():
+        of_catalog = {
+            "iceberg.catalog.type": "nessie",
+            "iceberg.nessie-catalog.uri": f"{configured.nessie_uri}/api/v2",
+            "iceberg.nessie-catalog.ref": nessie.branch_of(ref),
+            "iceberg.nessie-catalog.default-warehouse-dir": warehouse_uri(),
+            "iceberg.unique-table-location": "true",
+        }
+    told = {
+        **of_catalog,
         "fs.native-s3.enabled": "true",
         "s3.region": configured.s3_region,
         "s3.endpoint": configured.s3_endpoint,
