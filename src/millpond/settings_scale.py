@@ -45,6 +45,12 @@ class ScaleSettings(BaseModel):
     trino_http_scheme: Literal["http", "https"] = Field(
         "http", description="how Trino is spoken to: http or https"
     )
+    trino_catalog: str = Field(
+        "lake",
+        pattern=r"^[a-z][a-z0-9_]{0,30}$",
+        description="what Trino calls the catalog of main; those of branches begin so; one for each "
+        "installation that shares a Trino, for example lake",
+    )
     trino_secrets: Literal["statement", "environment"] = Field(
         "statement",
         description="how Trino gets the keys of S3 and Postgres: statement (CREATE CATALOG, which its list "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from millpond.lake.trino import catalog_name, is_passing, on_ref
+from millpond.settings import Settings
 
 QUERY_ERROR = {"errorName": "X", "errorType": "USER_ERROR", "message": "m", "errorCode": 1}
 
@@ -26,6 +29,14 @@ QUERY_ERROR = {"errorName": "X", "errorType": "USER_ERROR", "message": "m", "err
 def test_sql_is_sent_to_the_catalog_of_its_ref(sql: str, seen: str) -> None:
     assert on_ref(sql, "dev") == seen
     assert catalog_name("main") == "lake"
+
+
+def test_installations_that_share_a_trino_have_catalogs_of_their_own(
+    configure: Callable[..., Settings],
+) -> None:
+    configure(trino_catalog="sales")
+    assert (catalog_name("main"), catalog_name("dev")) == ("sales", "sales_dev")
+    assert on_ref('from "lake"."gold"."a"', "main") == 'from "sales"."gold"."a"'
 
 
 @pytest.mark.parametrize(

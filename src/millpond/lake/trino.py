@@ -30,7 +30,7 @@ from millpond.runtime.servers import trino_address
 from millpond.settings import Settings, settings, variable
 
 DATABASE = "lake"
-"""What SQL calls the lake, whatever ref is meant; also Trino's catalog of main."""
+"""What SQL calls the lake, whatever ref is meant and whatever Trino calls its catalog."""
 SOURCE = "millpond"
 """Under which name Trino lists our statements."""
 _TRIES = 3
@@ -49,7 +49,8 @@ _guard = threading.Lock()
 
 def catalog_name(ref: str) -> str:
     """Return what Trino calls the catalog of a ref."""
-    return DATABASE if ref == MAIN_REF else f"{DATABASE}_{ref}"
+    name = settings().trino_catalog
+    return name if ref == MAIN_REF else f"{name}_{ref}"
 
 
 def on_ref(sql: str, ref: str) -> str:
@@ -137,11 +138,12 @@ def drop_catalog(ref: str) -> None:
 def drop_catalogs_of_dropped(refs: Sequence[str]) -> None:
     """Have Trino forget the catalogs of refs that are not among `refs` any more."""
     known = {catalog_name(ref) for ref in refs}
-    pattern = literal(f"{DATABASE}!_%")
+    ours = f"{settings().trino_catalog}_"
+    pattern = literal(f"{ours.replace('_', '!_')}%")
     with suppress(ServerUnreachable):
         for (name,) in _run(f"SHOW CATALOGS LIKE {pattern} ESCAPE '!'"):
             if name not in known:
-                drop_catalog(name.removeprefix(f"{DATABASE}_"))
+                drop_catalog(name.removeprefix(ours))
 
 
 def forget(ref: str) -> None:
