@@ -13,8 +13,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
+COMPOSE := docker compose --file docker/compose.yaml
+# What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
+DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
 
-.PHONY: help setup demo up test test-slow test-scale browser bench lint format down lock clean
+.PHONY: help setup demo up test test-slow test-scale test-docker docker-up docker-demo docker-down browser bench lint format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,15 +51,33 @@ down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down
 
 test: $(VENV)/.dev lint ## Lint, types and the test suite (under 10 minutes)
-	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not scale" tests
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not scale and not docker" tests
 
 test-slow: $(VENV)/.dev browser ## The longer variations of the fault and property tests, and the pages in a browser
-	@$(BIN)/pytest -n $(WORKERS) -m "slow and not browser and not scale" tests
+	@$(BIN)/pytest -n $(WORKERS) -m "slow and not browser and not scale and not docker" tests
 	@$(BIN)/pytest -m browser tests/browser
 
 test-scale: $(VENV)/.dev ## Trino, S3, Nessie and Postgres, real and on this machine (first time: 5 minutes more; needs JDK 25, Maven, Go)
 	@PYTHONPATH=tests/scale $(BIN)/python -m servers install
 	@$(BIN)/pytest -n 0 -m scale tests/scale
+
+test-docker: $(VENV)/.dev ## Build the image, run the stack of docker/, use it, take it down (needs Docker, or Debian as root)
+	@PYTHONPATH=tests/scale $(BIN)/python -m servers install
+	@$(BIN)/pytest -n 0 -m docker tests/docker
+
+docker-up: ## The profile scale in containers: Postgres, S3 store, Trino, Dagster; your sources in docker/.env
+	@docker/make-secrets
+	@$(COMPOSE) up --detach --build --wait
+	@echo "Dagster: http://127.0.0.1:$${MILLPOND_DAGSTER_PORT:-3000}"
+
+docker-demo: ## The same with the demo source in place of yours
+	@docker/make-secrets
+	@$(COMPOSE) --profile demo up --detach --build --wait
+	@echo "Dagster: http://127.0.0.1:$${MILLPOND_DAGSTER_PORT:-3000}"
+	@echo 'load a day: docker exec dagster-webserver dagster asset materialize --select "dlt_glucose_entries*" --partition 2026-11-01'
+
+docker-down: ## Stop the containers; the data stays in their volumes
+	@$(COMPOSE) --profile demo --profile nessie down
 
 browser: ## Install Chromium for the browser tests where there is none (Debian, as root)
 	@for name in "$${MILLPOND_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do \
@@ -87,6 +108,7 @@ format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

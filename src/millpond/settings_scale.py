@@ -20,6 +20,11 @@ class ScaleSettings(BaseModel):
     catalog: Literal["postgres", "nessie"] = Field(
         "postgres", description="what keeps the tables' pointers: postgres, or with scale also nessie"
     )
+    run_launcher: Literal["process", "docker"] = Field(
+        "process",
+        description="where runs execute: process (children of the code server), or with scale docker "
+        "(each in a container like the one that starts it)",
+    )
     iceberg_warehouse_path: str | None = Field(
         None,
         description="folder of the Iceberg files; default: <home>/warehouse; "
@@ -120,6 +125,8 @@ class ScaleSettings(BaseModel):
             return self
         if self.catalog == "nessie":
             raise ValueError(_only_scale("MILLPOND_CATALOG=nessie"))
+        if self.run_launcher == "docker":
+            raise ValueError(_only_scale("MILLPOND_RUN_LAUNCHER=docker"))
         if self.postgres_host:
             raise ValueError(_only_scale(f"MILLPOND_POSTGRES_HOST={self.postgres_host}"))
         if self.iceberg_warehouse_path and "://" in self.iceberg_warehouse_path:

@@ -10,7 +10,7 @@ import pytest
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
 from millpond.transform import manifest as parsing
-from millpond.transform.manifest import current, fingerprint, manifest_path
+from millpond.transform.manifest import current, fingerprint, manifest_path, shipped
 
 
 @pytest.fixture
@@ -43,6 +43,15 @@ def test_a_setting_that_models_see_asks_for_another_parse(
 ) -> None:
     before = fingerprint(settings())
     assert fingerprint(configure(**change)) != before
+
+
+def test_a_parsed_state_that_comes_with_the_project_is_used_as_it_is(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = current(settings()).folder
+    shutil.move(parsed, shipped(settings()) / parsed.name)
+    monkeypatch.setattr(parsing, "invoke", None)
+    assert current(settings()).folder == copied / "parsed" / parsed.name
 
 
 def test_parsing_opens_no_socket(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.resources.instance import instance
-from millpond.resources.zombies import close_zombies
+from millpond.resources.zombies import HOST_TAG, close_zombies
 from millpond.runtime.home import Home
 from millpond.settings import process_environment
 
@@ -38,14 +39,29 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(assets=[pooled], jobs=[dg.define_asset_job(JOB)])
 
 
-@pytest.mark.timeout(60)
-def test_a_killed_run_is_marked_failed_and_gives_its_pool_slot_back(home: Home) -> None:
+def kill_a_run() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLED, os.path.dirname(__file__)],
         env=process_environment(),
         capture_output=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.timeout(60)
+def test_a_run_is_judged_by_the_host_it_started_on_alone(home: Home) -> None:
+    kill_a_run()
+    with instance() as recorded:
+        (killed,) = recorded.get_runs()
+        recorded.add_run_tags(killed.run_id, {HOST_TAG: "another-container"})
+        assert close_zombies(recorded) == []
+        recorded.add_run_tags(killed.run_id, {HOST_TAG: socket.gethostname()})
+        assert close_zombies(recorded) == [killed.run_id]
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_run_is_marked_failed_and_gives_its_pool_slot_back(home: Home) -> None:
+    kill_a_run()
     with instance() as recorded:
         (killed,) = recorded.get_runs()
         assert killed.status == dg.DagsterRunStatus.STARTED

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import socket
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import DagsterInstance
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher import RunLauncher
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from millpond.resources.connections import Pooled, pool
+from millpond.resources.containers import container_launcher
 from millpond.resources.ref_events import RefEventLogStorage
+from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
@@ -24,9 +29,9 @@ EVENT_BATCH = 500
 
 
 class HomeInstance(DagsterInstance):
-    """Dagster's instance, with events written in batches.
+    """Dagster's instance, with events written in batches and runs launched as the settings say.
 
-    Stands for the environment variable DAGSTER_EVENT_BATCH_SIZE, which each process would need.
+    The batches stand for the environment variable DAGSTER_EVENT_BATCH_SIZE, which each process would need.
     """
 
     @classmethod
@@ -42,9 +47,26 @@ class HomeInstance(DagsterInstance):
     def _get_event_batch_size(self) -> int:
         return EVENT_BATCH
 
+    @property
+    def run_launcher(self) -> RunLauncher:
+        """What starts runs: containers if the settings say so, else what dagster.yaml names, or processes."""
+        if self._run_launcher is None and settings().run_launcher == "docker":
+            launcher = container_launcher()
+            launcher.register_instance(self)
+            self._run_launcher = launcher
+        return super().run_launcher
+
 
 class HomeRunStorage(Pooled, PostgresRunStorage):
-    """Runs, in the home's Postgres."""
+    """Runs, in the home's Postgres; one that starts where several hosts take part notes on which it does."""
+
+    def handle_run_event(
+        self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None
+    ) -> None:
+        """Note what an event means for its run."""
+        super().handle_run_event(run_id, event, update_timestamp)
+        if event.event_type == DagsterEventType.RUN_START and settings().scale:
+            self.add_run_tags(run_id, {HOST_TAG: socket.gethostname()})
 
 
 class HomeScheduleStorage(Pooled, PostgresScheduleStorage):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from millpond.runtime.processes import start_time
 
+HOST_TAG = "millpond/host"
+"""Run tag that names the host or container in which a run started; not set when embedded."""
 _CLOCK_TOLERANCE = 2.0
 
 
 def close_zombies(instance: DagsterInstance) -> list[str]:
     """Mark the started runs whose process is gone as failed and free their pool slots; returns their ids.
 
-    The processes of all runs of a home are on this machine. Dagster's daemon does the like for runs that
-    exceed the maximum runtime, hours later.
+    Only runs of this host are judged: another's processes cannot be seen from here. Dagster's daemon does the
+    like for runs that exceed the maximum runtime, hours later, and soon for those in containers of their own.
     """
     closed = []
     filters = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
@@ -39,7 +43,9 @@ def _free_slots_of_the_finished(instance: DagsterInstance) -> None:
 
 
 def _dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
-    """Return the process that started to execute the run, if it is dead."""
+    """Return the process that started to execute the run, if it was on this host and is dead."""
+    if run.tags.get(HOST_TAG, socket.gethostname()) != socket.gethostname():
+        return None
     records = instance.get_records_for_run(
         run.run_id, of_type=DagsterEventType.RUN_START, limit=1, ascending=False
     ).records

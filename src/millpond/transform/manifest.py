@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
-_IGNORED = frozenset({"target", "logs", "dbt_packages", ".user.yml"})
+_IGNORED = frozenset({"target", "logs", "dbt_packages", "parsed", ".user.yml"})
 _FORM = "3"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _KEEP_SECONDS = 86_400.0
@@ -72,13 +72,20 @@ def current(settings: Settings) -> Parsed:
 
     Opens no connection. Raises ConfigError with dbt's message if the project does not parse.
     """
-    home = layout(settings).dbt
-    parsed = Parsed(home / "manifests" / fingerprint(settings))
+    home, name = layout(settings).dbt, fingerprint(settings)
+    if (ready := Parsed(shipped(settings) / name)).json.exists():
+        return ready
+    parsed = Parsed(home / "manifests" / name)
     if not parsed.json.exists():
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():
                 _parse(parsed.folder, settings)
     return parsed
+
+
+def shipped(settings: Settings) -> Path:
+    """Return the folder in which parsed states come with the project, as in our container image."""
+    return project_folder(settings) / "parsed"
 
 
 def fingerprint(settings: Settings) -> str:

@@ -1,0 +1,23 @@
+"""Run while the image is built: parses the dbt project for the profile scale; connects to nothing."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from millpond.settings import Settings
+from millpond.transform.manifest import current, shipped
+
+_NOBODY = {f"postgres_{role}_password": "none" for role in ("dagster", "catalog", "ops", "marts", "read")}
+
+with tempfile.TemporaryDirectory() as home:
+    settings = Settings(
+        profile="scale",
+        project=Path("/app"),
+        home=Path(home),
+        postgres_host="none",
+        trino_host="none",
+        iceberg_warehouse_path="s3://none/none",
+        **_NOBODY,
+    )
+    parsed = current(settings).folder
+    shutil.copytree(parsed, shipped(settings) / parsed.name)

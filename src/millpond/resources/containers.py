@@ -1,0 +1,56 @@
+"""Runs in containers: each gets one like that of the daemon or the pages that start it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster._core.launcher import RunLauncher
+
+from millpond.errors import ConfigError
+
+_SOCKET = "docker.sock"
+_PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")
+"""What a run is told of the environment; the image brings the rest."""
+
+
+def container_launcher() -> RunLauncher:
+    """Return the launcher; raises ConfigError if Docker does not answer or does not know this container."""
+    try:
+        from millpond.resources.container_launcher import ContainerLauncher, our_container
+    except ImportError as error:
+        raise ConfigError(
+            f"MILLPOND_RUN_LAUNCHER is docker, but the package for it is not installed: {error}",
+            next_step='pip install "millpond[docker]", or use our container image',
+        ) from error
+    launcher: RunLauncher = ContainerLauncher(**like(our_container()))
+    return launcher
+
+
+def like(container: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the launcher's configuration for containers like `container`, as Docker describes it.
+
+    Same image, environment, volumes, secrets, networks, limits and restrictions; not Docker's socket.
+    """
+    config, host = container["Config"], container["HostConfig"]
+    volumes = [
+        f"{mount.get('Name') or mount['Source']}:{mount['Destination']}:{'rw' if mount['RW'] else 'ro'}"
+        for mount in container["Mounts"]
+        if mount["Type"] in {"bind", "volume"} and not mount["Destination"].endswith(_SOCKET)
+    ]
+    return {
+        "image": config["Image"],
+        "env_vars": [each for each in config["Env"] if each.startswith(_PASSED_ON)],
+        "networks": sorted(container["NetworkSettings"]["Networks"]),
+        "container_kwargs": {
+            "volumes": volumes,
+            "tmpfs": host["Tmpfs"] or {},
+            "read_only": host["ReadonlyRootfs"],
+            "cap_drop": host["CapDrop"] or [],
+            "security_opt": host["SecurityOpt"] or [],
+            "mem_limit": host["Memory"],
+            "nano_cpus": host["NanoCpus"],
+            "init": True,
+            "auto_remove": True,
+        },
+    }

@@ -1,0 +1,22 @@
+"""Dagster's web pages in their own container, first closing the runs that died in it."""
+
+from __future__ import annotations
+
+from dagster_webserver.cli import main
+
+from millpond.resources.instance import instance
+from millpond.resources.zombies import close_zombies
+
+
+def begin() -> None:
+    """Close the runs of this host whose process is gone, then be Dagster's web pages; arguments are theirs.
+
+    Somebody may have started them here with `docker exec`; the code server does not see their processes.
+    """
+    with instance() as recorded:
+        close_zombies(recorded)
+    main()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    begin()

@@ -1,0 +1,135 @@
+"""The stack of docker/: comes up, loads and publishes as the README says, keeps its data, is confined."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from containers import Containers
+from engine import docker
+
+DAY = "2026-11-01"
+EXEC = ("exec", "dagster-webserver", "dagster", "asset", "materialize", "--select")
+ONE_SHOT = {"provision", "s3-volume"}
+READINGS = f"select reading_count from marts.mrt_glucose_overview where reading_date = '{DAY}'"
+
+LAUNCH = """mutation($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }"
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def up(stack: Containers, lap: Callable[[str], None]) -> Containers:
+    done = stack.compose("up", "--detach", "--wait", "--no-build", check=False)
+    lap("docker compose up --wait")
+    assert not done.returncode, done.stderr + stack.compose("logs", "--tail=30").stdout
+    return stack
+
+
+@pytest.fixture(scope="module")
+def loaded(up: Containers, lap: Callable[[str], None]) -> Containers:
+    docker(*EXEC, "dlt_glucose_entries", "--partition", DAY)
+    lap("docker exec … materialize --select dlt_glucose_entries")
+    return up
+
+
+@pytest.fixture(scope="module")
+def published(loaded: Containers, lap: Callable[[str], None]) -> Containers:
+    docker(*EXEC, "dlt_glucose_entries*", "--partition", DAY)
+    lap('docker exec … materialize --select "dlt_glucose_entries*"')
+    return loaded
+
+
+def test_every_part_comes_up_healthy(up: Containers) -> None:
+    for service, found in up.inspect().items():
+        if service in ONE_SHOT:
+            assert found["State"]["ExitCode"] == 0, service
+        else:
+            assert found["State"]["Health"]["Status"] == "healthy", service
+
+
+def test_one_command_loads_a_day(loaded: Containers) -> None:
+    made = "select count(*) from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'"
+    assert loaded.query("dagster", f"{made} and asset_key like '%dlt_glucose_entries%'") != ["0"]
+
+
+def test_one_command_takes_a_day_from_the_source_to_the_marts(published: Containers) -> None:
+    (readings,) = published.query("marts", READINGS)
+    assert int(readings) > 200
+
+
+def test_the_pages_answer_on_loopback_and_know_the_assets(up: Containers) -> None:
+    nodes = up.graphql("{ assetNodes { assetKey { path } } }")["assetNodes"]
+    assert ["dlt_glucose_entries"] in [node["assetKey"]["path"] for node in nodes]
+
+
+def test_nothing_listens_beyond_loopback(up: Containers) -> None:
+    bound = [
+        binding["HostIp"]
+        for found in up.inspect().values()
+        for bindings in (found["HostConfig"]["PortBindings"] or {}).values()
+        for binding in bindings
+    ]
+    assert set(bound) == {"127.0.0.1"}
+
+
+def test_containers_run_as_nobody_special_on_a_file_system_they_cannot_change(up: Containers) -> None:
+    for service, found in up.inspect().items():
+        host = found["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        if service not in ONE_SHOT:
+            assert docker("exec", found["Id"], "id", "-u").stdout.strip() != "0", service
+            assert host["Memory"] > 0, service
+
+
+def test_no_secret_is_in_an_environment_or_a_command(up: Containers) -> None:
+    folder = Path(up.environment["SECRETS"])
+    secrets = [file.read_text() for file in folder.glob("*") if file.suffix != ".properties"]
+    described = json.dumps(up.inspect())
+    assert len([secret for secret in secrets if secret]) >= 8
+    assert not [secret for secret in secrets if secret and secret in described]
+
+
+def test_after_a_restart_the_data_is_there(published: Containers, lap: Callable[[str], None]) -> None:
+    before = published.query("marts", READINGS)
+    published.compose("down", "--timeout=20")
+    lap("docker compose down")
+    published.compose("up", "--detach", "--wait", "--no-build")
+    lap("docker compose up --wait, again")
+    assert published.query("marts", READINGS) == before
+    query = f"select count(*) as n from raw.glucose_entries where _partition_date = date '{DAY}'"
+    rows = docker("exec", "dagster-webserver", "millpond", "sql", "--json", query).stdout
+    assert json.loads(rows)[0]["n"] > 200
+
+
+def test_a_run_from_the_pages_may_have_a_container_of_its_own(
+    published: Containers, lap: Callable[[str], None]
+) -> None:
+    stack = published.with_runs_in_containers()
+    stack.compose("up", "--detach", "--wait", "--no-build")
+    lap("docker compose up --wait, with compose.runs.yaml")
+    job = {
+        "repositoryLocationName": "millpond",
+        "repositoryName": "__repository__",
+        "pipelineName": "millpond",
+    }
+    asset = {"assetSelection": [{"path": ["dlt_glucose_entries"]}], "assetCheckSelection": []}
+    tags = [{"key": "dagster/partition", "value": "2026-11-02"}]
+    asked = {"selector": {**job, **asset}, "executionMetadata": {"tags": tags}, "mode": "default"}
+    launched = stack.graphql(LAUNCH, run=asked)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run = {"status": "QUEUED"}
+    while run["status"] not in {"SUCCESS", "FAILURE", "CANCELED"}:
+        time.sleep(1)
+        run = stack.graphql(RUN, id=launched["run"]["runId"])["runOrError"]
+    lap("a run in a container of its own, from the launch to its end")
+    assert run["status"] == "SUCCESS"
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert tags["docker/container_id"].startswith(tags["millpond/host"])
