@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import requests
 
-from millpond.errors import ServerUnreachable
+from millpond.errors import LakeError, ServerUnreachable
 from millpond.lake.metadata import metadata_at
 from millpond.naming import LAYERS, MAIN_REF
 from millpond.settings import settings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from millpond.lake.pointers import Move, Note
 
 _SECONDS = (5, 60)
+_TRIES = 5
 _GONE, _CONFLICT = 404, 409
 _COPIED = """
 insert into iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
@@ -98,12 +99,14 @@ def create(name: str, base: str, head: str) -> None:
 
 
 def drop(name: str) -> None:
-    """Drop a branch, if it is there. Raises Refused where somebody moves it, ServerUnreachable."""
-    try:
-        _ask("DELETE", f"trees/{name}@{_head(name)}")
-    except Refused as refused:
-        if not refused.gone:
-            raise
+    """Drop a branch, if it is there. Raises LakeError if it keeps moving, ServerUnreachable."""
+    if any(_dropped(name) for _ in range(_TRIES)):
+        return
+    raise LakeError(
+        f"branch {name} cannot be dropped: somebody is writing to it in Nessie",
+        unharmed="the branch and every other",
+        next_step="end that writer, then drop it again",
+    )
 
 
 def merge(name: str, into: str) -> None:
@@ -113,6 +116,14 @@ def merge(name: str, into: str) -> None:
     """
     body = {"fromRefName": name, "fromHash": _head(name), "message": f"millpond merge of {name}"}
     _ask("POST", f"trees/{branch_of(into)}@{_head(into)}/history/merge", json=body)
+
+
+def _dropped(name: str) -> bool:
+    try:
+        _ask("DELETE", f"trees/{name}@{_head(name)}")
+    except Refused as refused:
+        return refused.gone
+    return True
 
 
 def _entries(ref: str) -> tuple[str, list[dict[str, Any]]]:

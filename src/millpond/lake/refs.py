@@ -189,6 +189,8 @@ def _create_on_nessie(name: str, base: str, head: str) -> None:
             for table in ("iceberg_tables", "iceberg_namespace_properties"):
                 conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
             conn.execute("delete from lake_refs where name = %s", (name,))
+        if isinstance(error, nessie.Refused) and error.gone:
+            raise ref_missing(base) from error
         if isinstance(error, nessie.Refused):
             raise RefExists(
                 f"Nessie has a branch {name!r} already, which is none of Millpond's",
