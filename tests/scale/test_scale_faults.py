@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -70,6 +71,23 @@ def test_trino_that_ends_between_two_models_leaves_nothing_behind(untouched: Ins
         _built(lambda _: servers.trino.kill())
     servers.restart(servers.trino)
     # A restarted Trino has forgotten its catalogs; reading makes the one of main anew.
+    assert trino.query("select count(*) from raw.glucose_entries")[1][0][0] > 0
+
+
+def test_trino_that_ends_in_the_middle_of_a_query_is_named_and_the_next_one_works(
+    untouched: Installation,
+) -> None:
+    servers, numbers = untouched.servers, "(select * from unnest(sequence(1, 10000)))"
+    long = f"select count(*) from {numbers} cross join {numbers} cross join {numbers}"
+    running = "select count(*) from system.runtime.queries where state = 'RUNNING' and query = ?"
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(trino.query, long)
+        while not trino.query(running, parameters=[long])[1][0][0]:
+            assert not asked.done(), asked.exception()
+        servers.trino.kill()
+        with pytest.raises(ServerUnreachable, match="Trino at"):
+            asked.result(300)
+    servers.restart(servers.trino)
     assert trino.query("select count(*) from raw.glucose_entries")[1][0][0] > 0
 
 
