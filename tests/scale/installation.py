@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,10 @@ ROLES = ("DAGSTER", "CATALOG", "OPS", "MARTS", "READ")
 
 @dataclass(frozen=True)
 class Installation:
-    """Where a test's Millpond lives, and the servers under it."""
+    """Where a test's Millpond lives, the servers under it, and since when."""
 
     servers: Stack
+    since: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `millpond` with arguments, in a process of its own."""
@@ -42,10 +44,10 @@ class Installation:
         )
 
     def statements(self, containing: str) -> list[str]:
-        """Return the statements about `containing` that Trino still knows of, newest last."""
+        """Return this installation's statements about `containing` that Trino still knows, newest last."""
         found = trino._run(
             "select query from system.runtime.queries where source = 'millpond' and state = 'FINISHED' "
-            "order by created"
+            f"and created >= timestamp '{self.since:%Y-%m-%d %H:%M:%S.%f} UTC' order by created"
         )
         return [str(sql) for (sql,) in found if containing in str(sql)]
 
