@@ -8,7 +8,7 @@ from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.runtime.dagster_parts import dagster_url
-from millpond.runtime.databases import Databases, databases
+from millpond.runtime.databases import databases
 from millpond.runtime.servers import trino_address
 from millpond.settings import Settings, settings, variable
 
@@ -30,10 +30,8 @@ def connections(ref: str | None = None) -> dict[str, str]:
     """
     configured, found = settings(), databases()
     ref = ref or configured.ref
-    if configured.scale:
-        return _of_servers(configured, found, ref)
+    lake = _of_trino(configured, ref) if configured.scale else _of_catalog_server(configured, ref)
     marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
-    catalog = ensure_catalog_server(configured)
     return {
         "home": str(configured.home),
         "profile": configured.profile,
@@ -41,30 +39,28 @@ def connections(ref: str | None = None) -> dict[str, str]:
         "marts_schema": marts_schema(ref),
         "marts_dsn": marts.uri.get_secret_value(),
         "marts_readonly_dsn": readonly.uri.get_secret_value(),
-        "catalog_uri": catalog.uri,
-        "catalog_token": catalog.token.get_secret_value(),
-        "catalog_warehouse": ref,
+        **lake,
         "dagster_url": dagster_url(configured),
         **{name.lower(): value for name, value in dagster_variables().items()},
     }
 
 
-def _of_servers(configured: Settings, found: Databases, ref: str) -> dict[str, str]:
+def _of_catalog_server(configured: Settings, ref: str) -> dict[str, str]:
+    catalog = ensure_catalog_server(configured)
+    return {
+        "catalog_uri": catalog.uri,
+        "catalog_token": catalog.token.get_secret_value(),
+        "catalog_warehouse": ref,
+    }
+
+
+def _of_trino(configured: Settings, ref: str) -> dict[str, str]:
     from millpond.lake import trino
 
     trino.connect(ref)
-    marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
     return {
-        "home": str(configured.home),
-        "profile": configured.profile,
-        "ref": ref,
-        "marts_schema": marts_schema(ref),
-        "marts_dsn": marts.uri.get_secret_value(),
-        "marts_readonly_dsn": readonly.uri.get_secret_value(),
         "warehouse": str(configured.iceberg_warehouse_path),
         "trino_uri": trino_address(configured),
         "trino_user": configured.trino_user,
         "trino_catalog": trino.catalog_name(ref),
-        "dagster_url": dagster_url(configured),
-        **{name.lower(): value for name, value in dagster_variables().items()},
     }

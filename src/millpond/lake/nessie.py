@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-import requests
 
 from millpond.errors import LakeError, ServerUnreachable
 from millpond.lake.metadata import metadata_at
@@ -174,6 +173,8 @@ def _namespace(layer: str) -> dict[str, Any]:
 
 
 def _ask(method: str, path: str, **options: Any) -> Any:
+    import requests  # which who has another catalog can do without
+
     address = settings().nessie_uri
     try:
         answer = requests.request(method, f"{address}/api/v2/{path}", timeout=_SECONDS, **options)
