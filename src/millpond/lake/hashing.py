@@ -8,15 +8,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from millpond.naming import LINEAGE_COLUMNS
 
 _BITS = 1 << 64
+_ALL_BITS = np.uint64(_BITS - 1)
 _WORD = pa.uint64()
-_SLICE = 50_000
-"""How many texts become Python objects at once."""
+_SHORT = 64
+"""Bytes of the longest text that is hashed in columns, eight bytes of all texts at a time."""
+
+Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -99,22 +104,41 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _hashed(texts: pa.Array) -> pa.Array:
-    """Return the hash of each text; each different text is hashed once."""
-    coded = texts.dictionary_encode()
-    words = bytearray()
-    for start in range(0, len(coded.dictionary), _SLICE):
-        values = pc.cast(coded.dictionary.slice(start, _SLICE), pa.large_binary()).to_pylist()
-        words += b"".join([_word(value) for value in values])
-    hashed = pa.Array.from_buffers(_WORD, len(coded.dictionary), [None, pa.py_buffer(words)])
-    return pc.take(hashed, coded.indices)
+    """Return the hash of each text: its length, mixed with one word of eight bytes after the other."""
+    raw = pc.cast(texts, pa.large_binary())
+    offsets = np.frombuffer(raw.buffers()[1], "<i8")[raw.offset : raw.offset + len(raw) + 1]
+    data = bytes(raw.buffers()[2] or b"") + bytes(8)
+    at_each_byte: Words = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    hashed = _splitmix(lengths.astype(np.uint64))
+    for read in range(0, min(int(lengths.max(initial=0)), _SHORT), 8):
+        more = np.flatnonzero(lengths > read)
+        surplus = 8 - np.minimum(lengths[more] - read, 8).astype(np.uint64)
+        word = at_each_byte[starts[more] + read] & (_ALL_BITS >> (surplus * np.uint64(8)))
+        hashed[more] = _splitmix(hashed[more] ^ word)
+    for long in np.flatnonzero(lengths > _SHORT):
+        hashed[long] = int.from_bytes(_word(data[offsets[long] : offsets[long + 1]]), "little")
+    return pa.array(hashed, _WORD, mask=_nulls(texts))
 
 
 def _mixed(words: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return `_splitmix` of each word, null for null."""
+    mixed = [
+        pa.array(_splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_nulls(chunk))
+        for chunk in words.chunks
+    ]
+    return pa.chunked_array(mixed, _WORD)
+
+
+def _nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
+    return pc.is_null(values).to_numpy(zero_copy_only=False) if values.null_count else None
+
+
+def _splitmix(words: Words) -> Words:
     """Return the finaliser of splitmix64 of each word (Steele, Lea, Flood 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        words = pc.bit_wise_xor(words, pc.shift_right(words, pa.scalar(shift, _WORD)))
-        words = pc.multiply(words, pa.scalar(factor, _WORD))
-    return pc.bit_wise_xor(words, pc.shift_right(words, pa.scalar(31, _WORD)))
+        words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
+    return words ^ (words >> np.uint64(31))
 
 
 def _word(text: bytes) -> bytes:
