@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+import orjson
 
 _DAY_MS = 86_400_000
 
@@ -22,7 +23,7 @@ def serve(rows: int) -> ThreadingHTTPServer:
             low, high = query["find[date][$gte]"], query["find[date][$lt]"]
             newest = (high - 1) // step * step
             oldest = max(low, newest - (query.get("count", 10) - 1) * step)
-            body = json.dumps([_row(ms) for ms in range(newest, oldest - 1, -step)]).encode()
+            body = orjson.dumps([_row(ms) for ms in range(newest, oldest - 1, -step)])
             self.send_response_only(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -1,12 +1,14 @@
 """Ends an answer that does not arrive in time, also one that drips a byte a second.
 
-A socket's own time-out starts anew with every byte; here a timer closes the socket itself.
+A socket's own time-out starts anew with every byte; here a clock closes the socket itself.
 """
 
 from __future__ import annotations
 
+import heapq
 import socket
 import threading
+import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,16 +23,15 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.expired = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self.expire)
-        self._timer.daemon = True
+        self._seconds, self._over = seconds, False
 
     def __enter__(self) -> Deadline:
         self._token = _current.set(self)
-        self._timer.start()
+        _clock.expire_after(self._seconds, self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+        self._over, self._socket = True, None
         _current.reset(self._token)
 
     def watch(self, connection: socket.socket | None) -> None:
@@ -40,9 +41,10 @@ class Deadline:
             self._shut()
 
     def expire(self) -> None:
-        """End the time now."""
-        self.expired = True
-        self._shut()
+        """End the time now, unless it is over."""
+        if not self._over:
+            self.expired = True
+            self._shut()
 
     def _shut(self) -> None:
         if self._socket is not None:
@@ -54,6 +56,35 @@ class Deadline:
                 return  # closed already, which is what was wanted
 
 
+class _Clock:
+    """Expires deadlines in one thread for all; to start one for each costs as much as a page."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Deadline]] = []
+        self._sooner = threading.Condition()
+        self._thread = threading.Thread()
+
+    def expire_after(self, seconds: float, deadline: Deadline) -> None:
+        """Have `deadline` expire then."""
+        due = (time.monotonic() + seconds, id(deadline), deadline)
+        with self._sooner:
+            heapq.heappush(self._due, due)
+            if not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            elif self._due[0] is due:
+                self._sooner.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._sooner:
+                while not self._due or (wait := self._due[0][0] - time.monotonic()) > 0:
+                    self._sooner.wait(wait if self._due else None)
+                _, _, deadline = heapq.heappop(self._due)
+            deadline.expire()
+
+
+_clock = _Clock()
 _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 

@@ -105,8 +105,8 @@ def _without(held: pa.Table | None, page: pa.Table) -> pa.Table:
     """Return the rows of `held` that `page` lacks, each as often as it lacks them."""
     if held is None or not held.num_rows:
         return page.slice(0, 0)
-    since = pc.greater_equal(page[TIME], pc.min(held[TIME]))
-    served = Counter(text.strip() for text in page.filter(since)[PAYLOAD].to_pylist())
+    since = pc.indices_nonzero(pc.greater_equal(page[TIME], pc.min(held[TIME])))
+    served = Counter(text.strip() for text in page[PAYLOAD].take(since).to_pylist())
     missing = []
     for index, text in enumerate(held[PAYLOAD].to_pylist()):
         served[text.strip()] -= 1

@@ -18,6 +18,8 @@ TIME: Final = "_time"
 MOST_FIELDS: Final = 1_000
 """A row with more fields is data in disguise; they do not become columns."""
 _QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
+_WIDE: Final = 16
+"""Bytes between two rows up to which all gaps of a page are worked on at once."""
 _BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -75,8 +77,10 @@ def _texts(body: bytes, rows: Sequence[Any]) -> pa.Array:
         commas = _commas(body)
         gaps = np.stack([commas, commas + 1], axis=1)
     text = np.frombuffer(body, np.uint8).copy()
-    text[gaps[:, 0]] = ord(" ")
-    for start, end in gaps[gaps[:, 1] - gaps[:, 0] > 1]:
+    widths = gaps[:, 1] - gaps[:, 0]
+    for place in range(min(widths.max(initial=0), _WIDE)):
+        text[gaps[widths > place, 0] + place] = ord(" ")
+    for start, end in gaps[widths > _WIDE]:
         text[start:end] = ord(" ")
     offsets = np.concatenate(([1], gaps[:, 0], [len(body) - 1])).astype(np.int32)
     return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
@@ -88,13 +92,25 @@ def _gaps(body: bytes) -> Any:
     A list of n objects has n - 1 of these between them; if there are no more, none is inside an object.
     """
     signs = np.frombuffer(body, np.uint8)
-    closing = np.flatnonzero(signs[:-2] == ord("}"))
-    after, then = signs[closing + 1], signs[closing + 2]
-    if _BLANK[after].any() or _BLANK[then[after == _COMMA]].any():
-        spans = [(m.start() + 1, m.end() - 1) for m in _BETWEEN_OBJECTS.finditer(body)]
-        return np.array(spans, np.int64).reshape(-1, 2)
-    commas = closing[(after == _COMMA) & (then == ord("{"))] + 1
-    return np.stack([commas, commas + 1], axis=1)
+    starts = np.flatnonzero(signs[:-2] == ord("}")) + 1
+    commas = _past_blanks(signs, starts)
+    if commas is not None:
+        starts, commas = starts[signs[commas] == _COMMA], commas[signs[commas] == _COMMA]
+        ends = _past_blanks(signs, commas + 1)
+        if ends is not None:
+            return np.stack([starts, ends], axis=1)[signs[ends] == ord("{")]
+    spans = [(m.start() + 1, m.end() - 1) for m in _BETWEEN_OBJECTS.finditer(body)]
+    return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def _past_blanks(signs: Any, places: Any) -> Any:
+    """Return where from each of `places` on the first sign is that is no blank; None if too far away."""
+    for _ in range(_WIDE):
+        blank = _BLANK[signs[places]]
+        if not blank.any():
+            return places
+        places = places + blank
+    return None
 
 
 def _commas(body: bytes) -> Any:
