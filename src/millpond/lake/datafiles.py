@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.expressions.visitors import ROWS_MIGHT_NOT_MATCH, _InclusiveMetricsEvaluator
-from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
+from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, write_file
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import DataScan, FileScanTask
+from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
+from pyiceberg.table import DataScan, FileScanTask, WriteTask
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import MonthTransform
 
@@ -126,10 +128,53 @@ def around(metadata: TableMetadata, windows: Windows, day_column: str | None) ->
 
 def write(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]) -> list[DataFile]:
     """Write rows to new data files of the table, one per partition and piece; returns the files."""
-    target = arrow_schema(staging.table_metadata.schema())
+    metadata, io = staging.table_metadata, staging.table.io
+    target = arrow_schema(metadata.schema())
     order = [(name, "ascending") for name in sort_by if name in target.names]
     files: list[DataFile] = []
     for piece in gathered(t for t in tables if t.num_rows):
-        ordered = piece.sort_by(order).combine_chunks() if order else piece
-        files += _dataframe_to_data_files(staging.table_metadata, ordered, staging.table.io)
+        ordered = piece if _in_order(piece, order) else piece.sort_by(order).combine_chunks()
+        parts = _partitions(metadata, ordered)
+        if parts is None:
+            files += _dataframe_to_data_files(metadata, ordered, io)
+        else:
+            files += write_file(io, metadata, _tasks(metadata, parts))
     return files
+
+
+def _in_order(table: pa.Table, order: list[tuple[str, str]]) -> bool:
+    """Return whether the rows are sorted already; only one column is looked at."""
+    if len(order) != 1:
+        return not order
+    values = table[order[0][0]]
+    return not values.null_count and pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False
+
+
+def _partitions(metadata: TableMetadata, table: pa.Table) -> list[tuple[PartitionKey, pa.Table]] | None:
+    """Return the partitions of rows that are sorted by partition, without a copy; None where they are not.
+
+    PyIceberg 0.12 filters all rows once for each partition.
+    """
+    fields, schema = metadata.spec().fields, metadata.schema()
+    if len(fields) != 1:
+        return None
+    (field,) = fields
+    source = schema.find_field(field.source_id)
+    transform = field.transform.pyarrow_transform(source.field_type)
+    runs = pc.run_end_encode(transform(table[source.name].combine_chunks()))
+    if len(runs.values) != pc.count_distinct(runs.values, mode="all").as_py():
+        return None
+    starts = [0, *runs.run_ends.to_pylist()]
+    return [
+        (
+            PartitionKey([PartitionFieldValue(field, value)], metadata.spec(), schema),
+            table.slice(start, end - start),
+        )
+        for value, start, end in zip(runs.values.to_pylist(), starts, starts[1:], strict=False)
+    ]
+
+
+def _tasks(metadata: TableMetadata, parts: list[tuple[PartitionKey, pa.Table]]) -> Iterator[WriteTask]:
+    write_uuid = uuid.uuid4()
+    for number, (key, rows) in enumerate(parts):
+        yield WriteTask(write_uuid, number, metadata.schema(), rows.to_batches(), partition_key=key)

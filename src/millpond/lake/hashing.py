@@ -20,6 +20,7 @@ _ALL_BITS = np.uint64(_BITS - 1)
 _WORD = pa.uint64()
 _SHORT = 64
 """Bytes of the longest text that is hashed in columns, eight bytes of all texts at a time."""
+_SAMPLE = 4_096
 
 Words = npt.NDArray[np.uint64]
 
@@ -105,6 +106,9 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _hashed(texts: pa.Array) -> pa.Array:
     """Return the hash of each text: its length, mixed with one word of eight bytes after the other."""
+    if pc.count_distinct(texts.slice(0, _SAMPLE)).as_py() < min(len(texts), _SAMPLE) // 8:
+        coded = texts.dictionary_encode()
+        return pc.take(_hashed(coded.dictionary), coded.indices)
     raw = pc.cast(texts, pa.large_binary())
     offsets = np.frombuffer(raw.buffers()[1], "<i8")[raw.offset : raw.offset + len(raw) + 1]
     data = bytes(raw.buffers()[2] or b"") + bytes(8)
