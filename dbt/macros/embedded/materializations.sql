@@ -1,6 +1,6 @@
 {#-
-    On the embedded engine the lake is written by Millpond, not by SQL: a model's result is built as a temporary
-    table and handed to the plugin `lake`, which replaces the table, or the window of the run, in one commit.
+    On the embedded engine the lake is written by Millpond, not by SQL: a model is made a temporary view and
+    handed to the plugin `lake`, which computes it and replaces the table, or the window of the run, in one commit.
 -#}
 {% materialization table, adapter='duckdb' %}
     {{ return(replace_in_lake()) }}
@@ -24,7 +24,7 @@
     {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
     {{ run_hooks(pre_hooks) }}
     {% call statement('main') -%}
-        create or replace temporary table {{ result }} as (
+        create or replace temporary view {{ result }} as (
             {{ compiled_code }}
         )
     {%- endcall %}
@@ -32,7 +32,7 @@
         {{ get_assert_columns_equivalent('select * from ' ~ result) }}
     {%- endif -%}
     {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
-    {% call statement('drop_result') -%} drop table {{ result }} {%- endcall %}
+    {% call statement('drop_result') -%} drop view {{ result }} {%- endcall %}
     {{ run_hooks(post_hooks) }}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
+from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.errors import BuildFailed
 from millpond.lake import duck, tables
@@ -77,11 +78,14 @@ class Plugin(BasePlugin):
                 self._attached = ref
 
     def store(self, target_config: TargetConfig) -> None:
-        """Write the temporary table with a model's result to the model's table on the ref of the build."""
+        """Write a model's result, a temporary view, to the model's table on the ref of the build."""
         model: dict[str, Any] = target_config.config["model"]
         build = self._build_for(model["name"])
         started = time.perf_counter()
-        rows = self._cursors.mine.sql(f"from {target_config.config['result']}").to_arrow_table()
+        try:
+            rows = self._cursors.mine.execute(f"from {target_config.config['result']}").to_arrow_table()
+        except duckdb.Error as error:
+            raise DbtRuntimeError(str(error)) from error
         replacement = Replacement(table_spec(model, rows.schema), rows, window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
         stored = Stored(model["name"], written, time.perf_counter() - started, _day_rows(model, rows))
