@@ -5,16 +5,15 @@ A socket's own time-out starts anew with every byte; here a clock closes the soc
 
 from __future__ import annotations
 
-import heapq
 import socket
-import threading
-import time
 from contextvars import ContextVar
 from typing import Any
 
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from millpond.runtime.clock import Clock
 
 
 class Deadline:
@@ -27,7 +26,7 @@ class Deadline:
 
     def __enter__(self) -> Deadline:
         self._token = _current.set(self)
-        _clock.expire_after(self._seconds, self)
+        _clock.call_after(self._seconds, self.expire)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,35 +55,7 @@ class Deadline:
                 return  # closed already, which is what was wanted
 
 
-class _Clock:
-    """Expires deadlines in one thread for all; to start one for each costs as much as a page."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[float, int, Deadline]] = []
-        self._sooner = threading.Condition()
-        self._thread = threading.Thread()
-
-    def expire_after(self, seconds: float, deadline: Deadline) -> None:
-        """Have `deadline` expire then."""
-        due = (time.monotonic() + seconds, id(deadline), deadline)
-        with self._sooner:
-            heapq.heappush(self._due, due)
-            if not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
-                self._thread.start()
-            elif self._due[0] is due:
-                self._sooner.notify()
-
-    def _run(self) -> None:
-        while True:
-            with self._sooner:
-                while not self._due or (wait := self._due[0][0] - time.monotonic()) > 0:
-                    self._sooner.wait(wait if self._due else None)
-                _, _, deadline = heapq.heappop(self._due)
-            deadline.expire()
-
-
-_clock = _Clock()
+_clock = Clock("deadlines")
 _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dagster import DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.utils import coerce_valid_log_level
+
+from millpond.runtime.clock import Clock
 
 LONGEST_WAIT = 0.2
 """Seconds after which an event is stored whether or not another one has come."""
@@ -45,15 +50,14 @@ class WaitingEvents:
         self._store = store
         self._events: list[EventLogEntry] = []
         self._lock = threading.RLock()
-        self._timer: threading.Timer | None = None
+        atexit.register(_flush_late, weakref.ref(self))
 
     def add(self, event: EventLogEntry) -> None:
         """Keep an event, for LONGEST_WAIT seconds at most."""
         with self._lock:
             self._events.append(event)
-            if self._timer is None:
-                self._timer = threading.Timer(LONGEST_WAIT, self._late)
-                self._timer.start()
+            if len(self._events) == 1:
+                _clock.call_after(LONGEST_WAIT, partial(_flush_late, weakref.ref(self)))
 
     def flush(self, then: Sequence[EventLogEntry] = ()) -> None:
         """Store what waits, then the events `then`, all in one transaction.
@@ -63,9 +67,6 @@ class WaitingEvents:
         """
         with self._lock:
             events, self._events = [*self._events, *then], []
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
             if events:
                 self._stored(events)
 
@@ -84,8 +85,13 @@ class WaitingEvents:
             if first is not None:
                 raise first from error
 
-    def _late(self) -> None:
-        try:
-            self.flush()
-        except Exception as error:  # noqa: BLE001
-            sys.stderr.write(f"events of a run could not be stored: {error}\n")
+
+def _flush_late(waiting: weakref.ref[WaitingEvents]) -> None:
+    try:
+        if there := waiting():
+            there.flush()
+    except Exception as error:  # noqa: BLE001
+        sys.stderr.write(f"events of a run could not be stored: {error}\n")
+
+
+_clock = Clock("waiting-events")

@@ -25,10 +25,10 @@ class Refused(Exception):
 
 
 def audit(tests: Sequence[DataTest], ask: Ask) -> list[CheckResult]:
-    """Run `tests`; returns their results, those of one table together."""
-    groups: dict[tuple[str, ...], list[DataTest]] = {}
+    """Run `tests`; returns their results, those of the same rows together."""
+    groups: dict[tuple[object, ...], list[DataTest]] = {}
     for test in tests:
-        groups.setdefault(test.relations, []).append(test)
+        groups.setdefault((test.relations, test.opened), []).append(test)
     return [result for group in groups.values() for result in _judged(group, ask)]
 
 
@@ -53,16 +53,28 @@ def _query(tests: Sequence[DataTest]) -> str:
 
     It opens a table once, where each test by itself would.
     """
-    relations = {relation: f"{_TABLE}_{number}" for number, relation in enumerate(tests[0].relations)}
-    opened = ", ".join(f"{name} as (table {relation})" for relation, name in relations.items())
     parts = []
     for number, test in enumerate(tests):
-        sql, calculated = test.sql, test.fail_calc
-        for relation, name in relations.items():
-            sql = sql.replace(relation, name)
+        calculated = test.fail_calc
         verdict = f"{number}, {calculated}, {calculated} {test.warn_if}, {calculated} {test.error_if}"
-        parts.append(f"select {verdict} from ({sql}) as broken")  # noqa: S608
-    return f"with {opened} " + " union all ".join(parts)
+        parts.append(f"select {verdict} from ({_sql(test)}) as broken")  # noqa: S608
+    return _opened(tests[0]) + " union all ".join(parts)
+
+
+def _opened(test: DataTest) -> str:
+    """Return the WITH clause under whose names a test reads its tables."""
+    opened = (
+        f"{_TABLE}_{number} as ({test.opened or f'table {relation}'})"
+        for number, relation in enumerate(test.relations)
+    )
+    return f"with {', '.join(opened)} "
+
+
+def _sql(test: DataTest) -> str:
+    sql = test.sql
+    for number, relation in enumerate(test.relations):
+        sql = sql.replace(relation, f"{_TABLE}_{number}")
+    return sql
 
 
 def _result(
@@ -92,5 +104,5 @@ def _not_run(test: DataTest, message: str) -> CheckResult:
 
 
 def _samples(test: DataTest, ask: Ask) -> tuple[Mapping[str, Any], ...]:
-    names, rows = ask(f"select * from ({test.sql}) as broken limit {SAMPLES}")  # noqa: S608
+    names, rows = ask(f"{_opened(test)} select * from ({_sql(test)}) as broken limit {SAMPLES}")  # noqa: S608
     return tuple(dict(zip(names, row, strict=True)) for row in rows)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from millpond.partitions import Window
+
+_OF_ROWS = frozenset({"rows_satisfy", "falls_on_day", "not_null", "accepted_values"})
+"""Kinds of tests that judge each row by itself."""
+_OF_KEYS = frozenset({"has_key", "unique"})
+"""Kinds of tests that judge a row together with those of the same key."""
 
 
 @dataclass(frozen=True)
@@ -23,37 +30,74 @@ class DataTest:
     warn_if: str
     error_if: str
     sql: str
+    day: str = ""
+    """The date column of its table, if it judges rows of a day without looking at other days, but by key."""
+    key: tuple[str, ...] = ()
+    """The columns by which it looks at other days."""
+    opened: str = ""
+    """The query for the rows of its table that it judges; by default all."""
+
+    def of(self, window: Window) -> DataTest:
+        """Return the test of the rows of `window` alone, and of rows elsewhere with a key of theirs."""
+        if not self.day:
+            return self
+        table = self.relations[0]
+
+        def inside(name: str) -> str:
+            day = f"{name}.{self.day}"
+            return f"({day} >= date '{window.start}' and {day} < date '{window.end}')"
+
+        rows = f"select * from {table} as ours where {inside('ours')}"  # noqa: S608 - names of the project's
+        if self.key and self.day not in self.key:
+            columns = ", ".join(self.key)
+            same = " and ".join(f"ours.{column} = other.{column}" for column in self.key)
+            rows = (
+                f"select {columns} from {table} as ours where {inside('ours')}"  # noqa: S608 - as above
+                f" union all select {columns} from {table} as other where not {inside('other')}"
+                f" and exists (select 1 from {table} as ours where {inside('ours')} and {same})"
+            )
+        return replace(self, opened=rows)
 
 
-def data_tests(results: Iterable[Any], relations: Mapping[str, str]) -> list[dict[str, Any]]:
+def data_tests(results: Iterable[Any], models: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the data tests among dbt's results of `compile`, as plain dictionaries.
 
-    `relations` holds what SQL calls the table of each model.
+    `models` holds the nodes of the manifest's models by their names.
     """
-    return [asdict(_data_test(r.node, relations)) for r in results if r.node.resource_type == "test"]
+    return [asdict(_data_test(r.node, models)) for r in results if r.node.resource_type == "test"]
 
 
 def due(tests: Iterable[Mapping[str, Any]], built: Iterable[str], there: Iterable[str]) -> list[DataTest]:
     """Return the tests of the models `built` that read nothing but models that are `there`."""
     changed, present = set(built), set(there)
-    every = (
-        DataTest(**{**test, "reads": tuple(test["reads"]), "relations": tuple(test["relations"])})
-        for test in tests
-    )
+    every = (DataTest(**{name: _fixed(found) for name, found in test.items()}) for test in tests)
     return [test for test in every if changed.intersection(test.reads) and present.issuperset(test.reads)]
 
 
-def _data_test(node: Any, relations: Mapping[str, str]) -> DataTest:
+def _fixed(found: Any) -> Any:
+    return tuple(found) if isinstance(found, list) else found
+
+
+def _data_test(node: Any, models: Mapping[str, Mapping[str, Any]]) -> DataTest:
     reads = tuple(key.split(".")[2] for key in node.depends_on.nodes if key.startswith("model."))
+    kind: Any = getattr(node, "test_metadata", None)
+    narrow = len(reads) == 1 and bool(kind) and kind.name in _OF_ROWS | _OF_KEYS
     return DataTest(
         name=node.name,
         model=node.attached_node.split(".")[2] if node.attached_node else reads[0],
         reads=reads,
-        relations=tuple(relations[name] for name in reads),
+        relations=tuple(models[name]["relation_name"] for name in reads),
         description=" ".join((node.description or "").split()),
         severity=node.config.severity.lower(),
         fail_calc=node.config.fail_calc,
         warn_if=node.config.warn_if,
         error_if=node.config.error_if,
         sql=node.compiled_code,
+        day=models[reads[0]]["config"].get("event_time") or "" if narrow else "",
+        key=_key(kind.kwargs) if narrow and kind.name in _OF_KEYS else (),
     )
+
+
+def _key(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    found = arguments.get("columns") or [arguments["column_name"]]
+    return tuple(found)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 _IGNORED = frozenset({"target", "logs", "dbt_packages", "parsed", ".user.yml"})
-_FORM = "3"
+_FORM = "4"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
@@ -139,9 +139,8 @@ def _parse(folder: Path, settings: Settings) -> None:
         ),
         settings,
     )
-    nodes = (node for node in document["nodes"].values() if node["resource_type"] == "model")
-    relations = {node["name"]: node["relation_name"] for node in nodes}
-    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, relations)))
+    models = {node["name"]: node for node in document["nodes"].values() if node["resource_type"] == "model"}
+    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, models)))
     unfinished.rename(folder)
     _forget_old(folder.parent)
 

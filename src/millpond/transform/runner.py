@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -106,6 +107,8 @@ def _audited(
             return result
         there = {model.name for model in every.values() if model.table in present}
         tests = due(parsed.data_tests(), names, there.union(names))
+        if window is not None:
+            tests = [_narrowed(test, every, window, names, extra) for test in tests]
         return replace(result, checks=tuple(_checked(tests, build.ref)))
     except (ServerUnreachable, StorageFailed):
         # Nothing of the build is worth a look, and it is repeated.
@@ -115,6 +118,16 @@ def _audited(
     except Exception as error:
         refs.keep(build.ref, str(error) or type(error).__name__)
         raise
+
+
+def _narrowed(
+    test: DataTest, every: Models, window: Window, built: Sequence[str], extra: dict[str, int]
+) -> DataTest:
+    """Return the test of the days that this build makes: the others were tested when they were built."""
+    (name, *others) = test.reads
+    if others or name not in built or not every[name].daily:
+        return test
+    return test.of(Window.of_days(window.start, window.last + dt.timedelta(days=extra.get(name, 0))))
 
 
 def _checked(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
@@ -129,7 +142,7 @@ def _built(
     ref: str,
     parsed: Parsed,
 ) -> BuildResult:
-    command = ["run", "--no-write-json", "--select", *names]
+    command = ["run", "--no-write-json", "--no-populate-cache", "--select", *names]
     if window is not None:
         command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
     complaints, configured = Complaints(), settings()

@@ -5,14 +5,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import raw_rows
 from millpond.errors import BuildFailed, ConfigError, InputMissing
 from millpond.lake import read, refs
+from millpond.lake.spec import Replacement, TableSpec
+from millpond.lake.tables import replace
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
 from millpond.transform.results import AuditFailed
+from millpond.transform.runner import check
 from raw_rows import Build, Rows
 
 DAY = dt.date(2026, 3, 4)
@@ -48,6 +52,33 @@ def test_a_failed_check_leaves_the_ref_as_it_was_and_keeps_the_branch(build_all:
     assert f"--ref {result.branch}" in text
     assert read.count(result.branch, "bronze.stg_glucose_entries") == 3
     assert "stg_glucose_entries_key" in refs.branch(result.branch).kept
+
+
+def test_a_key_that_another_day_has_already_fails_the_build(build_all: Build) -> None:
+    next_day = WINDOW.of_day(DAY + dt.timedelta(days=1))
+    raw_rows.load(WINDOW, [raw_rows.entry("a", NOON, 100)])
+    raw_rows.load(next_day, [raw_rows.entry("a", NOON + dt.timedelta(days=1), 100)])
+    build_all(WINDOW, "stg_glucose_entries")
+    with pytest.raises(AuditFailed) as failure:
+        build_all(next_day, "stg_glucose_entries")
+    (check,) = failure.value.result.blocked_by
+    assert check.check == "stg_glucose_entries_key"
+    assert check.samples == ({"entry_id": "a", "rows_with_this_key": 2},)
+
+
+def test_a_build_tests_the_days_it_makes_and_a_check_by_itself_tests_all(build_all: Build) -> None:
+    next_day = WINDOW.of_day(DAY + dt.timedelta(days=1))
+    raw_rows.load(WINDOW, [raw_rows.entry("a", NOON, 100)])
+    raw_rows.load(next_day, [raw_rows.entry("b", NOON + dt.timedelta(days=1), 100)])
+    build_all(WINDOW, "stg_glucose_entries")
+    spoiled = read.scan("main", "bronze.stg_glucose_entries")
+    column = spoiled.column_names.index("glucose_mg_dl")
+    spoiled = spoiled.set_column(column, spoiled.field(column), pa.array([9_999], spoiled.field(column).type))
+    spec = TableSpec("bronze.stg_glucose_entries", spoiled.schema, window_column="_partition_date")
+    replace([Replacement(spec, spoiled, WINDOW)], ref="main", run_id="by hand")
+    assert build_all(next_day, "stg_glucose_entries").merged
+    (found,) = check(["stg_glucose_entries_plausible"], ref="main")
+    assert (found.passed, found.failures) == (False, 1)
 
 
 def test_a_build_that_breaks_off_notes_why_on_its_branch(
