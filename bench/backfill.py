@@ -136,7 +136,7 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def _watch(pid: int, most: list[float], over: threading.Event) -> None:
-    while not over.wait(0.25):
+    while not over.wait(0.5):
         try:
             own = psutil.Process(pid)
             held = sum(_held(process) for process in [own, *own.children(recursive=True)])

@@ -22,7 +22,6 @@ from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.resources.zombies import close_zombies
-from millpond.runtime.memory import give_back_memory
 from millpond.settings import settings
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -82,7 +81,6 @@ def materialize(
 @cache
 def _spare_libraries() -> None:
     """Keep collections from going through half a million objects of libraries; more often, garbage stays."""
-    give_back_memory()
     gc.freeze()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from millpond.runtime.memory import give_back_memory
 from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.invocation import OFFLINE, invoke
@@ -14,7 +13,6 @@ def warm_up() -> None:
     from millpond.transform import runner
 
     assert runner
-    give_back_memory()
     configured = settings()
     engine.of(configured).warm_up()
     parsed = current(configured)
