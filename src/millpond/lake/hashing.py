@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,8 @@ _WORD = pa.uint64()
 _SHORT = 64
 """Bytes of the longest text that is hashed in columns, eight bytes of all texts at a time."""
 _SAMPLE = 4_096
+_LARGE = 20_000
+"""Rows from which on several columns are hashed at once."""
 
 Words = npt.NDArray[np.uint64]
 
@@ -53,11 +58,11 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
     """
     if not table.num_rows:
         return {}
+    names = sorted(set(table.column_names) - set(LINEAGE_COLUMNS))
     row = pa.chunked_array([pa.repeat(pa.scalar(0, _WORD), table.num_rows)])
-    for name in sorted(set(table.column_names) - set(LINEAGE_COLUMNS)):
-        seed = pa.scalar(int.from_bytes(_word(name.encode()), "little"), _WORD)
-        value = _mixed(pc.bit_wise_xor(_words(table[name]), seed))
-        row = pc.add(row, pc.fill_null(value, pa.scalar(0, _WORD)))
+    each = _executor().map if table.num_rows > _LARGE else map
+    for values in each(lambda name: _of_column(name, table[name]), names):
+        row = pc.add(row, values)
     day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
     sums = (
         pa.table({"day": day, "row": _mixed(row)})
@@ -66,6 +71,17 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
     )
     columns = (sums[name].to_pylist() for name in ("day", "count_all", "row_sum"))
     return {day: Digest(count, total) for day, count, total in zip(*columns, strict=True)}
+
+
+def _of_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    seed = pa.scalar(int.from_bytes(_word(name.encode()), "little"), _WORD)
+    value = _mixed(pc.bit_wise_xor(_words(column), seed))
+    return pc.fill_null(value, pa.scalar(0, _WORD))
+
+
+@cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hashing")
 
 
 def combined(parts: Iterable[Digests]) -> Digests:
