@@ -4,8 +4,8 @@
 
 Each of `--rows` has a home of its own, which is removed at the end, and a server in this process with that
 many readings a day. Ours is repeated; in between, Dagster's daemon backfills `--dagster-days` other days of
-the same home, of which the average is what a day takes there. Writes `docs/img/backfill.svg` and
-`bench/results/backfill.json`.
+the same home, and `dagster asset materialize` makes `--command-days` more, a command each: what a day takes
+there is their average. Writes `docs/img/backfill.svg` and `.png`, and `bench/results/backfill.json`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rows", default="288,5000")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dagster-days", type=int, default=8, help="0: do not run Dagster's own")
+    parser.add_argument("--command-days", type=int, default=2, help="of `dagster asset materialize`")
     parser.add_argument("--out", type=Path, default=ROOT)
     asked = parser.parse_args()
     machine = {
@@ -55,49 +56,66 @@ def main() -> None:
     }
     print(json.dumps(machine))
     print(f"{'rows a day':>10} {'days':>5} {'ours: min':>10} {'median':>8} {'max s':>8} {'MB':>6}"
-          f" {'Dagster s':>10} {'times':>6}")  # fmt: skip
+          f" {'daemon s':>10} {'times':>6} {'commands s':>10} {'times':>6}")  # fmt: skip
     found: list[dict[str, Any]] = []
     for rows in map(int, asked.rows.split(",")):
         sizes = [int(days) for days in asked.days.split(",")]
-        found += one(rows, sizes, asked.repeat, asked.dagster_days)
+        found += one(rows, sizes, asked.repeat, asked.dagster_days, asked.command_days)
     results = asked.out / "bench" / "results" / "backfill.json"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps({"machine": machine, "sizes": found}, indent=1) + "\n")
-    bars = [
-        (f"{f['days']} × {f['rows_a_day']:,} rows", f["median"], f["dagster"]) for f in found if f["dagster"]
-    ]
-    if bars:
+    if bars := [(f"{f['days']} × {f['rows_a_day']:,} rows", _seconds(f)) for f in found if f["daemon"]]:
         draw(
             bars,
             "Backfill of five assets, from the command to the prompt",
-            ("millpond backfill", "Dagster's daemon, one run a day (extrapolated)"),
+            (
+                "millpond backfill",
+                "Dagster's daemon, one run a day (extrapolated)",
+                "dagster asset materialize, one command a day (extrapolated)",
+            ),
             asked.out / "docs" / "img" / "backfill.svg",
         )
 
 
-def one(rows: int, sizes: list[int], repeat: int, dagster_days: int) -> list[dict[str, Any]]:
+def _seconds(found: dict[str, Any]) -> list[float]:
+    return [found["median"], *(found[other] for other in ("daemon", "commands") if found[other])]
+
+
+def one(
+    rows: int, sizes: list[int], repeat: int, dagster_days: int, command_days: int
+) -> list[dict[str, Any]]:
     """Return what each of `sizes` takes with so many rows a day; prints it as well."""
     measured: dict[int, list[tuple[float, float]]] = {days: [] for days in sizes}
-    dagster: list[float] = []
+    daemon_took: list[float] = []
+    commands_took: list[float] = []
     with _home(rows) as environment:
-        timed([str(BIN / "millpond"), "tables"], environment)
+        _ours(1, environment)  # parses the dbt project, as the first command of a home does
         for number in range(repeat):
             for days in sizes:
                 measured[days].append(_ours(days, environment))
             if dagster_days:
-                dagster.append(_theirs(dagster_days, number, environment))
-    a_day = statistics.median(dagster) if dagster else 0.0
+                daemon_took.append(_theirs(dagster_days, number, environment))
+            commands_took += [_command(number * command_days + n, environment) for n in range(command_days)]
+    by_daemon, by_command = (statistics.median(took or [0.0]) for took in (daemon_took, commands_took))
     found = []
     for days, both in measured.items():
         seconds = sorted(second for second, _ in both)
         median, most = statistics.median(seconds), max(megabytes for _, megabytes in both)
         print(f"{rows:>10} {days:>5} {seconds[0]:>10.1f} {median:>8.1f} {seconds[-1]:>8.1f} {most:>6.0f}"
-              f" {a_day * days:>10.0f} {a_day * days / median:>6.1f}", flush=True)  # fmt: skip
+              f" {by_daemon * days:>10.0f} {by_daemon * days / median:>6.1f}"
+              f" {by_command * days:>10.0f} {by_command * days / median:>6.1f}", flush=True)  # fmt: skip
         found.append(
             {"rows_a_day": rows, "days": days, "seconds": seconds, "median": median, "megabytes": most}
-            | {"dagster_seconds_a_day": dagster, "dagster": a_day * days}
+            | {"daemon_seconds_a_day": daemon_took, "daemon": by_daemon * days}
+            | {"command_seconds_a_day": commands_took, "commands": by_command * days}
         )
     return found
+
+
+def _command(number: int, environment: dict[str, str]) -> float:
+    day = str(dt.date(2025, 3, 31) - dt.timedelta(days=number))
+    select = ("asset", "materialize", "--select", ",".join(ASSETS), "--partition", day)
+    return timed([str(BIN / "dagster"), *select, "-m", "millpond.definitions"], environment)[0]
 
 
 def _ours(days: int, environment: dict[str, str]) -> tuple[float, float]:
