@@ -67,7 +67,7 @@ def main() -> None:
     if bars := [(f"{f['days']} × {f['rows_a_day']:,} rows", _seconds(f)) for f in found if f["daemon"]]:
         draw(
             bars,
-            "Backfill of five assets, from the command to the prompt",
+            "Backfill of five assets, from the command to the prompt (logarithmic)",
             (
                 "millpond backfill",
                 "Dagster's daemon, one run a day (extrapolated)",

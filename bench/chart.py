@@ -39,10 +39,14 @@ def draw(rows: Sequence[Row], title: str, legend: Sequence[str], file: Path) -> 
             out.append(
                 f'<rect x="{_LEFT}" y="{top}" width="{wide:.1f}" height="{_ROW - 3}" fill="{colour}"/>'
             )
-            out.append(f'<text x="{_LEFT + wide + 6:.1f}" y="{top + 14}">{seconds:,.1f} s</text>')
+            out.append(f'<text x="{_LEFT + wide + 6:.1f}" y="{top + 14}">{_written(seconds)}</text>')
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join([*out, "</svg>"]) + "\n")
     if browser := next(filter(None, map(shutil.which, _BROWSERS)), None):
         options = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={_WIDTH},{height}"]
         shot = f"--screenshot={file.with_suffix('.png')}"
         subprocess.run([browser, *options, shot, file.resolve().as_uri()], check=True, capture_output=True)
+
+
+def _written(seconds: float) -> str:
+    return f"{seconds:,.1f} s" if seconds < 100 else f"{seconds:,.0f} s"
