@@ -81,7 +81,9 @@ def _fixed(found: Any) -> Any:
 def _data_test(node: Any, models: Mapping[str, Mapping[str, Any]]) -> DataTest:
     reads = tuple(key.split(".")[2] for key in node.depends_on.nodes if key.startswith("model."))
     kind: Any = getattr(node, "test_metadata", None)
-    narrow = len(reads) == 1 and bool(kind) and kind.name in _OF_ROWS | _OF_KEYS
+    # Whose rows are chosen by `where` needs columns beside its key.
+    kinds = _OF_ROWS if node.config.where else _OF_ROWS | _OF_KEYS
+    narrow = len(reads) == 1 and bool(kind) and kind.name in kinds
     return DataTest(
         name=node.name,
         model=node.attached_node.split(".")[2] if node.attached_node else reads[0],
