@@ -144,6 +144,8 @@ def test_the_next_use_recovers_from_a_pid_file_that_a_power_cut_left(home: Home,
 
 
 def test_down_leaves_no_process_and_a_second_down_is_fine(home: Home) -> None:
+    down(settings())  # also what tests before this one left running in this home
+    assert answers()
     server = server_of(home)
     processes = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
     assert down(settings()) == [f"postgres (process {server.pid}, port {server.port})"]
