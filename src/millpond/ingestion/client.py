@@ -100,8 +100,9 @@ class TableClient:
     def _paginator(self, listing: Listing) -> BasePaginator:
         declared, event = self.table.endpoint.paginator, self.table.event_time
         if declared.type == "newest_first":
-            assert self.table.page
-            walk = NewestFirst(listing.start, listing.end, self.table.page.size, _RESOLUTIONS[event.unit])
+            page = self.table.page
+            assert page
+            walk = NewestFirst(listing.start, listing.end, page.size, _RESOLUTIONS[event.unit], page.most)
             return _NewestFirstPaginator(walk, self.table, self.values)
         options = declared.options
         if declared.type in {"offset", "page_number"}:

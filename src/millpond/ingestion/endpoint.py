@@ -121,6 +121,18 @@ class Page(Part):
 
     param: str = Field(min_length=1, examples=["param: count"])
     size: int = Field(gt=0, examples=["size: 1000"])
+    most: int | None = Field(
+        None,
+        gt=0,
+        description="asked of a source that has served full pages and heeded their bounds",
+        examples=["most: 5000"],
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> Page:
+        if self.most is not None and self.most < self.size:
+            raise ValueError(f"most is less than size; for example most: {self.size}")
+        return self
 
 
 class Endpoint(Part):
@@ -154,6 +166,8 @@ class Endpoint(Part):
     def check_fit(self, page: Page | None, window_params: Templates | None) -> None:
         """Raise ValueError if the paginator lacks what it needs from the table's page and window."""
         if self.paginator.type != "newest_first":
+            if page and page.most is not None:
+                raise ValueError(f"page.most is for the paginator newest_first, not {self.paginator.type}")
             return
         ends = [
             t

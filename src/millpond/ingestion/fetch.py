@@ -83,13 +83,15 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
 def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:
     """Yield the rows of a piece, several pages at a time: what dlt does for each item outweighs a page."""
     held: list[pa.Table] = []
+    size = 0
     try:
         for number, page in enumerate(client.pages(piece.listing)):
             first = (index << STREAM_SHIFT) + (number << PAGE_SHIFT)
             held.append(page.append_column("_seq", pa.array(np.arange(first, first + page.num_rows))))
-            if sum(part.nbytes for part in held) > _BYTES_AT_ONCE:
+            size += page.nbytes
+            if size > _BYTES_AT_ONCE:
                 yield pa.concat_tables(held).combine_chunks()
-                held = []
+                held, size = [], 0
     except Stopped:
         piece.stopped = True
     except SourceError as error:

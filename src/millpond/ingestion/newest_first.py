@@ -22,16 +22,17 @@ class NewestFirst:
     """A walk from `end` down to `start` (microseconds, half-open) in pages of at most `size` rows.
 
     After each `take`, `more` says whether to ask again, for rows before `end`, `size` at a time.
-    `resolution` is the smallest step of a bound that the source understands.
+    `resolution` is the smallest step of a bound that the source understands. A source that has served two
+    full pages and heeded the bound between them is asked for `most` rows at a time.
     """
 
-    def __init__(self, start: int, end: int, size: int, resolution: int) -> None:
+    def __init__(self, start: int, end: int, size: int, resolution: int, most: int | None = None) -> None:
         self.start, self.end, self.size, self.more = start, end, size, True
-        self._resolution = resolution
+        self._resolution, self._full, self._most = resolution, size, most or size
         self._held: pa.Table | None = None
         self._rows = self._asked = 0
         self._cap: int | None = None
-        self._grown = False
+        self._grown = self._doubted = False
 
     def take(self, page: pa.Table) -> pa.Table:
         """Return the rows of `page` to keep, with those held back from the page before that it lacks.
@@ -50,7 +51,9 @@ class NewestFirst:
         news = rows - (held.num_rows - lost.num_rows if held is not None else 0)
         if not first and news and self._rows < self._asked:
             self._cap = self._rows  # the page before looked like the last one, but was cut
-        full = rows >= min(self.size, self._cap or self.size)
+        if news and self._doubted:
+            raise self._too_many(self._rows)
+        full = rows >= min(self._full, self._cap or self._full)
         self._rows, self._asked = rows, self.size
         if full:
             self._check_order(page)
@@ -59,8 +62,10 @@ class NewestFirst:
             return pa.concat_tables([page, lost])
         upper = -(-(oldest + 1) // self._resolution) * self._resolution
         if upper >= self.end:
-            return self._one_instant(pa.concat_tables([page, lost]), full)
+            return self._one_instant(pa.concat_tables([page, lost]), oldest)
         self.end, self._grown = upper, False
+        if full and not first:
+            self.size = max(self.size, self._most)
         again = pc.fill_null(pc.less(page[TIME], upper), False)
         self._held = page.filter(again)
         return pa.concat_tables([page.filter(pc.invert(again)), lost])
@@ -75,7 +80,7 @@ class NewestFirst:
             raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_NEXT_STEP)
 
     def _bound_ignored(self, page: pa.Table, lost: pa.Table) -> pa.Table:
-        if page.num_rows >= self.size:
+        if page.num_rows >= self._full:
             moment = dt.datetime.fromtimestamp(self.end / 1_000_000, dt.UTC)
             raise PagingLoop(
                 f"asked for rows before {moment:%Y-%m-%d %H:%M:%S} UTC it serves the same or newer ones",
@@ -85,14 +90,20 @@ class NewestFirst:
         older = pc.fill_null(pc.less(page[TIME], self.end), False)
         return pa.concat_tables([page.filter(older), lost])
 
-    def _one_instant(self, everything: pa.Table, full: bool) -> pa.Table:
-        if not full:
-            self.more = False
-            return everything
-        if self._cap:
-            raise self._too_many(everything.num_rows)
-        self._grown, self._held, self.size = True, everything, self.size * 4
-        return everything.slice(0, 0)
+    def _one_instant(self, rows: pa.Table, instant: int) -> pa.Table:
+        """Take a page of rows of one instant, of which there may be more than fit.
+
+        A source that served fewer than it was asked for had no older ones: if it has, it serves no more at a
+        time, and rows of the instant may be missing.
+        """
+        if self._cap and rows.num_rows >= self._cap:
+            raise self._too_many(rows.num_rows)
+        if rows.num_rows >= self.size:
+            self._grown, self._held, self.size = True, rows, self.size * 4
+            return rows.slice(0, 0)
+        self.end = instant // self._resolution * self._resolution
+        self.more, self._doubted, self._held = self.end > self.start, True, rows.slice(0, 0)
+        return rows
 
     def _too_many(self, rows: int) -> PagingLoop:
         return PagingLoop(

@@ -42,8 +42,8 @@ def table(rows: list[tuple[int, str]]) -> pa.Table:
     )
 
 
-def walk(server: Server, start: int, end: int, size: int) -> list[str]:
-    cursor, found = NewestFirst(start * MS, end * MS, size, MS), []
+def walk(server: Server, start: int, end: int, size: int, most: int | None = None) -> list[str]:
+    cursor, found = NewestFirst(start * MS, end * MS, size, MS, most), []
     while cursor.more:
         found += cursor.take(server.page(cursor.start, cursor.end, cursor.size))[PAYLOAD].to_pylist()
         assert server.requests < 3 * len(server.rows) + 10
@@ -54,20 +54,23 @@ def walk(server: Server, start: int, end: int, size: int) -> list[str]:
 @given(
     times=st.lists(st.integers(0, 40), max_size=60),
     size=st.integers(1, 12),
-    cap=st.integers(1, 1000),
+    most=st.none() | st.integers(12, 48),
+    cap=st.integers(1, 60) | st.just(1000),
     seed=st.integers(0, 1000),
     window=st.tuples(st.integers(0, 40), st.integers(1, 41)).filter(lambda w: w[0] < w[1]),
 )
 def test_every_row_of_the_window_is_found_once(
-    times: list[int], size: int, cap: int, seed: int, window: tuple[int, int]
+    times: list[int], size: int, most: int | None, cap: int, seed: int, window: tuple[int, int]
 ) -> None:
     server = Server(times, cap, seed)
     start, end = window
     wanted = Counter(text for t, text in server.rows if start <= t < end)
-    most_at_once = max(Counter(t for t in times if start <= t < end).values(), default=0)
-    assume(cap >= size or cap > most_at_once)  # else nobody can know that rows are missing
+    inside = Counter(t for t in times if start <= t < end)
+    most_at_once = max(inside.values(), default=0)
+    # Else nobody can know that rows are missing.
+    assume(cap > most_at_once or (cap >= size and inside[min(inside)] <= cap))
     try:
-        found = walk(server, start, end, size)
+        found = walk(server, start, end, size, most)
     except PagingLoop:
         assert most_at_once >= size  # more rows at one instant than a page shows: refused, not lost
         return
@@ -82,6 +85,23 @@ def test_a_page_that_ends_amid_rows_of_one_instant_loses_none_of_them() -> None:
 def test_a_server_that_caps_below_the_asked_size_is_noticed() -> None:
     server = Server(list(range(95)), cap=10, seed=1)
     assert len(walk(server, 0, 1000, 1000)) == 95
+
+
+def test_a_cap_above_the_size_that_hides_rows_of_one_instant_is_noticed() -> None:
+    server = Server([5, 4, 4, 4, 4, 4, 4, 4, 3], cap=5, seed=1)
+    with pytest.raises(PagingLoop, match="share one instant"):
+        walk(server, 0, 10, 2)
+
+
+def test_a_source_that_heeds_bounds_is_asked_for_more_at_a_time() -> None:
+    server = Server(list(range(100)), cap=1000, seed=1)
+    assert len(walk(server, 0, 100, 10, most=40)) == 100
+    assert server.requests == 5
+
+
+def test_a_source_that_serves_no_more_at_a_time_is_read_whole() -> None:
+    server = Server(list(range(100)), cap=10, seed=1)
+    assert len(walk(server, 0, 100, 10, most=40)) == 100
 
 
 def test_a_short_first_page_costs_one_more_request() -> None:
