@@ -13,7 +13,7 @@ from millpond.backfill.pipelines import Pipelines
 from millpond.backfill.plan import Chunk, Item
 from millpond.partitions import Window
 
-ROWS_A_CHUNK = 250_000
+ROWS_A_CHUNK = 500_000
 """Rows of its largest asset that a run may have to hold."""
 MOST_DAYS = 366
 DAYS_WITHOUT_HISTORY = 92

@@ -14,7 +14,7 @@ from millpond.ingestion.pages import PAYLOAD
 from millpond.naming import LINEAGE_COLUMNS, literal, quoted
 from millpond.partitions import Window
 
-ROWS_IN_MEMORY = 250_000
+ROWS_IN_MEMORY = 500_000
 """More rows than this are handed on as Parquet files."""
 
 
