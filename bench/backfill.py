@@ -3,9 +3,10 @@
     python bench/backfill.py [--days 7,30,92,365] [--rows 288,5000] [--repeat 3] [--dagster-days 8]
 
 Each of `--rows` has a home of its own, which is removed at the end, and a server in this process with that
-many readings a day. Ours is repeated; in between, Dagster's daemon backfills `--dagster-days` other days of
-the same home, and `dagster asset materialize` makes `--command-days` more, a command each: what a day takes
-there is their average. Writes `docs/img/backfill.svg` and `.png`, and `bench/results/backfill.json`.
+many readings a day. Ours is repeated, each time with days that the home does not have yet (`--again`: with
+days that it has); in between, Dagster's daemon backfills `--dagster-days` other days of the same home, and
+`dagster asset materialize` makes `--command-days` more, a command each: what a day takes there is their
+average. Writes `docs/img/backfill.svg` and `.png`, and `bench/results/backfill.json`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from chart import draw
 from daemon_backfill import daemon, seconds_a_partition
 from nightscout import serve
 
-LAST = dt.date(2026, 10, 31)
+LAST, DAEMONS, COMMANDS = dt.date(2026, 10, 31), dt.date(2019, 6, 30), dt.date(2018, 6, 30)
+"""Where the days of each way end; earlier ones follow."""
 ASSETS = ("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings")
 ASSETS += ("fct_daily_glucose_metrics", "mrt_glucose_readings")
 BIN, ROOT = Path(sys.executable).parent, Path(__file__).parents[1]
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dagster-days", type=int, default=8, help="0: do not run Dagster's own")
     parser.add_argument("--command-days", type=int, default=2, help="of `dagster asset materialize`")
+    parser.add_argument("--again", action="store_true", help="re-do the same days in each round")
     parser.add_argument("--out", type=Path, default=ROOT)
     asked = parser.parse_args()
     machine = {
@@ -60,7 +63,7 @@ def main() -> None:
     found: list[dict[str, Any]] = []
     for rows in map(int, asked.rows.split(",")):
         sizes = [int(days) for days in asked.days.split(",")]
-        found += one(rows, sizes, asked.repeat, asked.dagster_days, asked.command_days)
+        found += one(rows, sizes, asked.repeat, asked.dagster_days, asked.command_days, asked.again)
     results = asked.out / "bench" / "results" / "backfill.json"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps({"machine": machine, "sizes": found}, indent=1) + "\n")
@@ -82,17 +85,19 @@ def _seconds(found: dict[str, Any]) -> list[float]:
 
 
 def one(
-    rows: int, sizes: list[int], repeat: int, dagster_days: int, command_days: int
+    rows: int, sizes: list[int], repeat: int, dagster_days: int, command_days: int, again: bool
 ) -> list[dict[str, Any]]:
     """Return what each of `sizes` takes with so many rows a day; prints it as well."""
     measured: dict[int, list[tuple[float, float]]] = {days: [] for days in sizes}
     daemon_took: list[float] = []
     commands_took: list[float] = []
     with _home(rows) as environment:
-        _ours(1, environment)  # parses the dbt project, as the first command of a home does
+        _ours(LAST, 1, environment)  # parses the dbt project, as the first command of a home does
+        end = LAST - dt.timedelta(days=1)
         for number in range(repeat):
             for days in sizes:
-                measured[days].append(_ours(days, environment))
+                measured[days].append(_ours(end, days, environment))
+                end = end if again else end - dt.timedelta(days=days)
             if dagster_days:
                 daemon_took.append(_theirs(dagster_days, number, environment))
             commands_took += [_command(number * command_days + n, environment) for n in range(command_days)]
@@ -113,13 +118,13 @@ def one(
 
 
 def _command(number: int, environment: dict[str, str]) -> float:
-    day = str(dt.date(2025, 3, 31) - dt.timedelta(days=number))
+    day = str(COMMANDS - dt.timedelta(days=number))
     select = ("asset", "materialize", "--select", ",".join(ASSETS), "--partition", day)
     return timed([str(BIN / "dagster"), *select, "-m", "millpond.definitions"], environment)[0]
 
 
-def _ours(days: int, environment: dict[str, str]) -> tuple[float, float]:
-    span = ("--start-date", str(LAST - dt.timedelta(days=days - 1)), "--end-date", str(LAST))
+def _ours(end: dt.date, days: int, environment: dict[str, str]) -> tuple[float, float]:
+    span = ("--start-date", str(end - dt.timedelta(days=days - 1)), "--end-date", str(end))
     command = [str(BIN / "millpond"), "backfill", ",".join(ASSETS), *span, "--force", "--yes"]
     return timed(command, environment)
 
@@ -128,7 +133,7 @@ def _theirs(days: int, number: int, environment: dict[str, str]) -> float:
     from millpond.resources.instance import instance
 
     os.environ.update({name: environment[name] for name in environment if name.startswith("MILLPOND_")})
-    end = dt.date(2025, 6, 30) - dt.timedelta(days=days * number)
+    end = DAEMONS - dt.timedelta(days=days * number)
     wanted = [str(end - dt.timedelta(days=day)) for day in range(days)][::-1]
     home = Path(environment["MILLPOND_HOME"])
     with instance() as recording, daemon(environment, home / "daemon.log"):
@@ -174,7 +179,7 @@ def _home(rows: int) -> Iterator[dict[str, str]]:
     home, server = Path(tempfile.mkdtemp(prefix="millpond-bench-")), serve(rows)
     url = f"http://127.0.0.1:{server.server_address[1]}"
     environment = {**os.environ, "MILLPOND_HOME": str(home), "MILLPOND_NIGHTSCOUT_URL": url}
-    environment |= {"MILLPOND_START_DATE": "2025-01-01", "DAGSTER_HOME": str(home / "dagster")}
+    environment |= {"MILLPOND_START_DATE": "2018-01-01", "DAGSTER_HOME": str(home / "dagster")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         yield environment

@@ -46,7 +46,7 @@ def _settings(home: Home) -> Config:
         "autoload_known_extensions": False,
         "secret_directory": str(home.root / "duckdb_secrets"),
         "temp_directory": str(home.staging / "duckdb"),
-        "enable_external_file_cache": False,  # a copy of what is read once or twice; the system keeps files too
+        "enable_external_file_cache": False,  # a copy of what is read once or twice
     }
 
 
