@@ -18,7 +18,7 @@ from millpond.resources.run import RunInfo
 from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform import materializations as told
-from millpond.transform.builds import build
+from millpond.transform.builds import build, check
 from millpond.transform.invocation import project_folder, variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, Models, models
@@ -101,11 +101,10 @@ def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
 
 def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str]) -> _Events:
     """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
-    from millpond.transform.runner import check
-
     checks = {key.name for key in context.selected_asset_check_keys if key.asset_key.path[-1] not in names}
     try:
-        result = BuildResult(run.ref, "", merged=False, checks=tuple(check(checks, ref=run.ref)))
+        checked = check(sorted(checks), ref=run.ref) if checks else []
+        result = BuildResult(run.ref, "", merged=False, checks=tuple(checked))
         yield from told.checks(context, result.checks)
         if names:
             result = build(

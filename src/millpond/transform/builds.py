@@ -1,4 +1,4 @@
-"""`runner.build` as the assets call it: in a companion process where a command started one, else in this."""
+"""`runner` as the assets call it: in a companion process where a command started one, else in this."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from millpond.partitions import Window
 from millpond.runtime.companion import call
 from millpond.transform.building import Stored
-from millpond.transform.results import BuildResult
+from millpond.transform.results import BuildResult, CheckResult
 
 
 def build(
@@ -18,3 +18,9 @@ def build(
         "millpond.transform.runner:build", select, window, ref=ref, run_id=run_id, on_event=on_event
     )
     return built
+
+
+def check(names: Sequence[str], *, ref: str) -> list[CheckResult]:
+    """Run data tests; see `runner.check`."""
+    checked: list[CheckResult] = call("millpond.transform.runner:check", names, ref=ref)
+    return checked
