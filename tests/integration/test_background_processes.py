@@ -44,6 +44,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     (tmp_path / "mill_server.py").write_text(ANSWERS_WITH_ITS_PID)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     home = layout(settings())
+    processes.stop_all(home, timeout=0.5)  # what other tests left running
     yield home
     processes.stop_all(home, timeout=0.5)
     for record in home.run.glob("mill*"):
