@@ -26,10 +26,13 @@ def _hand_memory_back() -> None:
     PyArrow's own allocator and glibc's, which learns to keep ever larger blocks, would together hold twice
     as much in a long backfill.
     """
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # noqa: TID251 - PyArrow reads it
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(_LARGE_BYTES))  # noqa: TID251 - glibc reads it
+    environment = os.environ  # noqa: TID251 - read by PyArrow and by glibc, not by us
+    environment.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if "MALLOC_MMAP_THRESHOLD_" in environment:
+        return  # glibc has read it
+    environment["MALLOC_MMAP_THRESHOLD_"] = str(_LARGE_BYTES)
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(_M_MMAP_THRESHOLD, int(os.environ["MALLOC_MMAP_THRESHOLD_"]))  # noqa: TID251
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 if __name__ == "__main__":
