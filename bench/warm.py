@@ -32,10 +32,11 @@ def main(rounds: int) -> None:
     from millpond.partitions import Window, latest_complete_day
     from millpond.resources.instance import instance
     from millpond.runtime.databases import databases
-    from millpond.runtime.demo_source import ensure_demo_source
+    from millpond.runtime.demo_source import ensure_demo_source, mark_demo_home
     from millpond.settings import settings
 
     databases()
+    mark_demo_home(settings())
     ensure_demo_source(settings())
     last = latest_complete_day(settings().zone)
     with instance() as recording:

@@ -17,6 +17,7 @@ import pytest
 
 from millpond.lake.connect import catalog_tables
 from millpond.runtime.databases import databases, superuser
+from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
 from millpond.runtime.postmaster import found
@@ -76,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _environment.setenv(f"{PREFIX}PROJECT", str(project))
     _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
     settings.cache_clear()
+    mark_demo_home(settings())
 
 
 def pytest_unconfigure() -> None:

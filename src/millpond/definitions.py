@@ -16,6 +16,7 @@ from millpond.automation.schedules import build_schedules
 from millpond.automation.sensors import build_sensors as automation_sensors
 from millpond.automation.waits import read_waits
 from millpond.ingestion.assets import build_assets as ingestion_assets
+from millpond.ingestion.origins import has_address
 from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
@@ -30,7 +31,8 @@ _SETTINGS = settings()
 _SOURCES = load_sources(_SETTINGS)
 
 _MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))]
-_CHAINS = chains_of(_MADE, _SOURCES)
+_ASKED = [source for source in _SOURCES if has_address(source, _SETTINGS)]
+_CHAINS = chains_of(_MADE, _ASKED)
 _ASSETS = with_conditions(with_freshness(_MADE, _SOURCES), _CHAINS, _SETTINGS.timezone)
 _JOB = dg.define_asset_job(JOB, selection="*", description="Every asset, source to mart.")
 
@@ -45,7 +47,7 @@ defs = dg.Definitions(
     sensors=[
         *alert_sensors(_ASSETS),
         *automation_sensors(_CHAINS, _SETTINGS),
-        *new_data.build_sensors(_SOURCES, _CHAINS),
+        *new_data.build_sensors(_ASKED, _CHAINS),
         *queue.build_sensors(_SOURCES),
         *waiting.build_sensors(read_waits(_SETTINGS)),
     ],

@@ -39,6 +39,14 @@ class ConfigError(MillpondError):
     """A setting or a spec is unknown, malformed or contradicts another."""
 
 
+class NoSourceAddress(ConfigError):
+    """A source has no address, and this home was not made by `millpond demo`; nothing was loaded."""
+
+
+class OriginChanged(ConfigError):
+    """A raw table was loaded from another place than the settings name now; nothing was loaded."""
+
+
 class PartitionKeyError(MillpondError):
     """A partition key is no date, lies before the start or in the future."""
 

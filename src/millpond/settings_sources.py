@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 class SourceSettings(BaseModel):
     """How to reach one source: `MILLPOND_<SOURCE>_URL`, `…_USER`, `…_TOKEN`.
 
-    A source without a URL is served by the demo source, where the demo knows its protocol.
+    In a home that was made by `millpond demo`, the demo source answers for a source without a URL, where the
+    demo knows its protocol.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,7 +27,13 @@ class SourceSettings(BaseModel):
 
 
 class RequestSettings(BaseModel):
-    """Part of `Settings`: limits of a request to a source, and when a source is left alone."""
+    """Part of `Settings`: limits of a request to a source, when it is left alone, where a demo source is."""
+
+    demo_url: str | None = Field(
+        None,
+        description="address of a demo source that runs elsewhere, as docker/compose.yaml has one; what a "
+        "source with this URL loads is demo data",
+    )
 
     request_timeout_seconds: float = Field(
         30,

@@ -20,6 +20,7 @@ from millpond.lake import trino
 from millpond.lake.connect import catalog_tables, connection
 from millpond.resources.connections import pool
 from millpond.runtime.databases import administrator
+from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.provisioning import provision
 from millpond.settings import process_environment, settings
 
@@ -70,6 +71,7 @@ def installed(servers: Stack, home: Path) -> Iterator[Installation]:
             for database in ("dagster", "lake", "marts"):
                 admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
         configured = settings()
+        mark_demo_home(configured)
         provision(lambda name: administrator(configured, name), configured.role_passwords, shared=True)
         connection().close()
         trino._run(f"DROP CATALOG IF EXISTS {trino.DATABASE}")

@@ -18,7 +18,8 @@ def demo(
 ) -> None:
     """Load the latest complete days of every asset, source to mart, and show what came of it.
 
-    Sources without a URL are played by the demo source: real glucose readings and real commit times.
+    Sources without a URL are played by the demo source: real glucose readings and real commit times. It
+    makes a home for demo data: one that holds other data is refused, and real sources are refused in it.
     Run it again: nothing changes, and it says so.
 
     Example: millpond demo --days 7
@@ -60,12 +61,34 @@ def _start_parts(console: Console) -> None:
 
     configured = settings()
     marts = databases().marts
+    played = [n for n in source_names(configured.project) if not configured.source(n).url]
+    if played:
+        _mark_home()
     where = configured.iceberg_warehouse_path if configured.scale else configured.home
     console.print(f"Postgres is at {marts.host}:{marts.port}, all data is in {where}")
-    played = [n for n in source_names(configured.project) if not configured.source(n).url]
     if played:
         names = " and ".join(played)
         console.print(f"no URL is set for {names}: the demo source plays, {ensure_demo_source(configured)}")
+
+
+def _mark_home() -> None:
+    """Mark this home as the demo's; raises OriginChanged if it holds raw data and is not."""
+    from millpond.runtime.demo_source import is_demo_home, mark_demo_home
+    from millpond.settings import settings
+
+    if is_demo_home(settings()):
+        return
+    from millpond.errors import OriginChanged
+    from millpond.lake.read import table_names
+    from millpond.naming import MAIN_REF
+
+    if raw := [name for name in table_names(MAIN_REF) if name.startswith("raw.")]:
+        raise OriginChanged(
+            f"this home holds data that the demo did not load ({', '.join(raw)}): they are never mixed",
+            unharmed="all that is there; nothing was loaded",
+            next_step="run the demo in a home of its own: `MILLPOND_HOME=.millpond-demo millpond demo`",
+        )
+    mark_demo_home(settings())
 
 
 def _add_stages(watch: Stopwatch, outcome: RunOutcome) -> None:

@@ -10,7 +10,9 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The sources of sources/, and whether their hosts answer.\n\n"
     "A host that does not answer several loads in a row is left alone for a while: loads fail at once, with "
-    "no request. Then one request finds out whether it is back. docs/sensors.md tells more.",
+    "no request. Then one request finds out whether it is back. docs/sensors.md tells more.\n\n"
+    "Each raw table is loaded from one origin. A load from another address is refused, and demo data never "
+    "mix with real data.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -62,3 +64,35 @@ def reset(
         output.as_json({"host": host, "was_open": was_open})
     else:
         typer.echo(f"{host} may be asked again")
+
+
+@app.command()
+def moved(
+    source: Annotated[str, typer.Argument(help="Source as `list` shows it, for example nightscout.")],
+    as_json: AsJson = False,
+) -> None:
+    """Accept that a source has moved: the address that is set now serves the same data as the former one.
+
+    Until then a load from another host, path or account is refused, so that data of two servers never mix.
+    What was loaded stays. Demo data cannot be moved: your own data needs a home of its own.
+
+    Example: MILLPOND_NIGHTSCOUT_URL=https://new.example.org millpond sources moved nightscout
+    """
+    from millpond.cli import output
+    from millpond.errors import ConfigError
+    from millpond.ingestion.origins import accept_move
+    from millpond.ingestion.reading import load_sources
+    from millpond.settings import settings
+
+    known = {each.source: each for each in load_sources(settings())}
+    if source not in known:
+        raise ConfigError(
+            f"there is no source {source}", next_step=f"choose among {', '.join(known) or 'none'}"
+        )
+    former = accept_move(known[source], settings())
+    if as_json:
+        output.as_json({"source": source, "former": former})
+    elif former:
+        typer.echo(f"{source} has moved; formerly {', '.join(former)}")
+    else:
+        typer.echo(f"nothing to do: nothing of {source} was loaded from another address")

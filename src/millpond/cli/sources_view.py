@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("source", "host", "tables", "state", "failures", "next_try", "last_error")
 DEMO = "demo source"
+NO_ADDRESS = "no address"
+"""State of a source without a URL where no demo source stands in: automation leaves it out."""
 
 
 def open_breakers() -> list[Breaker]:
@@ -27,6 +29,7 @@ def lines(found: Sequence[Breaker]) -> list[str]:
 def rows() -> list[list[Any]]:
     """Return a row for each source, then one for each host that failed and belongs to none that is set up."""
     from millpond.ingestion.breaker import breakers, host_of
+    from millpond.ingestion.origins import has_address
     from millpond.ingestion.placeholders import connection, filled
     from millpond.ingestion.reading import load_sources
     from millpond.settings import settings
@@ -36,9 +39,11 @@ def rows() -> list[list[Any]]:
     for source in load_sources(configured):
         of_source = configured.source(source.source)
         url = filled(source.rest.base_url, connection(of_source.url, of_source.user, None))
-        host = host_of(url) if url else (DEMO if source.demo else None)
+        there = has_address(source, configured)
+        host = host_of(url) if url else (DEMO if there else None)
         tables = [table.name for table in source.tables]
-        found.append([source.source, host, tables, *_state(known.pop(host or "", None))])
+        state = _state(known.pop(host or "", None)) if there else [NO_ADDRESS, 0, None, None]
+        found.append([source.source, host, tables, *state])
     return found + [[None, host, [], *_state(each)] for host, each in known.items()]
 
 

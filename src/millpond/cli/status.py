@@ -31,8 +31,9 @@ def status(
     from rich.console import Console
 
     from millpond.cli.sources_view import lines, open_breakers
+    from millpond.runtime.shared_parts import without_address
     from millpond.runtime.status import report
-    from millpond.settings import settings
+    from millpond.settings import settings, variable
 
     configured, now = settings(), report(settings())
     left_alone = open_breakers() if now.has("postgres") else []
@@ -40,9 +41,10 @@ def status(
     if as_json:
         supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
         parts = [{**vars(part), "since": _iso(part.since)} for part in now.parts]
-        answer = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
+        answer: dict[str, object] = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
         answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
+        answer["without_address"] = without_address(configured)
         typer.echo(json.dumps(answer, indent=2))
     else:
         console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
@@ -55,6 +57,8 @@ def status(
         for line in lines(left_alone):
             console.print(line, style="red", highlight=False, markup=False)
         console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)
+        for name in without_address(configured):
+            console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:
             console.print("`millpond up` does not run; commands start the parts they need by themselves.")
     if not now.is_up:

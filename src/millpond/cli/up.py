@@ -31,12 +31,23 @@ def up(
 
     Example: millpond up
     """
+    _name_sources_without_address()
     if detach:
         _detached()
     elif sys.stdout.isatty():
         _in_terminal()
     else:
         _supervise(lambda _, line: print(_stamped(line), flush=True))
+
+
+def _name_sources_without_address() -> None:
+    from millpond.runtime.shared_parts import without_address
+    from millpond.settings import settings, variable
+
+    for name in without_address(settings()):
+        typer.echo(
+            f"{name} is not loaded: {variable('url', name)} is not set. Demo data: `millpond demo`.", err=True
+        )
 
 
 def _stamped(line: str) -> str:

@@ -88,13 +88,16 @@ def host_of(url: str) -> str:
     return f"{scheme}://{host}:{port}"
 
 
-def admit(host: str, probe: Callable[[], object]) -> Breaker | None:
+def admit(
+    host: str, probe: Callable[[], object], alongside: Callable[[psycopg.Connection[Any]], None] | None = None
+) -> Breaker | None:
     """Return what is known of `host` if it may be asked; None if it did not fail of late. Costs one read.
 
+    `alongside` may check something else first, over the same connection.
     When it is open and a probe is due, one caller of all makes it: `probe` sends one request, and any answer
     closes the breaker. Raises BreakerOpen if the host is not to be asked now, or did not answer the probe.
     """
-    known = _read(host)
+    known = _read(host, alongside)
     if known is None or known.opened_at is None:
         return known
     if not known.due or not _claimed(host):
@@ -161,8 +164,10 @@ def breakers() -> list[Breaker]:
             return []
 
 
-def _read(host: str) -> Breaker | None:
+def _read(host: str, alongside: Callable[[psycopg.Connection[Any]], None] | None = None) -> Breaker | None:
     with databases().ops.connect(autocommit=True, row_factory=class_row(Breaker)) as connection:
+        if alongside:
+            alongside(connection)
         try:
             return connection.execute(f"{_SELECT} where host = %s", (host,)).fetchone()
         except psycopg.errors.UndefinedTable:

@@ -1,10 +1,11 @@
-"""Where a source is reached and with what credential; the demo source stands in where no URL is set."""
+"""Where a source is reached and with what credential; in a demo home the demo source stands in for a URL."""
 
 from __future__ import annotations
 
 from millpond import redaction
 from millpond.errors import ConfigError
 from millpond.ingestion import placeholders
+from millpond.ingestion.origins import refuse_without_address
 from millpond.ingestion.placeholders import Values
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.runtime.demo_source import DEMO_USER, ensure_demo_source
@@ -14,7 +15,8 @@ from millpond.settings import Settings, variable
 def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Values:
     """Return the values of the connection's placeholders, credentials registered for redaction.
 
-    Starts the demo source where it stands in. Raises ConfigError naming the variable that is missing.
+    Starts the demo source where it stands in. Raises ConfigError naming the variable that is missing,
+    NoSourceAddress outside of a demo home.
     """
     name, found = source.source, settings.source(source.source)
     token = found.token.get_secret_value() if found.token else None
@@ -26,6 +28,7 @@ def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Va
                 f"{extra} is set but {variable('url', name)} is not, so the demo source would answer",
                 next_step=f"set {variable('url', name)} as well, or unset {extra}",
             )
+        refuse_without_address(source, settings)
         url, user = ensure_demo_source(settings), DEMO_USER
     values = placeholders.connection(url, user, token)
     for secret in placeholders.SECRET:

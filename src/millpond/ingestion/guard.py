@@ -1,21 +1,25 @@
-"""The breaker of a source's host, as a load and a sensor meet it: asked before, told after."""
+"""What a load and a sensor check before they ask a source: its origin, and the breaker of its host."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 from millpond.errors import BreakerOpen, SourceError, SourceUnreachable
-from millpond.ingestion import breaker
+from millpond.ingestion import breaker, origins
 from millpond.ingestion.breaker import Breaker
 from millpond.ingestion.complaints import located
 from millpond.ingestion.look import look
+from millpond.ingestion.origins import Origin, origin_of
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.placeholders import Values, filled
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window
+from millpond.settings import settings
 
 LOOK_SECONDS: Final = 10.0
 """Time for one small request, which is made once and not repeated."""
@@ -30,15 +34,27 @@ class Guard:
     values: Values
     limits: Limits
     _known: Breaker | None = field(default=None, init=False)
+    _recorded: bool = field(default=False, init=False)
 
     @property
     def host(self) -> str:
         """The server that is asked."""
         return breaker.host_of(filled(self.source.rest.base_url, self.values))
 
+    @property
+    def origin(self) -> Origin:
+        """Where the rows come from."""
+        return origin_of(self.source, self.table, self.values, settings())
+
     def admit(self) -> None:
-        """Return if the host may be asked; raises BreakerOpen."""
-        self._known = breaker.admit(self.host, self._probe)
+        """Return if the host may be asked; raises OriginChanged, BreakerOpen. Costs one connection."""
+        self._known = breaker.admit(self.host, self._probe, alongside=self._check_origin)
+
+    def record_origin(self) -> None:
+        """Note, before the first rows of the table are written, where they come from."""
+        if not self._recorded:
+            origins.record(self.origin)
+            self._recorded = True
 
     def refusal(self, window: Window) -> BreakerOpen | None:
         """Return the reason why nothing of `window` can be fetched now, if there is one."""
@@ -60,6 +76,9 @@ class Guard:
             pages += 1  # to refuse is to answer
         if pages:
             breaker.answered(self.host, self._known)
+
+    def _check_origin(self, connection: psycopg.Connection[Any]) -> None:
+        self._recorded = origins.check(connection, self.origin)
 
     def _probe(self) -> None:
         now = int(time.time() * 1_000_000)

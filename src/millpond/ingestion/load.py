@@ -53,6 +53,8 @@ def load(source: SourceSpec, table: SourceTable, window: Window, *, ref: str, ru
             _reconcile(table, fetched, verdicts)
             failed = {**_refused_days(table, verdicts.counts), **fetched.failed}
             crash_points.reached("ingestion.judged")
+            if len(failed) < len(window):
+                guard.record_origin()
             written = _write(table, verdicts, window, failed, ref, run_id)
     seconds = time.perf_counter() - began
     share = seconds / len(window)

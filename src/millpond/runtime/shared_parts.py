@@ -29,9 +29,18 @@ def shared_parts(settings: Settings, home: Home) -> list[Part]:
 
 
 def wants_demo_source(settings: Settings) -> bool:
-    """Return whether a source that the demo source can stand in for has no URL."""
+    """Return whether this is a demo home and a source that the demo source can stand in for has no URL."""
+    return demo_source.is_demo_home(settings) and bool(_without_url(settings))
+
+
+def without_address(settings: Settings) -> list[str]:
+    """Return the sources that nobody can ask: they have no URL, and this is no demo home."""
+    return [] if demo_source.is_demo_home(settings) else _without_url(settings)
+
+
+def _without_url(settings: Settings) -> list[str]:
     files = [f for f in (settings.project / "sources").glob("[!_]*") if f.suffix in {".yaml", ".yml", ".py"}]
-    return any(not settings.source(f.stem).url and _DEMO.search(f.read_text()) for f in files)
+    return sorted(f.stem for f in files if not settings.source(f.stem).url and _DEMO.search(f.read_text()))
 
 
 def _postgres(settings: Settings, home: Home) -> Part:

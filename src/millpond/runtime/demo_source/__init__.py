@@ -1,9 +1,10 @@
-"""Stands in for sources without a URL: real recordings, repeated over the real protocols."""
+"""Stands in for sources without a URL in a demo home: real recordings, repeated over the real protocols."""
 
 from __future__ import annotations
 
 import http.client
 
+from millpond.runtime.home import layout, located
 from millpond.runtime.processes import ensure_process
 from millpond.settings import Settings
 
@@ -11,6 +12,26 @@ DEMO_USER = "millpond-demo"
 """The only account that the demo source knows."""
 
 PROCESS = "demo-source"
+_MARK = "demo"
+"""File in a home that was made by `millpond demo`."""
+
+
+def is_demo_home(settings: Settings) -> bool:
+    """Return whether this home was made by `millpond demo`: only there may the demo source stand in."""
+    return (located(settings).root / _MARK).exists()
+
+
+def mark_demo_home(settings: Settings) -> None:
+    """Have the demo source stand in for sources without a URL in this home from now on."""
+    (layout(settings).root / _MARK).write_text(
+        "Made by `millpond demo`: sources without a URL are demo data.\n"
+    )
+
+
+def serves_demo(settings: Settings, source: str) -> bool:
+    """Return whether what `source` is asked for is demo data: it has no URL, or that of a demo source."""
+    url = settings.source(source).url
+    return url is None or url == (settings.demo_url or "").rstrip("/")
 
 
 def ensure_demo_source(settings: Settings) -> str:
