@@ -106,9 +106,9 @@ format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 	@$(BIN)/sqlfluff fix --quiet dbt/models
 
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
-	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
+	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,23 +1,19 @@
 """Real commit times as GitHub would report one person's public events.
 
-The times are those of the file commits.txt.gz of bokeh_sampledata, two years of them. Kinds of events and
+The times are two years of somebody's commits (`recordings/`). Kinds of events and
 repositories (demo/…) are made up from a fixed seed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import gzip
 import json
 import random
-from email.utils import parsedate_to_datetime
-from importlib.resources import files
 
 import numpy as np
 
-from millpond.runtime.demo_source.replay import WEEK_MS, Replay
+from millpond.runtime.demo_source.replay import Replay, read_recording
 
-_FIRST_DAY = dt.datetime(2015, 4, 27, tzinfo=dt.UTC)
 _WEEKS = 103
 _SEED = 20150427
 _KINDS = {
@@ -40,10 +36,7 @@ _ACTOR = 4242
 
 def recording() -> tuple[Replay, list[tuple[str, int]]]:
     """Return when events happen, and for each its kind and the number of its repository."""
-    packed = files("bokeh_sampledata").joinpath("_data", "commits.txt.gz").read_bytes()
-    moments = (parsedate_to_datetime(line) for line in gzip.decompress(packed).decode().splitlines() if line)
-    offsets = {round((moment - _FIRST_DAY).total_seconds() * 1000) for moment in moments}
-    kept = sorted(offset for offset in offsets if 0 <= offset < _WEEKS * WEEK_MS)
+    kept = [second * 1000 for (second,) in read_recording("commits")]
     chance = random.Random(_SEED)  # noqa: S311 - no secret, a fixed sequence
     kinds = chance.choices(list(_KINDS), list(_KINDS.values()), k=len(kept))
     return Replay(np.array(kept, dtype=np.int64), _WEEKS), [(k, chance.randrange(4)) for k in kinds]

@@ -1,14 +1,13 @@
 """The glucose recording as a Nightscout server would store it, with the flaws that real uploads have.
 
-Readings and gaps are real: 28 weeks of one person, from the public-domain file CGM.csv.gz of the package
-bokeh_sampledata. Everything else is made up from a fixed seed: devices are called demo-…, directions follow
-from the slope, and rows of the device demo-made-up (finger sticks, calibrations, broken rows) never happened.
+Readings and gaps are real: 28 weeks of one person (`recordings/`). Everything else is made up from a fixed
+seed: devices are called demo-…, directions follow from the slope, and rows of the device demo-made-up
+(finger sticks, calibrations, broken rows) never happened.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import gzip
 import hashlib
 import json
 import random
@@ -16,13 +15,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.resources import files
 
 import numpy as np
 
-from millpond.runtime.demo_source.replay import WEEK_MS, Replay
+from millpond.runtime.demo_source.replay import WEEK_MS, Replay, read_recording
 
-_FIRST_DAY = "2010-03-29"
 _WEEKS = 28
 _SEED = 20100329
 _READINGS_PER_DAY = 288
@@ -86,12 +83,7 @@ def as_json(entry: _Entry, ms: int) -> bytes:
 @lru_cache(1)
 def _recorded() -> list[tuple[int, int]]:
     """Return (milliseconds since the first day, mg/dL) of each reading, in order."""
-    packed = files("bokeh_sampledata").joinpath("_data", "CGM.csv.gz").read_bytes()
-    lines = (line.split(",") for line in gzip.decompress(packed).decode().splitlines()[1:])
-    rows = [(moment, round(float(glucose))) for _, moment, glucose in lines if glucose]
-    times = np.array([moment for moment, _ in rows], "datetime64[ms]") - np.datetime64(_FIRST_DAY, "ms")
-    found = zip(times.astype(np.int64).tolist(), (value for _, value in rows), strict=True)
-    return sorted((offset, value) for offset, value in found if 0 <= offset < _WEEKS * WEEK_MS)
+    return [(second * 1000, value) for second, value in read_recording("glucose")]
 
 
 def _readings() -> Iterator[tuple[int, _Entry]]:

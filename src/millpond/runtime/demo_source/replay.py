@@ -7,8 +7,10 @@ always data up to the present.
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,13 @@ import numpy.typing as npt
 EPOCH_MS = int(dt.datetime(2024, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
 """A Monday, midnight in UTC; a repetition starts here, others before and after it."""
 WEEK_MS = 7 * 24 * 3600 * 1000
+
+
+def read_recording(name: str) -> list[tuple[int, ...]]:
+    """Return the rows of the file `recordings/<name>.csv.gz`, all numbers; its README says what they are."""
+    packed = files(__package__).joinpath("recordings", f"{name}.csv.gz").read_bytes()
+    lines = gzip.decompress(packed).decode().splitlines()[1:]
+    return [tuple(map(int, line.split(","))) for line in lines]
 
 
 @dataclass(frozen=True)
