@@ -79,6 +79,8 @@ class Display:
             line.append(f" {finished.rows:,} rows")
         if finished.quarantined:
             line.append(f", {finished.quarantined:,} quarantined", "yellow")
+        if finished.nulled:
+            line.append(f", {finished.nulled:,} bad values became null", "yellow")
         if finished.seconds is not None and finished.state == Part.DONE:
             line.append(f" {finished.seconds:.1f} s", "dim")
         if finished.reason:

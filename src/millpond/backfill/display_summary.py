@@ -42,10 +42,10 @@ def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
 
 
 def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
-    """Return the rows that were loaded (else those of the largest asset), quarantined, and a second."""
+    """Return rows loaded (else those of the largest asset) and a second, quarantined rows, nulled values."""
     by_asset: dict[str, int] = {}
-    loaded, quarantined = 0, 0
-    for row in parts:
+    loaded, quarantined, rows_of = 0, 0, list(parts)
+    for row in rows_of:
         by_asset[row["asset"]] = by_asset.get(row["asset"], 0) + (row["rows"] or 0)
         if row["quarantined"] is not None:
             loaded, quarantined = loaded + (row["rows"] or 0), quarantined + row["quarantined"]
@@ -53,6 +53,7 @@ def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
     return {
         "rows": rows,
         "quarantined": quarantined,
+        "nulled": sum(row["nulled"] or 0 for row in rows_of),
         "rows_per_second": round(rows / seconds if seconds else 0),
     }
 
@@ -109,6 +110,7 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
         f"{counts.get(Part.UNREACHABLE, 0):,} unreachable" if counts.get(Part.UNREACHABLE) else "",
         f"{counts.get(Part.OPEN, 0):,} left" if counts.get(Part.OPEN) else "",
         f"{sums['quarantined']:,} rows quarantined" if sums["quarantined"] else "",
+        f"{sums['nulled']:,} bad values became null" if sums["nulled"] else "",
     ]
     colour = "bold green" if backfill.state == "done" else "bold yellow" if not failed else "bold red"
     console.print(

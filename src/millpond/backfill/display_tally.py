@@ -25,6 +25,7 @@ class Finished:
     quarantined: int
     seconds: float | None
     reason: str
+    nulled: int = 0
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Tally:
             rows=sum(loaded) if loaded else max(made, default=None),
             quarantined=sum(o.quarantined or 0 for o in outcomes),
             seconds=sum(seconds) if seconds else None,
+            nulled=sum(o.nulled or 0 for o in outcomes),
             reason=next((o.reason for o in outcomes if o.state == worst and o.reason), ""),
         )
 

@@ -82,11 +82,12 @@ def _materialized(event: DagsterEvent, seen: Any) -> DagsterEvent:
 
 def _settled(event: Progress) -> Settled:
     numbers: Mapping[str, float] = event.numbers
-    quarantined = numbers.get("rows_quarantined")
+    quarantined, nulled = numbers.get("rows_quarantined"), numbers.get("values_nulled")
     return Settled(
         Part.DONE,
         rows=event.rows,
         quarantined=None if quarantined is None else int(quarantined),
+        nulled=None if nulled is None else int(nulled),
         seconds=numbers.get("seconds"),
     )
 

@@ -131,10 +131,11 @@ def newest_unfinished() -> Backfill | None:
 
 
 def parts(backfill: str) -> list[dict[str, Any]]:
-    """Return the partitions of a backfill: asset, day, state, run_id, reason, rows, quarantined, seconds."""
+    """Return the partitions of a backfill: asset, day, state, run_id, reason, counts of rows, seconds."""
     return transaction(
         lambda connection: connection.execute(
-            "select asset, day, state, run_id, reason, rows, quarantined, seconds from backfill_partitions"
+            "select asset, day, state, run_id, reason, rows, quarantined, nulled, seconds"
+            " from backfill_partitions"
             " where backfill = %s order by day nulls last, asset",
             (backfill,),
         ).fetchall()

@@ -33,6 +33,7 @@ class Settled:
     rows: int | None = None
     quarantined: int | None = None
     seconds: float | None = None
+    nulled: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,16 @@ def settle(
 
 def note(connection: Connection, backfill: str, settled: Mapping[Key, Settled], run_id: str | None) -> None:
     """Write down what came of partitions."""
-    rows = [(*key, s.state, s.reason, s.rows, s.quarantined, s.seconds) for key, s in settled.items()]
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 7
+    rows = [
+        (*key, s.state, s.reason, s.rows, s.quarantined, s.nulled, s.seconds) for key, s in settled.items()
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 8
     connection.execute(
         "update backfill_partitions p set state = n.state, reason = n.reason, rows = n.rows,"
-        " quarantined = n.quarantined, seconds = n.seconds, run_id = coalesce(%s, run_id) from unnest("
-        "%s::text[], %s::date[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::float8[])"
-        " as n (asset, day, state, reason, rows, quarantined, seconds)"
+        " quarantined = n.quarantined, nulled = n.nulled, seconds = n.seconds,"
+        " run_id = coalesce(%s, run_id) from unnest(%s::text[], %s::date[], %s::text[], %s::text[],"
+        " %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[])"
+        " as n (asset, day, state, reason, rows, quarantined, nulled, seconds)"
         " where backfill = %s and p.asset = n.asset and p.day is not distinct from n.day",
         (run_id, *columns, backfill),
     )

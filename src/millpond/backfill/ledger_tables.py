@@ -69,6 +69,7 @@ create table if not exists backfill_partitions (
     seconds double precision,
     unique nulls not distinct (backfill, asset, day)
 );
+alter table backfill_partitions add column if not exists nulled bigint;
 create index if not exists backfill_partitions_by_chunk on backfill_partitions (backfill, chunk);
 """
 

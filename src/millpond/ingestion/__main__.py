@@ -21,6 +21,8 @@ _COLUMNS = {
     "quarantined": "rows_quarantined",
     "duplicates": "duplicates_dropped",
     "outside": "rows_outside_window",
+    "nulled": "values_nulled",
+    "no value": "no_value_codes",
 }
 
 

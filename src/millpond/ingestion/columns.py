@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from millpond.ingestion.part import Part
 
@@ -20,6 +20,27 @@ SQL_TYPES: Final[dict[str, str]] = {
     "json": "varchar",
 }
 EXAMPLE: Final = "sgv: { type: int, min: 1, max: 1000 }"
+
+OnBad = Literal["null", "quarantine", "fail"]
+"""What becomes of a bad value: null in a row that stays, its row in quarantine, or a day that fails."""
+
+
+class NoValue(Part):
+    """Codes that a source sends in place of a value: below or above a number, or one of a list."""
+
+    below: int | float | None = Field(None, examples=["no_value: { below: 20 }"])
+    above: int | float | None = Field(None, examples=["no_value: { above: 900 }"])
+    values: tuple[str | int | float, ...] = Field((), strict=False, examples=["no_value: [-999, n/a]"])
+
+    @model_validator(mode="after")
+    def _says_something(self) -> NoValue:
+        if self.below is None and self.above is None and not self.values:
+            raise ValueError("no_value names no code; for example no_value: { below: 20 }")
+        return self
+
+
+def _listed(value: Any) -> Any:
+    return {"values": value} if isinstance(value, list | tuple) else value
 
 
 class Column(Part):
@@ -48,7 +69,23 @@ class Column(Part):
         description="the only values there may be",
         examples=["allowed: [Flat, NONE]"],
     )
+    on_bad: OnBad | None = Field(
+        None,
+        description="what a value of the wrong type, out of min and max or not allowed leads to; default:"
+        " quarantine for key, event_time, version and required columns, null for the others",
+        examples=["on_bad: null", "on_bad: quarantine"],
+    )
+    no_value: Annotated[NoValue, BeforeValidator(_listed)] | None = Field(
+        None,
+        description="codes that mean there is no value: null, counted, neither missing nor bad",
+        examples=["no_value: { below: 20 }"],
+    )
     description: str = Field("", examples=["description: Sensor glucose in mg/dL"])
+
+    @field_validator("on_bad", mode="before")
+    @classmethod
+    def _null_is_a_word_here(cls, value: Any) -> Any:
+        return "null" if value is None else value  # YAML reads the word null as nothing
 
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> Column:
@@ -58,6 +95,18 @@ class Column(Part):
             raise ValueError(f"min {self.min} is above max {self.max}; for example {EXAMPLE}")
         if self.allowed is not None and self.type != "string":
             raise ValueError("allowed needs type string; for example { type: string, allowed: [Flat, NONE] }")
+        if self.required and self.on_bad == "null":
+            raise ValueError("a required value cannot become null; for example on_bad: quarantine")
+        codes = self.no_value
+        if (
+            codes
+            and (codes.below is not None or codes.above is not None)
+            and self.type not in {"int", "number"}
+        ):
+            raise ValueError(
+                f"no_value.below and no_value.above need type int or number, not {self.type};"
+                " for example no_value: [n/a]"
+            )
         return self
 
     def path(self, name: str) -> tuple[str, ...]:

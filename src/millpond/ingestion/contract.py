@@ -5,33 +5,18 @@ Texts are taken from the JSON rows as they are; typed values have their column's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from millpond.ingestion.columns import SQL_TYPES, Column
+from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value, first, has_nul
+from millpond.ingestion.columns import Column
 from millpond.ingestion.extraction import Extraction
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import json_path, micros
+from millpond.ingestion.sql import micros
 from millpond.naming import literal, quoted
 
-_WRONG = {
-    "int": "is no whole number",
-    "number": "is no number",
-    "bool": "is neither true nor false",
-    "timestamp": "is no time",
-    "date": "is no date",
-}
-
-
-@dataclass(frozen=True)
-class Value:
-    """A column, the keys that lead to its value in a row, and the expression for that value as text."""
-
-    name: str
-    column: Column
-    keys: tuple[str, ...]
-    text: str
+SEPARATOR = "; "
+"""Between the reasons of one row."""
 
 
 class Contract:
@@ -44,7 +29,14 @@ class Contract:
         raw = {keys for _, column, keys in columns if column.type == "json"}
         self._extraction = Extraction((keys for *_, keys in columns), raw)
         self.values = [
-            Value(name, column, keys, self._extraction.value(keys, raw=keys in raw))
+            Value(
+                name,
+                column,
+                keys,
+                self._extraction.value(keys, raw=keys in raw),
+                "null" if name in added else table.on_bad(name),
+                added=name in added,
+            )
             for name, column, keys in columns
         ]
         """Every column of the raw table except the lineage columns, in order."""
@@ -64,31 +56,27 @@ class Contract:
         """Return the expression for the structure that all values are taken from."""
         return f"from_json({PAYLOAD}, {literal(self._extraction.structure())})"
 
-    def broken(self) -> str:
-        """Return the expression for what is wrong with a row as such; `__json` says if it is readable."""
-        size = self.table.quarantine.max_row_bytes
-        unreadable = _first(
-            [
-                (f"strlen({PAYLOAD}) > {size}", f"row is larger than {size} bytes"),
-                (f"not json_valid({PAYLOAD})", "row is not valid JSON"),
-            ],
-            literal("row is no JSON object"),
-        )
-        nested = _first(
-            (_nested(value), f"{value.name} is no text but an object or a list")
+    def split(self) -> str:
+        """Return the SELECT list of what is wrong with a row as such; `__json` says if it is readable."""
+        nested = ", ".join(
+            f"case when {value.nested()} then {literal(f',{value.name},')} end"
             for value in self.values
-            if value.column.type == "string" and value.name not in self.added
+            if value.column.type == "string" and not value.added
         )
         holds_nested = f"regexp_matches({PAYLOAD}, ':\\s*[\\[{{]')"  # which most rows do not
-        nul = literal("row holds a NUL character")
+        found = f"case when __json and {holds_nested} then concat({nested}) else '' end" if nested else "''"
         return (
-            f"case when not __json then {unreadable} when {_has_nul(PAYLOAD)} then {nul}"
-            f" when {holds_nested} then {nested} end"
+            f"case when not __json then {self._unreadable()} end as __broken, {found} as {NESTED},"
+            f" case when __json and {has_nul(PAYLOAD)} then true else false end as {NUL}"
         )
 
     def typed(self) -> str:
-        """Return the SELECT list of the typed values, under their columns' names."""
-        return ", ".join(f"{_typed(value)} as {quoted(value.name)}" for value in self.values)
+        """Return the SELECT list of the clean values, under their columns' names."""
+        return ", ".join(f"{value.clean()} as {quoted(value.name)}" for value in self.values)
+
+    def loaded(self) -> str:
+        """Return the SELECT list of the values of good rows; `__nulled` says whether one became null."""
+        return ", ".join(f"{self._loaded(value)} as {quoted(value.name)}" for value in self.values)
 
     def time(self) -> str:
         """Return the expression for the row's time in microseconds; NULL where it has none."""
@@ -110,65 +98,55 @@ class Contract:
 
     def reason(self) -> str:
         """Return the expression for all rules that a row breaks, as one text; NULL where it breaks none."""
-        rules = [f"case when {condition} then {literal(text)} end" for condition, text in self._rules()]
-        return f"coalesce(__broken, nullif(concat_ws('; ', {', '.join(rules)}), ''))"
+        return f"coalesce(__broken, {_joined(case for _, case, _ in self._rules())})"
 
-    def _rules(self) -> Iterator[tuple[str, str]]:
-        event = self.table.event_time.column
+    def nulled(self) -> str:
+        """Return the expression for why values of a row became null, as one text; NULL where none did."""
+        return _joined(value.nulled() for value in self.values if value.may_become_null)
+
+    @property
+    def fatal(self) -> frozenset[str]:
+        """The reasons that fail a day, whatever the share of its bad rows."""
+        return frozenset(text for value, _, text in self._rules() if value.on_bad == "fail")
+
+    @staticmethod
+    def _loaded(value: Value) -> str:
+        if not value.may_become_null:
+            return value.loose()
+        return f"case when __nulled is null then {value.loose()} else {value.clean()} end"
+
+    def _unreadable(self) -> str:
+        size = self.table.quarantine.max_row_bytes
+        return first(
+            [
+                (f"strlen({PAYLOAD}) > {size}", f"row is larger than {size} bytes"),
+                (f"not json_valid({PAYLOAD})", "row is not valid JSON"),
+            ],
+            literal("row is no JSON object"),
+        )
+
+    def _rules(self) -> Iterator[tuple[Value, str, str]]:
+        """Yield each rule's column, the expression for its text where a row breaks it, and the text."""
         for value in self.values:
-            name, column, text = quoted(value.name), value.column, value.text
-            if column.required or value.name in {*self.table.key, event}:
-                yield f"coalesce({text}, '') = ''", f"{value.name} is missing"
-            elif column.required_when:
-                yield f"coalesce({text}, '') = '' and ({column.required_when})", f"{value.name} is missing"
-            if column.type in _WRONG:
-                yield _mistyped(value), f"{value.name} {_WRONG[column.type]}"
-            if value.name == event:
-                mistyped = f"coalesce({_mistyped(value)}, false)"
-                yield f"__micros is null and {text} <> '' and not {mistyped}", f"{value.name} is no time"
-            if column.min is not None:
-                yield f"{name} < {column.min!r}", f"{value.name} is below {column.min}"
-            if column.max is not None:
-                yield f"{name} > {column.max!r}", f"{value.name} is above {column.max}"
-            if column.allowed:
-                known = ", ".join(literal(a) for a in column.allowed)
-                yield f"{text} not in ({known})", f"{value.name} is none of the allowed values"
+            for condition, text in self._conditions(value):
+                yield value, f"case when {condition} then {literal(text)} end", text
+
+    def _conditions(self, value: Value) -> Iterator[tuple[str, str]]:
+        event, column, text = self.table.event_time.column, value.column, value.text
+        if column.required or value.name in {*self.table.key, event}:
+            yield value.missing(), f"{value.name} is missing"
+        elif column.required_when:
+            yield f"{value.missing()} and ({column.required_when})", f"{value.name} is missing"
+        if column.type in {"string", "json"} and not value.lenient:
+            if column.type == "string":
+                yield f"contains({NESTED}, {literal(f',{value.name},')})", f"{value.name} {WRONG['string']}"
+            yield f"{NUL} and {value.holds_nul()}", f"{value.name} {HOLDS_NUL}"
+        yield from value.broken()
+        if value.name == event:
+            mistyped = f"coalesce({value.mistyped()}, false)"
+            yield f"__micros is null and {text} <> '' and not {mistyped}", f"{value.name} is no time"
 
 
-def _first(cases: Iterable[tuple[str, str]], otherwise: str = "null") -> str:
-    """Return the expression for the text of the first condition that holds."""
-    whens = "".join(f" when {condition} then {literal(text)}" for condition, text in cases)
-    return f"case{whens} else {otherwise} end" if whens else otherwise
-
-
-def _typed(value: Value) -> str:
-    kind, text = value.column.type, value.text
-    if kind == "bool":
-        return f"case {text} when 'true' then true when 'false' then false end"
-    if kind == "timestamp":
-        return f"make_timestamptz({micros(text, 'iso')})"
-    if kind in {"string", "json"}:
-        return text
-    return f"try_cast({text} as {SQL_TYPES[kind]})"
-
-
-def _mistyped(value: Value) -> str:
-    kind, text, name = value.column.type, value.text, quoted(value.name)
-    wrong = f"{text} <> '' and {name} is null" if kind != "string" else "false"
-    if kind == "int":
-        return f"({wrong} or try_cast({text} as double) is distinct from {name}::double)"
-    if kind == "number":
-        return f"({wrong} or not isfinite({name}))"
-    if kind == "date":
-        return f"({wrong} or not regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}'))"
-    return f"({wrong})"
-
-
-def _nested(value: Value) -> str:
-    kind = f"json_type({PAYLOAD}, {json_path(value.keys)})"
-    return f"left({value.text}, 1) in ('{{', '[') and {kind} in ('OBJECT', 'ARRAY')"
-
-
-def _has_nul(text: str) -> str:
-    r"""Return the condition that JSON `text` holds \u0000, and not as the text of an escaped backslash."""
-    return rf"contains({text}, '\u0000') and contains(replace({text}, '\\', ''), '\u0000')"
+def _joined(texts: Iterator[str]) -> str:
+    found = ", ".join(texts)
+    return f"nullif(concat_ws({literal(SEPARATOR)}, {found}), '')" if found else "null::varchar"

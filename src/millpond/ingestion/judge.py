@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from millpond.ingestion.contract import Contract
+from millpond.ingestion.contract import SEPARATOR, Contract
 from millpond.ingestion.extraction import ROW
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
@@ -50,7 +50,7 @@ def judged(
         _split(connection, contract)
         _place(connection, contract, window, zone, streams)
         _judge(connection, contract)
-        yield Verdicts(connection, contract, folder, _counts(connection, window))
+        yield Verdicts(connection, contract, folder, _counts(connection, window, contract.fatal))
 
 
 def _config(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
@@ -75,7 +75,7 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     connection.execute(
         f"""
         create temp table split as
-        select * exclude ({PAYLOAD}, __json), {contract.broken()} as __broken, {contract.time()} as __micros,
+        select * exclude ({PAYLOAD}, __json), {contract.split()}, {contract.time()} as __micros,
                {contract.key()} as __key,
                case when {contract.key()} is null then md5(trim({PAYLOAD})) end as __fingerprint
         from (select *, strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}
@@ -127,23 +127,29 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
         create temp table judged as
         select _seq, __part, __bytes, __key,
                case when not __outside and __rank = 1 then __broke end as __reason,
+               case when __outside or __rank > 1 or __broke is not null then null else __null end as __nulled,
                case when __outside then 'outside' when __rank > 1 then 'duplicate'
                     when __broke is not null then 'bad' else 'good' end as __fate
-        from (select *, {contract.reason()} as __broke
+        from (select *, {contract.reason()} as __broke, {contract.nulled()} as __null
               from (select *, {contract.typed()} from split join placed using (_seq)))
         """  # noqa: S608
     )
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, window: Window) -> dict[dt.date, Counts]:
+def _counts(
+    connection: duckdb.DuckDBPyConnection, window: Window, fatal: frozenset[str]
+) -> dict[dt.date, Counts]:
     counts = {day: Counts() for day in window.days}
-    sql = "select __part, __fate, __reason, count(*), sum(__bytes)::bigint from judged group by all"
-    for day, fate, reason, rows, size in connection.execute(sql).fetchall():
+    sql = "select __part, __fate, __reason, __nulled, count(*), sum(__bytes)::bigint from judged group by all"
+    for day, fate, reason, nulled, rows, size in connection.execute(sql).fetchall():
         found = counts[day]
         setattr(found, fate, getattr(found, fate) + rows)
         found.bytes += size
         if reason:
-            found.reasons[reason] = rows
+            found.reasons[reason] = found.reasons.get(reason, 0) + rows
+            found.fatal.update(fatal.intersection(reason.split(SEPARATOR)))
+        for text in nulled.split(SEPARATOR) if nulled else ():
+            found.note_null(text, rows)
     return counts
 
 

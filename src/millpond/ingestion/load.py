@@ -102,9 +102,15 @@ def _refused_days(table: SourceTable, counts: Mapping[dt.date, Counts]) -> dict[
     failed: dict[dt.date, MillpondError] = {}
     for day, found in counts.items():
         limit = table.quarantine.fail_above
-        if found.bad > limit * (found.good + found.bad):
-            reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
-            often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
+        reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
+        often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
+        if fatal := sorted(found.fatal):
+            failed[day] = TooManyBadRows(
+                f"{table.asset}, {day}: {'; '.join(fatal)}, and the contract says on_bad: fail for that",
+                unharmed="the day as it was loaded before; nothing of it was written",
+                next_step="see what the source sends, then fix it there, or set on_bad: quarantine",
+            )
+        elif found.bad >= table.quarantine.least and found.bad > limit * (found.good + found.bad):
             failed[day] = TooManyBadRows(
                 f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract,"
                 f" more than {limit:.0%}; most often: {often}",
@@ -133,4 +139,6 @@ def _result(day: dt.date, counts: Counts, written: Written, seconds: float) -> P
         snapshot_id=written.snapshot_id,
         content_hash=written.day_hashes[day],
         reasons=counts.reasons,
+        nulled=counts.nulled,
+        no_value=counts.no_value,
     )

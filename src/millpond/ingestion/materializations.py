@@ -67,12 +67,19 @@ def metadata(day: PartitionResult) -> dict[str, Any]:
         "rows_quarantined": day.rows_quarantined,
         "duplicates_dropped": day.duplicates_dropped,
         "rows_outside_window": day.rows_outside_window,
+        "values_nulled": day.values_nulled,
+        "no_value_codes": day.no_value_codes,
         "bytes": day.bytes,
         "seconds": day.seconds,
         # 64 bits are more than a browser's numbers hold.
         "snapshot_id": str(day.snapshot_id),
         "dagster/partition_row_count": day.rows_loaded,
     }
-    if day.reasons:
-        found["quarantine_reasons"] = dg.MetadataValue.json(dict(day.reasons))
+    for name, counts in (
+        ("quarantine_reasons", day.reasons),
+        ("nulled_reasons", day.nulled),
+        ("no_value_columns", day.no_value),
+    ):
+        if counts:
+            found[name] = dg.MetadataValue.json(dict(counts))
     return found

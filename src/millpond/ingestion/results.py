@@ -14,7 +14,8 @@ class PartitionResult:
     """A day that was loaded: rows_in_source = loaded + quarantined + duplicates + outside.
 
     `bytes` is the size of its rows as the source served them, `seconds` its share of the load's time,
-    `reasons` how many rows broke which rules.
+    `reasons` how many rows broke which rules, `nulled` how many bad values of loaded rows became null and
+    why, `no_value` how many codes for "no value" each column had.
     """
 
     partition: dt.date
@@ -28,6 +29,18 @@ class PartitionResult:
     snapshot_id: int | None
     content_hash: str
     reasons: Mapping[str, int] = field(default_factory=dict)
+    nulled: Mapping[str, int] = field(default_factory=dict)
+    no_value: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def values_nulled(self) -> int:
+        """How many bad values of loaded rows became null."""
+        return sum(self.nulled.values())
+
+    @property
+    def no_value_codes(self) -> int:
+        """How many values of loaded rows were codes for "no value"."""
+        return sum(self.no_value.values())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from millpond.ingestion.columns import Column
+from millpond.ingestion.columns import Column, OnBad
 from millpond.ingestion.endpoint import Endpoint, Page, Rest
 from millpond.ingestion.expectations import Checks
 from millpond.ingestion.part import Part
@@ -85,6 +85,10 @@ class SourceTable(Part):
         ]:
             if name is not None and name not in self.columns:
                 raise ValueError(f"{role} names the column {name}, which columns does not declare")
+            if name is not None and self.columns[name].no_value:
+                raise ValueError(f"the column {name} is the {role}: it cannot have codes that mean no value")
+            if role != "version" and name is not None and self.columns[name].on_bad == "null":
+                raise ValueError(f"the column {name} is the {role}: a bad value of it cannot become null")
         unit, kind = self.event_time.unit, self.columns[self.event_time.column].type
         fitting = {"timestamp", "string"} if unit == "iso" else {"int", "number"}
         if kind not in fitting:
@@ -102,6 +106,14 @@ class SourceTable(Part):
                 " for example news: { params: { sort: desc } }"
             )
         return self
+
+    def on_bad(self, name: str) -> OnBad:
+        """Return what a bad value of the column called `name` leads to."""
+        column = self.columns[name]
+        if column.on_bad:
+            return column.on_bad
+        needed = column.required or column.required_when is not None
+        return "quarantine" if needed or name in {*self.key, self.event_time.column, self.version} else "null"
 
     @property
     def asset(self) -> str:

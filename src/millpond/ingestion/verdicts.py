@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from millpond.ingestion.column_rules import NO_VALUE
 from millpond.ingestion.contract import Contract
 from millpond.ingestion.pages import PAYLOAD
 from millpond.naming import LINEAGE_COLUMNS, literal, quoted
@@ -20,7 +21,11 @@ ROWS_IN_MEMORY = 500_000
 
 @dataclass
 class Counts:
-    """What became of the rows that the source served for a day; `bytes` is the size of their JSON."""
+    """What became of the rows that the source served for a day; `bytes` is the size of their JSON.
+
+    `reasons` counts bad rows by the rules they broke, `nulled` bad values of good rows that became null by
+    column and reason, `no_value` codes for "no value" by column; `fatal` are rules that fail the day.
+    """
 
     good: int = 0
     bad: int = 0
@@ -28,6 +33,15 @@ class Counts:
     outside: int = 0
     bytes: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    nulled: dict[str, int] = field(default_factory=dict)
+    no_value: dict[str, int] = field(default_factory=dict)
+    fatal: set[str] = field(default_factory=set)
+
+    def note_null(self, reason: str, values: int) -> None:
+        """Count `values` of good rows that became null, as `reason` says why."""
+        column = reason.removesuffix(f" {NO_VALUE}")
+        counts, name = (self.nulled, reason) if column == reason else (self.no_value, column)
+        counts[name] = counts.get(name, 0) + values
 
     @property
     def rows(self) -> int:
@@ -47,7 +61,7 @@ class Verdicts:
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""
         rows = "judged join split using (_seq) where __fate = 'good'"
-        return self._rows(self.contract.typed(), rows, window, run_id, loaded_at)
+        return self._rows(self.contract.loaded(), rows, window, run_id, loaded_at)
 
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""

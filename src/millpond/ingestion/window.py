@@ -90,7 +90,18 @@ class Quarantine(Part):
         description="share of a day's rows that may break the contract",
         examples=["fail_above: 0.2"],
     )
+    fail_at_least: int | None = Field(
+        None,
+        gt=0,
+        description="bad rows below which a day never fails; default: 5, with fail_above 0 it is 1",
+        examples=["fail_at_least: 5"],
+    )
     max_row_bytes: int = Field(1_000_000, gt=0, examples=["max_row_bytes: 1000000"])
+
+    @property
+    def least(self) -> int:
+        """Bad rows from which on a day may fail."""
+        return self.fail_at_least or (5 if self.fail_above else 1)
 
 
 class Cadence(Part):

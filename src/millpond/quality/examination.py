@@ -75,7 +75,11 @@ class Examination:
 
     @cached_property
     def _no_nulls(self) -> dict[str, Verdict]:
-        return no_nulls(self._ref, self._table, self._window)
+        declared = any(c.no_value or c.on_bad == "null" for c in self._table.columns.values())
+        metadata = (
+            recorded.newest_metadata(self._instance, self._asset, self._window, self._ref) if declared else {}
+        )
+        return no_nulls(self._ref, self._table, self._window, recorded.declared_nulls(metadata.values()))
 
     @property
     def _complete_days(self) -> list[dt.date]:

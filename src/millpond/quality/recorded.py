@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import Any, cast
 
 import dagster as dg
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, EventLogRecord
@@ -20,16 +21,37 @@ def newest_loads(
     instance: DagsterInstance, asset: dg.AssetKey, window: Window, ref: str
 ) -> dict[dt.date, Loaded]:
     """Return what the newest load on `ref` of each day of `window` reported; days not loaded are missing."""
+    loads: dict[dt.date, Loaded] = {}
+    for day, said in newest_metadata(instance, asset, window, ref).items():
+        counts = {name: said[name] for name in Loaded.__annotations__ if isinstance(said.get(name), int)}
+        if len(counts) == len(Loaded.__annotations__):
+            loads[day] = Loaded(**cast("dict[str, int]", counts))
+    return loads
+
+
+def declared_nulls(metadata: Iterable[dict[str, Any]]) -> Counter[str]:
+    """Return how many values of each column became null in loads: bad ones, and codes for "no value"."""
+    found: Counter[str] = Counter()
+    for said in metadata:
+        found.update(said.get("no_value_columns") or {})
+        for reason, values in (said.get("nulled_reasons") or {}).items():
+            found[reason.partition(" ")[0]] += values
+    return found
+
+
+def newest_metadata(
+    instance: DagsterInstance, asset: dg.AssetKey, window: Window, ref: str
+) -> dict[dt.date, dict[str, Any]]:
+    """Return the metadata of the newest load on `ref` of each day of `window` that was loaded."""
     kind = _kind(ref)
     newest = instance.get_latest_storage_id_by_partition(asset, kind, {str(day) for day in window.days})
-    loads: dict[dt.date, Loaded] = {}
+    loads: dict[dt.date, dict[str, Any]] = {}
     for record in _records(instance, asset, kind, newest.values()):
         event = record.asset_materialization or record.event_log_entry.asset_observation
         assert event
         said = {name: value.value for name, value in event.metadata.items()}
-        counts = {name: said[name] for name in Loaded.__annotations__ if isinstance(said.get(name), int)}
-        if said.get("ref") == ref and event.partition and len(counts) == len(Loaded.__annotations__):
-            loads[parse_day(event.partition)] = Loaded(**cast("dict[str, int]", counts))
+        if said.get("ref") == ref and event.partition:
+            loads[parse_day(event.partition)] = said
     return loads
 
 

@@ -35,8 +35,13 @@ def conditions(table: SourceTable) -> dict[str, str]:
     return found
 
 
-def no_nulls(ref: str | Pin, table: SourceTable, window: Window) -> dict[str, Verdict]:
-    """Return a verdict for each column that the contract of `table` requires, over the rows of `window`."""
+def no_nulls(
+    ref: str | Pin, table: SourceTable, window: Window, declared: Mapping[str, int] | None = None
+) -> dict[str, Verdict]:
+    """Return a verdict for each column that the contract of `table` requires, over the rows of `window`.
+
+    `declared` says how many nulls of a column were values that the contract turned into null.
+    """
     from millpond.lake import read  # here, for it takes longer to load than all definitions
 
     rules = conditions(table)
@@ -55,16 +60,21 @@ def no_nulls(ref: str | Pin, table: SourceTable, window: Window) -> dict[str, Ve
         for index, name in enumerate(rules):
             due, nulls = numbers[2 * index], numbers[2 * index + 1]
             samples = _samples(connection, broken[name]) if nulls else []
-            verdicts[name] = _verdict(name, rules[name], due, nulls, samples)
+            verdicts[name] = _verdict(name, rules[name], due, nulls, (declared or {}).get(name, 0), samples)
     return verdicts
 
 
-def _verdict(name: str, rule: str, due: int, nulls: int, samples: list[dict[str, object]]) -> Verdict:
+def _verdict(
+    name: str, rule: str, due: int, nulls: int, allowed: int, samples: list[dict[str, object]]
+) -> Verdict:
     where = "" if rule == "true" else f" where {rule}"
     summary = f"{name} has a value in each of {due} rows{where}"
     if nulls:
         summary = f"{name} is null in {nulls} of {due} rows{where}"
-    return Verdict(not nulls, summary, {"rows": due, "nulls": nulls, "nulls_allowed": 0}, samples)
+    if allowed:
+        summary += f"; {allowed} values became null as the contract says"
+    numbers = {"rows": due, "nulls": nulls, "nulls_allowed": allowed}
+    return Verdict(nulls <= allowed, summary, numbers, samples)
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[str, object]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from fake_source import DAY, Answer, Entries, FakeSource, load_days, quarantined, raw, reading, table_of
+from millpond.ingestion.columns import NoValue, OnBad
+from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Quarantine
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
@@ -24,19 +27,23 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("a value below the range", {"sgv": 0}, "sgv is below 1"),
     ("a negative value", {"sgv": -7}, "sgv is below 1"),
     ("an absurd value", {"sgv": 100_000}, "sgv is above 1000"),
-    ("a value that is not allowed", {"direction": "Sideways"}, "direction is none of the allowed values"),
-    ("an object for a text", {"device": {"name": "x"}}, "device is no text but an object or a list"),
-    ("an infinite number", {"filtered": float("inf")}, "filtered is no number"),
-    ("text for another number", {"noise": "loud"}, "noise is no whole number"),
-    (
-        "two broken rules",
-        {"sgv": -1, "direction": "x"},
-        "sgv is below 1; direction is none of the allowed values",
-    ),
+    ("two broken rules", {"_id": None, "sgv": -1}, "_id is missing; sgv is below 1"),
     ("SQL", {"sgv": "1; drop table raw.glucose_entries"}, "sgv is no whole number"),
-    ("a NUL character", {"device": "a\0b"}, "row holds a NUL character"),
+    ("a NUL character in the key", {"_id": "a\0b"}, "_id holds a NUL character"),
     ("NaN", {"sgv": float("nan")}, "sgv is no whole number"),
 ]
+SIDE: list[tuple[str, object, str]] = [
+    ("direction", "Sideways", "direction is none of the allowed values"),
+    ("direction", "", "direction is none of the allowed values"),
+    ("direction", ["Flat"], "direction is no text but an object or a list"),
+    ("device", {"name": "x"}, "device is no text but an object or a list"),
+    ("device", "a\0b", "device holds a NUL character"),
+    ("filtered", float("inf"), "filtered is no number"),
+    ("noise", "loud", "noise is no whole number"),
+    ("trend", 4.5, "trend is no whole number"),
+    ("unknownField", "a\0b", "unknown_field holds a NUL character"),
+]
+"""Bad values of columns that say something beside the reading."""
 GOOD = [reading(n) for n in range(100, 120)]
 
 
@@ -54,6 +61,73 @@ def test_each_broken_rule_is_named_and_the_row_kept_as_it_came(
     found = {row["payload"]: row["reason"] for row in quarantined()}
     expected = {json.dumps(row): reason for row, (_, _, reason) in zip(everything, BAD, strict=True)}
     assert found == expected
+
+
+def test_a_bad_value_beside_the_reading_becomes_null_and_is_counted_and_the_reading_stays(
+    server: FakeSource,
+) -> None:
+    server.serve = Entries(GOOD + [reading(n, **{name: value}) for n, (name, value, _) in enumerate(SIDE)])
+    (day,) = load_days(DAY).partitions
+    assert (day.rows_loaded, day.rows_quarantined) == (len(GOOD) + len(SIDE), 0)
+    assert day.nulled == dict(Counter(reason for *_, reason in SIDE))
+    names = {"unknownField": "unknown_field"}
+    found = raw()[: len(SIDE)]
+    assert [row[names.get(name, name)] for row, (name, *_) in zip(found, SIDE, strict=True)] == [None] * len(
+        SIDE
+    )
+    assert [row["sgv"] for row in found] == [100 + n for n in range(len(SIDE))]
+    assert all(
+        row["device"] == "test" for row, (name, *_) in zip(found, SIDE, strict=True) if name != "device"
+    )
+
+
+def test_a_column_says_what_its_bad_values_lead_to(server: FakeSource) -> None:
+    columns = table_of("glucose_entries")[1].columns
+    server.serve = Entries([*GOOD, reading(0, direction="Sideways"), reading(1, sgv="LOW")])
+
+    def outcome(**on_bad: OnBad) -> LoadResult:
+        changed = {name: columns[name].model_copy(update={"on_bad": word}) for name, word in on_bad.items()}
+        return load_days(DAY, columns={**columns, **changed})
+
+    strict = outcome(direction="quarantine").partitions[0]
+    assert (strict.rows_quarantined, strict.nulled) == (2, {})
+    lenient = outcome(sgv="null").partitions[0]
+    assert (lenient.rows_quarantined, lenient.values_nulled) == (0, 2)
+    assert [row["sgv"] for row in raw()[:2]] == [100, None]
+    (error,) = outcome(direction="fail").failed.values()
+    assert "direction is none of the allowed values, and the contract says on_bad: fail" in error.what
+    assert len(raw()) == len(GOOD) + 2
+
+
+def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) -> None:
+    columns = table_of("glucose_entries")[1].columns
+    spec = columns["sgv"].model_copy(update={"no_value": NoValue(below=20, values=("WARMUP", -1))})
+    codes = [0, 12, "WARMUP", -1, "5"]
+    server.serve = Entries(GOOD + [reading(n, sgv=code) for n, code in enumerate([*codes, 20, None])])
+    (day,) = load_days(DAY, columns={**columns, "sgv": spec}).partitions
+    assert (day.rows_loaded, day.rows_quarantined) == (len(GOOD) + 6, 1)
+    assert (day.no_value, day.nulled) == ({"sgv": 5}, {})
+    assert raw("sgv")[:6] == [None] * 5 + [20]
+    assert quarantined("reason") == ["sgv is missing"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "quarantine", "fails"),
+    [
+        (4, 0, {}, False),
+        (5, 0, {}, True),
+        (5, 20, {}, False),
+        (5, 19, {}, True),
+        (1, 500, {"fail_above": 0}, True),
+        (2, 0, {"fail_above": 0, "fail_at_least": 3}, False),
+    ],
+)
+def test_a_day_fails_above_a_share_and_a_least_number_of_bad_rows(
+    server: FakeSource, bad: int, good: int, quarantine: dict[str, Any], fails: bool
+) -> None:
+    rows = [reading(n, sgv="LOW") for n in range(bad)] + [reading(n % 280) for n in range(bad, bad + good)]
+    server.serve = Entries([row | {"_id": str(n)} for n, row in enumerate(rows)])
+    assert bool(load_days(DAY, quarantine=Quarantine(**quarantine)).failed) is fails
 
 
 def test_a_quarantined_row_knows_its_key_day_and_run(server: FakeSource) -> None:
@@ -177,12 +251,11 @@ class TestDrift:
 
         assert str(read.scan("main", "raw.glucose_entries").schema.field("trend").type) == "int64"
 
-    def test_a_field_that_turns_into_another_type_is_quarantined(self, server: FakeSource) -> None:
+    def test_a_field_that_turns_into_another_type_is_counted(self, server: FakeSource) -> None:
         server.serve = Entries([reading(0, trend=4)])
         load_days(DAY)
         server.serve = Entries([*GOOD, reading(0, trend="Flat")])
-        load_days(DAY)
-        assert quarantined("reason") == ["trend is no whole number"]
+        assert load_days(DAY).partitions[0].nulled == {"trend is no whole number": 1}
 
 
 def test_the_shipped_contract_accepts_what_nightscout_really_sends(server: FakeSource) -> None:

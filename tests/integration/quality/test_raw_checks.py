@@ -11,7 +11,9 @@ import pytest
 from fake_source import Entries, FakeSource, reading, table_of
 from millpond.backfill.progress import Progress, RunOutcome
 from millpond.backfill.run import JOB, materialize
+from millpond.cli.progress import run_with_progress
 from millpond.ingestion.assets import build_assets
+from millpond.ingestion.columns import NoValue
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceSpec
 from millpond.lake import read, refs
@@ -40,12 +42,12 @@ def mart() -> None:
     """Stand at the end."""
 
 
-def definitions(loaded: SourceSpec | None = None) -> dg.Definitions:
-    """Return definitions that load by `loaded` and check by the shipped contract."""
+def definitions(loaded: SourceSpec | None = None, checked_by: SourceSpec | None = None) -> dg.Definitions:
+    """Return definitions that load by `loaded` and check by `checked_by`; default: the shipped contract."""
     source, _ = table_of("glucose_entries")
     return dg.Definitions(
         assets=[*build_assets([loaded or source]), downstream, mart],
-        asset_checks=build_checks([source]),
+        asset_checks=build_checks([checked_by or source]),
         jobs=[dg.define_asset_job(JOB, selection="*")],
         executor=dg.in_process_executor,
     )
@@ -98,6 +100,22 @@ def test_good_days_pass_every_check_in_one_step_and_what_is_downstream_is_made(
     assert numbers["duplicates_dropped"] == 1
     steps = {s.step_key for s in recorded.get_run_step_stats(outcome.run_id)}
     assert steps == {"dlt_glucose_entries", "checks_glucose_entries", "downstream", "mart"}
+
+
+def test_values_that_a_load_turned_into_null_are_shown_by_the_run_and_are_no_missing_values(
+    server: FakeSource, recorded: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = [reading(n, FIRST, sgv=0) for n in range(5)]
+    changed += [reading(5, FIRST, direction="Sideways"), reading(6, FIRST, sgv="LOW")]
+    server.serve = Entries(changed + [reading(n, FIRST) for n in range(7, 60)])
+    source, table = table_of("glucose_entries")
+    codes = table.columns | {"sgv": table.columns["sgv"].model_copy(update={"no_value": NoValue(below=20)})}
+    loaded = source.model_copy(update={"tables": (table.model_copy(update={"columns": codes}),)})
+    outcome = run_with_progress("*", Window.of_day(FIRST), definitions=definitions(loaded, checked_by=loaded))
+    assert outcome.success, outcome.failures
+    assert "1 quarantined, 1 bad values became null" in capsys.readouterr().out
+    metadata = evaluation(recorded, "no_null_sgv").metadata
+    assert (metadata["nulls"].value, metadata["nulls_allowed"].value) == (5, 5)
 
 
 def test_a_failed_blocking_check_stops_everything_downstream_in_the_same_run(

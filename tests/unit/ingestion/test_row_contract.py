@@ -106,8 +106,11 @@ def test_each_type_takes_its_values(tmp_path: Path, kind: str, sent: Any, expect
     ],
 )
 def test_each_type_refuses_what_it_is_not(tmp_path: Path, kind: str, sent: Any, reason: str) -> None:
-    good, bad, _ = judge(tmp_path, table({"v": {"type": kind}}), [{"id": "1", "at": NOON, "v": sent}])
+    rows = [{"id": "1", "at": NOON, "v": sent}]
+    good, bad, _ = judge(tmp_path, table({"v": {"type": kind, "on_bad": "quarantine"}}), rows)
     assert (good, [row["reason"] for row in bad]) == ([], [reason])
+    good, bad, counts = judge(tmp_path, table({"v": {"type": kind}}), rows)
+    assert (good[0]["v"], bad, counts[DAY].nulled) == (None, [], {reason: 1})
 
 
 def test_an_object_can_be_taken_whole_and_in_parts(tmp_path: Path) -> None:

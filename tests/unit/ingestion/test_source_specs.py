@@ -79,6 +79,12 @@ MISTAKES: list[tuple[str, Any, str, str]] = [
         "is no condition over the columns",
         "required_when",
     ),
+    ("tables/0/columns/id/on_bad", None, "a required value cannot become null", "on_bad: quarantine"),
+    ("tables/0/columns/at/on_bad", None, "at is the event_time: a bad value of it cannot become null", ""),
+    ("tables/0/columns/total/on_bad", "ignore", "tables[0].columns.total.on_bad", "on_bad: null"),
+    ("tables/0/columns/total/no_value", {}, "no_value names no code", "no_value: { below: 20 }"),
+    ("tables/0/columns/state/no_value", {"below": 1}, "need type int or number", "no_value: [n/a]"),
+    ("tables/0/columns/id/no_value", ["-"], "the column id is the key: it cannot have codes", ""),
     ("tables/0/columns/total/required_when", "state", "is neither true nor false", ""),
     ("tables/0/columns/total/required_when", "true) or (select 1", "is no condition", ""),
     (

@@ -1,0 +1,181 @@
+"""One column's part of a row contract as SQL: its clean value, when a row breaks it, and what became null.
+
+A clean value is null where the text is not of the column's type or is a code for "no value"; in a column
+whose bad values become null, also where it is out of range or not allowed. Expressions that explain are only
+evaluated for rows where a text was there and no clean value is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from millpond.ingestion.columns import SQL_TYPES, Column, OnBad
+from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.sql import json_path, micros
+from millpond.naming import literal, quoted
+
+NESTED: Final = "__nested"
+"""Column of the split rows: the text columns that hold an object or a list, as `,name,name,`."""
+NUL: Final = "__nul"
+"""Column of the split rows: whether a row holds a NUL character anywhere."""
+NO_VALUE: Final = "has no value"
+WRONG: Final = {
+    "int": "is no whole number",
+    "number": "is no number",
+    "bool": "is neither true nor false",
+    "timestamp": "is no time",
+    "date": "is no date",
+    "string": "is no text but an object or a list",
+}
+HOLDS_NUL: Final = "holds a NUL character"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A column, the keys that lead to its value in a row, and the expression for that value as text.
+
+    `on_bad` says what a bad value leads to; `added` columns are not in the spec and take any text.
+    """
+
+    name: str
+    column: Column
+    keys: tuple[str, ...]
+    text: str
+    on_bad: OnBad
+    added: bool = False
+
+    @property
+    def lenient(self) -> bool:
+        """Whether a bad value becomes null."""
+        return self.on_bad == "null"
+
+    @property
+    def may_become_null(self) -> bool:
+        """Whether a value that is there can be null in the lake."""
+        return self.lenient or self.column.no_value is not None
+
+    def nested(self) -> str:
+        """Return the condition that the value is an object or a list."""
+        kind = f"json_type({PAYLOAD}, {json_path(self.keys)})"
+        return f"left({self.text}, 1) in ('{{', '[') and {kind} in ('OBJECT', 'ARRAY')"
+
+    def holds_nul(self) -> str:
+        """Return the condition that the value holds a NUL character; only asked where the row holds one."""
+        if self.column.type == "json":
+            return has_nul(self.text)
+        return f"contains({self.text}, chr(0))"
+
+    def loose(self) -> str:
+        """Return the typed value of a text that is known to be good."""
+        kind, text = self.column.type, self.text
+        if kind == "bool":
+            return f"case {text} when 'true' then true when 'false' then false end"
+        if kind == "timestamp":
+            return f"make_timestamptz({micros(text, 'iso')})"
+        return text if kind in {"string", "json"} else f"try_cast({text} as {SQL_TYPES[kind]})"
+
+    def clean(self) -> str:
+        """Return the typed value, null where there is none that may be loaded."""
+        value = self._strict()
+        if self.lenient and (conditions := [ok for ok, _ in self._bounds(value)]):
+            value = f"case when {' and '.join(conditions)} then {value} end"
+        if self.column.no_value:
+            value = f"case when not coalesce({self._code()}, false) then {value} end"
+        return value
+
+    def missing(self) -> str:
+        """Return the condition that there is no value at all."""
+        missing = f"coalesce({self.text}, '') = ''"
+        return f"{missing} and not coalesce({self._code()}, false)" if self.column.no_value else missing
+
+    def broken(self) -> Iterator[tuple[str, str]]:
+        """Yield the conditions under which a bad value breaks the contract, over clean values, and why."""
+        name = quoted(self.name)
+        if self.lenient:
+            return
+        if self.column.type in WRONG and self.column.type != "string":
+            yield self.mistyped(), f"{self.name} {WRONG[self.column.type]}"
+        for fits, reason in self._bounds(name):
+            yield f"not ({fits})", f"{self.name} {reason}"
+
+    def mistyped(self) -> str:
+        """Return the condition, over clean values, that the text is not of the column's type."""
+        if self.column.type in {"string", "json"}:
+            return "false"
+        wrong = f"({self.text} <> '' and {quoted(self.name)} is null)"
+        return f"({wrong} and not coalesce({self._code()}, false))" if self.column.no_value else wrong
+
+    def nulled(self) -> str:
+        """Return the expression for why a value that was there is null; null where it is not."""
+        name, kind = quoted(self.name), self.column.type
+        cases = [(self._code(), NO_VALUE)] if self.column.no_value else []
+        if self.lenient:
+            if kind in {"string", "json"}:
+                if kind == "string" and not self.added:
+                    cases.append((self._is_nested(), WRONG[kind]))
+                cases.append((f"{NUL} and {self.holds_nul()}", HOLDS_NUL))
+            else:
+                cases.append((f"{self._strict()} is null", WRONG[kind]))
+            cases += [(f"not ({fits})", reason) for fits, reason in self._bounds(self._strict())]
+        there = f"{self.text} is not null" if kind in {"string", "json"} else f"{self.text} <> ''"
+        reasons = first((condition, f"{self.name} {reason}") for condition, reason in cases)
+        return f"case when {name} is null and {there} then {reasons} end"
+
+    def _strict(self) -> str:
+        kind, text, loose = self.column.type, self.text, self.loose()
+        if kind == "int":
+            return f"case when try_cast({text} as double) = {loose}::double then {loose} end"
+        if kind == "number":
+            return f"case when isfinite({loose}) then {loose} end"
+        if kind == "date":
+            return f"case when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then {loose} end"
+        if kind in {"string", "json"} and self.lenient:
+            spoilt = f"{NUL} and {self.holds_nul()}"
+            if kind == "string" and not self.added:
+                spoilt = f"({spoilt}) or {self._is_nested()}"
+            return f"case when {spoilt} then null else {text} end"
+        return loose
+
+    def _is_nested(self) -> str:
+        return f"(left({self.text}, 1) in ('{{', '[') and contains({NESTED}, {literal(f',{self.name},')}))"
+
+    def _bounds(self, value: str) -> Iterator[tuple[str, str]]:
+        """Yield the conditions that a typed `value` must fulfil, and what it is if it does not."""
+        column = self.column
+        if column.min is not None:
+            yield f"{value} >= {column.min!r}", f"is below {column.min}"
+        if column.max is not None:
+            yield f"{value} <= {column.max!r}", f"is above {column.max}"
+        if column.allowed:
+            yield f"{value} in ({_list(column.allowed)})", "is none of the allowed values"
+
+    def _code(self) -> str:
+        codes, number = self.column.no_value, f"try_cast({self.text} as double)"
+        assert codes
+        texts = [str(value) for value in codes.values]
+        conditions = [f"{self.text} in ({_list(texts)})"] if texts else []
+        if self.column.type in {"int", "number"}:
+            if codes.below is not None:
+                conditions.append(f"{number} < {codes.below!r}")
+            if codes.above is not None:
+                conditions.append(f"{number} > {codes.above!r}")
+            numbers = [value for value in codes.values if not isinstance(value, str)]
+            conditions += [f"{number} = {value!r}" for value in numbers]
+        return f"({' or '.join(conditions)})"
+
+
+def first(cases: Iterable[tuple[str, str]], otherwise: str = "null") -> str:
+    """Return the expression for the text of the first condition that holds."""
+    whens = "".join(f" when {condition} then {literal(text)}" for condition, text in cases)
+    return f"case{whens} else {otherwise} end" if whens else otherwise
+
+
+def has_nul(text: str) -> str:
+    r"""Return the condition that JSON `text` holds \u0000, and not as the text of an escaped backslash."""
+    return rf"contains({text}, '\u0000') and contains(replace({text}, '\\', ''), '\u0000')"
+
+
+def _list(values: Iterable[str]) -> str:
+    return ", ".join(map(literal, values))
