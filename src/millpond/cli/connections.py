@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from millpond.errors import ConfigError
 from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
@@ -20,17 +21,24 @@ def dagster_variables(ref: str | None = None) -> dict[str, str]:
     return own if ref in (None, configured.ref) else {**own, variable("ref"): str(ref)}
 
 
-def connections(ref: str | None = None) -> dict[str, str]:
+def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str]:
     """Return addresses and credentials by name, for `ref` (default: the setting).
 
     Starts the embedded Postgres and the shared catalog if they do not run.
 
-    `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; `marts_readonly_dsn` is for BI tools.
+    `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; its token only reads, unless `write`.
+    `marts_readonly_dsn` is for BI tools.
     Under the profile scale, `trino_*` stands in its place: a catalog of Trino's that shows the ref.
+    Raises ConfigError for `write` there, where Trino's own access rules decide.
     """
     configured, found = settings(), databases()
     ref = ref or configured.ref
-    lake = _of_trino(configured, ref) if configured.scale else _of_catalog_server(configured, ref)
+    if write and configured.scale:
+        raise ConfigError(
+            "--write is for the catalog of the profile embedded; with scale, Trino's access rules decide",
+            next_step="leave it out: `millpond env`",
+        )
+    lake = _of_trino(configured, ref) if configured.scale else _of_catalog_server(configured, ref, write)
     marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
     return {
         "home": str(configured.home),
@@ -45,11 +53,13 @@ def connections(ref: str | None = None) -> dict[str, str]:
     }
 
 
-def _of_catalog_server(configured: Settings, ref: str) -> dict[str, str]:
+def _of_catalog_server(configured: Settings, ref: str, write: bool) -> dict[str, str]:
     catalog = ensure_catalog_server(configured)
+    token = catalog.write_token if write else catalog.read_token
     return {
         "catalog_uri": catalog.uri,
-        "catalog_token": catalog.token.get_secret_value(),
+        "catalog_token": token.get_secret_value(),
+        "catalog_access": "write" if write else "read",
         "catalog_warehouse": ref,
     }
 

@@ -12,6 +12,10 @@ def env(
     ref: Annotated[
         str | None, typer.Option("--ref", help="Branch to connect to; default: MILLPOND_REF.")
     ] = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Hand out a catalog token that writes; by default it only reads."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     export: Annotated[
         bool, typer.Option("--export", help="Print shell lines that let Dagster's own commands run here.")
@@ -20,7 +24,8 @@ def env(
     """Print how other programs connect: Postgres, the Iceberg catalog, Dagster.
 
     Starts the embedded parts where they do not run yet. The values hold credentials of this
-    installation; they are valid on this machine only.
+    installation; they are valid on this machine only. The token of the Iceberg catalog only reads:
+    what other programs write is published without the checks that a run makes first.
 
     Example: eval "$(millpond env --export)" && dagster asset list
     """
@@ -33,8 +38,8 @@ def env(
     elif as_json:
         import json
 
-        typer.echo(json.dumps(connections(existing(ref)), indent=2))
+        typer.echo(json.dumps(connections(existing(ref), write=write), indent=2))
     else:
         from millpond.cli import output
 
-        output.rows_as_table(("name", "value"), list(connections(existing(ref)).items()))
+        output.rows_as_table(("name", "value"), list(connections(existing(ref), write=write).items()))

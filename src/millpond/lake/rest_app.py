@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from millpond.lake import rest_views as views
-from millpond.lake.rest_errors import BadRequest, NotAuthorized, answer
+from millpond.lake.rest_errors import BadRequest, Forbidden, NotAuthorized, answer
 
 _VIEWS: dict[str, Callable[[Request, views.Body], Response]] = {
     "/v1/{prefix}/namespaces": views.namespaces,
@@ -31,25 +32,53 @@ _VIEWS: dict[str, Callable[[Request, views.Body], Response]] = {
 Body = dict[str, Any]
 
 
-def build_app(token: SecretStr) -> Starlette:
-    """Return the catalog as an ASGI application that answers only requests with this bearer token."""
+_READING = frozenset({"GET", "HEAD"})
+_WRITE = "`millpond env --write` hands out a token that writes, without the checks that a run makes first"
+
+
+def build_app(write_token: SecretStr, read_token: SecretStr | None = None) -> ASGIApp:
+    """Return the catalog as an ASGI application that answers only requests with one of the bearer tokens.
+
+    A request with `read_token` that would change something is answered 403, whether its route exists or not.
+    """
     methods: dict[str, list[str]] = {}
     for method, path in (line.split() for line in views.ENDPOINTS):
         methods.setdefault(path, []).append(method)
-    routes = [Route("/v1/config", _endpoint(views.config, token), methods=["GET"])]
-    routes += [Route(path, _endpoint(_VIEWS[path], token), methods=methods[path]) for path in methods]
-    return Starlette(routes=routes)
+    routes = [Route("/v1/config", _endpoint(views.config), methods=["GET"])]
+    routes += [Route(path, _endpoint(_VIEWS[path]), methods=methods[path]) for path in methods]
+    return _guarded(
+        Starlette(routes=routes), _bearer(write_token), _bearer(read_token) if read_token else None
+    )
 
 
-def _endpoint(
-    view: Callable[[Request, Body], Response], token: SecretStr
-) -> Callable[[Request], Awaitable[Response]]:
-    expected = f"Bearer {token.get_secret_value()}".encode()
+def _guarded(app: ASGIApp, write: bytes, read: bytes | None) -> ASGIApp:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        given = request.headers.get("authorization", "").encode()
+        writes, reads = (
+            hmac.compare_digest(given, write),
+            bool(read) and hmac.compare_digest(given, read or b""),
+        )
+        if writes or (reads and request.method in _READING):
+            await app(scope, receive, send)
+            return
+        error = (
+            Forbidden(f"this token only reads, so {request.method} is refused; nothing was changed. {_WRITE}")
+            if reads
+            else NotAuthorized("a bearer token is needed; `millpond env` prints how to connect")
+        )
+        await answer(request, error)(scope, receive, send)
 
+    return guarded
+
+
+def _bearer(token: SecretStr) -> bytes:
+    return f"Bearer {token.get_secret_value()}".encode()
+
+
+def _endpoint(view: Callable[[Request, Body], Response]) -> Callable[[Request], Awaitable[Response]]:
     def respond(request: Request, body: bytes) -> Response:
         try:
-            if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
-                raise NotAuthorized("a bearer token is needed; `millpond env` tells how to connect")
             return view(request, _parsed(body))
         except Exception as error:  # noqa: BLE001 - every failure becomes an answer of the protocol
             return answer(request, error)

@@ -35,7 +35,7 @@ class NotAuthorized(Exception):
 
 
 class Forbidden(Exception):
-    """The request would change a pinned, hence read-only, view."""
+    """The request would change something: of a pinned view, or with a token that only reads."""
 
 
 _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (

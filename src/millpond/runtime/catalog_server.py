@@ -1,4 +1,4 @@
-"""The shared REST catalog: one per home, at an address and with a token that stay the same."""
+"""The shared REST catalog: one per home, at an address and with tokens that stay the same."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from millpond.runtime.home import Home, layout
-from millpond.runtime.processes import Process, ensure_process
+from millpond.runtime.processes import Process, ensure_process, registered, stop
 from millpond.settings import Settings
 
 PROCESS = "catalog"
 _MODULE = "millpond.lake.rest_server"
 """Named, not imported: the lake stands on the runtime, not the other way round."""
+_USES = _READ, _WRITE = "catalog.token", "catalog-write.token"
+"""Files of the tokens: one that only reads, and one that is handed out on request."""
 
 
 @dataclass(frozen=True)
 class CatalogServer:
-    """Where other programs find the Iceberg REST catalog, and the bearer token it asks for."""
+    """Where other programs find the Iceberg REST catalog, and the bearer tokens it accepts."""
 
     uri: str
-    token: SecretStr
+    read_token: SecretStr
+    write_token: SecretStr
 
 
 def ensure_catalog_server(settings: Settings) -> CatalogServer:
@@ -34,20 +37,29 @@ def ensure_catalog_server(settings: Settings) -> CatalogServer:
     It listens on MILLPOND_CATALOG_PORT; where that is taken, on another port, which the answer names.
     Raises EmbeddedPartError if it does not start.
     """
-    process = ensure_catalog_process(settings)
-    return CatalogServer(f"http://127.0.0.1:{process.port}", _token(layout(settings)))
+    process, home = ensure_catalog_process(settings), layout(settings)
+    return CatalogServer(
+        f"http://127.0.0.1:{process.port}", *(SecretStr(_token_file(home, use).read_text()) for use in _USES)
+    )
 
 
 def ensure_catalog_process(settings: Settings) -> Process:
-    """Return the process of the shared REST catalog; starts it unless it runs."""
+    """Return the process of the shared REST catalog; starts it unless it runs.
+
+    One that runs with a token whose file is gone is replaced by one with a new token.
+    """
     home = layout(settings)
-    _token(home)
+    drawn = [_draw(_token_file(home, use)) for use in _USES]
+    if any(drawn) and (running := registered(home, PROCESS)):
+        stop(home, running)
     return ensure_process(
         settings,
         PROCESS,
         _MODULE,
         "--token-file",
-        str(_token_file(home)),
+        str(_token_file(home, _READ)),
+        "--write-token-file",
+        str(_token_file(home, _WRITE)),
         ready=answers,
         port=settings.catalog_port,
     )
@@ -63,19 +75,19 @@ def answers(port: int) -> bool:
         connection.close()
 
 
-def _token_file(home: Home) -> Path:
-    return home.run / "catalog.token"
+def _token_file(home: Home, use: str) -> Path:
+    return home.run / use
 
 
-def _token(home: Home) -> SecretStr:
-    """Return the token of this home, drawn when it is first asked for; whoever is first decides."""
-    path = _token_file(home)
-    if not path.exists():
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32))
-        with suppress(FileExistsError):
-            os.link(unfinished, path)
-        unfinished.unlink()
-    return SecretStr(path.read_text().strip())
+def _draw(path: Path) -> bool:
+    """Write a new token to `path` unless there is one, and return whether; the first of several decides."""
+    if path.exists():
+        return False
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32))
+    with suppress(FileExistsError):
+        os.link(unfinished, path)
+    unfinished.unlink()
+    return True
