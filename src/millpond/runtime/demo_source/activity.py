@@ -2,6 +2,10 @@
 
 The times are two years of somebody's commits (`recordings/`). Kinds of events and
 repositories (demo/…) are made up from a fixed seed.
+
+The times are completed and thinned, so that a demo shows something on every date. Gaps of most of a day are
+filled with events of the repository demo/made-up. The busiest days keep a part of their events only, so that
+the 300 events that GitHub lists always reach back further than the longest demo.
 """
 
 from __future__ import annotations
@@ -9,11 +13,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
-from millpond.runtime.demo_source.replay import Replay, read_recording
+from millpond.runtime.demo_source.replay import WEEK_MS, Replay, read_recording
 
+_Offsets = npt.NDArray[np.int64]
 _WEEKS = 103
 _SEED = 20150427
 _KINDS = {
@@ -30,16 +37,30 @@ _KINDS = {
     "GollumEvent": 1,
     "CommitCommentEvent": 1,
 }
-_REPOSITORIES = ("demo/lake", "demo/mill", "demo/notes", "demo/website")
+_REPOSITORIES = ("demo/lake", "demo/mill", "demo/notes", "demo/website", "demo/made-up")
+_MADE_UP = len(_REPOSITORIES) - 1
+_HOUR_MS = 3600 * 1000
+_DAY_MS = WEEK_MS // 7
+_LONGEST_GAP_MS = 22 * _HOUR_MS
+"""Shorter than the shortest day of any time zone, so each has an event."""
+LISTED_DAYS = 95
+"""How far back events are listed: more than a demo of 90 days."""
+_MOST_LISTED = 295
+"""At most so many events happen in LISTED_DAYS: fewer than the 300 at which a listing is cut."""
 _ACTOR = 4242
 
 
 def recording() -> tuple[Replay, list[tuple[str, int]]]:
     """Return when events happen, and for each its kind and the number of its repository."""
-    kept = [second * 1000 for (second,) in read_recording("commits")]
+    recorded = np.array([second * 1000 for (second,) in read_recording("commits")], dtype=np.int64)
+    made_up = _fillers(recorded)
+    real = _thinned(recorded, made_up)
     chance = random.Random(_SEED)  # noqa: S311 - no secret, a fixed sequence
-    kinds = chance.choices(list(_KINDS), list(_KINDS.values()), k=len(kept))
-    return Replay(np.array(kept, dtype=np.int64), _WEEKS), [(k, chance.randrange(4)) for k in kinds]
+    rows = [(offset, chance.randrange(_MADE_UP)) for offset in real.tolist()]
+    rows = sorted(rows + [(offset, _MADE_UP) for offset in made_up.tolist()])
+    kinds = chance.choices(list(_KINDS), list(_KINDS.values()), k=len(rows))
+    offsets = np.array([offset for offset, _ in rows], dtype=np.int64)
+    return Replay(offsets, _WEEKS), [(kind, row[1]) for kind, row in zip(kinds, rows, strict=True)]
 
 
 def as_json(event: tuple[str, int], ms: int, user: str) -> bytes:
@@ -60,3 +81,35 @@ def as_json(event: tuple[str, int], ms: int, user: str) -> bytes:
         },
         separators=(",", ":"),
     ).encode()
+
+
+def _fillers(offsets: _Offsets) -> _Offsets:
+    """Return times that cut each gap between `offsets`, which repeat, to `_LONGEST_GAP_MS` at most."""
+    period = _WEEKS * WEEK_MS
+    out = []
+    for start, end in pairwise([*offsets.tolist(), int(offsets[0]) + period]):
+        parts = -(-(end - start) // _LONGEST_GAP_MS)
+        out += [(start + (end - start) * part // parts) // 1000 * 1000 % period for part in range(1, parts)]
+    return np.array(sorted(out), dtype=np.int64)
+
+
+def _thinned(offsets: _Offsets, made_up: _Offsets) -> _Offsets:
+    """Return `offsets` without so many of the busiest days that `_MOST_LISTED` holds in each LISTED_DAYS.
+
+    A day keeps its first and last event, so no gap grows.
+    """
+    days = _WEEKS * 7
+    counts = np.bincount(offsets // _DAY_MS, minlength=days)
+    listed = LISTED_DAYS + 1  # the span need not begin at midnight
+    while True:
+        both = counts + np.bincount(made_up // _DAY_MS, minlength=days)
+        sums = np.convolve(np.append(both, both[: listed - 1]), np.ones(listed, np.int64), "valid")
+        if sums.max() <= _MOST_LISTED:
+            break
+        span = (int(sums.argmax()) + np.arange(listed)) % days
+        counts[span[counts[span].argmax()]] -= 1
+    kept = []
+    for day in np.flatnonzero(counts).tolist():
+        found = offsets[offsets // _DAY_MS == day]
+        kept.append(found[np.linspace(0, len(found) - 1, counts[day]).round().astype(int)])
+    return np.concatenate(kept)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from millpond.runtime.demo_source import DEMO_USER, activity, glucose
 
 _ENTRIES_DEFAULT, _ENTRIES_MOST = 10, 1000
-_EVENTS_DEFAULT, _EVENTS_PER_PAGE, _EVENTS_MOST, _EVENTS_DAYS = 30, 100, 300, 90
+_EVENTS_DEFAULT, _EVENTS_PER_PAGE, _EVENTS_MOST = 30, 100, 300
 _DAY_MS = 24 * 3600 * 1000
 _COMPARISONS = {"$gte": (0, 0), "$gt": (0, 1), "$lt": (1, 0), "$lte": (1, 1)}
 """Which bound of a half-open span a comparison sets (0 lower, 1 upper), and what to add to its value."""
@@ -50,7 +50,7 @@ def app() -> Starlette:
         if page < 1 or per_page < 1 or (page - 1) * per_page >= _EVENTS_MOST:
             return JSONResponse({"message": "pagination is limited for this resource"}, 422)
         now = _now()
-        newest = events[0].newest_first(now - _EVENTS_DAYS * _DAY_MS, now + 1)
+        newest = events[0].newest_first(now - activity.LISTED_DAYS * _DAY_MS, now + 1)
         listed = list(islice(newest, _EVENTS_MOST))
         rows = listed[(page - 1) * per_page : page * per_page]
         answer = _json_list([activity.as_json(events[1][index], ms, user) for index, ms in rows])

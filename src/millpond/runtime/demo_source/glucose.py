@@ -1,8 +1,8 @@
 """The glucose recording as a Nightscout server would store it, with the flaws that real uploads have.
 
 Readings and gaps are real: 28 weeks of one person (`recordings/`). Everything else is made up from a fixed
-seed: devices are called demo-…, directions follow from the slope, and rows of the device demo-made-up
-(finger sticks, calibrations, broken rows) never happened.
+seed: devices are called demo-…, directions follow from the slope, and rows of the device demo-made-up never
+happened: finger sticks, calibrations, broken rows, and an hour of readings in the one gap longer than a day.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,6 +25,8 @@ _WEEKS = 28
 _SEED = 20100329
 _READINGS_PER_DAY = 288
 _DAY_MS = WEEK_MS // 7
+_LONGEST_GAP_MS = 22 * 3600 * 1000
+"""Shorter than the shortest day of any time zone, so each has a reading."""
 _ARROWS = (
     (3.0, "DoubleUp", 1),
     (2.0, "SingleUp", 2),
@@ -112,8 +115,13 @@ def _made_up() -> Iterator[tuple[int, _Entry]]:
         yield moment(), _Entry("mbg", chance.randrange(70, 200), "demo-made-up", key="mbg")
         if number % 3 == 0:
             yield moment(), _Entry("cal", chance.randrange(800, 1000), "demo-made-up", key="cal")
-        if number % 2 == 0 and readings[number] >= _READINGS_PER_DAY // 3:  # elsewhere it would spoil the day
+        if readings[number] >= _READINGS_PER_DAY // 8:  # elsewhere it would spoil the day
             yield moment(), _Entry("sgv", chance.choice(_BROKEN), "demo-made-up", key="broken")
+    for (start, value), (end, _) in pairwise(_recorded()):
+        if end - start > _LONGEST_GAP_MS:
+            middle = (start + end) // 2
+            for minutes in range(-30, 30, 5):
+                yield middle + minutes * 60_000, _Entry("sgv", value, "demo-made-up", ("Flat", 4))
 
 
 def _arrow(before: tuple[int, int] | None, now: tuple[int, int]) -> tuple[str, int]:
