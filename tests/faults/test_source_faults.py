@@ -193,7 +193,7 @@ class TestTroubleThatStays:
             (b"42", "a list was expected"),
             (b"", "it is empty"),
             (b"[" * 100_000, "nested too deeply"),
-            (b'["\xff\xfe"]', "not JSON"),
+            (b'["\\\xff"]', "it is no UTF-8"),
         ],
     )
     def test_answers_that_are_no_list_of_rows_are_tried_three_times(

@@ -12,7 +12,7 @@ from millpond.ingestion.columns import Column
 from millpond.ingestion.extraction import Extraction
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import micros
+from millpond.ingestion.sql import BLANKS, micros
 from millpond.naming import literal, quoted
 
 SEPARATOR = "; "
@@ -49,7 +49,8 @@ class Contract:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
         size = self.table.quarantine.max_row_bytes
         return (
-            f"strlen({PAYLOAD}) <= {size} and json_valid({PAYLOAD}) and starts_with(ltrim({PAYLOAD}), '{{')"
+            f"strlen({PAYLOAD}) <= {size} and json_valid({PAYLOAD})"
+            f" and starts_with(ltrim({PAYLOAD}, {BLANKS}), '{{')"
         )
 
     def row(self) -> str:

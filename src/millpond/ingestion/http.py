@@ -20,6 +20,7 @@ from requests.exceptions import (
 )
 
 from millpond.errors import SourceError, SourceMalformed
+from millpond.ingestion.bodies import as_utf8, look_of
 from millpond.ingestion.complaints import Complaints, given_up, origin
 from millpond.ingestion.deadline import WatchedAdapter
 from millpond.ingestion.patience import Gate, Limits, asked_wait, backoff
@@ -30,8 +31,8 @@ _CHUNK: Final = 256 * 1024
 
 logging.getLogger("urllib3.connectionpool").addFilter(Redacting())  # it logs whole addresses
 
-Decode = Callable[[bytes], Any]
-"""Turns a body into a page; raises ValueError with the reason if it is none."""
+Decode = Callable[[bytes | None], Any]
+"""Turns a body, None where there is none, into a page; raises ValueError with the reason if it is none."""
 
 
 class SourceSession(requests.Session):
@@ -148,9 +149,13 @@ class _PatientAdapter(WatchedAdapter):
         if not 200 <= status < 300:
             raise self._complain.status(request, status, body)
         try:
-            response.page = self._decode(b"[]" if status == 204 else body)  # type: ignore[attr-defined]
+            if body:  # once, so that whoever looks into the answer after this reads the same text
+                response._content, response.encoding = as_utf8(body, response.headers), "utf-8"
+            page = self._decode(None if status == 204 else response.content)
         except ValueError as error:
-            raise _Failed(self._complain.malformed(request, str(error), body)) from None
+            reason = f"{error} ({look_of(body, response.headers)})" if body else str(error)
+            raise _Failed(self._complain.malformed(request, reason, body)) from None
+        response.page = page  # type: ignore[attr-defined]
         return response
 
 

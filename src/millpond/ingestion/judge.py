@@ -14,6 +14,7 @@ from millpond.ingestion.contract import SEPARATOR, Contract
 from millpond.ingestion.extraction import ROW
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.sql import BLANKS
 from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.naming import literal
 from millpond.partitions import Window, instant
@@ -77,7 +78,7 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
         create temp table split as
         select * exclude ({PAYLOAD}, __json), {contract.split()}, {contract.time()} as __micros,
                {contract.key()} as __key,
-               case when {contract.key()} is null then md5(trim({PAYLOAD})) end as __fingerprint
+               case when {contract.key()} is null then md5(trim({PAYLOAD}, {BLANKS})) end as __fingerprint
         from (select *, strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}
               from raw)
         """  # noqa: S608

@@ -21,6 +21,8 @@ _QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
 _WIDE: Final = 16
 """Bytes between two rows up to which all gaps of a page are worked on at once."""
 _BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+_MOST_DIGITS: Final = 4_000
+"""Python refuses to read longer integers."""
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -36,10 +38,14 @@ class PageDecoder:
     time: tuple[tuple[str, ...], str] | None = None
     fields: set[str] | None = None
 
-    def __call__(self, body: bytes) -> pa.Table:
-        """Return the page; raises ValueError if the body is no list of JSON values."""
-        body = body if self.selector == "$" else _selected(body, self.selector)
-        body = body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    def __call__(self, body: bytes | None) -> pa.Table:
+        """Return the page of a UTF-8 `body`, an empty one if there is none.
+
+        Raises ValueError if the body is no list of JSON values.
+        """
+        body = b"[]" if body is None else body.strip(b" \t\r\n")
+        if self.selector != "$" and body != b"[]":
+            body = _selected(body, self.selector)
         rows = _parsed(body)
         if self.fields is not None:
             self.fields.update(*_modest(rows))
@@ -49,18 +55,26 @@ class PageDecoder:
         return pa.table(columns)
 
 
-def _parsed(body: bytes) -> list[Any]:
+def _value(body: bytes) -> Any:
     try:
-        rows = orjson.loads(body)
+        return orjson.loads(body)
     except ValueError as error:
         if not body:
             raise ValueError("it is empty") from None
-        try:
-            rows = json.loads(body)  # takes NaN and half surrogates, for which single rows are to blame
+        try:  # takes NaN, half surrogates and numbers of any size, for which single rows are to blame
+            return json.loads(body.decode(), parse_int=_integer)
         except RecursionError:
             raise ValueError("its values are nested too deeply") from None
         except ValueError:
             raise ValueError(f"it is not JSON ({error})") from None
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
+
+
+def _parsed(body: bytes) -> list[Any]:
+    rows = _value(body)
     if not isinstance(rows, list):
         raise ValueError(
             f"a list was expected, not {'an object' if isinstance(rows, dict) else 'a single value'}"
@@ -173,16 +187,30 @@ def _from_iso(value: Any) -> int | None:
     return (moment - _EPOCH) // dt.timedelta(microseconds=1)
 
 
+def _exact(body: bytes) -> Any:
+    """Return the value of `body` with integers of any size as they are."""
+    _value(body)
+    try:
+        return json.loads(body.decode(), parse_int=_integer)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
 def _selected(body: bytes, selector: str) -> bytes:
     """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently."""
     from dlt.common import jsonpath
 
-    try:
-        found = jsonpath.find_values(jsonpath.compile_path(selector), json.loads(body))
-    except RecursionError:
-        raise ValueError("its values are nested too deeply") from None
-    if len(found) == 1 and isinstance(found[0], list):
+    document = _exact(body)
+    found = jsonpath.find_values(jsonpath.compile_path(selector), document)
+    elements = selector.endswith("[*]")
+    if len(found) == 1 and isinstance(found[0], list) and not elements:
         found = found[0]
+    elif found == [None] and not elements:
+        found = []
     elif not found:
-        raise ValueError(f"it has nothing at {selector}")
+        above = selector.removesuffix("[*]")
+        if not elements or not any(
+            not value for value in jsonpath.find_values(jsonpath.compile_path(above), document)
+        ):
+            raise ValueError(f"it has nothing at {selector}")
     return json.dumps(found, separators=(",", ":")).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Final
 
 import duckdb
 
@@ -11,6 +12,8 @@ from millpond.naming import literal
 
 _LAST_SECOND = 253_402_300_800
 """Year 10000, in seconds since 1970; whatever claims to be later (or as long before) is no time."""
+BLANKS: Final = "(' ' || chr(9) || chr(10) || chr(13))"
+"""What JSON calls blank, as SQL; DuckDB's trim alone takes spaces only."""
 _local = threading.local()
 
 

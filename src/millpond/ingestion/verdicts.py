@@ -12,6 +12,7 @@ import pyarrow as pa
 from millpond.ingestion.column_rules import NO_VALUE
 from millpond.ingestion.contract import Contract
 from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.sql import BLANKS
 from millpond.naming import LINEAGE_COLUMNS, literal, quoted
 from millpond.partitions import Window
 
@@ -66,7 +67,7 @@ class Verdicts:
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""
         limit = self.contract.table.quarantine.max_row_bytes
-        columns = f"__key as row_key, __reason as reason, left(trim({PAYLOAD}), {limit}) as payload"
+        columns = f"__key as row_key, __reason as reason, left(trim({PAYLOAD}, {BLANKS}), {limit}) as payload"
         rows = "judged join raw using (_seq) where __fate = 'bad'"
         if not sum(self.counts[day].bad for day in window.days):
             rows = f"judged, (select '' as {PAYLOAD}) where false"

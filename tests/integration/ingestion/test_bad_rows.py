@@ -176,6 +176,32 @@ def test_half_a_surrogate_spoils_its_row_only_and_the_text_is_kept(server: FakeS
     ]
 
 
+def test_a_row_with_bytes_that_are_no_text_is_to_blame_alone(server: FakeSource) -> None:
+    bad = [b"\xed\xa0\x80", b"\xff", b"\xc3", rb"\ud83d\ude00"[:6] + b"\xfe"]
+    rows = [json.dumps(r).encode() for r in GOOD]
+    rows += [b'{"_id": "bad-%d", "device": "%s"}' % (n, text) for n, text in enumerate(bad)]
+    server.serve = lambda _: Answer(b"[" + b",".join(rows) + b"]")
+    assert load_days(DAY).partitions[0].rows_loaded == len(GOOD)
+    assert quarantined("reason") == ["row is not valid JSON"] * len(bad)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "utf-32-be"])
+def test_a_list_laid_out_for_people_is_loaded_whole_in_any_charset(server: FakeSource, charset: str) -> None:
+    rows = [reading(n, device="Zażółć 😀", big=10**400) for n in range(5)]
+    body = ("\r\n\t" + json.dumps(rows, indent=2, ensure_ascii=False)).encode(charset)
+    server.serve = lambda _: Answer(body, headers={"Content-Type": f"application/json; charset={charset}"})
+    (day,) = load_days(DAY).partitions
+    assert (day.rows_loaded, day.rows_quarantined, raw("device")) == (5, 0, ["Zażółć 😀"] * 5)
+
+
+def test_no_content_is_no_rows_and_a_page_of_another_kind_is_named(server: FakeSource) -> None:
+    server.serve = lambda _: Answer(b"", status=204)
+    assert load_days(DAY).partitions[0].rows_in_source == 0
+    server.serve = lambda _: Answer(b"<html>Sign in", headers={"Content-Type": "text/html; charset=utf-8"})
+    (error,) = load_days(DAY).failed.values()
+    assert "it looks like HTML; content type text/html; charset=utf-8" in error.what
+
+
 def test_texts_of_all_scripts_come_back_as_they_were_sent(server: FakeSource) -> None:
     texts = [
         "Zażółć",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millpond.ingestion.bodies import as_utf8, look_of
 from millpond.ingestion.pages import PAYLOAD, PageDecoder
 
 _TEXT = st.text(st.sampled_from('a"\\{}[],: \n'), max_size=8)
@@ -34,6 +36,97 @@ def test_each_row_is_its_own_text_whatever_stands_between_rows(data: st.DataObje
     texts = [json.dumps(value, indent=indent) for value in values]
     page = PageDecoder()(_laid_out(texts, gaps))
     assert [text.strip(" \t\r\n") for text in page[PAYLOAD].to_pylist()] == texts
+
+
+_CHARSETS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+
+
+@given(st.data())
+def test_a_list_is_the_same_rows_in_every_charset_declared_or_not(data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.dictionaries(st.text(max_size=5), _VALUE, max_size=3), max_size=5))
+    text = json.dumps(
+        rows, ensure_ascii=data.draw(st.booleans()), indent=data.draw(st.sampled_from([None, 2, "\t"]))
+    )
+    text = data.draw(_BLANKS) + text.replace("\n", data.draw(st.sampled_from(["\n", "\r\n"])))
+    charset = data.draw(st.sampled_from(_CHARSETS))
+    declared = data.draw(st.booleans()) or text[0] in " \t\r\n"
+    try:
+        body = text.encode(charset)
+    except UnicodeEncodeError:
+        return  # half a surrogate, which no charset has
+    headers = {"Content-Type": f'application/json; charset="{charset}"'} if declared else {}
+    page = PageDecoder()(as_utf8(body, headers))
+    assert [json.loads(row) for row in page[PAYLOAD].to_pylist()] == rows
+    under = PageDecoder("items")(as_utf8(('{"items": ' + text + "}").encode(charset), headers))
+    assert [json.loads(row) for row in under[PAYLOAD].to_pylist()] == rows
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "reason"),
+    [
+        (b"\xff\xfe[", {}, "it is no utf-16, which is its recognised charset (truncated data)"),
+        (b'["\xe9"]', {"Content-Type": "text/json; charset=utf-16"}, "it is no utf-16"),
+        (b"[]", {"Content-Type": "application/json;charset=klingon"}, "its charset 'klingon' is unknown"),
+        (b"[]", {"Content-Type": "application/json;charset=rot13"}, "it is no rot13"),
+        (b"\x0b\x02", {"Content-Encoding": "br"}, "it is compressed as br"),
+        (b"\x28\xb5\x2f\xfd..", {}, "it is compressed as zstd, which its headers do not say"),
+        (b'["\\\xff"]', {}, "it is no UTF-8 (invalid start byte at byte 3)"),
+    ],
+)
+def test_what_cannot_be_read_as_text_is_named(body: bytes, headers: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        as_utf8(body, headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "looks"),
+    [
+        (b" <!DOCTYPE html><p>", "HTML"),
+        (b"<?xml version='1.0'?><a/>", "XML"),
+        (b"callback([1])", "JSONP"),
+        (b'{"a": 1}\n{"a": 2}\n', "JSON Lines"),
+        (b"id,at\n1,2\n", "CSV"),
+    ],
+)
+def test_what_is_no_json_is_named_by_its_looks_and_content_type(body: bytes, looks: str) -> None:
+    with pytest.raises(ValueError, match="it is not JSON"):
+        PageDecoder()(body)
+    assert look_of(body, {"Content-Type": "text/x"}) == f"it looks like {looks}; content type text/x"
+
+
+def test_latin_1_is_read_where_it_is_declared() -> None:
+    body = as_utf8(
+        '[{"name": "Müller"}]'.encode("latin-1"), {"Content-Type": "text/json; charset=ISO-8859-1"}
+    )
+    assert PageDecoder()(body)[PAYLOAD].to_pylist() == ['{"name": "Müller"}']
+
+
+@pytest.mark.parametrize(
+    ("selector", "body", "rows"),
+    [
+        ("$", None, 0),
+        ("items", None, 0),
+        ("items", b"[]", 0),
+        ("items", b'{"items": null}', 0),
+        ("items", b'{"items": []}', 0),
+        ("items[*]", b'{"items": null}', 0),
+        ("items[*]", b'{"items": []}', 0),
+        ("items[*]", b'{"items": [null, {}]}', 2),
+        ("data.items", b'{"data": {"items": [{}]}}', 1),
+        ("items", b'{"item": []}', None),
+        ("items[*]", b'{"item": []}', None),
+        ("data.items", b'{"data": {}}', None),
+    ],
+)
+def test_nothing_there_is_no_row_and_a_missing_place_is_an_error(
+    selector: str, body: bytes | None, rows: int | None
+) -> None:
+    if rows is None:
+        assert body is not None
+        with pytest.raises(ValueError, match="it has nothing at"):
+            PageDecoder(selector)(body)
+    else:
+        assert PageDecoder(selector)(body).num_rows == rows
 
 
 @pytest.mark.parametrize("blanks", [0, 1, 15, 16, 17, 100_000])
