@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -308,5 +309,12 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
         name, help_ = variable(where[2], where[1]), SourceSettings.model_fields[where[2]].description
     else:
         name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
-    shown = "" if any(word in name.lower() for word in _SECRET) else f" = {problem['input']!s}"
+    shown = (
+        "" if any(word in name.lower() for word in _SECRET) else f" = {_without_account(problem['input'])}"
+    )
     return f"{name}{shown}: {reason}", f"set {name}: {help_}"
+
+
+def _without_account(value: object) -> str:
+    """Return `value` without the user and password of an address."""
+    return re.sub(r"//[^/\s]*@", "//", str(value))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
@@ -13,6 +15,16 @@ class AlertSettings(BaseModel):
 
     alerts_file: Path = Field(
         Path("alerts.yaml"), description="who is told what; relative to the project, for example alerts.yaml"
+    )
+    public_url: str | None = Field(
+        None,
+        description="base address of Dagster's pages as people reach it, for example"
+        " https://dagster.example.org; default: the local address",
+    )
+    runbook_url: str | None = Field(
+        None,
+        description="address of the runbook, whose entries are called like the kinds of alerts, for example"
+        " https://wiki.example.org/runbook; default: the page /runbook beside Dagster's pages",
     )
     slack_webhook: SecretStr | None = Field(
         None, description="Slack's incoming webhook, for example https://hooks.slack.com/…; never logged"
@@ -58,6 +70,24 @@ class AlertSettings(BaseModel):
         if webhook and not webhook.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("must start with https://, for example https://hooks.slack.com/services/…")
         return webhook
+
+    @field_validator("public_url", "runbook_url")
+    @classmethod
+    def _is_a_page(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        try:
+            parts = urlsplit(url)
+            whole = bool(parts.scheme in ("http", "https") and parts.hostname) and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole or re.search(r"[\s<>\"'`\\|\x00-\x1f]", url):
+            raise ValueError("is not an address; it starts with http:// or https:// and names a host")
+        if parts.username or parts.password:
+            raise ValueError("must hold no user and no password: everyone who gets an alert sees it")
+        if parts.query or parts.fragment:
+            raise ValueError("must end before ? and #: pages and entries are added to it")
+        return url.rstrip("/")
 
     @field_validator("pagerduty_url", "jira_url")
     @classmethod

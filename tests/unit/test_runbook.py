@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from millpond.alerts.kinds import KINDS
+from millpond.alerts.links import runbook_page
 from millpond.alerts.routing import read_routing
 from millpond.cli.main import app
-from millpond.settings import settings
+from millpond.resources.runbook_page import page
+from millpond.settings import Settings, settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
 COMMANDS = sorted(set(re.findall(r"millpond ((?:alerts|branch) [a-z]+|[a-z]+)(?=[ `\n])", TEXT)))
@@ -19,6 +22,18 @@ COMMANDS = sorted(set(re.findall(r"millpond ((?:alerts|branch) [a-z]+|[a-z]+)(?=
 
 def test_each_kind_has_an_entry_and_each_entry_a_kind() -> None:
     assert set(re.findall(r"^## (\w+)$", TEXT, re.M)) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_link_to_the_runbook_is_a_whole_address_whose_anchor_is_on_the_page(
+    kind: str, configure: Callable[..., Settings]
+) -> None:
+    assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/runbook#{kind}", runbook_page(kind))
+    configure(public_url="https://dagster.example.org/lake/")
+    assert runbook_page(kind) == f"https://dagster.example.org/lake/runbook#{kind}"
+    configure(runbook_url="https://wiki.example.org/runbook")
+    assert runbook_page(kind) == f"https://wiki.example.org/runbook#{kind}"
+    assert f'<h2 id="{kind}">' in page()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

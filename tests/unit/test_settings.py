@@ -317,3 +317,26 @@ def test_an_unknown_secret_of_ours_is_refused(project: Path, monkeypatch: pytest
     (project / "millpond_s3_sekret_key").write_text("x")
     error = refused("MILLPOND_SECRETS_DIR", str(project), monkeypatch)
     assert "MILLPOND_S3_SECRET_KEY" in error.next_step
+
+
+@pytest.mark.parametrize("name", ["MILLPOND_PUBLIC_URL", "MILLPOND_RUNBOOK_URL"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "dagster.example.org",
+        "https://",
+        "https://a b",
+        "https://me:secret@example.org",
+        "https://example.org/?a=1",
+        "https://example.org/#top",
+        "https://example.org:99999",
+        "ftp://example.org",
+    ],
+)
+def test_an_address_that_could_not_be_opened_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    error = refused(name, value, monkeypatch)
+    assert name in error.what
+    assert "example.org" in error.next_step
+    assert "secret" not in error.what

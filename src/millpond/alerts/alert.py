@@ -6,7 +6,9 @@ import datetime as dt
 from dataclasses import dataclass, fields
 from typing import Any
 
+from millpond.alerts.fitting import cut
 from millpond.alerts.kinds import KINDS, Severity
+from millpond.partitions import RANGE_SEPARATOR
 from millpond.redaction import redacted
 
 REASON_LIMIT = 600
@@ -16,6 +18,8 @@ _SHOWN = 5
 @dataclass(frozen=True)
 class Alert:
     """What happened to what; texts are redacted when they enter the outbox.
+
+    `reason` begins with the root cause. `unharmed` and `next_step` are those of the kind where not given.
 
     `source` names the one thing that was seen (`event:17`), so that seeing it twice makes one alert.
     Alerts with one `dedup_key` are one while it is open. `position` is the id of the event in Dagster's log:
@@ -27,6 +31,8 @@ class Alert:
     dedup_key: str
     title: str
     reason: str = ""
+    unharmed: str = ""
+    next_step: str = ""
     severity: Severity = "error"
     assets: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
@@ -44,6 +50,17 @@ class Alert:
     last_at: dt.datetime | None = None
     resolved_at: dt.datetime | None = None
     resolution: str = ""
+    closed_by: str = ""
+
+    def __post_init__(self) -> None:
+        kind = KINDS[self.kind]
+        if not self.unharmed:
+            object.__setattr__(self, "unharmed", kind.unharmed)
+        if not self.next_step:
+            step = kind.next_step.format(
+                assets=",".join(self.assets) or "*", days=days_option(self.partition)
+            )
+            object.__setattr__(self, "next_step", step)
 
     @property
     def lasts(self) -> bool:
@@ -57,9 +74,8 @@ class Alert:
 
     @property
     def excerpt(self) -> str:
-        """The beginning of the reason, without secrets."""
-        text = redacted(self.reason).strip()
-        return text if len(text) <= REASON_LIMIT else f"{text[:REASON_LIMIT]}…"
+        """The reason without secrets, its middle cut where it is long."""
+        return cut(redacted(self.reason).strip(), REASON_LIMIT)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -84,6 +100,13 @@ def of_row(row: dict[str, Any]) -> Alert:
     known = {name: row[name] for name in COLUMNS}
     values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in known.items()}
     return Alert(**values)
+
+
+def days_option(partition: str) -> str:
+    """Return the option of `millpond materialize` for a day or a range; empty without days."""
+    if not partition:
+        return ""
+    return f" --range {partition}" if RANGE_SEPARATOR in partition else f" --partition {partition}"
 
 
 def listed(names: tuple[str, ...]) -> str:

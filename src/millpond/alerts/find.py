@@ -23,10 +23,10 @@ from millpond.alerts.finders.recoveries import resolve_recovered
 from millpond.alerts.finders.summary import record_summary
 from millpond.alerts.finders.ticks import record_ticks
 from millpond.alerts.finders.unpublished import record_unpublished
+from millpond.alerts.links import pages as base
 from millpond.alerts.recording import record
 from millpond.alerts.routing import Routing
 from millpond.alerts.tables import outbox
-from millpond.runtime.dagster_parts import dagster_url
 from millpond.settings import Settings
 
 _EVENTS = 200
@@ -42,7 +42,7 @@ def find(
     What does not fit into `seconds` is left to the next look.
     """
     channels(settings)  # from here on, their secrets are masked
-    pages, deadline, new = dagster_url(settings), time.monotonic() + seconds, 0
+    pages, deadline, new = base(settings), time.monotonic() + seconds, 0
     while True:
         with outbox() as connection:
             events = new_events(connection, _EVENTS, _FIRST_DAYS)

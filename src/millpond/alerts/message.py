@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.kinds import KINDS, SEVERITIES, Severity, runbook_entry
+from millpond.alerts.fitting import compose, headline
+from millpond.alerts.kinds import KINDS, SEVERITIES, Severity
+from millpond.alerts.links import runbook_page
+from millpond.redaction import redacted
 
 Action = Literal["tell", "resolve"]
-_LINES = 10
+_LINES, _LINE_LIMIT = 10, 250
+_BODY_LIMIT = 2500
 REPEAT = "This may be a repeat: an earlier try was broken off before it was confirmed."
 
 
@@ -54,13 +58,39 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The reason of one alert, the titles of many, never more than a screen."""
+        """The cause of one alert, the titles and causes of many, never more than a screen."""
         if not self.is_digest:
             return self.alert.resolution if self.action == "resolve" else self.alert.excerpt
-        lines = [f"• {alert.title[:200]}" for alert in self.alerts[:_LINES]]
+        lines = [f"• {headline(alert.title, _cause(alert), _LINE_LIMIT)}" for alert in self.alerts[:_LINES]]
         more = len(self.alerts) - len(lines)
         rest = [f"… and {more} more: `millpond alerts list --kind {self.alert.kind}`"] if more else []
         return "\n".join([*lines, *rest])
+
+    @property
+    def unharmed(self) -> str:
+        """What still stands; empty for an end."""
+        return redacted(self.alert.unharmed) if self.action == "tell" else ""
+
+    @property
+    def next_step(self) -> str:
+        """What to do next; empty for an end."""
+        if self.action == "resolve":
+            return ""
+        if self.is_digest:
+            return f"see all of them: millpond alerts list --kind {self.alert.kind}"
+        return redacted(self.alert.next_step)
+
+    def subject(self, limit: int, prefix: str = "") -> str:
+        """Return title and cause as one line of at most `limit` characters."""
+        cause = "" if self.is_digest or self.action == "resolve" else _cause(self.alert)
+        return prefix + headline(redacted(self.title), cause, limit - len(prefix))
+
+    def body(self, limit: int) -> str:
+        """Return cause, what is unharmed and the next step, of at most `limit` characters.
+
+        Only the cause is ever cut.
+        """
+        return compose(redacted(self.text), self.unharmed, self.next_step, limit)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -78,7 +108,7 @@ class Message:
     @property
     def runbook(self) -> str:
         """Where to read what to do."""
-        return runbook_entry(self.alert.kind)
+        return runbook_page(self.alert.kind)
 
     @property
     def url(self) -> str:
@@ -95,7 +125,11 @@ class Message:
     def plain(self) -> str:
         """All of it as plain text."""
         facts = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
-        return "\n\n".join(part for part in (self.text, facts, self.url, self.footer) if part)
+        return "\n\n".join(part for part in (self.body(_BODY_LIMIT), facts, self.url, self.footer) if part)
+
+
+def _cause(alert: Alert) -> str:
+    return redacted(alert.reason)
 
 
 def _seen(alert: Alert) -> dt.datetime:

@@ -6,19 +6,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from millpond.alerts.alert import COLUMNS, Alert, of_row
+from millpond.alerts.fitting import cut
 from millpond.alerts.tables import Connection
 from millpond.redaction import redacted
 
+_STEP_LIMIT = 600
 _GIVEN = tuple(
     name
     for name in COLUMNS
-    if name not in {"id", "times", "created_at", "last_at", "resolved_at", "resolution"}
+    if name not in {"id", "times", "created_at", "last_at", "resolved_at", "resolution", "closed_by"}
 )
 _INSERT = f"""
     insert into alerts ({", ".join(_GIVEN)}, resolved_at, end_routed_at)
     values ({", ".join(f"%({name})s" for name in _GIVEN)}, %(ended)s, %(ended)s)
     on conflict (dedup_key) where resolved_at is null do update set
         times = alerts.times + 1, last_at = clock_timestamp(), reason = excluded.reason,
+        unharmed = excluded.unharmed, next_step = excluded.next_step,
         run_id = excluded.run_id, run_url = excluded.run_url,
         position = greatest(alerts.position, excluded.position)
 """  # noqa: S608 - column names of our own
@@ -42,6 +45,8 @@ def _insert(connection: Connection, alert: Alert) -> None:
         alert,
         title=_storable(alert.title),
         reason=_storable(alert.reason)[:10_000],
+        unharmed=cut(_storable(alert.unharmed), _STEP_LIMIT),
+        next_step=cut(_storable(alert.next_step), _STEP_LIMIT),
         dedup_key=alert.dedup_key if alert.lasts else f"{alert.dedup_key}:{alert.source}",
     )
     values = {name: getattr(clean, name) for name in _GIVEN}

@@ -7,10 +7,10 @@ import uuid
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.channels import channels
+from millpond.alerts.links import pages
 from millpond.alerts.message import Message
 from millpond.alerts.routing import CHANNELS
 from millpond.errors import ConfigError
-from millpond.runtime.dagster_parts import dagster_url
 from millpond.settings import settings
 
 
@@ -33,7 +33,7 @@ def trial(name: str) -> str:
         title="this is a test of Millpond's alerts",
         reason="Nothing is wrong; somebody ran `millpond alerts test`.",
         severity="info",
-        run_url=dagster_url(settings()),
+        run_url=pages(settings()),
         created_at=dt.datetime.now(dt.UTC),
     )
     identity = uuid.uuid4().hex

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import psycopg
 
 from millpond.alerts.alert import Alert
+from millpond.alerts.links import pages
 from millpond.alerts.recording import open_alerts, record, resolve
 from millpond.alerts.tables import Connection
-from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.databases import databases
 from millpond.settings import Settings
 
@@ -54,7 +54,7 @@ class Watch:
             title=f"{' and '.join(names)} fell silent",
             reason=f"Last heard (UTC): {onset}. Nothing starts by itself now, failures are found late.",
             severity="critical",
-            run_url=dagster_url(self._settings),
+            run_url=pages(self._settings),
         )
 
 

@@ -13,10 +13,10 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFil
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from sqlalchemy import func, select, union_all
 
-from millpond.backfill.failure import INTERRUPTS
 from millpond.backfill.progress import ROWS
 from millpond.backfill.staleness import Failed
 from millpond.partitions import parse_day
+from millpond.resources.failure import INTERRUPTS
 from millpond.resources.record import (
     DAYS_BEYOND_REACH,
     Day,

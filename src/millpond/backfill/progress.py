@@ -10,7 +10,7 @@ from typing import Literal
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
 from dagster._core.events import DagsterEvent
 
-from millpond.backfill.failure import DayFailure, error_name, failed_days, is_interrupt, reason
+from millpond.resources.failure import DayFailure, error_name, failed_days, is_interrupt, reason
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.kinds import runbook_entry
+from millpond.alerts.links import runbook_page
 
 _COLOURS = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "green"}
 _STATES = {"delivered": "green", "pending": "yellow", "sending": "yellow", "abandoned": "bold red"}
@@ -21,7 +21,7 @@ _STATES = {"delivered": "green", "pending": "yellow", "sending": "yellow", "aban
 def as_dict(alert: Alert, told: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return an alert as plain values."""
     more = {"told": dict(told)} if told is not None else {}
-    return {**asdict(alert), "runbook": runbook_entry(alert.kind), **more}
+    return {**asdict(alert), "runbook": runbook_page(alert.kind), **more}
 
 
 def print_list(
@@ -61,13 +61,15 @@ def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:
     if alert.reason:
         console.print(alert.reason.strip())
     facts = {
+        "Unharmed": alert.unharmed,
+        "Next": alert.next_step,
         **alert.facts,
         "Kind": alert.kind,
         "Since": _moment(alert.created_at),
         "Last": f"{_moment(alert.last_at)}, {alert.times} times" if alert.times > 1 else "",
         "Over": f"{_moment(alert.resolved_at)} {alert.resolution}" if alert.resolved_at else "",
         "Logs": alert.run_url,
-        "To do": runbook_entry(alert.kind),
+        "To do": runbook_page(alert.kind),
     }
     for name, value in facts.items():
         if value:

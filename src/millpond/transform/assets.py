@@ -127,6 +127,7 @@ def _failure(error: MillpondError) -> dg.Failure:
     metadata: dict[str, Any] = {"error": type(error).__name__}
     if isinstance(error, AuditFailed):
         metadata["branch"] = error.result.branch
+        metadata["asset"] = error.result.root
         for check in error.result.blocked_by:
             metadata[check.check] = told.samples(check.samples)
     return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, PASSING))

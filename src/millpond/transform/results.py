@@ -61,8 +61,16 @@ class BuildResult:
 
     @property
     def blocked_by(self) -> tuple[CheckResult, ...]:
-        """The checks that keep the build from being merged."""
-        return tuple(check for check in self.checks if check.blocking and not check.passed)
+        """The checks that keep the build from being merged, those of upstream models first."""
+        order = {built.model: number for number, built in enumerate(self.models)}
+        found = [check for check in self.checks if check.blocking and not check.passed]
+        return tuple(sorted(found, key=lambda check: order.get(check.model, len(order))))
+
+    @property
+    def root(self) -> str:
+        """The model that broke first; empty where none did."""
+        models = [failed.model for failed in self.failed] + [check.model for check in self.blocked_by]
+        return next(iter(models), "")
 
 
 class AuditFailed(BuildFailed):
@@ -75,7 +83,7 @@ class AuditFailed(BuildFailed):
         super().__init__(
             "\n".join(lines),
             unharmed=f"ref {result.ref}; nothing of this run is in it",
-            next_step="mend the data or the model and run again; what was built is kept for a look: "
+            next_step="fix the data or the model and run again; what was built is kept for a look: "
             f'millpond sql --ref {result.branch} "select …"',
         )
 

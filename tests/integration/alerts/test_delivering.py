@@ -41,13 +41,16 @@ def test_slack_gets_reason_facts_a_button_and_no_secret(slack: Web, routes: Any,
     )
     delivered(routes(), rows)
     (told,) = slack.taken
-    header, facts, reason, actions, footer = told["blocks"]
-    assert told["text"] == header["text"]["text"] == "dlt_x failed for 2026-10-01"
+    header, reason, kept, facts, actions, footer = told["blocks"]
+    assert header["text"]["text"] == "dlt_x failed for 2026-10-01"
+    assert told["text"].startswith("dlt_x failed for 2026-10-01: &lt;!channel&gt;")
+    assert "*Unharmed:* what the run had completed" in kept["text"]["text"]
+    assert "*Next:* fix the cause, then run: millpond materialize" in kept["text"]["text"]
     assert "*Owner*\nteam:health" in [each["text"] for each in facts["fields"]]
     assert "&lt;!channel&gt; '''" in reason["text"]["text"]
     (button,) = actions["elements"]
     assert (button["text"]["text"], button["url"]) == ("View logs", "http://127.0.0.1:3000/runs/1")
-    assert "docs/runbook.md#run_failed" in footer["elements"][0]["text"]
+    assert "/runbook#run_failed" in footer["elements"][0]["text"]
     assert "verysecret" not in str(told)
     assert "hunter22" not in str(told) + str(rows("select * from alerts"))
 
@@ -65,7 +68,7 @@ def test_email_is_text_and_html_with_the_severity_in_its_subject(
         put(alert(1, run_url="http://127.0.0.1:3000/runs/1", reason="<b>\n.\nbecause"))
         delivered(routes(), rows)
     (got,) = server.taken
-    assert (got["Subject"], got["To"]) == ("[error] a1 failed", "a@example.org, b@example.org")
+    assert (got["Subject"], got["To"]) == ("[error] a1 failed: <b>", "a@example.org, b@example.org")
     text, html = got.get_body(("plain",)), got.get_body(("html",))
     assert text is not None
     assert html is not None
@@ -119,7 +122,7 @@ def test_jira_makes_one_issue_also_when_its_answer_was_lost_and_comments_the_end
         end()
         delivered(routes(), rows)
     made, comment = service.taken
-    assert made["fields"]["summary"] == "a1 failed"
+    assert made["fields"]["summary"] == "a1 failed: because"
     assert "succeeded since" in comment["body"]
     assert ("POST", "/rest/api/2/issue/DATA-7/comment") in service.requests
 
@@ -189,7 +192,7 @@ def test_after_so_many_tries_the_fallback_is_told_as_well(
         with dispatching(settings):
             until(lambda: server.taken)
             until(lambda: len(slack.requests) > 12)
-    assert [each["Subject"] for each in server.taken] == ["[error] a1 failed"]
+    assert [each["Subject"] for each in server.taken] == ["[error] a1 failed: because"]
 
 
 def test_many_alerts_of_one_kind_are_one_message_and_few_are_single_ones(
@@ -198,7 +201,7 @@ def test_many_alerts_of_one_kind_are_one_message_and_few_are_single_ones(
     put(*(alert(n) for n in range(40)), alert(100, kind="tick_failed"), alert(101, kind="tick_failed"))
     delivered(routes(), rows)
     texts = [each["text"] for each in slack.taken]
-    assert sorted(texts) == ["40 alerts: runs failed", "a100 failed", "a101 failed"]
+    assert sorted(texts) == ["40 alerts: runs failed", "a100 failed: because", "a101 failed: because"]
     digest = next(each for each in slack.taken if "40" in each["text"])
     assert "… and 30 more" in str(digest)
 
@@ -221,7 +224,7 @@ def test_what_is_open_is_told_once_and_its_end_to_those_who_were_told(
         delivered(routes(), rows)
     end()
     delivered(routes(), rows)
-    assert [each["text"] for each in slack.taken] == ["a0 failed", "Resolved: a0 failed"]
+    assert [each["text"] for each in slack.taken] == ["a0 failed: because", "Resolved: a0 failed"]
 
 
 def test_channels_that_are_not_set_up_are_left_out_and_the_log_never(
@@ -237,7 +240,7 @@ def test_an_error_whose_channels_are_not_set_up_goes_to_the_fallback(
 ) -> None:
     put(alert(1), alert(2, severity="warning"))
     delivered(routes(FAST.replace("[slack, email,", "[email,") + "fallback: [email, slack]\n"), rows)
-    assert [each["text"] for each in slack.taken] == ["a1 failed"]
+    assert [each["text"] for each in slack.taken] == ["a1 failed: because"]
 
 
 def test_what_was_being_sent_when_a_dispatcher_died_is_sent_again_and_says_so(

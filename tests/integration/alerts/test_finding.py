@@ -171,7 +171,12 @@ def test_a_check_that_failed_in_a_green_run_is_told_and_over_once_it_passes(
     run(recorded, fine, checks=[usual])
     look(recorded, quiet)
     (told,) = rows("select kind, severity, reason, resolved_at from alerts")
-    assert told == {"kind": "check_failed", "severity": "warning", "reason": "few rows", "resolved_at": None}
+    assert told == {
+        "kind": "check_failed",
+        "severity": "warning",
+        "reason": "check usual of fine failed: few rows",
+        "resolved_at": None,
+    }
     BROKEN["now"] = False
     run(recorded, fine, checks=[usual], days=Window.of_day(dt.date(2026, 10, 3)))
     look(recorded, quiet)

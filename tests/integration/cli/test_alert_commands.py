@@ -70,7 +70,7 @@ def test_show_tells_reason_deliveries_with_their_errors_and_the_runbook(
     text = said("show", str(row["id"]))
     assert "because" in text
     assert "slack     delivered, 2 tries" in text
-    assert "docs/runbook.md#run_failed" in text
+    assert "/runbook#run_failed" in text
     assert len(as_json("show", str(row["id"]))["deliveries"]) == 2
     assert "there is no alert 999999" in refused(ConfigError, "show", "999999")
 
@@ -96,7 +96,7 @@ def test_resend_tells_it_again(fast: Callable[[], Settings], configure: Callable
         (row,) = rows("select id from alerts")
         assert "through 2 channels" in said("resend", str(row["id"]))
         delivered(fast(), rows)
-    assert [each["text"] for each in slack.taken] == ["a1 failed", "a1 failed"]
+    assert [each["text"] for each in slack.taken] == ["a1 failed: because", "a1 failed: because"]
 
 
 def test_what_is_silenced_is_told_afterwards_if_it_is_still_open(
@@ -108,13 +108,13 @@ def test_what_is_silenced_is_told_afterwards_if_it_is_still_open(
         assert as_json("silence", "a*", "--for", "2h")["open"] == 1
         put(alert(2), alert(3), alert(4, assets=("b",)))
         delivered(fast(), rows)
-        assert [each["text"] for each in slack.taken] == ["a4 failed"]
+        assert [each["text"] for each in slack.taken] == ["a4 failed: because"]
         assert "silent until" in said("list")
         end("run:a2")
         with outbox() as connection:
             connection.execute("update alert_deliveries set next_attempt = now() where state = 'silenced'")
         delivered(fast(), rows)
-    assert {each["text"] for each in slack.taken[1:]} == {"a1 failed", "a3 failed"}
+    assert {each["text"] for each in slack.taken[1:]} == {"a1 failed: because", "a3 failed: because"}
 
 
 @pytest.mark.parametrize("command", ["list", "show", "test", "resend", "silence"])

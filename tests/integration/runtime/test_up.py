@@ -18,7 +18,9 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+import requests
 
+from millpond.alerts.links import runbook_page
 from millpond.resources.instance import instance
 from millpond.runtime.children import supervised
 from millpond.runtime.down import down
@@ -121,6 +123,11 @@ def test_every_part_is_up_with_its_address_process_and_log(up: Home) -> None:
         assert Path(part["log"]).exists()
         assert part["restarts"] == 0
     assert "all parts are up" in (up.logs / "up.log").read_text()
+
+
+def test_the_links_of_alerts_open(up: Home) -> None:
+    answer = requests.get(runbook_page("run_failed").partition("#")[0], timeout=30)
+    assert (answer.status_code, '<h2 id="run_failed">' in answer.text) == (200, True)
 
 
 def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> None:

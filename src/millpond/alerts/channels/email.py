@@ -17,6 +17,7 @@ from millpond.redaction import redacted, register
 from millpond.settings import Settings
 
 _SECONDS = 15.0
+_SUBJECT_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class EmailChannel:
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
-        mail["Subject"] = f"[{message.severity}] {_line(message.title)}"
+        mail["Subject"] = message.subject(_SUBJECT_LIMIT, f"[{message.severity}] ")
         mail["From"], mail["To"] = self.sender, ", ".join(self.receivers)
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message.id}@millpond>"
@@ -109,10 +110,12 @@ def _html(message: Message) -> str:
     )
     button = f'<p><a href="{escape(message.url)}">View logs</a></p>' if message.url else ""
     return (
-        f"<h3>{escape(redacted(message.title))}</h3><table>{rows}</table>"
-        f"<pre>{escape(redacted(message.text))}</pre>{button}<p>{escape(message.footer)}</p>"
+        f"<h3>{escape(redacted(message.title))}</h3><pre>{escape(redacted(message.text))}</pre>"
+        f"{_paragraph('Unharmed', message.unharmed)}{_paragraph('Next', message.next_step)}"
+        f'<table>{rows}</table>{button}<p><a href="{escape(message.runbook)}">What to do</a></p>'
+        f"<p>{escape(message.footer)}</p>"
     )
 
 
-def _line(text: str) -> str:
-    return " ".join(redacted(text).split())[:200]
+def _paragraph(name: str, text: str) -> str:
+    return f"<p><b>{name}:</b> {escape(text)}</p>" if text else ""

@@ -53,7 +53,7 @@ class JiraChannel:
         fields = {
             "project": {"key": self.project},
             "issuetype": {"name": self.issue_type},
-            "summary": " ".join(redacted(message.title).split())[:_SUMMARY_LIMIT],
+            "summary": message.subject(_SUMMARY_LIMIT),
             "description": redacted(message.plain),
             "labels": ["millpond", message.incident],
         }

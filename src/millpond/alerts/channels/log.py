@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from millpond.alerts.fitting import compose, one_line
 from millpond.alerts.message import Message
 
+_LIMIT = 1500
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
 
 
@@ -23,6 +25,6 @@ class LogChannel:
                 logger.info("resolved %d: %s: %s", alert.id, alert.title, alert.resolution)
                 continue
             checks = f" (checks: {', '.join(alert.checks)})" if alert.checks else ""
-            reason = " ".join(alert.excerpt.split())
             level = _LEVELS.get(alert.severity, logging.ERROR)
+            reason = one_line(compose(alert.excerpt, alert.unharmed, alert.next_step, _LIMIT))
             logger.log(level, "alert %d: %s%s: %s — %s", alert.id, alert.title, checks, reason, alert.run_url)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from millpond.alerts.channels.http import ask
+from millpond.alerts.fitting import compose, one_line
 from millpond.alerts.message import Message
 from millpond.redaction import redacted, register
 
@@ -35,18 +36,28 @@ def event(message: Message) -> dict[str, Any]:
     """Return the message as PagerDuty's event, without the key."""
     if message.action == "resolve":
         return {"event_action": "resolve", "dedup_key": message.incident}
-    details = {**message.facts, "Reason": message.text, "Runbook": message.runbook}
+    details = {
+        "Reason": message.text,
+        "Unharmed": message.unharmed,
+        "Next": message.next_step,
+        **message.facts,
+        "Runbook": message.runbook,
+    }
+    links = [{"href": message.runbook, "text": "What to do"}]
+    if message.url:
+        links.insert(0, {"href": message.url, "text": "View logs"})
+    cause = message.subject(_SUMMARY_LIMIT // 2 - 12)
     return {
         "event_action": "trigger",
         "dedup_key": message.incident,
         "client": "Millpond",
-        "links": [{"href": message.url, "text": "View logs"}] if message.url else [],
+        "links": links,
         "payload": {
-            "summary": redacted(message.title)[:_SUMMARY_LIMIT],
+            "summary": one_line(compose(cause, message.unharmed, message.next_step, _SUMMARY_LIMIT)),
             "source": "millpond",
             "severity": message.severity,
             "component": message.facts.get("Asset", ""),
             "class": message.alert.kind,
-            "custom_details": {name: redacted(value) for name, value in details.items()},
+            "custom_details": {name: redacted(value) for name, value in details.items() if value},
         },
     }

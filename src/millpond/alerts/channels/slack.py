@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import SecretStr
 
 from millpond.alerts.channels.http import ask, keep_secret
+from millpond.alerts.fitting import cut, one_line, units
 from millpond.alerts.message import Message
 from millpond.redaction import redacted
 
-_TEXT_LIMIT = 2900
-"""Slack takes 3000 characters a block."""
+_TEXT_LIMIT, _FIELD_LIMIT, _HEADER_LIMIT = 2900, 1900, 150
+"""Slack takes 3000 characters a section, 2000 a field, 150 a header."""
 
 
 class SlackChannel:
@@ -31,20 +32,27 @@ class SlackChannel:
 
 def blocks(message: Message) -> dict[str, Any]:
     """Return the message as Slack's blocks, with a plain text for notifications."""
-    fields = [_text(f"*{name}*\n{_escaped(value)}"[:_TEXT_LIMIT]) for name, value in message.facts.items()]
-    header = {"type": "plain_text", "text": message.title[:150]}
+    header = {"type": "plain_text", "text": cut(one_line(redacted(message.title)), _HEADER_LIMIT)}
     parts: list[dict[str, Any]] = [{"type": "header", "block_id": message.id, "text": header}]
-    if fields:
-        parts.append({"type": "section", "fields": fields})
     if message.text:
-        shown = _escaped(message.text)[:_TEXT_LIMIT]
-        quoted = shown if message.is_digest or message.action == "resolve" else f"```{shown}```"
-        parts.append({"type": "section", "text": _text(quoted)})
+        plain = message.is_digest or message.action == "resolve"
+        shown = _escaped(cut(redacted(message.text), _TEXT_LIMIT, _size))
+        parts.append({"type": "section", "text": _text(shown if plain else f"```{shown}```")})
+    ends = (("Unharmed", message.unharmed), ("Next", message.next_step))
+    if kept := [f"*{name}:* {_escaped(cut(text, _TEXT_LIMIT // 3, _size))}" for name, text in ends if text]:
+        parts.append({"type": "section", "text": _text("\n".join(kept))})
+    if facts := message.facts:
+        fields = [_text(f"*{name}*\n{_escaped(cut(v, _FIELD_LIMIT, _size))}") for name, v in facts.items()]
+        parts.append({"type": "section", "fields": fields})
     if message.url and not message.is_digest:
         label = {"type": "plain_text", "text": "View logs"}
         parts.append({"type": "actions", "elements": [{"type": "button", "text": label, "url": message.url}]})
     parts.append({"type": "context", "elements": [_text(_escaped(message.footer))]})
-    return {"text": _escaped(message.title), "blocks": parts}
+    return {"text": _escaped(message.subject(_FIELD_LIMIT)), "blocks": parts}
+
+
+def _size(text: str) -> int:
+    return units(_escaped(text))
 
 
 def _text(text: str) -> dict[str, str]:

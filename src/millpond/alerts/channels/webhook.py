@@ -12,7 +12,20 @@ from millpond.alerts.message import Message
 from millpond.redaction import redacted
 
 _LIMIT = 100
-_FIELDS = ("id", "kind", "severity", "title", "reason", "assets", "checks", "partition", "owners", "tags")
+_FIELDS = (
+    "id",
+    "kind",
+    "severity",
+    "title",
+    "reason",
+    "unharmed",
+    "next_step",
+    "assets",
+    "checks",
+    "partition",
+    "owners",
+    "tags",
+)
 _MORE = ("ref", "run_id", "run_url", "dedup_key", "times")
 
 
@@ -40,6 +53,8 @@ def document(message: Message) -> dict[str, Any]:
         "severity": message.severity,
         "title": redacted(message.title),
         "text": redacted(message.text),
+        "unharmed": message.unharmed,
+        "next_step": message.next_step,
         "runbook": message.runbook,
         "repeat": message.repeat,
         "count": len(message.alerts),

@@ -9,10 +9,13 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEvent
 
 from millpond.alerts.alert import Alert
+from millpond.alerts.finders.cause import describe_check
 from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import Severity
 from millpond.naming import MAIN_REF
 from millpond.resources.run import partitions_of, ref_of
+
+_STATEMENT = 'see the reasons: millpond sql "select reason, count(*) from quarantine.{table} group by 1"'
 
 
 def check_failed(
@@ -28,7 +31,7 @@ def check_failed(
         source=f"event:{event_id}",
         dedup_key=f"check:{asset}:{found.check_name}:{partition}",
         title=f"check {found.check_name} of {asset} failed{_for(partition)}",
-        reason=found.description or "",
+        reason="\n".join(describe_check(found)),
         severity=severity,
         checks=(found.check_name,),
         **_common(run, event_id, asset, partition, known, pages),
@@ -55,6 +58,7 @@ def quarantined(
         title=f"{bad} of {rows} rows of {asset} are in quarantine{_for(partition)}",
         reason=f"{bad / rows:.1%} of the rows broke the row contract, {above:.1%} may. {said}".strip(),
         severity="warning",
+        next_step=_STATEMENT.format(table=asset.removeprefix("dlt_")),
         **_common(run, event_id, asset, partition, known, pages),
     )
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
-import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.events import DagsterEvent
-from dagster_shared.error import SerializableErrorInfo
 
-from millpond.alerts.alert import Alert, listed
+from millpond.alerts.alert import Alert, days_option, listed
+from millpond.alerts.finders.cause import Cause, find_cause
 from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import KINDS
 from millpond.naming import MAIN_REF
 from millpond.resources.run import partitions_of, ref_of
 
-_FAILURE = "dagster._core.definitions.events.Failure: "
-"""What Dagster puts before an error that a step reported itself."""
-
-RUN_KINDS = ("run_failed", "retries_exhausted", "blocking_check_failed")
+_VERBS = {"run_stopped": "stopped", "days_unreachable": "asked for days that are beyond reach"}
+_NAMED = 3
+FAILURES = ("run_failed", "retries_exhausted", "blocking_check_failed")
+"""Kinds that stay open until what failed has succeeded."""
 
 
 def run_failed(
@@ -35,22 +36,24 @@ def run_failed(
     planned = _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     keys = {event.asset_key for event in planned if event.step_key in broken and event.asset_key}
     checks = _blocking(instance, run)
+    cause = find_cause(steps, checks, failure)
     assets = tuple(sorted(key.to_user_string() for key in keys | {check.asset_key for check in checks}))
     partition, ref = partitions_of(run.tags), ref_of(run.tags)
-    kind = "blocking_check_failed" if checks else "run_failed"
-    if not checks and _retried_out(instance, run, broken, assets, known):
-        kind = "retries_exhausted"
+    kind = _kind(cause, bool(checks), lambda: _retried_out(instance, run, broken, assets, known))
     days = f" for {partition}" if partition else ""
     on_ref = "" if ref == MAIN_REF else f" on ref {ref}"
+    urgent = ref == MAIN_REF or not KINDS[kind].lasts
     return Alert(
         kind=kind,
         source=f"event:{event_id}",
         dedup_key=f"run:{','.join(assets) or run.job_name}:{partition}:{ref}",
-        title=f"{listed(assets) or f'run of {run.job_name}'} failed{days}{on_ref}",
-        reason="\n".join(_reason(event) for event in steps) or _said(failure),
-        severity=KINDS[kind].severity if ref == MAIN_REF else "warning",
+        title=f"{_subject(cause.root, assets, run)} {_VERBS.get(kind, 'failed')}{days}{on_ref}",
+        reason=cause.text,
+        unharmed=cause.unharmed,
+        next_step=_next_step(cause, assets, partition) if kind in FAILURES else "",
+        severity=KINDS[kind].severity if urgent else "warning",
         assets=assets,
-        checks=tuple(sorted(check.name for check in checks)),
+        checks=tuple(sorted(check.check_name for check in checks)),
         partition=partition,
         owners=known.owners_of(assets),
         tags=known.tags_of(assets),
@@ -60,6 +63,33 @@ def run_failed(
         run_url=f"{pages}/runs/{run.run_id}",
         position=event_id,
     )
+
+
+def _kind(cause: Cause, by_check: bool, retried_out: Callable[[], bool]) -> str:
+    if cause.stopped:
+        return "run_stopped"
+    if cause.beyond_reach:
+        return "days_unreachable"
+    if by_check:
+        return "blocking_check_failed"
+    return "retries_exhausted" if retried_out() else "run_failed"
+
+
+def _next_step(cause: Cause, assets: tuple[str, ...], partition: str) -> str:
+    """Return what the error says to do, and the command that makes what failed and all that depends on it."""
+    names = [cause.root] if cause.root in assets else list(assets)
+    selection = ",".join(f"{name}*" for name in names) if 0 < len(names) <= _NAMED else "*"
+    again = f'millpond materialize "{selection}"{days_option(partition)}'
+    if "millpond materialize" in cause.next_step:
+        return cause.next_step
+    return f"{cause.next_step or 'fix the cause'}; then run: {again}"
+
+
+def _subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str:
+    """Return what the title is about: the asset that broke, and how many are not made because of it."""
+    if root not in assets or len(assets) == 1:
+        return listed(assets) or f"run of {run.job_name}"
+    return f"{root} (with {len(assets) - 1} more assets of its step)"
 
 
 def _retried_out(
@@ -76,21 +106,7 @@ def _events(instance: DagsterInstance, run: DagsterRun, kind: DagsterEventType) 
     return [event for record in records if (event := record.event_log_entry.dagster_event)]
 
 
-def _blocking(instance: DagsterInstance, run: DagsterRun) -> list[dg.AssetCheckKey]:
+def _blocking(instance: DagsterInstance, run: DagsterRun) -> list[AssetCheckEvaluation]:
     found = _events(instance, run, DagsterEventType.ASSET_CHECK_EVALUATION)
     results = [event.asset_check_evaluation_data for event in found]
-    return [r.asset_check_key for r in results if not r.passed and r.blocking]
-
-
-def _reason(event: DagsterEvent) -> str:
-    """Return what the code said that failed, without the frames of Dagster around it."""
-    error = event.step_failure_data.error
-    while isinstance(error, SerializableErrorInfo) and error.cause:
-        error = error.cause
-    if not isinstance(error, SerializableErrorInfo):
-        return event.message or "the step failed without an error"
-    return error.message.strip().removeprefix(_FAILURE)
-
-
-def _said(failure: DagsterEvent | None) -> str:
-    return (failure.message if failure else None) or "the run failed without an error"
+    return [result for result in results if not result.passed and result.blocking]

@@ -9,7 +9,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.finders.events import Ask, asking
-from millpond.alerts.finders.failed_run import RUN_KINDS
+from millpond.alerts.finders.failed_run import FAILURES
 from millpond.alerts.finders.known import Known
 from millpond.alerts.recording import open_alerts, resolve
 from millpond.alerts.tables import Connection
@@ -39,7 +39,7 @@ def resolve_recovered(connection: Connection, instance: DagsterInstance, known: 
     """End alerts whose assets, for all their days, or whose checks have succeeded since; returns how many."""
     ended, long_ago = 0, dt.datetime.now(dt.UTC) - dt.timedelta(days=_NOTICE_DAYS)
     with asking() as ask:
-        for alert in open_alerts(connection, *RUN_KINDS, *_NOTICES):
+        for alert in open_alerts(connection, *FAILURES, *_NOTICES):
             if alert.kind in _NOTICES and alert.last_at and alert.last_at < long_ago:
                 resolve(connection, alert, f"It was not seen again for {_NOTICE_DAYS} days.")
                 ended += 1

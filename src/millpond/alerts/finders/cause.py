@@ -1,0 +1,218 @@
+"""The root cause of a failed run: what failed first and is not the consequence of something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.events import DagsterEvent
+from dagster_shared.error import SerializableErrorInfo
+
+from millpond.resources.failure import DayFailure, failed_days, is_interrupt
+
+BEYOND_REACH = "BeyondReach"
+_OURS = re.compile(r"^(?:millpond\.errors\.\w+|dagster\.\S*\.Failure|dagster\.Failure): ")
+_WRAPPERS = ("Dagster", "RetryRequested")
+_BY_CHECK = "DagsterAssetCheckFailedError"
+_CONSEQUENCE = re.compile(r"(?i)\b(upstream\b.*\bfail|not run\b|was skipped|dependenc\w+ .*fail|waits for)")
+_CONSEQUENCES = ("InputMissing", "DagsterStepFailedUpstream", "DagsterExecutionStepNotFoundError")
+_INTERRUPTED = "Execution was interrupted unexpectedly"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:\.\.\.\d{4}-\d\d-\d\d)?")
+_NUMBER = re.compile(r"\d+")
+_SAMPLES, _DAYS_SHOWN = 3, 6
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a run failed; `text` begins with the root cause. `root` is the asset that it is about, if one is.
+
+    `beyond_reach` says that all that failed are days that the source no longer serves; `stopped` that the run
+    was told to end.
+    """
+
+    text: str
+    unharmed: str = ""
+    next_step: str = ""
+    root: str = ""
+    beyond_reach: bool = False
+    stopped: bool = False
+
+
+@dataclass
+class _Told:
+    """Lines of a failure, sorted into what it is."""
+
+    lines: list[str] = field(default_factory=list)
+    unharmed: list[str] = field(default_factory=list)
+    next_steps: list[str] = field(default_factory=list)
+
+
+def find_cause(
+    steps: Sequence[DagsterEvent], checks: Sequence[AssetCheckEvaluation], failure: DagsterEvent | None
+) -> Cause:
+    """Return the cause of a run's failure.
+
+    `steps` are its failed steps and `checks` its blocking checks that failed, both in the order of the log;
+    `failure` is the event of the run itself.
+    """
+    if was_stopped(steps, failure):
+        return Cause("The run was told to stop before it had finished.", stopped=True)
+    own = [event for event in steps if _class(_error(event)) != _BY_CHECK]
+    own.sort(key=_is_consequence)  # stable: what failed first comes first
+    told = _Told()
+    for event in own:
+        _tell(told, event)
+    shown = list(told.lines)
+    for check in checks:
+        first, *samples = describe_check(check)
+        if not any(check.check_name in line for line in shown):
+            told.lines += [first, *samples]
+    if not told.lines:
+        _sort(told, _text(_run_error(failure)) or (failure.message if failure else "") or "")
+    return Cause(
+        "\n".join(told.lines) or "the run failed without an error",
+        "; ".join(dict.fromkeys(told.unharmed)),
+        next(iter(told.next_steps), ""),
+        _root(own, checks),
+        bool(steps) and not checks and all(_beyond_reach(event) for event in steps),
+    )
+
+
+def was_stopped(steps: Sequence[DagsterEvent], failure: DagsterEvent | None) -> bool:
+    """Return whether a run ended because it was told to: Ctrl-C, SIGTERM, or *Terminate* in the pages."""
+    if any(is_interrupt(_error(event)) for event in steps) or is_interrupt(_run_error(failure)):
+        return True
+    return bool(failure and (failure.message or "").startswith(_INTERRUPTED))
+
+
+def describe_check(check: AssetCheckEvaluation) -> list[str]:
+    """Return a failed check in words: its name, asset, counts and description, then sample rows."""
+    found = {name: value.value for name, value in check.metadata.items()}
+    failures = found.get("failures")
+    count = f" for {failures} {'row' if failures == 1 else 'rows'}" if isinstance(failures, int) else ""
+    said = f": {check.description}" if check.description else ""
+    lines = [f"check {check.check_name} of {check.asset_key.to_user_string()} failed{count}{said}"]
+    return lines + [f"  {row}" for row in _rows(found.get("samples"))]
+
+
+def _rows(samples: Any) -> list[str]:
+    records = getattr(samples, "records", samples)
+    rows = [getattr(row, "data", row) for row in records] if isinstance(records, list | tuple) else []
+    return [
+        ", ".join(f"{k}={v}" for k, v in row.items() if v is not None)
+        for row in rows[:_SAMPLES]
+        if isinstance(row, dict)
+    ]
+
+
+def _tell(told: _Told, event: DagsterEvent) -> None:
+    if days := failed_days(event.step_failure_data):
+        told.lines += _by_cause(days)
+        rest = _Told()
+        _sort(rest, _text(_error(event)))
+        told.unharmed += rest.unharmed
+        told.next_steps += rest.next_steps
+    else:
+        _sort(told, _text(_error(event)) or event.message or "the step failed without an error")
+
+
+def _by_cause(failures: Sequence[DayFailure]) -> list[str]:
+    """Return a line for each cause, with its days as ranges; unreachable days come last."""
+    groups: dict[tuple[str, str], list[DayFailure]] = {}
+    for each in failures:
+        groups.setdefault((each.error, _NUMBER.sub("0", _DATE.sub("day", each.reason))), []).append(each)
+    ordered = sorted(groups.values(), key=lambda group: group[0].error == BEYOND_REACH)
+    lines = []
+    for group in ordered:
+        days = [each.days for each in group]
+        shown = ", ".join(days[:_DAYS_SHOWN])
+        more = f" and {len(days) - _DAYS_SHOWN} more" if len(days) > _DAYS_SHOWN else ""
+        first = group[0].reason
+        alone = len(group) == 1 and days[0] in first
+        lines.append(first if alone else f"{shown}{more}: {first.removeprefix(f'{days[0]}: ')}")
+    return lines
+
+
+def _sort(told: _Told, text: str) -> None:
+    for line in text.splitlines():
+        if line.startswith("Unharmed: "):
+            told.unharmed.append(line.removeprefix("Unharmed: "))
+        elif line.startswith("Next: "):
+            told.next_steps.append(line.removeprefix("Next: "))
+        elif line.strip():
+            told.lines.append(line.rstrip())
+
+
+def _text(error: SerializableErrorInfo | None) -> str:
+    """Return what failed: the innermost cause, then what it led to."""
+    chain = [each for each in _chain(error) if not (_class(each)).startswith(_WRAPPERS)]
+    chain = chain or list(_chain(error))[-1:]
+    for each in chain:  # an error of ours says all there is to say
+        if _OURS.match(each.message):
+            return _OURS.sub("", each.message).strip()
+    said = [each.message.strip() for each in reversed(chain) if _says_something(each)]
+    said = said or [each.message.strip() for each in chain[-1:]]
+    return "\nwhich led to: ".join(said)
+
+
+def _says_something(error: SerializableErrorInfo) -> bool:
+    """Return whether there is more than the name of the error."""
+    name, _, text = error.message.strip().partition(": ")
+    return bool(text.strip()) or name.rstrip(":") != _class(error)
+
+
+def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInfo]:
+    seen: set[int] = set()
+    while isinstance(error, SerializableErrorInfo) and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.cause
+
+
+def _error(event: DagsterEvent) -> SerializableErrorInfo | None:
+    error = event.step_failure_data.error
+    return error if isinstance(error, SerializableErrorInfo) else None
+
+
+def _run_error(failure: DagsterEvent | None) -> SerializableErrorInfo | None:
+    error = getattr(failure.event_specific_data, "error", None) if failure else None
+    return error if isinstance(error, SerializableErrorInfo) else None
+
+
+def _class(error: SerializableErrorInfo | None) -> str:
+    return (error.cls_name if error else None) or ""
+
+
+def _names(event: DagsterEvent) -> set[str]:
+    """Return the names of the errors that a step failed with."""
+    given = event.step_failure_data.user_failure_data
+    value = given and given.metadata.get("error")
+    own = str(value.value).split(", ") if value else []
+    return {*own, *(_class(each) for each in _chain(_error(event)))} - {""}
+
+
+def _is_consequence(event: DagsterEvent) -> bool:
+    if _names(event) & set(_CONSEQUENCES):
+        return True
+    first = _text(_error(event)).partition("\n")[0]
+    return bool(_CONSEQUENCE.search(first))
+
+
+def _beyond_reach(event: DagsterEvent) -> bool:
+    if days := failed_days(event.step_failure_data):
+        return all(each.error == BEYOND_REACH for each in days)
+    given = event.step_failure_data.user_failure_data
+    value = given and given.metadata.get("error")
+    return bool(value and value.value == BEYOND_REACH)
+
+
+def _root(steps: Sequence[DagsterEvent], checks: Sequence[AssetCheckEvaluation]) -> str:
+    """Return the asset that the first failure names: that of the model or check, if it says so."""
+    for event in steps:
+        given = event.step_failure_data.user_failure_data
+        value = given and given.metadata.get("asset")
+        return str(value.value) if value else ""
+    return checks[0].asset_key.to_user_string() if checks else ""
