@@ -156,6 +156,14 @@ class TooManyBadRows(SourceError):
     """More rows broke the row contract than the spec allows."""
 
 
+class RowsHeldBack(SourceError):
+    """A loaded day came back with far fewer rows; they are kept aside until somebody accepts them."""
+
+
+class NothingHeld(SourceError):
+    """Rows were to be accepted for a day of which none are held back."""
+
+
 class InputMissing(MillpondError):
     """A model reads a table that is not on the ref yet; the asset that makes it comes first."""
 

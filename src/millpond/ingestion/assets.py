@@ -88,12 +88,19 @@ def _attempted(
     context: dg.AssetExecutionContext, source: SourceSpec, table: SourceTable
 ) -> tuple[LoadResult | None, dg.Failure | None]:
     """Return what was loaded and the failure to report, which holds no exception that quotes a request."""
+    from millpond.ingestion.acceptance import accept_held
     from millpond.ingestion.load import load  # brings in dlt, which takes longer than all the rest
 
     try:
         run = RunInfo.of(context)
         assert run.window
-        loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id)
+        if run.accept == "held":
+            loaded = accept_held(table, run.window, ref=run.ref, run_id=run.run_id)
+        else:
+            shrink = run.accept == "shrink"
+            loaded = load(
+                source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink
+            )
     except MillpondError as error:
         return None, _failure(redacted(str(error)), [error], {})
     if not loaded.failed:

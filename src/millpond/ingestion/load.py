@@ -6,9 +6,10 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from millpond import crash_points
-from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
+from millpond.errors import MillpondError, NoRows, RowsHeldBack, RowsUnaccounted, TooManyBadRows
 from millpond.ingestion.client import TableClient
 from millpond.ingestion.connection import connection
 from millpond.ingestion.drift import added_columns
@@ -18,9 +19,12 @@ from millpond.ingestion.judge import judged
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
+from millpond.ingestion.shrinkage import DaysShrank, hold_back, refuse_shrinking
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import staging_folder
 from millpond.ingestion.verdicts import Counts, Verdicts
+from millpond.ingestion.window import Shrink
+from millpond.lake.held import release
 from millpond.lake.tables import Replacement, Written, replace
 from millpond.partitions import Window, contiguous
 from millpond.settings import settings
@@ -28,12 +32,21 @@ from millpond.settings import settings
 _log = logging.getLogger(__name__)
 
 
-def load(source: SourceSpec, table: SourceTable, window: Window, *, ref: str, run_id: str) -> LoadResult:
+def load(
+    source: SourceSpec,
+    table: SourceTable,
+    window: Window,
+    *,
+    ref: str,
+    run_id: str,
+    accept_shrink: bool = False,
+) -> LoadResult:
     """Make the raw and quarantine tables hold what the source has for `window`, day by day or not at all.
 
     Days that cannot be fetched or trusted are reported in the result; while the breaker of the source's host
-    is open, these are all of them. Raises ConfigError for what is not set, LakeError for what cannot be
-    written.
+    is open, these are all of them. So are days that would lose more of their rows than the spec's `shrink`
+    allows, unless `accept_shrink`: their new rows are kept aside. Raises ConfigError for what is not set,
+    LakeError for what cannot be written.
     """
     configured, began = settings(), time.perf_counter()
     client = TableClient(source, table, connection(source, table, configured), Limits.of(configured))
@@ -55,11 +68,15 @@ def load(source: SourceSpec, table: SourceTable, window: Window, *, ref: str, ru
             crash_points.reached("ingestion.judged")
             if len(failed) < len(window):
                 guard.record_origin()
-            written = _write(table, verdicts, window, failed, ref, run_id)
+            rule = None if accept_shrink else table.shrink
+            written, held_back = _write(table, verdicts, window, failed, rule, ref, run_id)
+            failed |= held_back
     seconds = time.perf_counter() - began
     share = seconds / len(window)
     loaded = [
-        _result(day, verdicts.counts[day], written[day], share) for day in window.days if day not in failed
+        PartitionResult.of(day, verdicts.counts[day], written[day], share)
+        for day in window.days
+        if day not in failed
     ]
     return LoadResult(loaded, failed, seconds)
 
@@ -69,23 +86,35 @@ def _write(
     verdicts: Verdicts,
     window: Window,
     failed: Mapping[dt.date, MillpondError],
+    rule: Shrink | None,
     ref: str,
     run_id: str,
-) -> dict[dt.date, Written]:
+) -> tuple[dict[dt.date, Written], dict[dt.date, RowsHeldBack]]:
+    """Write the days that did not fail; returns what was written, and the days that `rule` holds back."""
     loaded_at = dt.datetime.now(dt.UTC)
     raw, quarantine = lake_tables(table)
+    check = partial(refuse_shrinking, rule) if rule else None
     written: dict[dt.date, Written] = {}
-    for days in contiguous(day for day in window.days if day not in failed):
-        rows, _ = replace(
-            [
-                Replacement(raw, verdicts.good(days, run_id, loaded_at), days),
-                Replacement(quarantine, verdicts.bad(days, run_id, loaded_at), days),
-            ],
-            ref=ref,
-            run_id=run_id,
-        )
+    held_back: dict[dt.date, RowsHeldBack] = {}
+    left = contiguous(day for day in window.days if day not in failed)
+    while left:
+        days = left.pop(0)
+        try:
+            rows, _ = replace(
+                [
+                    Replacement(raw, verdicts.good(days, run_id, loaded_at), days, check),
+                    Replacement(quarantine, verdicts.bad(days, run_id, loaded_at), days),
+                ],
+                ref=ref,
+                run_id=run_id,
+            )
+        except DaysShrank as shrank:
+            held_back |= hold_back(table, verdicts, shrank.days, ref, run_id)
+            left = contiguous(day for day in days.days if day not in shrank.days) + left
+            continue
         written |= dict.fromkeys(days.days, rows)
-    return written
+    release(ref, table.raw_table, list(written))
+    return written, held_back
 
 
 def _reconcile(table: SourceTable, fetched: Fetched, verdicts: Verdicts) -> None:
@@ -124,21 +153,3 @@ def _refused_days(table: SourceTable, counts: Mapping[dt.date, Counts]) -> dict[
                 next_step="see whether the source is complete, or set allow_empty: true in the spec",
             )
     return failed
-
-
-def _result(day: dt.date, counts: Counts, written: Written, seconds: float) -> PartitionResult:
-    return PartitionResult(
-        partition=day,
-        rows_in_source=counts.rows,
-        rows_loaded=counts.good,
-        rows_quarantined=counts.bad,
-        duplicates_dropped=counts.duplicate,
-        rows_outside_window=counts.outside,
-        bytes=counts.bytes,
-        seconds=round(seconds, 4),
-        snapshot_id=written.snapshot_id,
-        content_hash=written.day_hashes[day],
-        reasons=counts.reasons,
-        nulled=counts.nulled,
-        no_value=counts.no_value,
-    )

@@ -5,8 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from millpond.errors import MillpondError
+
+if TYPE_CHECKING:
+    from millpond.ingestion.verdicts import Counts
+    from millpond.lake.spec import Written
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,25 @@ class PartitionResult:
     def no_value_codes(self) -> int:
         """How many values of loaded rows were codes for "no value"."""
         return sum(self.no_value.values())
+
+    @classmethod
+    def of(cls, day: dt.date, counts: Counts, written: Written, seconds: float) -> PartitionResult:
+        """Return what became of a day: its rows, and how they were written."""
+        return cls(
+            partition=day,
+            rows_in_source=counts.rows,
+            rows_loaded=counts.good,
+            rows_quarantined=counts.bad,
+            duplicates_dropped=counts.duplicate,
+            rows_outside_window=counts.outside,
+            bytes=counts.bytes,
+            seconds=round(seconds, 4),
+            snapshot_id=written.snapshot_id,
+            content_hash=written.day_hashes[day],
+            reasons=counts.reasons,
+            nulled=counts.nulled,
+            no_value=counts.no_value,
+        )
 
 
 @dataclass(frozen=True)

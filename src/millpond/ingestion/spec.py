@@ -19,6 +19,7 @@ from millpond.ingestion.window import (
     News,
     Quarantine,
     Retries,
+    Shrink,
     WindowSpec,
 )
 from millpond.naming import LINEAGE_COLUMNS
@@ -55,6 +56,9 @@ class SourceTable(Part):
         True, description="whether a day may have no rows", examples=["allow_empty: true"]
     )
     quarantine: Quarantine = Field(default_factory=Quarantine, examples=["quarantine: { fail_above: 0.2 }"])
+    shrink: Shrink = Field(
+        default_factory=Shrink, examples=["shrink: { hold_below: 0.5, min_rows: 20 }"]
+    )
     cadence: Cadence | None = Field(None, examples=['cadence: { cron: "0 * * * *", lookback_days: 2 }'])
     news: News | None = Field(
         None,

@@ -104,6 +104,25 @@ class Quarantine(Part):
         return self.fail_at_least or (5 if self.fail_above else 1)
 
 
+class Shrink(Part):
+    """When a day that is loaded again with fewer rows is held back until somebody accepts it."""
+
+    hold_below: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        strict=False,
+        description="share of a day's loaded rows that must still be there; 0: the source may shrink",
+        examples=["hold_below: 0.5"],
+    )
+    min_rows: int = Field(
+        20,
+        ge=0,
+        description="loaded rows below which a day is not held back; days that a load empties count together",
+        examples=["min_rows: 20"],
+    )
+
+
 class Cadence(Part):
     """How often to load the day that has begun, and how many days to load again because rows come late."""
 

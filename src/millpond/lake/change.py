@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -52,11 +52,12 @@ def prepared(
     rows: Rows,
     windows: Windows,
     properties: dict[str, str],
+    check: Callable[[Digests, Digests], None] | None = None,
 ) -> Change:
     """Write the data files that make `windows` of the table at `location` hold exactly `rows`.
 
     Where the same rows are there already, nothing is written. `properties` go into the snapshot's
-    summary, beside window, content hash and row counts.
+    summary, beside window, content hash and row counts. `check` may refuse the change.
     """
     staging = opened(lake, location, spec, rows.schemas, whole=windows.parts is None)
     target = arrow_schema(staging.table_metadata.schema())
@@ -64,6 +65,8 @@ def prepared(
     touched = Touched.find(staging, windows, day_column)
     before = touched.digests()
     after = combined(digests(piece, day_column) for piece in _checked(rows, target, day_column, windows))
+    if check:
+        check(before, after)
     if before == after:
         return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write(

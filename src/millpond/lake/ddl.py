@@ -53,6 +53,21 @@ create table if not exists lake_pins (
     expires_at timestamptz not null
 );
 comment on table lake_pins is 'pointers of all tables of a ref, frozen for readers; live until they expire';
+create table if not exists lake_held (
+    ref text not null,
+    table_name text not null,
+    day date not null,
+    branch text not null references lake_refs (name) on delete cascade,
+    run_id text not null,
+    held_at timestamptz not null default clock_timestamp(),
+    rows_loaded bigint not null,
+    rows_held bigint not null,
+    loaded_hash text not null,
+    details jsonb not null,
+    primary key (ref, table_name, day)
+);
+comment on table lake_held is 'days whose new rows are kept on a branch until somebody accepts them';
+create index if not exists lake_held_branch on lake_held (branch);
 create table if not exists lake_ref_log (
     id bigint generated always as identity primary key,
     at timestamptz not null default clock_timestamp(),
@@ -90,7 +105,9 @@ def ensure_tables(conn: psycopg.Connection) -> None:
 
 def _in_place(conn: psycopg.Connection) -> bool:
     try:
-        found = conn.execute("select kept from lake_refs where name = %s", (MAIN_REF,))
+        found = conn.execute(
+            "select kept, to_regclass('lake_held') from lake_refs where name = %s", (MAIN_REF,)
+        ).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return False
-    return found.fetchone() is not None
+    return found is not None and found[1] is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import pyarrow as pa
 
 from millpond.errors import ConfigError
+from millpond.lake.hashing import Digests
 from millpond.naming import table_name
 from millpond.partitions import Window
 
@@ -54,11 +55,14 @@ class Replacement:
     """New rows for a window of a table; `window` None replaces all of it.
 
     `data` is an Arrow table, or Parquet files that are read as a stream and may be larger than memory.
+    `check` is given what the window holds and what it is to hold, by day, while the table is locked; whatever
+    it raises leaves the table as it is.
     """
 
     table: TableSpec
     data: pa.Table | Sequence[Path]
     window: Window | None
+    check: Callable[[Digests, Digests], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from dagster import AssetExecutionContext
 from dagster._core.storage.tags import (
@@ -12,6 +13,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
 from millpond.settings import settings
@@ -23,6 +25,12 @@ REF_TAG = "millpond/ref"
 BACKFILL_TAG = "millpond/backfill"
 """Run tag that names the backfill a run belongs to."""
 
+ACCEPT_TAG = "millpond/accept"
+"""Run tag by which a person takes days that would lose rows: `shrink` or `held`, see `Accepting`."""
+
+Accepting = Literal["shrink", "held"]
+"""`shrink`: what the source has now, however little; `held`: what was held back, without asking the source."""
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -31,6 +39,7 @@ class RunInfo:
     run_id: str
     ref: str
     window: Window | None
+    accept: Accepting | None = None
 
     @classmethod
     def of(cls, context: AssetExecutionContext) -> RunInfo:
@@ -46,7 +55,19 @@ class RunInfo:
                 checked_day(key, configured.start_date, configured.zone) for key in (keys[0], keys[-1])
             )
             window = Window.of_days(first, last)
-        return cls(context.run.run_id, ref, window)
+        return cls(context.run.run_id, ref, window, accepting(context.run.tags))
+
+
+def accepting(tags: Mapping[str, str]) -> Accepting | None:
+    """Return what a run with these tags accepts; raises ConfigError for another value."""
+    value = tags.get(ACCEPT_TAG)
+    if value in (None, "shrink", "held"):
+        return cast("Accepting | None", value)
+    raise ConfigError(
+        f"the tag {ACCEPT_TAG} of the run is {value!r}",
+        unharmed="everything; nothing was written",
+        next_step="give it the value shrink or held, or leave it out",
+    )
 
 
 def ref_of(tags: Mapping[str, str]) -> str:
