@@ -25,7 +25,7 @@ from millpond.backfill.run import materialize
 from millpond.errors import MillpondError
 from millpond.ingestion.patience import backoff
 from millpond.resources.instance import CODE_LOCATION
-from millpond.resources.run import BACKFILL_TAG
+from millpond.resources.run import BACKFILL_TAG, accept_tags
 
 _IDLE_SECONDS = 0.25
 _BREAKS = (MillpondError, DagsterError, SQLAlchemyError, psycopg.Error, OSError)
@@ -67,6 +67,7 @@ class Engine:
             for key in graph.get_all_asset_keys()
         }
         self._materialized: dict[str, set[str]] = {}
+        self._accept_shrink = bool(self.backfill.options.get("accept_shrink"))
 
     def work(self) -> None:
         """Run pieces until none is left, or more partitions failed than may."""
@@ -121,7 +122,7 @@ class Engine:
                     on_event=lambda event: self._hear(record, event),
                     definitions=self.definitions,
                     ref=self.backfill.ref,
-                    tags={BACKFILL_TAG: self.backfill.id},
+                    tags={BACKFILL_TAG: self.backfill.id, **accept_tags(self._accept_shrink)},
                     run_id=claim.run_id,
                 )
             except _BREAKS as error:

@@ -169,6 +169,16 @@ def take_over(backfill: Backfill, keys: list[Key]) -> None:
     transaction(write, alone=True)
 
 
+def accept_shrink(backfill: str) -> None:
+    """Let a backfill load days with far fewer rows than are loaded, from its next run on."""
+    transaction(
+        lambda connection: connection.execute(
+            "update backfills set options = options || %s where id = %s",
+            (json.dumps({"accept_shrink": True}), backfill),
+        )
+    )
+
+
 def end(backfill: str, state: Course, seconds: float) -> None:
     """Note how a backfill ended, after how many seconds of this process."""
     transaction(

@@ -51,6 +51,9 @@ def run(
     downstream: Annotated[
         bool, typer.Option("--downstream/--only", help="Also what reads the selected assets.")
     ] = False,
+    accept_shrink: Annotated[
+        bool, typer.Option("--accept-shrink", help="Load days also with far fewer rows than are loaded.")
+    ] = False,
     parallel: Annotated[
         int, typer.Option("--parallel", min=1, max=16, help="Worker processes; 1: this one.")
     ] = 1,
@@ -81,6 +84,7 @@ def run(
     millpond backfill "fct_glucose_readings*" --stale           what a change of code made out of date
     millpond backfill --resume                                  go on with the newest unfinished one
     millpond backfill --resume 1122-4f09ac --force              … although its code has changed
+    millpond backfill "*" --partitions 2026-10-01 --accept-shrink  a day that the source has less of now
     millpond backfill list                                      every backfill
     millpond backfill show ID                                   what came of each partition
     millpond backfill cancel ID                                 stop one from another terminal
@@ -99,6 +103,7 @@ def run(
             force=force,
             stale=stale,
             downstream=downstream,
+            accept_shrink=accept_shrink,
             parallel=parallel,
             chunk_days=chunk_days,
             max_failures=max_failures,

@@ -47,6 +47,7 @@ class Options:
     force: bool
     stale: bool
     downstream: bool
+    accept_shrink: bool
     parallel: int
     chunk_days: int | None
     max_failures: int | None
@@ -95,6 +96,7 @@ def begin(options: Options) -> int:
         dismiss_builder_unless_due({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
         told = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
+        told["accept_shrink"] = options.accept_shrink
         backfill = ledger.create(plan, told)
         keys = [(item.asset, item.partition) for item in plan.todo()]
         return _carried_out(
@@ -126,6 +128,8 @@ def resume(options: Options) -> int:
         dismiss_builder_unless_due({asset for asset, _ in keys})
         _ask(options, "Go on?")
         ledger.take_over(chosen, keys)
+        if options.accept_shrink:
+            ledger.accept_shrink(chosen.id)
         return _carried_out(options, chosen.id, keys, recording, None)
 
 

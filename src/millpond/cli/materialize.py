@@ -25,15 +25,20 @@ def materialize(
     ref: Annotated[
         str | None, typer.Option("--ref", help="Branch to read and write; default: MILLPOND_REF.")
     ] = None,
+    accept_shrink: Annotated[
+        bool, typer.Option("--accept-shrink", help="Load days also with far fewer rows than are loaded.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Materialize assets for a day or a range of days, as one ordinary Dagster run.
 
-    Running a day again makes it equal to its source; unchanged content commits nothing.
+    Running a day again makes it equal to its source; unchanged content commits nothing. A day that would lose
+    all or more than half of its rows is held back and fails, see `millpond sources held`.
 
     Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
               millpond materialize "*" --range 2026-08-01...2026-10-31
               millpond materialize "fct_glucose_readings*" --ref dev
+              millpond materialize "dlt_glucose_entries*" --partition 2026-11-01 --accept-shrink
     """
     from millpond.cli.companions import builder, dismiss_builder_unless_due
     from millpond.partitions import Window, checked_window, latest_complete_day
@@ -51,10 +56,13 @@ def materialize(
         from millpond.cli.progress import run_with_progress
         from millpond.cli.refs import existing
         from millpond.definitions import defs
+        from millpond.resources.run import accept_tags
 
         keys = selected(selection, defs.resolve_asset_graph())
         dismiss_builder_unless_due(key.to_user_string() for key in keys)
-        outcome = run_with_progress(selection, window, quiet=as_json, ref=existing(ref))
+        outcome = run_with_progress(
+            selection, window, quiet=as_json, ref=existing(ref), tags=accept_tags(accept_shrink)
+        )
     if as_json:
         _print_json(outcome)
     if not outcome.success:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -26,10 +26,11 @@ def run_with_progress(
     on_event: Callable[[Progress], None] | None = None,
     definitions: dg.Definitions | None = None,
     ref: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Materialize `selection` over `window`, show how it goes (unless `quiet`), return how it ended."""
     if quiet:
-        return materialize(selection, window, on_event=on_event, definitions=definitions, ref=ref)
+        return materialize(selection, window, on_event=on_event, definitions=definitions, ref=ref, tags=tags)
     console = Console(highlight=False)
     days = "1 day" if len(window) == 1 else f"{len(window)} days"
     where = "" if ref in (None, MAIN_REF) else f"  on {ref}"
@@ -42,7 +43,7 @@ def run_with_progress(
             on_event(event)
 
     with board.live:
-        outcome = materialize(selection, window, on_event=both, definitions=definitions, ref=ref)
+        outcome = materialize(selection, window, on_event=both, definitions=definitions, ref=ref, tags=tags)
     board.finish()
     _print_end(console, outcome)
     return outcome

@@ -12,7 +12,9 @@ app = typer.Typer(
     "A host that does not answer several loads in a row is left alone for a while: loads fail at once, with "
     "no request. Then one request finds out whether it is back. docs/sensors.md tells more.\n\n"
     "Each raw table is loaded from one origin. A load from another address is refused, and demo data never "
-    "mix with real data.",
+    "mix with real data.\n\n"
+    "A day that comes back empty, or with less than half of its rows, is held back until you accept it: "
+    "`held` lists such days, `accept` takes them.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -64,6 +66,61 @@ def reset(
         output.as_json({"host": host, "was_open": was_open})
     else:
         typer.echo(f"{host} may be asked again")
+
+
+@app.command()
+def held(as_json: AsJson = False) -> None:
+    """List the days that were held back because they came with far fewer rows than are loaded.
+
+    The rows loaded before stay visible. `accept` takes the new ones; a later complete load drops them.
+
+    Example: millpond sources held
+    """
+    from millpond.cli import output
+    from millpond.cli.sources_held import COLUMNS, accept_lines, as_rows
+    from millpond.lake.held import held as held_days
+
+    found = held_days()
+    if as_json:
+        output.as_json(found)
+        return
+    if found:
+        output.rows_as_table(COLUMNS, as_rows(found))
+    for line in accept_lines(found) or ["no days are held back"]:
+        typer.echo(line)
+
+
+@app.command()
+def accept(
+    name: Annotated[
+        str, typer.Argument(help="Source, table or asset, for example nightscout or dlt_glucose_entries.")
+    ],
+    partition: Annotated[str | None, typer.Option("--partition", "-p", help="The day, YYYY-MM-DD.")] = None,
+    range_: Annotated[
+        str | None,
+        typer.Option("--range", "-r", help="Days A...B, both included; those held back are taken."),
+    ] = None,
+    downstream: Annotated[
+        bool, typer.Option("--downstream/--only", help="Also make again what reads it, in the same run.")
+    ] = True,
+    ref: Annotated[str | None, typer.Option("--ref", help="Branch; default: MILLPOND_REF.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the rows of days that were held back: the source has fewer for good. No request is sent.
+
+    A day that became empty is then empty in every layer. Exits with 2 if nothing is held back for these days.
+
+    Examples: millpond sources accept dlt_glucose_entries --partition 2026-11-01
+              millpond sources accept nightscout --range 2026-10-01...2026-10-31
+              millpond sources accept nightscout --partition 2026-11-01 --only
+    """
+    from millpond.cli.sources_held import accept as accept_days
+
+    if bool(partition) == bool(range_):
+        raise typer.BadParameter("give either --partition or --range; `millpond sources held` lists the days")
+    days = str(partition or range_)
+    if not accept_days(name, days, downstream=downstream, ref=ref, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command()

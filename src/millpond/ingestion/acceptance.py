@@ -19,7 +19,7 @@ from millpond.lake.tables import Written, replace
 from millpond.partitions import Window, contiguous
 
 
-class _LoadedSince(Exception):  # noqa: N818 - a signal within this module
+class _LoadedSince(Exception):
     """Days that do not hold any more what they held when their rows were held back."""
 
     def __init__(self, days: list[dt.date]) -> None:

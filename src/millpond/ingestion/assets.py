@@ -98,9 +98,7 @@ def _attempted(
             loaded = accept_held(table, run.window, ref=run.ref, run_id=run.run_id)
         else:
             shrink = run.accept == "shrink"
-            loaded = load(
-                source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink
-            )
+            loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink)
     except MillpondError as error:
         return None, _failure(redacted(str(error)), [error], {})
     if not loaded.failed:

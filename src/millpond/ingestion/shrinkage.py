@@ -1,4 +1,4 @@
-"""Days that come back with far fewer rows than are loaded: which they are, and keeping their new rows aside."""
+"""Days that come back with far fewer rows than are loaded: finding them and keeping their new rows aside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from millpond.errors import RowsHeldBack
 from millpond.ingestion.schema import lake_tables
@@ -24,7 +25,7 @@ _SHOWN = 8
 """Days whose counts a message lists; `millpond sources held` lists all."""
 
 
-class DaysShrank(Exception):  # noqa: N818 - a signal to the load, not a failure
+class DaysShrank(Exception):
     """Days of a write that lost too many rows, with what is there of each."""
 
     def __init__(self, days: Mapping[dt.date, Digest]) -> None:
@@ -60,9 +61,7 @@ def hold_back(
     loaded_at = dt.datetime.now(dt.UTC)
     raw, quarantine = lake_tables(table)
     windows = contiguous(days)
-    found = {
-        day: (there, verdicts.counts[day].good, asdict(verdicts.counts[day])) for day, there in days.items()
-    }
+    found = {day: (there, verdicts.counts[day].good, _details(verdicts, day)) for day, there in days.items()}
     branch = hold(
         ref,
         raw.name,
@@ -80,6 +79,11 @@ def hold_back(
     for window in windows:
         errors |= dict.fromkeys(window.days, _error(table, verdicts, window, days, ref, branch))
     return errors
+
+
+def _details(verdicts: Verdicts, day: dt.date) -> dict[str, Any]:
+    """Return the counts of a day; one that broke a fatal rule failed before, so there are none of these."""
+    return {name: value for name, value in asdict(verdicts.counts[day]).items() if name != "fatal"}
 
 
 def _error(

@@ -56,9 +56,7 @@ class SourceTable(Part):
         True, description="whether a day may have no rows", examples=["allow_empty: true"]
     )
     quarantine: Quarantine = Field(default_factory=Quarantine, examples=["quarantine: { fail_above: 0.2 }"])
-    shrink: Shrink = Field(
-        default_factory=Shrink, examples=["shrink: { hold_below: 0.5, min_rows: 20 }"]
-    )
+    shrink: Shrink = Field(default_factory=Shrink, examples=["shrink: { hold_below: 0.5, min_rows: 20 }"])
     cadence: Cadence | None = Field(None, examples=['cadence: { cron: "0 * * * *", lookback_days: 2 }'])
     news: News | None = Field(
         None,

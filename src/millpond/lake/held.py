@@ -1,4 +1,4 @@
-"""Days whose new rows are kept aside on a branch, while their ref shows the old ones, until they are accepted.
+"""Days whose new rows are kept on a branch until they are accepted, while their ref shows the old ones.
 
 A branch of that kind belongs to the run that made it and is dropped with its last day, or by `retention`.
 """
@@ -19,6 +19,7 @@ from millpond.errors import LakeError
 from millpond.lake import refs
 from millpond.lake.connect import pooled
 from millpond.lake.hashing import Digest
+from millpond.lake.locks import lock_key
 from millpond.lake.spec import Replacement
 from millpond.lake.tables import replace
 from millpond.partitions import Window, contiguous
@@ -39,9 +40,9 @@ _NOTE = """
 
 @dataclass(frozen=True)
 class Held:
-    """A day of `table` on `ref` whose new rows are on `branch`; `loaded_hash` is of the rows that `ref` shows.
+    """A day of `table` on `ref` whose new rows are on `branch`.
 
-    `details` are what the owner of the rows wants back with them.
+    `loaded_hash` is of the rows that `ref` shows; `details` are what the owner of the rows wants back.
     """
 
     ref: str
@@ -78,6 +79,8 @@ def hold(
         for day, (loaded, held_rows, details) in days.items()
     ]
     with pooled() as conn, conn.transaction():
+        # Two processes that hold the same days back at once: the second finds the first one's note.
+        conn.execute("select pg_advisory_xact_lock(%s)", (lock_key(ref, f"held {table}"),))
         before = conn.execute(
             "select distinct branch from lake_held where ref = %s and table_name = %s and day = any(%s)",
             (ref, table, list(days)),

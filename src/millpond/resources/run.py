@@ -29,7 +29,7 @@ ACCEPT_TAG = "millpond/accept"
 """Run tag by which a person takes days that would lose rows: `shrink` or `held`, see `Accepting`."""
 
 Accepting = Literal["shrink", "held"]
-"""`shrink`: what the source has now, however little; `held`: what was held back, without asking the source."""
+"""`shrink`: what the source has now, however little; `held`: what was held back, with no request sent."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class RunInfo:
             )
             window = Window.of_days(first, last)
         return cls(context.run.run_id, ref, window, accepting(context.run.tags))
+
+
+def accept_tags(shrink: bool) -> dict[str, str]:
+    """Return the tags of a run that takes fewer rows than are loaded, if it does."""
+    return {ACCEPT_TAG: "shrink"} if shrink else {}
 
 
 def accepting(tags: Mapping[str, str]) -> Accepting | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,7 +24,9 @@ TABLE = "raw.glucose_entries"
 
 def rows_of(*counts: int, **changes: Any) -> list[dict[str, Any]]:
     """Return as many readings of each of the days as `counts` says."""
-    return [reading(n, day, **changes) for day, count in zip(DAYS, counts, strict=False) for n in range(count)]
+    return [
+        reading(n, day, **changes) for day, count in zip(DAYS, counts, strict=False) for n in range(count)
+    ]
 
 
 def stored() -> list[int]:
@@ -47,11 +48,11 @@ def held_branches() -> list[str]:
 
 
 @pytest.fixture
-def loaded(server: FakeSource) -> Iterator[FakeSource]:
-    """Yield a source of which five days of 40 rows are loaded, with a bad row on the second."""
+def loaded(server: FakeSource) -> FakeSource:
+    """Return a source of which five days of 40 rows are loaded, with a bad row on the second."""
     server.serve = Entries([*rows_of(40, 40, 40, 40, 40), reading(99, DAYS[1], sgv="LOW")])
     assert not load_days(DAYS[0], DAYS[-1]).failed
-    yield server
+    return server
 
 
 def test_emptied_and_shrunk_days_are_held_back_with_both_counts_and_the_others_load(
@@ -142,8 +143,8 @@ def _hold_again(one: Any, branch: str) -> None:
 
     with pooled() as conn:
         conn.execute(
-            "insert into lake_held (ref, table_name, day, branch, run_id, rows_loaded, rows_held, loaded_hash,"
-            " details) values (%s, %s, %s, %s, 'x', 40, 0, %s, '{}')",
+            "insert into lake_held (ref, table_name, day, branch, run_id, rows_loaded, rows_held,"
+            " loaded_hash, details) values (%s, %s, %s, %s, 'x', 40, 0, %s, '{}')",
             (one.ref, one.table, one.day, branch, one.loaded_hash),
         )
 
@@ -187,7 +188,9 @@ def test_what_is_held_back_is_the_sources_to_declare(
 def test_rows_that_moved_to_quarantine_count_as_lost_and_the_message_tells_them(loaded: FakeSource) -> None:
     loaded.serve = Entries([reading(n, DAYS[0], **({"sgv": "LOW"} if n < 30 else {})) for n in range(40)])
     result = load_days(DAYS[0], quarantine=Quarantine(fail_above=1.0))
-    assert "now has 10 good rows, 40 are loaded (quarantined: 30 now, 0 before)" in result.failed[DAYS[0]].what
+    assert (
+        "now has 10 good rows, 40 are loaded (quarantined: 30 now, 0 before)" in result.failed[DAYS[0]].what
+    )
     assert (len(raw()), len(quarantined())) == (200, 1)
     accept(DAYS[0])
     assert (len(raw()), len(quarantined())) == (170, 31)

@@ -1,0 +1,113 @@
+"""Days that were held back: as rows, as commands that accept them, and accepting them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from millpond.naming import MAIN_REF
+from millpond.partitions import Window, checked_window, contiguous
+
+if TYPE_CHECKING:
+    from millpond.lake.held import Held
+
+COLUMNS = ("asset", "day", "ref", "loaded", "now", "held_at")
+
+
+def as_rows(found: Sequence[Held]) -> list[list[Any]]:
+    """Return a row for each day: the rows that are loaded and those that the source had last."""
+    return [
+        [
+            *(_asset(each), each.day, each.ref),
+            *(each.rows_loaded, each.rows_held),
+            f"{each.held_at:%m-%d %H:%M}",
+        ]
+        for each in found
+    ]
+
+
+def accept_lines(found: Sequence[Held]) -> list[str]:
+    """Return a line for each stretch of days that are held back: how many rows, and how to accept them."""
+    return [
+        f"{asset} {days}: {sum(e.rows_loaded for e in part):,} rows loaded,"
+        f" {sum(e.rows_held for e in part):,} now; {accept_command(asset, days, ref)}"
+        for asset, ref, days, part in _stretches(found)
+    ]
+
+
+def accept_command(asset: str, days: Window, ref: str) -> str:
+    """Return the command that accepts days."""
+    option = "--partition" if len(days) == 1 else "--range"
+    return f"millpond sources accept {asset} {option} {days}" + ("" if ref == MAIN_REF else f" --ref {ref}")
+
+
+def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: bool) -> bool:
+    """Take what is held back for `days` of a source, table or asset, a run for each stretch of days.
+
+    Returns whether all of it was taken. Raises ConfigError if nothing is held back.
+    """
+    from millpond.cli import output
+    from millpond.cli.companions import builder, dismiss_builder_unless_due
+    from millpond.cli.refs import existing
+    from millpond.errors import ConfigError
+    from millpond.lake.held import held
+    from millpond.settings import settings
+
+    configured = settings()
+    window, on, wanted = (
+        checked_window(days, configured.start_date, configured.zone),
+        existing(ref),
+        _tables(name),
+    )
+    every = [each for each in held(on) if each.table in wanted]
+    found = [each for each in every if each.day in window]
+    if not found:
+        waiting = "; ".join(accept_lines(every))
+        raise ConfigError(
+            f"no rows of {name} are held back for {window}",
+            unharmed="everything; nothing was changed",
+            next_step=f"held back are: {waiting}" if every else "`millpond sources held` lists what is",
+        )
+    with builder():
+        from millpond.backfill.selection import selected
+        from millpond.cli.progress import run_with_progress
+        from millpond.definitions import defs
+        from millpond.resources.run import ACCEPT_TAG
+
+        outcomes = []
+        for asset, _, stretch, _ in _stretches(found):
+            selection = f"{asset}*" if downstream else asset
+            keys = selected(selection, defs.resolve_asset_graph())
+            dismiss_builder_unless_due(key.to_user_string() for key in keys)
+            tags = {ACCEPT_TAG: "held"}
+            outcomes.append(run_with_progress(selection, stretch, quiet=as_json, ref=on, tags=tags))
+    if as_json:
+        output.as_json(outcomes)
+    return all(outcome.success for outcome in outcomes)
+
+
+def _tables(name: str) -> set[str]:
+    """Return the raw tables that a source, table or asset stands for. Raises ConfigError."""
+    from millpond.ingestion.reading import find_table, load_sources
+    from millpond.settings import settings
+
+    sources = load_sources(settings())
+    for source in sources:
+        if source.source == name:
+            return {table.raw_table for table in source.tables}
+    source, index = find_table(sources, name)
+    return {source.tables[index].raw_table}
+
+
+def _stretches(found: Sequence[Held]) -> Iterator[tuple[str, str, Window, list[Held]]]:
+    """Yield asset, ref and days in a row, with what is held back of them; `found` is sorted."""
+    for (asset, ref), of_one in groupby(found, lambda each: (_asset(each), each.ref)):
+        by_day: dict[dt.date, Held] = {each.day: each for each in of_one}
+        for days in contiguous(by_day):
+            yield asset, ref, days, [by_day[day] for day in days.days]
+
+
+def _asset(held: Held) -> str:
+    return f"dlt_{held.table.partition('.')[2]}"

@@ -1,0 +1,124 @@
+"""Days that lose rows, as a person meets them: held back with both counts, listed, accepted, rebuilt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+import pytest
+
+from fake_source import DAY, Entries, FakeSource, fake_source, load_days, reading
+from millpond.lake import read
+from millpond.partitions import Window
+from millpond.settings import Settings
+
+Run = Callable[..., tuple[int, str, str]]
+DAYS = [DAY + dt.timedelta(n) for n in range(3)]
+RANGE = f"{DAYS[0]}...{DAYS[-1]}"
+TWO_LAYERS = "dlt_glucose_entries,stg_glucose_entries"
+
+
+def readings(*counts: int) -> Entries:
+    return Entries([reading(n, day) for day, count in zip(DAYS, counts, strict=True) for n in range(count)])
+
+
+@pytest.fixture
+def loaded(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
+    """Yield a source of which three days of 40 readings are loaded."""
+    with fake_source() as source:
+        configure(nightscout_url=source.url)
+        source.serve = readings(40, 40, 40)
+        assert not load_days(DAYS[0], DAYS[-1]).failed
+        yield source
+
+
+def rows(table: str, day: dt.date) -> int:
+    return read.count("main", table, window=Window.of_day(day))
+
+
+def newest_rows(day: dt.date) -> int | None:
+    from millpond.resources.instance import instance
+
+    with instance() as recorded:
+        filters = dg.AssetRecordsFilter(dg.AssetKey("dlt_glucose_entries"), asset_partitions=[str(day)])
+        (record,) = recorded.fetch_materializations(filters, limit=1).records
+    assert record.asset_materialization
+    value = record.asset_materialization.metadata["rows_loaded"].value
+    return value if isinstance(value, int) else None
+
+
+def test_a_purged_day_is_held_back_listed_and_gone_from_every_layer_once_accepted(
+    loaded: FakeSource, run: Run
+) -> None:
+    code, out, err = run("materialize", TWO_LAYERS, "--range", RANGE)
+    assert code == 0, out + err
+    loaded.serve = readings(40, 0, 10)
+    code, out, _ = run("materialize", TWO_LAYERS, "--range", RANGE)
+    assert code == 1
+    assert "dlt_glucose_entries, 2026-11-02...2026-11-03: held back" in out
+    assert "2026-11-02 40 → 0, 2026-11-03 40 → 10" in out
+    assert [rows("raw.glucose_entries", day) for day in DAYS] == [40, 40, 40]
+
+    code, out, _ = run("sources", "held", "--json")
+    assert [(h["day"], h["rows_loaded"], h["rows_held"]) for h in json.loads(out)] == [
+        ("2026-11-02", 40, 0),
+        ("2026-11-03", 40, 10),
+    ]
+    out = run("sources", "held")[1]
+    command = "millpond sources accept dlt_glucose_entries --range 2026-11-02...2026-11-03"
+    assert f"80 rows loaded, 10 now; {command}" in out
+
+    requests = len(loaded.requests)
+    code, out, err = run("sources", "accept", "nightscout", "--partition", "2026-11-02")
+    assert code == 0, out + err
+    assert len(loaded.requests) == requests
+    assert newest_rows(DAYS[1]) == 0
+    layers = ("raw.glucose_entries", "bronze.stg_glucose_entries", "silver.fct_glucose_readings")
+    assert [rows(table, DAYS[1]) for table in layers] == [0, 0, 0]
+    assert [rows(table, DAYS[2]) for table in layers] == [40, 40, 0]
+
+    code, _, err = run("sources", "accept", "nightscout", "--partition", "2026-11-02")
+    assert code == 2
+    assert "no rows of nightscout are held back for 2026-11-02" in err
+    assert "dlt_glucose_entries --partition 2026-11-03" in err
+
+    code, out, err = run("sources", "accept", "dlt_glucose_entries", "--range", RANGE, "--only", "--json")
+    assert (code, [o["success"] for o in json.loads(out)]) == (0, [True]), err
+    assert rows("raw.glucose_entries", DAYS[2]) == 10
+    assert run("sources", "held")[:2] == (0, "no days are held back\n")
+
+
+def test_a_backfill_holds_back_days_names_both_counts_and_takes_them_when_told_to(
+    loaded: FakeSource, run: Run
+) -> None:
+    loaded.serve = readings(41, 0, 40)
+    code, out, _ = run("backfill", "dlt_glucose_entries", "--partitions", "2026-11-01,2026-11-02", "--force")
+    assert code == 1
+    assert "2026-11-02: held back, the source now has 0 good rows, 40 are loaded" in " ".join(out.split())
+    assert [rows("raw.glucose_entries", day) for day in DAYS] == [41, 40, 40]
+    code, out, err = run("backfill", "--resume", "--accept-shrink")
+    assert code == 0, out + err
+    assert [rows("raw.glucose_entries", day) for day in DAYS] == [41, 0, 40]
+    loaded.serve = readings(0, 0, 40)
+    code, out, err = run("materialize", "dlt_glucose_entries", "-p", "2026-11-01", "--accept-shrink")
+    assert code == 0, out + err
+    assert [rows("raw.glucose_entries", day) for day in DAYS] == [0, 0, 40]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nightscout",), "--partition or --range"),
+        (("nightscot", "-p", "2026-11-01"), "no source declares a table 'nightscot'"),
+        (("nightscout", "-p", "2026-11-31"), "2026-11-31"),
+        (("nightscout", "-p", "2026-11-01"), "no rows of nightscout are held back"),
+    ],
+)
+def test_what_cannot_be_accepted_is_refused(
+    home: object, run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    code, _, err = run("sources", "accept", *arguments)
+    assert code == 2
+    assert said in err
