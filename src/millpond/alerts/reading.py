@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from millpond.alerts.alert import Alert, of_row
+from millpond.alerts.recording import storable
 from millpond.alerts.tables import outbox
 from millpond.errors import ConfigError
 
@@ -54,6 +55,22 @@ def resend(number: int) -> int:
             (number,),
         )
         return found.rowcount
+
+
+def close(number: int, reason: str, by: str) -> tuple[Alert, bool]:
+    """Close an alert by hand; returns it and whether it was open until now. Raises ConfigError.
+
+    Those who were notified are notified of the end. A new event of the kind opens a new alert.
+    """
+    one(number)
+    words = f"Closed by {by}{f': {reason}' if reason else ''}."
+    with outbox() as connection:
+        found = connection.execute(
+            "update alerts set resolved_at = clock_timestamp(), resolution = %s, closed_by = %s"
+            " where id = %s and resolved_at is null",
+            (storable(words)[:1000], by, number),
+        )
+    return one(number)[0], bool(found.rowcount)
 
 
 def silence(pattern: str, span: dt.timedelta) -> tuple[dt.datetime, int]:

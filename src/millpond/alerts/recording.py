@@ -43,10 +43,10 @@ def record(connection: Connection, found: Iterable[Alert]) -> int:
 def _insert(connection: Connection, alert: Alert) -> None:
     clean = replace(
         alert,
-        title=_storable(alert.title),
-        reason=_storable(alert.reason)[:10_000],
-        unharmed=cut(_storable(alert.unharmed), _STEP_LIMIT),
-        next_step=cut(_storable(alert.next_step), _STEP_LIMIT),
+        title=storable(alert.title),
+        reason=storable(alert.reason)[:10_000],
+        unharmed=cut(storable(alert.unharmed), _STEP_LIMIT),
+        next_step=cut(storable(alert.next_step), _STEP_LIMIT),
         dedup_key=alert.dedup_key if alert.lasts else f"{alert.dedup_key}:{alert.source}",
     )
     values = {name: getattr(clean, name) for name in _GIVEN}
@@ -72,6 +72,6 @@ def resolve(connection: Connection, alert: Alert, words: str) -> None:
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return `text` without secrets and without what Postgres cannot hold."""
     return redacted(text).replace("\x00", "�").encode("utf-8", "replace").decode()

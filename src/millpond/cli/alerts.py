@@ -100,6 +100,30 @@ def resend(number: Number, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def close(
+    number: Number,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; shown by `list --all`.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Close an open alert by hand: who did it, when and why is kept, and those who were notified hear of it.
+
+    The same event does not open it again; a new failure opens a new alert. Closing it twice is fine.
+
+    Example: millpond alerts close 17 --reason "the source is gone"
+    """
+    from millpond.alerts import reading
+    from millpond.cli import alerts_view, output
+
+    alert, was_open = reading.close(number, reason, alerts_view.person())
+    if as_json:
+        output.as_json({**alerts_view.as_dict(alert), "was_open": was_open})
+    elif was_open:
+        typer.echo(f"alert {number} is closed: {alert.title}")
+    else:
+        typer.echo(f"alert {number} was closed before: {alert.resolution}")
+
+
+@app.command()
 def silence(
     pattern: Annotated[
         str, typer.Argument(help="Kind, asset, owner or key of alerts; * and ? stand for anything.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -22,6 +24,14 @@ def as_dict(alert: Alert, told: Mapping[str, str] | None = None) -> dict[str, An
     """Return an alert as plain values."""
     more = {"told": dict(told)} if told is not None else {}
     return {**asdict(alert), "runbook": runbook_page(alert.kind), **more}
+
+
+def person() -> str:
+    """Return who runs this command, as the system knows them."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
 
 
 def print_list(
@@ -44,7 +54,7 @@ def print_list(
             for name, state in told.items()
         )
         table.add_row(
-            str(alert.id), _moment(alert.created_at), severity, alert.title, str(alert.times), states
+            str(alert.id), _moment(alert.created_at), severity, _what(alert), str(alert.times), states
         )
     if found:
         console.print(table)
@@ -52,6 +62,10 @@ def print_list(
         console.print("no alert" if everything else "no alert is open; --all shows those that are over")
     for each in silences:
         console.print(f"silent until {_moment(each['until'])}: {each['pattern']}", style="dim")
+
+
+def _what(alert: Alert) -> str:
+    return f"{alert.title}\n{alert.resolution}" if alert.closed_by else alert.title
 
 
 def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from millpond.alerts.find import find
 from millpond.alerts.finders.known import Known
+from millpond.alerts.reading import close
 from millpond.alerts.routing import Routing
 from millpond.alerts.sensors import build_sensors
 from millpond.alerts.tables import outbox
@@ -219,6 +221,49 @@ def test_a_failure_is_over_when_all_its_days_are_made_and_not_before(
     run(recorded, broken)
     look(recorded)
     assert len(rows("select 1 from alerts")) == 2
+
+
+def test_a_failure_is_over_when_its_assets_are_gone(recorded: dg.DagsterInstance, rows: Any) -> None:
+    run(recorded, broken)
+    look(recorded)
+    look(recorded, known=Known.of([fine]))
+    (over,) = rows("select resolution from alerts where resolved_at is not null")
+    assert over["resolution"] == "Its assets no longer exist: they were deleted or renamed."
+
+
+def test_a_failure_is_over_when_runs_of_all_its_days_succeed_though_some_days_cannot_be_made(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    @dg.asset(name="broken", partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def reaches_two_days(context: dg.AssetExecutionContext) -> Any:
+        for day in context.partition_keys[-2:]:
+            context.log_event(dg.AssetMaterialization("broken", partition=day))
+        return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+    run(recorded, broken)
+    look(recorded)
+    run(recorded, reaches_two_days, days=Window.of_days(WEEK.start, dt.date(2026, 10, 6)))
+    look(recorded)
+    assert rows("select 1 from alerts where resolved_at is null")
+    run(recorded, reaches_two_days)
+    look(recorded)
+    assert not rows("select 1 from alerts where resolved_at is null")
+
+
+def test_an_alert_closed_by_hand_stays_closed_until_it_happens_anew(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    run(recorded, broken)
+    look(recorded)
+    (found,) = rows("select id from alerts")
+    assert close(found["id"], "known", "ada")[1] is True
+    assert look(recorded) == 0
+    run(recorded, broken)
+    assert look(recorded) == 1
+    assert [row["open"] for row in rows("select resolved_at is null as open from alerts order by id")] == [
+        False,
+        True,
+    ]
 
 
 def test_a_failure_on_a_branch_is_a_warning_that_does_not_stay_open(

@@ -99,6 +99,25 @@ def test_resend_tells_it_again(fast: Callable[[], Settings], configure: Callable
     assert [each["text"] for each in slack.taken] == ["a1 failed: because", "a1 failed: because"]
 
 
+def test_close_ends_an_alert_once_says_who_and_why_and_notifies_of_the_end(
+    fast: Callable[[], Settings], configure: Callable[..., Settings]
+) -> None:
+    with web() as slack:
+        configure(slack_webhook=slack.url)
+        put(alert(1))
+        delivered(fast(), rows)
+        number = str(rows("select id from alerts")[0]["id"])
+        assert f"alert {number} is closed" in said("close", number, "--reason", "the source is gone")
+        assert "was closed before: Closed by" in said("close", number, "--reason", "again")
+        again = as_json("close", number)
+        delivered(fast(), rows)
+    assert (again["was_open"], bool(again["closed_by"]), bool(again["resolved_at"])) == (False, True, True)
+    assert again["resolution"].endswith(": the source is gone.")
+    assert "the source is gone" in said("list", "--all")
+    assert [each["text"] for each in slack.taken] == ["a1 failed: because", "Resolved: a1 failed"]
+    assert "`millpond alerts list --all` shows them" in refused(ConfigError, "close", "999999")
+
+
 def test_what_is_silenced_is_told_afterwards_if_it_is_still_open(
     fast: Callable[[], Settings], configure: Callable[..., Settings]
 ) -> None:
@@ -117,6 +136,6 @@ def test_what_is_silenced_is_told_afterwards_if_it_is_still_open(
     assert {each["text"] for each in slack.taken[1:]} == {"a1 failed: because", "a3 failed: because"}
 
 
-@pytest.mark.parametrize("command", ["list", "show", "test", "resend", "silence"])
+@pytest.mark.parametrize("command", ["list", "show", "test", "resend", "close", "silence"])
 def test_help_teaches_with_an_example(command: str) -> None:
     assert f"Example: millpond alerts {command}" in said(command, "--help")

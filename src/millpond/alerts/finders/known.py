@@ -22,6 +22,8 @@ class Known:
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     retries: Mapping[str, int] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    """Every asset; empty where it is not known which there are."""
     daily: frozenset[str] = frozenset()
     due: Mapping[str, dt.timedelta] = field(default_factory=dict)
     """How long after its end a day is to be in the asset."""
@@ -41,6 +43,7 @@ class Known:
                 if each.is_executable and (policy := getattr(each.node_def, "retry_policy", None))
                 for spec in each.specs
             },
+            names=frozenset(specs),
             daily=frozenset(name for name, spec in specs.items() if spec.partitions_def),
             due={
                 name: policy.fail_window.to_timedelta()
@@ -59,6 +62,10 @@ class Known:
     def tags_of(self, assets: Sequence[str]) -> tuple[str, ...]:
         """Return the tags of `assets`, each once."""
         return tuple(sorted({tag for name in assets for tag in self.tags.get(name, ())}))
+
+    def gone(self, assets: Sequence[str]) -> bool:
+        """Return whether none of `assets` is defined any more: they were deleted or renamed."""
+        return bool(self.names and assets) and self.names.isdisjoint(assets)
 
     def alert_of(self, asset: str, day: dt.date, *, kind: str, title: str, reason: str) -> Alert:
         """Return the alert, one for the asset and day, which the title and reason are about."""
