@@ -15,6 +15,9 @@ PARTITION_COLUMN: Final = "_partition_date"
 LINEAGE_COLUMNS: Final = (PARTITION_COLUMN, "_run_id", "_loaded_at")
 """Columns that say where a row came from; they never count as content."""
 
+PAUSE_KEY: Final = "millpond/automation_pause"
+"""Where Dagster's storage of cursors holds the pause of a home."""
+
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _REF = re.compile(r"[a-z0-9][a-z0-9_]{0,56}")
 """`marts_<ref>` is a Postgres schema: 63 characters at most, and a different one for each ref."""

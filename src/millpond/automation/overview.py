@@ -49,15 +49,15 @@ def overview(definitions: dg.Definitions, instance: dg.DagsterInstance, settings
 
 
 def instigators(definitions: dg.Definitions) -> list[Instigator]:
-    """Return the schedules, then the sensors."""
-    schedules = [each for each in definitions.schedules or () if isinstance(each, dg.ScheduleDefinition)]
-    return [*schedules, *(definitions.sensors or ())]
+    """Return the schedules, then the sensors; also those that Dagster adds for automation conditions."""
+    repository = definitions.get_repository_def()
+    return [*repository.schedule_defs, *repository.sensor_defs]
 
 
 def starts_runs(instigator: Instigator) -> bool:
-    """Return whether it can start runs; a sensor that cannot only watches."""
+    """Return whether it can start runs: a schedule, or a sensor with a target; other sensors only watch."""
     return isinstance(instigator, dg.ScheduleDefinition) or bool(
-        instigator.has_jobs or instigator.asset_selection
+        instigator.targets or instigator.asset_selection
     )
 
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import (
-    GrpcServerCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
+from dagster._core.remote_origin import RemoteInstigatorOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
     ScheduleInstigatorData,
     SensorInstigatorData,
+    TickStatus,
 )
 
 from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
 from millpond.errors import ConfigError
-from millpond.runtime.dagster_parts import code_server_socket, location_name
-from millpond.runtime.home import layout
+from millpond.resources.origin import repository_origin
+from millpond.resources.pause import begin_pause, end_pause, note_before, read_pause, statuses_before
 from millpond.settings import Settings
+
+_TICK_SECONDS = 15.0
+"""How long a pause waits for looks that had begun before it."""
+_OLDEST_TICK = 60.0
+"""A look that began longer ago died with its daemon."""
+_POLL_SECONDS = 0.2
 
 
 def switch(
@@ -34,54 +39,154 @@ def switch(
     *,
     on: bool,
 ) -> list[str]:
-    """Switch schedule or sensor `name` on or off, or all that start runs; returns those that were changed.
+    """Switch schedule or sensor `name` on or off; without a name pause the home, or end its pause.
 
-    Raises ConfigError if there is none of that name.
+    Returns the names of those that were changed. A pause switches off all that start runs, of any code
+    location, and what is added while it lasts; its end switches on what was on before. Where there is no
+    pause to end, all of this code location that start runs are switched on. Raises ConfigError if there is
+    none of that name.
     """
-    every = {each.name: each for each in instigators(definitions)}
-    if name is not None and name not in every:
-        near = difflib.get_close_matches(name, every, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"there is no schedule or sensor {name!r}",
-            next_step=f"{hint}there are {', '.join(every)}; the conditions of assets are switched"
-            " together, by the sensor keep_up",
+    switches = _Switches(definitions, instance, settings)
+    if name is not None:
+        return switches.switch_one(name, on=on)
+    return switches.resume_all() if on else switches.pause_all()
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """Runs that a pause leaves alone: those that work, and those that wait for their turn."""
+
+    working: int
+    queued: int
+
+
+def under_way(instance: dg.DagsterInstance) -> UnderWay:
+    """Return how many runs are under way."""
+    status = dg.DagsterRunStatus
+    working = dg.RunsFilter(statuses=[status.STARTING, status.STARTED, status.CANCELING])
+    queued = dg.RunsFilter(statuses=[status.QUEUED, status.NOT_STARTED])
+    return UnderWay(instance.get_runs_count(working), instance.get_runs_count(queued))
+
+
+class _Switches:
+    """The switches of a home: by their selector, which Dagster stores them under."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings) -> None:
+        self._repository = repository_origin(settings)
+        self._instance = instance
+        self._known = {self._selector(each): each for each in instigators(definitions)}
+        self._stored = {state.selector_id: state for state in instance.all_instigator_state()}
+
+    def switch_one(self, name: str, *, on: bool) -> list[str]:
+        """Switch the one of that name."""
+        every = {each.name: selector for selector, each in self._known.items()}
+        if name not in every:
+            near = difflib.get_close_matches(name, every, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"there is no schedule or sensor {name!r}",
+                next_step=f"{hint}there are {', '.join(every)}; the conditions of assets are switched"
+                " together, by the sensor keep_up",
+            )
+        selector = every[name]
+        if not on:
+            note_before(self._instance, selector, None)  # off by name: the end of a pause leaves it off
+        if self._is_on(selector) == on:
+            return []
+        self._store(selector, InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED)
+        return [name]
+
+    def pause_all(self) -> list[str]:
+        """Pause the home; returns once what it pauses no longer looks for something to start."""
+        watching = [selector for selector, each in self._known.items() if not starts_runs(each)]
+        begin_pause(self._instance, watching)
+        paused = [
+            selector
+            for selector in [*self._known, *(each for each in self._stored if each not in self._known)]
+            if selector not in watching and self._is_on(selector)
+        ]
+        for selector in paused:
+            state = self._stored.get(selector)
+            before = state.status if state else InstigatorStatus.DECLARED_IN_CODE
+            note_before(self._instance, selector, before)
+            self._store(selector, InstigatorStatus.STOPPED)
+        self._wait_for_ticks(paused)
+        return [self._name(selector) for selector in paused]
+
+    def resume_all(self) -> list[str]:
+        """Switch on what the pause switched off; without a pause, all that start runs here."""
+        was_paused = read_pause(self._instance) is not None
+        before = statuses_before(self._instance, {*self._known, *self._stored})
+        end_pause(self._instance)
+        if not was_paused and not before:
+            chosen = [selector for selector, each in self._known.items() if starts_runs(each)]
+            before = dict.fromkeys(chosen, InstigatorStatus.RUNNING)
+        changed = []
+        for selector, status in before.items():
+            if not self._is_on(selector):
+                self._store(selector, status)
+                changed.append(self._name(selector))
+            note_before(self._instance, selector, None)
+        return changed
+
+    def _is_on(self, selector: str) -> bool:
+        state, known = self._stored.get(selector), self._known.get(selector)
+        if known:
+            return is_on(known, state)
+        return state is not None and state.status != InstigatorStatus.STOPPED
+
+    def _name(self, selector: str) -> str:
+        known = self._known.get(selector)
+        return known.name if known else self._stored[selector].instigator_name
+
+    def _store(self, selector: str, status: InstigatorStatus) -> None:
+        began = None if status == InstigatorStatus.STOPPED else time.time()
+        stored = self._stored.get(selector)
+        if stored is None:
+            self._stored[selector] = self._new(self._known[selector], status, began)
+            self._instance.add_instigator_state(self._stored[selector])
+            return
+        data = stored.instigator_data
+        if isinstance(data, SensorInstigatorData):  # which holds the cursor
+            data = data.with_sensor_start_timestamp(time.time())
+        elif isinstance(data, ScheduleInstigatorData):
+            data = ScheduleInstigatorData(data.cron_schedule, start_timestamp=began)
+        self._stored[selector] = stored.with_status(status)
+        if data:
+            self._stored[selector] = self._stored[selector].with_data(data)
+        self._instance.update_instigator_state(self._stored[selector])
+
+    def _new(self, each: Instigator, status: InstigatorStatus, began: float | None) -> InstigatorState:
+        """Return the state as Dagster would store it."""
+        origin = RemoteInstigatorOrigin(self._repository, each.name)
+        if isinstance(each, dg.ScheduleDefinition):
+            schedule = ScheduleInstigatorData(each.cron_schedule, start_timestamp=began)
+            return InstigatorState(origin, InstigatorType.SCHEDULE, status, schedule)
+        sensor = SensorInstigatorData(
+            min_interval=each.minimum_interval_seconds,
+            last_sensor_start_timestamp=began,
+            sensor_type=each.sensor_type,
         )
-    chosen = [every[name]] if name else [each for each in every.values() if starts_runs(each)]
-    stored = {state.name: state for state in instance.all_instigator_state()}
-    changed = [each for each in chosen if is_on(each, stored.get(each.name)) != on]
-    for each in changed:
-        _store(instance, stored.get(each.name), _state(each, settings, on))
-    return [each.name for each in changed]
+        return InstigatorState(origin, InstigatorType.SENSOR, status, sensor)
 
+    def _selector(self, each: Instigator) -> str:
+        return RemoteInstigatorOrigin(self._repository, each.name).get_selector().get_id()
 
-def _store(instance: dg.DagsterInstance, stored: InstigatorState | None, wanted: InstigatorState) -> None:
-    if stored is None:
-        instance.add_instigator_state(wanted)
-        return
-    data = stored.instigator_data
-    if isinstance(data, SensorInstigatorData):  # which holds the cursor
-        begun = data.with_sensor_start_timestamp(time.time())
-        instance.update_instigator_state(stored.with_status(wanted.status).with_data(begun))
-    else:
-        instance.update_instigator_state(wanted)
+    def _wait_for_ticks(self, selectors: Iterable[str]) -> None:
+        """Wait for looks that had begun, and pause again what one of them switched on as it ended."""
+        paused, deadline = list(selectors), time.monotonic() + _TICK_SECONDS
+        while any(self._looks(selector) for selector in paused) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        now = {state.selector_id: state for state in self._instance.all_instigator_state()}
+        for selector in paused:
+            if selector in now and now[selector].status != InstigatorStatus.STOPPED:
+                self._stored[selector] = now[selector]
+                self._store(selector, InstigatorStatus.STOPPED)
 
-
-def _state(each: Instigator, settings: Settings, on: bool) -> InstigatorState:
-    """Return the state as Dagster would make it where none is stored yet."""
-    location = GrpcServerCodeLocationOrigin(
-        host="localhost",
-        socket=str(code_server_socket(layout(settings))),
-        location_name=location_name(settings),
-    )
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), each.name)
-    status = InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED
-    if isinstance(each, dg.ScheduleDefinition):
-        schedule = ScheduleInstigatorData(each.cron_schedule, start_timestamp=time.time() if on else None)
-        return InstigatorState(origin, InstigatorType.SCHEDULE, status, schedule)
-    sensor = SensorInstigatorData(
-        min_interval=each.minimum_interval_seconds,
-        last_sensor_start_timestamp=time.time() if on else None,
-        sensor_type=each.sensor_type,
-    )
-    return InstigatorState(origin, InstigatorType.SENSOR, status, sensor)
+    def _looks(self, selector: str) -> bool:
+        state = self._stored[selector]
+        ticks = self._instance.get_ticks(state.instigator_origin_id, selector, limit=1)
+        return any(
+            tick.status == TickStatus.STARTED and time.time() - tick.timestamp < _OLDEST_TICK
+            for tick in ticks
+        )

@@ -36,21 +36,24 @@ def list_(as_json: AsJson = False) -> None:
 
     with _loaded() as (definitions, instance, settings):
         from millpond.automation.overview import overview
+        from millpond.resources.pause import read_pause
 
-        found = overview(definitions, instance, settings)
+        found, pause = overview(definitions, instance, settings), read_pause(instance)
     if as_json:
         output.as_json(found)
         return
     from millpond.cli.automation_view import print_list
 
-    print_list(found, settings)
+    print_list(found, settings, pause.since if pause else None)
 
 
 @app.command()
 def pause(name: Name = None, as_json: AsJson = False) -> None:
-    """Stop a schedule or sensor from starting runs, until it is resumed; runs that were begun go on.
+    """Stop a schedule or sensor from starting runs, until it is resumed; without a name, all of them.
 
-    The pages show and change the same switches. Sensors that only watch (alerts) are paused by name alone.
+    Without a name the home is paused: no schedule or sensor starts a run, also none that is added later, over
+    restarts and reloads. Runs that have begun or wait in the queue go on; their number is printed. Sensors
+    that only watch (alerts) stay on. The pages show and change the same switches.
 
     Example: millpond automation pause complete_yesterday
     """
@@ -59,7 +62,9 @@ def pause(name: Name = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def resume(name: Name = None, as_json: AsJson = False) -> None:
-    """Let a schedule or sensor start runs again. The sensor keep_up then catches up on what became due.
+    """Let a schedule or sensor start runs again; without a name, all that were on before the pause.
+
+    The sensor keep_up then catches up on what became due.
 
     Example: millpond automation resume
     """
@@ -112,14 +117,17 @@ def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
     from millpond.cli import output
 
     with _loaded() as (definitions, instance, settings):
-        from millpond.automation.switching import switch
+        from millpond.automation.switching import switch, under_way
 
-        changed = switch(definitions, instance, settings, name, on=on)
+        changed, runs = switch(definitions, instance, settings, name, on=on), under_way(instance)
     if as_json:
-        output.as_json({"changed": changed, "state": "on" if on else "paused"})
-    else:
-        word = "on" if on else "paused"
-        typer.echo(f"{word}: {', '.join(changed)}" if changed else f"nothing to do: already {word}")
+        answer = {"changed": changed, "state": "on" if on else "paused"}
+        output.as_json(answer if on else {**answer, **vars(runs)})
+        return
+    word = "on" if on else "paused"
+    typer.echo(f"{word}: {', '.join(changed)}" if changed else f"nothing to do: already {word}")
+    if not on and (runs.working or runs.queued):
+        typer.echo(f"runs under way go on: {runs.working} working, {runs.queued} queued")
 
 
 @contextmanager

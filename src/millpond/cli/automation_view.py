@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 _OUTCOMES = {"failure": "red", "nothing to do": "dim"}
 
 
-def print_list(items: Sequence[Item], settings: Settings) -> None:
+def paused_line(since: float) -> str:
+    """Return the line that says that the home is paused."""
+    moment = dt.datetime.fromtimestamp(since).astimezone()
+    return f"automation is paused since {moment:%Y-%m-%d %H:%M:%S}; `millpond automation resume` ends it"
+
+
+def print_list(items: Sequence[Item], settings: Settings, paused_since: float | None = None) -> None:
     """Print what runs by itself; times are in the configured zone."""
     table = _table("name", "kind", "state", "when", "last", "outcome", "next")
     for item in items:
@@ -33,6 +39,8 @@ def print_list(items: Sequence[Item], settings: Settings) -> None:
         )
     console = _console()
     console.print(table)
+    if paused_since:
+        console.print(paused_line(paused_since), style="yellow")
     console.print(f"Times in {settings.timezone}. It happens while `millpond up` runs.", style="dim")
 
 

@@ -24,12 +24,13 @@ def status(
 
     Exits with 0 when `millpond up` runs and every part does its work, with 1 otherwise; so
     `millpond status || millpond up --detach` starts what is not there. Starts nothing itself.
-    Also tells which sources are left alone because they did not answer.
+    Also tells which sources are left alone because they did not answer, and since when automation is paused.
 
     Example: millpond status --json
     """
     from rich.console import Console
 
+    from millpond.cli.automation_view import paused_line
     from millpond.cli.sources_view import lines, open_breakers
     from millpond.runtime.shared_parts import without_address
     from millpond.runtime.status import report
@@ -37,6 +38,7 @@ def status(
 
     configured, now = settings(), report(settings())
     left_alone = open_breakers() if now.has("postgres") else []
+    paused = _paused_since() if now.has("postgres") else None
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
     if as_json:
         supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
@@ -45,6 +47,7 @@ def status(
         answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
         answer["without_address"] = without_address(configured)
+        answer["automation_paused_since"] = _iso(paused)
         typer.echo(json.dumps(answer, indent=2))
     else:
         console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
@@ -56,6 +59,8 @@ def status(
             console.print(line, style=style, highlight=False, markup=False)
         for line in lines(left_alone):
             console.print(line, style="red", highlight=False, markup=False)
+        if paused:
+            console.print(paused_line(paused), style="yellow", highlight=False)
         console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)
         for name in without_address(configured):
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
@@ -63,6 +68,24 @@ def status(
             console.print("`millpond up` does not run; commands start the parts they need by themselves.")
     if not now.is_up:
         raise typer.Exit(1)
+
+
+def _paused_since() -> float | None:
+    """Return since when automation is paused, read without loading Dagster, which takes seconds."""
+    import psycopg
+
+    from millpond.naming import PAUSE_KEY
+    from millpond.runtime.databases import databases
+
+    with databases().dagster.connect() as connection:
+        try:
+            row = connection.execute(
+                "select value::jsonb ->> 'since' from kvs where key = %s and value <> ''",
+                (PAUSE_KEY,),
+            ).fetchone()
+        except psycopg.errors.UndefinedTable:  # Dagster has not made its tables here yet
+            return None
+    return float(row[0]) if row else None
 
 
 def table_of(parts: Sequence[Status]) -> Group:

@@ -7,9 +7,11 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
+from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import RunLauncher
+from dagster._core.scheduler.instigation import InstigatorState
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.run_storage import PostgresRunStorage
@@ -17,6 +19,9 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
 from millpond.resources.connections import Pooled, pool
 from millpond.resources.containers import container_launcher
+from millpond.resources.origin import with_origin
+from millpond.resources.page_backfills import within_target
+from millpond.resources.pause import with_pause
 from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
@@ -56,9 +61,25 @@ class HomeInstance(DagsterInstance):
             self._run_launcher = launcher
         return super().run_launcher
 
+    def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
+        """Store the switch of a schedule or sensor that is new here; off while the home is paused."""
+        return super().add_instigator_state(with_pause(self, state))
+
+    def update_instigator_state(self, state: InstigatorState) -> InstigatorState:
+        """Store the switch of a schedule or sensor; while the home is paused, code switches none on."""
+        return super().update_instigator_state(with_pause(self, state))
+
+    def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
+        """Store how a backfill of the pages stands; it counts what it was asked for, and no day beyond."""
+        super().update_backfill(within_target(partition_backfill))
+
 
 class HomeRunStorage(Pooled, PostgresRunStorage):
     """Runs, in the home's Postgres; one that starts where several hosts take part notes on which it does."""
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a run; one that a command began gets our code location, so that the pages show it."""
+        return super().add_run(with_origin(dagster_run))
 
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None

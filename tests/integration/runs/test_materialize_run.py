@@ -280,3 +280,35 @@ def test_an_asset_materialized_by_pythons_own_means_knows_its_window(
     asset = daily("alone", [], "raw")
     assert dg.materialize([asset], partition_key="2026-10-03", instance=recorded).success
     assert seen[-1][1].window == Window.of_day(dt.date(2026, 10, 3))
+
+
+def test_dagsters_pages_list_a_run_of_a_command_under_its_code_location(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance
+) -> None:
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+    from dagster_graphql.schema import create_schema
+
+    done = materialize("dlt_days", WEEK, instance=recorded, definitions=definitions)
+    query = (
+        "query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results {"
+        " id jobName repositoryOrigin { repositoryName repositoryLocationName } } } } }"
+    )
+    of_the_job = {
+        "pipelineName": JOB,
+        "tags": [{"key": ".dagster/repository", "value": "__repository__@millpond"}],
+    }
+    with WorkspaceProcessContext(recorded, EmptyWorkspaceTarget()) as workspace:
+        for filters in ({"createdAfter": 0.0}, of_the_job):  # the home page's timeline, the job's own page
+            found = create_schema().execute(
+                query,
+                variable_values={"filter": filters},
+                context_value=workspace.create_request_context(),
+            )
+            assert found.errors is None
+            (run,) = found.data["runsOrError"]["results"]
+            assert (run["id"], run["jobName"]) == (done.run_id, JOB)
+            assert run["repositoryOrigin"] == {
+                "repositoryName": "__repository__",
+                "repositoryLocationName": "millpond",
+            }

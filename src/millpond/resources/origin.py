@@ -1,0 +1,51 @@
+"""Where a run comes from: without a code location, Dagster's pages leave it out of what they list."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from dagster import DagsterRun
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+
+from millpond.errors import ConfigError
+from millpond.resources.run import JOB
+from millpond.runtime.dagster_home import CODE_LOCATION
+from millpond.runtime.dagster_parts import code_server_socket, location_name
+from millpond.runtime.home import layout
+from millpond.settings import Settings, settings
+
+_REPOSITORY = "__repository__"
+
+
+def repository_origin(settings: Settings) -> RemoteRepositoryOrigin:
+    """Return our code location as `millpond up` serves it; raises ConfigError if the workspace has none."""
+    location = GrpcServerCodeLocationOrigin(
+        host="localhost",
+        socket=str(code_server_socket(layout(settings))),
+        location_name=location_name(settings),
+    )
+    return RemoteRepositoryOrigin(location, _REPOSITORY)
+
+
+def with_origin(run: DagsterRun) -> DagsterRun:
+    """Return `run` with our code location as its origin, if a command began it with our code.
+
+    Those are the commands: `millpond materialize`, `backfill`, `demo`, and `dagster asset materialize`.
+    """
+    if run.remote_job_origin is None and _is_ours(run):
+        with suppress(ConfigError):  # a workspace without our code location, whose pages could not show it
+            return run._replace(
+                remote_job_origin=RemoteJobOrigin(repository_origin(settings()), run.job_name)
+            )
+    return run
+
+
+def _is_ours(run: DagsterRun) -> bool:
+    code = run.job_code_origin
+    return run.job_name == JOB or (
+        code is not None and getattr(code.repository_origin.code_pointer, "module", None) == CODE_LOCATION
+    )

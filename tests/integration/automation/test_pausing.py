@@ -1,0 +1,157 @@
+"""A paused home starts nothing: real looks of Dagster's daemons, against the real storage of a home."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import every_kind
+import pytest
+import time_machine
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.asset_daemon import AssetDaemon
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._scheduler.scheduler import launch_scheduled_runs
+from typer.testing import CliRunner
+
+from millpond.automation.overview import instigators, is_on
+from millpond.automation.switching import switch
+from millpond.cli.main import app
+from millpond.resources.instance import instance
+from millpond.runtime.dagster_parts import location_name
+from millpond.runtime.home import Home
+from millpond.settings import settings
+
+pytestmark = [  # what Dagster's daemons say of Dagster
+    pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`"),
+    pytest.mark.filterwarnings("ignore:Function `AssetSelection.keys`"),
+]
+STARTING = {each.name for each in every_kind.STARTING} | {"by_clock", "by_clock_of_assets"}
+ADDED = {"added", "added_clock"}
+BEGIN = dt.datetime(2026, 3, 2, 10, 0, 5, tzinfo=dt.UTC)
+
+
+class Daemons:
+    """What `millpond up` starts, begun anew for each look; the clock is set."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def look(self, code: str = "defs") -> set[str]:
+        """Return who starts runs after an asset was made, a run succeeded and another failed."""
+        with instance() as recorded:
+            before = {run.run_id for run in recorded.get_runs()}
+            self._turn(recorded, code)
+            with time_machine.travel(self.now):
+                recorded.report_runless_asset_event(dg.AssetMaterialization("watched"))
+                every_kind.chore.execute_in_process(instance=recorded)
+                recorded.report_run_failed(recorded.create_run_for_job(every_kind.chore))
+            self._turn(recorded, code)
+            runs = [run for run in recorded.get_runs() if run.run_id not in before]
+        return {
+            by for run in runs if (by := run.tags.get(SENSOR_NAME_TAG) or run.tags.get(SCHEDULE_NAME_TAG))
+        }
+
+    def switched(self, name: str | None, *, on: bool, code: str = "defs") -> set[str]:
+        """Switch as `millpond automation pause` and `resume` do; return what that changed."""
+        with time_machine.travel(self.now), instance() as recorded:
+            return set(switch(getattr(every_kind, code), recorded, settings(), name, on=on))
+
+    def _turn(self, recorded: dg.DagsterInstance, code: str) -> None:
+        self.now += dt.timedelta(minutes=2)
+        logger = logging.getLogger("daemons")
+        with time_machine.travel(self.now), loaded(recorded, code) as workspace:
+            list(execute_sensor_iteration(workspace, logger, None, None))
+            list(launch_scheduled_runs(workspace, logger, dt.datetime.now(dt.UTC), {}))
+            AssetDaemon({}, 30)._run_iteration_impl(workspace, None, {}, {})
+
+
+def starter(run: dg.DagsterRun) -> str | None:
+    """Return what started a run; Dagster does not tag those of conditions that its daemon evaluates."""
+    if dg.AssetKey("by_condition_in_daemon") in (run.asset_selection or ()):
+        return "condition_in_daemon"
+    return run.tags.get(SENSOR_NAME_TAG) or run.tags.get(SCHEDULE_NAME_TAG)
+
+
+@contextmanager
+def loaded(recorded: dg.DagsterInstance, code: str) -> Iterator[WorkspaceProcessContext]:
+    target = LoadableTargetOrigin(python_file=str(Path(every_kind.__file__)), attribute=code)
+    origin = InProcessCodeLocationOrigin(target, location_name=location_name(settings()))
+    with WorkspaceProcessContext(recorded, InProcessWorkspaceLoadTarget(origin)) as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def daemons(home: Home) -> Daemons:
+    return Daemons()
+
+
+def running(code: str = "defs") -> set[str]:
+    with instance() as recorded:
+        stored = {state.name: state for state in recorded.all_instigator_state()}
+    found = instigators(getattr(every_kind, code))
+    return {each.name for each in found if is_on(each, stored.get(each.name))}
+
+
+def ticks_of(name: str) -> int:
+    with instance() as recorded:
+        (state,) = [each for each in recorded.all_instigator_state() if each.name == name]
+        return len(recorded.get_ticks(state.instigator_origin_id, state.selector_id))
+
+
+def test_a_paused_home_starts_nothing_and_resuming_restores_what_was_on(daemons: Daemons) -> None:
+    assert daemons.look() == STARTING
+    daemons.switched("by_job", on=False)
+    before, watched = running(), ticks_of("only_watches")
+    assert daemons.switched(None, on=False) == STARTING - {"by_job"}
+    assert daemons.look() == set()
+    assert ticks_of("only_watches") > watched
+    assert daemons.look("later") == set(), "a schedule or sensor that is new starts something"
+    assert daemons.look("later") == set()
+    assert running("later") == {"only_watches", "only_tells"}
+    assert daemons.switched(None, on=True, code="later") == STARTING - {"by_job"} | ADDED
+    assert running("later") == before | ADDED
+    assert daemons.look("later") == STARTING - {"by_job"} | ADDED
+    assert daemons.switched(None, on=False) == STARTING - {"by_job"} | ADDED, (
+        "what was removed on disk is still loaded"
+    )
+    assert daemons.look("later") == set()
+
+
+@pytest.mark.slow
+def test_a_home_that_never_ran_can_be_paused_and_one_of_it_resumed(daemons: Daemons) -> None:
+    daemons.switched(None, on=False)
+    assert daemons.look("later") == set()
+    assert daemons.switched("by_assets", on=True, code="later") == {"by_assets"}
+    assert daemons.look("later") == {"by_assets"}
+    daemons.switched(None, on=False, code="later")
+    assert daemons.look("later") == set()
+    daemons.switched("by_clock", on=False, code="later")
+    assert daemons.switched(None, on=True, code="later") == (STARTING | ADDED) - {"by_clock"}
+    assert "by_clock" not in running("later")
+
+
+def test_the_pause_is_on_the_list_and_says_which_runs_go_on(home: Home) -> None:
+    with instance() as recorded:
+        recorded.create_run_for_job(every_kind.chore)
+    paused = CliRunner().invoke(app, ["automation", "pause"], catch_exceptions=False).output
+    assert "new_data_glucose_entries" in paused
+    assert "alerts" not in paused
+    assert "runs under way go on: 0 working, 1 queued" in paused
+    for command in (["automation", "list"], ["status"]):
+        said = CliRunner().invoke(app, command, catch_exceptions=False).output
+        assert "automation is paused since 2" in said
+        assert "`millpond automation resume` ends it" in said
+    told = json.loads(CliRunner().invoke(app, ["status", "--json"], catch_exceptions=False).output)
+    assert told["automation_paused_since"]
+    CliRunner().invoke(app, ["automation", "resume"], catch_exceptions=False)
+    assert "is paused" not in CliRunner().invoke(app, ["status"], catch_exceptions=False).output
