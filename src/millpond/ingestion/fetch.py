@@ -17,7 +17,7 @@ from millpond.ingestion.client import Listing, TableClient
 from millpond.ingestion.complaints import located
 from millpond.ingestion.judge import PAGE_SHIFT, STREAM_SHIFT
 from millpond.ingestion.patience import Stopped
-from millpond.ingestion.reach import beyond_reach
+from millpond.ingestion.reach import beyond_reach, unproven_days
 from millpond.ingestion.staging import staged
 from millpond.partitions import Window
 
@@ -36,11 +36,15 @@ class Piece:
 
 @dataclass(frozen=True)
 class Fetched:
-    """The staged rows of a window; `failed` says for each day that is not whole why it is not."""
+    """The staged rows of a window; `failed` says for each day that is not whole why it is not.
+
+    Of `unproven` days nobody knows whether the source still serves all of them.
+    """
 
     files: list[Path]
     pieces: list[Piece]
     failed: dict[dt.date, SourceError]
+    unproven: frozenset[dt.date] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -77,7 +81,9 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
             files = staged(streams, folder, spec.parallel)
     finally:
         client.gate.stop()
-    return Fetched(files, pieces, {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)})
+    failed = {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)}
+    unproven = unproven_days(client.table, pieces[0].window, pieces[0].listing, zone)
+    return Fetched(files, pieces, failed, unproven)
 
 
 def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from millpond import crash_points
-from millpond.errors import MillpondError, NoRows, RowsHeldBack, RowsUnaccounted, TooManyBadRows
+from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
 from millpond.ingestion.client import TableClient
 from millpond.ingestion.connection import connection
 from millpond.ingestion.drift import added_columns
@@ -17,13 +17,14 @@ from millpond.ingestion.fetch import Fetched, fetch
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.judge import judged
 from millpond.ingestion.patience import Limits
+from millpond.ingestion.reach import kept_as_loaded
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
-from millpond.ingestion.shrinkage import DaysShrank, hold_back, refuse_shrinking
+from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, hold_back, refuse_shrinking
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import staging_folder
 from millpond.ingestion.verdicts import Counts, Verdicts
-from millpond.ingestion.window import Shrink
+from millpond.lake.hashing import Digests
 from millpond.lake.held import release
 from millpond.lake.tables import Replacement, Written, replace
 from millpond.partitions import Window, contiguous
@@ -69,7 +70,8 @@ def load(
             if len(failed) < len(window):
                 guard.record_origin()
             rule = None if accept_shrink else table.shrink
-            written, held_back = _write(table, verdicts, window, failed, rule, ref, run_id)
+            check = partial(refuse_shrinking, rule, fetched.unproven)
+            written, held_back = _write(table, verdicts, window, failed, check, ref, run_id)
             failed |= held_back
     seconds = time.perf_counter() - began
     share = seconds / len(window)
@@ -86,16 +88,15 @@ def _write(
     verdicts: Verdicts,
     window: Window,
     failed: Mapping[dt.date, MillpondError],
-    rule: Shrink | None,
+    check: Callable[[Digests, Digests], None],
     ref: str,
     run_id: str,
-) -> tuple[dict[dt.date, Written], dict[dt.date, RowsHeldBack]]:
-    """Write the days that did not fail; returns what was written, and the days that `rule` holds back."""
+) -> tuple[dict[dt.date, Written], dict[dt.date, MillpondError]]:
+    """Write the days that did not fail; returns what was written, and why `check` kept other days."""
     loaded_at = dt.datetime.now(dt.UTC)
     raw, quarantine = lake_tables(table)
-    check = partial(refuse_shrinking, rule) if rule else None
     written: dict[dt.date, Written] = {}
-    held_back: dict[dt.date, RowsHeldBack] = {}
+    held_back: dict[dt.date, MillpondError] = {}
     left = contiguous(day for day in window.days if day not in failed)
     while left:
         days = left.pop(0)
@@ -111,6 +112,10 @@ def _write(
         except DaysShrank as shrank:
             held_back |= hold_back(table, verdicts, shrank.days, ref, run_id)
             left = contiguous(day for day in days.days if day not in shrank.days) + left
+            continue
+        except DaysUnproven as fewer:
+            held_back |= dict.fromkeys(fewer.days, kept_as_loaded(table, fewer.days))
+            left = contiguous(day for day in days.days if day not in fewer.days) + left
             continue
         written |= dict.fromkeys(days.days, rows)
     release(ref, table.raw_table, list(written))

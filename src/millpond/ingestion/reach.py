@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
 from millpond.errors import BeyondReach
@@ -32,6 +33,30 @@ def beyond_reach(
             out.append(day)
     error = _error(table, out, listing, ended_early, zone) if out else None
     return {day: error for day in out if error}
+
+
+def unproven_days(table: SourceTable, window: Window, listing: Listing, zone: ZoneInfo) -> frozenset[dt.date]:
+    """Return the days of which only the declared reach says that they are whole: no older row was listed.
+
+    They may be empty, or be served no more: what is loaded of them must not become less.
+    """
+    if table.window.reach is None:
+        return frozenset()
+    starts = {day: int(instant(day, zone).timestamp()) * 1_000_000 for day in window.days}
+    return frozenset(
+        day for day, start in starts.items() if listing.oldest is None or listing.oldest >= start
+    )
+
+
+def kept_as_loaded(table: SourceTable, days: Collection[dt.date]) -> BeyondReach:
+    """Return why unproven days with fewer rows than are loaded stay as they are."""
+    assert table.window.reach
+    return BeyondReach(
+        f"{table.asset}, {', '.join(map(str, contiguous(days)))}: beyond the source's reach, which"
+        " lists fewer rows than are loaded and none from before",
+        unharmed="what was loaded for these days while they were within reach",
+        next_step="leave such days out; they cannot be loaded any more",
+    )
 
 
 def _error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,8 +33,22 @@ class DaysShrank(Exception):
         self.days = days
 
 
-def refuse_shrinking(rule: Shrink, before: Digests, after: Digests) -> None:
-    """Raise DaysShrank if days lose more of their rows than `rule` allows."""
+class DaysUnproven(Exception):
+    """Days of a write that lost rows of which the source may just not reach back to all."""
+
+    def __init__(self, days: Collection[dt.date]) -> None:
+        super().__init__(", ".join(map(str, contiguous(days))))
+        self.days = days
+
+
+def refuse_shrinking(
+    rule: Shrink | None, unproven: Collection[dt.date], before: Digests, after: Digests
+) -> None:
+    """Raise DaysShrank if days lose more of their rows than `rule` allows, DaysUnproven if these lose any."""
+    if fewer := [d for d in unproven if after.get(d, Digest()).rows < before.get(d, Digest()).rows]:
+        raise DaysUnproven(fewer)
+    if rule is None:
+        return
     lost = {
         day: there
         for day, there in before.items()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from fake_source import Events, FakeSource, event, load_days, raw
+from fake_source import Events, FakeSource, event, load_days, raw, table_of
 from millpond.errors import BeyondReach, PagingLoop, SourceRefused
+from millpond.ingestion.load import load as load_window
 from millpond.ingestion.results import LoadResult
+from millpond.partitions import Window
 
 TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -134,3 +136,20 @@ def test_a_next_link_to_another_server_is_not_followed(server: FakeSource) -> No
     (error,) = set(load(20, 1).failed.values())
     assert isinstance(error, SourceRefused)
     assert "127.0.0.1:9" in error.what
+
+
+def test_days_that_only_the_declared_reach_covers_never_lose_rows(server: FakeSource) -> None:
+    everything = events(40, 3)
+    server.serve = Events(everything, server.url)
+    assert not load(40, 1).failed
+    server.serve = Events(
+        [e for e in everything if int(e["id"]) < 31_000], server.url
+    )  # 30 days, fewer than declared
+    result = load(40, 1)
+    assert sorted(result.failed) == [day(ago) for ago in range(40, 30, -1)]
+    assert {type(error) for error in result.failed.values()} == {BeyondReach}
+    assert len(stored("id")) == 120
+    source, table = table_of("github_user_events")
+    again = load_window(source, table, Window.of_day(day(35)), ref="main", run_id="test", accept_shrink=True)
+    assert sorted(again.failed) == [day(35)]
+    assert len(stored("id")) == 120
