@@ -12,6 +12,7 @@ from millpond.errors import PartitionKeyError
 
 RANGE_SEPARATOR = "..."
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TWO_DOTS = re.compile(r"(\d{4}-\d\d-\d\d)\s*(?:\.\.|:|/| to )\s*(\d{4}-\d\d-\d\d)")
 
 
 @dataclass(frozen=True, order=True)
@@ -36,6 +37,11 @@ class Window:
     @classmethod
     def of_days(cls, first: dt.date, last: dt.date) -> Window:
         """Return the window from `first` to `last`, both included."""
+        if last < first:
+            raise PartitionKeyError(
+                f"the range {first}{RANGE_SEPARATOR}{last} ends before it begins",
+                next_step=f"write {last}{RANGE_SEPARATOR}{first}",
+            )
         return cls(first, last + dt.timedelta(days=1))
 
     @property
@@ -122,7 +128,17 @@ def checked_day(key: str, start: dt.date, zone: ZoneInfo) -> dt.date:
 
 def checked_window(text: str, start: dt.date, zone: ZoneInfo) -> Window:
     """Return the window of `2026-11-01` or `2026-11-01...2026-11-30` (end included), each day checked."""
-    first, _, last = text.partition(RANGE_SEPARATOR)
+    first, dots, last = text.partition(RANGE_SEPARATOR)
+    if two := _TWO_DOTS.fullmatch(text):
+        raise PartitionKeyError(
+            f"{text!r} is not a range of days",
+            next_step=f"write three dots: {two[1]}{RANGE_SEPARATOR}{two[2]}",
+        )
+    if dots and not (first and last):
+        raise PartitionKeyError(
+            f"{text[:80]!r} lacks its {'last' if first else 'first'} day",
+            next_step="give both days of a range, for example 2026-11-01...2026-11-30",
+        )
     return Window.of_days(checked_day(first, start, zone), checked_day(last or first, start, zone))
 
 

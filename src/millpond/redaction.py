@@ -1,15 +1,34 @@
-"""Keeps secrets out of texts: of every message, excerpt and log line that may hold part of a request."""
+"""Keeps secrets out of texts: messages, excerpts, log lines and tracebacks."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import json
 import logging
 import re
-from typing import Final
-from urllib.parse import quote, quote_plus
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK: Final = "[redacted]"
 
+_SHORTEST: Final = 4
+_DISTINCT: Final = 8
+"""From this length on a secret is masked wherever it stands; a shorter one only as a word of its own."""
+_OUR_WORDS: Final = frozenset(
+    {"admin", "catalog", "dagster", "demo", "main", "marts", "millpond", "minio", "minioadmin", "password"}
+    | {"postgres", "read", "root", "secret", "test", "token", "trino"}
+)
+"""Taken as secrets, these would be masked in every name; they are masked where a text says what they are."""
+
 _known: set[str] = set()
+_words: set[str] = set()
 _NAMES = r"(?:[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature)|auth|pwd|sig|key)"
 _PATTERNS: Final = (
     (
@@ -30,21 +49,63 @@ _PATTERNS: Final = (
         rf"\1{MASK}",
     ),
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@\"']*):[^@/\s\"']+@"), rf"\1:{MASK}@"),
+    (
+        re.compile(
+            r"(?i)\b(password|passwd|pwd|token|api[_-]?key)(\s*=\s*)(?!\[redacted\])[^\s\"'&;,)\[\]]+"
+        ),
+        rf"\1\2{MASK}",
+    ),
 )
 
 
 def register(secret: str | None) -> None:
-    """Have `secret` masked in every text from now on, also where it is percent-encoded."""
-    if secret and len(secret) >= 4:
-        _known.update({secret, quote(secret, safe=""), quote(secret), quote_plus(secret)})
+    """Have `secret` masked in every text, log line and traceback of this process from now on.
+
+    So are its usual spellings: percent-encoded, escaped as in Python, JSON, HTML and SQL, base64 wherever it
+    lies in it, its SHA-1. One of fewer than 4 characters is masked only where a text says what it is.
+    """
+    if not secret or len(secret) < _SHORTEST or secret.lower() in _OUR_WORDS:
+        return
+    if secret not in _known | _words:
+        (_words if len(secret) < _DISTINCT else _known).update(_spellings(secret))
+        _known.update(_encoded(secret))
+    install()
+
+
+def register_address(address: str | None) -> None:
+    """Have what is secret in an address masked: its password, and values of its query that name a secret."""
+    parts = urlsplit(address or "")
+    register(parts.password and unquote(parts.password))
+    for pair in parts.query.split("&"):
+        name, _, value = pair.partition("=")
+        if re.fullmatch(_NAMES, name, re.IGNORECASE):
+            register(unquote(value))
 
 
 def redacted(text: str) -> str:
     """Return `text` with registered secrets and whatever looks like a credential masked."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    text = without_known(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
+    return text
+
+
+def without_known(text: str) -> str:
+    """Return `text` with registered secrets masked, also where lines break one or cut it in half."""
+    known = sorted(_known, key=len, reverse=True)
+    for secret in known:
+        text = text.replace(secret, MASK)
+    for secret in known:
+        half = _half(secret)
+        if len(secret) >= 2 * _DISTINCT and (secret[:half] in text or secret[-half:] in text):
+            text = _without_parts(text, secret)
+    for secret in _words:
+        if secret in text:
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])", MASK, text)
+    if "\n" in text:
+        joined = re.sub(r"\s*\n\s*", "", text)
+        for secret in [s for s in _known if s in joined]:
+            text = _patterns_of(secret).sub(MASK, text)
     return text
 
 
@@ -59,6 +120,91 @@ class Redacting(logging.Filter):
 
 def excerpt(body: bytes | str, limit: int = 200) -> str:
     """Return the beginning of an answer's body on one line, masked, for an error message."""
-    text = body[: 4 * limit].decode("utf-8", "replace") if isinstance(body, bytes) else body[: 4 * limit]
+    text = body[: 64 * limit].decode("utf-8", "replace") if isinstance(body, bytes) else body[: 64 * limit]
     text = " ".join("".join(c if c.isprintable() else " " for c in redacted(text)).split())
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def format_error(error: BaseException) -> str:
+    """Return the traceback of `error` and of what caused it, masked."""
+    return redacted("".join(traceback.format_exception(error)))
+
+
+@lru_cache(1)
+def install() -> None:
+    """Have log records and tracebacks of uncaught errors masked in this process, whoever writes them."""
+    logging.setLogRecordFactory(_masking(logging.getLogRecordFactory()))
+    sys.excepthook = _guarded(sys.excepthook, lambda kind, error, trace: (kind, error, trace))
+    threading.excepthook = _guarded(
+        threading.excepthook, lambda a: (a.exc_type, a.exc_value, a.exc_traceback)
+    )
+
+
+def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        made = make(*args, **kwargs)
+        try:
+            line = made.getMessage()
+        except (TypeError, ValueError, KeyError):
+            return made  # the caller's format does not fit its arguments; logging reports that
+        if (masked := redacted(line)) != line:
+            made.msg, made.args = masked, ()
+        if made.exc_info and made.exc_info[0] and not made.exc_text:
+            shown = "".join(traceback.format_exception(*made.exc_info)).rstrip("\n")
+            if (masked := redacted(shown)) != shown:
+                made.exc_text = masked
+        return made
+
+    return record
+
+
+def _guarded(usual: Callable[..., Any], unpack: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+    """Return a hook that prints the masked traceback where there is something to mask, else does as usual."""
+
+    def hook(*args: Any) -> None:
+        shown = "".join(traceback.format_exception(*unpack(*args)))
+        if (masked := redacted(shown)) == shown:
+            usual(*args)
+        else:
+            sys.stderr.write(masked)
+
+    return hook
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    escaped = {repr(secret)[1:-1], ascii(secret)[1:-1], repr(secret.encode())[2:-1], html.escape(secret)}
+    escaped |= {secret.replace("'", "''"), json.dumps(secret, ensure_ascii=False)[1:-1]}
+    once = {secret, *quoted, *escaped, *(re.sub("%..", lambda m: m[0].lower(), q) for q in quoted)}
+    yield from once
+    yield from {json.dumps(spelling)[1:-1] for spelling in once}
+    yield from {json.dumps(json.dumps(spelling)[1:-1])[1:-1] for spelling in once}
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    """Yield the SHA-1, and what base64 makes of the secret behind zero, one or two other bytes."""
+    raw = secret.encode()
+    yield hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+    for before, start in ((0, 0), (1, 2), (2, 3)):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            piece = encode(b"\0" * before + raw)[start : (before + len(raw)) * 8 // 6].decode()
+            if len(piece) >= _DISTINCT:
+                yield piece
+
+
+def _half(secret: str) -> int:
+    return max(_DISTINCT, (len(secret) + 1) // 2)
+
+
+def _without_parts(text: str, secret: str) -> str:
+    """Mask beginnings and ends that are at least half of `secret`, unless it is an address."""
+    if "://" in secret:
+        return text
+    for size in range(len(secret) - 1, _half(secret) - 1, -1):
+        text = text.replace(secret[:size], MASK).replace(secret[-size:], MASK)
+    return text
+
+
+@lru_cache(1024)
+def _patterns_of(secret: str) -> re.Pattern[str]:
+    return re.compile(r"(?:\s*\n\s*)?".join(map(re.escape, secret)))

@@ -13,16 +13,18 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
+from millpond.redaction import redacted, register, register_address
 from millpond.settings_alerts import AlertSettings
 from millpond.settings_automation import AutomationSettings
 from millpond.settings_queue import QueueSettings
 from millpond.settings_scale import ScaleSettings
 from millpond.settings_sources import RequestSettings, SourceSettings
+from millpond.settings_text import CleanText
 
 PREFIX = "MILLPOND_"
 _SECRET = (
@@ -33,7 +35,13 @@ _SECRET = (
 
 
 class Settings(
-    BaseSettings, AlertSettings, AutomationSettings, QueueSettings, RequestSettings, ScaleSettings
+    BaseSettings,
+    CleanText,
+    AlertSettings,
+    AutomationSettings,
+    QueueSettings,
+    RequestSettings,
+    ScaleSettings,
 ):
     """Everything that can be set, from `MILLPOND_*` in the environment, then secrets, then `.env`."""
 
@@ -206,18 +214,33 @@ def settings() -> Settings:
 
 
 def read_settings() -> Settings:
-    """Read the settings anew; see `settings`."""
+    """Read the settings anew, see `settings`; from then on their secrets are masked in texts."""
     project = Path(os.environ.get(variable("project")) or _default_project()).expanduser().resolve()
     found = _variables(project)
     _refuse_unknown(found, source_names(project))
     try:
-        return Settings(
+        read = Settings(
             _env_file=project / ".env",
             _secrets_dir=found.get(variable("secrets_dir")),
             sources=_source_values(found, source_names(project)),
         )
     except ValidationError as error:
         raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
+    for part in (read, *read.sources.values()):
+        _register_secrets(part)
+    return read
+
+
+def _register_secrets(part: BaseModel) -> None:
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            for secret in text.split() if "://" in text else [text]:
+                register(secret)
+                register_address(secret)
+        elif isinstance(value, str):
+            register_address(value)
 
 
 def origins() -> dict[str, str]:
@@ -309,9 +332,9 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
         name, help_ = variable(where[2], where[1]), SourceSettings.model_fields[where[2]].description
     else:
         name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
-    shown = (
-        "" if any(word in name.lower() for word in _SECRET) else f" = {_without_account(problem['input'])}"
-    )
+    given = _without_account(problem["input"])
+    given = redacted(given if given.isprintable() else repr(given))
+    shown = "" if any(word in name.lower() for word in _SECRET) else f" = {given}"
     return f"{name}{shown}: {reason}", f"set {name}: {help_}"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from millpond.settings_text import CleanText
 
-class SourceSettings(BaseModel):
+
+class SourceSettings(CleanText):
     """How to reach one source: `MILLPOND_<SOURCE>_URL`, `…_USER`, `…_TOKEN`.
 
     In a home that was made by `millpond demo`, the demo source answers for a source without a URL, where the

@@ -37,6 +37,46 @@ def test_a_table_shows_markup_as_it_is(capsys: pytest.CaptureFixture[str]) -> No
     assert "[bold]not markup[/bold]" in capsys.readouterr().out
 
 
+LONG = (
+    ("name", "days", "since", "address", "rows", "why"),
+    [
+        (
+            "fct_a_model_with_a_rather_long_name_of_its_own",
+            "2026-11-01...2026-11-30",
+            dt.datetime(2026, 11, 25, 10, 0, 1, tzinfo=dt.UTC),
+            "postgresql://millpond_read:0123456789abcdefghijklmnopqrstuvwxyz_-ABCDEF@127.0.0.1:43210/marts",
+            1_234_567,
+            "its code changed, and something that it is made from changed on the day before",
+        )
+    ]
+    * 2,
+)
+SHORT = (("name", "since", "why"), [("mrt_glucose_overview", "2026-11-25 10:00:01", "because " * 20)])
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 140, None])
+@pytest.mark.parametrize(("columns", "rows"), [LONG, SHORT])
+def test_no_date_name_or_address_is_broken_at_any_width(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int | None,
+    columns: tuple[str, ...],
+    rows: list[tuple[object, ...]],
+) -> None:
+    monkeypatch.setattr(output, "terminal_width", lambda: width)
+    output.rows_as_table(columns, rows, title="A title")
+    out = capsys.readouterr().out
+    for value in rows[0][:-1]:
+        assert output.as_text(value).plain in out
+    for column in columns:
+        assert column in out
+    for word in str(rows[0][-1]).split():
+        assert word in out
+    framed = [line for line in out.splitlines() if "│" in line]
+    assert bool(framed) == (width is None or (columns == SHORT[0] and width >= 80))
+    assert all(len(line) <= (width or 10_000) for line in framed)
+
+
 def test_the_picture_of_a_day_has_a_dot_per_twenty_minutes_and_leaves_gaps_open() -> None:
     readings = [(hour + minute / 60, 120.0) for hour in range(12) for minute in range(0, 60, 5)]
     picture = glucose_day(dt.date(2026, 11, 1), readings).plain

@@ -191,6 +191,22 @@ def test_a_range_that_is_backwards_unfinished_or_malformed_is_refused(text: str)
 
 
 @time_machine.travel(NOON_IN_NOVEMBER, tick=False)
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("2026-11-05...2026-11-01", "write 2026-11-01...2026-11-05"),
+        ("2026-11-01..2026-11-03", "write three dots: 2026-11-01...2026-11-03"),
+        ("2026-11-01...", "give both days"),
+    ],
+)
+def test_advice_on_a_wrong_range_has_the_days_that_were_typed(text: str, advice: str) -> None:
+    with pytest.raises(PartitionKeyError) as error:
+        checked_window(text, START, BERLIN)
+    assert error.value.next_step.startswith(advice)
+    assert text in error.value.what
+
+
+@time_machine.travel(NOON_IN_NOVEMBER, tick=False)
 def test_a_range_includes_both_its_ends_and_a_single_day_is_one() -> None:
     assert checked_window("2026-11-01...2026-11-03", START, BERLIN) == Window(
         dt.date(2026, 11, 1), dt.date(2026, 11, 4)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import json
+import subprocess
+import sys
+from urllib.parse import quote, quote_plus
+
 import pytest
 
 from millpond import redaction
@@ -51,6 +59,71 @@ def test_a_registered_secret_is_masked_however_it_is_written() -> None:
     redaction.register(SECRET)
     for written in (SECRET, "hunter2-Geheim%2F%C3%A4%C3%9F", "hunter2-Geheim/%C3%A4%C3%9F"):
         assert redacted(f"so {written} it is") == f"so {MASK} it is"
+
+
+@pytest.mark.parametrize(
+    "secret", ["c4n4ry-Geheim/äß'\"\\x", "short7!", "a" * 8 + "-token-of-forty-characters-in-all"]
+)
+def test_every_usual_spelling_of_a_secret_is_masked(secret: str) -> None:
+    redaction.register(secret)
+    digest = hashlib.sha1(secret.encode(), usedforsecurity=False).hexdigest()
+    spellings = [
+        secret,
+        repr(secret),
+        ascii(secret),
+        repr(secret.encode()),
+        json.dumps(secret),
+        html.escape(secret),
+    ]
+    spellings += [json.dumps(json.dumps(secret)), json.dumps({"x": repr(secret)}), digest, quote_plus(secret)]
+    spellings += [f"select '{secret.replace(chr(39), chr(39) * 2)}'", f"postgresql://u:{quote(secret)}@h/d"]
+    if len(secret) >= 16:
+        half = len(secret) // 2
+        spellings += [
+            f"{secret[:half]}\n    {secret[half:]}",
+            f"LINE 1: …{secret[2:]} …",
+            f"{secret[:-3]}...",
+        ]
+    for user in ("", "u", "us", "usr"):
+        spellings.append(base64.b64encode(f"{user}:{secret}".encode()).decode())
+    for written in spellings:
+        masked = redacted(f"so {written} it is")
+        assert MASK in masked, written
+        assert not any(piece in masked for piece in (secret, secret[1:-1], digest)), masked
+
+
+def test_a_short_secret_is_masked_as_a_word_and_a_common_word_only_where_it_is_named() -> None:
+    redaction.register("late")
+    redaction.register("abc")
+    redaction.register("millpond")
+    assert redacted("the latest is late, abc") == f"the latest is {MASK}, abc"
+    assert redacted("millpond: password=millpond ?token=abc") == f"millpond: password={MASK} ?token={MASK}"
+
+
+def test_logs_and_uncaught_errors_are_masked_whoever_writes_them() -> None:
+    script = """
+import logging, threading
+from millpond.redaction import register
+register("c4n4ry-of-hooks")
+logging.basicConfig(level="DEBUG")
+log = logging.getLogger("somebody.else")
+log.info("asked %s", "c4n4ry-of-hooks")
+def fail(): raise KeyError("c4n4ry-of-hooks")
+try:
+    fail()
+except KeyError:
+    log.exception("failed")
+thread = threading.Thread(target=fail); thread.start(); thread.join()
+try:
+    fail()
+except KeyError as error:
+    raise RuntimeError("second") from error
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "c4n4ry" not in ended.stdout + ended.stderr
+    assert ended.stderr.count("KeyError") == 3
+    assert "RuntimeError: second" in ended.stderr
 
 
 def test_an_excerpt_is_one_short_line_without_secrets() -> None:

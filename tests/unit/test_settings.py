@@ -172,6 +172,40 @@ def test_secrets_show_nowhere(project: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "canary-6f1e" not in shown
 
 
+@pytest.mark.parametrize("around", ["{}\n", " {}\t", "\r\n{}\r\n"])
+def test_white_space_around_a_secret_is_cut(
+    project: Path, monkeypatch: pytest.MonkeyPatch, around: str
+) -> None:
+    for name in ("SHOP_TOKEN", "SMTP_PASSWORD", "SLACK_WEBHOOK"):
+        monkeypatch.setenv(f"MILLPOND_{name}", around.format("https://canary-6f1e"))
+    monkeypatch.setenv("MILLPOND_JIRA_TOKEN", " \n")
+    found = read_settings()
+    for secret in (found.source("shop").token, found.smtp_password, found.slack_webhook):
+        assert secret is not None
+        assert secret.get_secret_value() == "https://canary-6f1e"
+    assert found.jira_token is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("SHOP_TOKEN", "canary\nline", "U+000A"),
+        ("SHOP_TOKEN", "canary\x7fline", "U+007F"),
+        ("SHOP_TOKEN", "canary—line", "Latin-1"),
+        ("JIRA_TOKEN", "canary—line", "Latin-1"),
+        ("SMTP_PASSWORD", "canary\tline", "U+0009"),
+        ("SLACK_WEBHOOK", "https://canary\r\nline", "U+000D"),
+    ],
+)
+def test_a_character_that_no_request_can_carry_is_refused_by_the_settings_name(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    error = refused(f"MILLPOND_{name}", value, monkeypatch)
+    assert error.what.startswith(f"MILLPOND_{name}: ")
+    assert reason in error.what
+    assert "canary" not in str(error)
+
+
 def test_a_wrong_source_setting_beside_a_secret_does_not_show_the_secret(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from millpond.backfill.ledger_holds import ourselves
 from millpond.backfill.ledger_tables import Connection, transaction
 from millpond.backfill.pieces import Key, Piece
 from millpond.partitions import Window
+from millpond.redaction import redacted
 from millpond.runtime.processes import start_time
 
 
@@ -131,7 +132,8 @@ def settle(
 def note(connection: Connection, backfill: str, settled: Mapping[Key, Settled], run_id: str | None) -> None:
     """Write down what came of partitions."""
     rows = [
-        (*key, s.state, s.reason, s.rows, s.quarantined, s.nulled, s.seconds) for key, s in settled.items()
+        (*key, s.state, s.reason and redacted(s.reason), s.rows, s.quarantined, s.nulled, s.seconds)
+        for key, s in settled.items()
     ]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 8
     connection.execute(

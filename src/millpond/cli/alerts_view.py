@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.links import runbook_page
+from millpond.cli import output
 
 _COLOURS = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "green"}
 _STATES = {"delivered": "green", "pending": "yellow", "sending": "yellow", "abandoned": "bold red"}
@@ -42,9 +42,7 @@ def print_list(
 ) -> None:
     """Print alerts as a table, and which silences hold."""
     console = Console(width=None if Console().is_terminal else 10_000, highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("id", "since", "severity", "what", "times", "told"):
-        table.add_column(column, justify="right" if column in ("id", "times") else "left", overflow="fold")
+    columns, rows = ("id", "since", "severity", "what", "times", "told"), []
     for alert, told in found:
         severity = Text(alert.severity, style=_COLOURS[alert.severity])
         if everything and not alert.is_open:
@@ -53,11 +51,10 @@ def print_list(
             Text(name if state == "delivered" else f"{name} {state}", style=_STATES.get(state, "dim"))
             for name, state in told.items()
         )
-        table.add_row(
-            str(alert.id), _moment(alert.created_at), severity, _what(alert), str(alert.times), states
-        )
+        since, times = Text(_moment(alert.created_at)), Text(str(alert.times))
+        rows.append((Text(str(alert.id)), since, severity, Text.assemble(_what(alert)), times, states))
     if found:
-        console.print(table)
+        output.print_table(columns, rows, right=("id", "times"), plain=True)
     else:
         console.print("no alert" if everything else "no alert is open; --all shows those that are over")
     for each in silences:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from millpond.cli import output
 
 if TYPE_CHECKING:
     from millpond.automation.overview import Item
@@ -26,19 +27,20 @@ def paused_line(since: float) -> str:
 
 def print_list(items: Sequence[Item], settings: Settings, paused_since: float | None = None) -> None:
     """Print what runs by itself; times are in the configured zone."""
-    table = _table("name", "kind", "state", "when", "last", "outcome", "next")
-    for item in items:
-        table.add_row(
-            item.name,
-            item.kind,
+    rows = [
+        (
+            Text(item.name),
+            Text(item.kind),
             Text(item.state, style="green" if item.state == "on" else "yellow"),
-            item.when,
-            _moment(item.last, settings),
+            Text(item.when),
+            Text(_moment(item.last, settings)),
             Text(item.outcome, style=_OUTCOMES.get(item.outcome, "")),
-            _moment(item.next, settings),
+            Text(_moment(item.next, settings)),
         )
+        for item in items
+    ]
+    output.print_table(("name", "kind", "state", "when", "last", "outcome", "next"), rows, plain=True)
     console = _console()
-    console.print(table)
     if paused_since:
         console.print(paused_line(paused_since), style="yellow")
     console.print(f"Times in {settings.timezone}. It happens while `millpond up` runs.", style="dim")
@@ -46,20 +48,14 @@ def print_list(items: Sequence[Item], settings: Settings, paused_since: float | 
 
 def print_preview(runs: Sequence[Planned], at: dt.datetime) -> None:
     """Print what would run at a moment, and why."""
-    table = _table("by", "run", "days", "why")
+    rows = []
     for run in runs:
         what = run.job or (", ".join(run.assets) if run.assets else "-")
-        table.add_row(run.by, what, run.days, Text(run.why, style="" if run.assets or run.job else "dim"))
+        why = Text(run.why, style="" if run.assets or run.job else "dim")
+        rows.append((Text(run.by), Text(what), Text(run.days), why))
     console = _console()
     console.print(f"{at:%A %Y-%m-%d %H:%M %Z}, by what is on record now; nothing is run:")
-    console.print(table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    output.print_table(("by", "run", "days", "why"), rows, plain=True)
 
 
 def _console() -> Console:

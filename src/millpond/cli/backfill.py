@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,9 @@ class _RunByDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = [name for name in self.commands if name != _RUN]
+        near = difflib.get_close_matches(args[0], known, n=1, cutoff=0.7) if args else []
+        if near and args[0] not in known and set(args[1:]) <= {"--json"}:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
         return super().parse_args(ctx, args if args[:1] and args[0] in known else [_RUN, *args])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -121,7 +121,7 @@ def _relative(item: Item) -> str:
 def _partitions(items: Iterable[Item]) -> Table:
     table = Table(title="Partitions", title_justify="left", show_edge=False)
     for name in ("assets", "days", "state", "why", "run"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("days", "state", "run"))
     for assets, days, state, reason, todo in folded(items):
         why = "" if reason == state.value else reason
         told = Text(state.value, style=_COLOURS[state])
@@ -132,7 +132,7 @@ def _partitions(items: Iterable[Item]) -> Table:
 def _runs(chunks: tuple[Chunk, ...]) -> Table:
     table = Table(title="Runs", title_justify="left", show_edge=False)
     for name in ("run", "days", "assets"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("run", "days"))
     for chunk in chunks[:_MOST_RUNS]:
         table.add_row(str(chunk.number), _days(str(chunk.window or "")), ", ".join(chunk.assets))
         if chunk.whole:

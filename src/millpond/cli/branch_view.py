@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from millpond.cli import output
@@ -159,15 +158,14 @@ def _print_table(console: Console, table: TableComparison) -> None:
             output.rows_as_table(list(rows[0]), [list(row.values()) for row in rows])
     if changes := table.rows.samples_changed:
         console.print(f"{table.table}: {len(changes)} of {table.rows.changed:,} rows changed")
-        view = Table(header_style="bold")
-        for heading in (*table.key, "column", "before", "after"):
-            view.add_column(Text(heading), overflow="fold")
+        lines = []
         for change in changes:
             key = [output.as_text(value) for value in change.key.values()]
             for name, (before, after) in change.columns.items():
-                view.add_row(*key, Text(name), output.as_text(before, "red"), output.as_text(after, "green"))
+                values = output.as_text(before, "red"), output.as_text(after, "green")
+                lines.append((*key, Text(name), *values))
                 key = [Text("")] * len(key)
-        console.print(view)
+        output.print_table((*table.key, "column", "before", "after"), lines)
 
 
 def _since(table: TableComparison) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from millpond.redaction import redacted
+
 app = typer.Typer(no_args_is_help=True, help="Look at the settings of this installation.")
 
 
@@ -46,4 +48,4 @@ def show(
 def _shown(value: object) -> str | int | None:
     if value is None or isinstance(value, int):
         return value
-    return str(value)
+    return redacted(str(value))

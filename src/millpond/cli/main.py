@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import NoReturn
+from importlib import metadata
+from typing import Annotated, NoReturn
 
 import typer
 
+from millpond import redaction
 from millpond.cli import (
     alerts,
     automation,
@@ -53,7 +56,8 @@ app = typer.Typer(
     help="A lakehouse in a box: every day's data arrives, is right, and can be done again.\n\n"
     "New here? Try [bold]millpond demo[/bold], then "
     '[bold]millpond sql "select * from marts.mrt_glucose_overview"[/bold].',
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused. "
+    "With --json an error is a JSON object on standard error.",
 )
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
@@ -73,13 +77,31 @@ app.add_typer(sources.app, name="sources")
 app.add_typer(config.app, name="config")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"millpond {metadata.version('millpond')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """A lakehouse in a box."""
+
+
 def main() -> NoReturn:
-    """Run the command line; typed errors become a message on stderr and an exit code."""
+    """Run the command line; errors become a message on stderr, JSON with `--json`, and an exit code."""
+    redaction.install()
     try:
         sys.exit(app(standalone_mode=False) or DONE)
     except MillpondError as error:
-        _tell(error)
-        sys.exit(REFUSED if isinstance(error, _REFUSALS) else FAILED)
+        code = REFUSED if isinstance(error, _REFUSALS) else FAILED
+        _print_error(type(error).__name__, error.what, error.unharmed, error.next_step, code=code)
+        sys.exit(code)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except typer.Abort:
@@ -89,17 +111,32 @@ def main() -> NoReturn:
         leave()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
-            error.show()
+            if _as_json():
+                _print_error("UsageError", error.format_message(), code=REFUSED)  # type: ignore[attr-defined]
+            else:
+                error.show()
             sys.exit(REFUSED)
-        raise
+        if not _as_json():
+            raise
+        _print_error(type(error).__name__, str(error) or type(error).__name__, code=FAILED)
+        sys.exit(FAILED)
 
 
-def _tell(error: MillpondError) -> None:
+def _as_json() -> bool:
+    return "--json" in sys.argv[1:]
+
+
+def _print_error(kind: str, what: str, unharmed: str = "", next_step: str = "", *, code: int) -> None:
+    what, unharmed, next_step = map(redaction.redacted, (what, unharmed, next_step))
+    if _as_json():
+        error = {"type": kind, "what": what, "unharmed": unharmed, "next": next_step, "exit_code": code}
+        print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)
+        return
     from rich.console import Console
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(error.what, style="bold red", markup=False)
-    for label, text in (("Unharmed", error.unharmed), ("Next", error.next_step)):
+    console.print(what, style="bold red", markup=False)
+    for label, text in (("Unharmed", unharmed), ("Next", next_step)):
         if text:
             console.print(f"  {label}: {text}", markup=False)
 

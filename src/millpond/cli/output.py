@@ -7,9 +7,11 @@ import dataclasses
 import datetime as dt
 import decimal
 import json
+import re
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -48,18 +50,87 @@ def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def rows_as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
-    """Print the rows as a table; numbers stand to the right, null is dim."""
+    """Print the rows as a table; numbers stand to the right, null is dim. See `print_table`."""
+    numeric = {
+        name
+        for index, name in enumerate(columns)
+        if any(isinstance(row[index], int | float | decimal.Decimal) for row in rows)
+    }
+    print_table(columns, [[*map(as_text, row)] for row in rows], title=title, right=numeric)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    *,
+    title: str | None = None,
+    right: Collection[str] = (),
+    plain: bool = False,
+) -> None:
+    """Print the rows as a table where the terminal is wide enough, else each row as lines of `column value`.
+
+    Only spaces between words break: no date, name or address is ever cut. `plain` leaves out the frame.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    width = terminal_width()
+    console = Console(width=width or 10_000, highlight=False)
+    cells = [[Text(name), *(row[index] for row in rows)] for index, name in enumerate(columns)]
+    wraps = [any(_breaks(cell.plain) for cell in column[1:]) for column in cells]
+    least = [_least(column, wrap) for column, wrap in zip(cells, wraps, strict=True)]
+    frame = 2 * len(columns) if plain else 3 * len(columns) + 1
+    if width and sum(least) + frame > width:
+        _print_vertically(columns, rows, title)
+        return
     table = Table(title=title, title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        numeric = any(isinstance(r[index], int | float | decimal.Decimal) for r in rows)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    if plain:
+        table.box, table.padding = None, (0, 2, 0, 0)
+    for name, wrap, smallest in zip(columns, wraps, least, strict=True):
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(Text(name), justify=side, no_wrap=not wrap, min_width=smallest, overflow="fold")
     for row in rows:
-        table.add_row(*map(as_text, row))
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+        table.add_row(*row)
+    console.print(table)
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that standard output is; None if it goes to a file or a program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+_ENOUGH_FOR_PROSE = 16
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\S*( [A-Z]+)?")
+
+
+def _breaks(text: str) -> bool:
+    return " " in text and not _MOMENT.fullmatch(text)
+
+
+def _least(column: Sequence[Text], wraps: bool) -> int:
+    """Return the least width in which no word of a column breaks."""
+    lines = [cell.plain for cell in column]
+    whole = max(len(line) for text in lines for line in text.splitlines() or [""])
+    if not wraps:
+        return whole
+    longest = max(len(word) for text in lines for word in text.split() or [""])
+    return max(longest, min(whole, _ENOUGH_FOR_PROSE))
+
+
+def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], title: str | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(width=10_000, highlight=False, soft_wrap=True)
+    indent = max(map(len, columns)) + 2
+    if title:
+        console.print(Text(title, style="bold"))
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for name, value in zip(columns, row, strict=True):
+            console.print(Text.assemble((name.ljust(indent), "bold"), value))
 
 
 def _text(value: Any) -> str:

@@ -90,7 +90,9 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
             raise RefExists(
                 f"there is a ref {name!r} already",
                 unharmed="that ref and its tables",
-                next_step=f"choose another name, or drop it: `millpond branch drop {name}`",
+                next_step="choose another name; `millpond branch list` shows those in use"
+                if name == MAIN_REF
+                else f"choose another name, or drop it: `millpond branch drop {name}`",
             )
         copied = conn.execute(
             "with copied as (insert into iceberg_tables (catalog_name, table_namespace, table_name,"

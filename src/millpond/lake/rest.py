@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from millpond.errors import EmbeddedPartError
 from millpond.lake.rest_app import build_app
+from millpond.redaction import register
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -41,6 +42,7 @@ def serve() -> Endpoint:
 @lru_cache(1)
 def _serve(pid: int) -> Endpoint:
     token = SecretStr(secrets.token_urlsafe(32))
+    register(token.get_secret_value())
     listener = socket.create_server((_LOOPBACK, 0))
     server = uvicorn.Server(
         uvicorn.Config(

@@ -10,6 +10,7 @@ import psycopg2
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from millpond.resources.masking import mask_parameters
 from millpond.runtime.databases import databases
 
 _KEPT_CONNECTIONS = 3
@@ -53,6 +54,7 @@ def pool(statement_timeout: int | None = None) -> Engine:
         pool_reset_on_return=None,
     )
     event.listen(engine, "checkout", _refuse_closed)
+    mask_parameters(engine)
     return engine
 
 

@@ -17,6 +17,7 @@ import psycopg
 from pydantic import SecretStr
 
 from millpond.errors import EmbeddedPartError, ServerUnreachable
+from millpond.redaction import register
 from millpond.runtime import postgres
 from millpond.runtime.home import Home, layout
 from millpond.runtime.locks import exclusive
@@ -222,6 +223,9 @@ def _external(configured: Settings) -> Databases:
 
 
 def _with(secrets: Mapping[str, SecretStr], host: str, port: int, sslmode: str) -> Databases:
+    for password in secrets.values():
+        register(password.get_secret_value())
+
     def database(key: str, name: str, role: str, search_path: str) -> Database:
         return Database(key, name, role, secrets[role], port, search_path, host, sslmode)
 

@@ -1,0 +1,69 @@
+"""What an error advises can be done: each `millpond …` in a next step is a command with such options."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from millpond.cli.main import app
+
+_SOURCE = Path(__file__).parents[2] / "src" / "millpond"
+_QUOTED = re.compile(r"`millpond ([^`]+)`")
+_BARE = re.compile(r"(?<![`\w/])millpond ([a-z][a-z-]*(?: [a-z]+)*(?: --?[a-z-]+)*)")
+
+
+def _text(node: ast.expr) -> Iterator[str]:
+    """Yield the texts that an expression may have; x stands for what is filled in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr():
+            yield "".join(v.value if isinstance(v, ast.Constant) else "x" for v in node.values)  # type: ignore[misc]
+        case ast.BinOp():
+            yield from ("".join(pair) for pair in zip(_text(node.left), _text(node.right), strict=False))
+        case ast.IfExp():
+            yield from _text(node.body)
+            yield from _text(node.orelse)
+
+
+def _advice() -> Iterator[tuple[str, str]]:
+    for file in sorted(_SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            given = node.keywords if isinstance(node, ast.Call) else ()
+            for text in (t for k in given if k.arg == "next_step" for t in _text(k.value)):
+                for command in [*_QUOTED.findall(text), *_BARE.findall(_QUOTED.sub("", text))]:
+                    yield f"{file.relative_to(_SOURCE)}:{node.lineno}", command
+
+
+ADVICE = sorted(set(_advice()))
+
+
+def test_there_is_advice_to_check() -> None:
+    assert len(ADVICE) > 30
+
+
+@pytest.mark.parametrize(("where", "command"), ADVICE)
+def test_a_command_that_an_error_advises_exists_with_its_options(where: str, command: str) -> None:
+    found = typer.main.get_command(app)
+    known = {option for parameter in found.params for option in parameter.opts}
+    if command.startswith("backfill -"):
+        command = command.replace("backfill", "backfill run", 1)  # what stands for it
+    for word in shlex.split(command.replace("…", "").replace("...", "")):
+        if word.startswith("-"):
+            assert word.split("=")[0] in known | {"--help", "-h"}, (
+                f"{where}: no option {word} of {found.name}"
+            )
+        elif word in (commands := getattr(found, "commands", {})):
+            found = commands[word]
+        elif "run" in commands:
+            found = commands["run"]
+        else:
+            assert not commands, f"{where}: {found.name} has no command {word}"
+            assert not word.isalpha() or any(p.param_type_name == "argument" for p in found.params), where
+        known = {o for parameter in found.params for o in (*parameter.opts, *parameter.secondary_opts)}
