@@ -10,11 +10,16 @@ import dagster as dg
 import pytest
 
 from fake_source import DAY, Answer, fake_source
+from millpond.alerts.find import find
+from millpond.alerts.finders.known import Known
+from millpond.alerts.reading import list_alerts
+from millpond.alerts.routing import Routing
 from millpond.backfill.run import JOB
 from millpond.lake import read
 from millpond.resources.instance import instance
+from millpond.resources.zombies import close_zombies
 from millpond.runtime.home import Home
-from millpond.settings import Settings, process_environment
+from millpond.settings import Settings, process_environment, settings
 
 ASSETS = ["dlt_github_user_events", "dlt_glucose_entries"]
 RUN = f"""
@@ -59,4 +64,25 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
         assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in kinds
         pools = recorded.event_log_storage.get_concurrency_keys()
         assert sum(recorded.event_log_storage.get_concurrency_info(p).active_slot_count for p in pools) == 0
+        assert alerts_of(recorded) == [("run_stopped", "info", False)]
     assert read.table_names("main") == []
+
+
+@pytest.mark.timeout(120)
+def test_a_run_that_was_killed_is_an_error(home: Home) -> None:
+    killed = "import os, signal\n@dg.asset\ndef killed(): os.kill(os.getpid(), signal.SIGKILL)\n"
+    run = "with instance() as recorded: dg.materialize([killed], instance=recorded)"
+    script = f"import dagster as dg\nfrom millpond.resources.instance import instance\n{killed}{run}"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=process_environment(), check=False)
+    with instance() as recorded:
+        close_zombies(recorded)
+        assert alerts_of(recorded) == [("run_failed", "error", True)]
+
+
+def alerts_of(recorded: dg.DagsterInstance) -> list[tuple[str, str, bool]]:
+    """Return kind, severity and whether it is open of each alert that is found."""
+    find(recorded, settings(), Routing(late_after_days=0), Known())
+    return [
+        (alert.kind, alert.severity, alert.is_open)
+        for alert, _ in list_alerts(everything=True, kind=None, limit=9)
+    ]
