@@ -76,6 +76,23 @@ class Value:
             return f"make_timestamptz({micros(text, 'iso')})"
         return text if kind in {"string", "json"} else f"try_cast({text} as {SQL_TYPES[kind]})"
 
+    def canonical(self) -> str:
+        """Return the expression for the value as one text, the same for all ways to write it."""
+        text = f"nullif({self.text}, '')"
+        if self.column.type in {"string", "json"}:
+            return text
+        value = micros(self.text, "iso") if self.column.type == "timestamp" else self._strict()
+        return f"coalesce(({value})::varchar, {text})"
+
+    def ranks(self) -> list[str]:
+        """Return the expressions by which a later version is larger, the first that differs decides.
+
+        Numbers, times and dates are compared as such; texts as times where they are, else as texts.
+        """
+        if self.column.type in {"string", "json"}:
+            return [f"try_cast({self.text} as timestamptz)", self.text]
+        return [micros(self.text, "iso") if self.column.type == "timestamp" else self._strict()]
+
     def clean(self) -> str:
         """Return the typed value, null where there is none that may be loaded."""
         value = self._strict()

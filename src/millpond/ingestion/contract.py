@@ -85,16 +85,18 @@ class Contract:
         return micros(self.of(event.column).text, event.unit)
 
     def key(self) -> str:
-        """Return the expression for the row's key as one text; NULL where a part of it is missing."""
-        parts = [f"nullif({self.of(name).text}, '')" for name in self.table.key]
+        """Return the expression for the row's key as one text; NULL where a part of it is missing.
+
+        Values are compared as what they are: 1, 1.0 and "01" are one key of type int, and three texts.
+        """
+        parts = [self.of(name).canonical() for name in self.table.key]
         return parts[0] if len(parts) == 1 else f"({' || chr(31) || '.join(parts)})"
 
     def later_first(self) -> str:
         """Return the ORDER BY list that puts the later of two rows with one key first."""
         order = ["__micros desc nulls last", "_seq desc"]
         if self.table.version:
-            text = self.of(self.table.version).text
-            order = [f"try_cast({text} as timestamptz) desc nulls last", f"{text} desc nulls last", *order]
+            order = [*(f"{value} desc nulls last" for value in self.of(self.table.version).ranks()), *order]
         return ", ".join(order)
 
     def reason(self) -> str:

@@ -154,6 +154,52 @@ def test_a_key_of_several_columns_is_one_key(tmp_path: Path) -> None:
     assert [row["reason"] for row in bad] == ["part is missing"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "same", "other"),
+    [
+        ("int", [1, 1.0, "01", "1"], 2),
+        ("number", [1, 1.0, "1e0", "1.00"], 1.5),
+        (
+            "timestamp",
+            ["2026-11-01T00:00:00Z", "2026-11-01 01:00:00+01", "2026-11-01T00:00:00.000+00:00"],
+            NOON,
+        ),
+        ("date", ["2026-11-01"], "2026-11-02"),
+        ("bool", [True, "true"], False),
+        ("string", ["1"], "01"),
+    ],
+)
+def test_keys_are_compared_as_their_type(tmp_path: Path, kind: str, same: list[Any], other: Any) -> None:
+    spec = table({"nr": {"type": kind}}, key=["nr"])
+    rows = [{"id": str(n), "nr": nr, "at": NOON} for n, nr in enumerate([*same, other])]
+    good, _, counts = judge(tmp_path, spec, rows)
+    assert [row["id"] for row in good] == [str(len(same) - 1), str(len(same))]
+    assert counts[DAY].duplicate == len(same) - 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("int", 9, 10),
+        ("int", "9", "10"),
+        ("number", "9.5", 10),
+        ("timestamp", "2026-11-01T09:00:00+02:00", "2026-11-01T08:00:00Z"),
+        ("timestamp", "2026-11-01T09:00:00.5Z", "2026-11-01T10:00:00Z"),
+        ("date", "2026-11-09", "2026-11-10"),
+        ("string", "2026-11-01T09:00:00+02:00", "2026-11-01T08:00:00Z"),
+        ("string", "a10", "a9"),
+        ("int", None, 1),
+    ],
+)
+def test_versions_are_compared_as_their_type(tmp_path: Path, kind: str, old: Any, new: Any) -> None:
+    spec = table({"v": {"type": kind}, "text": {}}, version="v")
+    rows = [{"id": "1", "at": NOON, "v": v, "text": text} for v, text in ((new, "new"), (old, "old"))]
+    for order in (rows, rows[::-1]):
+        good, _, counts = judge(tmp_path, spec, order)
+        assert [row["text"] for row in good] == ["new"]
+        assert counts[DAY].duplicate == 1
+
+
 def test_a_row_belongs_to_the_day_of_the_zone_and_an_instant_to_one_day_only(tmp_path: Path) -> None:
     moments = [
         "2026-10-31T22:59:59.999999Z",
