@@ -94,13 +94,14 @@ def test_three_marts_are_published_with_their_keys(models: Nodes) -> None:
     }
 
 
-def test_only_direction_category_and_gmi_do_not_block(document: dict[str, Any]) -> None:
+def test_only_direction_category_coverage_and_gmi_do_not_block(document: dict[str, Any]) -> None:
     tests = [node for node in document["nodes"].values() if node["resource_type"] == "test"]
     assert all(test["description"] for test in tests)
     assert {test["name"] for test in tests if test["config"]["severity"].lower() == "warn"} == {
         "fct_glucose_readings_known_direction",
         "fct_github_user_events_known_category",
         "fct_daily_glucose_metrics_plausible_gmi",
+        "fct_daily_glucose_metrics_one_reading_per_slot",
         "mrt_glucose_overview_plausible_gmi",
     }
 

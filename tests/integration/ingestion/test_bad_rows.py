@@ -20,14 +20,12 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("no value", {"sgv": ...}, "sgv is missing"),
     ("a null value", {"sgv": None}, "sgv is missing"),
     ("text for a number", {"sgv": "LOW"}, "sgv is no whole number"),
-    ("a fraction for a whole number", {"sgv": 5.7}, "sgv is no whole number"),
+    ("a fraction for a whole number", {"sgv": 105.7}, "sgv is no whole number"),
     ("a truth value for a number", {"sgv": True}, "sgv is no whole number"),
     ("a list for a number", {"sgv": [100]}, "sgv is no whole number"),
     ("a number beyond 64 bits", {"sgv": 10**30}, "sgv is no whole number"),
-    ("a value below the range", {"sgv": 0}, "sgv is below 1"),
-    ("a negative value", {"sgv": -7}, "sgv is below 1"),
     ("an absurd value", {"sgv": 100_000}, "sgv is above 1000"),
-    ("two broken rules", {"_id": None, "sgv": -1}, "_id is missing; sgv is below 1"),
+    ("two broken rules", {"_id": None, "sgv": 1001}, "_id is missing; sgv is above 1000"),
     ("SQL", {"sgv": "1; drop table raw.glucose_entries"}, "sgv is no whole number"),
     ("a NUL character in the key", {"_id": "a\0b"}, "_id holds a NUL character"),
     ("NaN", {"sgv": float("nan")}, "sgv is no whole number"),
@@ -97,6 +95,29 @@ def test_a_column_says_what_its_bad_values_lead_to(server: FakeSource) -> None:
     (error,) = outcome(direction="fail").failed.values()
     assert "direction is none of the allowed values, and the contract says on_bad: fail" in error.what
     assert len(raw()) == len(GOOD) + 2
+
+
+def test_what_real_nightscouts_send_is_loaded_as_the_shipped_source_declares_it(server: FakeSource) -> None:
+    arrows = ["TripleUp", "TripleDown", "CGM ERROR", "NotComputable", "None", ""]
+    rows = [reading(n, direction=name) for n, name in enumerate(arrows)]
+    rows += [reading(20 + n, sgv=code) for n, code in enumerate((0, 1, 12, 19, -5))]
+    rows += [reading(30, type=...), reading(31, type="mbg", sgv=..., mbg=6.1)]
+    server.serve = Entries(rows)
+    (day,) = load_days(DAY).partitions
+    assert (day.rows_loaded, day.rows_quarantined) == (len(rows), 0)
+    assert sum(day.nulled.values()) == 3
+    assert day.no_value == {"sgv": 5}
+    found = sorted(raw(), key=lambda row: row["date"])
+    assert [row["direction"] for row in found[:6]] == [
+        "TripleUp",
+        "TripleDown",
+        "CGM ERROR",
+        None,
+        None,
+        None,
+    ]
+    assert [row["sgv"] for row in found[6:11]] == [None] * 5
+    assert (found[11]["type"], found[11]["sgv"] is not None, found[12]["mbg"]) == (None, True, 6.1)
 
 
 def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) -> None:

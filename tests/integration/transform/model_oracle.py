@@ -15,7 +15,9 @@ DAY = dt.timedelta(days=1)
 
 def glucose_readings(raw: list[Row], zone: ZoneInfo) -> dict[str, Row]:
     """Return fct_glucose_readings by entry."""
-    kept = [r for r in raw if r["type"] == "sgv" and r["sgv"] is not None and 20 <= r["sgv"] <= 600]
+    kept = _one_per_slot(
+        [r for r in raw if (r["type"] or "sgv") == "sgv" and r["sgv"] is not None and 20 <= r["sgv"] <= 600]
+    )
     by_device: dict[Any, list[Row]] = defaultdict(list)
     for row in sorted(kept, key=lambda r: (r["date"], r["_id"])):
         by_device[row["device"]].append(row)
@@ -51,6 +53,7 @@ def daily_glucose(readings: dict[str, Row]) -> dict[dt.date, Row]:
             "time_in_range_pct": _share(values, lambda v: 70 <= v <= 180),
             "time_below_range_pct": _share(values, lambda v: v < 70),
             "time_above_range_pct": _share(values, lambda v: v > 180),
+            "time_below_54_pct": _share(values, lambda v: v < 54),
             "coefficient_of_variation": 100 * statistics.stdev(values) / statistics.fmean(values)
             if len(values) > 1
             else None,
@@ -129,7 +132,25 @@ def github_activity(raw: list[Row], zone: ZoneInfo) -> dict[dt.date, Row]:
     return found
 
 
+def _one_per_slot(rows: list[Row]) -> list[Row]:
+    """Return the first of each group of close entries, and of each five minutes that a group goes on."""
+    kept: list[Row] = []
+    previous = began = slot = 0
+    for row in sorted(rows, key=lambda r: (r["date"], r["_id"])):
+        bin_start = row["date"] - row["date"] % 300_000
+        if not kept or row["date"] - previous >= 150_000:
+            began = slot = row["date"]
+            kept.append(row)
+        elif bin_start >= began + 150_000 and bin_start != slot:
+            slot = bin_start
+            kept.append(row)
+        previous = row["date"]
+    return kept
+
+
 def _category(value: int) -> str:
+    if value < 54:
+        return "hypoglycemia_level_2"
     if value < 70:
         return "hypoglycemia"
     if value <= 180:

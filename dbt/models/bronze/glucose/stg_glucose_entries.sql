@@ -24,7 +24,7 @@ final as (
     select *
     from renamed
     where
-        reading_type = 'sgv'
+        coalesce(nullif(reading_type, ''), 'sgv') = 'sgv'
         and glucose_mg_dl between 20 and 600
 )
 

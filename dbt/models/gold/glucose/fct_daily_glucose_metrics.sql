@@ -18,7 +18,8 @@ measured as (
         cast(max(glucose_mg_dl) as bigint) as max_glucose_mg_dl,
         {{ count_if('glucose_mg_dl between 70 and 180') }} as readings_in_range,
         {{ count_if('glucose_mg_dl < 70') }} as readings_below_range,
-        {{ count_if('glucose_mg_dl > 180') }} as readings_above_range
+        {{ count_if('glucose_mg_dl > 180') }} as readings_above_range,
+        {{ count_if('glucose_mg_dl < 54') }} as readings_below_54
     from readings
     group by reading_date
 ),
@@ -40,7 +41,9 @@ final as (
         glucose_sum_mg_dl,
         readings_in_range,
         readings_below_range,
-        readings_above_range
+        readings_above_range,
+        readings_below_54,
+        round({{ percentage('readings_below_54', 'reading_count') }}, 1) as time_below_54_pct
     from measured
 )
 

@@ -48,7 +48,8 @@ final as (
         case
             when rolling.previous_date = {{ add_days('rolling.reading_date', -1) }}
                 then round(rolling.mean - rolling.previous_mean, 1)
-        end as glucose_change_from_prev_day
+        end as glucose_change_from_prev_day,
+        rolling.time_below_54_pct
     from rolling
     cross join newest
     where rolling.reading_date > {{ add_days('newest.reading_date', -90) }}
