@@ -67,6 +67,14 @@ class AlreadyUp(MillpondError):
     """`millpond up` runs for this home already; nothing was started."""
 
 
+class NotUp(MillpondError):
+    """`millpond up` does not run for this home, so there is nothing to reload."""
+
+
+class DeployRefused(ConfigError):
+    """The project does not load, so automation goes on with what was deployed before."""
+
+
 class LakeError(MillpondError):
     """Base of what the lake refuses or fails to do."""
 

@@ -27,6 +27,8 @@ from millpond.settings_sources import RequestSettings, SourceSettings
 from millpond.settings_text import CleanText
 
 PREFIX = "MILLPOND_"
+DEPLOYED = "DEPLOYED_BY_MILLPOND"
+"""Environment variable of what automation starts: the copy of the project that it uses, see `deployment`."""
 _SECRET = (
     *("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key"),
     "heartbeat_url",
@@ -179,6 +181,11 @@ class Settings(
         return self.iceberg_staging_path
 
     @property
+    def code(self) -> Path:
+        """Folder of the sources/, dbt/ and waits.yaml in use: the project, or what was deployed of it."""
+        return Path(os.environ.get(DEPLOYED) or self.project)
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone whose midnights bound a partition."""
         return ZoneInfo(self.timezone)
@@ -217,12 +224,14 @@ def read_settings() -> Settings:
     """Read the settings anew, see `settings`; from then on their secrets are masked in texts."""
     project = Path(os.environ.get(variable("project")) or _default_project()).expanduser().resolve()
     found = _variables(project)
-    _refuse_unknown(found, source_names(project))
+    # A source may be new in the project, or gone from it, and not yet deployed.
+    names = sorted({*source_names(project), *source_names(Path(os.environ.get(DEPLOYED) or project))})
+    _refuse_unknown(found, names)
     try:
         read = Settings(
             _env_file=project / ".env",
             _secrets_dir=found.get(variable("secrets_dir")),
-            sources=_source_values(found, source_names(project)),
+            sources=_source_values(found, names),
         )
     except ValidationError as error:
         raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
@@ -249,6 +258,12 @@ def origins() -> dict[str, str]:
     for origin, values in _layers(settings().project).items():
         found |= dict.fromkeys(values, origin)
     return found
+
+
+def use_deployed(folder: Path) -> None:
+    """Have this process and those it starts use a copy of the project in place of the project."""
+    os.environ[DEPLOYED] = str(folder)
+    settings.cache_clear()
 
 
 def process_environment(**changes: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Waits(Part):
 
 def read_waits(settings: Settings) -> tuple[Wait, ...]:
     """Return what the project's waits.yaml declares, nothing without the file; raises ConfigError."""
-    path: Path = settings.project / "waits.yaml"
+    path: Path = settings.code / "waits.yaml"
     if not path.exists():
         return ()
     try:

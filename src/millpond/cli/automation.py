@@ -130,15 +130,31 @@ def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
         typer.echo(f"runs under way go on: {runs.working} working, {runs.queued} queued")
 
 
+def _use_what_runs() -> None:
+    """Load what was deployed if `millpond up` runs; else the project, which it will load when it starts."""
+    from millpond.runtime import deployment
+    from millpond.runtime.down import SUPERVISOR
+    from millpond.runtime.home import located
+    from millpond.runtime.processes import registered
+    from millpond.settings import settings, use_deployed
+
+    deployed = deployment.current(settings())
+    if deployed and registered(located(settings()), SUPERVISOR):
+        use_deployed(deployment.folder_of(settings(), deployed))
+
+
 @contextmanager
 def _loaded() -> Iterator[tuple[Any, Any, Settings]]:
     """Yield definitions, instance and settings; the first takes seconds to import."""
     import importlib
 
+    from millpond.cli.reload import print_notice
     from millpond.resources.dagster_files import output_to_terminal
     from millpond.resources.instance import CODE_LOCATION, instance
     from millpond.settings import settings
 
+    print_notice()
+    _use_what_runs()
     configured = settings()
     with output_to_terminal(), instance() as recorded:
         yield importlib.import_module(CODE_LOCATION).defs, recorded, configured

@@ -95,11 +95,14 @@ def run(
     """
     from millpond.cli.companions import builder
     from millpond.cli.leaving import interrupted_at_once
+    from millpond.cli.reload import print_notice
 
     hint = "nothing is running; `millpond backfill list` shows what there is to resume"
     with interrupted_at_once(hint), builder(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
 
+        if not dry_run:
+            print_notice(ref)
         options = commands.Options(
             selection=selection,
             days=commands.days(start_date, end_date, partitions),

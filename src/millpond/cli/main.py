@@ -22,6 +22,7 @@ from millpond.cli import (
     materialize,
     parts,
     provision,
+    reload,
     sources,
     sql,
     status,
@@ -36,6 +37,7 @@ from millpond.errors import (
     BackfillOverlap,
     ConfigError,
     MillpondError,
+    NotUp,
     PartitionKeyError,
     PortTaken,
 )
@@ -43,7 +45,7 @@ from millpond.errors import (
 DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
-    *(BackfillOverlap, BackfillNotFound, BackfillChanged),
+    *(BackfillOverlap, BackfillNotFound, BackfillChanged, NotUp),
 )
 
 app = typer.Typer(
@@ -63,6 +65,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("down")(parts.down)
+app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)

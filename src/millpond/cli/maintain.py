@@ -28,9 +28,13 @@ def maintain(
     """
     from millpond.cli import output
     from millpond.lake import nessie, orphans, retention
+    from millpond.runtime import deployment
+    from millpond.settings import settings
 
     dropped = [ref.name for ref in retention.clean(dry_run=dry_run)]
     found = orphans.sweep(span(older_than) if older_than is not None else None, dry_run=dry_run)
+    if not dry_run:
+        deployment.forget_old(settings())
     size = sum(orphan.bytes for orphan in found)
     if as_json:
         output.as_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})

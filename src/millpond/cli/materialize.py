@@ -41,12 +41,14 @@ def materialize(
               millpond materialize "dlt_glucose_entries*" --partition 2026-11-01 --accept-shrink
     """
     from millpond.cli.companions import builder, dismiss_builder_unless_due
+    from millpond.cli.reload import print_notice
     from millpond.partitions import Window, checked_window, latest_complete_day
     from millpond.settings import settings
 
     if partition and range_:
         raise typer.BadParameter("--partition and --range exclude each other")
     configured = settings()
+    print_notice(ref)
     if text := partition or range_:
         window = checked_window(text, configured.start_date, configured.zone)
     else:

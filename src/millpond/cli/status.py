@@ -32,11 +32,13 @@ def status(
 
     from millpond.cli.automation_view import paused_line
     from millpond.cli.sources_view import lines, open_breakers
+    from millpond.runtime.deployment import changes
     from millpond.runtime.shared_parts import without_address
     from millpond.runtime.status import report
     from millpond.settings import settings, variable
 
     configured, now = settings(), report(settings())
+    changed = changes(configured) if now.supervisor else None
     left_alone = open_breakers() if now.has("postgres") else []
     paused = _paused_since() if now.has("postgres") else None
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
@@ -46,6 +48,7 @@ def status(
         answer: dict[str, object] = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
         answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
+        answer["deployment"] = changed and vars(changed)
         answer["without_address"] = without_address(configured)
         answer["automation_paused_since"] = _iso(paused)
         typer.echo(json.dumps(answer, indent=2))
@@ -62,6 +65,12 @@ def status(
         if paused:
             console.print(paused_line(paused), style="yellow", highlight=False)
         console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)
+        if changed and changed.words:
+            words = f"{changed.words}. `millpond reload` deploys it."
+            console.print(words, style="yellow", highlight=False, markup=False)
+        if changed and changed.refused:
+            words = f"The last reload was refused: {changed.refused}"
+            console.print(words, style="red", highlight=False, markup=False)
         for name in without_address(configured):
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:

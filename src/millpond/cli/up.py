@@ -27,14 +27,16 @@ def up(
 
     With the profile scale, Dagster's parts alone: the servers are yours, and `millpond status` tells of them.
     A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
-    part writes its log to <home>/logs. Everything listens on this machine only.
+    part writes its log to <home>/logs. Everything listens on this machine only. Automation runs the project
+    as it is now; `millpond reload` takes what you edit later.
 
     Example: millpond up
     """
-    _name_sources_without_address()
     if detach:
         _detached()
-    elif sys.stdout.isatty():
+        return
+    _name_sources_without_address()
+    if sys.stdout.isatty():
         _in_terminal()
     else:
         _supervise(lambda _, line: print(_stamped(line), flush=True))
@@ -110,6 +112,7 @@ def _detached() -> None:
             break
         time.sleep(0.1)
     Console().print(table_of(list(now.values())))
+    _name_sources_without_address()
     typer.echo("`millpond status` shows the parts, `millpond down` stops them.")
     if not is_up:
         raise typer.Exit(1)

@@ -61,7 +61,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             **({REACH: table.window.reach.days} if table.window.reach else {}),
             "dagster/code_references": dg.CodeReferencesMetadataValue(
                 code_references=[
-                    dg.LocalFileCodeReference(file_path=str(file))
+                    dg.LocalFileCodeReference(file_path=str(configured.project / "sources" / file.name))
                     for file in source_files(configured)
                     if file.stem == source.source
                 ]

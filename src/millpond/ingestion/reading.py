@@ -43,8 +43,8 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
 
 
 def source_files(settings: Settings) -> list[Path]:
-    """Return the files of the project's `sources/` that declare one, by name."""
-    folder = settings.project / "sources"
+    """Return the files of `sources/` in use that declare one, by name."""
+    folder = settings.code / "sources"
     return sorted(f for f in folder.glob("*") if f.suffix in _SUFFIXES and not f.stem.startswith("_"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from millpond.errors import ServerUnreachable
+from millpond.errors import EmbeddedPartError, ServerUnreachable
 from millpond.runtime.databases import dagster_as_it_is
 from millpond.runtime.home import Home
 from millpond.runtime.part import STARTING, UNHEALTHY, UP, Health
@@ -24,6 +24,13 @@ _LOCATIONS = """{ workspaceOrError {
     name loadStatus locationOrLoadError { __typename ... on PythonError { message } }
   } }
 } }"""
+
+_RELOAD = """mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) {
+  __typename
+  ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
+  ... on PythonError { message }
+} }"""
+_RELOAD_SECONDS = 180.0
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy of the environment has no business between us and our own servers."""
@@ -72,15 +79,38 @@ def daemon(home: Home, started: float) -> Health:
     return Health(UP)
 
 
+def reload_location(port: int, name: str) -> None:
+    """Have the code server load code location `name` anew, as "Reload" in the pages does.
+
+    Raises EmbeddedPartError if it does not load.
+    """
+    try:
+        answer = _answer(port, _RELOAD, _RELOAD_SECONDS, name=name)["reloadRepositoryLocation"]
+    except OSError as error:
+        answer = {"message": str(error)}
+    outcome = answer.get("locationOrLoadError") or answer
+    if outcome.get("message") or outcome.get("__typename") != "RepositoryLocation":
+        raise EmbeddedPartError(
+            f"Dagster did not reload the definitions: {outcome.get('message') or outcome}",
+            unharmed="the data",
+            next_step="`millpond status` shows how the code server is, and its log",
+        )
+
+
 def _locations(port: int) -> list[dict[str, Any]]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
-        json.dumps({"query": _LOCATIONS}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with _direct.open(request, timeout=_ANSWER_SECONDS) as answer:
-        workspace = json.load(answer)["data"]["workspaceOrError"]
+    workspace = _answer(port, _LOCATIONS, _ANSWER_SECONDS)["workspaceOrError"]
     if "locationEntries" not in workspace:
         raise OSError(workspace.get("message", "no workspace"))
     entries: list[dict[str, Any]] = workspace["locationEntries"]
     return entries
+
+
+def _answer(port: int, query: str, seconds: float, **variables: str) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with _direct.open(request, timeout=seconds) as answer:
+        data: dict[str, Any] = json.load(answer)["data"]
+    return data

@@ -20,14 +20,14 @@ from pathlib import Path
 import yaml
 
 from millpond.errors import ConfigError
-from millpond.runtime import dagster_health
+from millpond.runtime import dagster_health, deployment
 from millpond.runtime.children import start_child
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.runtime.home import Home, located
 from millpond.runtime.part import NO_ANSWER, STARTING, UP, Health, Part
 from millpond.runtime.ports import chosen_port
 from millpond.runtime.processes import Process, register, registered, start_time
-from millpond.settings import Settings, process_environment, variable
+from millpond.settings import DEPLOYED, Settings, process_environment, variable
 
 CODE_SERVER, WEBSERVER, DAEMON = "code-server", "webserver", "daemon"
 _WORKSPACE = "workspace.yaml"
@@ -58,12 +58,21 @@ def dagster_parts(settings: Settings, home: Home) -> list[Part]:
 
 def _code_server(settings: Settings, home: Home) -> Part:
     path = code_server_socket(home)
+    started: list[bool] = []
 
     def start() -> subprocess.Popen[bytes]:
+        # A code server that is started again, because it ended, goes on with what it had loaded.
+        deployed = (deployment.current(settings) if started else None) or deployment.deploy(
+            settings, checked=False
+        )
+        started.append(True)
         path.unlink(missing_ok=True)
-        command = ["dagster", "code-server", "start", "--socket", str(path), "--module-name", CODE_LOCATION]
+        command = ["millpond.resources.code_server", "start", "--socket", str(path)]
+        command += ["--module-name", CODE_LOCATION]
         command += ["--location-name", location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
-        return _started(settings, home, CODE_SERVER, command, preload="dagster._cli.code_server")
+        folder = deployment.folder_of(settings, deployed)
+        preload = "millpond.resources.code_server"
+        return _started(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
 
     def examine(process: Process) -> Health:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -122,7 +131,14 @@ def _daemon(settings: Settings, home: Home) -> Part:
 
 
 def _started(
-    settings: Settings, home: Home, name: str, command: list[str], *, preload: str, port: int = 0
+    settings: Settings,
+    home: Home,
+    name: str,
+    command: list[str],
+    *,
+    preload: str,
+    port: int = 0,
+    deployed: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     child = start_child(
         command,
@@ -130,21 +146,25 @@ def _started(
         home=home,
         log=home.logs / f"{name}.log",
         folder=settings.project,
-        environment=_environment(settings),
+        environment=_environment(settings, deployed),
         after=None if name == CODE_SERVER else code_server_socket(home),
     )
     register(home, Process(name, child.pid, start_time(child.pid) or 0.0, port))
     return child
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _environment(settings: Settings, deployed: Path | None) -> dict[str, str]:
     here = {
         variable("project"): str(settings.project),
         variable("home"): str(settings.home),
         "DAGSTER_HOME": str(dagster_home(settings)),
         "PYTHONUNBUFFERED": "1",
     }
+    if deployed:
+        here[DEPLOYED] = str(deployed)
     pointers = {f"DAGSTER_{target}" for target in _TARGETS}
+    if not deployed:
+        pointers.add(DEPLOYED)
     return {name: value for name, value in process_environment(**here).items() if name not in pointers}
 
 

@@ -19,7 +19,7 @@ from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform import materializations as told
 from millpond.transform.builds import build, check
-from millpond.transform.invocation import project_folder, variables_of
+from millpond.transform.invocation import variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, Models, models
 from millpond.transform.results import AuditFailed, BuildResult
@@ -37,7 +37,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
     configured = settings()
     document = current(configured).document()
     every = models(document)
-    project, variables = project_folder(configured), variables_of(configured)
+    project, variables = configured.project / "dbt", variables_of(configured)
     days, kind = _days(configured), engine.of(configured).kind
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:

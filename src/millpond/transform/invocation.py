@@ -35,8 +35,13 @@ OFFLINE: Final = ("--no-introspect", "--no-populate-cache", "--no-write-json")
 
 
 def project_folder(settings: Settings) -> Path:
-    """Return the folder of the dbt project."""
-    return settings.project / "dbt"
+    """Return the folder of the dbt project in use."""
+    return settings.code / "dbt"
+
+
+def _target(settings: Settings) -> str:
+    """Return the name of dbt's target folder: a copy of the project has another root than the project."""
+    return "target" if settings.code == settings.project else "target-deployed"
 
 
 def variables_of(settings: Settings) -> dict[str, object]:
@@ -71,7 +76,7 @@ def invoke(
         f"--project-dir={project}",
         f"--profiles-dir={project}",
         f"--target={target}",
-        f"--target-path={target_path or folder / 'target'}",
+        f"--target-path={target_path or folder / _target(settings)}",
         f"--log-path={folder / 'logs'}",
         f"--vars={orjson.dumps(every).decode()}",
     ]

@@ -17,7 +17,7 @@ import orjson
 from millpond.errors import ConfigError
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
-from millpond.settings import Settings
+from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform.data_tests import data_tests
 from millpond.transform.invocation import OFFLINE, invoke, project_folder
@@ -54,7 +54,7 @@ class Parsed:
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
-        return _warm(self.folder / "manifest.msgpack")
+        return _warm(self.folder / "manifest.msgpack", project_folder(settings()))
 
 
 def manifest_path(settings: Settings) -> Path:
@@ -85,7 +85,7 @@ def current(settings: Settings) -> Parsed:
 
 def shipped(settings: Settings) -> Path:
     """Return the folder in which parsed states come with the project, as in our container image."""
-    return project_folder(settings) / "parsed"
+    return settings.project / "dbt" / "parsed"
 
 
 def fingerprint(settings: Settings) -> str:
@@ -150,7 +150,7 @@ def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:
         raise ConfigError(
             f"the dbt project does not parse: {ran.exception}",
             unharmed="what was built before",
-            next_step=f"mend the file that is named, below {project_folder(settings)}",
+            next_step=f"correct the file that is named, below {settings.project / 'dbt'}",
         )
     return ran.result
 
@@ -175,10 +175,15 @@ def _data_tests(path: Path) -> list[dict[str, Any]]:
 
 
 @lru_cache(1)
-def _warm(path: Path) -> Manifest:
+def _warm(path: Path, project: Path) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
     manifest = Manifest.from_msgpack(path.read_bytes(), decoder=extended_mashumuro_decoder)
+    # dbt reads seeds from where they were parsed, which may be another copy of the project.
+    for node in manifest.nodes.values():
+        if root := getattr(node, "root_path", None):
+            of_package = Path(root).parent.name == "dbt_packages"
+            node.root_path = str(project / "dbt_packages" / Path(root).name if of_package else project)  # type: ignore[union-attr]
     manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return manifest

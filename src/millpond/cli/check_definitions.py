@@ -1,0 +1,24 @@
+"""Loads the definitions and says what keeps them from loading: `python -m millpond.cli.check_definitions`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+
+def main() -> int:
+    """Return 0 if the definitions load; 1 with the reason, which is all that is printed."""
+    from millpond.errors import MillpondError
+    from millpond.redaction import redacted
+    from millpond.runtime.dagster_home import CODE_LOCATION
+
+    try:
+        importlib.import_module(CODE_LOCATION).defs.get_repository_def().load_all_definitions()
+    except MillpondError as error:
+        print(redacted(error.what))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

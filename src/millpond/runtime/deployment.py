@@ -1,0 +1,226 @@
+"""What automation runs: a copy of sources/, dbt/ and waits.yaml below the home, taken by an explicit act.
+
+`millpond up` takes one when it starts, `millpond reload` and Dagster's "Reload" take the next. An edit in the
+project is in none of them until then.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import millpond
+from millpond.errors import DeployRefused
+from millpond.runtime.home import Home, layout, located
+from millpond.runtime.locks import exclusive
+from millpond.settings import DEPLOYED, Settings, process_environment, variable
+
+_FOLDERS, _FILES = ("dbt", "sources"), ("waits.yaml",)
+_IGNORED = frozenset({"target", "logs", "parsed", "__pycache__", ".user.yml"})
+_CHECK = "millpond.cli.check_definitions"
+_CHECK_SECONDS = 300.0
+_LINK = b"\0link to "
+"""Stands for the content of a file that is a link to another place: it stays one."""
+_KEEP_SECONDS = 86_400.0
+"""A copy that another has replaced stays this long: the longest run takes two hours (dagster.yaml)."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One copy and when it was taken; `files` and `python` hold digests of its files and of our package."""
+
+    state: str
+    at: str
+    files: Mapping[str, str]
+    python: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs from the deployment, as paths below the project; `refused` is why the last reload was."""
+
+    at: str
+    files: list[str]
+    python: list[str]
+    refused: str = ""
+
+    @property
+    def words(self) -> str:
+        """One line for people; empty if nothing differs."""
+        names = [*self.files, *self.python]
+        if not names:
+            return ""
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"changed since it was loaded: {', '.join(names[:3])}{more}"
+
+
+def folder_of(settings: Settings, deployment: Deployment) -> Path:
+    """Return the folder that stands for the project in what a deployment runs."""
+    return _deployed(located(settings)) / deployment.state
+
+
+def current(settings: Settings) -> Deployment | None:
+    """Return what was deployed last; None if nothing ever was."""
+    try:
+        return Deployment(**json.loads(_pointer(located(settings)).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def deploy(settings: Settings, *, checked: bool) -> Deployment:
+    """Copy the project as it is now and make that what automation runs; returns it.
+
+    With `checked`, it must load first: raises DeployRefused with the reason, and what was deployed stays.
+    """
+    home = layout(settings)
+    with exclusive(home.run / "deploy.lock", doing="deploying the project", timeout=_CHECK_SECONDS):
+        before = current(settings)
+        content = _content(settings)
+        deployment = _deployment(content)
+        folder = folder_of(settings, deployment)
+        if not folder.exists():
+            _copy(content, folder)
+        same = before and (before.state, before.python) == (deployment.state, deployment.python)
+        if checked and not same:
+            _check(settings, home, folder)
+        _write(_pointer(home), json.dumps(asdict(deployment)))
+        _refusal(home).unlink(missing_ok=True)
+        if before and before.state != deployment.state:
+            _replaced(folder_of(settings, before))
+        forget_old(settings)
+        return deployment
+
+
+def changes(settings: Settings) -> Changes | None:
+    """Return what differs between the project as it is now and what is deployed; None if nothing is."""
+    deployment = current(settings)
+    if deployment is None:
+        return None
+    now = _deployment(_content(settings))
+    refusal = _refusal(located(settings))
+    return Changes(
+        deployment.at,
+        _differing(deployment.files, now.files),
+        _differing(deployment.python, now.python),
+        refusal.read_text() if refusal.exists() else "",
+    )
+
+
+def forget_old(settings: Settings) -> list[str]:
+    """Remove copies that were replaced so long ago that no run can use them; returns their names."""
+    home, now = located(settings), current(settings)
+    gone = []
+    for folder in _deployed(home).glob("[0-9a-f]*"):
+        old = folder.is_dir() and folder.stat().st_mtime < time.time() - _KEEP_SECONDS
+        if old and (now is None or folder.name != now.state):
+            shutil.rmtree(folder, ignore_errors=True)
+            gone.append(folder.name)
+    return sorted(gone)
+
+
+def _content(settings: Settings) -> dict[str, bytes]:
+    """Return the files that make a deployment, by their path below the project."""
+    found = {}
+    for name in _FOLDERS:
+        folder = settings.project / name
+        for path in _files(folder):
+            leads_out = path.resolve().parent != path.parent.resolve()
+            data = _LINK + os.fsencode(path.resolve()) if leads_out else path.read_bytes()
+            found[f"{name}/{path.relative_to(folder)}"] = data
+    for name in _FILES:
+        if (path := settings.project / name).exists():
+            found[name] = path.read_bytes()
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if name not in _IGNORED)
+        for name in sorted(names):
+            if name not in _IGNORED and (path := Path(parent, name)).exists():
+                yield path
+
+
+def _deployment(content: Mapping[str, bytes]) -> Deployment:
+    files = {name: hashlib.sha256(data).hexdigest()[:16] for name, data in content.items()}
+    package = Path(millpond.__file__).parent
+    python = {
+        f"src/{path.relative_to(package.parent)}": hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in sorted(package.rglob("*.py"))
+    }
+    state = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()[:16]
+    return Deployment(state, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), files, python)
+
+
+def _copy(content: Mapping[str, bytes], folder: Path) -> None:
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name, data in content.items():
+        path = unfinished / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if data.startswith(_LINK):
+            path.symlink_to(os.fsdecode(data.removeprefix(_LINK)))
+        else:
+            path.write_bytes(data)
+    unfinished.mkdir(parents=True, exist_ok=True)
+    unfinished.rename(folder)
+
+
+def _check(settings: Settings, home: Home, folder: Path) -> None:
+    """Load the definitions of a copy in a process of their own; raises DeployRefused if they do not load."""
+    here = {variable("project"): str(settings.project), variable("home"): str(settings.home)}
+    done = subprocess.run(
+        [sys.executable, "-m", _CHECK],
+        env=process_environment(**here, **{DEPLOYED: str(folder)}),
+        capture_output=True,
+        text=True,
+        timeout=_CHECK_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        words = done.stdout.strip() or (done.stderr.strip().splitlines() or ["it ended"])[-1]
+        reason = words.replace(str(folder), str(settings.project))
+        _write(_refusal(home), reason)
+        _replaced(folder)
+        raise DeployRefused(
+            f"the project does not load: {reason}",
+            unharmed="automation: it goes on with what was loaded before",
+            next_step="correct the file that is named, then `millpond reload`",
+        )
+
+
+def _replaced(folder: Path) -> None:
+    if folder.exists():
+        os.utime(folder)
+
+
+def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def _deployed(home: Home) -> Path:
+    return home.root / "deployed"
+
+
+def _pointer(home: Home) -> Path:
+    return _deployed(home) / "current.json"
+
+
+def _refusal(home: Home) -> Path:
+    return _deployed(home) / "refused.txt"

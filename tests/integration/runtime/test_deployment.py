@@ -1,0 +1,200 @@
+"""Automation runs what was deployed: an edit in the project reaches no run of it before `millpond reload`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from millpond.errors import DeployRefused
+from millpond.lake.read import count
+from millpond.resources.instance import instance
+from millpond.resources.run import JOB
+from millpond.runtime import deployment
+from millpond.runtime.dagster_parts import CODE_SERVER, dagster_url
+from millpond.runtime.down import down
+from millpond.runtime.home import layout
+from millpond.runtime.processes import registered
+from millpond.settings import Settings, process_environment, settings
+
+SECONDS = 240.0
+MODEL = "dbt/models/gold/calendar/dim_date.sql"
+WHOLE, EDITED, LATER = 18_263, 1_000, 2_000
+"""Days of the calendar: as shipped, and after edits."""
+_LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+_RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "millpond") { __typename } }"""
+
+
+def millpond(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "millpond.cli.main", *arguments],
+        env=process_environment(MILLPOND_DAGSTER_PORT="0", MILLPOND_CATALOG_PORT="0"),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture
+def project(configure: Callable[..., Settings]) -> Iterator[Path]:
+    """A copy of the project, with a home of its own in which nothing ever ran."""
+    original, folder = settings().project, settings().home.parent / "deployed"
+    folder.mkdir()
+    for name in ("dbt", "sources"):
+        shutil.copytree(original / name, folder / name, ignore=shutil.ignore_patterns("target", "logs"))
+    for name in ("alerts.yaml", "dagster.yaml", "waits.yaml", "workspace.yaml"):
+        shutil.copy(original / name, folder / name)
+    configured = configure(project=folder, home=folder / "home")
+    yield folder
+    down(configured)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def up(project: Path) -> None:
+    answer = millpond("up", "--detach")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def edit(project: Path, days: int | str) -> None:
+    model = project / "dbt" / "models" / "gold" / "calendar" / "dim_date.sql"
+    first, *others = model.read_text().splitlines()
+    model.write_text("\n".join([first, f"{{% set days = {days} %}}", *others[1:], ""]))
+
+
+def ask(query: str, **variables: Any) -> Any:
+    request = urllib.request.Request(
+        f"{dagster_url(settings())}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        return json.load(answer)["data"]
+
+
+def days_after_an_automatic_run() -> int:
+    """Have the code server make the calendar, as sensors and pages do, and return how many days it has."""
+    selector = {
+        "repositoryLocationName": "millpond",
+        "repositoryName": "__repository__",
+        "jobName": JOB,
+        "assetSelection": [{"path": ["dim_date"]}],
+    }
+    launched = ask(_LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})[
+        "launchRun"
+    ]
+    with instance() as recorded:
+
+        def run() -> dg.DagsterRun:
+            found = recorded.get_run_by_id(launched["run"]["runId"])
+            assert found
+            return found
+
+        until(lambda: run().is_finished)
+        assert run().status == dg.DagsterRunStatus.SUCCESS
+    return count("main", "gold.dim_date")
+
+
+def changed() -> list[str]:
+    found = deployment.changes(settings())
+    assert found
+    return found.files
+
+
+@pytest.mark.timeout(900)
+def test_an_edit_is_published_by_an_explicit_reload_and_by_nothing_else(project: Path, up: None) -> None:
+    assert changed() == []
+    edit(project, EDITED)
+    shown = json.loads(millpond("status", "--json").stdout)
+    assert shown["deployment"]["files"] == changed() == [MODEL]
+    assert days_after_an_automatic_run() == WHOLE
+
+    # A code server that the supervisor starts again is no deployment.
+    server = registered(layout(settings()), CODE_SERVER)
+    assert server
+    os.kill(server.pid, signal.SIGKILL)
+    until(
+        lambda: (again := registered(layout(settings()), CODE_SERVER)) is not None and again.pid != server.pid
+    )
+    assert f"changed since it was loaded: {MODEL}" in millpond("automation", "list").stderr
+    # "Reload" in the pages is, as soon as the code server is back.
+    until(lambda: bool(ask(_RELOAD)) and changed() == [])
+    assert days_after_an_automatic_run() == EDITED
+
+    edit(project, "{{ nonsense")
+    before = deployment.current(settings())
+    answer = millpond("reload")
+    assert answer.returncode == 2
+    assert "the dbt project does not parse" in answer.stderr
+    assert "dim_date.sql" in answer.stderr
+    assert ask(_RELOAD)["reloadRepositoryLocation"]["__typename"] == "WorkspaceLocationEntry"
+    assert deployment.current(settings()) == before
+    assert "The last reload was refused" in millpond("status").stdout
+
+    edit(project, LATER)
+    answer = millpond("reload")
+    assert (answer.returncode, answer.stdout) == (0, f"reloaded, with changes in {MODEL}\n"), answer.stderr
+    assert days_after_an_automatic_run() == LATER
+
+
+def test_without_up_there_is_nothing_to_reload(project: Path) -> None:
+    answer = millpond("reload")
+    assert answer.returncode == 2
+    assert "`millpond up` does not run" in answer.stderr
+
+
+def test_a_deployment_is_a_copy_that_later_edits_do_not_reach(project: Path) -> None:
+    deployed = deployment.deploy(settings(), checked=False)
+    folder = deployment.folder_of(settings(), deployed)
+    copied = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert copied == set(deployed.files)
+    assert {"waits.yaml", "dbt/dbt_project.yml", "sources/github.yaml"} <= copied
+    assert deployment.deploy(settings(), checked=True).state == deployed.state
+
+    (project / "sources" / "github.yaml").unlink()
+    (project / "waits.yaml").write_text("")
+    (project / "dbt" / "models" / "new.sql").write_text("select 1 as one")
+    found = deployment.changes(settings())
+    assert found
+    assert found.files == ["dbt/models/new.sql", "sources/github.yaml", "waits.yaml"]
+    assert found.python == []
+    assert (folder / "sources" / "github.yaml").exists()
+
+
+def test_a_project_that_does_not_load_is_refused_with_its_reason(project: Path) -> None:
+    before = deployment.deploy(settings(), checked=False)
+    (project / "sources" / "github.yaml").write_text("source: github\nrest: {}\n")
+    with pytest.raises(DeployRefused, match=r"sources/github\.yaml: at "):
+        deployment.deploy(settings(), checked=True)
+    assert deployment.current(settings()) == before
+
+
+def test_copies_that_were_replaced_long_ago_are_removed(project: Path) -> None:
+    first = deployment.folder_of(settings(), deployment.deploy(settings(), checked=False))
+    edit(project, EDITED)
+    second = deployment.folder_of(settings(), deployment.deploy(settings(), checked=False))
+    assert deployment.forget_old(settings()) == []
+    for folder in (first, second):
+        os.utime(folder, (0, 0))
+    assert deployment.forget_old(settings()) == [first.name]
+    assert second.exists()
