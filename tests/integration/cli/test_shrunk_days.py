@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import pytest
 
-from fake_source import DAY, Entries, FakeSource, fake_source, load_days, reading
+from fake_source import DAY, Entries, Events, FakeSource, event, fake_source, load_days, reading
 from millpond.lake import read
 from millpond.partitions import Window
+from millpond.resources.instance import instance
 from millpond.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -39,8 +40,6 @@ def rows(table: str, day: dt.date) -> int:
 
 
 def newest_rows(day: dt.date) -> int | None:
-    from millpond.resources.instance import instance
-
     with instance() as recorded:
         filters = dg.AssetRecordsFilter(dg.AssetKey("dlt_glucose_entries"), asset_partitions=[str(day)])
         (record,) = recorded.fetch_materializations(filters, limit=1).records
@@ -122,3 +121,28 @@ def test_what_cannot_be_accepted_is_refused(
     code, _, err = run("sources", "accept", *arguments)
     assert code == 2
     assert said in err
+
+
+def test_days_beyond_reach_are_skipped_and_the_others_made(
+    home: object, configure: Callable[..., Settings], run: Run
+) -> None:
+    today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def day(ago: int) -> dt.date:
+        return (today - dt.timedelta(ago)).date()
+
+    with fake_source() as source:
+        configure(github_url=source.url, github_user="octocat")
+        listed = [event(1000 * ago + n, today - dt.timedelta(ago)) for ago in range(1, 41) for n in range(10)]
+        source.serve = Events(listed, source.url)
+        code, out, err = run("materialize", "dlt_github_user_events", "--range", f"{day(95)}...{day(28)}")
+    assert code == 0, out + err
+    assert f"dlt_github_user_events: {day(95)}" in out
+    assert "beyond the source's reach" in out
+    counts = [
+        read.count("main", "raw.github_user_events", window=Window.of_day(day(n))) for n in (40, 30, 29, 28)
+    ]
+    assert counts == [0, 0, 10, 10]
+    with instance() as recorded:
+        made = recorded.get_materialized_partitions(dg.AssetKey("dlt_github_user_events"))
+    assert sorted(made) == [str(day(29)), str(day(28))]
