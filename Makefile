@@ -13,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
+# Which tests of the containers `make test-docker` runs; CI takes those that are not slow.
+DOCKER ?= docker
 COMPOSE := docker compose --file docker/compose.yaml
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
 DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
@@ -63,7 +65,7 @@ test-scale: $(VENV)/.dev ## Trino, S3, Nessie and Postgres, real and on this mac
 
 test-docker: $(VENV)/.dev ## Build the image, run the stack of docker/, use it, take it down (needs Docker, or Debian as root)
 	@PYTHONPATH=tests/scale $(BIN)/python -m servers install
-	@$(BIN)/pytest -n 0 -m docker tests/docker
+	@$(BIN)/pytest -n 0 -m "$(DOCKER)" tests/docker
 
 docker-up: ## The profile scale in containers: Postgres, S3 store, Trino, Dagster; your sources in docker/.env
 	@docker/make-secrets

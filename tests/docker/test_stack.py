@@ -97,6 +97,7 @@ def test_no_secret_is_in_an_environment_or_a_command(up: Containers) -> None:
     assert not [secret for secret in secrets if secret and secret in described]
 
 
+@pytest.mark.slow
 def test_after_a_restart_the_data_is_there(published: Containers, lap: Callable[[str], None]) -> None:
     before = published.query("marts", READINGS)
     published.compose("down", "--timeout=20")
@@ -109,6 +110,7 @@ def test_after_a_restart_the_data_is_there(published: Containers, lap: Callable[
     assert json.loads(rows)[0]["n"] > 200
 
 
+@pytest.mark.slow
 def test_a_run_from_the_pages_may_have_a_container_of_its_own(
     published: Containers, lap: Callable[[str], None]
 ) -> None:
