@@ -143,10 +143,17 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
     return layout(settings())
 
 
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid == os.geteuid()
+    except FileNotFoundError:  # another session, which ends just now, removed it
+        return False
+
+
 def _remove_leftovers() -> None:
     """Stop and remove the homes of test processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         pid = folder.name.removeprefix(_FOLDER).split("-")[0]
-        if folder.stat().st_uid == os.geteuid() and not psutil.pid_exists(int(pid)):
+        if _is_ours(folder) and not psutil.pid_exists(int(pid)):
             down(Settings(project=folder / "project", home=folder / "home"))
             shutil.rmtree(folder, ignore_errors=True)
