@@ -14,12 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from millpond.errors import DeployRefused
-from millpond.lake.read import count
-from millpond.resources.instance import instance
 from millpond.resources.run import JOB
 from millpond.runtime import deployment
 from millpond.runtime.dagster_parts import CODE_SERVER, dagster_url
@@ -34,6 +31,7 @@ WHOLE, EDITED, LATER = 18_263, 1_000, 2_000
 """Days of the calendar: as shipped, and after edits."""
 _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+_STATUS = """query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"""
 _RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "millpond") { __typename } }"""
 
 
@@ -103,16 +101,11 @@ def days_after_an_automatic_run() -> int:
     launched = ask(_LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})[
         "launchRun"
     ]
-    with instance() as recorded:
-
-        def run() -> dg.DagsterRun:
-            found = recorded.get_run_by_id(launched["run"]["runId"])
-            assert found
-            return found
-
-        until(lambda: run().is_finished)
-        assert run().status == dg.DagsterRunStatus.SUCCESS
-    return count("main", "gold.dim_date")
+    run = launched["run"]["runId"]
+    until(lambda: ask(_STATUS, run=run)["runOrError"]["status"] in {"SUCCESS", "FAILURE", "CANCELED"})
+    assert ask(_STATUS, run=run)["runOrError"]["status"] == "SUCCESS"
+    answer = millpond("sql", "--json", "select count(*) as days from gold.dim_date")
+    return int(json.loads(answer.stdout)[0]["days"])
 
 
 def changed() -> list[str]:
