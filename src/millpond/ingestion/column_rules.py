@@ -169,17 +169,18 @@ class Value:
             yield f"{value} in ({_list(column.allowed)})", "is none of the allowed values"
 
     def _code(self) -> str:
-        codes, number = self.column.no_value, f"try_cast({self.text} as double)"
+        codes, number, value = self.column.no_value, f"try_cast({self.text} as double)", self._strict()
         assert codes
         texts = [str(value) for value in codes.values]
         conditions = [f"{self.text} in ({_list(texts)})"] if texts else []
         if self.column.type in {"int", "number"}:
             if codes.below is not None:
-                conditions.append(f"{number} < {codes.below!r}")
+                lowest = "" if codes.at_least is None else f"{value} >= {codes.at_least!r} and "
+                conditions.append(f"({lowest}{value} < {codes.below!r})")
             if codes.above is not None:
-                conditions.append(f"{number} > {codes.above!r}")
-            numbers = [value for value in codes.values if not isinstance(value, str)]
-            conditions += [f"{number} = {value!r}" for value in numbers]
+                conditions.append(f"{value} > {codes.above!r}")
+            numbers = [code for code in codes.values if not isinstance(code, str)]
+            conditions += [f"{number} = {code!r}" for code in numbers]
         return f"({' or '.join(conditions)})"
 
 

@@ -26,14 +26,27 @@ OnBad = Literal["null", "quarantine", "fail"]
 
 
 class NoValue(Part):
-    """Codes that a source sends in place of a value: below or above a number, or one of a list."""
+    """Codes that a source sends in place of a value: below or above a number, or one of a list.
 
+    Codes below and above a number are of the column's type: a fraction is none in a column of type int.
+    """
+
+    at_least: int | float | None = Field(
+        None,
+        description="the lowest code below `below`; what is lower is a value; default: no limit",
+        examples=["no_value: { at_least: 0, below: 20 }"],
+    )
     below: int | float | None = Field(None, examples=["no_value: { below: 20 }"])
     above: int | float | None = Field(None, examples=["no_value: { above: 900 }"])
     values: tuple[str | int | float, ...] = Field((), strict=False, examples=["no_value: [-999, n/a]"])
 
     @model_validator(mode="after")
     def _says_something(self) -> NoValue:
+        if self.at_least is not None and (self.below is None or self.at_least >= self.below):
+            raise ValueError(
+                "no_value.at_least needs a larger no_value.below;"
+                " for example no_value: { at_least: 0, below: 20 }"
+            )
         if self.below is None and self.above is None and not self.values:
             raise ValueError("no_value names no code; for example no_value: { below: 20 }")
         return self

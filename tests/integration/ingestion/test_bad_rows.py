@@ -20,12 +20,13 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("no value", {"sgv": ...}, "sgv is missing"),
     ("a null value", {"sgv": None}, "sgv is missing"),
     ("text for a number", {"sgv": "LOW"}, "sgv is no whole number"),
-    ("a fraction for a whole number", {"sgv": 105.7}, "sgv is no whole number"),
+    ("a fraction for a whole number", {"sgv": 5.7}, "sgv is no whole number"),
     ("a truth value for a number", {"sgv": True}, "sgv is no whole number"),
     ("a list for a number", {"sgv": [100]}, "sgv is no whole number"),
     ("a number beyond 64 bits", {"sgv": 10**30}, "sgv is no whole number"),
+    ("a negative value", {"sgv": -7}, "sgv is below 1"),
     ("an absurd value", {"sgv": 100_000}, "sgv is above 1000"),
-    ("two broken rules", {"_id": None, "sgv": 1001}, "_id is missing; sgv is above 1000"),
+    ("two broken rules", {"_id": None, "sgv": -1}, "_id is missing; sgv is below 1"),
     ("SQL", {"sgv": "1; drop table raw.glucose_entries"}, "sgv is no whole number"),
     ("a NUL character in the key", {"_id": "a\0b"}, "_id holds a NUL character"),
     ("NaN", {"sgv": float("nan")}, "sgv is no whole number"),
@@ -100,7 +101,7 @@ def test_a_column_says_what_its_bad_values_lead_to(server: FakeSource) -> None:
 def test_what_real_nightscouts_send_is_loaded_as_the_shipped_source_declares_it(server: FakeSource) -> None:
     arrows = ["TripleUp", "TripleDown", "CGM ERROR", "NotComputable", "None", ""]
     rows = [reading(n, direction=name) for n, name in enumerate(arrows)]
-    rows += [reading(20 + n, sgv=code) for n, code in enumerate((0, 1, 12, 19, -5))]
+    rows += [reading(20 + n, sgv=code) for n, code in enumerate((0, 1, 12, 19, "7"))]
     rows += [reading(30, type=...), reading(31, type="mbg", sgv=..., mbg=6.1)]
     server.serve = Entries(rows)
     (day,) = load_days(DAY).partitions
@@ -130,6 +131,28 @@ def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) 
     assert (day.no_value, day.nulled) == ({"sgv": 5}, {})
     assert raw("sgv")[:6] == [None] * 5 + [20]
     assert quarantined("reason") == ["sgv is missing"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes", "sent", "loaded"),
+    [
+        ("int", NoValue(at_least=0, below=20), [-7, 5.7, 0, 19, 19.0, 20], [None, None, None, 20]),
+        ("int", NoValue(below=20), [-7, 5.7, -0.5, 19.5, 20], [None, 20]),
+        ("int", NoValue(above=400), [400, 400.5, 401], [400, None]),
+        ("number", NoValue(at_least=0, below=20), [-7, 5.7, 0, 20.5], [None, None, 20.5]),
+        ("number", NoValue(above=400), ["inf", "nan", 400.5, 400], [None, 400]),
+    ],
+)
+def test_only_values_of_the_columns_type_within_the_bounds_are_codes(
+    server: FakeSource, kind: str, codes: NoValue, sent: list[object], loaded: list[object]
+) -> None:
+    columns = table_of("glucose_entries")[1].columns
+    spec = columns["sgv"].model_copy(update={"no_value": codes, "type": kind, "min": 1})
+    server.serve = Entries(GOOD + [reading(n, sgv=value) for n, value in enumerate(sent)])
+    (day,) = load_days(DAY, columns={**columns, "sgv": spec}).partitions
+    assert raw("sgv")[: len(loaded)] == loaded
+    assert day.rows_quarantined == len(sent) - len(loaded)
+    assert day.no_value_codes == loaded.count(None)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,12 @@ MISTAKES: list[tuple[str, Any, str, str]] = [
     ("tables/0/columns/at/on_bad", None, "at is the event_time: a bad value of it cannot become null", ""),
     ("tables/0/columns/total/on_bad", "ignore", "tables[0].columns.total.on_bad", "on_bad: null"),
     ("tables/0/columns/total/no_value", {}, "no_value names no code", "no_value: { below: 20 }"),
+    (
+        "tables/0/columns/total/no_value",
+        {"at_least": 0},
+        "needs a larger no_value.below",
+        "at_least: 0, below: 20",
+    ),
     ("tables/0/columns/state/no_value", {"below": 1}, "need type int or number", "no_value: [n/a]"),
     ("tables/0/columns/id/no_value", ["-"], "the column id is the key: it cannot have codes", ""),
     ("tables/0/columns/total/required_when", "state", "is neither true nor false", ""),

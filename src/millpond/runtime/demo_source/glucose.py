@@ -36,7 +36,7 @@ _ARROWS = (
     (-3.0, "SingleDown", 6),
     (float("-inf"), "DoubleDown", 7),
 )
-_BROKEN: tuple[object, ...] = (None, "LOW", "HIGH", 1002)
+_BROKEN: tuple[object, ...] = (None, "LOW", -5, 1002)
 """What stands in `sgv` of a broken row: nothing, text, numbers no sensor can show."""
 
 
