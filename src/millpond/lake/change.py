@@ -59,7 +59,7 @@ def prepared(
     Where the same rows are there already, nothing is written. `properties` go into the snapshot's
     summary, beside window, content hash and row counts. `check` may refuse the change.
     """
-    staging = opened(lake, location, spec, rows.schemas, whole=windows.parts is None)
+    staging = opened(lake, location, spec, rows.schemas, whole=windows.parts is None, turning=True)
     target = arrow_schema(staging.table_metadata.schema())
     day_column = _day_column(spec, target, windows)
     touched = Touched.find(staging, windows, day_column)
@@ -67,7 +67,7 @@ def prepared(
     after = combined(digests(piece, day_column) for piece in _checked(rows, target, day_column, windows))
     if check:
         check(before, after)
-    if before == after:
+    if before == after and not (staging.turned and touched.removed):
         return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write(
         staging, _kept_and_new(touched, rows, target), spec.sort_by or ((day_column,) if day_column else ())
@@ -79,7 +79,7 @@ def prepared(
         "millpond.rows_removed": str(sum(d.rows for d in before.values())),
     }
     staging.replace_files(touched.removed, files, {**properties, **summary})
-    return Change(spec.name, windows, staging, files, after, content_changed=True)
+    return Change(spec.name, windows, staging, files, after, content_changed=before != after)
 
 
 def _checked(rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows) -> Iterator[pa.Table]:

@@ -20,7 +20,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import MonthTransform
 
 from millpond.lake.hashing import Digests, combined, digests
-from millpond.lake.rows import gathered
+from millpond.lake.rows import fitted, gathered
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
 from millpond.lake.windows import Windows
@@ -36,7 +36,8 @@ class Touched:
     """The files that hold rows of a window, and what of them stays.
 
     `neighbours` are small files of the same partitions without such rows: whoever changes the window
-    writes their rows anew with it, so that a month of daily writes is one file, not thirty.
+    writes their rows anew with it, so that a month of daily writes is one file, not thirty. Where the type
+    of a column changes, they are all other files.
     """
 
     staging: Staging
@@ -52,12 +53,14 @@ class Touched:
     def find(cls, staging: Staging, windows: Windows, day_column: str | None) -> Touched:
         """Return the files that may hold rows of `windows`."""
         metadata, exact = staging.table_metadata, windows.filter(day_column)
-        wide = around(metadata, windows, day_column)
+        wide = AlwaysTrue() if staging.turned else around(metadata, windows, day_column)
         tasks = list(DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files())
         evaluator = _InclusiveMetricsEvaluator(metadata.schema(), exact)
         hits = [evaluator.eval(t.file) != ROWS_MIGHT_NOT_MATCH for t in tasks]
         hit = list(compress(tasks, hits))
         missed = compress(tasks, map(not_, hits))
+        if staging.turned:
+            return cls(staging, windows, day_column, hit, list(missed))
         small = [t for t in missed if t.file.file_size_in_bytes < _SMALL_FILE_BYTES]
         small.sort(key=lambda t: t.file.file_size_in_bytes)
         sizes = accumulate(t.file.file_size_in_bytes for t in small)
@@ -96,9 +99,10 @@ class Touched:
                 if hit.num_rows < table.num_rows:
                     outside.append(table.filter(pc.invert(mask)) if self._held is not None else None)
                 yield hit
-            if inside:
+            anew = bool(inside or self.staging.turned)
+            if anew:
                 self._removed.append(task.file)
-            if inside and outside:
+            if anew and outside:
                 self._partial.append(task)
                 self._held = None if self._held is None else [*self._held, *outside]
 
@@ -107,10 +111,14 @@ class Touched:
 
     def _read(self, task: FileScanTask) -> Iterator[pa.Table]:
         metadata = self.staging.table_metadata
-        scan = ArrowScan(metadata, self.staging.table.io, metadata.schema(), AlwaysTrue())
-        target = arrow_schema(metadata.schema())
+        schema, target = self.staging.turned or metadata.schema(), arrow_schema(metadata.schema())
+        scan = ArrowScan(metadata, self.staging.table.io, schema, AlwaysTrue())
         for batch in scan.to_record_batches([task]):
-            yield pa.Table.from_batches([batch]).cast(target)
+            table = pa.Table.from_batches([batch])
+            if self.staging.turned:
+                yield fitted(".".join(self.staging.table.name()), table, target)
+            else:
+                yield table.cast(target)
 
 
 def around(metadata: TableMetadata, windows: Windows, day_column: str | None) -> BooleanExpression | None:

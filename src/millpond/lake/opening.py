@@ -14,7 +14,7 @@ from pyiceberg.types import NestedField
 
 from millpond.errors import SchemaConflict
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.schema import arrow_schema, evolved, reshaped, widest
+from millpond.lake.schema import arrow_schema, evolved, reshaped, turned, widest
 from millpond.lake.spec import TableSpec
 from millpond.lake.staging import Staging
 
@@ -23,18 +23,29 @@ _TRANSFORMS = {"month": MonthTransform, "day": DayTransform}
 
 
 def opened(
-    lake: LakeCatalog, location: str | None, spec: TableSpec, data: Sequence[pa.Schema], *, whole: bool
+    lake: LakeCatalog,
+    location: str | None,
+    spec: TableSpec,
+    data: Sequence[pa.Schema],
+    *,
+    whole: bool,
+    turning: bool = False,
 ) -> Staging:
     """Return a change to the table at `location` (None: to a new table) that has room for the data.
 
     Where the `whole` table is replaced, its columns become those of spec and data; otherwise they may
-    only grow. Raises SchemaConflict.
+    only grow. With `turning` the caller writes all rows anew where the type of a column changes
+    (`Staging.turned`). Raises SchemaConflict.
     """
     if location is None:
         return _new(lake, spec, data)
     staging = Staging(lake.table_at(spec.name, location), is_new=False)
-    current = arrow_schema(staging.table_metadata.schema())
-    target = (reshaped if whole else evolved)(spec.name, current, spec.schema, *data)
+    before = staging.table_metadata.schema()
+    current = arrow_schema(before)
+    wanted = turned(current, spec.schema) if turning and not whole else current
+    if wanted != current:
+        staging.turned = before
+    target = (reshaped if whole else evolved)(spec.name, wanted, spec.schema, *data)
     if target != current:
         _drop_columns(staging, spec, current, target)
         _add_columns(staging, spec, target)

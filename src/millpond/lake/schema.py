@@ -51,6 +51,19 @@ def reshaped(table: str, current: pa.Schema, *wanted: pa.Schema) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
+def turned(current: pa.Schema, declared: pa.Schema) -> pa.Schema:
+    """Return `current` with the whole numbers that `declared` has become numbers with fractions.
+
+    Iceberg widens no long to a double: such a column is a new one, whose rows are all written anew.
+    """
+    columns: dict[str, pa.DataType] = dict(zip(current.names, current.types, strict=True))
+    for column in declared:
+        known = columns.get(column.name)
+        if known is not None and pa.types.is_integer(known) and pa.types.is_float64(column.type):
+            columns[column.name] = column.type
+    return pa.schema(list(columns.items()))
+
+
 def widest(known: pa.DataType, kind: pa.DataType) -> pa.DataType | None:
     """Return the type that holds values of both, if a column of type `known` may become that."""
     t = pa.types
@@ -114,7 +127,8 @@ def _fitted(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> p
     raise SchemaConflict(
         f"{table}.{column} is {_word(known)} in the table and {_word(kind)} in the data",
         unharmed=_UNCHANGED,
-        next_step="cast the data to the table's type, or give the new values a column of their own",
+        next_step="cast the data or declare the column to the table's type"
+        f' (`millpond sql "describe {table}"`), or give the new values a column of their own',
     )
 
 

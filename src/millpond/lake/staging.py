@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
+from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
@@ -28,11 +29,15 @@ _PARTITIONS = 64
 
 
 class Staging(Transaction):
-    """Collects updates of one table; nothing is visible before its metadata is pointed to."""
+    """Collects updates of one table; nothing is visible before its metadata is pointed to.
+
+    `turned` is the schema to read its files by where a column's type changes: all of them are written anew.
+    """
 
     def __init__(self, table: Table, *, is_new: bool) -> None:
         super().__init__(table)
         self.table, self.is_new = table, is_new
+        self.turned: Schema | None = None
         self._known: tuple[tuple[TableUpdate, ...], TableMetadata] = ((), table.metadata)
 
     @property

@@ -31,7 +31,8 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
     """Make each window hold exactly the given rows, in one atomic commit over all tables.
 
     A table whose window already holds the same rows (LINEAGE_COLUMNS aside) is left alone. Missing
-    tables are created, also empty ones; columns are added and numbers widened where the data asks for it.
+    tables are created, also empty ones; columns are added and numbers widened where the data asks for it. A
+    column of whole numbers that is declared as numbers with fractions becomes that, its values kept.
 
     Raises RowsOutsideWindow, SchemaConflict, LockTimeout, PartitionConflict, RefNotFound, StorageFailed,
     OutcomeUnknown; in each case no table was changed (OutcomeUnknown: or all were).

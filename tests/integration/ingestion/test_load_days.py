@@ -219,3 +219,21 @@ def _strictness(share: float) -> Any:
     from millpond.ingestion.window import Quarantine
 
     return Quarantine(fail_above=share)
+
+
+def test_a_home_whose_finger_sticks_are_whole_numbers_goes_on_loading_and_keeps_them(
+    server: FakeSource,
+) -> None:
+    columns = table_of("glucose_entries")[1].columns
+    whole = {**columns, "mbg": columns["mbg"].model_copy(update={"type": "int"})}
+    other = DAY - dt.timedelta(days=2)
+    server.serve = Entries([reading(0, day, type="mbg", sgv=..., mbg=110) for day in (other, DAY)])
+    load_days(other, columns=whole)
+    load_days(DAY, columns=whole)
+    assert raw("mbg") == [110, 110]
+    server.serve = Entries(
+        [reading(0, type="mbg", sgv=..., mbg=110), reading(1, type="mbg", sgv=..., mbg=6.1)]
+    )
+    (day,) = load_days(DAY).partitions
+    assert day.rows_loaded == 2
+    assert raw("mbg") == [110.0, 110.0, 6.1]

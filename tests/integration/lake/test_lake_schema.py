@@ -101,6 +101,42 @@ def test_a_type_that_does_not_fit_is_a_conflict(before: pa.Array, after: pa.Arra
     assert len(_read()) == 1
 
 
+def _turn(n: int, value: float | None, column: str = "v") -> Written:
+    declared = spec(schema=pa.schema([(DAY, pa.date32()), (column, pa.float64())]), key=())
+    data = pa.table(
+        {DAY: pa.array([day(n)], pa.date32()), column: pa.array([value], pa.float64()), "w": ["2"]}
+    )
+    return replace([Replacement(declared, data, days(n, n))], ref="main", run_id="run")[0]
+
+
+@pytest.mark.parametrize("value", [6.1, None, 3.0], ids=["other rows", "no value", "the same rows"])
+def test_whole_numbers_that_are_declared_as_numbers_become_that_and_every_value_is_kept(
+    value: float | None,
+) -> None:
+    for n in (0, 1, 2, 40):  # two months: files of other partitions are written anew too
+        _write(n, v=pa.array([n + 1]), w=pa.array([str(n)]))
+    assert _turn(2, value).changed is (value != 3.0)
+    assert read.scan("main", "raw.readings").schema.field("v").type == pa.float64()
+    assert [row["v"] for row in _read()] == [1.0, 2.0, value, 41.0]
+    assert [row["w"] for row in _read()] == ["0", "1", "2", "40"]
+    with duck.connect() as connection:
+        assert connection.execute("select v from raw.readings order by 1 nulls first").fetchall() == [
+            (v,) for v in sorted([1.0, 2.0, value, 41.0], key=lambda v: -1 if v is None else v)
+        ]
+    assert not _turn(2, value).changed
+    _write(1, v=pa.array([7]), w=pa.array(["7"]))  # by whoever still has the declaration of before
+    assert _read()[1] == {"v": 7.0, "w": "7"}
+
+
+def test_a_whole_number_that_no_number_holds_exactly_keeps_its_column_as_it_is() -> None:
+    _write(0, v=pa.array([2**53 + 1]))
+    with pytest.raises(
+        SchemaConflict, match=r"raw\.readings\.v: a value does not fit the column's type double"
+    ):
+        _turn(1, 1.5)
+    assert _read() == [{"v": 2**53 + 1}]
+
+
 def test_a_value_that_does_not_fit_is_a_conflict_naming_the_column() -> None:
     _write(0, v=pa.array([1], pa.decimal128(3, 0)))
     with pytest.raises(SchemaConflict, match=r"raw\.readings\.v: a value does not fit"):
