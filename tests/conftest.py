@@ -84,6 +84,8 @@ def pytest_unconfigure() -> None:
     """Stop what the tests started and remove its state."""
     settings.cache_clear()
     folder = settings().home.parent
+    if not folder.name.startswith(f"{_FOLDER}{os.getpid()}-"):
+        return  # the start failed before there was a folder: the settings name the checkout's own home
     down(settings())
     shutil.rmtree(folder)
     _environment.undo()
