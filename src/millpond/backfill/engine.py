@@ -11,6 +11,7 @@ from typing import Literal
 import dagster as dg
 import psycopg
 from dagster import DagsterError
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster._core.utils import make_new_run_id
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,7 +123,11 @@ class Engine:
                     on_event=lambda event: self._hear(record, event),
                     definitions=self.definitions,
                     ref=self.backfill.ref,
-                    tags={BACKFILL_TAG: self.backfill.id, **accept_tags(self._accept_shrink)},
+                    tags={
+                        BACKFILL_TAG: self.backfill.id,
+                        BACKFILL_ID_TAG: self.backfill.id,  # Dagster's pages go by this one
+                        **accept_tags(self._accept_shrink),
+                    },
                     run_id=claim.run_id,
                 )
             except _BREAKS as error:

@@ -71,7 +71,8 @@ def create(plan: Plan, options: Mapping[str, Any]) -> str:
 
     Raises BackfillOverlap, and writes nothing, if a living backfill is to make some of the partitions.
     """
-    backfill = f"{dt.datetime.now(dt.UTC):%m%d}-{secrets.token_hex(3)}"
+    # Dagster's pages show an id up to its first hyphen.
+    backfill = f"{dt.datetime.now(dt.UTC):%m%d}_{secrets.token_hex(3)}"
     todo = [(item.asset, item.partition) for item in plan.todo()]
     days = sorted(day for _, day in todo if day)
     span = (days[0], days[-1]) if days else (None, None)

@@ -87,7 +87,7 @@ def run(
     millpond backfill "*" --start-date 2026-01-01 --dry-run     what would be done, and why
     millpond backfill "fct_glucose_readings*" --stale           what a change of code made out of date
     millpond backfill --resume                                  go on with the newest unfinished one
-    millpond backfill --resume 1122-4f09ac --force              … although its code has changed
+    millpond backfill --resume 1122_4f09ac --force              … although its code has changed
     millpond backfill "*" --partitions 2026-10-01 --accept-shrink  a day that the source has less of now
     millpond backfill list                                      every backfill
     millpond backfill show ID                                   what came of each partition
@@ -140,7 +140,7 @@ def list_(as_json: AsJson = False) -> None:
 def show(backfill: Id, as_json: AsJson = False) -> None:
     """Show what came of a backfill, asset by asset, and why partitions are not done.
 
-    Example: millpond backfill show 1122-4f09ac
+    Example: millpond backfill show 1122_4f09ac
     """
     from millpond.backfill import ledger
     from millpond.backfill.engine_session import found
@@ -153,7 +153,7 @@ def show(backfill: Id, as_json: AsJson = False) -> None:
 def cancel(backfill: Id) -> None:
     """Stop a backfill that runs in another terminal, at a safe point; what it has made stays.
 
-    Example: millpond backfill cancel 1122-4f09ac
+    Example: millpond backfill cancel 1122_4f09ac
     """
     from millpond.backfill.engine_session import cancel as stop
 

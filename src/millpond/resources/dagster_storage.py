@@ -14,9 +14,9 @@ from dagster._core.launcher import RunLauncher
 from dagster._core.scheduler.instigation import InstigatorState
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
+from millpond.resources.command_backfills import CommandBackfills
 from millpond.resources.connections import Pooled, pool
 from millpond.resources.containers import container_launcher
 from millpond.resources.origin import with_origin
@@ -74,7 +74,7 @@ class HomeInstance(DagsterInstance):
         super().update_backfill(within_target(partition_backfill))
 
 
-class HomeRunStorage(Pooled, PostgresRunStorage):
+class HomeRunStorage(Pooled, CommandBackfills):
     """Runs, in the home's Postgres; one that starts where several hosts take part notes on which it does."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:

@@ -98,7 +98,7 @@ def _code_server(settings: Settings, home: Home) -> Part:
 def _webserver(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
         port = _port(settings, home)
-        command = ["millpond.resources.pages", "--host", "127.0.0.1", "--port", str(port)]
+        command = ["millpond.cli.pages", "--host", "127.0.0.1", "--port", str(port)]
         command += _workspaces(settings, home)
         child = _started(settings, home, WEBSERVER, command, preload="dagster_webserver.cli", port=port)
         (home.run / _PORT_FILE).write_text(f"{port}\n")

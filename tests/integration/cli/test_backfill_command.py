@@ -30,8 +30,8 @@ DAYS = ("--start-date", "2026-10-01", "--end-date", "2026-10-03")
         ("dlt_glucose_entries", "--partitions", "yesterday"),
         ("nothing_of_that_name", *DAYS),
         ("--resume",),
-        ("show", "0000-000000"),
-        ("cancel", "0000-000000"),
+        ("show", "0000_000000"),
+        ("cancel", "0000_000000"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_next_step(

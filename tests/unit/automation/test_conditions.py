@@ -92,7 +92,7 @@ def test_a_run_that_made_what_follows_itself_is_followed_by_nothing(kept_up: Tic
 def test_days_of_long_ago_and_those_of_a_backfill_are_left_to_who_loads_them(kept_up: Ticks) -> None:
     assert kept_up.run("dlt_readings", "2026-11-05")
     assert kept_up.at(f"{TODAY}T09:59:55") == {}
-    assert kept_up.run("dlt_readings", TODAY, **{BACKFILL_TAG: "1122-4f09ac"})
+    assert kept_up.run("dlt_readings", TODAY, **{BACKFILL_TAG: "1122_4f09ac"})
     assert kept_up.at(f"{TODAY}T09:59:57") == {}
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dagster_webserver.cli import main
-
+from millpond.cli import pages
 from millpond.resources.instance import instance
-from millpond.resources.runbook_page import serve_runbook
 from millpond.resources.zombies import close_zombies
 
 
@@ -16,8 +14,7 @@ def begin() -> None:
     """
     with instance() as recorded:
         close_zombies(recorded)
-    serve_runbook()
-    main()  # type: ignore[no-untyped-call]
+    pages.begin()
 
 
 if __name__ == "__main__":

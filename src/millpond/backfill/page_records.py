@@ -1,0 +1,189 @@
+"""The ledger's backfills as Dagster's pages show them: status, and how many partitions are done or failed.
+
+Nothing is stored for the pages. What they show is read from the ledger when they ask.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster import AssetKey
+from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+from dagster._core.definitions.partitions.subset import TimeWindowPartitionsSubset
+from dagster._core.definitions.partitions.utils.time_window import TimeWindow
+from dagster._core.definitions.timestamp import TimestampWithTimezone
+from dagster._core.execution.asset_backfill import AssetBackfillData
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+from dagster_shared.error import SerializableErrorInfo
+
+from millpond.backfill import ledger
+from millpond.backfill.ledger import Course
+from millpond.backfill.ledger_chunks import Part
+from millpond.backfill.ledger_holds import Holder
+from millpond.backfill.ledger_tables import transaction
+from millpond.partitions import Window, contiguous
+from millpond.resources.run import REF_TAG
+from millpond.settings import settings
+
+_STATUS = {
+    Course.DONE: BulkActionStatus.COMPLETED_SUCCESS,
+    Course.FAILED: BulkActionStatus.COMPLETED_FAILED,
+    Course.CANCELLED: BulkActionStatus.CANCELED,
+}
+_FAILED = (Part.FAILED, Part.BLOCKED)
+_HEADS = "select * from backfills where %(ids)s::text[] is null or id = any(%(ids)s) order by started desc"
+_PARTS = """
+select p.backfill, p.asset, p.state, coalesce(c.state = 'claimed', false) as claimed, count(p.day) as n,
+    range_agg(daterange(p.day, p.day + 1)) filter (where p.day is not null) as days
+from backfill_partitions p left join backfill_chunks c on c.backfill = p.backfill and c.number = p.chunk
+where p.backfill = any(%s) and p.state <> 'unreachable'
+group by 1, 2, 3, 4
+"""
+"""Days that a source no longer serves are left out: nobody can make them."""
+
+Row = Mapping[str, Any]
+
+
+class LedgerRecords:
+    """The backfills of `millpond backfill`, for Dagster's pages."""
+
+    def find(self, wanted: BulkActionsFilter, limit: int | None = None) -> Sequence[PartitionBackfill]:
+        """Return those that match, the newest first, as Dagster's pages show them."""
+        heads = list(_matching(wanted))[:limit]
+        if not heads:
+            return []
+        parts: defaultdict[str, list[Row]] = defaultdict(list)
+        ids = [head["id"] for head in heads]
+        for part in transaction(lambda connection: connection.execute(_PARTS, (ids,)).fetchall()):
+            parts[part["backfill"]].append(part)
+        return [_record(head, parts[head["id"]]) for head in heads]
+
+    def count(self, wanted: BulkActionsFilter) -> int:
+        """Return how many match."""
+        return sum(1 for _ in _matching(wanted))
+
+    def stop(self, backfill_id: str) -> None:
+        """Have the process of a backfill stop it; without one it is noted as cancelled."""
+        found = ledger.get(backfill_id)
+        if found and found.alive:
+            ledger.ask_to_stop(backfill_id)
+        elif found and found.state in (Course.RUNNING, Course.INTERRUPTED):
+            ledger.ended_by_cancel(backfill_id)
+
+
+def _matching(wanted: BulkActionsFilter) -> Iterator[Row]:
+    if wanted.job_name or wanted.selector_id:
+        return  # for backfills of jobs
+    ids = list(wanted.backfill_ids) if wanted.backfill_ids else None
+    for head in transaction(lambda connection: connection.execute(_HEADS, {"ids": ids}).fetchall()):
+        if (
+            (not wanted.statuses or _status(head) in wanted.statuses)
+            and (not wanted.created_before or head["started"] < _aware(wanted.created_before))
+            and (not wanted.created_after or head["started"] > _aware(wanted.created_after))
+            and all(_tags(head).get(k) in _values(v) for k, v in (wanted.tags or {}).items())
+        ):
+            yield head
+
+
+def _aware(moment: dt.datetime) -> dt.datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _values(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _tags(head: Row) -> dict[str, str]:
+    """Return what a backfill has in common with its runs, also with those that a page repeats it with."""
+    return {REF_TAG: head["ref"]}
+
+
+def _status(head: Row) -> BulkActionStatus:
+    if _died(head):
+        return BulkActionStatus.FAILED
+    if head["state"] == Course.RUNNING:
+        return BulkActionStatus.CANCELING if head["stop_asked"] else BulkActionStatus.REQUESTED
+    return _STATUS.get(head["state"], BulkActionStatus.CANCELED)
+
+
+def _died(head: Row) -> bool:
+    """Return whether the process is gone without having said how it ended."""
+    if head["state"] == Course.RUNNING:
+        return not Holder(head["host"], head["pid"], head["pid_started"], head["heartbeat"]).alive
+    return head["state"] == Course.INTERRUPTED and head["ended"] is None
+
+
+def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
+    status, started = _status(head), head["started"].timestamp()
+    ended = head["heartbeat"] if _died(head) else head["ended"]
+    working = status in (BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING)
+    under_way = [p for p in parts if working and p["state"] == Part.OPEN and p["claimed"]]
+    return PartitionBackfill(
+        backfill_id=head["id"],
+        status=status,
+        from_failure=False,
+        tags=_tags(head),
+        backfill_timestamp=started,
+        backfill_end_timestamp=ended.timestamp() if ended and not working else None,
+        error=_error(head, parts),
+        asset_selection=[AssetKey.from_user_string(asset) for asset in sorted({p["asset"] for p in parts})],
+        description=f"millpond backfill {head['selection']}",
+        asset_backfill_data=AssetBackfillData(
+            target_subset=_subset(parts),
+            requested_runs_for_target_roots=True,
+            latest_storage_id=None,
+            materialized_subset=_subset(p for p in parts if p["state"] == Part.DONE),
+            requested_subset=_subset(under_way),
+            failed_and_downstream_subset=_subset(p for p in parts if p["state"] in _FAILED),
+            backfill_start_time=TimestampWithTimezone(started, "UTC"),
+        ),
+    )
+
+
+def _error(head: Row, parts: list[Row]) -> SerializableErrorInfo | None:
+    backfill = head["id"]
+    if _died(head):
+        what = "The process that worked on it is gone. What it completed is kept."
+        then = f"`millpond backfill --resume {backfill}` runs what is left."
+    elif head["state"] == Course.FAILED:
+        tally = Counter[str]()
+        for part in parts:
+            tally[part["state"]] += part["n"] or 1
+        what = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
+        what = f"Partitions: {what}."
+        then = (
+            f"`millpond backfill show {backfill}` says why,"
+            f" `millpond backfill --resume {backfill}` runs what is left."
+        )
+    else:
+        return None
+    return SerializableErrorInfo(message=f"{what} {then}", stack=[], cls_name=None)
+
+
+def _subset(parts: Iterable[Row]) -> AssetGraphSubset:
+    whole: set[AssetKey] = set()
+    days: defaultdict[AssetKey, list[Window]] = defaultdict(list)
+    for part in parts:
+        key = AssetKey.from_user_string(part["asset"])
+        if part["days"] is None:
+            whole.add(key)
+        else:
+            days[key] += [Window(span.lower, span.upper) for span in part["days"]]
+    return AssetGraphSubset.create_empty_subset()._replace(
+        non_partitioned_asset_keys=frozenset(whole),
+        partitions_subsets_by_asset_key={key: _days(found) for key, found in days.items()},
+    )
+
+
+def _days(windows: Iterable[Window]) -> TimeWindowPartitionsSubset:
+    configured = settings()
+    every = dg.DailyPartitionsDefinition(
+        start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
+    )
+    joined = list(contiguous([day for window in windows for day in window.days]))
+    spans = [TimeWindow(*window.bounds(configured.zone)) for window in joined]
+    return TimeWindowPartitionsSubset(every, sum(map(len, joined)), spans)

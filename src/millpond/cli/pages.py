@@ -1,0 +1,20 @@
+"""Dagster's web pages, the runbook, our backfills: `python -m millpond.cli.pages`, arguments as Dagster's."""
+
+from __future__ import annotations
+
+from dagster_webserver.cli import main
+
+from millpond.backfill.page_records import LedgerRecords
+from millpond.resources.command_backfills import show_backfills
+from millpond.resources.runbook_page import serve_runbook
+
+
+def begin() -> None:
+    """Be Dagster's web pages, with the runbook and the backfills of commands; the arguments are Dagster's."""
+    serve_runbook()
+    show_backfills(LedgerRecords())
+    main()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    begin()
