@@ -14,10 +14,12 @@ from dagster._core.definitions.declarative_automation.automation_context import 
 from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
     SubsetAutomationCondition,
 )
+from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._record import record
 
 from millpond.automation.chains import Chain
 from millpond.resources.run import BACKFILL_TAG
+from millpond.resources.unreachable import skipped_days
 
 EXEMPTION = "automation"
 """Metadata that says why an asset is not made by itself."""
@@ -41,6 +43,24 @@ class RequestedThisTick(SubsetAutomationCondition[dg.AssetKey]):
     def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
         """Return the partitions of the asset that were requested so far."""
         return context.request_subsets_by_key.get(context.key) or context.get_empty_subset()
+
+
+@record
+class BeyondReach(SubsetAutomationCondition[dg.AssetKey]):
+    """True of days that were tried and that the source served no more: asking again brings nothing."""
+
+    @property
+    def name(self) -> str:
+        """What the pages call it."""
+        return "beyond_reach"
+
+    def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
+        """Return the days that were skipped since they were last made, if ever."""
+        asset = context.key.to_user_string()
+        found = skipped_days(context.asset_graph_view.instance, [asset]).get(asset, set())
+        keys = {AssetKeyPartitionKey(context.key, str(day)) for day in found}
+        view = context.asset_graph_view
+        return view.get_asset_subset_from_asset_partitions(context.key, keys)
 
 
 def with_conditions(
@@ -78,7 +98,8 @@ def _ticks(crons: Iterable[str], timezone: str) -> _Condition:
 
 def _loaded(cron: str, chain: Chain, timezone: str) -> _Condition:
     """At each tick the day that has begun, and late days that were never tried; not what is being loaded."""
-    never = When.in_latest_time_window(_reach(chain)) & When.missing() & ~When.execution_failed()
+    tried = When.execution_failed() | BeyondReach()
+    never = When.in_latest_time_window(_reach(chain)) & When.missing() & ~tried
     due = When.in_latest_time_window() | never.with_label("a late day that was never tried")
     return (due & _ticks([cron], timezone) & ~When.in_progress()).with_label(f"at {cron} in {timezone}")
 

@@ -22,6 +22,8 @@ class Record:
 
     made: dict[Key, Progress] = field(default_factory=dict)
     failed: list[Progress] = field(default_factory=list)
+    skipped: dict[Key, Progress] = field(default_factory=dict)
+    """Days that a source serves no more."""
     refuted: list[Progress] = field(default_factory=list)
     """Blocking checks that did not pass."""
 
@@ -29,15 +31,18 @@ class Record:
         """Take in what happened."""
         if event.kind == "materialized":
             self.made[event.asset, parse_day(event.partition) if event.partition else None] = event
+        elif event.kind == "skipped":
+            self.skipped[event.asset, parse_day(event.partition) if event.partition else None] = event
         elif event.kind == "failed":
             self.failed.append(event)
         elif event.kind == "checked" and not event.passed and not event.warning:
             self.refuted.append(event)
 
     def done(self) -> dict[Key, Settled]:
-        """Return what was made, without the assets whose blocking checks did not pass."""
+        """Return what was skipped, and what was made but for assets whose blocking checks did not pass."""
         doubted = {event.asset for event in self.refuted}
-        return {key: _settled(event) for key, event in self.made.items() if key[0] not in doubted}
+        made = {key: _settled(event) for key, event in self.made.items() if key[0] not in doubted}
+        return {key: Settled(Part.UNREACHABLE, event.message) for key, event in self.skipped.items()} | made
 
     def failures(self) -> Iterator[Failure]:
         """Yield why the rest was not made, what is about certain days first."""

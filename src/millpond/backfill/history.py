@@ -23,6 +23,7 @@ from millpond.resources.record import (
     connection,
     database_key,
 )
+from millpond.resources.unreachable import skipped_days
 
 _EVENTS = SqlEventLogStorageTable.c
 _MADE = (DagsterEventType.ASSET_MATERIALIZATION.value, DagsterEventType.ASSET_OBSERVATION.value)
@@ -52,7 +53,8 @@ class PastRun:
 def failures(instance: DagsterInstance, assets: Collection[str]) -> dict[str, dict[Day, Failed]]:
     """Return the partitions of main whose latest attempt failed after they were last made.
 
-    An attempt counts if its own step failed; one that was not reached, or was killed, changed nothing.
+    An attempt counts if its own step failed; one that was not reached, or was killed, changed nothing. Days
+    that a source served no more are among them, as `gone`.
     """
     names = {database_key(asset): asset for asset in assets}
     kind = _EVENTS.dagster_event_type
@@ -73,6 +75,8 @@ def failures(instance: DagsterInstance, assets: Collection[str]) -> dict[str, di
             day = None if partition is None else parse_day(partition)
             gone = day is not None and day in _days(str(failure.get(DAYS_BEYOND_REACH, "")))
             failed[names[key]][day] = Failed(str(failure.get("error", "see its run")), gone)
+    for asset, days in skipped_days(instance, assets).items():
+        failed[asset] |= {day: Failed("BeyondReach", gone=True) for day in days}
     return dict(failed)
 
 

@@ -20,13 +20,14 @@ ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 class Progress:
     """One thing that happened: a step began, a partition is done, a check has a result, a step failed.
 
-    `asset` and `partition` (None for an asset without partitions) are given for `materialized`, `asset` and
-    `check` for `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
+    `asset` and `partition` (None for an asset without partitions) are given for `materialized` and `skipped`
+    (its source serves the day no more: `message` says how far it reaches), `asset` and `check` for
+    `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
     `failed` (none of them where the run failed and no step did). `numbers` are the numeric metadata. A
     failure names its `error`, and in `days` those it is about if it says so.
     """
 
-    kind: Literal["started", "materialized", "checked", "retrying", "failed"]
+    kind: Literal["started", "materialized", "skipped", "checked", "retrying", "failed"]
     assets: tuple[str, ...]
     partition: str | None = None
     rows: int | None = None
@@ -60,7 +61,7 @@ class RunOutcome:
     """How a run ended.
 
     `assets` were materialized, at least in part; `failures` and failed `checks` say why others were not;
-    `missing` were planned and are not in `assets`.
+    `missing` were planned and are not in `assets`. `skipped` are days that a source serves no more.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class RunOutcome:
     failures: tuple[Progress, ...]
     checks: tuple[Progress, ...]
     missing: tuple[str, ...]
+    skipped: tuple[Progress, ...] = ()
 
 
 class RunProgress:
@@ -85,6 +87,7 @@ class RunProgress:
         self._seconds: dict[str, float] = {}
         self._failures: list[Progress] = []
         self._checks: list[Progress] = []
+        self._skipped: list[Progress] = []
 
     def __call__(self, entry: EventLogEntry) -> None:
         """Take in one event.
@@ -103,6 +106,8 @@ class RunProgress:
             self._failures.append(happened)
         elif happened.kind == "checked":
             self._checks.append(happened)
+        elif happened.kind == "skipped":
+            self._skipped.append(happened)
         self._tell(happened)
 
     def outcome(self, run_id: str, success: bool, seconds: float) -> RunOutcome:
@@ -116,6 +121,7 @@ class RunProgress:
             tuple(self._failures),
             tuple(self._checks),
             tuple(asset for asset in planned if asset not in self._done),
+            tuple(self._skipped),
         )
 
     def _heed_interrupt(self, event: DagsterEvent) -> None:
@@ -141,6 +147,10 @@ class RunProgress:
                 self._seconds[step] = event.step_success_data.duration_ms / 1000
             case DagsterEventType.ASSET_MATERIALIZATION:
                 return _materialized(event)
+            case DagsterEventType.ASSET_FAILED_TO_MATERIALIZE:
+                skipped = event.asset_failed_to_materialize_data.asset_materialization_failure
+                why = skipped.description or ""
+                return Progress("skipped", (_name(event),), event.partition, message=why)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 return _checked(event)
             case DagsterEventType.STEP_UP_FOR_RETRY:

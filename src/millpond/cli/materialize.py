@@ -34,8 +34,7 @@ def materialize(
 
     Running a day again makes it equal to its source; unchanged content commits nothing. A day that would lose
     all or more than half of its rows is held back and fails, see `millpond sources held`.
-    Days that a source serves no more are named and skipped, which is no failure; then it may take several
-    runs.
+    Days that a source serves no more are named and skipped, which is no failure.
 
     Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
               millpond materialize "*" --range 2026-08-01...2026-10-31
@@ -57,15 +56,20 @@ def materialize(
         window = Window.of_day(latest_complete_day(configured.zone))
     with builder():
         from millpond.backfill.selection import selected
-        from millpond.cli.reachable import materialize_reachable
+        from millpond.cli.progress import run_with_progress
         from millpond.cli.refs import existing
         from millpond.definitions import defs
         from millpond.resources.run import accept_tags
 
         keys = selected(selection, defs.resolve_asset_graph())
         dismiss_builder_unless_due(key.to_user_string() for key in keys)
-        outcome = materialize_reachable(
-            defs, selection, window, quiet=as_json, ref=existing(ref), tags=accept_tags(accept_shrink)
+        outcome = run_with_progress(
+            selection,
+            window,
+            quiet=as_json,
+            definitions=defs,
+            ref=existing(ref),
+            tags=accept_tags(accept_shrink),
         )
     if as_json:
         _print_json(outcome)

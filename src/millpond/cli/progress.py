@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from millpond.backfill.progress import Progress, RunOutcome
 from millpond.backfill.run import materialize
 from millpond.naming import MAIN_REF
-from millpond.partitions import Window
+from millpond.partitions import Window, contiguous, parse_day
 
 
 def run_with_progress(
@@ -124,6 +125,18 @@ def _rendered(asset: str, line: _Line) -> Text:
     return text
 
 
+def skipped(outcome: RunOutcome) -> list[str]:
+    """Return a line for each asset of which days are beyond its source's reach, with the reason."""
+    days: defaultdict[tuple[str, str], list[dt.date]] = defaultdict(list)
+    for event in outcome.skipped:
+        if event.partition:
+            days[event.asset, event.message].append(parse_day(event.partition))
+    return [
+        f"{asset}: {', '.join(map(str, contiguous(found)))} skipped, {reason}"
+        for (asset, reason), found in days.items()
+    ]
+
+
 def _print_end(console: Console, outcome: RunOutcome) -> None:
     for check in outcome.checks:
         if not check.passed:
@@ -136,7 +149,10 @@ def _print_end(console: Console, outcome: RunOutcome) -> None:
     for failure in outcome.failures:
         console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets) or "the run"))
         console.print(Text(failure.message), soft_wrap=True)
+    for line in skipped(outcome):
+        console.print(Text(f"  – {line}", style="dim"), soft_wrap=True)
     if outcome.missing:
-        console.print(Text.assemble(("not materialized: ", "red"), ", ".join(outcome.missing)))
+        colour = "dim" if outcome.success else "red"
+        console.print(Text.assemble(("not materialized: ", colour), ", ".join(outcome.missing)))
     state = Text("done", style="bold green") if outcome.success else Text("failed", style="bold red")
     console.print(Text.assemble(state, f" in {outcome.seconds:.1f} s ", (f"(run {outcome.run_id})", "dim")))

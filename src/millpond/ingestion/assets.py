@@ -23,9 +23,10 @@ from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
 from millpond.resources.interrupts import interrupts_are_final
-from millpond.resources.record import DAYS_BEYOND_REACH, REACH
+from millpond.resources.record import REACH
 from millpond.resources.retries import PASSING, retry_policy
 from millpond.resources.run import RunInfo
+from millpond.resources.unreachable import skip_days
 from millpond.settings import settings
 
 _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, *PASSING)
@@ -77,6 +78,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             if loaded:
                 told = {"ref": RunInfo.of(context).ref}
                 yield from materializations(context, loaded.partitions, told, began, configured.zone)
+                yield from skip_days(context, _beyond_reach(loaded))
         if failure:
             raise failure
         yield done()
@@ -101,10 +103,11 @@ def _attempted(
             loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink)
     except MillpondError as error:
         return None, _failure(redacted(str(error)), [error], {})
-    if not loaded.failed:
+    failed = {day: error for day, error in loaded.failed.items() if not isinstance(error, BeyondReach)}
+    if not failed:
         return loaded, None
-    errors = list(dict.fromkeys(loaded.failed.values()))
-    days = ", ".join(map(str, contiguous(loaded.failed)))
+    errors = list(dict.fromkeys(failed.values()))
+    days = ", ".join(map(str, contiguous(failed)))
     text = "\n".join(str(error) for error in errors[:_SHOWN])
     if len(errors) > _SHOWN:
         text += f"\n… and {len(errors) - _SHOWN} more like these"
@@ -113,11 +116,18 @@ def _attempted(
     metadata: dict[str, Any] = {
         "days_loaded": len(loaded.partitions),
         "days_failed": days,
-        "failures": dg.MetadataValue.json(_by_days(loaded.failed)),
+        "failures": dg.MetadataValue.json(_by_days(failed)),
     }
-    if beyond := [day for day, error in loaded.failed.items() if isinstance(error, BeyondReach)]:
-        metadata[DAYS_BEYOND_REACH] = ", ".join(map(str, contiguous(beyond)))
     return loaded, _failure(redacted(text), errors, metadata)
+
+
+def _beyond_reach(loaded: LoadResult) -> dict[dt.date, str]:
+    """Return why days cannot be loaded any more: no failure, nobody can do anything about it."""
+    return {
+        day: redacted(error.what.partition(": ")[2] or error.what)
+        for day, error in loaded.failed.items()
+        if isinstance(error, BeyondReach)
+    }
 
 
 def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any]) -> dg.Failure:

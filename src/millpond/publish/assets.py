@@ -4,15 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from millpond.errors import MillpondError
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts
 from millpond.redaction import redacted
+from millpond.resources.check_events import CheckEvents
 from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.provenance import Inputs
 from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
+from millpond.resources.unreachable import find_unreachable
 from millpond.settings import settings
 
 if TYPE_CHECKING:
@@ -47,12 +50,20 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
     )
     def published(
         context: dg.AssetExecutionContext,
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.Output[Any]]:
         from millpond.publish.swap import compare  # brings in the lake, which is slow to load
 
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
+        for key in _not_to_be_had(context, chosen, run.ref):
+            context.log.info("%s is not published: its sources serve nothing of it any more", key.path[-1])
+            del chosen[key]
+            checked -= {key}
+            yield dg.MaterializeResult(
+                asset_key=key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+            )
+            yield from CheckEvents(context, before=True).none(key)
         inputs = Inputs.before(context, [key.to_user_string() for key in chosen], run.ref)
         for key, done in zip(chosen, _published(list(chosen.values()), run), strict=True):
             yield dg.MaterializeResult(
@@ -66,6 +77,20 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
             yield _result(key, *compare(by_key[key], ref=run.ref))
 
     return published
+
+
+def _not_to_be_had(
+    context: dg.AssetExecutionContext, marts: Mapping[dg.AssetKey, MartSpec], ref: str
+) -> list[dg.AssetKey]:
+    """Return the marts whose tables are not there because all days they are made from are beyond reach."""
+    from millpond.lake import read
+
+    absent = {key.to_user_string(): key for key, mart in marts.items() if not read.exists(ref, mart.table)}
+    if not absent:
+        return []
+    graph = context.job_def.asset_layer.asset_graph
+    gone = find_unreachable(context.instance, graph, list(absent), ref, None)
+    return [key for name, key in absent.items() if name in gone.assets]
 
 
 def _published(chosen: list[MartSpec], run: RunInfo) -> "list[Published]":

@@ -18,6 +18,7 @@ from millpond.quality.reconciliation import reconciled
 from millpond.quality.required import no_nulls
 from millpond.quality.verdict import Verdict
 from millpond.quality.volume import volume
+from millpond.resources.unreachable import skipped_days
 from millpond.settings import settings
 
 RECONCILIATION, VOLUME, LATEST, COVERAGE = "reconciliation", "volume", "latest_partition", "coverage"
@@ -58,6 +59,8 @@ class Examination:
         expected = expected_day(now, self._table.checks.latest_within, configured.zone)
         days = recorded.loaded_days(self._instance, self._asset, self._ref)
         reason = unjudged(expected, self._window, self._ref)
+        if expected in self._skipped:
+            reason = f"{expected} is beyond the source's reach"
         return latest(expected, configured.start_date, days, reason)
 
     def _coverage(self) -> Verdict:
@@ -83,6 +86,14 @@ class Examination:
 
     @property
     def _complete_days(self) -> list[dt.date]:
-        """The window's days without today, which is not over."""
+        """The window's days without today, which is not over, and without those beyond the source's reach."""
         newest = latest_complete_day(settings().zone)
-        return [day for day in self._window.days if day <= newest]
+        return [
+            day
+            for day in self._window.days
+            if day <= newest and not (day in self._skipped and not self._raw_rows.get(day))
+        ]
+
+    @cached_property
+    def _skipped(self) -> set[dt.date]:
+        return skipped_days(self._instance, [self._table.asset]).get(self._table.asset, set())

@@ -23,6 +23,7 @@ class CheckEvents:
         self._step = context.op_execution_context.get_step_execution_context()
         self._layer = self._step.job_def.asset_layer
         self._before = before
+        self._asked = context.selected_asset_check_keys
         self._targets: dict[dg.AssetKey, AssetCheckEvaluationTargetMaterializationData | None] = {}
 
     def of(
@@ -45,6 +46,12 @@ class CheckEvents:
             blocking=blocking,
             target_materialization_data=self._target(result, key),
         )
+
+    def none(self, asset: dg.AssetKey) -> Iterator[dg.Output[Any]]:
+        """Yield only the outputs that later steps wait for: nothing of the asset was there to be judged."""
+        for key in sorted(self._asked, key=str):
+            if key.asset_key == asset and (name := self._layer.get_op_output_name(key)):
+                yield dg.Output(None, name)
 
     def _target(
         self, result: dg.AssetCheckResult, key: dg.AssetCheckKey

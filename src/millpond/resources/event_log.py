@@ -38,6 +38,11 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
         self._waiting = WaitingEvents(self._store)
         super().__init__(postgres_url)
 
+    @property
+    def can_store_asset_failure_events(self) -> bool:
+        """Days that were skipped are stored, see `unreachable`; Dagster 1.13 itself makes no such events."""
+        return True
+
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event, at once or with the next that cannot wait, without Dagster's NOTIFY."""
         if can_wait(event):
@@ -46,8 +51,11 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
             self._waiting.flush([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events of a run, in their order; rows and asset records equal those of `store_event`."""
-        self._waiting.flush([e for e in events if not e.get_dagster_event().is_asset_failed_to_materialize])
+        """Store events of a run, in their order; rows and asset records equal those of `store_event`.
+
+        Days that were skipped are among them, which Dagster 1.13 leaves out of batches.
+        """
+        self._waiting.flush(events)
 
     def dispose(self) -> None:
         """Store what waits, then let go of the connections."""

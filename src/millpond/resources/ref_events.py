@@ -21,7 +21,6 @@ from millpond.resources.run import ref_of
 _CLAIMS = (
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
-    DagsterEventType.ASSET_FAILED_TO_MATERIALIZE,
 )
 """Events that say nothing but how an asset stands."""
 

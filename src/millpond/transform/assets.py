@@ -3,18 +3,21 @@
 Steps go by domain, so that a source that fails stops what needs it and nothing else.
 """
 
+import datetime as dt
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from millpond.errors import MillpondError
+from millpond.partitions import Window, contiguous
 from millpond.redaction import redacted
 from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.provenance import Inputs
 from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
+from millpond.resources.unreachable import Unreachable, find_unreachable
 from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform import materializations as told
@@ -22,13 +25,14 @@ from millpond.transform.builds import build, check
 from millpond.transform.invocation import variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, Models, models
-from millpond.transform.results import AuditFailed, BuildResult
+from millpond.transform.results import AuditFailed, BuildResult, joined
 from millpond.transform.specs import asset_spec, check_specs
 
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
 STEP = "dbt_"
 _Event = dg.DagsterEvent | dg.MaterializeResult[Any] | dg.Output[Any] | dg.AssetCheckEvaluation
+_Builds = Sequence[tuple[set[str], Window | None]]
 _Events = Generator[_Event, None, Any]
 
 
@@ -87,32 +91,63 @@ def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
         if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
             asked.remove(name)
             yield same
+    gone = find_unreachable(
+        context.instance, context.job_def.asset_layer.asset_graph, asked, run.ref, run.window
+    )
+    builds = list(_builds(asked, members, run.window, gone))
     inputs = Inputs.before(context, asked, run.ref, run.window)
-    result: BuildResult = yield from _built(context, run, asked)
-    for built in result.models:
-        if built.model not in asked:
+    result: BuildResult = yield from _built(context, run, asked, builds)
+    by_name = {built.model: built for built in result.models}
+    for name in [*(name for name in by_name if name not in members), *members]:
+        if (built := by_name.get(name)) is None:
+            if name in asked:
+                context.log.info("%s is not built: its sources serve nothing of these days any more", name)
+                yield from told.nothing(context, name)
+        elif name not in asked:
             yield told.along(context, built, run.ref)
-        elif members[built.model].daily:
+        elif members[name].daily:
             yield from told.of_days(context, built, run.ref, inputs)
         else:
             yield told.of_whole(built, run.ref, inputs)
-        inputs.made(built.model, told.versions(built))
+        if built:
+            inputs.made(name, told.versions(built))
 
 
-def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str]) -> _Events:
+def _builds(
+    asked: set[str], members: Models, window: Window | None, gone: Unreachable
+) -> Iterator[tuple[set[str], Window | None]]:
+    """Yield which models to build for which days: all for the window, but what cannot be made any more."""
+    whole = {name for name in asked if not members[name].daily and name not in gone.assets}
+    daily = {name for name in asked if members[name].daily}
+    by_models: dict[frozenset[str], list[dt.date]] = {}
+    for day in window.days if window else ():
+        if names := frozenset(name for name in daily if day not in gone.of(name)):
+            by_models.setdefault(names, []).append(day)
+    builds: list[tuple[set[str], Window | None]] = [
+        (whole | names, part) for names, days in by_models.items() for part in contiguous(days)
+    ]
+    yield from builds or ([(whole, window)] if whole else [])
+
+
+def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str], builds: _Builds) -> _Events:
     """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
     checks = {key.name for key in context.selected_asset_check_keys if key.asset_key.path[-1] not in names}
     try:
         checked = check(sorted(checks), ref=run.ref) if checks else []
         result = BuildResult(run.ref, "", merged=False, checks=tuple(checked))
         yield from told.checks(context, result.checks)
-        if names:
-            result = build(
-                sorted(names),
-                run.window,
-                ref=run.ref,
-                run_id=run.run_id,
-                on_event=lambda stored: context.log.info("%s: %s rows", stored.model, stored.written.rows),
+        if builds:
+            result = joined(
+                [
+                    build(
+                        sorted(some),
+                        window,
+                        ref=run.ref,
+                        run_id=run.run_id,
+                        on_event=lambda it: context.log.info("%s: %s rows", it.model, it.written.rows),
+                    )
+                    for some, window in builds
+                ]
             )
             yield from told.checks(context, result.checks)
     except AuditFailed as failed:

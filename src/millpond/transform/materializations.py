@@ -57,6 +57,13 @@ def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str, inpu
     yield dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
+def nothing(context: dg.AssetExecutionContext, name: str) -> Iterator[Any]:
+    """Yield the results of a model that was not built: later steps go on, and nothing is on record."""
+    key = asset_key(name)
+    yield dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+    yield from CheckEvents(context, before=True).none(key)
+
+
 def of_whole(built: ModelBuilt, ref: str, inputs: Inputs) -> dg.MaterializeResult[Any]:
     """Return the materialization of a model that is built whole."""
     return dg.MaterializeResult(

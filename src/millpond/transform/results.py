@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from millpond.errors import BuildFailed
@@ -71,6 +72,53 @@ class BuildResult:
         """The model that broke first; empty where none did."""
         models = [failed.model for failed in self.failed] + [check.model for check in self.blocked_by]
         return next(iter(models), "")
+
+
+def joined(builds: Sequence[BuildResult]) -> BuildResult:
+    """Return builds of several windows as one."""
+    if len(builds) == 1:
+        return builds[0]
+    models: dict[str, ModelBuilt] = {}
+    checks: dict[tuple[str, str], CheckResult] = {}
+    for build in builds:
+        for built in build.models:
+            before = models.get(built.model)
+            models[built.model] = _also(before, built) if before and built.written.day_hashes else built
+        for check in build.checks:
+            first = checks.get((check.model, check.check))
+            checks[check.model, check.check] = _worse(first, check) if first else check
+    return replace(
+        builds[-1],
+        models=tuple(models.values()),
+        checks=tuple(checks.values()),
+        seconds=sum(build.seconds for build in builds),
+    )
+
+
+def _also(one: ModelBuilt, other: ModelBuilt) -> ModelBuilt:
+    written = replace(
+        other.written,
+        changed=one.written.changed or other.written.changed,
+        rows=one.written.rows + other.written.rows,
+        bytes=one.written.bytes + other.written.bytes,
+        content_hash=hashlib.sha256(
+            f"{one.written.content_hash}\n{other.written.content_hash}".encode()
+        ).hexdigest(),
+        day_hashes=one.written.day_hashes | other.written.day_hashes,
+    )
+    rows = {**one.day_rows, **other.day_rows}
+    return ModelBuilt(one.model, written, one.seconds + other.seconds, rows)
+
+
+def _worse(one: CheckResult, other: CheckResult) -> CheckResult:
+    return replace(
+        one,
+        passed=one.passed and other.passed,
+        failures=max(one.failures, other.failures),
+        seconds=one.seconds + other.seconds,
+        message=one.message or other.message,
+        samples=one.samples or other.samples,
+    )
 
 
 class AuditFailed(BuildFailed):

@@ -1,0 +1,124 @@
+"""Days that a source serves no more: recorded as skipped, which is no failure, and left out downstream."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterInstance
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.events import (
+    AssetMaterializationFailure,
+    AssetMaterializationFailureReason,
+    AssetMaterializationFailureType,
+)
+from dagster._core.events import AssetFailedToMaterializeData, DagsterEventBatchMetadata
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from sqlalchemy import func, select
+
+from millpond.partitions import Window, contiguous, parse_day
+from millpond.resources.provenance import edges
+from millpond.resources.record import connection, database_key, versions
+
+_EVENTS = SqlEventLogStorageTable.c
+_SKIPPED = DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value
+_MADE = DagsterEventType.ASSET_MATERIALIZATION.value
+
+
+def skip_days(context: dg.AssetExecutionContext, reasons: Mapping[dt.date, str]) -> Iterator[dg.DagsterEvent]:
+    """Yield an event for each day that the asset's source serves no more, with the reason.
+
+    It is Dagster's own for an asset that was not made although nothing failed: type SKIPPED.
+    """
+    for reason in dict.fromkeys(reasons.values()):  # the pages show no events of this type
+        about = contiguous(day for day, one in reasons.items() if one == reason)
+        context.log.info("%s skipped: %s", ", ".join(map(str, about)), reason)
+    step = context.op_execution_context.get_step_execution_context()
+    batch = uuid.uuid4().hex
+    for number, (day, reason) in enumerate(sorted(reasons.items()), 1):
+        skipped = AssetMaterializationFailure(
+            asset_key=context.asset_key,
+            failure_type=AssetMaterializationFailureType.SKIPPED,
+            reason=AssetMaterializationFailureReason.UNKNOWN,
+            description=reason,
+            partition=str(day),
+        )
+        yield dg.DagsterEvent.from_step(
+            DagsterEventType.ASSET_FAILED_TO_MATERIALIZE,
+            step,
+            AssetFailedToMaterializeData(skipped),
+            f"{day} skipped: {reason}",
+            DagsterEventBatchMetadata(batch, number == len(reasons)),
+        )
+
+
+def skipped_days(
+    instance: DagsterInstance, assets: Collection[str], window: Window | None = None
+) -> dict[str, set[dt.date]]:
+    """Return the days of `assets`, or those of `window`, that were skipped since they were last made."""
+    names = {database_key(asset): asset for asset in assets}
+    kind = _EVENTS.dagster_event_type
+    skipped = func.max(_EVENTS.id).filter(kind == _SKIPPED)
+    made = func.max(_EVENTS.id).filter(kind == _MADE)
+    statement = (
+        select(_EVENTS.asset_key, _EVENTS.partition)
+        .where(_EVENTS.asset_key.in_(names), kind.in_((_SKIPPED, _MADE)), _EVENTS.partition.is_not(None))
+        .group_by(_EVENTS.asset_key, _EVENTS.partition)
+        .having(skipped > func.coalesce(made, 0))
+    )
+    if window:
+        statement = statement.where(_EVENTS.partition.between(str(window.start), str(window.last)))
+    found: defaultdict[str, set[dt.date]] = defaultdict(set)
+    with connection(instance) as conn:
+        for key, partition in conn.execute(statement):
+            found[names[key]].add(parse_day(partition))
+    return dict(found)
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """What cannot be made: `days` by asset, and `assets` of which nothing was ever made and nothing can be.
+
+    Days and assets that were made before are not among them: they can be made again from what is there.
+    """
+
+    days: Mapping[str, frozenset[dt.date]] = field(default_factory=dict)
+    assets: frozenset[str] = frozenset()
+
+    def of(self, asset: str) -> frozenset[dt.date]:
+        """Return the days of an asset that cannot be made."""
+        return self.days.get(asset, frozenset())
+
+
+def find_unreachable(
+    instance: DagsterInstance, graph: AssetGraph, assets: Collection[str], ref: str, window: Window | None
+) -> Unreachable:
+    """Return what of `assets` cannot be made on `ref`, since their sources serve it no more.
+
+    A day cannot if none of the days it is made from can, nor were; an asset without partitions, if something
+    that it reads was never made and cannot be.
+    """
+    keys = dg.AssetSelection.assets(*map(dg.AssetKey.from_user_string, assets)).upstream().resolve(graph)
+    ordered = [key for key in graph.toposorted_asset_keys if key in keys]
+    names = [key.to_user_string() for key in ordered]
+    roots = [key.to_user_string() for key in ordered if not graph.get(key).parent_keys]
+    skipped = skipped_days(instance, roots, window)
+    if not skipped:
+        return Unreachable()
+    made, days, lost = versions(instance, names, ref), dict[str, frozenset[dt.date]](), set[str]()
+    for key, name in zip(ordered, names, strict=True):
+        found: set[dt.date] = set(skipped.get(name, ()))
+        reads = edges(graph, name)
+        if by_day := [days[edge.parent] for edge in reads if edge.look_back is not None]:
+            found = set(frozenset.intersection(*by_day))
+        without = any(edge.parent in lost for edge in reads)
+        if without and graph.get(key).is_partitioned:
+            found = set(window.days) if window else set().union(*skipped.values())
+        days[name] = frozenset(found - made[name].keys())
+        if not made[name] and (without or (not reads and days[name])):
+            lost.add(name)
+    return Unreachable(days, frozenset(lost))
