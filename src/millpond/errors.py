@@ -164,6 +164,10 @@ class TooManyBadRows(SourceError):
     """More rows broke the row contract than the spec allows."""
 
 
+class FieldsMissing(SourceError):
+    """Declared fields are in none of the rows, or none of their values is usable: the source has changed."""
+
+
 class RowsHeldBack(SourceError):
     """A loaded day came back with far fewer rows; they are kept aside until somebody accepts them."""
 

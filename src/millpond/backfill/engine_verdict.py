@@ -14,7 +14,7 @@ ATTEMPTS = 3
 """How often a piece is run whose failure may pass by itself."""
 
 _BEYOND_REACH = "BeyondReach"
-_OF_ONE_DAY = {"TooManyBadRows", "NoRows", "RowsHeldBack", "NothingHeld", _BEYOND_REACH}
+_OF_ONE_DAY = {"TooManyBadRows", "FieldsMissing", "NoRows", "RowsHeldBack", "NothingHeld", _BEYOND_REACH}
 """Errors that name exactly the days they are about."""
 _PASSING = {
     "SourceUnreachable",

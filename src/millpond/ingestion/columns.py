@@ -73,6 +73,12 @@ class Column(Part):
         description="SQL condition over the columns under which a value is required",
         examples=["required_when: \"type = 'sgv'\""],
     )
+    optional: bool | str = Field(
+        False,
+        description="true, or the SQL condition over the columns under which a row may lack the field; of the"
+        " others at least one must have it, or the day is not loaded",
+        examples=["optional: true", "optional: \"type <> 'sgv'\""],
+    )
     min: int | float | None = Field(None, examples=["min: 1"])
     max: int | float | None = Field(None, examples=["max: 1000"])
     allowed: tuple[str, ...] | None = Field(
@@ -110,6 +116,8 @@ class Column(Part):
             raise ValueError("allowed needs type string; for example { type: string, allowed: [Flat, NONE] }")
         if self.required and self.on_bad == "null":
             raise ValueError("a required value cannot become null; for example on_bad: quarantine")
+        if self.optional and (self.required or self.required_when):
+            raise ValueError("a required column cannot be optional; for example optional: true alone")
         codes = self.no_value
         if (
             codes

@@ -107,6 +107,15 @@ class Contract:
         """Return the expression for why values of a row became null, as one text; NULL where none did."""
         return _joined(value.nulled() for value in self.values if value.may_become_null)
 
+    def due(self, value: Value) -> str | None:
+        """Return the condition over clean values under which a row has the field; None where it need not."""
+        column = value.column
+        if value.added or column.optional is True:
+            return None
+        if column.required_when:
+            return f"coalesce(({column.required_when}), true)"
+        return f"not coalesce(({column.optional}), false)" if column.optional else "true"
+
     @property
     def fatal(self) -> frozenset[str]:
         """The reasons that fail a day, whatever the share of its bad rows."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from millpond.ingestion.rules import folded
 from millpond.ingestion.spec import SourceTable
 from millpond.naming import LINEAGE_COLUMNS
 
 MOST_ADDED = 100
-"""More unknown fields than this are no drift but a source whose keys are data."""
+"""A table with more columns that no spec names shows no drift but a source whose keys are data."""
 
 
 def column_name(field: str) -> str:
@@ -25,17 +25,31 @@ def column_name(field: str) -> str:
     return f"_{text}" if text[0].isdigit() or field.startswith("_") else text
 
 
-def added_columns(table: SourceTable, fields: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the columns (name → field) to add for unknown `fields`, and the fields that become none."""
+def added_columns(
+    table: SourceTable, fields: Iterable[str], existing: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """Return the columns (name → field) to add for unknown `fields`, and the fields that become none.
+
+    `existing` are the columns that the lake's table has; it gets MOST_ADDED at most that no spec names.
+    """
     known = {column.path(name)[0] for name, column in table.columns.items()}
     taken = {folded(name) for name in (*table.columns, *known, *LINEAGE_COLUMNS)}
+    there = {name for name in existing if folded(name) not in taken}
+    room = MOST_ADDED - len(there)
+    looks = {folded(name) for name in there}
     added: dict[str, str] = {}
     left_out: list[str] = []
-    for field in sorted(set(fields) - known):
+    for field in sorted(set(fields) - known, key=lambda field: (column_name(field) not in there, field)):
         name = column_name(field)
-        if not name or {folded(name), folded(field)} & taken or len(added) >= MOST_ADDED:
+        new = name not in there
+        if (
+            not name
+            or {folded(name), folded(field)} & taken
+            or (new and (folded(name) in looks or room <= 0))
+        ):
             left_out.append(field)
             continue
+        room -= new
         taken |= {folded(name), folded(field)}
         added[name] = field
     return added, left_out

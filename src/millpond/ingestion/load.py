@@ -12,10 +12,11 @@ from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
 from millpond.ingestion.client import TableClient
 from millpond.ingestion.connection import connection
-from millpond.ingestion.drift import added_columns
+from millpond.ingestion.drift import MOST_ADDED, added_columns
 from millpond.ingestion.fetch import Fetched, fetch
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.judge import judged
+from millpond.ingestion.missing_fields import find_missing_fields, missing_fields_errors
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.reach import kept_as_loaded
 from millpond.ingestion.results import LoadResult, PartitionResult
@@ -24,6 +25,7 @@ from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, hold_back, re
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import staging_folder
 from millpond.ingestion.verdicts import Counts, Verdicts
+from millpond.lake import read
 from millpond.lake.hashing import Digests
 from millpond.lake.held import release
 from millpond.lake.tables import Replacement, Written, replace
@@ -57,15 +59,18 @@ def load(
     with staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
         fetched = fetch(client, window, configured.zone, folder)
         guard.note(fetched.errors, fetched.pages)
-        added, left_out = added_columns(table, fetched.fields)
-        if left_out:
-            _log.warning("%s: fields not loaded, their names make no column: %s", table.asset, left_out[:20])
+        added = _added(table, fetched, ref)
         streams = [piece.window.start for piece in fetched.pieces]
         with judged(
             table, fetched.files, window, configured.zone, streams, added, folder / "judged"
         ) as verdicts:
             _reconcile(table, fetched, verdicts)
-            failed = {**_refused_days(table, verdicts.counts), **fetched.failed}
+            missing = find_missing_fields(verdicts)
+            failed = {
+                **missing_fields_errors(source.source, table, missing),
+                **_refused_days(table, verdicts.counts, missing),
+                **fetched.failed,
+            }
             crash_points.reached("ingestion.judged")
             if len(failed) < len(window):
                 guard.record_origin()
@@ -81,6 +86,26 @@ def load(
         if day not in failed
     ]
     return LoadResult(loaded, failed, seconds)
+
+
+def _added(table: SourceTable, fetched: Fetched, ref: str) -> dict[str, str]:
+    """Return the columns (name → field) for fields that the spec does not name; warns of those left out."""
+    if not fetched.fields:
+        return {}
+    there = (
+        read.loaded(ref, table.raw_table).schema().column_names if read.exists(ref, table.raw_table) else ()
+    )
+    added, left_out = added_columns(table, fetched.fields, there)
+    if left_out:
+        _log.warning(
+            "%s: %d fields not loaded, as their names make no column or the table has %d columns that the"
+            " spec does not name: %s",
+            table.asset,
+            len(left_out),
+            MOST_ADDED,
+            ", ".join(left_out[:20]),
+        )
+    return added
 
 
 def _write(
@@ -132,12 +157,15 @@ def _reconcile(table: SourceTable, fetched: Fetched, verdicts: Verdicts) -> None
         )
 
 
-def _refused_days(table: SourceTable, counts: Mapping[dt.date, Counts]) -> dict[dt.date, MillpondError]:
+def _refused_days(
+    table: SourceTable, counts: Mapping[dt.date, Counts], missing: Mapping[dt.date, str]
+) -> dict[dt.date, MillpondError]:
     failed: dict[dt.date, MillpondError] = {}
     for day, found in counts.items():
         limit = table.quarantine.fail_above
         reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
         often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
+        also = f"; {missing[day]}" if day in missing else ""
         if fatal := sorted(found.fatal):
             failed[day] = TooManyBadRows(
                 f"{table.asset}, {day}: {'; '.join(fatal)}, and the contract says on_bad: fail for that",
@@ -147,7 +175,7 @@ def _refused_days(table: SourceTable, counts: Mapping[dt.date, Counts]) -> dict[
         elif found.bad >= table.quarantine.least and found.bad > limit * (found.good + found.bad):
             failed[day] = TooManyBadRows(
                 f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract,"
-                f" more than {limit:.0%}; most often: {often}",
+                f" more than {limit:.0%}; most often: {often}{also}",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then mend it, the contract or quarantine.fail_above",
             )

@@ -40,8 +40,11 @@ def check_names(columns: Mapping[str, Column]) -> None:
                 raise ValueError(f"two columns take the field {name!r}")
 
 
-def checked_condition(name: str, condition: str, columns: Mapping[str, Column]) -> str:
-    """Return `condition` if it is one SQL condition over `columns`; else raises ValueError naming `name`."""
+def checked_condition(key: str, name: str, condition: str, columns: Mapping[str, Column]) -> str:
+    """Return `condition` if it is one SQL condition over `columns`.
+
+    Raises ValueError if not, which names the `key` of column `name`.
+    """
     fields = ", ".join(f"null::{SQL_TYPES[c.type]} as {quoted(n)}" for n, c in columns.items())
     cursor = _duckdb().cursor()  # its own: threads that share a connection take each other's results
     try:
@@ -56,11 +59,11 @@ def checked_condition(name: str, condition: str, columns: Mapping[str, Column]) 
     except (ValueError, duckdb.Error) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"required_when of column {name}: {condition!r} is no condition over the columns: {reason}; "
-            "for example required_when: \"type = 'sgv'\""
+            f"{key} of column {name}: {condition!r} is no condition over the columns: {reason}; "
+            f"for example {key}: \"type = 'sgv'\""
         ) from None
     if not bound or bound[0] != "BOOLEAN":
-        raise ValueError(f"required_when of column {name}: {condition!r} is neither true nor false")
+        raise ValueError(f"{key} of column {name}: {condition!r} is neither true nor false")
     return condition
 
 

@@ -89,6 +89,8 @@ class SourceTable(Part):
                 raise ValueError(f"{role} names the column {name}, which columns does not declare")
             if name is not None and self.columns[name].no_value:
                 raise ValueError(f"the column {name} is the {role}: it cannot have codes that mean no value")
+            if role != "version" and name is not None and self.columns[name].optional:
+                raise ValueError(f"the column {name} is the {role}: it cannot be optional")
             if role != "version" and name is not None and self.columns[name].on_bad == "null":
                 raise ValueError(f"the column {name} is the {role}: a bad value of it cannot become null")
         unit, kind = self.event_time.unit, self.columns[self.event_time.column].type
@@ -99,7 +101,9 @@ class SourceTable(Part):
             )
         for name, column in self.columns.items():
             if column.required_when:
-                checked_condition(name, column.required_when, self.columns)
+                checked_condition("required_when", name, column.required_when, self.columns)
+            if isinstance(column.optional, str):
+                checked_condition("optional", name, column.optional, self.columns)
         self.endpoint.check_fit(self.page, self.window.params)
         newest_first = self.window.reach or self.endpoint.paginator.type == "newest_first"
         if self.news and not newest_first and not self.news.params:

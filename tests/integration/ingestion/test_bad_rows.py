@@ -10,8 +10,10 @@ import pytest
 
 from fake_source import DAY, Answer, Entries, FakeSource, load_days, quarantined, raw, reading, table_of
 from millpond.ingestion.columns import NoValue, OnBad
+from millpond.ingestion.drift import MOST_ADDED
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Quarantine
+from millpond.naming import LINEAGE_COLUMNS
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("no key", {"_id": ...}, "_id is missing"),
@@ -278,6 +280,21 @@ def test_a_row_of_thousands_of_fields_adds_no_columns(server: FakeSource) -> Non
     server.serve = Entries([*GOOD, reading(0, **many)])
     assert load_days(DAY).partitions[0].rows_loaded == len(GOOD) + 1
     assert not any(name.startswith("field") for name in raw()[0])
+
+
+def test_keys_that_are_data_add_no_more_columns_than_the_table_may_have_and_the_load_goes_on(
+    server: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    for load in range(3):
+        keys = {f"{2024 + load}-01-{n:02}": n for n in range(60)}
+        server.serve = Entries([reading(n, comment="x", **keys) for n in range(3)])
+        assert load_days(DAY).partitions[0].rows_loaded == 3
+        assert raw("comment") == ["x"] * 3
+    names = set(raw()[0]) - set(table_of("glucose_entries")[1].columns) - set(LINEAGE_COLUMNS)
+    assert len(names) == MOST_ADDED
+    assert {"_2024_01_59", "_2025_01_00"} <= names
+    assert "60 fields not loaded" in caplog.text
+    assert "2026-01-00, 2026-01-01" in caplog.text
 
 
 class TestDrift:

@@ -1,0 +1,148 @@
+"""Declared fields that no row of a load has, and columns of which no value is usable: the source has changed.
+
+Such days are not loaded: their nulls would look like data. All counts come from one aggregate over the rows;
+rows are looked into again only where a field seems to be missing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from millpond.errors import FieldsMissing
+from millpond.ingestion.column_rules import Value
+from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.sql import json_path
+from millpond.ingestion.verdicts import Verdicts
+from millpond.naming import quoted
+from millpond.partitions import contiguous
+
+LEAST: Final = 5
+"""Rows, or values, below which nothing follows from their likeness."""
+_SHOWN: Final = 10
+_ROWS: Final = "judged join split using (_seq) where __fate <> 'outside' and __broken is null"
+
+Days = dict[dt.date, int]
+
+
+def find_missing_fields(verdicts: Verdicts) -> dict[dt.date, str]:
+    """Return for each day that is not to be loaded which declared fields its rows lack, or hold badly.
+
+    A field is missing where none of a day's rows has it, or none of the whole load's, and there are enough of
+    them to tell. What a column's `optional` or `required_when` excuses does not count.
+    """
+    found: dict[dt.date, list[str]] = {}
+    for value, days in _absent(verdicts):
+        path = ".".join(value.keys)
+        text = f"no row has the field {path}"
+        if path != value.name:
+            text += f" (column {value.name})"
+        if fields := _unknown(verdicts, value, days):
+            text += f"; fields that the spec does not name: {', '.join(fields)}"
+        for day in days:
+            found.setdefault(day, []).append(text)
+    for value, days in _unusable(verdicts):
+        reasons = {r for day in days for r in verdicts.counts[day].nulled if _is_about(r, value.name)}
+        text = f"no value of the column {value.name} is usable: {', '.join(sorted(reasons))}"
+        for day in days:
+            found.setdefault(day, []).append(text)
+    return {day: "; ".join(texts) for day, texts in found.items()}
+
+
+def missing_fields_errors(
+    source: str, table: SourceTable, missing: dict[dt.date, str]
+) -> dict[dt.date, FieldsMissing]:
+    """Return the error of each day in `missing`, one for all days in a row that lack the same."""
+    errors: dict[dt.date, FieldsMissing] = {}
+    for text in dict.fromkeys(missing.values()):
+        for window in contiguous(day for day, other in missing.items() if other == text):
+            option = "--partition" if len(window) == 1 else "--range"
+            error = FieldsMissing(
+                f"{table.asset}, {window}: {text}",
+                unharmed="these days as they were loaded before; nothing of them was written",
+                next_step="if the source renamed a field, set `field:` of its column in"
+                f" sources/{source}.yaml; if it sends another type, set `type:`; if rows may do"
+                " without, set `optional: true`, and if bad values may become null, `on_bad: null`; then"
+                f" `millpond materialize {table.asset} {option} {window}` loads them",
+            )
+            errors |= dict.fromkeys(window.days, error)
+    return errors
+
+
+def _absent(verdicts: Verdicts) -> Iterator[tuple[Value, list[dt.date]]]:
+    """Yield each column whose field is missing, with the days it is missing on."""
+    contract, least = verdicts.contract, _least(verdicts)
+    expected = [(value, due) for value in contract.values if (due := contract.due(value)) is not None]
+    counts = ", ".join(
+        f"count({value.text}), count(*) filter (where {value.text} is null and ({due}))"
+        for value, due in expected
+    )
+    rows = f"(select *, {contract.typed()} from {_ROWS})"  # noqa: S608 - names quoted, conditions checked
+    found = verdicts.connection.execute(f"select __part, {counts} from {rows} group by __part").fetchall()  # noqa: S608
+    for number, (value, _) in enumerate(expected):
+        there = {row[0]: row[1 + 2 * number] for row in found}
+        lacking = {row[0]: row[2 + 2 * number] for row in found}
+        if days := _suspicious(there, lacking, least):
+            named = _days_that_name(verdicts, value)
+            if days := _suspicious({day: there[day] + (day in named) for day in there}, lacking, least):
+                yield value, days
+
+
+def _unusable(verdicts: Verdicts) -> Iterator[tuple[Value, list[dt.date]]]:
+    """Yield each column whose values all became null because they are bad, with the days of that."""
+    least = _least(verdicts)
+    for value in verdicts.contract.values:
+        if value.added or not value.lenient or value.column.on_bad:
+            continue
+        bad = {
+            day: sum(n for reason, n in found.nulled.items() if _is_about(reason, value.name))
+            for day, found in verdicts.counts.items()
+        }
+        if sum(bad.values()) < least:
+            continue
+        rows = f"(select *, {value.clean()} as {quoted(value.name)} from {_ROWS} and __fate = 'good')"  # noqa: S608
+        good = verdicts.connection.execute(
+            f"select __part, count({quoted(value.name)}) from {rows} group by __part"  # noqa: S608
+        )
+        if days := _suspicious(dict(good.fetchall()), bad, least):
+            yield value, days
+
+
+def _suspicious(there: Days, lacking: Days, least: int) -> list[dt.date]:
+    """Return the days on which nothing is there and enough is lacking, in the day or in the whole load."""
+    everywhere = not sum(there.values()) and sum(lacking.values()) >= least
+    return sorted(
+        day for day, rows in lacking.items() if rows and not there.get(day) and (everywhere or rows >= least)
+    )
+
+
+def _days_that_name(verdicts: Verdicts, value: Value) -> set[dt.date]:
+    """Return the days of rows that have the field, if only as an explicit null."""
+    exists = f"json_exists({PAYLOAD}, {json_path(value.keys)})"
+    rows = f"judged join raw using (_seq) where __json and __fate <> 'outside' and {exists}"
+    return {day for (day,) in verdicts.connection.execute(f"select distinct __part from {rows}").fetchall()}  # noqa: S608
+
+
+def _unknown(verdicts: Verdicts, value: Value, days: Collection[dt.date]) -> list[str]:
+    """Return the fields that no column takes, of rows of `days`, where the field of `value` was expected."""
+    dates = ", ".join(f"date '{day}'" for day in days)
+    declared = {other.keys for other in verdicts.contract.values if not other.added}
+    for depth in range(len(value.keys) - 1, -1, -1):
+        above = value.keys[:depth]
+        keys = f"json_keys({PAYLOAD}, {json_path(above)})"
+        rows = f"judged join raw using (_seq) where __json and __fate <> 'outside' and __part in ({dates})"
+        sql = f"select distinct unnest({keys}) as field from {rows} order by field"  # noqa: S608 - quoted
+        if found := [(*above, field) for (field,) in verdicts.connection.execute(sql).fetchall()]:
+            taken = {path[: depth + 1] for path in declared}
+            return [".".join(path) for path in found if path not in taken][:_SHOWN]
+    return []
+
+
+def _least(verdicts: Verdicts) -> int:
+    return max(LEAST, verdicts.contract.table.quarantine.least)
+
+
+def _is_about(reason: str, column: str) -> bool:
+    return reason.split(" ", 1)[0] == column
