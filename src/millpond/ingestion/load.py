@@ -90,12 +90,10 @@ def load(
 
 def _added(table: SourceTable, fetched: Fetched, ref: str) -> dict[str, str]:
     """Return the columns (name → field) for fields that the spec does not name; warns of those left out."""
-    if not fetched.fields:
-        return {}
-    there = (
-        read.loaded(ref, table.raw_table).schema().column_names if read.exists(ref, table.raw_table) else ()
-    )
-    added, left_out = added_columns(table, fetched.fields, there)
+    added, left_out = added_columns(table, fetched.fields)
+    if added and read.exists(ref, table.raw_table):
+        there = read.loaded(ref, table.raw_table).schema().column_names
+        added, left_out = added_columns(table, fetched.fields, there)
     if left_out:
         _log.warning(
             "%s: %d fields not loaded, as their names make no column or the table has %d columns that the"

@@ -49,7 +49,8 @@ class PageDecoder:
         rows = _parsed(body)
         if self.fields is not None:
             self.fields.update(*_modest(rows))
-        columns = {PAYLOAD: _texts(body, rows)}
+        texts = _texts(body, rows)
+        columns = {PAYLOAD: _with_distinct_names(texts) if _names_are_repeated(body, rows) else texts}
         if self.time:
             columns[TIME] = _times(rows, *self.time)
         return pa.table(columns)
@@ -98,6 +99,37 @@ def _texts(body: bytes, rows: Sequence[Any]) -> pa.Array:
         text[start:end] = ord(" ")
     offsets = np.concatenate(([1], gaps[:, 0], [len(body) - 1])).astype(np.int32)
     return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def _names_are_repeated(body: bytes, rows: Sequence[Any]) -> bool:
+    """Return whether an object may have a name twice: parsing has then dropped quotes with it."""
+    try:
+        return orjson.dumps(rows).count(b'"') != body.count(b'"')
+    except TypeError:  # half a surrogate, or an integer of more than 64 bits
+        return True
+
+
+def _with_distinct_names(texts: pa.Array) -> pa.Array:
+    """Return `texts` with those written anew in which an object has a name twice; the last value counts."""
+    return pa.array([_distinct(text) for text in texts.cast(pa.binary()).to_pylist()], pa.binary()).cast(
+        pa.string(), safe=False
+    )
+
+
+def _distinct(text: bytes) -> bytes:
+    repeated = False
+
+    def last(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        found = dict(pairs)
+        repeated = repeated or len(found) < len(pairs)
+        return found
+
+    try:
+        row = json.loads(text, object_pairs_hook=last, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(row).encode() if repeated else text
 
 
 def _gaps(body: bytes) -> Any:

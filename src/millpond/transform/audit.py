@@ -96,6 +96,8 @@ def _result(
         failures=int(failures),
         seconds=seconds,
         samples=() if passed else _samples(test, ask),
+        key_days=() if passed else _key_days(test, ask),
+        raw=test.raw,
     )
 
 
@@ -106,3 +108,20 @@ def _not_run(test: DataTest, message: str) -> CheckResult:
 def _samples(test: DataTest, ask: Ask) -> tuple[Mapping[str, Any], ...]:
     names, rows = ask(f"{_opened(test)} select * from ({_sql(test)}) as broken limit {SAMPLES}")  # noqa: S608
     return tuple(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def _key_days(test: DataTest, ask: Ask) -> tuple[str, ...]:
+    """Return the days, in order, of keys that are on more than one; none where `test` is of no keys."""
+    if not test.key or not test.day:
+        return ()
+    columns, day = ", ".join(f"ours.{column}" for column in test.key), f"ours.{test.day}"
+    same = " and ".join(f"ours.{column} = broken.{column}" for column in test.key)
+    try:
+        _, rows = ask(
+            f"{_opened(test)}select cast(min({day}) as varchar), cast(max({day}) as varchar)"  # noqa: S608 - names of the project's
+            f" from {test.relations[0]} as ours join (select * from ({_sql(test)}) as found limit {SAMPLES})"
+            f" as broken on {same} group by {columns} having min({day}) < max({day})"
+        )
+    except Refused:  # the verdict stands without them
+        return ()
+    return tuple(sorted({str(day)[:10] for row in rows for day in row}))

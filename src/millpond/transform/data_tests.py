@@ -36,6 +36,8 @@ class DataTest:
     """The columns by which it looks at other days."""
     opened: str = ""
     """The query for the rows of its table that it judges; by default all."""
+    raw: tuple[str, ...] = ()
+    """The raw assets that its table is made of."""
 
     def of(self, window: Window) -> DataTest:
         """Return the test of the rows of `window` alone, and of rows elsewhere with a key of theirs."""
@@ -97,7 +99,18 @@ def _data_test(node: Any, models: Mapping[str, Mapping[str, Any]]) -> DataTest:
         sql=node.compiled_code,
         day=models[reads[0]]["config"].get("event_time") or "" if narrow else "",
         key=_key(kind.kwargs) if narrow and kind.name in _OF_KEYS else (),
+        raw=tuple(sorted(_raw(reads, models))),
     )
+
+
+def _raw(reads: Iterable[str], models: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the raw assets upstream of the models `reads`."""
+    found: set[str] = set()
+    for name in reads:
+        nodes = [node.split(".") for node in models[name]["depends_on"]["nodes"]]
+        found |= {f"dlt_{node[-1]}" for node in nodes if node[0] == "source" and node[2] == "raw"}
+        found |= _raw([node[2] for node in nodes if node[0] == "model"], models)
+    return found
 
 
 def _key(arguments: Mapping[str, Any]) -> tuple[str, ...]:

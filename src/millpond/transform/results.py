@@ -10,6 +10,7 @@ from typing import Any
 
 from millpond.errors import BuildFailed
 from millpond.lake.spec import Written
+from millpond.naming import MAIN_REF
 
 _TOLD = 3
 """Sample rows that an error shows in its text; its result holds all."""
@@ -38,6 +39,10 @@ class CheckResult:
     seconds: float
     message: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
+    key_days: tuple[str, ...] = ()
+    """Days that share a key, which only one of them should have: a row has moved."""
+    raw: tuple[str, ...] = ()
+    """The raw assets that its table is made of."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,20 @@ class AuditFailed(BuildFailed):
         super().__init__(
             "\n".join(lines),
             unharmed=f"ref {result.ref}; nothing of this run is in it",
-            next_step="fix the data or the model and run again; what was built is kept for a look: "
+            next_step=f"{_cure(result)}; what was built is kept for a look: "
             f'millpond sql --ref {result.branch} "select …"',
         )
+
+
+def _cure(result: BuildResult) -> str:
+    """Return what to do: load days together that share a key, or else fix what is wrong."""
+    shared = [check for check in result.blocked_by if check.key_days and check.raw]
+    if not shared:
+        return "fix the data or the model and run again"
+    days = f"{shared[0].key_days[0]}...{shared[0].key_days[-1]}"
+    on_ref = "" if result.ref == MAIN_REF else f" --ref {result.ref}"
+    commands = (f'`millpond materialize "{asset}*" --range {days}{on_ref}`' for asset in shared[0].raw)
+    return f"{' and '.join(commands)} loads these days together, which leaves each row on its day"
 
 
 def _told(check: CheckResult) -> str:
@@ -143,4 +159,7 @@ def _told(check: CheckResult) -> str:
         lines = [f"check {check.check} of {check.model} could not run: {check.message}"]
     for sample in check.samples[:_TOLD]:
         lines.append("  " + ", ".join(f"{k}={v}" for k, v in sample.items() if v is not None))
+    if check.key_days:
+        days = " and ".join(check.key_days[:_TOLD]) + (" and more" if len(check.key_days) > _TOLD else "")
+        lines.append(f"  the same key is on {days}: a row has moved from one day to another")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -140,6 +141,44 @@ def test_a_later_version_of_a_row_wins(server: FakeSource) -> None:
 def test_exact_copies_are_dropped_and_counted_not_quarantined(server: FakeSource) -> None:
     server.serve = Entries([reading(0)] * 4 + [reading(1, sgv="LOW")] * 2 + [reading(n) for n in range(2, 9)])
     assert counts(load_days(DAY)) == [(13, 8, 1, 4, 0)]
+
+
+def test_a_row_whose_time_is_corrected_across_midnight_is_on_both_days_until_they_are_loaded_together(
+    server: FakeSource,
+) -> None:
+    server.serve = Entries([reading(287), reading(1), reading(1, NEXT)])
+    load_days(DAY, NEXT)
+    moved = reading(0, NEXT, _id=reading(287)["_id"])
+    server.serve = Entries([reading(1), reading(1, NEXT), moved])
+    load_days(NEXT)
+    assert raw("_id").count(moved["_id"]) == 2
+    load_days(DAY, NEXT)  # as each morning's look-back does
+    assert [row["_partition_date"] for row in raw() if row["_id"] == moved["_id"]] == [NEXT]
+
+
+def test_of_two_rows_with_one_key_and_version_the_one_served_last_wins_and_the_other_is_counted(
+    server: FakeSource,
+) -> None:
+    first, second = reading(0, sgv=90, sysTime="2026"), reading(0, sgv=95, sysTime="2026")
+    for rows, expected in (([first, second], 95), ([second, first], 90)):
+        server.serve = Entries(rows)
+        assert counts(load_days(DAY)) == [(2, 1, 0, 1, 0)]
+        assert raw("sgv") == [expected]
+
+
+def test_of_a_name_that_a_row_has_twice_the_last_value_counts_for_paging_and_contract(
+    server: FakeSource,
+) -> None:
+    plain = json.dumps(reading(0, actor={"a": 1}))
+    twice = (
+        plain[:-1] + f', "sgv": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 1.50}}'
+    )
+    other = json.dumps(reading(2)).replace('"test"', '"te\\u0022st", "delta": 1.50')
+    server.serve = lambda _: Answer(f"[{twice}, {other}]".encode())
+    assert counts(load_days(DAY)) == [(2, 2, 0, 0, 0)]
+    first, second = raw()
+    assert (first["sgv"], first["date"], first["new"]) == (200, reading(1)["date"], '{"b":2}')
+    assert (second["device"], second["delta"]) == ('te"st', "1.50")
 
 
 def test_rows_outside_of_what_was_asked_are_dropped_and_counted(server: FakeSource) -> None:

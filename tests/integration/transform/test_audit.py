@@ -64,6 +64,11 @@ def test_a_key_that_another_day_has_already_fails_the_build(build_all: Build) ->
     (check,) = failure.value.result.blocked_by
     assert check.check == "stg_glucose_entries_key"
     assert check.samples == ({"entry_id": "a", "rows_with_this_key": 2},)
+    assert "the same key is on 2026-03-04 and 2026-03-05" in failure.value.what
+    command = '`millpond materialize "dlt_glucose_entries*" --range 2026-03-04...2026-03-05`'
+    assert failure.value.next_step.startswith(f"{command} loads these days together")
+    raw_rows.load(WINDOW, [])  # what that command makes of the first day
+    assert build_all(Window.of_days(DAY, next_day.last), "stg_glucose_entries").merged
 
 
 def test_a_build_tests_the_days_it_makes_and_a_check_by_itself_tests_all(build_all: Build) -> None:
