@@ -171,14 +171,14 @@ def test_of_a_name_that_a_row_has_twice_the_last_value_counts_for_paging_and_con
 ) -> None:
     plain = json.dumps(reading(0, actor={"a": 1}))
     twice = (
-        plain[:-1] + f', "sgv": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 1.50}}'
+        plain[:-1] + f', "sgv": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 3}}'
     )
-    other = json.dumps(reading(2)).replace('"test"', '"te\\u0022st", "delta": 1.50')
+    other = json.dumps(reading(2)).replace('"test"', '"te\\u0022st", "delta": 1.5')
     server.serve = lambda _: Answer(f"[{twice}, {other}]".encode())
     assert counts(load_days(DAY)) == [(2, 2, 0, 0, 0)]
     first, second = raw()
     assert (first["sgv"], first["date"], first["new"]) == (200, reading(1)["date"], '{"b":2}')
-    assert (second["device"], second["delta"]) == ('te"st', "1.50")
+    assert (second["device"], second["delta"]) == ('te"st', "1.5")
 
 
 def test_rows_outside_of_what_was_asked_are_dropped_and_counted(server: FakeSource) -> None:
