@@ -170,9 +170,7 @@ def test_of_a_name_that_a_row_has_twice_the_last_value_counts_for_paging_and_con
     server: FakeSource,
 ) -> None:
     plain = json.dumps(reading(0, actor={"a": 1}))
-    twice = (
-        plain[:-1] + f', "sgv": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 3}}'
-    )
+    twice = plain[:-1] + f', "sgv": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 3}}'
     other = json.dumps(reading(2)).replace('"test"', '"te\\u0022st", "delta": 1.5')
     server.serve = lambda _: Answer(f"[{twice}, {other}]".encode())
     assert counts(load_days(DAY)) == [(2, 2, 0, 0, 0)]
