@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from documented import in_blocks, in_help, in_text, usage_error
 from millpond.cli.main import app
 
 _SOURCE = Path(__file__).parents[2] / "src" / "millpond"
@@ -67,3 +68,28 @@ def test_a_command_that_an_error_advises_exists_with_its_options(where: str, com
             assert not commands, f"{where}: {found.name} has no command {word}"
             assert not word.isalpha() or any(p.param_type_name == "argument" for p in found.params), where
         known = {o for parameter in found.params for o in (*parameter.opts, *parameter.secondary_opts)}
+
+
+_FILLED = {"sources accept x x xx": "sources accept x --partition x", "sql --ref": "sql --ref x query"}
+"""What stands for an option, or is cut off, when its values are left out."""
+
+
+def against(command: str) -> str:
+    """Return what the command line has against a command; one that is only named may lack its arguments."""
+    words = shlex.split(_FILLED.get(command, command).replace("…", "x").replace("ID", "17"))
+    named = not any(word.startswith("-") for word in words) and len(words) <= 2
+    said = usage_error(words) if words != ["automation"] else ""
+    return "" if named and said.startswith("Missing argument") else said
+
+
+@pytest.mark.parametrize(("where", "command"), ADVICE)
+def test_the_command_line_takes_what_an_error_advises(where: str, command: str) -> None:
+    if command not in ("backfill --resume", "alerts show x"):
+        assert against(command) == "", where
+
+
+def test_the_command_line_takes_each_command_that_the_pages_and_each_help_name() -> None:
+    shown = [d for d in (*in_text(), *in_blocks(), *in_help()) if d.words[0] == "millpond"]
+    found = {f"{d.where}: {d.command}": against(shlex.join(d.words[1:])) for d in shown}
+    assert len(found) > 100
+    assert {where: said for where, said in found.items() if said} == {}

@@ -15,6 +15,7 @@ from millpond.backfill.ledger_chunks import Part
 from millpond.partitions import contiguous
 
 _REASONS = 10
+_ALWAYS = ("asset", "done", "rows")
 Row = Mapping[str, Any]
 
 
@@ -61,21 +62,27 @@ def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
 def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) -> None:
     """Print what came of each asset, why partitions are not done, and what to do next."""
     rows = list(parts)
-    table = Table(header_style="bold", title_justify="left")
-    for name in ("asset", "done", "failed", "unreachable", "open", "rows", "quarantined"):
-        table.add_column(name, justify="left" if name == "asset" else "right")
+    columns, figures = ("asset", "done", "failed", "unreachable", "open", "rows", "quarantined"), []
     for asset in dict.fromkeys(row["asset"] for row in rows):
         own = [row for row in rows if row["asset"] == asset]
         states = [row["state"] for row in own]
         failed = states.count(Part.FAILED) + states.count(Part.BLOCKED)
         counts = (states.count(Part.DONE), failed, states.count(Part.UNREACHABLE), states.count(Part.OPEN))
         quarantined = [row["quarantined"] for row in own if row["quarantined"] is not None]
-        table.add_row(
-            asset,
-            *[f"{count:,}" if count else "·" for count in counts],
-            f"{sum(row['rows'] or 0 for row in own):,}",
-            f"{sum(quarantined):,}" if quarantined else "·",
+        figures.append(
+            (
+                asset,
+                *[f"{count:,}" if count else "·" for count in counts],
+                f"{sum(row['rows'] or 0 for row in own):,}",
+                f"{sum(quarantined):,}" if quarantined else "·",
+            )
         )
+    shown = [n for n, name in enumerate(columns) if name in _ALWAYS or any(r[n] != "·" for r in figures)]
+    table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
+    for n in shown:
+        table.add_column(columns[n], justify="left" if n == 0 else "right", no_wrap=True, overflow="fold")
+    for figure in figures:
+        table.add_row(*[figure[n] for n in shown])
     console.print(table)
     _print_reasons(console, rows)
     _print_end(console, backfill, rows)

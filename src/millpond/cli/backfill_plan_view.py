@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from millpond.backfill.plan import Chunk, Item, Plan, State
+from millpond.cli import output
 from millpond.naming import MAIN_REF
 from millpond.partitions import contiguous
 
@@ -26,6 +26,8 @@ _COLOURS = {
     State.UNREACHABLE: "dim",
 }
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PARTITIONS = ("assets", "days", "state", "why", "run")
+_RUNS = ("run", "days", "assets")
 _MOST_RUNS = 20
 """Runs that are listed one by one."""
 
@@ -39,9 +41,9 @@ def print_plan(plan: Plan) -> None:
     said = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
     console.print(Text.assemble(("backfill ", "bold"), f"{plan.selection}{where}: ", said or "nothing"))
     if plan.items:
-        console.print(_partitions(plan.items))
+        output.print_table(_PARTITIONS, _partitions(plan.items), title="Partitions")
     if plan.chunks:
-        console.print(_runs(plan.chunks))
+        output.print_table(_RUNS, _runs(plan.chunks), title="Runs")
     left = len(plan.items) - due
     runs = "1 run" if len(plan.chunks) == 1 else f"{len(plan.chunks):,} runs"
     if not due:
@@ -118,28 +120,26 @@ def _relative(item: Item) -> str:
     return _DATE.sub(words, item.reason)
 
 
-def _partitions(items: Iterable[Item]) -> Table:
-    table = Table(title="Partitions", title_justify="left", show_edge=False)
-    for name in ("assets", "days", "state", "why", "run"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("days", "state", "run"))
+def _partitions(items: Iterable[Item]) -> list[list[Text]]:
+    rows = []
     for assets, days, state, reason, todo in folded(items):
         why = "" if reason == state.value else reason
         told = Text(state.value, style=_COLOURS[state])
-        table.add_row(", ".join(assets), _days(days), told, why, "yes" if todo else "")
-    return table
+        rows.append(
+            [Text(", ".join(assets)), Text(_days(days)), told, Text(why), Text("yes" if todo else "")]
+        )
+    return rows
 
 
-def _runs(chunks: tuple[Chunk, ...]) -> Table:
-    table = Table(title="Runs", title_justify="left", show_edge=False)
-    for name in ("run", "days", "assets"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("run", "days"))
+def _runs(chunks: tuple[Chunk, ...]) -> list[list[Text]]:
+    rows = []
     for chunk in chunks[:_MOST_RUNS]:
-        table.add_row(str(chunk.number), _days(str(chunk.window or "")), ", ".join(chunk.assets))
+        rows.append([str(chunk.number), _days(str(chunk.window or "")), ", ".join(chunk.assets)])
         if chunk.whole:
-            table.add_row("", "then whole", ", ".join(chunk.whole))
+            rows.append(["", "then whole", ", ".join(chunk.whole)])
     if len(chunks) > _MOST_RUNS:
-        table.add_row("…", f"and {len(chunks) - _MOST_RUNS:,} more", "--json lists all")
-    return table
+        rows.append(["…", f"and {len(chunks) - _MOST_RUNS:,} more", "--json lists all"])
+    return [[Text(cell) for cell in row] for row in rows]
 
 
 def _days(window: str) -> str:

@@ -49,7 +49,7 @@ class Report:
             "[bold]Next[/bold]\n"
             '  millpond sql "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"\n'
             '  millpond sql "select reason, payload from quarantine.glucose_entries limit 5"\n'
-            '  millpond materialize "*" --range A...B    more days, one run\n'
+            '  millpond materialize "*" --range A...B    more days, few runs\n'
             "  millpond env                              connect psql, a BI tool, an Iceberg client\n"
             "  make demo                                 again: nothing changes\n"
             "  millpond down                             stop the parts; the data stays\n"
@@ -59,7 +59,7 @@ class Report:
 
     def _print_loads(self, asset: str) -> bool:
         table = Table(
-            title=f"{asset}: rows in the source = loaded + bad (quarantined) + double + outside the window",
+            title=f"{asset}: source = loaded + quarantined + duplicates + out of range",
             title_justify="left",
             header_style="bold",
             show_footer=True,
@@ -67,7 +67,7 @@ class Report:
         days = sorted(self._loads[asset].items())
         totals = {n: sum(int(numbers[n]) for _, numbers in days) for n in ("rows_in_source", *_WHERE)}
         table.add_column("day", footer=f"{len(days)} days")
-        headings = ("source", "loaded", "bad", "double", "outside")
+        headings = ("source", "loaded", "quarantined", "duplicates", "out of\nrange")
         for heading, total in zip(headings, totals.values(), strict=True):
             table.add_column(heading, justify="right", footer=f"{total:,}")
         right = [_accounted(numbers) for _, numbers in days]

@@ -19,9 +19,7 @@ def materialize(
         str | None,
         typer.Option("--partition", "-p", help="A day, YYYY-MM-DD; default: the latest complete."),
     ] = None,
-    range_: Annotated[
-        str | None, typer.Option("--range", "-r", help="Days A...B, both included; one run for all of them.")
-    ] = None,
+    range_: Annotated[str | None, typer.Option("--range", "-r", help="Days A...B, both included.")] = None,
     ref: Annotated[
         str | None, typer.Option("--ref", help="Branch to read and write; default: MILLPOND_REF.")
     ] = None,

@@ -124,13 +124,18 @@ def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], ti
 
     console = Console(width=10_000, highlight=False, soft_wrap=True)
     indent = max(map(len, columns)) + 2
+    room = max((terminal_width() or 10_000) - indent, _ENOUGH_FOR_PROSE)
     if title:
         console.print(Text(title, style="bold"))
     for number, row in enumerate(rows):
         if number:
             console.print()
         for name, value in zip(columns, row, strict=True):
-            console.print(Text.assemble((name.ljust(indent), "bold"), value))
+            lines = value.wrap(console, room, overflow="ignore") if _breaks(value.plain) else [value]
+            for line_number, line in enumerate(lines or [value]):
+                line.rstrip()
+                label = "" if line_number else name
+                console.print(Text.assemble((label.ljust(indent), "bold"), line))
 
 
 def _text(value: Any) -> str:

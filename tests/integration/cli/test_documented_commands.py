@@ -1,0 +1,221 @@
+"""What README, docs/ and each `--help` show is typed here as it stands there, in one demo home."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from alerting import alert, put
+from documented import PAGES, ROOT, Documented, in_blocks, in_help
+from millpond.alerts.tables import outbox
+from millpond.backfill import ledger
+from millpond.backfill.planning import make_plan
+from millpond.errors import SourceUnreachable
+from millpond.ingestion import breaker
+from millpond.lake import refs
+from millpond.partitions import Window, latest_complete_day
+from millpond.resources.instance import instance
+from millpond.runtime.home import Home
+from millpond.settings import Settings, process_environment, settings
+from receivers import web
+
+Run = Callable[..., tuple[int, str, str]]
+
+ELSEWHERE = {
+    "make ": "`tests/docker`, `.ci/run`; that each target exists: below",
+    "docker ": "docker/test_stack.py",
+    "export DOCKER_GROUP": "docker/test_stack.py",
+    "source .venv": "a shell's own; `make setup` makes it",
+    "cat >> .env": "unit/test_settings.py",
+    "eval ": "test_the_commands_of_dagster_work_as_the_readme_shows_them",
+    "dagster ": "the same, and integration/runs/test_dagster_commands.py",
+    "millpond up": "integration/runtime/test_up.py",
+    "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",
+    "MILLPOND_PROFILE=scale millpond provision": "scale/test_scale_commands.py",
+}
+"""What is not run here, by its beginning, and where it is: it needs servers, or would stop those in use."""
+
+REFUSED = {
+    "millpond status": (1, "down"),
+    "millpond reload": (2, "nothing to reload"),
+    "millpond sources accept": (2, "held back for"),
+    "MILLPOND_NIGHTSCOUT_URL=https://new.example.org millpond sources moved": (2, "demo"),
+}
+"""What its help says of a home in which nothing of the kind happened; its own tests have the other case."""
+
+SHOWN, HOST = "1122-4f09ac", "https://cgm.example.org:443"
+AUDIT = "audit_0123456789ab"
+DAYS_LOADED = 2
+
+
+def runnable() -> list[Documented]:
+    """Return what is to be run, once each, a command that starts a run not twice."""
+    found = [d for d in (*in_blocks(), *in_help()) if not d.command.startswith(tuple(ELSEWHERE))]
+    return list({(d.command, "" if "materialize" in d.command else d.where): d for d in found}.values())
+
+
+class Typed:
+    """Types commands, after making that what they name is there."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.alerts = run, 0
+        self.last = latest_complete_day(settings().zone)
+        self.first = self.last - dt.timedelta(days=DAYS_LOADED - 1)
+
+    def failure(self, documented: Documented, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Return what is wrong with what a command did, "" if nothing."""
+        command = self.prepared(documented)
+        code, mark = next(
+            (e for start, e in REFUSED.items() if documented.command.startswith(start)), (0, "")
+        )
+        with monkeypatch.context() as variables:
+            for name, value in documented.variables.items():
+                variables.setenv(name, value)
+            settings.cache_clear()
+            try:
+                ended, out, err = self.run(*command)
+            except Exception as error:
+                error.add_note(f"{documented}")
+                raise
+        settings.cache_clear()
+        said = out + err
+        right = ended == code and mark in said and "Traceback" not in said and bool(out.strip() or code)
+        return "" if right else f"{documented}\n  as {shlex.join(command)}\n  exit {ended}: {said[-1500:]}"
+
+    def prepared(self, documented: Documented) -> list[str]:
+        """Return the words after `millpond`, with days that are loaded and names that exist."""
+        words = [self.of_days(word) for word in documented.words[1:]]
+        if "dev" in words:
+            there = any(ref.name == "dev" for ref in refs.list_refs())
+            if there and words[:2] == ["branch", "create"]:
+                refs.drop("dev")
+            elif not there and words[:2] != ["branch", "create"]:
+                refs.create("dev")
+        if AUDIT in words and all(ref.name != AUDIT for ref in refs.list_refs()):
+            refs.create(AUDIT, purpose="audit of readings", run_id="run-1")
+            refs.keep(AUDIT, "check has_key of readings failed for 1 row")
+        if words[0] == "alerts":
+            words = [self.an_alert() if word in ("ID", "17") else word for word in words]
+        if words[0] == "backfill" and ({SHOWN, "ID"} & {*words} or words[1:] == ["--resume"]):
+            backfill = self.an_interrupted_backfill()
+            words = [backfill if word in ("ID", SHOWN) else word for word in words]
+        if HOST in words:
+            breaker.failed(HOST, SourceUnreachable("HTTP 503"), "nightscout", [])
+        if words[:2] == ["demo", "--days"]:
+            words[2] = str(DAYS_LOADED)
+        return words
+
+    def of_days(self, word: str) -> str:
+        """Return a word with days that are loaded in place of those it names; a range stays one."""
+        days = iter((self.first, self.last))
+        found = len(re.findall(r"20\d\d-\d\d-\d\d", word))
+        if found == 1 and word.startswith("2026-0"):
+            return str(self.first)
+        return re.sub(r"20\d\d-\d\d-\d\d", lambda _: str(next(days) if found > 1 else self.last), word)
+
+    def an_alert(self) -> str:
+        self.alerts += 1
+        put(alert(self.alerts))
+        with outbox() as connection:
+            row = connection.execute("select max(id) as id from alerts").fetchone()
+        assert row
+        return str(row["id"])
+
+    def an_interrupted_backfill(self) -> str:
+        from millpond.definitions import defs
+
+        days = Window.of_day(self.last).days
+        with instance() as recorded:
+            plan = make_plan(
+                "dlt_glucose_entries", days, instance=recorded, definitions=defs, ref="main", force=True
+            )
+        backfill = ledger.create(plan, {})
+        ledger.end(backfill, ledger.Course.INTERRUPTED, 0.0)
+        return backfill
+
+
+@pytest.fixture
+def slack(configure: Callable[..., Settings]) -> Iterator[None]:
+    with web() as receiver:
+        configure(slack_webhook=receiver.url)
+        yield
+
+
+def starts_a_run(documented: Documented) -> bool:
+    """Return whether it loads, builds or publishes, which takes seconds."""
+    of_a_run = "--ref dev" in documented.command and "marts." in documented.command
+    return of_a_run or (
+        documented.words[1] in ("materialize", "backfill") and documented.words[2] not in _LOOKS
+    )
+
+
+_LOOKS = ("list", "show", "cancel")
+
+
+def typed(run: Run, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Documented], bool]) -> list[str]:
+    """Load a demo, then type what is wanted; returns what went wrong."""
+    chosen = sorted(
+        (d for d in runnable() if d.words[1] == "demo" or wanted(d)), key=lambda d: d.words[1] != "demo"
+    )
+    home = Typed(run)
+    return [said for documented in chosen if (said := home.failure(documented, monkeypatch))]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_each_command_that_is_shown_does_what_it_is_shown_for(
+    home: Home, slack: None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = typed(run, monkeypatch, lambda documented: not starts_a_run(documented))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_each_run_that_is_shown_can_be_started(
+    home: Home, slack: None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = typed(run, monkeypatch, starts_a_run)
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_commands_of_dagster_work_as_the_readme_shows_them(home: Home) -> None:
+    """Those that list: `dagster asset materialize` has tests of its own."""
+    shown = [d.command for d in in_blocks() if d.where.startswith("README")]
+    first = next(n for n, command in enumerate(shown) if command.startswith("eval "))
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(shown[first : first + 2])],
+        cwd=settings().project,
+        env=process_environment(PATH=f"{Path(sys.executable).parent}:/usr/bin:/bin"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "dlt_glucose_entries" in done.stdout
+
+
+def test_a_task_that_is_shown_is_one_of_the_makefile() -> None:
+    tasks = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    shown = {d.words[1] for d in in_blocks() if d.words[0] == "make"}
+    for page in PAGES:
+        shown |= set(re.findall(r"`make ([a-z-]+)", page.read_text()))
+    assert len(shown) > 5
+    assert shown <= tasks
+
+
+def test_what_is_run_elsewhere_is_still_shown_and_each_test_named_for_it_exists() -> None:
+    commands = [d.command for d in (*in_blocks(), *in_help())]
+    for start, where in ELSEWHERE.items():
+        assert any(command.startswith(start) for command in commands), start
+        for file in re.findall(r"[\w/]+\.py", where):
+            assert (ROOT / "tests" / file).is_file(), file
+    assert [d for d in runnable() if d.words[0] != "millpond"] == []

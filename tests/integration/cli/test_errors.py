@@ -1,0 +1,92 @@
+"""How errors leave the command line: in words, as JSON, with an exit code, and never as a traceback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from millpond.errors import ConfigError
+from millpond.runtime.home import Home
+from millpond.settings import Settings, settings
+from millpond.transform.manifest import current
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    assert run("--version") == (0, f"millpond {metadata.version('millpond')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (("materialize", "*", "--rang", "2026-11-01", "--json"), "UsageError"),
+        (("alerts", "show", "seventeen", "--json"), "UsageError"),
+        (("backfill", "lst", "--json"), "UsageError"),
+        (("materialize", "no_such_asset", "--json"), "ConfigError"),
+        (("materialize", "*", "--partition", "2026-02-30", "--json"), "PartitionKeyError"),
+        (("backfill", "show", "0000-000000", "--json"), "BackfillNotFound"),
+        (("sources", "reset", "https://nobody.example.org:443", "--json"), "ConfigError"),
+    ],
+)
+def test_with_json_a_mistake_is_one_json_object_on_standard_error(
+    home: Home, run: Run, arguments: tuple[str, ...], kind: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    error = json.loads(err)["error"]
+    assert error.keys() == {"type", "what", "unharmed", "next", "exit_code"}
+    assert (error["type"], error["exit_code"]) == (kind, 2)
+    assert error["what"]
+
+
+def test_with_json_a_failure_is_one_too(home: Home, run: Run) -> None:
+    code, _, err = run("alerts", "test", "slack", "--json")
+    error = json.loads(err)["error"]
+    assert code == error["exit_code"] > 0
+    assert "slack is not set up" in error["what"]
+    assert error["next"]
+
+
+def test_main_is_no_name_for_a_branch_and_the_advice_does_not_touch_it(home: Home, run: Run) -> None:
+    code, _, err = run("branch", "create", "main")
+    assert code == 1
+    assert "main" in err
+    assert "drop main" not in err
+    assert "Next:" in err
+
+
+def test_a_word_that_is_no_subcommand_of_backfill_is_named_with_what_there_is(home: Home, run: Run) -> None:
+    code, _, err = run("backfill", "lst")
+    assert code == 2
+    assert "lst" in err
+    assert "list" in err
+
+
+def test_an_unknown_asset_selection_names_it_and_the_near_ones(home: Home, run: Run) -> None:
+    for command in (("materialize", "fct_glucose_reading"), ("backfill", "fct_glucose_reading", "--stale")):
+        code, _, err = run(*command)
+        assert code == 2
+        assert "fct_glucose_reading" in err
+        assert "fct_glucose_readings" in err
+        assert "Traceback" not in err
+
+
+def test_an_unknown_source_in_a_model_names_the_model_and_the_source(
+    home: Home, run: Run, configure: Callable[..., Settings], tmp_path: Path
+) -> None:
+    ignored = shutil.ignore_patterns("target", "logs")
+    for name in ("dbt", "sources"):
+        shutil.copytree(settings().project / name, tmp_path / name, ignore=ignored)
+    model = tmp_path / "dbt" / "models" / "bronze" / "glucose" / "stg_glucose_entries.sql"
+    model.write_text("select * from {{ source('raw', 'no_such_table') }}")
+    with pytest.raises(ConfigError, match="no_such_table") as refused:
+        current(configure(project=tmp_path))
+    assert "stg_glucose_entries" in str(refused.value)
+    assert "Traceback" not in str(refused.value)
