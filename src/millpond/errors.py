@@ -153,7 +153,15 @@ class SourceMalformed(SourceError):
 
 
 class PagingLoop(SourceError):
-    """The source keeps serving the same page."""
+    """The source serves rows it served before instead of the next page."""
+
+
+class ListingIncomplete(SourceError):
+    """It cannot be shown that a listing holds all rows of what was asked, so none of it is taken."""
+
+
+class FilterIgnored(SourceError):
+    """Most rows lie outside the time that was asked for: the source does not filter by it."""
 
 
 class BeyondReach(SourceError):

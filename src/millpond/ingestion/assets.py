@@ -9,6 +9,7 @@ import dagster as dg
 
 from millpond.errors import (
     BeyondReach,
+    ListingIncomplete,
     MillpondError,
     PagingLoop,
     SourceMalformed,
@@ -29,7 +30,7 @@ from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import skip_days
 from millpond.settings import settings
 
-_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, *PASSING)
+_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *PASSING)
 _SHOWN = 3
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest
+from requests.exceptions import TooManyRedirects
 
 from millpond.errors import SourceError, SourceLimited, SourceMalformed, SourceRefused, SourceUnreachable
 from millpond.redaction import excerpt, redacted
@@ -36,6 +37,30 @@ class Complaints:
     source: str
     base_url: str
     wait_limit: float
+
+    def check_address(self, url: str) -> None:
+        """Raise SourceRefused unless `url` is one that can be asked."""
+        scheme, host, port = origin(url)
+        if scheme not in {"http", "https"} or not host or port == -1:
+            raise SourceRefused(
+                f"source {self.source}: {redacted(url)!r} is no address",
+                unharmed=UNHARMED,
+                next_step=f"set {variable('url', self.source)} to one that starts with http:// or https://",
+            )
+
+    def unsendable(self, url: str | None, error: Exception) -> SourceRefused:
+        """The request to `url` cannot be made at all."""
+        reason, advice = f"the request cannot be made: {error}", "check the address and the endpoint's path"
+        if isinstance(error, TooManyRedirects):
+            reason, advice = "its redirects lead in a circle", f"check {variable('url', self.source)}"
+        elif isinstance(error, UnicodeError):  # whose text holds what could not be written, maybe a secret
+            reason = "the request cannot be made: a header or the address holds signs that are not latin-1"
+            advice = f"check {variable('token', self.source)}, and the headers in sources/{self.source}.yaml"
+        return SourceRefused(
+            f"source {self.source}, {redacted(url or '')}: {redacted(reason)}",
+            unharmed=UNHARMED,
+            next_step=advice,
+        )
 
     def elsewhere(self, request: PreparedRequest, there: Origin) -> SourceRefused:
         """The request would go to another server."""

@@ -13,9 +13,11 @@ PAGINATORS: Final[dict[str, frozenset[str]]] = {
     "newest_first": frozenset(),
     "single_page": frozenset(),
     "header_link": frozenset({"links_next_key"}),
-    "header_cursor": frozenset({"cursor_key", "cursor_param"}),
-    "json_link": frozenset({"next_url_path"}),
-    "cursor": frozenset({"cursor_path", "cursor_param", "stop_after_empty_page", "has_more_path"}),
+    "header_cursor": frozenset({"cursor_key", "cursor_param", "missing_means_end"}),
+    "json_link": frozenset({"next_url_path", "missing_means_end"}),
+    "cursor": frozenset(
+        {"cursor_path", "cursor_param", "stop_after_empty_page", "has_more_path", "missing_means_end"}
+    ),
     "offset": frozenset(
         {"limit", "offset", "offset_param", "limit_param", "total_path", "maximum_offset", "has_more_path"}
     ),
@@ -23,7 +25,10 @@ PAGINATORS: Final[dict[str, frozenset[str]]] = {
         {"base_page", "page", "page_param", "total_path", "maximum_page", "has_more_path"}
     ),
 }
-"""The paginators: dlt's by their names in its rest_api source, and `newest_first`; with their options."""
+"""The paginators, called as in dlt's rest_api source, and `newest_first`; with their options.
+
+`missing_means_end` says that a source leaves its link or cursor out on the last page.
+"""
 
 
 def _template(text: str) -> str:
@@ -147,6 +152,18 @@ class Endpoint(Part):
         "$", min_length=1, description="JSONPath of the list of rows", examples=["data_selector: data.items"]
     )
     paginator: Paginator = Field(Paginator(type="single_page"), examples=["paginator: { type: header_link }"])
+    no_more: tuple[Annotated[int, Field(ge=400, le=499)], ...] = Field(
+        (),
+        strict=False,
+        description="statuses that mean, of a page after the first, that there are no more",
+        examples=["no_more: [404]"],
+    )
+    not_markers: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="fields and headers of an answer that look like a next page or a total, and are none",
+        examples=["not_markers: [total]"],
+    )
 
     @field_validator("path")
     @classmethod

@@ -12,16 +12,19 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from millpond.errors import PagingLoop, SourceError, SourceMalformed
-from millpond.ingestion.client import Listing, TableClient
+from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop, SourceError, SourceMalformed
+from millpond.ingestion.client import TableClient
 from millpond.ingestion.complaints import located
 from millpond.ingestion.judge import PAGE_SHIFT, STREAM_SHIFT
+from millpond.ingestion.listing import Listing
 from millpond.ingestion.patience import Stopped
 from millpond.ingestion.reach import beyond_reach, unproven_days
 from millpond.ingestion.staging import staged
 from millpond.partitions import Window
 
 _BYTES_AT_ONCE = 4 << 20
+_OF_ONE_STREAM = (SourceMalformed, PagingLoop, ListingIncomplete, FilterIgnored)
+"""What ends a stream of requests, and says nothing about the others."""
 
 
 @dataclass
@@ -102,7 +105,7 @@ def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]
         piece.stopped = True
     except SourceError as error:
         piece.error = error
-        if not isinstance(error, SourceMalformed | PagingLoop):
+        if not isinstance(error, _OF_ONE_STREAM):
             client.gate.stop()
     if held:
         yield pa.concat_tables(held).combine_chunks()

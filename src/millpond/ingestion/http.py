@@ -38,18 +38,36 @@ Decode = Callable[[bytes | None], Any]
 class SourceSession(requests.Session):
     """A session with one source: it goes nowhere else, whatever redirects and page links say.
 
-    The answer to each request carries its decoded page as `page`; a 304 has none.
+    The answer to each request carries its decoded page as `page`; a 304 has none, nor has an answer with a
+    status that is in `no_more` at that moment.
     """
 
     def __init__(self, source: str, base_url: str, decode: Decode, limits: Limits, gate: Gate) -> None:
         super().__init__()
+        self.no_more: set[int] = set()
+        self._complain = Complaints(source, base_url, limits.wait)
         self.headers["User-Agent"] = "millpond"
+        self._complain.check_address(base_url)
         found = self.merge_environment_settings(base_url, {}, None, None, None)
         self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
         self.trust_env = False  # read once; and no password from a .netrc
-        adapter = _PatientAdapter(Complaints(source, base_url, limits.wait), decode, limits, gate)
+        adapter = _PatientAdapter(self._complain, decode, limits, gate, self.no_more)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
+
+    def prepare_request(self, request: requests.Request) -> PreparedRequest:
+        """Return `request` as it will be sent; raises SourceRefused if it cannot be."""
+        try:
+            return super().prepare_request(request)
+        except (RequestException, UnicodeError) as error:
+            raise self._complain.unsendable(request.url, error) from None
+
+    def send(self, request: PreparedRequest, **options: Any) -> Response:
+        """Return the answer to `request`; raises a SourceError."""
+        try:
+            return super().send(request, **options)
+        except (RequestException, UnicodeError) as error:
+            raise self._complain.unsendable(request.url, error) from None
 
 
 class _Failed(Exception):
@@ -61,9 +79,12 @@ class _Failed(Exception):
 
 
 class _PatientAdapter(WatchedAdapter):
-    def __init__(self, complaints: Complaints, decode: Decode, limits: Limits, gate: Gate) -> None:
+    def __init__(
+        self, complaints: Complaints, decode: Decode, limits: Limits, gate: Gate, no_more: set[int]
+    ) -> None:
         super().__init__()
         self._complain, self._decode, self._limits, self._gate = complaints, decode, limits, gate
+        self._no_more = no_more
         home = origin(complaints.base_url)
         self._home = {home, ("https", home[1], 443)}
 
@@ -144,7 +165,11 @@ class _PatientAdapter(WatchedAdapter):
         if status >= 500 or status == 408:
             error = self._complain.unreachable(request, f"HTTP {status}: {excerpt(body, 120)}")
             raise _Failed(error, asked)
-        if response.is_redirect or (status == 304 and "If-None-Match" in request.headers):
+        if (
+            status in self._no_more
+            or response.is_redirect
+            or (status == 304 and "If-None-Match" in request.headers)
+        ):
             return response
         if not 200 <= status < 300:
             raise self._complain.status(request, status, body)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from millpond.errors import PagingLoop
+from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop
 from millpond.ingestion.pages import PAYLOAD, TIME
 
 _NEXT_STEP = "see what the address serves for a smaller `find` bound; the endpoint may need another paginator"
@@ -32,23 +34,27 @@ class NewestFirst:
         self._held: pa.Table | None = None
         self._rows = self._asked = 0
         self._cap: int | None = None
-        self._grown = self._doubted = False
+        self._grown = self._doubted = self._disordered = False
+        self._top = end
 
     def take(self, page: pa.Table) -> pa.Table:
         """Return the rows of `page` to keep, with those held back from the page before that it lacks.
 
-        Raises PagingLoop if the source ignores the bound, serves the oldest rows first, or cannot show all
-        rows of one instant.
+        Raises PagingLoop if the source serves the oldest rows first, or cannot show all rows of one instant;
+        FilterIgnored if it ignores the bounds and may have more rows; ListingIncomplete if it has several
+        pages, and rows that are not in order. Odd rows, outside of the bounds, do not count.
         """
         first, held, self._held = self._held is None, self._held, None
-        lost = _without(held, page)
-        times = pc.min_max(page[TIME]).as_py()
-        oldest, newest, rows = times["min"], times["max"], page.num_rows
-        if not first and newest is not None and newest >= self.end:
+        lost, rows = _without(held, page), page.num_rows
+        times = page[TIME].drop_null().to_numpy()
+        inside = times[(times >= self.start) & (times < self.end)]
+        above = times[times >= self.end]
+        if not first and (2 * len(above) > rows or (above < self._top).any()):
             return self._bound_ignored(page, lost)
         if self._grown and 0 < rows <= self._rows:
             raise self._too_many(rows)
-        news = rows - (held.num_rows - lost.num_rows if held is not None else 0)
+        odd = len(times) - len(inside)
+        news = rows - odd - (held.num_rows - lost.num_rows if held is not None else 0)
         if not first and news and self._rows < self._asked:
             self._cap = self._rows  # the page before looked like the last one, but was cut
         if news and self._doubted:
@@ -57,18 +63,38 @@ class NewestFirst:
         self._rows, self._asked = rows, self.size
         if full:
             self._check_order(page)
-        self.more = (full or first) and oldest is not None and oldest >= self.start
+        self._disordered |= bool((np.diff(inside) > 0).any())
+        if self._disordered and (full or (news > 0 and not first)):
+            raise ListingIncomplete(
+                "its rows are not listed newest first, so some may be missing where two pages meet",
+                next_step="let the source sort by the time of its rows, or use another endpoint.paginator",
+            )
+        self.more = (full or first or (odd > 0 and news > 0)) and len(inside) > 0
         if not self.more:
             return pa.concat_tables([page, lost])
-        upper = -(-(oldest + 1) // self._resolution) * self._resolution
+        upper = self._next_bound(inside)
         if upper >= self.end:
-            return self._one_instant(pa.concat_tables([page, lost]), oldest)
+            return self._one_instant(pa.concat_tables([page, lost]), int(inside.min()))
         self.end, self._grown = upper, False
         if full and not first:
             self.size = max(self.size, self._most)
-        again = pc.fill_null(pc.less(page[TIME], upper), False)
+        again = self._asked_again(page)
         self._held = page.filter(again)
         return pa.concat_tables([page.filter(pc.invert(again)), lost])
+
+    def _asked_again(self, page: pa.Table) -> Any:
+        """Return which rows of `page` the next request asks for too."""
+        again = pc.and_(pc.less(page[TIME], self.end), pc.greater_equal(page[TIME], self.start))
+        return pc.fill_null(again, False)
+
+    def _next_bound(self, inside: Any) -> int:
+        """Return where the next page ends: above the oldest two instants, to see rows out of order there."""
+        instants = np.unique(inside)
+        for instant in instants[1::-1] if len(instants) > 2 else instants[:1]:
+            upper: int = -(-(int(instant) + 1) // self._resolution) * self._resolution
+            if upper < self.end:
+                break
+        return upper
 
     def _check_order(self, page: pa.Table) -> None:
         times = page[TIME].drop_null().to_numpy()
@@ -86,9 +112,16 @@ class NewestFirst:
                 f"asked for rows before {moment:%Y-%m-%d %H:%M:%S} UTC it serves the same or newer ones",
                 next_step=_NEXT_STEP,
             )
+        times = page[TIME].drop_null().to_numpy()
+        in_order = bool((np.diff(times) <= 0).all())
+        outside = bool(((times < self.start) | (times >= self._top)).any())
+        if outside and not (in_order and times[-1] < self.start):
+            raise FilterIgnored(
+                f"it ignores the bounds it is given, and serves {page.num_rows} rows at a time of any days",
+                next_step="check window.params in the spec; the source may need another paginator",
+            )
         self.more = False  # a source that always serves all it has, and that was less than a page
-        older = pc.fill_null(pc.less(page[TIME], self.end), False)
-        return pa.concat_tables([page.filter(older), lost])
+        return pa.concat_tables([page.filter(self._asked_again(page)), lost])
 
     def _one_instant(self, rows: pa.Table, instant: int) -> pa.Table:
         """Take a page of rows of one instant, of which there may be more than fit.

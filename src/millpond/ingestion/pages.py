@@ -15,6 +15,7 @@ import pyarrow as pa
 
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"
+KEY: Final = "_key"
 MOST_FIELDS: Final = 1_000
 """A row with more fields is data in disguise; they do not become columns."""
 _QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
@@ -28,15 +29,17 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class PageDecoder:
-    """Turns a body into a page: a table of `_payload` and, if `time` is given, `_time` in microseconds.
+    """Turns a body into a page: a table of `_payload` and, if asked for, `_time` (microseconds) and `_key`.
 
-    `selector` is the JSONPath of the list of rows, `time` the keys that lead to a row's time, and its unit.
+    `selector` is the JSONPath of the list of rows, `time` the keys that lead to a row's time, and its unit;
+    `key` are the ways to the parts of a row's key, of which `_key` is a hash that holds for this process.
     The names of all fields seen are gathered in `fields`, except of rows with more than MOST_FIELDS.
     """
 
     selector: str = "$"
     time: tuple[tuple[str, ...], str] | None = None
     fields: set[str] | None = None
+    key: tuple[tuple[str, ...], ...] = ()
 
     def __call__(self, body: bytes | None) -> pa.Table:
         """Return the page of a UTF-8 `body`, an empty one if there is none.
@@ -53,6 +56,8 @@ class PageDecoder:
         columns = {PAYLOAD: _with_distinct_names(texts) if _names_are_repeated(body, rows) else texts}
         if self.time:
             columns[TIME] = _times(rows, *self.time)
+        if self.key:
+            columns[KEY] = _keys(rows, columns[PAYLOAD], self.key)
         return pa.table(columns)
 
 
@@ -189,11 +194,32 @@ def _modest(rows: Sequence[Any]) -> Sequence[Any]:
     return [row for row in rows if type(row) is dict and len(row) <= MOST_FIELDS]
 
 
-def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
+def _keys(rows: Sequence[Any], texts: pa.Array, paths: Sequence[Sequence[str]]) -> pa.Array:
+    """Return a hash of each row's key; of the whole row where a part of the key is missing."""
+    parts = [_values(rows, path) for path in paths]
+    found: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
+    try:
+        hashes = np.fromiter(map(hash, found), np.int64, len(found))
+    except TypeError:  # a part is a list or an object
+        hashes = np.fromiter((hash(repr(value)) for value in found), np.int64, len(found))
+    if any(None in part for part in parts):
+        for index, values in enumerate(zip(*parts, strict=True)):
+            if None in values:
+                hashes[index] = hash(texts[index].as_py().strip())
+    return pa.array(hashes)
+
+
+def _values(rows: Sequence[Any], keys: Sequence[str]) -> list[Any]:
+    found = list(rows)
     for key in keys:
-        rows = [row.get(key) if type(row) is dict else None for row in rows]
+        found = [row.get(key) if type(row) is dict else None for row in found]
+    return found
+
+
+def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
+    rows = _values(rows, keys)
     if unit == "iso":
-        return pa.array([_from_iso(value) for value in rows], pa.int64())
+        return _iso_times(rows)
     factor, limit = (1_000, 1 << 52) if unit == "ms" else (1_000_000, 1 << 42)
     if set(map(type, rows)) == {int} and -limit < min(rows) and max(rows) < limit:
         return pa.array(np.array(rows, np.int64) * factor)
@@ -201,6 +227,13 @@ def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
     return pa.array(
         [n * factor if n is not None and -limit < n < limit else None for n in numbers], pa.int64()
     )
+
+
+def _iso_times(values: Sequence[Any]) -> pa.Array:
+    try:  # of times that all have an offset and microseconds at most, as on nearly all pages
+        return pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError):
+        return pa.array([_from_iso(value) for value in values], pa.int64())
 
 
 def _number(value: Any) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
 from millpond.errors import BeyondReach
-from millpond.ingestion.client import Listing
+from millpond.ingestion.listing import Listing
 from millpond.ingestion.spec import SourceTable
 from millpond.partitions import Window, contiguous, instant
 
@@ -17,18 +17,19 @@ def beyond_reach(
 ) -> dict[dt.date, BeyondReach]:
     """Return an error for each day of `window` that the source may no longer list whole.
 
-    A day is whole if a row from before it was listed. It is whole too if the listing ended before its limit
-    of rows (so there are no more) and the day began within its limit of days.
+    A day is whole if enough rows from before it were listed. It may be whole too if the listing ended before
+    its limit of rows, on a page that was not full, and the day began within its limit of days.
     """
     reach = table.window.reach
     assert reach
-    size = table.page.size if table.page else reach.rows
-    ended_early = listing.pages * size < reach.rows or listing.rows == 0
+    size = table.page.size if table.page else listing.largest + (listing.pages == 1)
+    short = listing.last_rows < max(size, listing.largest) or listing.rows == 0
+    ended_early = listing.ended and listing.rows < reach.rows and short
     limit = dt.datetime.now(dt.UTC) - dt.timedelta(days=reach.days)
     out = []
     for day in window.days:
         start = instant(day, zone)
-        passed = listing.oldest is not None and listing.oldest < int(start.timestamp()) * 1_000_000
+        passed = listing.order.goes_back_before(int(start.timestamp()) * 1_000_000)
         if not passed and not (ended_early and start >= limit):
             out.append(day)
     error = _error(table, out, listing, ended_early, zone) if out else None
@@ -36,16 +37,14 @@ def beyond_reach(
 
 
 def unproven_days(table: SourceTable, window: Window, listing: Listing, zone: ZoneInfo) -> frozenset[dt.date]:
-    """Return the days of which only the declared reach says that they are whole: no older row was listed.
+    """Return the days of which only the declared reach says they are whole: too few older rows were listed.
 
     They may be empty, or be served no more: what is loaded of them must not become less.
     """
     if table.window.reach is None:
         return frozenset()
     starts = {day: int(instant(day, zone).timestamp()) * 1_000_000 for day in window.days}
-    return frozenset(
-        day for day, start in starts.items() if listing.oldest is None or listing.oldest >= start
-    )
+    return frozenset(day for day, start in starts.items() if not listing.order.goes_back_before(start))
 
 
 def kept_as_loaded(table: SourceTable, days: Collection[dt.date]) -> BeyondReach:
@@ -65,7 +64,7 @@ def _error(
     assert table.window.reach
     back_to = f"no further back than {table.window.reach.days} days"
     if not ended_early:
-        oldest = dt.datetime.fromtimestamp((listing.oldest or 0) / 1_000_000, zone)
+        oldest = dt.datetime.fromtimestamp((listing.order.oldest or 0) / 1_000_000, zone)
         back_to = f"its newest {listing.rows} rows, the oldest of {oldest:%Y-%m-%d %H:%M} ({zone.key})"
     shown = ", ".join(map(str, contiguous(days)))
     return BeyondReach(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from fake_source import Events, FakeSource, event, load_days, raw, table_of
+from fake_source import Events, FakeSource, event, load_days, raw, rows_as_json, table_of
 from millpond.errors import BeyondReach, PagingLoop, SourceRefused
 from millpond.ingestion.load import load as load_window
 from millpond.ingestion.results import LoadResult
+from millpond.ingestion.window import Reach
 from millpond.partitions import Window
 
 TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -16,6 +17,10 @@ TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=
 
 def day(ago: int) -> dt.date:
     return (TODAY - dt.timedelta(ago)).date()
+
+
+NOMINAL = table_of("github_user_events")[1].window.model_copy(update={"reach": Reach(rows=300, days=90)})
+"""A reach that is declared to go further back than the source does."""
 
 
 def events(days: int, a_day: int) -> list[dict[str, Any]]:
@@ -46,12 +51,12 @@ def test_a_day_is_loaded_typed_and_details_stay_the_json_they_were(server: FakeS
     assert row["public"] is True
 
 
-def test_pages_are_followed_only_as_far_back_as_the_window_needs(server: FakeSource) -> None:
+def test_pages_are_followed_until_a_whole_one_lies_before_the_window(server: FakeSource) -> None:
     server.serve = Events(events(30, 8), server.url)
     assert [p.rows_loaded for p in load(5, 5).partitions] == [8]
-    assert [r.query.get("page", "1") for r in server.requests] == ["1"]
+    assert [r.query.get("page", "1") for r in server.requests] == ["1", "2"]
     assert [p.rows_loaded for p in load(20, 1).partitions] == [8] * 20
-    assert [r.query.get("page", "1") for r in server.requests[1:]] == ["1", "2"]
+    assert [r.query.get("page", "1") for r in server.requests[2:]] == ["1", "2", "3"]
 
 
 def test_the_token_goes_into_the_header_and_only_there(server: FakeSource, configure: Any) -> None:
@@ -95,9 +100,9 @@ def test_a_young_account_has_empty_days_before_its_first_event(server: FakeSourc
 
 
 def test_an_account_without_events_has_empty_days_within_the_limit_of_days(server: FakeSource) -> None:
-    result = load(92, 80)
-    assert sorted(result.failed) == [day(92), day(91), day(90)]
-    assert "no further back than 90 days" in result.failed[day(91)].what
+    result = load(32, 20)
+    assert sorted(result.failed) == [day(32), day(31), day(30)]
+    assert "no further back than 30 days" in result.failed[day(31)].what
     assert len(result.partitions) == 10
 
 
@@ -138,18 +143,54 @@ def test_a_next_link_to_another_server_is_not_followed(server: FakeSource) -> No
     assert "127.0.0.1:9" in error.what
 
 
+def test_days_that_the_source_no_longer_serves_stay_whatever_reach_the_spec_names(server: FakeSource) -> None:
+    everything = events(60, 2)
+    server.serve = Events(everything, server.url)
+    load(60, 1, window=NOMINAL)
+    server.serve = Events([e for e in everything if int(e["id"]) < 31_000], server.url)
+    result = load(60, 1, window=NOMINAL)
+    assert set(result.failed) >= {day(ago) for ago in range(31, 61)}
+    assert {type(error) for error in result.failed.values()} == {BeyondReach}
+    assert len(stored("id")) == 120
+
+
+def test_pairs_in_reverse_and_a_row_of_1970_neither_end_a_listing_nor_empty_a_day(server: FakeSource) -> None:
+    listed = sorted(events(20, 6), key=lambda e: e["created_at"], reverse=True)
+    odd = event(1, dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
+    for place in range(10, 120, 8):
+        listed[place], listed[place - 4] = listed[place - 4], listed[place]
+    listed.insert(20, odd)
+    server.serve = Listed(listed, server.url)
+    result = load(12, 1)
+    assert [p.rows_loaded for p in result.partitions] == [6] * 12
+
+
+class Listed(Events):
+    """Events in the order they are given."""
+
+    def __call__(self, request: Any) -> Any:
+        size, page = 10, int(request.query.get("page", 1))
+        answer = rows_as_json(self.rows[(page - 1) * size : page * size])
+        if page * size < len(self.rows):
+            answer.headers["Link"] = (
+                f'<{self.base}{request.path}?per_page={size}&page={page + 1}>; rel="next"'
+            )
+        return answer
+
+
 def test_days_that_only_the_declared_reach_covers_never_lose_rows(server: FakeSource) -> None:
     everything = events(40, 3)
     server.serve = Events(everything, server.url)
-    assert not load(40, 1).failed
+    assert not load(40, 1, window=NOMINAL).failed
     server.serve = Events(
         [e for e in everything if int(e["id"]) < 31_000], server.url
     )  # 30 days, fewer than declared
-    result = load(40, 1)
+    result = load(40, 1, window=NOMINAL)
     assert sorted(result.failed) == [day(ago) for ago in range(40, 30, -1)]
     assert {type(error) for error in result.failed.values()} == {BeyondReach}
     assert len(stored("id")) == 120
     source, table = table_of("github_user_events")
+    table = table.model_copy(update={"window": NOMINAL})
     again = load_window(source, table, Window.of_day(day(35)), ref="main", run_id="test", accept_shrink=True)
     assert sorted(again.failed) == [day(35)]
     assert len(stored("id")) == 120

@@ -1,0 +1,71 @@
+"""When a listing counts as complete: the rules that hold for all paginators (docs/completeness.md)."""
+
+from __future__ import annotations
+
+from requests import Response
+
+from millpond.errors import FilterIgnored, ListingIncomplete
+from millpond.ingestion.listing import Listing
+from millpond.ingestion.markers import Markers, find_markers
+from millpond.ingestion.paginators import Gap, Pager
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.tally import Tally
+
+
+def check_complete(
+    table: SourceTable, listing: Listing, pager: Pager, tally: Tally, last: Response | None
+) -> None:
+    """Raise FilterIgnored or ListingIncomplete unless `listing`, its pages all read, has all its rows."""
+    if table.window.params and 2 * listing.outside > listing.timed:
+        raise FilterIgnored(
+            f"{listing.outside} of {listing.timed} rows lie outside of the time asked for,"
+            " so the source does not filter by it",
+            next_step="check window.params in the spec: their names, and the form of time the source expects",
+        )
+    if not listing.ended or table.endpoint.paginator.type == "newest_first":
+        return
+    gap = pager.gap()
+    if gap is None or gap.full_page:
+        gap = _unfollowed(table, pager, tally, last) or gap
+    if gap and gap.full_page and table.window.reach:
+        listing.ended = False  # which costs only the days that older rows would have shown to be whole
+    elif gap:
+        raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
+
+
+def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response | None) -> Gap | None:
+    if last is None or getattr(last, "no_more", False):
+        return None
+    kind = table.endpoint.paginator.type
+    found = find_markers(last, table.endpoint.data_selector, table.endpoint.not_markers)
+    reason, name, paginator = "", "", "cursor"
+    if found.more:
+        name = found.more[0]
+        reason = f"{name} says that more pages follow, which {kind} does not ask for"
+    elif found.next and not pager.ends_by_itself:
+        name, paginator = found.next[0]
+        reason = f"{name} leads to a next page, which {kind} does not follow"
+    else:
+        name, reason = _unreached(found, tally, pager.skipped)
+    if not reason:
+        return None
+    return Gap(
+        reason,
+        f"set endpoint.paginator in the spec, for example {{ type: {paginator} }};"
+        f" if {name} means something else, add it to endpoint.not_markers",
+    )
+
+
+def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
+    """Return a total that the rows received do not reach, by name, and the reason; blank if there is none.
+
+    What is called a total may count pages: one between the pages and the rows received fits neither.
+    """
+    pages = max(len(tally.sizes), 1)
+    for name, total in found.total.items():
+        if total > tally.fresh + skipped or pages < total < min(tally.distinct, tally.fresh) + skipped:
+            return name, f"{name} says {total}, and {tally.fresh} rows in {pages} pages were received"
+    for name, total in found.pages.items():
+        if total > pages:
+            return name, f"{name} says {total} pages, and {pages} were received"
+    return "", ""

@@ -1,0 +1,99 @@
+"""What one stream of requests has seen, and in which order its rows came."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_FUTURE = 24 * 3600 * 1_000_000
+_ENOUGH = 20
+"""Rows from before a window that must follow one another before a listing is left off."""
+_WITNESSES = 3
+"""Rows older than a day that show that a list goes further back than that day."""
+
+
+class Order:
+    """The times of a list that should have its newest rows first, and how far rows lie behind their place.
+
+    Times in the future are not looked at.
+    """
+
+    def __init__(self) -> None:
+        self.displaced = 0
+        """Most rows that came before a row and are older than it."""
+        self._before: list[tuple[int, int]] = []
+        self._negated: list[int] = []
+        self._limit = int(time.time() * 1_000_000) + _FUTURE
+
+    def take(self, times: pa.ChunkedArray) -> None:
+        """Note the times of a page, in microseconds."""
+        known = pc.filter(times, pc.less(times, self._limit)).drop_null().to_pylist()
+        for moment in known:
+            older = len(self._negated) - bisect_right(self._negated, -moment)
+            self.displaced = max(self.displaced, older)
+            self._negated.insert(bisect_left(self._negated, -moment), -moment)
+        if known:
+            self._before.append((max(known), len(known)))
+
+    @property
+    def oldest(self) -> int | None:
+        """The oldest time but for odd ones: as many rows as show that a list goes back so far are older."""
+        return -self._negated[-min(self._needed, len(self._negated))] if self._negated else None
+
+    def passed(self, moment: int) -> bool:
+        """Return whether whole pages from before `moment` came last, more than rows are out of place."""
+        rows = 0
+        for newest, size in reversed(self._before):
+            if newest >= moment:
+                break
+            rows += size
+        return rows > max(_ENOUGH, 2 * self.displaced)
+
+    def goes_back_before(self, moment: int) -> bool:
+        """Return whether enough rows are older than `moment` for all later ones to have been listed."""
+        older = len(self._negated) - bisect_right(self._negated, -moment)
+        return older >= max(self._needed, 2 * self.displaced + 1)
+
+    @property
+    def _needed(self) -> int:
+        return max(_WITNESSES, len(self._negated) // 50)
+
+
+@dataclass
+class Listing:
+    """One stream of requests: the time it asks for (microseconds, half-open), and what it has seen.
+
+    `timed` rows have a time, `outside` of these lie outside of what was asked for.
+    """
+
+    start: int
+    end: int
+    pages: int = 0
+    rows: int = 0
+    timed: int = 0
+    outside: int = 0
+    last_rows: int = 0
+    largest: int = 0
+    ended: bool = False
+    fields: set[str] = field(default_factory=set)
+    order: Order = field(default_factory=Order)
+
+    def take(self, times: pa.ChunkedArray, keeps_order: bool) -> None:
+        """Note a page by the times of its rows; their order where it matters."""
+        rows = len(times)
+        self.pages += 1
+        self.rows += rows
+        if not rows:
+            return
+        self.last_rows, self.largest = rows, max(self.largest, rows)
+        if keeps_order:
+            self.order.take(times)
+            return
+        timed = rows - times.null_count
+        inside = pc.sum(pc.and_(pc.greater_equal(times, self.start), pc.less(times, self.end))).as_py() or 0
+        self.timed += timed
+        self.outside += timed - inside

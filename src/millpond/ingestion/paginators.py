@@ -1,0 +1,202 @@
+"""How the next page is asked for, and what shows that none is left: dlt's paginators, strict about both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from dlt.common import jsonpath
+from dlt.sources.helpers.rest_client.paginators import BasePaginator
+from requests import Request, Response
+
+from millpond.errors import ListingIncomplete, SourceError, SourceRefused
+from millpond.ingestion.markers import envelope
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.tally import Tally
+from millpond.redaction import redacted
+
+_SIZES: Final = re.compile(r"(limit|per_?page|page_?size|count|size|\$?top|max_?results|first|rows)", re.I)
+_HOST: Final = re.compile(r"[\w.-]+:\d+(/|$)")
+
+
+@dataclass
+class Gap:
+    """Why a listing cannot be called complete, and what to do."""
+
+    reason: str
+    next_step: str
+    full_page: bool = False
+
+
+class Pager(BasePaginator):
+    """A paginator of one listing; `dropped` says that the last answer is asked for again, differently."""
+
+    dropped = False
+    skipped = 0
+    """Rows that the spec starts after."""
+    ends_by_itself = False
+    """Whether the end was said in so many words: further marks of a next page mean nothing then."""
+
+    def __init__(self, table: SourceTable, tally: Tally) -> None:
+        super().__init__()
+        self.table, self.tally, self.options = table, tally, table.endpoint.paginator.options
+
+    def update_state(self, response: Response, data: list[Any] | None = None) -> None:  # noqa: ARG002
+        """End after this page."""
+        self._has_next_page = False
+
+    def update_request(self, request: Request) -> None:
+        """Leave the request as it is."""
+
+    @property
+    def size(self) -> int | None:
+        """How many rows a page is asked to hold, if the spec says so."""
+        found = size_param(self.table)
+        return found[1] if found else None
+
+    def gap(self) -> Gap | None:
+        """Return why the listing that ended here may lack rows; None if it is complete as far as is known."""
+        if self.size and self.tally.last >= self.size:
+            return Gap(
+                f"a full page of {self.tally.last} rows, and no next page is declared",
+                "name the endpoint's paginator in the spec, or ask for larger pages (page.size)",
+                full_page=True,
+            )
+        return None
+
+
+class LinkPager(Pager):
+    """Follows links or cursors, which each answer gives: header_link, json_link, header_cursor, cursor."""
+
+    def __init__(self, table: SourceTable, tally: Tally) -> None:
+        super().__init__(table, tally)
+        self.kind, self.found, self._next = table.endpoint.paginator.type, False, ""
+        defaults = {
+            "header_link": ("links_next_key", "next"),
+            "json_link": ("next_url_path", "next"),
+            "header_cursor": ("cursor_key", "next"),
+            "cursor": ("cursor_path", "cursors.next"),
+        }
+        option, default = defaults[self.kind]
+        self.where = str(self.options.get(option, default))
+        self._path = jsonpath.compile_path(self.where) if self.kind in {"json_link", "cursor"} else None
+
+    def update_state(self, response: Response, data: list[Any] | None = None) -> None:
+        """Take the reference to the next page from `response`; none, null, false and "" are the end."""
+        if getattr(response, "no_more", False):
+            self._has_next_page, self.ends_by_itself = False, True
+            return
+        value, more = self._reference(response), self._more(response)
+        if isinstance(value, dict):
+            value = value.get("href") or value.get("url")
+        self._has_next_page = bool(value) and more is not False
+        if self.options.get("stop_after_empty_page") and not (data and data[0].num_rows):
+            self._has_next_page, self.ends_by_itself = False, more is not True
+        elif more is True and not value:
+            raise ListingIncomplete(
+                f"{self.options['has_more_path']} says that there is more, and {self.where} leads nowhere",
+                next_step="check the options of endpoint.paginator in the spec",
+            )
+        self.ends_by_itself |= more is False
+        if not self._has_next_page:
+            return
+        if isinstance(value, list) or (self.kind == "json_link" and not isinstance(value, str)):
+            raise ListingIncomplete(
+                f"what {self.where} holds is no link or cursor",
+                next_step="check endpoint.paginator in the spec",
+            )
+        self._next = str(value)
+        self.tally.follow(self._next)
+
+    def update_request(self, request: Request) -> None:
+        """Ask for the next page."""
+        if not self._has_next_page:
+            return
+        if "cursor" in self.kind:
+            default = "cursor"
+            request.params[self.options.get("cursor_param") or default] = self._next
+            return
+        request.url = _absolute(str(request.url), self._next)
+        request.params = {}
+
+    def gap(self) -> Gap | None:
+        """Return why the listing may lack rows: its link or cursor was never found."""
+        tally, optional = self.tally, self.options.get("missing_means_end", False)
+        if self.found or self.ends_by_itself or not tally.rows:
+            return None
+        full = super().gap()
+        if self.kind == "header_link" or optional or (self.kind == "header_cursor" and self.size):
+            return full
+        return Gap(
+            f"{self.where}, where the next page should be named, is found on no page",
+            "correct it in endpoint.paginator; if the source leaves it out on its last page,"
+            " add missing_means_end: true",
+        )
+
+    def _reference(self, response: Response) -> Any:
+        if self.kind == "header_link":
+            self.found |= (
+                self.where in response.links or {"first", "prev", "last"} & response.links.keys() != set()
+            )
+            return response.links.get(self.where, {}).get("url")
+        if self.kind == "header_cursor":
+            self.found |= self.where in response.headers
+            value = response.headers.get(self.where, "").strip()
+            return None if value.lower() in {"null", "none", "false"} else value
+        assert self._path is not None
+        values = jsonpath.find_values(self._path, envelope(response))
+        self.found |= bool(values)
+        return values[0] if values else None
+
+    def _more(self, response: Response) -> bool | None:
+        return said_more(response, self.options.get("has_more_path"))
+
+
+def size_param(table: SourceTable) -> tuple[str, int] | None:
+    """Return the parameter that says how many rows a page is to hold, and how many; None if there is none."""
+    if table.page:
+        return table.page.param, table.page.size
+    given = table.endpoint.params.items()
+    return next(((k, int(v)) for k, v in given if _SIZES.fullmatch(k) and v.isdigit() and int(v)), None)
+
+
+def said_more(response: Response, path: str | None) -> bool | None:
+    """Return what the field at `path` says about more pages; raises ListingIncomplete if it says nothing."""
+    if not path:
+        return None
+    values = jsonpath.find_values(jsonpath.compile_path(path), envelope(response))
+    said = str(values[0]).lower() if values else None
+    if said in {"true", "1", "yes"}:
+        return True
+    if said in {"false", "0", "no"}:
+        return False
+    found = "is not found in an answer" if said is None else f"says {said[:40]!r}, neither true nor false"
+    raise ListingIncomplete(
+        f"has_more_path: {path} {found}", next_step="correct has_more_path in endpoint.paginator"
+    )
+
+
+def _absolute(base: str, link: str) -> str:
+    here = urlsplit(base)
+    first = link.split("/")[0]
+    if not link.startswith(("/", "?", "#")) and (
+        (_HOST.match(link) and "://" not in link) or first in {here.netloc, here.hostname}
+    ):
+        raise _bad_link(link)
+    try:
+        found = urljoin(base, link)
+        parts = urlsplit(found)
+    except ValueError:
+        raise _bad_link(link) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise _bad_link(link)
+    return found
+
+
+def _bad_link(link: str) -> SourceError:
+    return SourceRefused(
+        f"the next page's address {redacted(link)[:80]!r} does not start with http:// or https://",
+        next_step="see what the source serves; page by a cursor or a number if its links cannot be used",
+    )

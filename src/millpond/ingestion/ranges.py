@@ -1,0 +1,138 @@
+"""Paging by position: an offset that advances by the rows received, or the number of a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlt.common import jsonpath
+from requests import Request, Response
+
+from millpond.errors import ListingIncomplete
+from millpond.ingestion.markers import envelope
+from millpond.ingestion.paginators import Gap, Pager, said_more, size_param
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.tally import Tally
+
+BEYOND_THE_END = frozenset({400, 404, 410, 416, 422})
+"""Statuses with which servers refuse a page after the last; they end a listing whose total is reached."""
+
+
+class RangePager(Pager):
+    """Asks for one page after the other until one is empty, or the source says that nothing follows.
+
+    A declared total is no reason to stop, but has to be reached. A first page that holds fewer rows than
+    were asked for may come from a source that skips the rest: the second is then asked for at that size.
+    """
+
+    def __init__(self, table: SourceTable, tally: Tally) -> None:
+        super().__init__(table, tally)
+        options = self.options
+        self.by_offset = table.endpoint.paginator.type == "offset"
+        kind = "offset" if self.by_offset else "page"
+        self.param = options.get(f"{kind}_param") or kind
+        start = (
+            options.get("offset", 0) if self.by_offset else options.get("page", options.get("base_page", 0))
+        )
+        self.start: int = 0 if start is None else start
+        self.next, self.most = self.start, options.get(f"maximum_{kind}")
+        self.total: int | None = None
+        self._stopped_at_most, self.skipped = False, self.start if self.by_offset else 0
+        self._smaller: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        """How many rows a page is asked to hold, if the spec says so."""
+        limit = self.options.get("limit")
+        return self._smaller or (int(limit) if self.by_offset and limit else super().size)
+
+    @property
+    def reached(self) -> bool:
+        """Whether as many rows (or pages) were received as the source says there are."""
+        if self.total is None:
+            return False
+        if self.by_offset:
+            return self.tally.fresh + self.skipped >= self.total
+        return self.total in {self.tally.fresh, len(self.tally.sizes)}
+
+    def init_request(self, request: Request) -> None:
+        """Ask for the first page."""
+        if request.params is None:
+            request.params = {}
+        self.update_request(request)
+
+    def update_state(self, response: Response, data: list[Any] | None = None) -> None:
+        """Go on by the rows of the page that `response` is."""
+        rows = data[0].num_rows if data else 0
+        self.dropped = False
+        if getattr(response, "no_more", False):
+            self._has_next_page, self.ends_by_itself = False, True
+            return
+        self._note_total(response)
+        more = said_more(response, self.options.get("has_more_path"))
+        self.ends_by_itself = more is False
+        if not rows or more is False:
+            if more is True and not self.reached:
+                raise ListingIncomplete(
+                    "an empty page, and the source says that there is more",
+                    next_step="check endpoint.paginator in the spec",
+                )
+            self._has_next_page = False
+            return
+        if self._asks_smaller():
+            self.dropped = True
+            return
+        self.next += rows if self.by_offset else 1
+        if self.most is not None and self.next >= self.most:
+            self._has_next_page, self._stopped_at_most = False, True
+
+    def update_request(self, request: Request) -> None:
+        """Ask for the next page."""
+        request.params[self.param] = self.next
+        if self.by_offset:
+            request.params[self.options.get("limit_param") or "limit"] = self.options.get("limit")
+        elif self._smaller and (found := size_param(self.table)):
+            request.params[found[0]] = self._smaller
+
+    def gap(self) -> Gap | None:
+        """Return why the listing may lack rows: a total not reached, an end set by the spec, uneven pages."""
+        if self.total is not None and not self.reached:
+            of = "rows" if self.by_offset else "rows or pages"
+            return Gap(
+                f"the source says it has {self.total} {of}, and {self.tally.fresh} rows"
+                f" in {len(self.tally.sizes)} pages were received",
+                "repeat it; if this persists, check total_path and the page size in the spec",
+            )
+        if self._stopped_at_most and not self.reached:
+            option = "maximum_offset" if self.by_offset else "maximum_page"
+            return Gap(
+                f"{option} ended the listing before the source did", f"raise or remove {option} in the spec"
+            )
+        sizes = self.tally.sizes
+        if not self.by_offset and self.total is None and (len({*sizes[:-1]}) > 1 or sizes[-1:] > sizes[:1]):
+            return Gap(
+                f"pages hold {min(sizes[:-1])} to {max(sizes)} rows, so some may have been skipped",
+                "page by offset or cursor, or declare total_path, if the source has them",
+            )
+        return None
+
+    def _asks_smaller(self) -> bool:
+        sizes, asked = self.tally.sizes, self.size
+        if self.by_offset or self.total is not None or len(sizes) != 1 or self._smaller:
+            return False
+        if asked is None or sizes[0] >= asked:
+            return False
+        self._smaller = sizes[0]
+        return True
+
+    def _note_total(self, response: Response) -> None:
+        path = self.options.get("total_path")
+        if not path or self.total is not None:
+            return
+        values = jsonpath.find_values(jsonpath.compile_path(path), envelope(response))
+        said = values[0] if values else None
+        if not isinstance(said, int | str | float) or isinstance(said, bool) or not str(said).isdigit():
+            found = "is not found in an answer" if said is None else f"says {str(said)[:40]!r}, not a number"
+            raise ListingIncomplete(
+                f"total_path: {path} {found}", next_step="correct total_path in endpoint.paginator"
+            )
+        self.total = int(said)

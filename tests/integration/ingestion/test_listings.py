@@ -1,0 +1,275 @@
+"""A listing is complete by a stated rule of its paginator, or the load fails and says why."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fake_source import Answer, FakeSource, Request, fake_source
+from listings import HOUR, START, answer, failure, paged, read, row, rows, spec
+from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop, SourceRefused
+from millpond.ingestion.endpoint import Bearer, Rest
+
+OFFSET = {"type": "offset", "limit": 100}
+ITEMS = {"endpoint": {"data_selector": "items"}}
+PAGE = {"page": {"param": "limit", "size": 100}}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[FakeSource]:
+    with fake_source() as source:
+        yield source
+
+
+@pytest.fixture
+def server(shared: FakeSource) -> FakeSource:
+    shared.requests.clear()
+    shared.script.clear()
+    return shared
+
+
+def test_an_offset_advances_by_the_rows_received_and_reaches_the_total(server: FakeSource) -> None:
+    listed = rows(130)
+    server.serve = lambda r: answer({"items": paged(listed, r, cap=50), "total": 130})
+    found, _ = read(spec({**OFFSET, "total_path": "total"}, **ITEMS), server.url)
+    assert sorted(found) == list(range(130))
+
+
+def test_a_declared_total_that_is_not_reached_fails(server: FakeSource) -> None:
+    server.serve = lambda r: answer({"items": paged(rows(80), r), "total": 130})
+    error = failure(spec({**OFFSET, "total_path": "total"}, **ITEMS), server.url)
+    assert "it has 130 rows, and 80 rows in 1 pages were received" in error.what
+
+
+def test_a_total_reached_is_not_taken_for_the_end_until_nothing_follows(server: FakeSource) -> None:
+    listed = rows(130)
+
+    def of_the_page(request: Request) -> Answer:
+        page = paged(listed, request, cap=50)
+        return answer({"items": page, "total": len(page)}) if page else Answer(b"{}", 416)
+
+    server.serve = of_the_page
+    assert len(read(spec({**OFFSET, "total_path": "total"}, **ITEMS), server.url)[0]) == 130
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_page_below_the_size_asked_for_is_not_the_last_and_hides_no_rows(
+    server: FakeSource, skips: bool
+) -> None:
+    listed = rows(130)
+
+    def numbered(request: Request) -> Answer:
+        asked, page = int(request.query["limit"]), int(request.query["page"])
+        start = page * (asked if skips else min(asked, 50))
+        return answer(listed[start : start + min(asked, 50)])
+
+    server.serve = numbered
+    found, _ = read(spec({"type": "page_number"}, **PAGE), server.url)
+    assert sorted(found) == list(range(130))
+
+
+@pytest.mark.parametrize(
+    ("answered", "paginator"),
+    [
+        (answer(rows(50), Link='<rows?page=2>; rel="next"'), "header_link"),
+        (answer(rows(50), X_Next_Cursor="abc"), "header_cursor"),
+        (answer({"items": rows(50), "next": "/rows?page=2"}), "json_link"),
+        (answer({"items": rows(50), "meta": {"next_cursor": "abc"}}), "cursor"),
+        (answer({"items": rows(50), "has_more": True}), "cursor"),
+        (answer({"items": rows(50), "total": 130}), "cursor"),
+        (answer({"items": rows(50), "total": "130"}), "cursor"),
+        (answer({"items": rows(50), "total": 3}), "cursor"),
+        (answer({"items": rows(50), "total_pages": 3}), "cursor"),
+    ],
+)
+def test_a_next_page_that_nobody_follows_fails_with_a_paginator_to_use(
+    server: FakeSource, answered: Answer, paginator: str
+) -> None:
+    server.serve = lambda _: answered
+    error = failure(spec(**({} if answered.body.startswith(b"[") else ITEMS)), server.url)
+    assert isinstance(error, ListingIncomplete)
+    assert f"type: {paginator}" in error.next_step
+    assert "not_markers" in error.next_step
+
+
+def test_a_field_that_only_looks_like_a_total_may_be_declared_as_none(server: FakeSource) -> None:
+    server.serve = lambda _: answer({"items": rows(50), "total": 130})
+    endpoint = {"data_selector": "items", "not_markers": ["total"]}
+    assert len(read(spec(endpoint=endpoint), server.url)[0]) == 50
+
+
+def test_a_total_of_rows_that_were_listed_twice_is_reached(server: FakeSource) -> None:
+    server.serve = lambda _: answer({"items": [*rows(50), *rows(2)], "total": 50})
+    assert len(read(spec(**ITEMS), server.url)[0]) == 52
+
+
+@pytest.mark.parametrize("paginator", [None, {"type": "header_link"}])
+def test_a_full_page_without_a_next_one_fails(server: FakeSource, paginator: Any) -> None:
+    server.serve = lambda _: answer(rows(100))
+    assert "a full page of 100 rows" in failure(spec(paginator, **PAGE), server.url).what
+
+
+@pytest.mark.parametrize(
+    "paginator",
+    [
+        {"type": "cursor", "cursor_path": "nxt"},
+        {"type": "json_link", "next_url_path": "nxt"},
+        {"type": "cursor", "cursor_path": "id", "has_more_path": "more_to_come"},
+        {**OFFSET, "total_path": "number"},
+        {**OFFSET, "has_more_path": "number"},
+    ],
+)
+def test_a_path_that_is_found_on_no_page_fails_by_name(server: FakeSource, paginator: Any) -> None:
+    server.serve = lambda _: answer({"items": rows(100)})
+    error = failure(spec(paginator, **ITEMS), server.url)
+    assert any(str(path) in error.what for name, path in paginator.items() if name.endswith("path"))
+    assert "not found in" in error.what or "found on no page" in error.what
+
+
+@pytest.mark.parametrize("last", ["", False, None])
+@pytest.mark.parametrize(
+    ("paginator", "second"),
+    [({"type": "json_link"}, "?page=2"), ({"type": "cursor", "cursor_path": "next"}, "2")],
+)
+def test_an_empty_next_is_the_end(server: FakeSource, paginator: Any, second: str, last: Any) -> None:
+    listed = rows(20)
+    first = answer({"items": listed[:10], "next": second})
+    server.script.extend([first, answer({"items": listed[10:], "next": last})])
+    assert len(read(spec(paginator, **ITEMS), server.url)[0]) == 20
+
+
+def _stamped(request: Request, listed: list[Any]) -> Answer:
+    stamp = len(request.query.get("t", "")) + 1
+    return answer({"items": listed, "next": f"/rows?t={'x' * stamp}"})
+
+
+@pytest.mark.parametrize("serve", ["stamped", "shuffled", "last", "empty", "cursor"])
+def test_a_loop_ends_within_a_few_requests(server: FakeSource, serve: str) -> None:
+    listed, paginator = rows(40), {"type": "json_link"}
+    if serve == "stamped":
+        server.serve = lambda r: _stamped(r, listed)
+    elif serve == "shuffled":
+        server.serve = lambda r: _stamped(r, random.Random(len(server.requests)).sample(listed, 40))
+    elif serve == "last":
+        paginator = {"type": "page_number"}
+        server.serve = lambda r: answer({"items": listed[min(int(r.query["page"]), 3) * 10 :][:10]})
+    elif serve == "empty":
+        server.serve = lambda r: _stamped(r, [])
+    else:
+        paginator = {"type": "cursor", "cursor_path": "next"}
+        server.serve = lambda r: answer(
+            {"items": rows(40 * len(server.requests))[:40], "next": "ab"[len(server.requests) % 2]}
+        )
+    assert isinstance(failure(spec(paginator, **ITEMS), server.url), PagingLoop)
+    assert len(server.requests) <= 7
+
+
+def test_pages_that_overlap_and_rows_that_come_in_are_no_loop(server: FakeSource) -> None:
+    listed = rows(100)
+
+    def overlapping(request: Request) -> Answer:
+        start = int(request.query.get("cursor", 0))
+        following = str(start + 9) if start + 10 < len(listed) else None
+        return answer({"items": listed[start : start + 10], "next": following})
+
+    server.serve = overlapping
+    found, _ = read(spec({"type": "cursor", "cursor_path": "next"}, **ITEMS), server.url)
+    assert sorted(set(found)) == list(range(100))
+
+    def growing(request: Request) -> Answer:
+        page = paged(listed, request, cap=30)
+        if len(listed) == 103:
+            return answer(page)
+        listed.insert(0, row(len(listed), START + len(listed) * HOUR // 6))
+        return answer(page)
+
+    server.serve = growing
+    assert set(read(spec(OFFSET), server.url)[0]) >= set(range(100))
+
+
+def test_rows_in_another_order_on_each_page_fail(server: FakeSource) -> None:
+    server.serve = lambda r: answer(paged(random.Random(str(r.query)).sample(rows(90), 90), r, cap=30))
+    assert isinstance(failure(spec(OFFSET), server.url), ListingIncomplete | PagingLoop)
+
+
+@pytest.mark.parametrize("paginator", [None, {"type": "newest_first"}])
+def test_a_source_that_ignores_the_filter_fails(server: FakeSource, paginator: Any) -> None:
+    other_days = [row(n, START + (30 * 24 + n) * HOUR) for n in range(20)][::-1]
+    server.serve = lambda _: answer([*other_days, *rows(3)])
+    error = failure(spec(paginator, **(PAGE if paginator else {})), server.url)
+    assert isinstance(error, FilterIgnored)
+    assert "window.params" in error.next_step
+
+
+def test_a_declared_status_means_no_more_pages_but_never_no_rows(server: FakeSource) -> None:
+    declared = spec({"type": "page_number"}, endpoint={"no_more": [404]})
+    server.serve = lambda r: (
+        answer(page) if (page := rows(20)[int(r.query["page"]) * 10 :][:10]) else Answer(b"no", 404)
+    )
+    assert len(read(declared, server.url)[0]) == 20
+    assert "HTTP 404" in failure(spec({"type": "page_number"}), server.url).what
+    server.serve = lambda _: Answer(b"no", 404)
+    assert "HTTP 404" in failure(declared, server.url).what
+
+
+def test_addresses_and_tokens_that_cannot_be_used_are_named(server: FakeSource) -> None:
+    server.serve = lambda _: Answer(b"", 302, {"Location": "/rows"})
+    assert "redirects lead in a circle" in failure(spec(), server.url).what
+    assert "http:// or https://" in failure(spec(), server.url.removeprefix("http://")).next_step
+    server.serve = lambda r: answer({"items": rows(3), "next": "localhost:1/rows"})
+    error = failure(spec({"type": "json_link"}, **ITEMS), server.url)
+    assert isinstance(error, SourceRefused)
+    assert "does not start with http:// or https://" in error.what
+    auth = Bearer(token="{token}")
+    source = spec().model_copy(update={"rest": Rest(base_url="{url}", auth=auth)})
+    error = failure(source, server.url, token="ключ-s3cr3t")
+    assert "not latin-1" in error.what
+    assert "s3cr3t" not in str(error)
+    assert "MILLPOND_SHOP_TOKEN" in error.next_step
+
+
+NEWEST: dict[str, Any] = {"paginator": {"type": "newest_first"}, "page": {"param": "limit", "size": 1000}}
+
+
+@pytest.mark.parametrize("days_later", [1, 0.5])
+def test_a_source_without_bounds_that_caps_its_answers_fails(server: FakeSource, days_later: float) -> None:
+    listed = [row(n, START + n * HOUR // 12) for n in range(int((10 + days_later) * 288))][::-1]
+    server.serve = lambda _: answer(listed[:500])
+    assert isinstance(failure(spec(**NEWEST), server.url), FilterIgnored)
+
+
+def test_a_source_without_bounds_that_serves_all_it_has_is_taken_with_each_row_once(
+    server: FakeSource,
+) -> None:
+    listed = [row(3, START + 240 * HOUR), *rows(2), row(4, START - HOUR)]
+    server.serve = lambda _: answer(listed)
+    assert sorted(read(spec(**NEWEST), server.url)[0]) == [0, 1, 3, 4]
+
+
+def test_pages_of_a_walk_whose_rows_are_out_of_order_fail(server: FakeSource) -> None:
+    listed = rows(100)
+    for place in range(0, 100, 8):
+        listed[place], listed[place + 1] = listed[place + 1], listed[place]
+
+    def bounded(request: Request) -> Answer:
+        low, high = int(request.query["from"]), int(request.query["to"])
+        return answer([r for r in listed if low <= r["at"] < high][:9])
+
+    server.serve = bounded
+    error = failure(spec(**NEWEST), server.url)
+    assert isinstance(error, ListingIncomplete)
+    assert "not listed newest first" in error.what
+
+
+def test_an_odd_row_does_not_end_a_walk(server: FakeSource) -> None:
+    listed, odd, later = rows(100), row(998, 0), row(999, START * 2)
+
+    def bounded(request: Request) -> Answer:
+        low, high = int(request.query["from"]), int(request.query["to"])
+        return answer([later, *[r for r in listed if low <= r["at"] < high][:9], odd])
+
+    server.serve = bounded
+    assert set(read(spec(**NEWEST), server.url)[0]) >= set(range(100))
