@@ -6,12 +6,14 @@ from dagster_webserver.cli import main
 
 from millpond.backfill.page_records import LedgerRecords
 from millpond.resources.command_backfills import show_backfills
+from millpond.resources.page_backfills import launch_in_few_runs
 from millpond.resources.runbook_page import serve_runbook
 
 
 def begin() -> None:
     """Be Dagster's web pages, with the runbook and the backfills of commands; the arguments are Dagster's."""
     serve_runbook()
+    launch_in_few_runs()
     show_backfills(LedgerRecords())
     main()  # type: ignore[no-untyped-call]
 
