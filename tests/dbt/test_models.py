@@ -14,6 +14,7 @@ EXPECTED = {
         "dim_date",
         "mrt_glucose_readings",
         "fct_daily_glucose_metrics",
+        "fct_daily_glucose_quality",
         "mrt_glucose_overview",
         "mrt_glucose_hourly_patterns",
         "fct_daily_github_metrics",

@@ -228,12 +228,12 @@ ASK_A_SOURCE = {"new_data_glucose_entries", "new_data_github_user_events"}
 LAUNCHED = {
     "complete_yesterday": [
         "github_user_events: 7 assets, 2026-11-16...2026-11-19",
-        "glucose_entries: 10 assets, 2026-11-16...2026-11-19",
+        "glucose_entries: 11 assets, 2026-11-16...2026-11-19",
     ],
     "housekeeping_schedule": ["housekeeping"],
     "alerts": [],
     "dead_runs": [],
-    "keep_up": ["glucose_entries: 10 assets, 2026-11-12...2026-11-20"],
+    "keep_up": ["glucose_entries: 11 assets, 2026-11-12...2026-11-20"],
 }
 
 

@@ -29,7 +29,8 @@ from millpond.settings import settings
 
 GLUCOSE = {
     *("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings", "mrt_glucose_readings"),
-    *("fct_daily_glucose_metrics", "mrt_glucose_overview", "mrt_glucose_hourly_patterns"),
+    *("fct_daily_glucose_metrics", "fct_daily_glucose_quality"),
+    *("mrt_glucose_overview", "mrt_glucose_hourly_patterns"),
     *("marts/mrt_glucose_overview", "marts/mrt_glucose_hourly_patterns"),
 }
 STARTING = {DAILY, KEEP_UP, "housekeeping_schedule"}

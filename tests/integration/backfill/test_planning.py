@@ -36,6 +36,7 @@ OF_DAYS = [
     "stg_glucose_entries",
     "fct_glucose_readings",
     "fct_daily_glucose_metrics",
+    "fct_daily_glucose_quality",
     "mrt_glucose_readings",
 ]
 WHOLE = {"mrt_glucose_hourly_patterns", "mrt_glucose_overview"}

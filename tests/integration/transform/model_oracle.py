@@ -11,6 +11,10 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 DAY = dt.timedelta(days=1)
+_QUALITY = (
+    *("entry_count", "reading_count", "slot_copy_count"),
+    *("no_value_count", "implausible_count", "other_type_count"),
+)
 
 
 def glucose_readings(raw: list[Row], zone: ZoneInfo) -> dict[str, Row]:
@@ -61,6 +65,23 @@ def daily_glucose(readings: dict[str, Row]) -> dict[dt.date, Row]:
         }
         for day, values in _values_by_day(readings).items()
     }
+
+
+def glucose_quality(raw: list[Row], readings: dict[str, Row]) -> dict[dt.date, Row]:
+    """Return fct_daily_glucose_quality by day."""
+    found: dict[dt.date, Row] = {}
+    for row in raw:
+        counts = found.setdefault(row["_partition_date"], dict.fromkeys(_QUALITY, 0))
+        counts["entry_count"] += 1
+        if (row["type"] or "sgv") != "sgv":
+            counts["other_type_count"] += 1
+        elif row["sgv"] is None or row["sgv"] < 20:
+            counts["no_value_count"] += 1
+        elif row["sgv"] > 600:
+            counts["implausible_count"] += 1
+        else:
+            counts["reading_count" if row["_id"] in readings else "slot_copy_count"] += 1
+    return found
 
 
 def glucose_overview(readings: dict[str, Row]) -> dict[dt.date, Row]:

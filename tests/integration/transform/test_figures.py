@@ -28,6 +28,7 @@ def test_every_figure_agrees_with_its_definition(
     _agree(table("silver.fct_glucose_readings", "entry_id"), readings)
     _agree(table("gold.mrt_glucose_readings", "entry_id"), readings)
     _agree(table("gold.fct_daily_glucose_metrics", "reading_date"), oracle.daily_glucose(readings))
+    _agree(table("gold.fct_daily_glucose_quality", "reading_date"), oracle.glucose_quality(entries, readings))
     _agree(table("gold.mrt_glucose_overview", "reading_date"), oracle.glucose_overview(readings))
     _agree(
         table("gold.mrt_glucose_hourly_patterns", "hour_of_day", "day_of_week"),
