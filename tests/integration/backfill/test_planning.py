@@ -123,9 +123,9 @@ def test_an_empty_home_has_everything_to_do_and_no_idea_how_long(
     platform = Platform(recorded)
     plan = platform.plan()
     assert states(plan) == {State.MISSING}
-    assert [(len(chunk.assets), chunk.window, len(chunk.whole)) for chunk in plan.chunks] == [(5, WINDOW, 4)]
+    assert [(len(chunk.assets), chunk.window, len(chunk.whole)) for chunk in plan.chunks] == [(6, WINDOW, 4)]
     apart = platform.plan(side_by_side=True)
-    assert [(len(chunk.assets), chunk.window) for chunk in apart.chunks] == [(5, WINDOW), (4, None)]
+    assert [(len(chunk.assets), chunk.window) for chunk in apart.chunks] == [(6, WINDOW), (4, None)]
     assert plan.estimate is None
     assert platform.plan("dlt_glucose_entries", downstream=True).items == plan.items
     platform.do(plan)
@@ -133,7 +133,7 @@ def test_an_empty_home_has_everything_to_do_and_no_idea_how_long(
     assert states(after) == {State.FRESH}
     assert after.estimate is not None
     assert after.estimate.seconds > 0
-    assert len(due(after)) == 9
+    assert len(due(after)) == 10
 
 
 def test_what_was_loaded_again_and_is_the_same_makes_nothing_stale(loaded: Platform) -> None:
