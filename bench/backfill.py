@@ -38,7 +38,7 @@ from nightscout import serve
 LAST, DAEMONS, COMMANDS = dt.date(2026, 10, 31), dt.date(2019, 6, 30), dt.date(2018, 6, 30)
 """Where the days of each way end; earlier ones follow."""
 ASSETS = ("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings")
-ASSETS += ("fct_daily_glucose_metrics", "mrt_glucose_readings")
+ASSETS += ("fct_daily_glucose_metrics", "fct_daily_glucose_quality", "mrt_glucose_readings")
 BIN, ROOT = Path(sys.executable).parent, Path(__file__).parents[1]
 
 

@@ -20,6 +20,7 @@ DAILY = (
     "bronze.stg_glucose_entries",
     "silver.fct_glucose_readings",
     "gold.fct_daily_glucose_metrics",
+    "gold.fct_daily_glucose_quality",
     "gold.mrt_glucose_readings",
 )
 WHOLE = ("gold.mrt_glucose_overview", "gold.mrt_glucose_hourly_patterns", "gold.dim_date")
