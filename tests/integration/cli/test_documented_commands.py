@@ -47,7 +47,7 @@ REFUSED = {
 }
 """What its help says of a home in which nothing of the kind happened; its own tests have the other case."""
 
-SHOWN, HOST = "1122-4f09ac", "https://cgm.example.org:443"
+SHOWN, HOST = "1122_4f09ac", "https://cgm.example.org:443"
 AUDIT = "audit_0123456789ab"
 DAYS_LOADED = 2
 
