@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +23,7 @@ from millpond.lake import refs
 from millpond.partitions import Window, latest_complete_day
 from millpond.resources.instance import instance
 from millpond.runtime.home import Home
-from millpond.settings import Settings, settings
+from millpond.settings import Settings, process_environment, settings
 from receivers import web
 
 Run = Callable[..., tuple[int, str, str]]
@@ -31,8 +34,8 @@ ELSEWHERE = {
     "export DOCKER_GROUP": "docker/test_stack.py",
     "source .venv": "a shell's own; `make setup` makes it",
     "cat >> .env": "unit/test_settings.py",
-    "eval ": "integration/runs/test_dagster_commands.py, with the same variables",
-    "dagster ": "integration/runs/test_dagster_commands.py",
+    "eval ": "test_the_commands_of_dagster_work_as_the_readme_shows_them",
+    "dagster ": "the same, and integration/runs/test_dagster_commands.py",
     "millpond up": "integration/runtime/test_up.py",
     "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",
     "MILLPOND_PROFILE=scale millpond provision": "scale/test_scale_commands.py",
@@ -146,7 +149,7 @@ def slack(configure: Callable[..., Settings]) -> Iterator[None]:
 
 
 def starts_a_run(documented: Documented) -> bool:
-    """Return whether it needs a run: those are typed in the tests of materialize, backfill and branch."""
+    """Return whether it loads, builds or publishes, which takes seconds."""
     of_a_run = "--ref dev" in documented.command and "marts." in documented.command
     return of_a_run or (
         documented.words[1] in ("materialize", "backfill") and documented.words[2] not in _LOOKS
@@ -172,6 +175,32 @@ def test_each_command_that_is_shown_does_what_it_is_shown_for(
 ) -> None:
     failures = typed(run, monkeypatch, lambda documented: not starts_a_run(documented))
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_each_run_that_is_shown_can_be_started(
+    home: Home, slack: None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = typed(run, monkeypatch, starts_a_run)
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_commands_of_dagster_work_as_the_readme_shows_them(home: Home) -> None:
+    """Those that list: `dagster asset materialize` has tests of its own."""
+    shown = [d.command for d in in_blocks() if d.where.startswith("README")]
+    first = next(n for n, command in enumerate(shown) if command.startswith("eval "))
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(shown[first : first + 2])],
+        cwd=settings().project,
+        env=process_environment(PATH=f"{Path(sys.executable).parent}:/usr/bin:/bin"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "dlt_glucose_entries" in done.stdout
 
 
 def test_a_task_that_is_shown_is_one_of_the_makefile() -> None:
