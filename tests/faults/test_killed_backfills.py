@@ -79,6 +79,7 @@ def carried_out(ref: str, resumed: str | None = None, crash_at: str = "") -> Non
         force=False,
         stale=False,
         downstream=False,
+        accept_shrink=False,
         parallel=1,
         chunk_days=12,
         max_failures=None,

@@ -247,7 +247,7 @@ def test_it_runs_without_dagster(server: FakeSource, capsys: pytest.CaptureFixtu
     server.serve = Entries([reading(0), reading(1, DAYS[1])])
     assert main(["glucose_entries", "--range", f"{DAYS[0]}...{DAYS[1]}"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["2026-11-01", "1", "1", "0", "0", "0"]
+    assert lines[1].split() == ["2026-11-01", "1", "1", "0", "0", "0", "0", "0"]
     assert raw("_id") == ["20261101-0000", "20261102-0001"]
 
 
@@ -257,7 +257,7 @@ def test_it_runs_without_dagster(server: FakeSource, capsys: pytest.CaptureFixtu
         (["glucose"], 2, "no source declares a table 'glucose'"),
         (["glucose_entries", "--partition", "2026-11-01' OR 1=1--"], 2, "is not a partition key"),
         (["glucose_entries", "--partition", "2099-01-01"], 2, "has not begun yet"),
-        (["glucose_entries", "--range", "2026-11-02...2026-11-01"], 2, "holds no day"),
+        (["glucose_entries", "--range", "2026-11-02...2026-11-01"], 2, "ends before it begins"),
         (["glucose_entries", "--partition", "2026-11-01"], 1, "HTTP 404"),
     ],
 )
