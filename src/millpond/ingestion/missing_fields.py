@@ -58,14 +58,13 @@ def missing_fields_errors(
     errors: dict[dt.date, FieldsMissing] = {}
     for text in dict.fromkeys(missing.values()):
         for window in contiguous(day for day, other in missing.items() if other == text):
-            option = "--partition" if len(window) == 1 else "--range"
             error = FieldsMissing(
                 f"{table.asset}, {window}: {text}",
                 unharmed="these days as they were loaded before; nothing of them was written",
                 next_step="if the source renamed a field, set `field:` of its column in"
                 f" sources/{source}.yaml; if it sends another type, set `type:`; if rows may do"
                 " without, set `optional: true`, and if bad values may become null, `on_bad: null`; then"
-                f" `millpond materialize {table.asset} {option} {window}` loads them",
+                f" `millpond materialize {table.asset} --range {window.start}...{window.last}` loads them",
             )
             errors |= dict.fromkeys(window.days, error)
     return errors

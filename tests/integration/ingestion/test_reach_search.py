@@ -114,5 +114,5 @@ def test_no_day_that_counts_as_whole_lacks_rows(server: FakeSource) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_no_day_of_five_thousand_servers_counts_as_whole_and_lacks_rows(server: FakeSource) -> None:
-    check(server, range(5_000))
+def test_no_day_of_many_servers_counts_as_whole_and_lacks_rows(server: FakeSource) -> None:
+    check(server, range(500))
