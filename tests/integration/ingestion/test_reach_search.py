@@ -110,9 +110,3 @@ def check(server: FakeSource, seeds: range) -> None:
 
 def test_no_day_that_counts_as_whole_lacks_rows(server: FakeSource) -> None:
     check(server, range(100))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_no_day_of_many_servers_counts_as_whole_and_lacks_rows(server: FakeSource) -> None:
-    check(server, range(500))
