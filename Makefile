@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 WORKERS ?= 2
-# Which tests of the containers `make test-docker` runs; CI takes those that are not slow.
+# Which tests of the containers `make test-docker` runs; "docker and not slow" leaves out the longer ones.
 DOCKER ?= docker
 COMPOSE := docker compose --file docker/compose.yaml
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
