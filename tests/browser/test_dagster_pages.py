@@ -90,7 +90,7 @@ def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_
     page.goto("/assets/fct_glucose_readings")
     for shown in ("silver", "health", "DuckDB", "Iceberg", "silver.fct_glucose_readings", "entry_id"):
         expect(page.get_by_text(shown, exact=True).first).to_be_visible()
-    for part in ("Sensor readings with calendar", "Fails if more than", "fct_glucose_readings.sql"):
+    for part in ("One reading per sensor slot", "Fails if more than", "fct_glucose_readings.sql"):
         expect(page.get_by_text(part).first).to_be_visible()
     expect(page.get_by_text("Freshness policy").first).to_be_visible()
     page.goto(f"/assets/{GLUCOSE}?view=checks")
