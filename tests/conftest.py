@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 
+from millpond.lake import home_zone
 from millpond.lake.connect import catalog_tables
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.demo_source import mark_demo_home
@@ -142,6 +143,7 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
     for folder in (folders.warehouse, folders.staging):
         shutil.rmtree(folder)
     catalog_tables.cache_clear()
+    home_zone.verified.clear()
     return layout(settings())
 
 

@@ -47,6 +47,10 @@ class OriginChanged(ConfigError):
     """A raw table was loaded from another place than the settings name now; nothing was loaded."""
 
 
+class ZoneChanged(ConfigError):
+    """The days of this home were loaded in another time zone than the one that is set; nothing was done."""
+
+
 class PartitionKeyError(MillpondError):
     """A partition key is no date, lies before the start or in the future."""
 

@@ -16,7 +16,7 @@ from servers import postgres, s3
 from servers.server import Server
 from servers.stack import Stack
 
-from millpond.lake import trino
+from millpond.lake import home_zone, trino
 from millpond.lake.connect import catalog_tables, connection
 from millpond.resources.connections import pool
 from millpond.runtime.databases import administrator
@@ -104,5 +104,6 @@ def _forget() -> None:
     """Let nothing of another installation in this process live on."""
     settings.cache_clear()
     catalog_tables.cache_clear()
+    home_zone.verified.clear()
     pool.cache_clear()
     trino._made.clear()

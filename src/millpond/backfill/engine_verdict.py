@@ -32,7 +32,17 @@ _PASSING = {
     "DisconnectionError",
     "ConnectionError",
 }
-_OF_EVERY_DAY = {"ConfigError", "SourceRefused", "BreakerOpen", "InputMissing", "RefNotFound", *_PASSING}
+_OF_EVERY_DAY = {
+    "ConfigError",
+    "NoSourceAddress",
+    "OriginChanged",
+    "ZoneChanged",
+    "SourceRefused",
+    "BreakerOpen",
+    "InputMissing",
+    "RefNotFound",
+    *_PASSING,
+}
 """Errors that fewer days do not avoid."""
 
 

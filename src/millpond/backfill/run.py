@@ -15,6 +15,7 @@ from dagster._core.utils import make_new_run_id
 
 from millpond.backfill.progress import Progress, RunOutcome, RunProgress
 from millpond.backfill.selection import selected
+from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
 from millpond.partitions import Window, checked_window
 from millpond.resources.dagster_files import output_to_terminal
@@ -47,10 +48,11 @@ def materialize(
     `run_id` to a new one.
 
     An asset that fails does not stop those that do not need it; see the outcome. Raises ConfigError for a
-    selection that names nothing, PartitionKeyError for a window with days that cannot exist, and
+    selection that names nothing, ZoneChanged, PartitionKeyError for a window with days that cannot exist, and
     KeyboardInterrupt for Ctrl-C, after the run was recorded as canceled.
     """
     configured = settings()
+    refuse_other_zone()
     if window:
         checked_window(str(window), configured.start_date, configured.zone)
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)

@@ -28,6 +28,7 @@ from millpond.cli.companions import dismiss_builder_unless_due
 from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
+from millpond.lake.home_zone import refuse_other_zone
 from millpond.partitions import Window, checked_day, latest_complete_day
 from millpond.resources.instance import CODE_LOCATION, instance
 from millpond.settings import settings
@@ -85,6 +86,7 @@ def begin(options: Options) -> int:
             "a backfill needs days",
             next_step="give --start-date and --end-date, or --partitions; or --stale alone",
         )
+    refuse_other_zone()
     with instance() as recording:
         plan = _planned(options, recording)
         if not options.as_json:
@@ -111,6 +113,7 @@ def resume(options: Options) -> int:
         raise BackfillNotFound(
             "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"
         )
+    refuse_other_zone()
     with instance() as recording:
         if not chosen.alive:
             Engine(chosen, recording, lambda _: None, _definitions()).recover()

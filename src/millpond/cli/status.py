@@ -24,7 +24,8 @@ def status(
 
     Exits with 0 when `millpond up` runs and every part does its work, with 1 otherwise; so
     `millpond status || millpond up --detach` starts what is not there. Starts nothing itself.
-    Also tells which sources are left alone because they did not answer, and since when automation is paused.
+    Also tells which sources are left alone because they did not answer, since when automation is paused, and
+    if MILLPOND_TIMEZONE is not the zone that this home's days were loaded in.
 
     Example: millpond status --json
     """
@@ -32,6 +33,7 @@ def status(
 
     from millpond.cli.automation_view import paused_line
     from millpond.cli.sources_view import lines, open_breakers
+    from millpond.lake.home_zone import zone_error
     from millpond.runtime.deployment import changes
     from millpond.runtime.shared_parts import without_address
     from millpond.runtime.status import report
@@ -41,6 +43,7 @@ def status(
     changed = changes(configured) if now.supervisor else None
     left_alone = open_breakers() if now.has("postgres") else []
     paused = _paused_since() if now.has("postgres") else None
+    zone = zone_error() if now.has("postgres") else None
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
     if as_json:
         supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
@@ -51,6 +54,7 @@ def status(
         answer["deployment"] = changed and vars(changed)
         answer["without_address"] = without_address(configured)
         answer["automation_paused_since"] = _iso(paused)
+        answer["timezone_refused"] = zone and zone.what
         typer.echo(json.dumps(answer, indent=2))
     else:
         console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
@@ -64,6 +68,9 @@ def status(
             console.print(line, style="red", highlight=False, markup=False)
         if paused:
             console.print(paused_line(paused), style="yellow", highlight=False)
+        if zone:
+            words = f"Nothing is loaded or built: {zone.what}. Next: {zone.next_step}."
+            console.print(words, style="bold red", highlight=False, markup=False)
         console.print("  ".join(f"{name} {value}" for name, value in context.items()), highlight=False)
         if changed and changed.words:
             words = f"{changed.words}. `millpond reload` deploys it."

@@ -1,4 +1,4 @@
-"""What a load and a sensor check before they ask a source: its origin, and the breaker of its host."""
+"""What is checked before a source is asked: the home's time zone, the table's origin, the host's breaker."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from millpond.ingestion.origins import Origin, origin_of
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.placeholders import Values, filled
 from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.lake import home_zone
 from millpond.partitions import Window
 from millpond.settings import settings
 
@@ -47,11 +48,12 @@ class Guard:
         return origin_of(self.source, self.table, self.values, settings())
 
     def admit(self) -> None:
-        """Return if the host may be asked; raises OriginChanged, BreakerOpen. Costs one connection."""
+        """Return if the host may be asked. Raises ZoneChanged, OriginChanged, BreakerOpen; one connection."""
         self._known = breaker.admit(self.host, self._probe, alongside=self._check_origin)
 
     def record_origin(self) -> None:
-        """Note, before the first rows of the table are written, where they come from."""
+        """Note, before the first rows of the table are written, where they come from and in which zone."""
+        home_zone.record_zone()
         if not self._recorded:
             origins.record(self.origin)
             self._recorded = True
@@ -78,6 +80,7 @@ class Guard:
             breaker.answered(self.host, self._known)
 
     def _check_origin(self, connection: psycopg.Connection[Any]) -> None:
+        home_zone.check_zone(connection)
         self._recorded = origins.check(connection, self.origin)
 
     def _probe(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from millpond.errors import BuildFailed, MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
+from millpond.lake.home_zone import refuse_other_zone
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform import engine
@@ -42,8 +43,9 @@ def build(
     `window` is what daily models are built for. `on_event` hears of each model as it is written. If another
     build changed the same tables of `ref` meanwhile, this one is repeated on what is there then, alone.
 
-    Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict.
+    Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict; ZoneChanged.
     """
+    refuse_other_zone()
     parsed = current(settings())
     every = models(parsed.document())
     wanted = chosen(every, select)

@@ -1,0 +1,114 @@
+"""The time zone whose midnights bound the days of a home: recorded with its first rows, then kept.
+
+A row's day is computed once, when it is loaded. With other midnights, the hours between the old and the new
+ones would be loaded into two days, or into none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from millpond.errors import ZoneChanged
+from millpond.partitions import instant
+from millpond.runtime.databases import databases
+from millpond.settings import settings, variable
+
+_LOCK: Final = 0x686F6D657A6F6E65
+"""Advisory lock that keeps two processes from creating the table at once."""
+
+_TABLE = """
+create table if not exists home_zone (
+    only_row boolean primary key default true check (only_row),
+    zone text not null,
+    since timestamptz not null default now()
+);
+comment on table home_zone is 'the time zone whose midnights bound the days of all that is loaded here';
+"""
+_FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2050, 1, 1)
+"""Days that a partition can be, see MILLPOND_START_DATE."""
+
+verified: set[tuple[Path, int, str]] = set()
+"""Homes, by port of their Postgres, that have this zone on record: it does not change any more."""
+
+
+def refuse_other_zone() -> None:
+    """Raise ZoneChanged if this home's days were loaded in another zone than the one that is set.
+
+    Costs one connection, and nothing once this process has found the zone on record.
+    """
+    if _key(databases().ops.port) not in verified:
+        with databases().ops.connect(autocommit=True) as connection:
+            check_zone(connection)
+
+
+def zone_error() -> ZoneChanged | None:
+    """Return why nothing may be loaded or built with the time zone that is set, if so."""
+    try:
+        refuse_other_zone()
+    except ZoneChanged as error:
+        return error
+    return None
+
+
+def check_zone(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether the zone that is set is on record; False if none is. Raises ZoneChanged for another."""
+    key = _key(connection.info.port)
+    if key in verified:
+        return True
+    zone, recorded = settings().timezone, _recorded(connection)
+    if recorded is None:
+        return False
+    if not have_same_days(recorded, zone):
+        name = variable("timezone")
+        raise ZoneChanged(
+            f"the days of this home begin at midnight in {recorded}, and {name} is now {zone}",
+            unharmed="all that was loaded and built; nothing was asked of a source and nothing written",
+            next_step=f"set {name}={recorded} again, in .env to keep it set; for days in {zone}, load the"
+            " data into a home of its own (MILLPOND_HOME)",
+        )
+    verified.add(key)
+    return True
+
+
+def record_zone() -> None:
+    """Record the zone that is set before the first rows of this home are written.
+
+    Raises ZoneChanged if another process recorded another one meanwhile.
+    """
+    if _key(databases().ops.port) in verified:
+        return
+    with databases().ops.connect() as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(_TABLE)
+        connection.execute(
+            "insert into home_zone (zone) values (%s) on conflict do nothing", (settings().timezone,)
+        )
+        connection.commit()
+        check_zone(connection)
+
+
+def have_same_days(one: str, other: str) -> bool:
+    """Return whether days begin at the same instants in both zones, as in Asia/Calcutta and Asia/Kolkata."""
+    if one == other:
+        return True
+    zones = ZoneInfo(one), ZoneInfo(other)
+    days = (_FIRST + dt.timedelta(days=number) for number in range((_LAST - _FIRST).days + 1))
+    return all(instant(day, zones[0]) == instant(day, zones[1]) for day in days)
+
+
+def _recorded(connection: psycopg.Connection[Any]) -> str | None:
+    try:
+        found = connection.cursor(row_factory=tuple_row).execute("select zone from home_zone").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    return str(found[0]) if found else None
+
+
+def _key(port: int) -> tuple[Path, int, str]:
+    return settings().home, port, settings().timezone
