@@ -24,6 +24,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 def list_(as_json: AsJson = False) -> None:
     """List each source with its host and tables: well, failing, or left alone until the next try.
 
+    `days_held` counts the days of its tables that are held back, on all refs: see `millpond sources held`.
+
     Example: millpond sources list
     """
     from millpond.cli import output

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from millpond.ingestion.breaker import Breaker
 
-COLUMNS = ("source", "host", "tables", "state", "failures", "next_try", "last_error")
+COLUMNS = ("source", "host", "tables", "state", "failures", "next_try", "days_held", "last_error")
 DEMO = "demo source"
 NO_ADDRESS = "no address"
 """State of a source without a URL where no demo source stands in: automation leaves it out."""
@@ -32,10 +33,12 @@ def rows() -> list[list[Any]]:
     from millpond.ingestion.origins import has_address
     from millpond.ingestion.placeholders import connection, filled
     from millpond.ingestion.reading import load_sources
+    from millpond.lake.held import held
     from millpond.settings import settings
 
     configured, known = settings(), {each.host: each for each in breakers()}
-    found = []
+    days_held = Counter(each.table for each in held())
+    found: list[list[Any]] = []
     for source in load_sources(configured):
         of_source = configured.source(source.source)
         url = filled(source.rest.base_url, connection(of_source.url, of_source.user, None))
@@ -43,8 +46,12 @@ def rows() -> list[list[Any]]:
         host = host_of(url) if url else (DEMO if there else None)
         tables = [table.name for table in source.tables]
         state = _state(known.pop(host or "", None)) if there else [NO_ADDRESS, 0, None, None]
-        found.append([source.source, host, tables, *state])
-    return found + [[None, host, [], *_state(each)] for host, each in known.items()]
+        kept = sum(days_held[table.raw_table] for table in source.tables)
+        found.append([source.source, host, tables, *state[:-1], kept, state[-1]])
+    for host, each in known.items():
+        state = _state(each)
+        found.append([None, host, [], *state[:-1], 0, state[-1]])
+    return found
 
 
 def _state(known: Breaker | None) -> list[Any]:

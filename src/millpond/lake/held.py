@@ -15,6 +15,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
+from millpond import crash_points
 from millpond.errors import LakeError
 from millpond.lake import refs
 from millpond.lake.connect import pooled
@@ -74,6 +75,7 @@ def hold(
     refs.create(branch, ref, f"rows of {table} held back: {shown}", run_id)
     for write in writes:
         replace(write, ref=branch, run_id=run_id)
+    crash_points.reached("lake.held_before_note")
     rows = [
         (ref, table, day, branch, run_id, loaded.rows, held_rows, loaded.hex, json.dumps(dict(details)))
         for day, (loaded, held_rows, details) in days.items()

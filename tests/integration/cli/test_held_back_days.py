@@ -65,6 +65,8 @@ def test_a_purged_day_is_held_back_listed_and_gone_from_every_layer_once_accepte
         ("2026-11-02", 40, 0),
         ("2026-11-03", 40, 10),
     ]
+    listed = {s["source"]: s["days_held"] for s in json.loads(run("sources", "list", "--json")[1])}
+    assert listed == {"github": 0, "nightscout": 2}
     out = run("sources", "held")[1]
     command = "millpond sources accept dlt_glucose_entries --range 2026-11-02...2026-11-03"
     assert f"80 rows loaded, 10 now; {command}" in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -147,6 +148,30 @@ def _hold_again(one: Any, branch: str) -> None:
             " loaded_hash, details) values (%s, %s, %s, %s, 'x', 40, 0, %s, '{}')",
             (one.ref, one.table, one.day, branch, one.loaded_hash),
         )
+
+
+def _load_and_die_before_the_note() -> None:
+    from millpond import crash_points
+
+    crash_points.arm("lake.held_before_note")
+    load_days(DAYS[0], DAYS[1])
+
+
+def test_a_load_killed_before_it_notes_what_it_holds_back_loses_nothing_and_a_repeat_holds_it(
+    loaded: FakeSource,
+) -> None:
+    loaded.serve = Entries(rows_of(40, 3))
+    process = get_context("spawn").Process(target=_load_and_die_before_the_note)
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    assert (stored(), held_days(), len(held_branches())) == ([40] * 5, [], 1)
+    assert list(load_days(DAYS[0], DAYS[1]).failed) == [DAYS[1]]
+    (held_back,) = held()
+    assert (held_back.day, held_back.rows_loaded, held_back.rows_held) == (DAYS[1], 40, 3)
+    assert len(raw()) == 200
+    (left,) = set(held_branches()) - {held_back.branch}
+    assert refs.branch(left).state == "audit"  # as of a run that may still work: removed after a day
 
 
 def test_two_processes_that_hold_and_accept_the_same_day_agree(loaded: FakeSource) -> None:
