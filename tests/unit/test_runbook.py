@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from millpond.alerts.alert import Alert
+from millpond.alerts.fitting import compose
 from millpond.alerts.kinds import KINDS
 from millpond.alerts.links import runbook_page
 from millpond.alerts.routing import read_routing
@@ -36,6 +38,14 @@ def test_each_link_to_the_runbook_is_a_whole_address_whose_anchor_is_on_the_page
     assert f'<h2 id="{kind}">' in page()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_entry_ends_with_what_such_an_alert_says(kind: str) -> None:
+    example = Alert(kind, "", "", "", partition="2026-11-01", assets=("fct_glucose_readings",))
+    entry = TEXT.split(f"## {kind}\n")[1].split("\n#")[0]
+    ending = compose("", example.unharmed, example.next_step, 1000).strip()
+    assert entry.strip().endswith(f"```text\n{ending}\n```")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_it_names_exists(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])
@@ -49,8 +59,6 @@ def test_each_option_it_names_exists(option: str) -> None:
 
 def test_the_default_routing_sends_what_was_asked_for_where() -> None:
     import datetime as dt
-
-    from millpond.alerts.alert import Alert
 
     routing, now = read_routing(settings()), dt.datetime(2026, 11, 1, 12)
 
