@@ -55,6 +55,7 @@ def demo(
 
 
 def _start_parts(console: Console) -> None:
+    from millpond.ingestion.demo_home import open_demo_home
     from millpond.runtime.databases import databases
     from millpond.runtime.demo_source import ensure_demo_source
     from millpond.settings import settings, source_names
@@ -63,32 +64,12 @@ def _start_parts(console: Console) -> None:
     marts = databases().marts
     played = [n for n in source_names(configured.project) if not configured.source(n).url]
     if played:
-        _mark_home()
+        open_demo_home(configured)
     where = configured.iceberg_warehouse_path if configured.scale else configured.home
     console.print(f"Postgres is at {marts.host}:{marts.port}, all data is in {where}")
     if played:
         names = " and ".join(played)
         console.print(f"no URL is set for {names}: the demo source plays, {ensure_demo_source(configured)}")
-
-
-def _mark_home() -> None:
-    """Mark this home as the demo's; raises OriginChanged if it holds raw data and is not."""
-    from millpond.runtime.demo_source import is_demo_home, mark_demo_home
-    from millpond.settings import settings
-
-    if is_demo_home(settings()):
-        return
-    from millpond.errors import OriginChanged
-    from millpond.lake.read import table_names
-    from millpond.naming import MAIN_REF
-
-    if raw := [name for name in table_names(MAIN_REF) if name.startswith("raw.")]:
-        raise OriginChanged(
-            f"this home holds data that the demo did not load ({', '.join(raw)}): they are never mixed",
-            unharmed="all that is there; nothing was loaded",
-            next_step="run the demo in a home of its own: `MILLPOND_HOME=.millpond-demo millpond demo`",
-        )
-    mark_demo_home(settings())
 
 
 def _add_stages(watch: Stopwatch, outcome: RunOutcome) -> None:

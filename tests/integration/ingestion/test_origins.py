@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Callable, Iterator
 
@@ -10,11 +11,15 @@ import pytest
 from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, raw, reading, table_of
 from millpond.cli.main import main
 from millpond.errors import NoSourceAddress, OriginChanged
+from millpond.ingestion import origins
+from millpond.ingestion.demo_home import open_demo_home
 from millpond.ingestion.load import load
 from millpond.ingestion.news import look_for_news
 from millpond.ingestion.reading import load_sources
-from millpond.partitions import Window
-from millpond.runtime.demo_source import mark_demo_home
+from millpond.ingestion.window import Shrink
+from millpond.partitions import Window, latest_complete_day
+from millpond.runtime.databases import databases
+from millpond.runtime.demo_source import is_demo_home, mark_demo_home
 from millpond.runtime.home import layout
 from millpond.settings import Settings, settings
 
@@ -87,6 +92,31 @@ def test_a_home_with_real_data_or_without_demo_refuses_to_play_one(
     with pytest.raises(NoSourceAddress, match="`millpond demo`"):
         look_for_news(source, source.tables[0], None)
     assert '"no address"' in millpond("sources", "list", "--json")[1]
+
+
+def test_the_demo_opens_a_home_without_a_mark_whose_rows_it_made_and_no_other(
+    unmarked: None, configure: Callable[..., Settings]
+) -> None:
+    mark_demo_home(settings())
+    first = DAY - dt.timedelta(days=2)
+    assert not load_days(first, DAY).failed
+    yesterday = latest_complete_day(settings().zone)
+    assert not load_days(yesterday, table="github_user_events").failed
+    assert raw("id", table="raw.github_user_events", key="id")
+    (layout(settings()).root / "demo").unlink()
+    open_demo_home(settings())
+    assert is_demo_home(settings())
+    (layout(settings()).root / "demo").unlink()
+    with fake_source() as real:
+        real.serve = Entries([reading(1, DAY)])
+        with databases().ops.connect() as connection:
+            connection.execute("drop table source_origins")
+        origins._made.clear()
+        configure(nightscout_url=real.url)
+        assert not load_days(DAY, shrink=Shrink(hold_below=0)).failed
+    with pytest.raises(OriginChanged, match=r"did not load \(raw.glucose_entries\)"):
+        open_demo_home(settings())
+    assert not is_demo_home(settings())
 
 
 def test_a_real_source_never_adds_to_demo_data(

@@ -69,7 +69,7 @@ def as_json(event: tuple[str, int], ms: int, user: str) -> bytes:
     created = dt.datetime.fromtimestamp(ms // 1000, dt.UTC)
     return json.dumps(
         {
-            "id": str(ms // 1000 + 30_000_000_000),
+            "id": key(ms // 1000),
             "type": kind,
             "actor": {"id": _ACTOR, "login": user},
             "repo": {"id": 1000 + repository, "name": _REPOSITORIES[repository]},
@@ -81,6 +81,11 @@ def as_json(event: tuple[str, int], ms: int, user: str) -> bytes:
         },
         separators=(",", ":"),
     ).encode()
+
+
+def key(second: int) -> str:
+    """Return the id of the event that happens at `second` since 1970."""
+    return str(second + 30_000_000_000)
 
 
 def _fillers(offsets: _Offsets) -> _Offsets:

@@ -36,6 +36,8 @@ _ARROWS = (
     (-3.0, "SingleDown", 6),
     (float("-inf"), "DoubleDown", 7),
 )
+_KEYS = ("reading", "mbg", "cal", "broken")
+"""What makes the ids of entries, see `_Entry.key`."""
 _BROKEN: tuple[object, ...] = (None, "LOW", -5, 1002)
 """What stands in `sgv` of a broken row: nothing, text, numbers no sensor can show."""
 
@@ -73,14 +75,22 @@ def recording() -> tuple[Replay, list[_Entry]]:
 
 def as_json(entry: _Entry, ms: int) -> bytes:
     """Return `entry` as the server stores it when it happens at `ms` (milliseconds since 1970)."""
-    key = hashlib.md5(f"{ms} {entry.key}".encode(), usedforsecurity=False).hexdigest()[:24]
     return b'{"_id":"%s","date":%d,"dateString":"%s","sysTime":"%s",%s' % (
-        key.encode(),
+        _key(entry.key, ms).encode(),
         ms,
         _iso(ms),
         _iso(ms + 1000 * entry.delay),
         entry.timeless,
     )
+
+
+def is_key(key: str, ms: int) -> bool:
+    """Return whether `key` is what `as_json` gives an entry that happens at `ms`."""
+    return any(key == _key(kind, ms) for kind in _KEYS)
+
+
+def _key(kind: str, ms: int) -> str:
+    return hashlib.md5(f"{ms} {kind}".encode(), usedforsecurity=False).hexdigest()[:24]
 
 
 @lru_cache(1)
