@@ -22,7 +22,7 @@ from millpond.ingestion.pages import KEY, PAYLOAD, TIME, PageDecoder
 from millpond.ingestion.paginators import LinkPager, Pager
 from millpond.ingestion.patience import Gate, Limits
 from millpond.ingestion.placeholders import Values, bounds, filled
-from millpond.ingestion.ranges import BEYOND_THE_END, RangePager
+from millpond.ingestion.ranges import RangePager
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.tally import Tally
 
@@ -59,6 +59,7 @@ class TableClient:
         for page in self._paginate(client, listing, pager):
             answer = page.response
             if pager.dropped:
+                client.accept(self._no_more(pager, tally))
                 continue
             rows = page[0] if page else _NO_ROWS
             if not walks:
@@ -73,12 +74,12 @@ class TableClient:
             listing.ended = True
         check_complete(table, listing, pager, tally, answer)
         if tally.repeats:
-            tally.check_first(self._first_page(listing)[KEY].to_numpy().tolist())
+            tally.check_first(self._first_page(client, listing)[KEY].to_numpy().tolist())
 
-    def _first_page(self, listing: Listing) -> pa.Table:
+    def _first_page(self, client: _ColumnClient, listing: Listing) -> pa.Table:
         """Return the first page of `listing`, asked for again."""
-        pager = self._pager(listing, Tally())
-        page = next(iter(self._paginate(self._client(listing), listing, pager)), None)
+        client.accept(set())
+        page = next(iter(self._paginate(client, listing, self._pager(listing, Tally()))), None)
         return page[0] if page else _NO_ROWS
 
     def _paginate(self, client: _ColumnClient, listing: Listing, pager: Pager) -> Iterator[Any]:
@@ -92,8 +93,7 @@ class TableClient:
         )
 
     def _no_more(self, pager: Pager, tally: Tally) -> set[int]:
-        found = set(self.table.endpoint.no_more) if tally.sizes else set()
-        return found | BEYOND_THE_END if isinstance(pager, RangePager) and pager.reached else found
+        return {*self.table.endpoint.no_more, *pager.statuses} if tally.sizes else set()
 
     def _client(self, listing: Listing) -> _ColumnClient:
         rest, event = self.source.rest, self.table.event_time

@@ -88,8 +88,14 @@ class NewestFirst:
         return pc.fill_null(again, False)
 
     def _next_bound(self, inside: Any) -> int:
-        """Return where the next page ends: above the oldest two instants, to see rows out of order there."""
+        """Return where the next page ends: above the oldest two instants, to see rows out of order there.
+
+        Of rows out of order all but the newest are asked for again: if the source cut them, others turn up.
+        """
         instants = np.unique(inside)
+        newest: int = int(instants[-1]) // self._resolution * self._resolution
+        if self._disordered and instants[0] < newest < self.end:
+            return newest
         for instant in instants[1::-1] if len(instants) > 2 else instants[:1]:
             upper: int = -(-(int(instant) + 1) // self._resolution) * self._resolution
             if upper < self.end:

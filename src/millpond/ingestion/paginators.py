@@ -43,6 +43,11 @@ class Pager(BasePaginator):
         super().__init__()
         self.table, self.tally, self.options = table, tally, table.endpoint.paginator.options
 
+    @property
+    def statuses(self) -> frozenset[int]:
+        """Statuses besides the declared ones that the answer to the next request may have."""
+        return frozenset()
+
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:  # noqa: ARG002
         """End after this page."""
         self._has_next_page = False

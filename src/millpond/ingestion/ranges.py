@@ -21,7 +21,8 @@ class RangePager(Pager):
     """Asks for one page after the other until one is empty, or the source says that nothing follows.
 
     A declared total is no reason to stop, but has to be reached. A first page that holds fewer rows than
-    were asked for may come from a source that skips the rest: the second is then asked for at that size.
+    were asked for may come from a source that caps its pages and skips the rest: the pages after it are then
+    asked for at the size of the first. A source that refuses this size is asked for its usual one again.
     """
 
     def __init__(self, table: SourceTable, tally: Tally) -> None:
@@ -38,6 +39,12 @@ class RangePager(Pager):
         self.total: int | None = None
         self._stopped_at_most, self.skipped = False, self.start if self.by_offset else 0
         self._smaller: int | None = None
+        self._tries_smaller = self._refused_smaller = False
+
+    @property
+    def statuses(self) -> frozenset[int]:
+        """Statuses besides the declared ones that the answer to the next request may have."""
+        return BEYOND_THE_END if self.reached or self._tries_smaller else frozenset()
 
     @property
     def size(self) -> int | None:
@@ -63,8 +70,11 @@ class RangePager(Pager):
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:
         """Go on by the rows of the page that `response` is."""
         rows = data[0].num_rows if data else 0
-        self.dropped = False
+        tried, self._tries_smaller, self.dropped = self._tries_smaller, False, False
         if getattr(response, "no_more", False):
+            if tried and response.status_code not in self.table.endpoint.no_more:
+                self._smaller, self._refused_smaller, self.dropped = None, True, True
+                return
             self._has_next_page, self.ends_by_itself = False, True
             return
         self._note_total(response)
@@ -78,9 +88,7 @@ class RangePager(Pager):
                 )
             self._has_next_page = False
             return
-        if self._asks_smaller():
-            self.dropped = True
-            return
+        self._try_smaller(rows)
         self.next += rows if self.by_offset else 1
         if self.most is not None and self.next >= self.most:
             self._has_next_page, self._stopped_at_most = False, True
@@ -90,8 +98,8 @@ class RangePager(Pager):
         request.params[self.param] = self.next
         if self.by_offset:
             request.params[self.options.get("limit_param") or "limit"] = self.options.get("limit")
-        elif self._smaller and (found := size_param(self.table)):
-            request.params[found[0]] = self._smaller
+        elif found := size_param(self.table):
+            request.params[found[0]] = self._smaller or found[1]
 
     def gap(self) -> Gap | None:
         """Return why the listing may lack rows: a total not reached, an end set by the spec, uneven pages."""
@@ -108,6 +116,12 @@ class RangePager(Pager):
                 f"{option} ended the listing before the source did", f"raise or remove {option} in the spec"
             )
         sizes = self.tally.sizes
+        if self._refused_smaller and len(sizes) > 1 and self.total is None:
+            return Gap(
+                f"the first page holds {sizes[0]} of {self.size} rows asked for, and the source refuses pages"
+                " of that size, so some may have been skipped",
+                "lower page.size in the spec to what the source serves at a time",
+            )
         if not self.by_offset and self.total is None and (len({*sizes[:-1]}) > 1 or sizes[-1:] > sizes[:1]):
             return Gap(
                 f"pages hold {min(sizes[:-1])} to {max(sizes)} rows, so some may have been skipped",
@@ -115,14 +129,11 @@ class RangePager(Pager):
             )
         return None
 
-    def _asks_smaller(self) -> bool:
-        sizes, asked = self.tally.sizes, self.size
-        if self.by_offset or self.total is not None or len(sizes) != 1 or self._smaller:
-            return False
-        if asked is None or sizes[0] >= asked:
-            return False
-        self._smaller = sizes[0]
-        return True
+    def _try_smaller(self, rows: int) -> None:
+        asked = self.size
+        if self.by_offset or self.tally.sizes or asked is None or rows >= asked:
+            return
+        self._smaller, self._tries_smaller = rows, True
 
     def _note_total(self, response: Response) -> None:
         path = self.options.get("total_path")

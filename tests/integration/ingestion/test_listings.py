@@ -71,6 +71,57 @@ def test_a_page_below_the_size_asked_for_is_not_the_last_and_hides_no_rows(
     assert sorted(found) == list(range(130))
 
 
+@pytest.mark.parametrize("after", [200, 404, 400])
+@pytest.mark.parametrize("total", [{}, {"total_path": "total"}])
+def test_rows_behind_a_cap_are_found_though_the_second_page_is_empty_or_refused(
+    server: FakeSource, after: int, total: dict[str, str]
+) -> None:
+    listed = rows(60)
+
+    def skipping(request: Request) -> Answer:
+        asked, page = int(request.query["limit"]), int(request.query["page"])
+        found = listed[page * asked : page * asked + min(asked, 50)]
+        return answer({"items": found, "total": 60}) if found or after == 200 else Answer(b"no", after)
+
+    server.serve = skipping
+    endpoint = {"data_selector": "items", **({"no_more": [after]} if after > 200 else {})}
+    declared = spec({"type": "page_number", **total}, endpoint=endpoint, **PAGE)
+    assert sorted(read(declared, server.url)[0]) == list(range(60))
+
+
+def test_a_total_that_counts_the_rows_of_a_page_hides_no_rows_behind_a_cap(server: FakeSource) -> None:
+    listed = rows(60)
+
+    def skipping(request: Request) -> Answer:
+        asked, page = int(request.query["limit"]), int(request.query["page"])
+        found = listed[page * asked : page * asked + min(asked, 50)]
+        return answer({"items": found, "total": len(found)})
+
+    server.serve = skipping
+    declared = spec({"type": "page_number", "total_path": "total"}, **ITEMS, **PAGE)
+    assert "60 rows in 2 pages were received" in failure(declared, server.url).what
+
+
+def test_a_source_that_refuses_unusual_page_sizes_is_taken_if_its_first_page_was_the_last(
+    server: FakeSource,
+) -> None:
+    listed = rows(30)
+
+    def choosy(request: Request) -> Answer:
+        if request.query["limit"] != "100":
+            return Answer(b"no", 400)
+        return answer(listed[int(request.query["page"]) * 100 :][:100])
+
+    server.serve = choosy
+    assert len(read(spec({"type": "page_number"}, **PAGE), server.url)[0]) == 30
+    listed += [row(1_000 + n, START) for n in range(200)]
+    server.serve = lambda r: (
+        answer(listed[int(r.query["page"]) * 100 :][:50]) if r.query["limit"] == "100" else Answer(b"no", 400)
+    )
+    error = failure(spec({"type": "page_number"}, **PAGE), server.url)
+    assert "refuses pages of that size" in error.what
+
+
 @pytest.mark.parametrize(
     ("answered", "paginator"),
     [
@@ -273,3 +324,31 @@ def test_an_odd_row_does_not_end_a_walk(server: FakeSource) -> None:
 
     server.serve = bounded
     assert set(read(spec(**NEWEST), server.url)[0]) >= set(range(100))
+
+
+def test_rows_out_of_order_that_a_source_cuts_below_the_size_asked_for_fail(server: FakeSource) -> None:
+    listed = rows(12)
+    listed[5], listed[6], listed[0], listed[11] = listed[6], listed[5], listed[11], listed[0]
+
+    def bounded(request: Request) -> Answer:
+        low, high = int(request.query["from"]), int(request.query["to"])
+        return answer([r for r in listed if low <= r["at"] < high][:7])
+
+    server.serve = bounded
+    assert "not listed newest first" in failure(spec(**NEWEST), server.url).what
+
+
+def test_undecidable_rows_in_an_order_that_happens_to_look_right(server: FakeSource) -> None:
+    listed = rows(12)
+    picked = [[listed[4], listed[9], listed[11]], [listed[9], listed[11]]]
+    server.script.extend(map(answer, picked))
+    assert len(read(spec(**NEWEST), server.url)[0]) == 3
+
+
+def test_undecidable_a_row_that_alone_lies_far_behind_its_place(server: FakeSource) -> None:
+    listed = rows(300)
+    misplaced = listed.pop(10)
+    server.serve = lambda _: answer(listed)  # which would list `misplaced` next, and keeps no more
+    found, listing = read(spec(window={"reach": {"rows": 300, "days": 30}}), server.url)
+    assert misplaced["id"] not in found
+    assert listing.order.goes_back_before(misplaced["at"] * 1000)
