@@ -75,6 +75,10 @@ def test_no_date_name_or_address_is_broken_at_any_width(
     framed = [line for line in out.splitlines() if "│" in line]
     assert bool(framed) == (width is None or (columns == SHORT[0] and width >= 80))
     assert all(len(line) <= (width or 10_000) for line in framed)
+    whole = [output.as_text(value).plain for value in rows[0][:-1]]
+    prose = [line for line in out.splitlines() if not any(value in line for value in whole)]
+    narrow = max(map(len, columns)) + 2 + 16  # a label, and room enough for a few words
+    assert all(len(line) <= max(width or 10_000, narrow) for line in prose)
 
 
 def test_the_picture_of_a_day_has_a_dot_per_twenty_minutes_and_leaves_gaps_open() -> None:

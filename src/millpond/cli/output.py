@@ -131,7 +131,8 @@ def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], ti
         if number:
             console.print()
         for name, value in zip(columns, row, strict=True):
-            lines = value.wrap(console, room, overflow="ignore") if _breaks(value.plain) else [value]
+            longest = max((len(word) for word in value.plain.split()), default=0)
+            lines = value.wrap(console, max(room, longest)) if _breaks(value.plain) else [value]
             for line_number, line in enumerate(lines or [value]):
                 line.rstrip()
                 label = "" if line_number else name
