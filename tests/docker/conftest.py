@@ -62,6 +62,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, lap: Callable[[str], None]) 
                 )
                 make_base_images(lap)
             made = containers(tmp_path_factory.mktemp("secrets"), stand_ins=stand_ins)
+            # What a killed session left has other passwords in its volumes than this one's.
+            made.compose("down", "--volumes", "--timeout=20")
             if stand_ins:
                 made.compose("build", "postgres", "s3", "nessie", "trino")
                 lap("stand-ins built")

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -151,3 +152,12 @@ def _end(engine: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         engine.kill()
         engine.wait()
+
+
+if __name__ == "__main__":
+    try:
+        with running_engine():
+            pass
+    except (NoEngine, AssertionError) as missing:
+        print(" ".join(str(missing).split()))
+        sys.exit(1)
