@@ -23,7 +23,7 @@ _PLUGIN_RELEASE = "trixie"
 """The first release of Debian that has both; they need no more of the system than its C library."""
 _PLUGINS = "usr/libexec/docker/cli-plugins"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 
 
 class NoEngine(Exception):

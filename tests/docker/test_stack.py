@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from containers import Containers
-from engine import docker
+from engine import docker, run
+from stand_ins import ROOT
 
 DAY = "2026-11-01"
-EXEC = ("exec", "dagster-webserver", "dagster", "asset", "materialize", "--select")
 ONE_SHOT = {"provision", "s3-volume"}
 READINGS = f"select reading_count from marts.mrt_glucose_overview where reading_date = '{DAY}'"
 
@@ -33,14 +34,14 @@ def up(stack: Containers, lap: Callable[[str], None]) -> Containers:
 
 @pytest.fixture(scope="module")
 def loaded(up: Containers, lap: Callable[[str], None]) -> Containers:
-    docker(*EXEC, "dlt_glucose_entries", "--partition", DAY)
+    run(_documented("dlt_glucose_entries", "docs/scale.md"))
     lap("docker exec … materialize --select dlt_glucose_entries")
     return up
 
 
 @pytest.fixture(scope="module")
 def published(loaded: Containers, lap: Callable[[str], None]) -> Containers:
-    docker(*EXEC, "dlt_glucose_entries*", "--partition", DAY)
+    run(_documented("dlt_glucose_entries*", "README.md"))
     lap('docker exec … materialize --select "dlt_glucose_entries*"')
     return loaded
 
@@ -135,3 +136,12 @@ def test_a_run_from_the_pages_may_have_a_container_of_its_own(
     assert run["status"] == "SUCCESS"
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     assert tags["docker/container_id"].startswith(tags["millpond/host"])
+
+
+def _documented(selection: str, page: str) -> list[str]:
+    """Return the `docker exec` command of a page that loads `selection`, as it stands there."""
+    lines = (ROOT / page).read_text().splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("docker exec ")]
+    (command,) = [each for each in commands if selection in each]
+    assert command[-2:] == ["--partition", DAY]
+    return command

@@ -15,7 +15,8 @@ import requests
 from millpond.runtime.processes import ended, spawn, start_time, tail
 from millpond.runtime.service_user import ServiceUser
 
-_START_SECONDS = 180.0
+_START_SECONDS = 480.0
+"""A start that fails ends the process and is seen at once; one on a busy machine takes minutes."""
 _STOP_SECONDS = 3.0
 """Then the next signal: what the servers hold is thrown away."""
 
