@@ -17,7 +17,7 @@ from millpond.settings import settings
 def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     """Return a connection with the lake pinned at one moment and the ref's marts attached as `marts`."""
     ref = ref or settings().ref
-    connection = duck.connect(ref, pin=True)
+    connection = duck.connect(ref)
     connection.execute("LOAD postgres_scanner")
     uri = databases().marts_readonly.uri.get_secret_value()
     connection.execute(

@@ -9,15 +9,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import cast
+from queue import Empty, LifoQueue
+from typing import TYPE_CHECKING
 
 import psycopg
-from sqlalchemy import Engine, create_engine
 
 from millpond.errors import EmbeddedPartError, OutcomeUnknown
 from millpond.lake.ddl import ensure_tables
 from millpond.runtime.databases import databases
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_IDLE_CONNECTIONS = 4
 _OUTCOME_SECONDS = 60.0
 """How long to wait for a restarted Postgres before a commit's outcome is called unknown."""
 
@@ -54,21 +58,21 @@ def reconnection() -> psycopg.Connection:
 @contextmanager
 def pooled() -> Iterator[psycopg.Connection]:
     """Lend a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
-    borrowed = engine().raw_connection()
-    conn = cast("psycopg.Connection", borrowed.driver_connection)
+    uri = databases().catalog.uri.get_secret_value()
+    catalog_tables(os.getpid(), uri)
+    idle = _idle(os.getpid(), uri)
+    conn = _usable(idle) or connection()
     try:
-        conn.autocommit = True
         yield conn
     finally:
-        if conn.closed:
-            borrowed.invalidate()
+        if conn.closed or conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE or idle.full():
+            conn.close()
         else:
-            conn.autocommit = False
-        borrowed.close()
+            idle.put(conn)
 
 
 def engine() -> Engine:
-    """Return this process's SQLAlchemy engine on the catalog."""
+    """Return this process's SQLAlchemy engine on the catalog, which PyIceberg's catalog works with."""
     uri = databases().catalog.uri.get_secret_value()
     catalog_tables(os.getpid(), uri)
     return _engine(os.getpid(), uri)
@@ -82,7 +86,36 @@ def catalog_tables(pid: int, uri: str) -> None:  # noqa: ARG001 - they key the c
 
 
 @lru_cache(8)
+def _idle(pid: int, uri: str) -> LifoQueue[psycopg.Connection]:  # noqa: ARG001 - they key the cache
+    idle: LifoQueue[psycopg.Connection] = LifoQueue(_IDLE_CONNECTIONS)
+    atexit.register(_close_idle, pid, idle)
+    return idle
+
+
+def _usable(idle: LifoQueue[psycopg.Connection]) -> psycopg.Connection | None:
+    """Return an idle connection that still works, None if there is none; the others are closed."""
+    while True:
+        try:
+            conn = idle.get_nowait()
+        except Empty:
+            return None
+        try:
+            conn.execute("select 1")
+        except psycopg.Error:
+            conn.close()
+        else:
+            return conn
+
+
+def _close_idle(pid: int, idle: LifoQueue[psycopg.Connection]) -> None:
+    while pid == os.getpid() and not idle.empty():
+        idle.get_nowait().close()
+
+
+@lru_cache(8)
 def _engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - they key the cache
+    from sqlalchemy import create_engine  # slow to import, and readers can do without
+
     made = create_engine(
         "postgresql+psycopg://", creator=_connected, pool_size=4, max_overflow=16, pool_pre_ping=True
     )

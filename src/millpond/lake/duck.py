@@ -1,58 +1,112 @@
-"""DuckDB on the lake: a connection with the tables of a ref attached as `lake`."""
+"""DuckDB on the lake: views over the metadata files that a ref's pointers lead to."""
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
+from collections.abc import Mapping
 
 import duckdb
 
-from millpond.lake import pins, rest
-from millpond.lake.connect import pooled
-from millpond.lake.pointers import pointers
-from millpond.naming import literal, quoted
+from millpond.lake import pins
+from millpond.naming import LAYERS, literal, quoted
 from millpond.runtime.extensions import duckdb_connection
 from millpond.settings import settings
 
 DATABASE = "lake"
-_SECRET = "lake_token"  # noqa: S105 - the name of DuckDB's secret, not its content
+_SECRET = "lake_storage"  # noqa: S105 - the name of DuckDB's secret, not its content
 
 
-def connect(ref: str | None = None, *, pin: bool = True) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection with `ref` (default: the setting) attached as `lake` and in use.
+class Lake:
+    """The database `lake` of one DuckDB: a view for each table it was shown, none of which can be written.
 
-    Pinned, it shows all tables as they were at this moment and is read-only; otherwise it shows and
-    changes the ref as it is. A cursor of it has the lake attached, but not in use: it needs full names,
-    `lake.raw.readings`. Raises RefNotFound.
+    A metadata file never changes, so a view shows one version of its table until it is shown another.
     """
-    name = ref or settings().ref
-    if not pin:
-        with pooled() as conn:
-            pointers(conn, name, ())
-        return attached(name)
-    found = pins.pin(name)
-    connection = attached(found.name)
-    weakref.finalize(connection, _release, os.getpid(), found.name)
-    return connection
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._shown: dict[str, str] = {}
+        self._layers: set[str] = set()
+        self._changing = threading.Lock()
+        connection.execute(f"ATTACH ':memory:' AS {quoted(DATABASE)}")
+        if settings().scale:
+            connection.execute(_storage_secret())
+        self.show(connection, {}, layers=LAYERS)
+
+    def show(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        pointers: Mapping[str, str],
+        *,
+        layers: tuple[str, ...] = (),
+    ) -> None:
+        """Have the views be those of `pointers`, tables and their metadata files, and of nothing else.
+
+        A table whose files cannot be read has a view that says so to whoever reads it.
+        """
+        with self._changing:
+            for table in self._shown.keys() - pointers.keys():
+                self._drop(cursor, table)
+            for layer in {*layers, *(table.partition(".")[0] for table in pointers)} - self._layers:
+                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(DATABASE)}.{quoted(layer)}")
+                self._layers.add(layer)
+            for table, location in pointers.items():
+                self._point(cursor, table, location)
+
+    def point(self, cursor: duckdb.DuckDBPyConnection, table: str, location: str) -> None:
+        """Have the view of one table show the version at `location`, for all cursors of this DuckDB."""
+        with self._changing:
+            self._point(cursor, table, location)
+
+    def _point(self, cursor: duckdb.DuckDBPyConnection, table: str, location: str) -> None:
+        if self._shown.get(table) == location:
+            return
+        view = f"CREATE OR REPLACE VIEW {_name(table)} AS SELECT"
+        try:
+            cursor.execute(f"{view} * FROM iceberg_scan({literal(location)})")
+        except duckdb.Error as error:
+            unreadable = f"table {table} cannot be read: {error}"
+            cursor.execute(f"{view} error({literal(unreadable)}) AS unreadable")
+        self._shown[table] = location
+
+    def _drop(self, cursor: duckdb.DuckDBPyConnection, table: str) -> None:
+        cursor.execute(f"DROP VIEW IF EXISTS {_name(table)}")
+        del self._shown[table]
 
 
-def attached(warehouse: str) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection with a warehouse of the REST catalog, a ref's or a pin's name, as `lake`."""
+def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection with the tables of `ref` (default: the setting) as `lake`, in use.
+
+    It shows all tables as they were at this moment and cannot write. A cursor of it has the lake, but
+    not in use: it needs full names, `lake.raw.readings`. Raises RefNotFound.
+    """
+    found = pins.pin(ref or settings().ref)
     connection = duckdb_connection()
-    connection.execute(attach_sql(warehouse))
+    weakref.finalize(connection, _release, os.getpid(), found.name)
+    Lake(connection).show(connection, found.pointers)
     connection.execute(f"USE {quoted(DATABASE)}.raw")
     return connection
 
 
-def attach_sql(warehouse: str, database: str = DATABASE) -> str:
-    """Return the statements that attach a warehouse to any DuckDB connection; they hold the token."""
-    endpoint = rest.serve()
-    token = literal(endpoint.token.get_secret_value())
-    return (
-        f"CREATE OR REPLACE SECRET {quoted(_SECRET)} (TYPE iceberg, TOKEN {token});"
-        f"ATTACH {literal(warehouse)} AS {quoted(database)} (TYPE iceberg, ENDPOINT {literal(endpoint.uri)},"
-        f" SECRET {quoted(_SECRET)}, ACCESS_DELEGATION_MODE 'none')"
-    )
+def _name(table: str) -> str:
+    layer, _, name = table.partition(".")
+    return f"{quoted(DATABASE)}.{quoted(layer)}.{quoted(name)}"
+
+
+def _storage_secret() -> str:
+    configured = settings()
+    key, secret = configured.s3_access_key, configured.s3_secret_key
+    scheme, _, host = (configured.s3_endpoint or "").partition("://")
+    options = {
+        "KEY_ID": key and literal(key.get_secret_value()),
+        "SECRET": secret and literal(secret.get_secret_value()),
+        "REGION": literal(configured.s3_region),
+        "ENDPOINT": literal(host) if host else None,
+        "URL_STYLE": literal("path") if host else None,
+        "USE_SSL": "false" if scheme == "http" else None,
+    }
+    given = ", ".join(f"{name} {value}" for name, value in options.items() if value)
+    return f"CREATE OR REPLACE SECRET {quoted(_SECRET)} (TYPE s3, {given})"
 
 
 def _release(pid: int, name: str) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from millpond.errors import LakeError, ServerUnreachable
-from millpond.lake.metadata import metadata_at
 from millpond.naming import LAYERS, MAIN_REF
 from millpond.settings import settings
 
@@ -154,6 +153,8 @@ def _operation(move: Move, content_id: str | None) -> dict[str, Any]:
     key = {"elements": move.table.split(".", 1)}
     if move.new is None:
         return {"type": "DELETE", "key": key}
+    from millpond.lake.metadata import metadata_at  # brings in PyIceberg, which readers can do without
+
     metadata = metadata_at(move.new)
     snapshot = metadata.current_snapshot_id
     content: dict[str, Any] = {

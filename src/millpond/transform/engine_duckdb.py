@@ -35,7 +35,7 @@ class DuckEngine:
 
         plugin = sys.modules.get("millpond.transform.plugin")  # which brings in dbt
         of_dbt = plugin.Plugin.newest if plugin else None
-        with LOCK, (of_dbt and of_dbt.cursor(ref)) or duck.connect(ref, pin=False) as connection:
+        with LOCK, (of_dbt and of_dbt.cursor(ref)) or duck.connect(ref) as connection:
 
             def ask(sql: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
                 try:
@@ -47,10 +47,10 @@ class DuckEngine:
             return audit(tests, ask)
 
     def enter(self, ref: str) -> None:
-        """Nothing: the plugin attaches the branch."""
+        """Nothing: the plugin shows the branch."""
 
     def leave(self, ref: str) -> None:
-        """Nothing: the next build attaches its own ref."""
+        """Nothing: the next build shows its own ref."""
 
 
 ENGINE = DuckEngine()

@@ -16,6 +16,8 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.errors import BuildFailed
 from millpond.lake import duck, tables
+from millpond.lake.connect import pooled
+from millpond.lake.pointers import pointers
 from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
@@ -24,7 +26,7 @@ from millpond.transform.storing import build_for, table_spec, window
 
 
 class Plugin(BasePlugin):
-    """dbt keeps one DuckDB for the life of the process, so each build attaches its own ref anew."""
+    """dbt keeps one DuckDB for the life of the process, so each build has it show the build's own ref."""
 
     newest: ClassVar[Plugin | None] = None
     """The one that dbt uses in this process, once it has opened a connection."""
@@ -32,8 +34,8 @@ class Plugin(BasePlugin):
     def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002
         """Called once, when dbt opens its first connection."""
         self._cursors = threading.local()
-        self._attaching = threading.Lock()
-        self._attached = ""
+        self._showing = threading.Lock()
+        self._ref = ""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
@@ -45,18 +47,20 @@ class Plugin(BasePlugin):
         for extension in EXTENSIONS:
             conn.load_extension(extension)
         self._connection = conn
+        self._lake, self._ref = duck.Lake(conn), ""
         Plugin.newest = self
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Attach the ref of the build under way, unless an earlier cursor has."""
+        """Show the ref of the build under way, as it is now if dbt was started by hand."""
         build = under_way()
-        self._attach(cursor, build.ref if build else settings().ref)
+        if build is None or self._ref != build.ref:
+            self._show(cursor, build.ref if build else settings().ref)
         self._cursors.mine = cursor
 
     def cursor(self, ref: str) -> duckdb.DuckDBPyConnection | None:
-        """Return a cursor with `ref` attached as `lake`; None if dbt has closed this DuckDB.
+        """Return a cursor that shows `ref` as it is now as `lake`; None if dbt has closed this DuckDB.
 
-        Hold invocation.LOCK while it is in use: dbt's next call may attach another ref.
+        Hold invocation.LOCK while it is in use: dbt's next call may show another ref.
         """
         if self._connection is None:
             return None
@@ -65,17 +69,15 @@ class Plugin(BasePlugin):
         except duckdb.ConnectionException:
             return None
         cursor.execute("SET TimeZone = 'UTC'")
-        self._attach(cursor, ref)
+        self._show(cursor, ref)
         return cursor
 
-    def _attach(self, cursor: duckdb.DuckDBPyConnection, ref: str) -> None:
-        with self._attaching:
-            if self._attached != ref:
-                if self._attached:
-                    cursor.execute(f"detach {duck.DATABASE}")
-                    self._attached = ""
-                cursor.execute(duck.attach_sql(ref))
-                self._attached = ref
+    def _show(self, cursor: duckdb.DuckDBPyConnection, ref: str) -> None:
+        with self._showing:
+            with pooled() as conn:
+                found = pointers(conn, ref)
+            self._lake.show(cursor, found)
+            self._ref = ref
 
     def store(self, target_config: TargetConfig) -> None:
         """Write a model's result, a temporary view, to the model's table on the ref of the build."""
@@ -88,15 +90,18 @@ class Plugin(BasePlugin):
             raise DbtRuntimeError(str(error)) from error
         replacement = Replacement(table_spec(model, rows.schema), rows, window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
+        with pooled() as conn:
+            (written_at,) = pointers(conn, build.ref, (replacement.table.name,)).items()
+        self._lake.point(self._cursors.mine, *written_at)
         stored = Stored(model["name"], written, time.perf_counter() - started, _day_rows(model, rows))
         build.stored[model["name"]] = stored
         build.on_event(stored)
 
     def _build_for(self, model: str) -> Building:
         build = build_for(model)
-        if self._attached != build.ref:
+        if self._ref != build.ref:
             raise BuildFailed(
-                f"model {model} was read from ref {self._attached} but belongs on {build.ref}",
+                f"model {model} was read from ref {self._ref} but belongs on {build.ref}",
                 unharmed="every table",
                 next_step="end this process and repeat the run",
             )

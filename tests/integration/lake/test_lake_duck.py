@@ -8,12 +8,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
+import pyarrow as pa
 import pytest
 
-from lake_readings import found, spec, write
+from lake_readings import SCHEMA, days, found, rows, spec, write
 from millpond.errors import RefNotFound
-from millpond.lake import duck, read, refs
+from millpond.lake import duck, pins, read
+from millpond.lake.catalog import LakeCatalog, catalog
 from millpond.lake.connect import pooled
+from millpond.lake.files import local_path
+from millpond.lake.tables import Replacement, replace
+from millpond.runtime.extensions import duckdb_connection
 from millpond.settings import process_environment
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -38,7 +43,7 @@ def test_a_pinned_connection_does_not_move_and_does_not_write() -> None:
     with duck.connect() as connection:
         write({0: [2]})
         assert connection.execute("select value from raw.readings").fetchall() == [(1,)]
-        with pytest.raises(duckdb.Error, match="pinned view and cannot be written"):
+        with pytest.raises(duckdb.Error, match="readings is not an table"):
             connection.execute("insert into raw.readings select * from raw.readings")
     assert found() == {0: [2]}
 
@@ -52,54 +57,14 @@ def test_a_pin_is_given_back_with_its_connection() -> None:
     assert _pins() == 0
 
 
-def test_an_unpinned_connection_sees_and_makes_changes_on_its_ref() -> None:
-    write({0: [1]})
-    refs.create("dev")
-    with duck.connect("dev", pin=False) as connection:
-        write({0: [2]}, ref="dev")
-        assert connection.execute("select value from raw.readings").fetchall() == [(2,)]
-        connection.execute("create table gold.doubled as select value * 2 as value from raw.readings")
-        connection.execute("insert into gold.doubled values (7)")
-        connection.execute("update gold.doubled set value = 8 where value = 7")
-        connection.execute("delete from gold.doubled where value = 4")
-        connection.execute("alter table gold.doubled add column note varchar")
-    assert read.scan("dev", "gold.doubled").to_pylist() == [{"value": 8, "note": None}]
-    assert read.table_names("main") == ["raw.readings"]
-    refs.merge("dev")
-    assert read.scan("main", "gold.doubled").to_pylist() == [{"value": 8, "note": None}]
-
-
-def test_a_transaction_over_two_tables_is_seen_whole() -> None:
-    for name in ("raw.readings", "raw.others"):
-        write({0: [1]}, table=spec(name))
-    with duck.connect(pin=False) as connection:
-        connection.execute("begin")
-        for name in ("readings", "others"):
-            connection.execute(f"update raw.{name} set value = 2, reading_id = '0-2'")
-        assert found() == found("raw.others") == {0: [1]}
-        connection.execute("commit")
-    assert found() == found("raw.others") == {0: [2]}
-
-
 def test_an_unknown_ref_is_refused() -> None:
-    for pin in (True, False):
-        with pytest.raises(RefNotFound, match="'gone'"):
-            duck.connect("gone", pin=pin)
-
-
-def test_a_dropped_ref_is_an_error_not_an_empty_lake() -> None:
-    write({0: [1]})
-    refs.create("dev")
-    with duck.connect("dev", pin=False) as connection:
-        refs.drop("dev")
-        for table in ("raw.readings", "lake.raw.readings"):
-            with pytest.raises(duckdb.Error, match=r'Table with name .*raw\.readings" does not exist'):
-                connection.execute(f"select * from {table}")
+    with pytest.raises(RefNotFound, match="'gone'"):
+        duck.connect("gone")
 
 
 def test_cursors_of_one_connection_read_in_parallel() -> None:
     write({n: [n] for n in range(5)})
-    with duck.connect(pin=False) as connection, ThreadPoolExecutor(8) as pool:
+    with duck.connect() as connection, ThreadPoolExecutor(8) as pool:
         cursors = [connection.cursor() for _ in range(24)]
         query = "select sum(value) from lake.raw.readings"
         totals = list(pool.map(lambda cursor: cursor.execute(query).fetchall(), cursors))
@@ -123,3 +88,75 @@ def test_a_process_that_used_it_ends_quietly_and_gives_its_pin_back() -> None:
     )
     assert (done.stdout, done.stderr) == ("[(1,)]\n", "")
     assert _pins() == 0
+
+
+def test_what_is_listed_is_what_is_there_also_empty_and_oddly_named_tables() -> None:
+    client = catalog("main")
+    client.create_namespace('Odd "layer"')
+    for name in (('Odd "layer"', "My table's"), ("raw", "without_rows")):
+        client.create_table(name, SCHEMA)
+    write({0: [1]})
+    with duck.connect() as connection:
+        assert connection.execute(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_catalog = 'lake' order by 1, 2"
+        ).fetchall() == [('Odd "layer"', "My table's"), ("raw", "readings"), ("raw", "without_rows")]
+        assert connection.execute('from "Odd ""layer"""."My table\'s"').fetchall() == []
+        assert connection.execute("select reading_id from raw.without_rows").fetchall() == []
+        assert connection.execute("describe raw.without_rows").fetchall()[2][:2] == ("value", "BIGINT")
+    client.drop_table("raw.readings")
+    with duck.connect() as connection, pytest.raises(duckdb.Error, match="readings does not exist"):
+        connection.execute("from raw.readings")
+
+
+def test_a_table_whose_files_are_gone_says_so_and_keeps_no_other_from_being_read() -> None:
+    write({0: [1]})
+    write({0: [2]}, table=spec("raw.others"))
+    local_path(read.loaded("main", "raw.readings").metadata_location).unlink()
+    with duck.connect() as connection:
+        assert connection.execute("select value from raw.others").fetchall() == [(2,)]
+        with pytest.raises(duckdb.Error, match=r"table raw\.readings cannot be read: .*metadata"):
+            connection.execute("from raw.readings")
+
+
+def test_a_connection_is_shown_the_versions_of_other_pointers() -> None:
+    write({0: [1]})
+    write({0: [5]}, table=spec("raw.others"))
+    with pins.pinned("main") as before, duckdb_connection() as connection:
+        lake = duck.Lake(connection)
+        lake.show(connection, before.pointers)
+        cursor = connection.cursor()
+        assert cursor.execute("select value from lake.raw.readings").fetchall() == [(1,)]
+        widened = pa.table({**dict(zip(SCHEMA.names, rows({0: [2]}).columns, strict=True)), "note": ["new"]})
+        replace([Replacement(spec(), widened, days(0, 0))], ref="main", run_id="run")
+        LakeCatalog("main").drop_table("raw.others")
+        with pins.pinned("main") as after:
+            lake.point(cursor, "raw.readings", after.pointers["raw.readings"])
+            assert connection.execute("select value, note from lake.raw.readings").fetchall() == [(2, "new")]
+            lake.show(connection, after.pointers)
+            with pytest.raises(duckdb.Error, match="others does not exist"):
+                cursor.execute("from lake.raw.others")
+        lake.show(connection, before.pointers)
+        assert cursor.execute("from lake.raw.others").fetchall()[0][2] == 5
+        assert [c[0] for c in cursor.execute("from lake.raw.readings").description] == SCHEMA.names
+
+
+def test_reading_the_lake_imports_neither_pyiceberg_nor_a_server() -> None:
+    write({0: [1]})
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\n"
+            "from millpond.cli.query import run_query\n"
+            "assert run_query('select value from raw.readings')[1] == [(1,)]\n"
+            "heavy = ('dagster', 'dbt', 'pyiceberg', 'pyarrow', 'sqlalchemy', 'starlette', 'uvicorn')\n"
+            "print([n for n in heavy if n in sys.modules])",
+        ],
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

@@ -7,6 +7,7 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
+import rest_endpoint
 from lake_readings import DAY, SCHEMA, day, days, found, rows, spec, write
 from millpond.errors import ConfigError, RefNotFound, RowsOutsideWindow, SchemaConflict
 from millpond.lake import duck, read
@@ -176,8 +177,10 @@ def test_day_grain_makes_a_file_for_each_day() -> None:
 
 def test_rows_deleted_by_duckdb_stay_deleted_when_other_days_are_replaced() -> None:
     write({0: [1, 2], 1: [3]})
-    with duck.connect("main", pin=False) as connection:
+    with rest_endpoint.attached() as connection:
         connection.execute("delete from raw.readings where value = 1")
+    with duck.connect() as connection:
+        assert connection.execute("select sum(value) from raw.readings").fetchone() == (5,)
     assert found() == {0: [2], 1: [3]}
     write({1: [30]})
     assert found() == {0: [2], 1: [30]}

@@ -6,14 +6,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 import requests
 from pyiceberg.catalog.rest import RestCatalog
 
+import rest_endpoint as rest
 from lake_readings import days, found, rows, spec, write
 from millpond.errors import RefNotFound
-from millpond.lake import pins, read, refs, rest
+from millpond.lake import pins, read, refs
 from millpond.lake.connect import pooled
 from millpond.lake.tables import Replacement, replace
 
@@ -54,11 +56,6 @@ def _client(warehouse: str) -> RestCatalog:
 @pytest.mark.parametrize("path", ["config", "main/namespaces", "main/namespaces/raw/tables/readings"])
 def test_nothing_is_answered_without_the_token(ask: Ask, headers: dict[str, str], path: str) -> None:
     assert _told(ask("GET", path, headers=headers)) == (401, "NotAuthorizedException")
-
-
-def test_it_listens_on_loopback_alone_and_is_one_per_process() -> None:
-    assert rest.serve() is rest.serve()
-    assert rest.serve().uri.startswith("http://127.0.0.1:")
 
 
 def test_a_warehouse_is_a_ref(ask: Ask) -> None:
@@ -262,3 +259,42 @@ def test_a_table_created_by_a_client_is_replaced_like_any_other() -> None:
     replace([Replacement(spec(), rows({0: [1], 1: [2]}), days(0, 1))], ref="main", run_id="run")
     write({1: [20]})
     assert found() == {0: [1], 1: [20]}
+
+
+def test_a_duckdb_of_others_sees_and_makes_changes_on_its_ref() -> None:
+    write({0: [1]})
+    refs.create("dev")
+    with rest.attached("dev") as connection:
+        write({0: [2]}, ref="dev")
+        assert connection.execute("select value from raw.readings").fetchall() == [(2,)]
+        connection.execute("create table gold.doubled as select value * 2 as value from raw.readings")
+        connection.execute("insert into gold.doubled values (7)")
+        connection.execute("update gold.doubled set value = 8 where value = 7")
+        connection.execute("delete from gold.doubled where value = 4")
+        connection.execute("alter table gold.doubled add column note varchar")
+    assert read.scan("dev", "gold.doubled").to_pylist() == [{"value": 8, "note": None}]
+    assert read.table_names("main") == ["raw.readings"]
+    refs.merge("dev")
+    assert read.scan("main", "gold.doubled").to_pylist() == [{"value": 8, "note": None}]
+
+
+def test_a_transaction_over_two_tables_is_seen_whole() -> None:
+    for name in ("raw.readings", "raw.others"):
+        write({0: [1]}, table=spec(name))
+    with rest.attached() as connection:
+        connection.execute("begin")
+        for name in ("readings", "others"):
+            connection.execute(f"update raw.{name} set value = 2, reading_id = '0-2'")
+        assert found() == found("raw.others") == {0: [1]}
+        connection.execute("commit")
+    assert found() == found("raw.others") == {0: [2]}
+
+
+def test_a_dropped_ref_is_an_error_not_an_empty_lake() -> None:
+    write({0: [1]})
+    refs.create("dev")
+    with rest.attached("dev") as connection:
+        refs.drop("dev")
+        for table in ("raw.readings", "lake.raw.readings"):
+            with pytest.raises(duckdb.Error, match=r'Table with name .*raw\.readings" does not exist'):
+                connection.execute(f"select * from {table}")

@@ -1,0 +1,62 @@
+"""The Iceberg REST catalog as other programs meet it, served by a thread of the test process."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import duckdb
+import uvicorn
+from pydantic import SecretStr
+
+from millpond.lake.rest_app import build_app
+from millpond.runtime.extensions import duckdb_connection
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the catalog listens, and the bearer token that writes."""
+
+    uri: str
+    token: SecretStr
+
+
+@lru_cache(1)
+def serve() -> Endpoint:
+    """Return the catalog of this process, started when first asked for; it ends with the process."""
+    token = SecretStr(secrets.token_urlsafe(32))
+    listener = socket.create_server((_LOOPBACK, 0))
+    server = uvicorn.Server(
+        uvicorn.Config(build_app(token), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(5)
+        listener.close()
+
+    atexit.register(stop)
+    return Endpoint(f"http://{_LOOPBACK}:{listener.getsockname()[1]}", token)
+
+
+@contextmanager
+def attached(ref: str = "main") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a DuckDB that reads and changes `ref` as `lake`, the way a DuckDB outside Millpond does."""
+    endpoint = serve()
+    with duckdb_connection() as connection:
+        connection.execute(
+            f"CREATE SECRET token (TYPE iceberg, TOKEN '{endpoint.token.get_secret_value()}');"
+            f"ATTACH '{ref}' AS lake (TYPE iceberg, ENDPOINT '{endpoint.uri}', SECRET token,"
+            " ACCESS_DELEGATION_MODE 'none'); USE lake.raw"
+        )
+        yield connection
