@@ -59,6 +59,9 @@ class Settings(
         Path(".millpond"),
         description="folder that holds all state; relative to the project; deleting it is a factory reset",
     )
+    dbt_translator: str | None = Field(
+        None, description="`package.module:Class` that shows models to Dagster"
+    )
     secrets_dir: Path | None = Field(
         None,
         description="folder of files named like settings in lower case, for example /run/secrets with a "

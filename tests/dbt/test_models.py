@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from millpond.transform.models import is_daily
+
 LAYERS = ("bronze", "silver", "gold")
 EXPECTED = {
     "bronze": {"stg_glucose_entries", "stg_github_user_events"},
@@ -69,7 +71,7 @@ def test_gold_models_have_enforced_contracts(models: Nodes) -> None:
 
 
 def test_daily_models_are_standard_microbatch_models_by_date(models: Nodes) -> None:
-    daily = {name: node for name, node in models.items() if "daily" in node["tags"]}
+    daily = {name: node for name, node in models.items() if is_daily(node)}
     assert set(models) - set(daily) == {
         "dim_date",
         "mrt_glucose_overview",

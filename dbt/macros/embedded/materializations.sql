@@ -11,6 +11,9 @@
     {%- if config.get('incremental_strategy') != 'microbatch' -%}
         {{ refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
     {%- endif -%}
+    {%- if config.get('batch_size') != 'day' -%}
+        {{ refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
+    {%- endif -%}
     {{ return(replace_in_lake()) }}
 {% endmaterialization %}
 

@@ -19,14 +19,12 @@ from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import Unreachable, find_unreachable
 from millpond.settings import Settings, settings
-from millpond.transform import engine
 from millpond.transform import materializations as told
 from millpond.transform.builds import build, check
-from millpond.transform.invocation import variables_of
 from millpond.transform.manifest import current
 from millpond.transform.models import Model, Models, models
+from millpond.transform.prepared import load_specs
 from millpond.transform.results import AuditFailed, BuildResult, joined
-from millpond.transform.specs import asset_spec, check_specs
 
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
@@ -39,22 +37,22 @@ _Events = Generator[_Event, None, Any]
 def build_assets() -> list[dg.AssetsDefinition]:
     """Return the assets of all models; reads the manifest, which is parsed first if dbt's files changed."""
     configured = settings()
-    document = current(configured).document()
-    every = models(document)
-    project, variables = configured.project / "dbt", variables_of(configured)
-    days, kind = _days(configured), engine.of(configured).kind
+    parsed = current(configured)
+    every = models(parsed.document())
+    specs = load_specs(parsed.specs(), configured.project / "dbt")
+    days = _days(configured)
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
-        specs = [asset_spec(model, every, document, project, variables, kind) for model in members]
+        prepared = [specs[model.unique_id] for model in members]
         by_day = [model.daily for model in members]
 
         @dg.multi_asset(
             name=name,
             specs=[
-                spec.replace_attributes(partitions_def=days) if daily else spec
-                for spec, daily in zip(specs, by_day, strict=True)
+                each.spec.replace_attributes(partitions_def=days) if daily else each.spec
+                for each, daily in zip(prepared, by_day, strict=True)
             ],
-            check_specs=[check for model in members for check in check_specs(model, document)],
+            check_specs=[check for each in prepared for check in each.checks],
             can_subset=True,
             pool=POOL,
             retry_policy=LAKE_STEP,

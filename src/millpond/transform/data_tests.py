@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from millpond.partitions import Window
+from millpond.transform.models import upstream_tables
 
 _OF_ROWS = frozenset({"rows_satisfy", "falls_on_day", "not_null", "accepted_values"})
 """Kinds of tests that judge each row by itself."""
@@ -61,12 +62,12 @@ class DataTest:
         return replace(self, opened=rows)
 
 
-def data_tests(results: Iterable[Any], models: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def data_tests(results: Iterable[Any], document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the data tests among dbt's results of `compile`, as plain dictionaries.
 
-    `models` holds the nodes of the manifest's models by their names.
+    `document` is the manifest.
     """
-    return [asdict(_data_test(r.node, models)) for r in results if r.node.resource_type == "test"]
+    return [asdict(_data_test(r.node, document)) for r in results if r.node.resource_type == "test"]
 
 
 def due(tests: Iterable[Mapping[str, Any]], built: Iterable[str], there: Iterable[str]) -> list[DataTest]:
@@ -80,15 +81,18 @@ def _fixed(found: Any) -> Any:
     return tuple(found) if isinstance(found, list) else found
 
 
-def _data_test(node: Any, models: Mapping[str, Mapping[str, Any]]) -> DataTest:
-    reads = tuple(key.split(".")[2] for key in node.depends_on.nodes if key.startswith("model."))
+def _data_test(node: Any, document: Mapping[str, Any]) -> DataTest:
+    models = model_nodes(document)
+    upstream = upstream_tables(document["nodes"][node.unique_id], document)
+    reads = tuple(document["nodes"][key]["name"] for key in upstream if key.startswith("model."))
+    attached = document["nodes"].get(getattr(node, "attached_node", None) or "", {})
     kind: Any = getattr(node, "test_metadata", None)
     # Whose rows are chosen by `where` needs columns beside its key.
     kinds = _OF_ROWS if node.config.where else _OF_ROWS | _OF_KEYS
     narrow = len(reads) == 1 and bool(kind) and kind.name in kinds
     return DataTest(
         name=node.name,
-        model=node.attached_node.split(".")[2] if node.attached_node else reads[0],
+        model=attached.get("name") or (reads[0] if reads else ""),
         reads=reads,
         relations=tuple(models[name]["relation_name"] for name in reads),
         description=" ".join((node.description or "").split()),
@@ -99,18 +103,24 @@ def _data_test(node: Any, models: Mapping[str, Mapping[str, Any]]) -> DataTest:
         sql=node.compiled_code,
         day=models[reads[0]]["config"].get("event_time") or "" if narrow else "",
         key=_key(kind.kwargs) if narrow and kind.name in _OF_KEYS else (),
-        raw=tuple(sorted(_raw(reads, models))),
+        raw=tuple(sorted(_raw(upstream, document))),
     )
 
 
-def _raw(reads: Iterable[str], models: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return the raw assets upstream of the models `reads`."""
+def _raw(unique_ids: Iterable[str], document: Mapping[str, Any]) -> set[str]:
+    """Return the raw assets that tables are made of."""
     found: set[str] = set()
-    for name in reads:
-        nodes = [node.split(".") for node in models[name]["depends_on"]["nodes"]]
-        found |= {f"dlt_{node[-1]}" for node in nodes if node[0] == "source" and node[2] == "raw"}
-        found |= _raw([node[2] for node in nodes if node[0] == "model"], models)
+    for key in unique_ids:
+        if source := document["sources"].get(key):
+            found |= {f"dlt_{source['name']}"} if source["schema"] == "raw" else set()
+        elif key.startswith("model."):
+            found |= _raw(upstream_tables(document["nodes"][key], document), document)
     return found
+
+
+def model_nodes(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the nodes of the models by their names."""
+    return {node["name"]: node for node in document["nodes"].values() if node["resource_type"] == "model"}
 
 
 def _key(arguments: Mapping[str, Any]) -> tuple[str, ...]:

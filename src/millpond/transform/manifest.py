@@ -20,14 +20,16 @@ from millpond.runtime.locks import exclusive
 from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform.data_tests import data_tests
-from millpond.transform.invocation import OFFLINE, invoke, project_folder
+from millpond.transform.invocation import OFFLINE, invoke, project_folder, variables_of
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
+    from millpond.transform.translator import MillpondDbtTranslator
+
 _IGNORED = frozenset({"target", "logs", "dbt_packages", "parsed", ".user.yml"})
-_FORM = "4"
+_FORM = "5"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
@@ -35,7 +37,7 @@ _KEEP_SECONDS = 86_400.0
 
 @dataclass(frozen=True)
 class Parsed:
-    """One parsed state of the dbt project; its folder holds the manifest in two forms and the data tests."""
+    """One parsed state of the dbt project; its folder holds the manifest twice, specs and data tests."""
 
     folder: Path
 
@@ -51,6 +53,11 @@ class Parsed:
     def data_tests(self) -> list[dict[str, Any]]:
         """Return the compiled data tests, see `data_tests.DataTest`."""
         return _data_tests(self.folder / "data_tests.json")
+
+    def specs(self) -> dict[str, Any]:
+        """Return what Dagster shows of the models, see `prepared.load_specs`."""
+        found: dict[str, Any] = orjson.loads((self.folder / "specs.json").read_bytes())
+        return found
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
@@ -102,7 +109,9 @@ def fingerprint(settings: Settings) -> str:
         settings.timezone,
         str(settings.start_date),
         engine.of(settings).target,
+        settings.dbt_translator or "",
         version("dbt-core"),
+        version("dagster-dbt"),
         version("dbt-duckdb"),
     ):
         digest.update(part.encode() + b"\0")
@@ -123,6 +132,8 @@ def _files(project: Path) -> list[Path]:
 def _parse(folder: Path, settings: Settings) -> None:
     from dbt.parser.manifest import extended_mashumaro_encoder
 
+    from millpond.transform.prepared import prepare_specs
+
     manifest = _succeeded(invoke(["parse"], settings=settings, target=engine.of(settings).target), settings)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -130,6 +141,8 @@ def _parse(folder: Path, settings: Settings) -> None:
     (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
     document = manifest.writable_manifest().to_dict(omit_none=False)
     (unfinished / "manifest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
+    specs = prepare_specs(document, translator(settings, document))
+    (unfinished / "specs.json").write_bytes(orjson.dumps(specs))
     compiled = _succeeded(
         invoke(
             ["compile", "--select=resource_type:test", *OFFLINE],
@@ -139,10 +152,17 @@ def _parse(folder: Path, settings: Settings) -> None:
         ),
         settings,
     )
-    models = {node["name"]: node for node in document["nodes"].values() if node["resource_type"] == "model"}
-    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, models)))
+    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, document)))
     unfinished.rename(folder)
     _forget_old(folder.parent)
+
+
+def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:
+    """Return the translator of the settings; imports dagster-dbt."""
+    from millpond.transform.translator import load_translator
+
+    kind = engine.of(settings).kind
+    return load_translator(settings.dbt_translator, document, variables_of(settings), kind)
 
 
 def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:

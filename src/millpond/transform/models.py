@@ -8,7 +8,6 @@ from typing import Any
 
 from millpond.errors import ConfigError
 
-DAILY = "daily"
 STATIC = "static"
 
 
@@ -26,13 +25,14 @@ class Model:
     tags: frozenset[str]
     look_back_days: int
     """How many days after its own a change reaches."""
+    by_day: bool
     domain: str
     """What it is about: `meta.domain`, else its folder; models of one domain are audited together."""
 
     @property
     def daily(self) -> bool:
         """Whether it is built by window; any other model is built whole."""
-        return DAILY in self.tags
+        return self.by_day
 
     @property
     def static(self) -> bool:
@@ -48,7 +48,7 @@ def models(document: Mapping[str, Any]) -> Models:
     found = {
         node["name"]: _model(node, document)
         for node in document["nodes"].values()
-        if node["resource_type"] == "model"
+        if node["resource_type"] == "model" and not _is_ephemeral(node)
     }
     return {name: found[name] for name in _parents_first(found)}
 
@@ -73,8 +73,36 @@ def descendants(every: Models, names: Iterable[str]) -> set[str]:
     return reached
 
 
+def is_daily(node: Mapping[str, Any]) -> bool:
+    """Return whether a node of the manifest is a model that dbt builds by batches of a day."""
+    config = node.get("config", {})
+    return bool(
+        node["resource_type"] == "model"
+        and config.get("materialized") == "incremental"
+        and config.get("incremental_strategy") == "microbatch"
+        and config.get("event_time")
+        and config.get("batch_size") == "day"
+    )
+
+
+def upstream_tables(node: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """Return the unique_ids of what a node reads, through models that are ephemeral and so no tables."""
+    found: dict[str, None] = {}
+    for key in node["depends_on"]["nodes"]:
+        parent = document["nodes"].get(key)
+        if parent and _is_ephemeral(parent):
+            found.update(dict.fromkeys(upstream_tables(parent, document)))
+        else:
+            found[key] = None
+    return list(found)
+
+
+def _is_ephemeral(node: Mapping[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral")
+
+
 def _model(node: Mapping[str, Any], document: Mapping[str, Any]) -> Model:
-    upstream = node["depends_on"]["nodes"]
+    upstream = upstream_tables(node, document)
     sources = [document["sources"][key] for key in upstream if key.startswith("source.")]
     return Model(
         name=node["name"],
@@ -84,12 +112,15 @@ def _model(node: Mapping[str, Any], document: Mapping[str, Any]) -> Model:
         sources={f"{s['schema']}.{s['identifier']}": _asset_key(s) for s in sources},
         tags=frozenset(node["tags"]),
         look_back_days=int(node["config"]["meta"].get("look_back_days", 0)),
+        by_day=is_daily(node),
         domain=node["config"]["meta"].get("domain") or node["fqn"][-2],
     )
 
 
 def _asset_key(source: Mapping[str, Any]) -> str:
-    key: list[str] = source["config"]["meta"].get("dagster", {}).get("asset_key", [source["name"]])
+    key: list[str] = (
+        source["config"]["meta"].get("dagster", {}).get("asset_key", [source["source_name"], source["name"]])
+    )
     return "/".join(key)
 
 

@@ -1,0 +1,135 @@
+"""The specs of models as dagster-dbt makes them, kept beside the manifest: loading them imports no dbt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._core.definitions.metadata import normalize_metadata
+from dagster._serdes import deserialize_value, serialize_value
+
+from millpond.transform.models import Model, models
+
+if TYPE_CHECKING:
+    from millpond.transform.translator import MillpondDbtTranslator
+
+_UNSTORED = "dagster_dbt/"
+_ID = "dagster_dbt/unique_id"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What Dagster knows of one model."""
+
+    spec: dg.AssetSpec
+    checks: tuple[dg.AssetCheckSpec, ...]
+
+
+def prepare_specs(document: Mapping[str, Any], translator: MillpondDbtTranslator) -> dict[str, Any]:
+    """Return the specs and checks of all models by unique_id, as what JSON can hold."""
+    every = models(document)
+    known = set(every) | {key for model in every.values() for key in model.sources.values()}
+    return {
+        model.unique_id: {
+            "spec": _spec(translator, document, model, known),
+            "checks": _checks(translator, document, model),
+        }
+        for model in every.values()
+    }
+
+
+def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared]:
+    """Return the specs by unique_id; `project` is the folder that code references point into."""
+    return {key: _loaded(found, project) for key, found in prepared.items()}
+
+
+def _spec(
+    translator: MillpondDbtTranslator, document: Mapping[str, Any], model: Model, known: set[str]
+) -> dict[str, Any]:
+    spec = translator.get_asset_spec(document, model.unique_id, None)
+    metadata = {k: v for k, v in spec.metadata.items() if not k.startswith(_UNSTORED)}
+    metadata[_ID] = model.unique_id
+    return {
+        "key": model.name,
+        "group": spec.group_name,
+        "owners": list(spec.owners),
+        "tags": dict(spec.tags),
+        "description": spec.description or None,
+        "code_version": spec.code_version,
+        "metadata": _serialized(dict(normalize_metadata(metadata))),
+        "file": document["nodes"][model.unique_id]["original_file_path"],
+        "deps": [
+            [list(dep.asset_key.path), dep.partition_mapping and _serialized(dep.partition_mapping)]
+            for dep in spec.deps
+            if dep.asset_key.to_user_string() in known
+        ],
+    }
+
+
+def _checks(
+    translator: MillpondDbtTranslator, document: Mapping[str, Any], model: Model
+) -> list[dict[str, Any]]:
+    found = []
+    spec = translator.get_asset_spec(document, model.unique_id, None)
+    for child in document["child_map"].get(model.unique_id, ()):
+        if not child.startswith("test."):
+            continue
+        check = translator.get_asset_check_spec(spec, document, child, None)
+        if check is not None:
+            node = document["nodes"][child]
+            found.append(
+                {
+                    "name": check.name,
+                    "asset": model.name,
+                    "description": check.description or (node.get("description") or "").strip() or None,
+                    "blocking": check.blocking,
+                    "unique_id": child,
+                }
+            )
+    return found
+
+
+def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
+    spec = found["spec"]
+    at = dg.LocalFileCodeReference(file_path=str(project / spec["file"]))
+    metadata: Any = deserialize_value(spec["metadata"])
+    return Prepared(
+        dg.AssetSpec(
+            key=dg.AssetKey([spec["key"]]),
+            deps=[
+                dg.AssetDep(dg.AssetKey(key), partition_mapping=mapping and _mapping(mapping))
+                for key, mapping in spec["deps"]
+            ],
+            group_name=spec["group"],
+            owners=spec["owners"],
+            tags=spec["tags"],
+            description=spec["description"],
+            code_version=spec["code_version"],
+            metadata={
+                **{name: value.value for name, value in metadata.items()},
+                "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[at]),
+            },
+            skippable=True,
+        ),
+        tuple(
+            dg.AssetCheckSpec(
+                check["name"],
+                asset=dg.AssetKey([check["asset"]]),
+                description=check["description"],
+                blocking=check["blocking"],
+                metadata={_ID: check["unique_id"]},
+            )
+            for check in found["checks"]
+        ),
+    )
+
+
+def _serialized(value: Any) -> str:
+    return serialize_value(value)
+
+
+def _mapping(text: str) -> dg.PartitionMapping:
+    return deserialize_value(text, dg.TimeWindowPartitionMapping)

@@ -1,0 +1,139 @@
+"""How dbt's nodes appear in Dagster; imported when the project is parsed, never by a code location."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator
+
+from millpond.errors import ConfigError
+from millpond.transform.models import is_daily
+from millpond.transform.specs import code_version
+
+_Node = Mapping[str, Any]
+
+
+class MillpondDbtTranslator(DagsterDbtTranslator):
+    """dagster-dbt's translator, with layers as groups; MILLPOND_DBT_TRANSLATOR names a subclass of it.
+
+    A model's key is always its name, which is also what commands and dbt call it.
+    """
+
+    def __init__(self, document: _Node, variables: Mapping[str, object], engine: str) -> None:
+        super().__init__()
+        self.document = document
+        self.variables = variables
+        self.engine = engine
+
+    def get_asset_key(self, dbt_resource_props: _Node) -> dg.AssetKey:
+        """Return the plain name of a model, and what dagster-dbt says of any other node."""
+        if dbt_resource_props["resource_type"] == "model":
+            return dg.AssetKey([dbt_resource_props["name"]])
+        return super().get_asset_key(dbt_resource_props)
+
+    def get_group_name(self, dbt_resource_props: _Node) -> str | None:
+        """Return `meta.dagster.group`, else the layer."""
+        return str(_dagster(dbt_resource_props).get("group") or dbt_resource_props["schema"])
+
+    def get_description(self, dbt_resource_props: _Node) -> str:
+        """Return the description alone: the SQL is a click away."""
+        return str(dbt_resource_props.get("description") or "").strip()
+
+    def get_owners(self, dbt_resource_props: _Node) -> Sequence[str] | None:
+        """Return `meta.dagster.owners`, else the owner of the dbt group by e-mail or as a team."""
+        group = dbt_resource_props.get("group")
+        owner = group.get("owner", {}) if isinstance(group, Mapping) else {}
+        named = _dagster(dbt_resource_props).get("owners") or owner.get("email") or owner.get("name")
+        return [_owner(each) for each in ([named] if isinstance(named, str) else named or ())] or None
+
+    def get_tags(self, dbt_resource_props: _Node) -> Mapping[str, str]:
+        """Return dbt's tags, the layer and the domain."""
+        domain = (dbt_resource_props["config"].get("meta") or {}).get("domain")
+        about = {"domain": domain} if domain else {}
+        return {**super().get_tags(dbt_resource_props), "layer": dbt_resource_props["schema"], **about}
+
+    def get_code_version(self, dbt_resource_props: _Node) -> str | None:
+        """Return a hash of all that a model's rows are computed by."""
+        if dbt_resource_props["resource_type"] != "model":
+            return super().get_code_version(dbt_resource_props)
+        return code_version(dbt_resource_props, self.document, self.variables)
+
+    def get_metadata(self, dbt_resource_props: _Node) -> Mapping[str, Any]:
+        """Return dagster-dbt's metadata, with the table's key and the constraints that follow."""
+        found = dict(super().get_metadata(dbt_resource_props))
+        key = list((dbt_resource_props["config"].get("meta") or {}).get("key", ()))
+        schema = found.get("dagster/column_schema")
+        if schema is not None:
+            columns = [
+                dg.TableColumn(
+                    column.name,
+                    column.type,
+                    (column.description or "").strip() or None,
+                    dg.TableColumnConstraints(nullable=column.name not in key, unique=[column.name] == key),
+                    column.tags,
+                )
+                for column in schema.columns
+            ]
+            found["dagster/column_schema"] = dg.TableSchema(columns=columns)
+        if dbt_resource_props["resource_type"] == "model":
+            found["dagster/table_name"] = f"{dbt_resource_props['schema']}.{dbt_resource_props['alias']}"
+            found["key"] = ", ".join(key)
+        return found
+
+    def get_partition_mapping(
+        self, dbt_resource_props: _Node, dbt_parent_resource_props: _Node
+    ) -> dg.PartitionMapping | None:
+        """Return the days of a daily parent that a model reads which looks back."""
+        back = int((dbt_resource_props["config"].get("meta") or {}).get("look_back_days", 0))
+        if back and is_daily(dbt_parent_resource_props):
+            return dg.TimeWindowPartitionMapping(
+                start_offset=-back, allow_nonexistent_upstream_partitions=True
+            )
+        return None
+
+    def get_asset_spec(self, manifest: _Node, unique_id: str, project: Any) -> dg.AssetSpec:
+        """Return the spec of a node; a model's kinds are dbt, its engine and iceberg."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if manifest["nodes"].get(unique_id, {}).get("resource_type") != "model":
+            return spec
+        kinds = _dagster(manifest["nodes"][unique_id]).get("kinds") or {"dbt", self.engine, "iceberg"}
+        kept = {k: v for k, v in spec.tags.items() if not k.startswith("dagster/kind/")}
+        return spec.replace_attributes(tags=kept).merge_attributes(kinds=set(kinds))
+
+
+def load_translator(
+    name: str | None, document: _Node, variables: Mapping[str, object], engine: str
+) -> MillpondDbtTranslator:
+    """Return the translator `package.module:Class`. Raises ConfigError if it cannot be imported."""
+    if not name:
+        return MillpondDbtTranslator(document, variables, engine)
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"MILLPOND_DBT_TRANSLATOR={name} cannot be imported: {error}",
+            next_step="set it to `package.module:Class` of an installed package, or unset it",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, MillpondDbtTranslator)):
+        raise ConfigError(
+            f"MILLPOND_DBT_TRANSLATOR={name} is no subclass of MillpondDbtTranslator",
+            next_step="derive it from millpond.transform.translator.MillpondDbtTranslator",
+        )
+    return found(document, variables, engine)
+
+
+def _dagster(node: _Node) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (node["config"].get("meta") or {}).get("dagster") or {}
+    return found
+
+
+def _owner(name: str) -> str:
+    """Return an owner as Dagster accepts it: an e-mail address, else a team."""
+    if "@" in name:
+        return name
+    return "team:" + re.sub(r"[^\w-]+", "-", name.removeprefix("team:")).strip("-")
