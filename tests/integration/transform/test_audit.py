@@ -159,6 +159,11 @@ BROKEN = {
         "{{ config(materialized='incremental', incremental_strategy='append') }} select 1 as one",
         "use the strategy microbatch",
     ),
+    "broken_batch": (
+        "{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='day',"
+        " batch_size='month', begin='2024-01-01') }} select date '2026-03-04' as day",
+        "use batch_size day",
+    ),
     "broken_contract": ("select cast(1 as integer) as one", "contract"),
     "broken_column": ("select no_such_column from {{ ref('stg_glucose_entries') }}", "no_such_column"),
     "broken_window": (
