@@ -82,6 +82,8 @@ class Drawn:
             return len(self.rows) < min(self.asked, self.cap + 1)
         if self.kind == "header_cursor":  # one that is never seen needs a page size that shows the end
             return self.asked > 5 and len(self.wanted) != self.asked
+        if self.kind == "header_link":  # a full page and no link ever
+            return len(self.wanted) != self.asked
         return True
 
     def outcomes(self, found: set[int], _: Listing) -> Iterator[tuple[str, str]]:

@@ -74,7 +74,7 @@ def _edge_entries() -> list[Row]:
             rows.append(entry(f"odd {number} {minute}", at, 100 + number) | more)
     rows.append(entry("wrong day", noon + dt.timedelta(days=2), 100, _partition_date=_EDGES))
     for number in (0, 1):
-        rows.append(entry("twice", noon + dt.timedelta(hours=8, minutes=number), 90 + number))
+        rows.append(entry("twice", noon + dt.timedelta(hours=8, minutes=10 * number), 90 + number))
     rows.append(entry("", noon + dt.timedelta(hours=9), 92))
     return rows
 
