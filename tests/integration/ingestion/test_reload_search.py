@@ -64,7 +64,7 @@ def stored(days: Iterable[dt.date]) -> State:
 
 
 def search(server: FakeSource, drawn: Iterable[int]) -> None:
-    """Load a week, let the source change, load it again: each day is the new one whole, or held and the old."""
+    """Load a week, change the source, load it again: each day is the new one, or held and the old."""
     ended: set[str] = set()
     for number, seed in enumerate(drawn):
         chance = random.Random(seed)
