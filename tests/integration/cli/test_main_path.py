@@ -2,19 +2,39 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+import time_machine
+import uvicorn
 
 from millpond.lake.read import loaded, table_names
+from millpond.runtime.demo_source import DEMO_USER
+from millpond.runtime.demo_source.app import app
 from millpond.runtime.home import Home
 from millpond.settings import settings
 
 Run = Callable[..., tuple[int, str, str]]
 MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview")
+
+
+@pytest.fixture
+def demo_source() -> Iterator[str]:
+    """The address of a demo source that has this process's clock."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app(), log_level="warning", lifespan="off"))
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    serving.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    serving.join()
+    listener.close()
 
 
 def query(run: Run, sql: str) -> list[dict[str, Any]]:
@@ -47,6 +67,42 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
         postgres = query(run, f"select count(*) as n from marts.{mart}")
         assert lake == postgres
         assert lake[0]["n"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("last", "zone"),
+    [
+        ("2024-02-29", "UTC"),
+        ("2024-12-31", "Asia/Kathmandu"),
+        ("2025-11-03", "America/New_York"),  # after a day of 25 hours
+        ("2026-03-29", "Europe/Berlin"),  # 23 hours
+        ("2026-10-25", "Europe/Berlin"),  # 25 hours
+    ],
+)
+def test_a_demo_fills_every_layer_on_each_kind_of_day(
+    home: Home,
+    run: Run,
+    configure: Callable[..., object],
+    monkeypatch: pytest.MonkeyPatch,
+    demo_source: str,
+    last: str,
+    zone: str,
+) -> None:
+    for source in ("NIGHTSCOUT", "GITHUB"):
+        monkeypatch.setenv(f"MILLPOND_{source}_URL", demo_source)
+    monkeypatch.setenv("MILLPOND_GITHUB_USER", DEMO_USER)
+    configure(timezone=zone, start_date=dt.date(2024, 1, 1), demo_url=demo_source)
+    morning = dt.datetime.fromisoformat(last) + dt.timedelta(days=1, hours=12)
+    with time_machine.travel(morning.replace(tzinfo=ZoneInfo(zone))):
+        code, out, err = run("demo", "--days", "3")
+        assert code == 0, out + err
+        assert out.count("3 of 3") == 2
+        assert "✗" not in out
+        for mart in MARTS:
+            assert query(run, f"select count(*) as n from gold.{mart}")[0]["n"] > 0, mart
+        found = query(run, "select max(_partition_date) as day from raw.glucose_entries")
+        assert found == [{"day": last}]
 
 
 def test_materialize_takes_the_latest_complete_day_unless_told(home: Home, run: Run) -> None:

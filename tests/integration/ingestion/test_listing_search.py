@@ -232,4 +232,4 @@ def test_no_drawn_server_loses_rows_unnoticed(server: FakeSource) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_none_of_many_drawn_servers_loses_rows_unnoticed(server: FakeSource) -> None:
-    check(server, seeds(4_000))
+    check(server, seeds(1_500))

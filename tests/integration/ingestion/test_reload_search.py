@@ -99,4 +99,4 @@ def test_a_drawn_week_loaded_again_is_the_new_one_or_held_back_and_the_old(serve
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_many_drawn_weeks_loaded_again_are_the_new_ones_or_held_back_and_the_old(server: FakeSource) -> None:
-    search(server, seeds(120))
+    search(server, seeds(40))
