@@ -111,4 +111,4 @@ def test_no_day_that_counts_as_whole_lacks_rows(server: FakeSource) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_no_day_of_many_drawn_servers_that_counts_as_whole_lacks_rows(server: FakeSource) -> None:
-    check(server, seeds(4000))
+    check(server, seeds(1_500))
