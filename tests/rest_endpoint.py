@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import atexit
 import secrets
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import duckdb
-import uvicorn
 from pydantic import SecretStr
 
 from millpond.lake.rest_app import build_app
 from millpond.runtime.extensions import duckdb_connection
-
-_LOOPBACK = "127.0.0.1"
+from served_app import serving
 
 
 @dataclass(frozen=True)
@@ -33,20 +29,9 @@ class Endpoint:
 def serve() -> Endpoint:
     """Return the catalog of this process, started when first asked for; it ends with the process."""
     token = SecretStr(secrets.token_urlsafe(32))
-    listener = socket.create_server((_LOOPBACK, 0))
-    server = uvicorn.Server(
-        uvicorn.Config(build_app(token), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        server.should_exit = True
-        thread.join(5)
-        listener.close()
-
-    atexit.register(stop)
-    return Endpoint(f"http://{_LOOPBACK}:{listener.getsockname()[1]}", token)
+    served = ExitStack()
+    atexit.register(served.close)
+    return Endpoint(served.enter_context(serving(build_app(token))), token)
 
 
 @contextmanager

@@ -45,17 +45,14 @@ def rows() -> list[list[Any]]:
         there = has_address(source, configured)
         host = host_of(url) if url else (DEMO if there else None)
         tables = [table.name for table in source.tables]
-        state = _state(known.pop(host or "", None)) if there else [NO_ADDRESS, 0, None, None]
         kept = sum(days_held[table.raw_table] for table in source.tables)
-        found.append([source.source, host, tables, *state[:-1], kept, state[-1]])
-    for host, each in known.items():
-        state = _state(each)
-        found.append([None, host, [], *state[:-1], 0, state[-1]])
-    return found
+        state = _state(known.pop(host or "", None), kept) if there else [NO_ADDRESS, 0, None, kept, None]
+        found.append([source.source, host, tables, *state])
+    return found + [[None, host, [], *_state(each, 0)] for host, each in known.items()]
 
 
-def _state(known: Breaker | None) -> list[Any]:
+def _state(known: Breaker | None, days_held: int) -> list[Any]:
     if known is None:
-        return ["well", 0, None, None]
+        return ["well", 0, None, days_held, None]
     state = "left alone" if known.opened_at else "failing"
-    return [state, known.failures, known.next_probe, known.last_error]
+    return [state, known.failures, known.next_probe, days_held, known.last_error]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import duckdb
 
@@ -31,15 +31,9 @@ class Lake:
         connection.execute(f"ATTACH ':memory:' AS {quoted(DATABASE)}")
         if settings().scale:
             connection.execute(_storage_secret())
-        self.show(connection, {}, layers=LAYERS)
+        self._add_layers(connection, LAYERS)
 
-    def show(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        pointers: Mapping[str, str],
-        *,
-        layers: tuple[str, ...] = (),
-    ) -> None:
+    def show(self, cursor: duckdb.DuckDBPyConnection, pointers: Mapping[str, str]) -> None:
         """Have the views be those of `pointers`, tables and their metadata files, and of nothing else.
 
         A table whose files cannot be read has a view that says so to whoever reads it.
@@ -47,9 +41,7 @@ class Lake:
         with self._changing:
             for table in self._shown.keys() - pointers.keys():
                 self._drop(cursor, table)
-            for layer in {*layers, *(table.partition(".")[0] for table in pointers)} - self._layers:
-                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(DATABASE)}.{quoted(layer)}")
-                self._layers.add(layer)
+            self._add_layers(cursor, (table.partition(".")[0] for table in pointers))
             for table, location in pointers.items():
                 self._point(cursor, table, location)
 
@@ -57,6 +49,11 @@ class Lake:
         """Have the view of one table show the version at `location`, for all cursors of this DuckDB."""
         with self._changing:
             self._point(cursor, table, location)
+
+    def _add_layers(self, cursor: duckdb.DuckDBPyConnection, layers: Iterable[str]) -> None:
+        for layer in set(layers) - self._layers:
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(DATABASE)}.{quoted(layer)}")
+            self._layers.add(layer)
 
     def _point(self, cursor: duckdb.DuckDBPyConnection, table: str, location: str) -> None:
         if self._shown.get(table) == location:

@@ -82,9 +82,9 @@ def _fixed(found: Any) -> Any:
 
 
 def _data_test(node: Any, document: Mapping[str, Any]) -> DataTest:
-    models = model_nodes(document)
     upstream = upstream_tables(document["nodes"][node.unique_id], document)
-    reads = tuple(document["nodes"][key]["name"] for key in upstream if key.startswith("model."))
+    models = [document["nodes"][key] for key in upstream if key.startswith("model.")]
+    reads = tuple(model["name"] for model in models)
     attached = document["nodes"].get(getattr(node, "attached_node", None) or "", {})
     kind: Any = getattr(node, "test_metadata", None)
     # Whose rows are chosen by `where` needs columns beside its key.
@@ -94,14 +94,14 @@ def _data_test(node: Any, document: Mapping[str, Any]) -> DataTest:
         name=node.name,
         model=attached.get("name") or (reads[0] if reads else ""),
         reads=reads,
-        relations=tuple(models[name]["relation_name"] for name in reads),
+        relations=tuple(model["relation_name"] for model in models),
         description=" ".join((node.description or "").split()),
         severity=node.config.severity.lower(),
         fail_calc=node.config.fail_calc,
         warn_if=node.config.warn_if,
         error_if=node.config.error_if,
         sql=node.compiled_code,
-        day=models[reads[0]]["config"].get("event_time") or "" if narrow else "",
+        day=models[0]["config"].get("event_time") or "" if narrow else "",
         key=_key(kind.kwargs) if narrow and kind.name in _OF_KEYS else (),
         raw=tuple(sorted(_raw(upstream, document))),
     )
@@ -116,11 +116,6 @@ def _raw(unique_ids: Iterable[str], document: Mapping[str, Any]) -> set[str]:
         elif key.startswith("model."):
             found |= _raw(upstream_tables(document["nodes"][key], document), document)
     return found
-
-
-def model_nodes(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the nodes of the models by their names."""
-    return {node["name"]: node for node in document["nodes"].values() if node["resource_type"] == "model"}
 
 
 def _key(arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -25,14 +25,10 @@ class Model:
     tags: frozenset[str]
     look_back_days: int
     """How many days after its own a change reaches."""
-    by_day: bool
+    daily: bool
+    """Whether it is built by window; any other model is built whole."""
     domain: str
     """What it is about: `meta.domain`, else its folder; models of one domain are audited together."""
-
-    @property
-    def daily(self) -> bool:
-        """Whether it is built by window; any other model is built whole."""
-        return self.by_day
 
     @property
     def static(self) -> bool:
@@ -112,7 +108,7 @@ def _model(node: Mapping[str, Any], document: Mapping[str, Any]) -> Model:
         sources={f"{s['schema']}.{s['identifier']}": _asset_key(s) for s in sources},
         tags=frozenset(node["tags"]),
         look_back_days=int(node["config"]["meta"].get("look_back_days", 0)),
-        by_day=is_daily(node),
+        daily=is_daily(node),
         domain=node["config"]["meta"].get("domain") or node["fqn"][-2],
     )
 

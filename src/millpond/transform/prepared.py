@@ -12,6 +12,7 @@ from dagster._core.definitions.metadata import normalize_metadata
 from dagster._serdes import deserialize_value, serialize_value
 
 from millpond.transform.models import Model, models
+from millpond.transform.specs import asset_key
 
 if TYPE_CHECKING:
     from millpond.transform.translator import MillpondDbtTranslator
@@ -32,13 +33,14 @@ def prepare_specs(document: Mapping[str, Any], translator: MillpondDbtTranslator
     """Return the specs and checks of all models by unique_id, as what JSON can hold."""
     every = models(document)
     known = set(every) | {key for model in every.values() for key in model.sources.values()}
-    return {
-        model.unique_id: {
-            "spec": _spec(translator, document, model, known),
-            "checks": _checks(translator, document, model),
+    prepared = {}
+    for model in every.values():
+        spec = translator.get_asset_spec(document, model.unique_id, None)
+        prepared[model.unique_id] = {
+            "spec": _spec(spec, document, model, known),
+            "checks": _checks(spec, translator, document, model),
         }
-        for model in every.values()
-    }
+    return prepared
 
 
 def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared]:
@@ -46,10 +48,7 @@ def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared
     return {key: _loaded(found, project) for key, found in prepared.items()}
 
 
-def _spec(
-    translator: MillpondDbtTranslator, document: Mapping[str, Any], model: Model, known: set[str]
-) -> dict[str, Any]:
-    spec = translator.get_asset_spec(document, model.unique_id, None)
+def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: set[str]) -> dict[str, Any]:
     metadata = {k: v for k, v in spec.metadata.items() if not k.startswith(_UNSTORED)}
     metadata[_ID] = model.unique_id
     return {
@@ -70,10 +69,9 @@ def _spec(
 
 
 def _checks(
-    translator: MillpondDbtTranslator, document: Mapping[str, Any], model: Model
+    spec: dg.AssetSpec, translator: MillpondDbtTranslator, document: Mapping[str, Any], model: Model
 ) -> list[dict[str, Any]]:
     found = []
-    spec = translator.get_asset_spec(document, model.unique_id, None)
     for child in document["child_map"].get(model.unique_id, ()):
         if not child.startswith("test."):
             continue
@@ -98,7 +96,7 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
     metadata: Any = deserialize_value(spec["metadata"])
     return Prepared(
         dg.AssetSpec(
-            key=dg.AssetKey([spec["key"]]),
+            key=asset_key(spec["key"]),
             deps=[
                 dg.AssetDep(dg.AssetKey(key), partition_mapping=mapping and _mapping(mapping))
                 for key, mapping in spec["deps"]
@@ -117,7 +115,7 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
         tuple(
             dg.AssetCheckSpec(
                 check["name"],
-                asset=dg.AssetKey([check["asset"]]),
+                asset=asset_key(check["asset"]),
                 description=check["description"],
                 blocking=check["blocking"],
                 metadata={_ID: check["unique_id"]},

@@ -12,7 +12,7 @@ from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
 from millpond.transform.models import is_daily
-from millpond.transform.specs import code_version
+from millpond.transform.specs import asset_key, code_version
 
 _Node = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: _Node) -> dg.AssetKey:
         """Return the plain name of a model, and what dagster-dbt says of any other node."""
         if dbt_resource_props["resource_type"] == "model":
-            return dg.AssetKey([dbt_resource_props["name"]])
+            return asset_key(dbt_resource_props["name"])
         return super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props: _Node) -> str | None:
@@ -52,7 +52,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
 
     def get_tags(self, dbt_resource_props: _Node) -> Mapping[str, str]:
         """Return dbt's tags, the layer and the domain."""
-        domain = (dbt_resource_props["config"].get("meta") or {}).get("domain")
+        domain = _meta(dbt_resource_props).get("domain")
         about = {"domain": domain} if domain else {}
         return {**super().get_tags(dbt_resource_props), "layer": dbt_resource_props["schema"], **about}
 
@@ -65,7 +65,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_metadata(self, dbt_resource_props: _Node) -> Mapping[str, Any]:
         """Return dagster-dbt's metadata, with the table's key and the constraints that follow."""
         found = dict(super().get_metadata(dbt_resource_props))
-        key = list((dbt_resource_props["config"].get("meta") or {}).get("key", ()))
+        key = list(_meta(dbt_resource_props).get("key", ()))
         schema = found.get("dagster/column_schema")
         if schema is not None:
             columns = [
@@ -88,7 +88,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         self, dbt_resource_props: _Node, dbt_parent_resource_props: _Node
     ) -> dg.PartitionMapping | None:
         """Return the days of a daily parent that a model reads which looks back."""
-        back = int((dbt_resource_props["config"].get("meta") or {}).get("look_back_days", 0))
+        back = int(_meta(dbt_resource_props).get("look_back_days", 0))
         if back and is_daily(dbt_parent_resource_props):
             return dg.TimeWindowPartitionMapping(
                 start_offset=-back, allow_nonexistent_upstream_partitions=True
@@ -127,9 +127,13 @@ def load_translator(
     return found(document, variables, engine)
 
 
-def _dagster(node: _Node) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (node["config"].get("meta") or {}).get("dagster") or {}
+def _meta(node: _Node) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = node["config"].get("meta") or {}
     return found
+
+
+def _dagster(node: _Node) -> Mapping[str, Any]:
+    return _meta(node).get("dagster") or {}
 
 
 def _owner(name: str) -> str:

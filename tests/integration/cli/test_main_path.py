@@ -2,8 +2,6 @@
 
 import datetime as dt
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,13 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 import time_machine
-import uvicorn
 
 from millpond.lake.read import loaded, table_names
 from millpond.runtime.demo_source import DEMO_USER
 from millpond.runtime.demo_source.app import app
 from millpond.runtime.home import Home
 from millpond.settings import settings
+from served_app import serving
 
 Run = Callable[..., tuple[int, str, str]]
 MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview")
@@ -27,14 +25,8 @@ MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glu
 @pytest.fixture
 def demo_source() -> Iterator[str]:
     """The address of a demo source that has this process's clock."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app(), log_level="warning", lifespan="off"))
-    serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    serving.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    serving.join()
-    listener.close()
+    with serving(app()) as url:
+        yield url
 
 
 def query(run: Run, sql: str) -> list[dict[str, Any]]:
