@@ -17,7 +17,7 @@ START, END = dt.datetime(2026, 3, 1, tzinfo=pytz.UTC), dt.datetime(2026, 3, 4, t
 
 def _builder() -> MicrobatchBuilder:
     config = SimpleNamespace(incremental_strategy="microbatch", batch_size="day")
-    return MicrobatchBuilder(SimpleNamespace(name="a_model", config=config), True, START, END)
+    return MicrobatchBuilder(SimpleNamespace(unique_id="model.p.a_model", config=config), True, START, END)
 
 
 def test_dbt_asks_one_method_for_the_batches_of_a_model() -> None:
@@ -33,7 +33,7 @@ def test_all_days_of_a_run_are_one_batch() -> None:
 
 
 def test_the_batch_of_a_model_that_looks_back_reaches_further() -> None:
-    with one_batch({"a_model": 1}):
+    with one_batch({"model.p.a_model": 1}):
         assert _builder().build_batches(START, END) == [(START, END + dt.timedelta(days=1))]
 
 

@@ -62,8 +62,11 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(feature: str, write_projec
     checks = {(c.asset_key.to_user_string(), c.name): c for a in build_assets() for c in a.check_specs}
     assert sorted(specs) == expected["assets"]
     assert [name for name in specs if specs[name].partitions_def] == expected.get("daily", [])
+    refused = {key: model.refused for key, model in current(settings()).models().items() if model.refused}
+    assert refused.keys() == expected.get("refused", {}).keys()
+    assert all(words in refused[key] for key, words in expected.get("refused", {}).items())
     for name, deps in expected.get("deps", {}).items():
-        assert [d.asset_key.to_user_string() for d in specs[name].deps] == deps
+        assert sorted(d.asset_key.to_user_string() for d in specs[name].deps) == deps
     for name, found in expected.get("checks", {}).items():
         assert {c[1]: spec.blocking for c, spec in checks.items() if c[0] == name} == found
     for name, owners in expected.get("owners", {}).items():

@@ -19,8 +19,7 @@ def dismiss_builder_unless_due(assets: Iterable[str]) -> None:
     """End the builder now if none of `assets` is a model."""
     from millpond.runtime.companion import dismiss
     from millpond.settings import settings
-    from millpond.transform.manifest import manifest
-    from millpond.transform.models import models
+    from millpond.transform.manifest import current
 
-    if not models(manifest(settings())).keys() & set(assets):
+    if not {model.key for model in current(settings()).models().values()} & set(assets):
         dismiss(_PACKAGE)

@@ -4,8 +4,9 @@ Steps go by domain, so that a source that fails stops what needs it and nothing 
 """
 
 import datetime as dt
+import logging
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -22,15 +23,18 @@ from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
 from millpond.transform.builds import build, check
 from millpond.transform.manifest import current
-from millpond.transform.models import Model, Models, models
+from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
 from millpond.transform.results import AuditFailed, BuildResult, joined
 
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
 STEP = "dbt_"
+_LOG = logging.getLogger(__name__)
 _Event = dg.DagsterEvent | dg.MaterializeResult[Any] | dg.Output[Any] | dg.AssetCheckEvaluation
 _Builds = Sequence[tuple[set[str], Window | None]]
+_Models = Mapping[str, Model]
+"""By asset key."""
 _Events = Generator[_Event, None, Any]
 
 
@@ -38,7 +42,8 @@ def build_assets() -> list[dg.AssetsDefinition]:
     """Return the assets of all models; reads the manifest, which is parsed first if dbt's files changed."""
     configured = settings()
     parsed = current(configured)
-    every = models(parsed.document())
+    _log_refused(parsed.models())
+    every = [model for model in parsed.models().values() if not model.refused]
     specs = load_specs(parsed.specs(), configured.project / "dbt")
     days = _days(configured)
 
@@ -60,17 +65,23 @@ def build_assets() -> list[dg.AssetsDefinition]:
         )
         def made(context: dg.AssetExecutionContext) -> _Events:
             with interrupts_are_final():
-                yield from _made(context, {model.name: model for model in members})
+                yield from _made(context, {model.key: model for model in members})
 
         return made
 
-    domains = sorted({model.domain for model in every.values()})
+    domains = sorted({model.domain for model in every})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references; mappings before the first day
         return [
-            step(f"{STEP}{domain}", [model for model in every.values() if model.domain == domain])
+            step(f"{STEP}{domain}", [model for model in every if model.domain == domain])
             for domain in domains
         ]
+
+
+def _log_refused(every: Models) -> None:
+    for model in every.values():
+        if model.refused:
+            _LOG.warning("%s is no asset: %s", model.unique_id, model.refused)
 
 
 def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
@@ -79,14 +90,14 @@ def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
+def _made(context: dg.AssetExecutionContext, members: _Models) -> _Events:
     from millpond.transform.runner import (
         snapshot_id,  # brings in the lake, which a code location can do without
     )
 
-    run, asked = RunInfo.of(context), {key.path[-1] for key in context.selected_asset_keys}
+    run, asked = RunInfo.of(context), {key.to_user_string() for key in context.selected_asset_keys}
     for name in sorted(name for name in asked if members[name].static):
-        if same := told.again(context, name, snapshot_id(name, ref=run.ref), run.ref):
+        if same := told.again(context, name, snapshot_id(members[name].unique_id, ref=run.ref), run.ref):
             asked.remove(name)
             yield same
     gone = find_unreachable(
@@ -94,7 +105,7 @@ def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
     )
     builds = list(_builds(asked, members, run.window, gone))
     inputs = Inputs.before(context, asked, run.ref, run.window)
-    result: BuildResult = yield from _built(context, run, asked, builds)
+    result: BuildResult = yield from _built(context, run, members, asked, builds)
     by_name = {built.model: built for built in result.models}
     for name in [*(name for name in by_name if name not in members), *members]:
         if (built := by_name.get(name)) is None:
@@ -112,7 +123,7 @@ def _made(context: dg.AssetExecutionContext, members: Models) -> _Events:
 
 
 def _builds(
-    asked: set[str], members: Models, window: Window | None, gone: Unreachable
+    asked: set[str], members: _Models, window: Window | None, gone: Unreachable
 ) -> Iterator[tuple[set[str], Window | None]]:
     """Yield which models to build for which days: all for the window, but what cannot be made any more."""
     whole = {name for name in asked if not members[name].daily and name not in gone.assets}
@@ -127,9 +138,13 @@ def _builds(
     yield from builds or ([(whole, window)] if whole else [])
 
 
-def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str], builds: _Builds) -> _Events:
+def _built(
+    context: dg.AssetExecutionContext, run: RunInfo, members: _Models, names: set[str], builds: _Builds
+) -> _Events:
     """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
-    checks = {key.name for key in context.selected_asset_check_keys if key.asset_key.path[-1] not in names}
+    checks = {
+        key.name for key in context.selected_asset_check_keys if key.asset_key.to_user_string() not in names
+    }
     try:
         checked = check(sorted(checks), ref=run.ref) if checks else []
         result = BuildResult(run.ref, "", merged=False, checks=tuple(checked))
@@ -138,11 +153,11 @@ def _built(context: dg.AssetExecutionContext, run: RunInfo, names: set[str], bui
             result = joined(
                 [
                     build(
-                        sorted(some),
+                        sorted(members[key].unique_id for key in some),
                         window,
                         ref=run.ref,
                         run_id=run.run_id,
-                        on_event=lambda it: context.log.info("%s: %s rows", it.model, it.written.rows),
+                        on_event=lambda it: context.log.info("%s: %s rows", it.unique_id, it.written.rows),
                     )
                     for some, window in builds
                 ]

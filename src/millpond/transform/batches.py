@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def one_batch(extra_days: Mapping[str, int]) -> Iterator[None]:
     """Make each microbatch model of the dbt calls within one batch, from the first day to the last.
 
-    `extra_days` lengthens the batch of a model, by name: for rows that depend on the days before theirs.
+    `extra_days` lengthens the batch of a model, by unique_id: for rows that depend on the days before theirs.
     dbt itself knows neither; its microbatch models run day by day then, slower but with the same rows.
     """
     from dbt.materializations.incremental.microbatch import MicrobatchBuilder
@@ -27,7 +27,7 @@ def one_batch(extra_days: Mapping[str, int]) -> Iterator[None]:
     def whole(
         builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime
     ) -> list[tuple[dt.datetime, dt.datetime]]:
-        return [(start, end + dt.timedelta(days=extra_days.get(builder.model.name, 0)))]
+        return [(start, end + dt.timedelta(days=extra_days.get(builder.model.unique_id, 0)))]
 
     replaced: Any = MicrobatchBuilder
     with LOCK:

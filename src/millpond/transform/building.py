@@ -15,7 +15,7 @@ from millpond.lake.spec import Written
 class Stored:
     """A model's result after it was written to the branch; `seconds` are the write's alone."""
 
-    model: str
+    unique_id: str
     written: Written
     seconds: float
     day_rows: Mapping[dt.date, int]
@@ -30,7 +30,7 @@ class Building:
     run_id: str
     on_event: Callable[[Stored], None]
     stored: dict[str, Stored] = field(default_factory=dict)
-    """By the name of the model."""
+    """By the unique_id of the model."""
     broken_off: list[MillpondError] = field(default_factory=list)
     """What says that a server broke off, not that a model is wrong."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from millpond.transform.building import Stored
+from millpond.transform.models import Models
 from millpond.transform.results import ModelBuilt, ModelFailed
 
 _HEADING = re.compile(r"^\s*(Runtime|Compilation|Database|Parsing) Error( in \w+ .*)?\n\s*", re.MULTILINE)
@@ -32,17 +33,21 @@ class Complaints:
         return _HEADING.sub("", text).strip()
 
 
-def models_built(results: Iterable[Any], stored: Mapping[str, Stored]) -> tuple[ModelBuilt, ...]:
+def models_built(
+    results: Iterable[Any], stored: Mapping[str, Stored], every: Models
+) -> tuple[ModelBuilt, ...]:
     """Return the models that were written, in the order in which they were."""
-    seconds = {r.node.name: r.execution_time for r in results}
+    seconds = {r.node.unique_id: r.execution_time for r in results}
     return tuple(
-        ModelBuilt(name, s.written, seconds.get(name, s.seconds), s.day_rows) for name, s in stored.items()
+        ModelBuilt(key, every[key].key, s.written, seconds.get(key, s.seconds), s.day_rows)
+        for key, s in stored.items()
     )
 
 
-def models_failed(results: Iterable[Any], complaints: Complaints) -> tuple[ModelFailed, ...]:
+def models_failed(results: Iterable[Any], complaints: Complaints, every: Models) -> tuple[ModelFailed, ...]:
     """Return the models that could not be built, with the reason."""
     failed = (r for r in results if r.status not in ("success", "skipped"))
     return tuple(
-        ModelFailed(r.node.name, complaints.about(r.node.unique_id, r.message or "")) for r in failed
+        ModelFailed(every[r.node.unique_id].key, complaints.about(r.node.unique_id, r.message or ""))
+        for r in failed
     )

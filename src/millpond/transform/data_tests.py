@@ -22,7 +22,7 @@ class DataTest:
     name: str
     model: str
     reads: tuple[str, ...]
-    """Names of the models it reads."""
+    """The unique_ids of the models it reads."""
     relations: tuple[str, ...]
     """Their tables, as `sql` names them."""
     description: str
@@ -84,15 +84,15 @@ def _fixed(found: Any) -> Any:
 def _data_test(node: Any, document: Mapping[str, Any]) -> DataTest:
     upstream = upstream_tables(document["nodes"][node.unique_id], document)
     models = [document["nodes"][key] for key in upstream if key.startswith("model.")]
-    reads = tuple(model["name"] for model in models)
-    attached = document["nodes"].get(getattr(node, "attached_node", None) or "", {})
+    reads = tuple(model["unique_id"] for model in models)
+    attached = getattr(node, "attached_node", None) or ""
     kind: Any = getattr(node, "test_metadata", None)
     # Whose rows are chosen by `where` needs columns beside its key.
     kinds = _OF_ROWS if node.config.where else _OF_ROWS | _OF_KEYS
     narrow = len(reads) == 1 and bool(kind) and kind.name in kinds
     return DataTest(
         name=node.name,
-        model=attached.get("name") or (reads[0] if reads else ""),
+        model=attached if attached in document["nodes"] else next(iter(reads), ""),
         reads=reads,
         relations=tuple(model["relation_name"] for model in models),
         description=" ".join((node.description or "").split()),

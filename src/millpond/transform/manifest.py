@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
+    from millpond.transform.models import Models
     from millpond.transform.translator import MillpondDbtTranslator
 
-_IGNORED = frozenset({"target", "logs", "dbt_packages", "parsed", ".user.yml"})
-_FORM = "5"
+_IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
+_FORM = "6"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
@@ -56,8 +57,13 @@ class Parsed:
 
     def specs(self) -> dict[str, Any]:
         """Return what Dagster shows of the models, see `prepared.load_specs`."""
-        found: dict[str, Any] = orjson.loads((self.folder / "specs.json").read_bytes())
-        return found
+        return _specs(self.folder / "specs.json")
+
+    def models(self) -> Models:
+        """Return the models by unique_id, parents first."""
+        from millpond.transform.prepared import load_models
+
+        return load_models(self.specs())
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
@@ -186,6 +192,12 @@ def _forget_old(manifests: Path) -> None:
 def _document(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = orjson.loads(path.read_bytes())
     return document
+
+
+@lru_cache(1)
+def _specs(path: Path) -> dict[str, Any]:
+    specs: dict[str, Any] = orjson.loads(path.read_bytes())
+    return specs
 
 
 @lru_cache(1)

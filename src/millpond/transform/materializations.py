@@ -27,7 +27,6 @@ from millpond.resources.check_events import CheckEvents
 from millpond.resources.provenance import Inputs
 from millpond.resources.record import Day
 from millpond.transform.results import CheckResult, ModelBuilt
-from millpond.transform.specs import asset_key
 
 _Found = Iterator[dg.DagsterEvent | dg.MaterializeResult[Any]]
 _Checked = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
@@ -38,7 +37,7 @@ def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str, inpu
 
     Days after the window are among them where the model looks back: they were written too.
     """
-    key, batch = asset_key(built.model), uuid.uuid4().hex
+    key, batch = _key(built.model), uuid.uuid4().hex
     step = context.op_execution_context.get_step_execution_context()
     backfill = context.run.tags.get(BACKFILL_ID_TAG)
     days = built.written.day_hashes
@@ -57,9 +56,9 @@ def of_days(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str, inpu
     yield dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def nothing(context: dg.AssetExecutionContext, name: str) -> Iterator[Any]:
+def nothing(context: dg.AssetExecutionContext, model: str) -> Iterator[Any]:
     """Yield the results of a model that was not built: later steps go on, and nothing is on record."""
-    key = asset_key(name)
+    key = _key(model)
     yield dg.MaterializeResult(key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
     yield from CheckEvents(context, before=True).none(key)
 
@@ -67,7 +66,7 @@ def nothing(context: dg.AssetExecutionContext, name: str) -> Iterator[Any]:
 def of_whole(built: ModelBuilt, ref: str, inputs: Inputs) -> dg.MaterializeResult[Any]:
     """Return the materialization of a model that is built whole."""
     return dg.MaterializeResult(
-        asset_key(built.model),
+        _key(built.model),
         metadata=_of_whole(built, ref),
         data_version=DataVersion(built.written.content_hash),
         tags=inputs.tags(built.model),
@@ -75,10 +74,10 @@ def of_whole(built: ModelBuilt, ref: str, inputs: Inputs) -> dg.MaterializeResul
 
 
 def again(
-    context: dg.AssetExecutionContext, name: str, snapshot_id: int | None, ref: str
+    context: dg.AssetExecutionContext, model: str, snapshot_id: int | None, ref: str
 ) -> dg.MaterializeResult[Any] | None:
     """Return a model's last materialization again, if its code and its table on `ref` are still the same."""
-    key = asset_key(name)
+    key = _key(model)
     event = context.instance.get_latest_materialization_event(key)
     last = event.asset_materialization if event else None
     if last is None or last.tags is None:
@@ -94,7 +93,7 @@ def again(
 
 def along(context: dg.AssetExecutionContext, built: ModelBuilt, ref: str) -> dg.DagsterEvent:
     """Return the materialization of a model that the step built although it was not asked to."""
-    key = asset_key(built.model)
+    key = _key(built.model)
     step = context.op_execution_context.get_step_execution_context()
     event = dg.AssetMaterialization(
         key, metadata=_of_whole(built, ref), tags=_version_tags(context, key, built.written.content_hash)
@@ -112,10 +111,10 @@ def checks(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) ->
     """Yield the results of the checks that this step was asked for."""
     events, asked = CheckEvents(context, before=True), set(context.selected_asset_check_keys)
     for found in results:
-        if dg.AssetCheckKey(asset_key(found.model), found.check) in asked:
+        if dg.AssetCheckKey(_key(found.model), found.check) in asked:
             result = dg.AssetCheckResult(
                 passed=found.passed,
-                asset_key=asset_key(found.model),
+                asset_key=_key(found.model),
                 check_name=found.check,
                 severity=dg.AssetCheckSeverity.ERROR if found.blocking else dg.AssetCheckSeverity.WARN,
                 description=found.message or None,
@@ -138,6 +137,10 @@ def _version_tags(context: dg.AssetExecutionContext, key: dg.AssetKey, content_h
     step = context.op_execution_context.get_step_execution_context()
     inputs = _get_input_provenance_data(key, step)
     return _build_data_version_tags(DataVersion(content_hash), _get_code_version(key, step), inputs, True)
+
+
+def _key(model: str) -> dg.AssetKey:
+    return dg.AssetKey.from_user_string(model)
 
 
 def _value(event: dg.AssetMaterialization, name: str) -> object:

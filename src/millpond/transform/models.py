@@ -1,25 +1,34 @@
-"""The models of the dbt project as the platform sees them, read from the manifest."""
+"""The nodes of the dbt project that are tables, as the platform sees them, read from the manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from millpond.errors import ConfigError
 
 STATIC = "static"
+KINDS = ("model",)
+"""Resource types of dbt that become tables."""
+
+_Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Model:
     """One model: its table, what it reads, and how a run treats it."""
 
-    name: str
     unique_id: str
+    kind: str
+    """dbt's type of resource."""
+    key: str
+    """The key of its asset, as Dagster's selections write it."""
+    name: str
     table: str
+    fqn: tuple[str, ...]
     parents: tuple[str, ...]
-    """Names of the models it reads."""
+    """The unique_ids of the models it reads."""
     sources: Mapping[str, str]
     """Raw tables it reads, each with the key of the asset that loads it."""
     tags: frozenset[str]
@@ -29,6 +38,8 @@ class Model:
     """Whether it is built by window; any other model is built whole."""
     domain: str
     """What it is about: `meta.domain`, else its folder; models of one domain are audited together."""
+    refused: str = ""
+    """Why it is no asset, where it is none."""
 
     @property
     def static(self) -> bool:
@@ -37,35 +48,51 @@ class Model:
 
 
 Models = Mapping[str, Model]
+"""By unique_id, parents first."""
 
 
-def models(document: Mapping[str, Any]) -> Models:
-    """Return the models of a manifest by name, parents first."""
+def read_models(document: _Document, keys: Mapping[str, str]) -> Models:
+    """Return the models of a manifest; `keys` are the keys of assets by unique_id, also of sources."""
     found = {
-        node["name"]: _model(node, document)
+        node["unique_id"]: _model(node, document, keys)
         for node in document["nodes"].values()
-        if node["resource_type"] == "model" and not _is_ephemeral(node)
+        if node["resource_type"] in KINDS and not is_ephemeral(node)
     }
-    return {name: found[name] for name in _parents_first(found)}
+    return {key: _refused_if_not_alone(found[key], found) for key in _parents_first(found)}
 
 
 def chosen(every: Models, names: Iterable[str]) -> list[Model]:
-    """Return the models called `names`, parents first; raises ConfigError for a name that is no model."""
-    wanted = set(names)
-    if unknown := sorted(wanted - set(every)):
+    """Return the models with the unique_ids or asset keys `names`, parents first.
+
+    Raises ConfigError for a name that is no model, or that of several.
+    """
+    by_key: dict[str, list[str]] = {}
+    for model in every.values():
+        by_key.setdefault(model.key, []).append(model.unique_id)
+    wanted: set[str] = set()
+    unknown = []
+    for name in names:
+        match [name] if name in every else by_key.get(name, []):
+            case [unique_id]:
+                wanted.add(unique_id)
+            case []:
+                unknown.append(name)
+            case [first, *_]:
+                raise ConfigError(every[first].refused, next_step="give each an asset key of its own")
+    if unknown:
         raise ConfigError(
-            f"there is no model {', '.join(unknown)} in the dbt project",
-            next_step=f"choose among {', '.join(every)}",
+            f"there is no model {', '.join(sorted(unknown))} in the dbt project",
+            next_step=f"choose among {', '.join(by_key)}",
         )
-    return [model for name, model in every.items() if name in wanted]
+    return [model for unique_id, model in every.items() if unique_id in wanted]
 
 
-def descendants(every: Models, names: Iterable[str]) -> set[str]:
-    """Return `names` and every model that reads one of them, directly or through others."""
-    reached = set(names)
-    for name, model in every.items():
+def descendants(every: Models, unique_ids: Iterable[str]) -> set[str]:
+    """Return `unique_ids` and those of every model that reads one of them, directly or through others."""
+    reached = set(unique_ids)
+    for unique_id, model in every.items():
         if reached.intersection(model.parents):
-            reached.add(name)
+            reached.add(unique_id)
     return reached
 
 
@@ -81,54 +108,69 @@ def is_daily(node: Mapping[str, Any]) -> bool:
     )
 
 
-def upstream_tables(node: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+def is_ephemeral(node: Mapping[str, Any]) -> bool:
+    """Return whether a node of the manifest is a model that becomes part of those that read it."""
+    return bool(node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral")
+
+
+def upstream_tables(node: Mapping[str, Any], document: _Document) -> list[str]:
     """Return the unique_ids of what a node reads, through models that are ephemeral and so no tables."""
     found: dict[str, None] = {}
     for key in node["depends_on"]["nodes"]:
         parent = document["nodes"].get(key)
-        if parent and _is_ephemeral(parent):
+        if parent and is_ephemeral(parent):
             found.update(dict.fromkeys(upstream_tables(parent, document)))
         else:
             found[key] = None
     return list(found)
 
 
-def _is_ephemeral(node: Mapping[str, Any]) -> bool:
-    return bool(node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral")
-
-
-def _model(node: Mapping[str, Any], document: Mapping[str, Any]) -> Model:
+def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]) -> Model:
     upstream = upstream_tables(node, document)
     sources = [document["sources"][key] for key in upstream if key.startswith("source.")]
+    meta = node["config"].get("meta") or {}
     return Model(
-        name=node["name"],
         unique_id=node["unique_id"],
+        kind=node["resource_type"],
+        key=keys[node["unique_id"]],
+        name=node["name"],
         table=f"{node['schema']}.{node['alias']}",
-        parents=tuple(document["nodes"][key]["name"] for key in upstream if key.startswith("model.")),
-        sources={f"{s['schema']}.{s['identifier']}": _asset_key(s) for s in sources},
+        fqn=tuple(node["fqn"]),
+        parents=tuple(key for key in upstream if key.split(".")[0] in KINDS),
+        sources={f"{s['schema']}.{s['identifier']}": keys[s["unique_id"]] for s in sources},
         tags=frozenset(node["tags"]),
-        look_back_days=int(node["config"]["meta"].get("look_back_days", 0)),
+        look_back_days=int(meta.get("look_back_days", 0)),
         daily=is_daily(node),
-        domain=node["config"]["meta"].get("domain") or node["fqn"][-2],
+        domain=meta.get("domain") or _folder(node),
     )
 
 
-def _asset_key(source: Mapping[str, Any]) -> str:
-    key: list[str] = (
-        source["config"]["meta"].get("dagster", {}).get("asset_key", [source["source_name"], source["name"]])
-    )
-    return "/".join(key)
+def _folder(node: Mapping[str, Any]) -> str:
+    """Return the folder of a node, or the package of one that is in none."""
+    *folders, _ = node["fqn"][: -1 if node.get("version") else None]
+    return str(folders[-1])
+
+
+def _refused_if_not_alone(model: Model, found: Models) -> Model:
+    """Return the model, refused if another one has its asset key or its table."""
+    for what, value in (("key", model.key), ("table", model.table)):
+        same = sorted(other.unique_id for other in found.values() if getattr(other, what) == value)
+        if len(same) > 1:
+            called = {"key": "asset key", "table": "table"}[what]
+            return replace(model, refused=f"{' and '.join(same)} have the same {called}, {value}")
+    return model
 
 
 def _parents_first(found: Models) -> list[str]:
-    order: list[str] = []
+    order: dict[str, None] = {}
 
-    def visit(name: str) -> None:
-        if name not in order:
-            for parent in found[name].parents:
-                visit(parent)
-            order.append(name)
+    def visit(unique_id: str) -> None:
+        if unique_id not in order:
+            for parent in found[unique_id].parents:
+                if parent in found:
+                    visit(parent)
+            order[unique_id] = None
 
-    for name in sorted(found):
-        visit(name)
-    return order
+    for unique_id in sorted(found):
+        visit(unique_id)
+    return list(order)

@@ -16,26 +16,26 @@ def with_inputs(every: Models, wanted: Sequence[Model], present: set[str], ref: 
 
     Raises InputMissing naming the asset to materialize first, if another table they read is missing.
     """
-    names = {model.name for model in wanted}
+    chosen_ids = {model.unique_id for model in wanted}
     queue = list(wanted)
     for model in queue:
         for table, asset in model.sources.items():
             if table not in present:
-                raise _missing(model.name, table, asset, ref)
-        for parent in (every[name] for name in model.parents if name not in names):
+                raise _missing(model.key, table, asset, ref)
+        for parent in (every[key] for key in model.parents if key in every and key not in chosen_ids):
             if parent.table in present:
                 continue
             if not parent.static:
-                raise _missing(model.name, parent.table, parent.name, ref)
-            names.add(parent.name)
+                raise _missing(model.key, parent.table, parent.key, ref)
+            chosen_ids.add(parent.unique_id)
             queue.append(parent)
-    return chosen(every, names)
+    return chosen(every, chosen_ids)
 
 
 def extra_days(
-    every: Models, names: Iterable[str], window: Window | None, ref: str, present: set[str]
+    every: Models, unique_ids: Iterable[str], window: Window | None, ref: str, present: set[str]
 ) -> dict[str, int]:
-    """Return by how many days the batch of each model is longer than the window.
+    """Return by how many days the batch of each model, by unique_id, is longer than the window.
 
     A model that looks back changes on the days after the window too, and so do the models that read it.
     Days that were not built before stay out: they are built when their turn comes.
@@ -43,19 +43,39 @@ def extra_days(
     extra: dict[str, int] = {}
     if window is None:
         return extra
-    for model in chosen(every, names):
+    for model in chosen(every, unique_ids):
         if not model.look_back_days or model.table not in present:
             continue
         after = Window.of_days(window.end, window.last + dt.timedelta(days=model.look_back_days))
         if read.count(ref, model.table, window=after):
-            for name in descendants(every, [model.name]):
-                extra[name] = max(extra.get(name, 0), model.look_back_days)
+            for key in descendants(every, [model.unique_id]):
+                extra[key] = max(extra.get(key, 0), model.look_back_days)
     return extra
+
+
+def selection(wanted: Sequence[Model], every: Models) -> list[str]:
+    """Return the arguments by which dbt selects the models `wanted` and no others.
+
+    dbt takes a path in its own tree of names for all that lies below it, too: what is not wanted is excluded.
+    """
+    select = [f"fqn:{'.'.join(model.fqn)},resource_type:{model.kind}" for model in wanted]
+    chosen_ids = {model.unique_id for model in wanted}
+    below = [
+        f"fqn:{'.'.join(other.fqn)}"
+        for other in every.values()
+        if other.unique_id not in chosen_ids
+        and any(_flat(other)[: len(_flat(model))] == _flat(model) for model in wanted)
+    ]
+    return ["--select", *select, *(["--exclude", *below] if below else [])]
+
+
+def _flat(model: Model) -> list[str]:
+    return ".".join(model.fqn).split(".")
 
 
 def refuse_without_window(wanted: Sequence[Model], window: Window | None) -> None:
     """Raise BuildFailed if there are daily models but no window to build them for."""
-    daily = [model.name for model in wanted if model.daily]
+    daily = [model.key for model in wanted if model.daily]
     if daily and window is None:
         raise BuildFailed(
             f"{', '.join(daily)} cannot be built without a window",

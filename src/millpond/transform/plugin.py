@@ -82,7 +82,7 @@ class Plugin(BasePlugin):
     def store(self, target_config: TargetConfig) -> None:
         """Write a model's result, a temporary view, to the model's table on the ref of the build."""
         model: dict[str, Any] = target_config.config["model"]
-        build = self._build_for(model["name"])
+        build = self._build_for(model)
         started = time.perf_counter()
         try:
             rows = self._cursors.mine.execute(f"from {target_config.config['result']}").to_arrow_table()
@@ -93,15 +93,15 @@ class Plugin(BasePlugin):
         with pooled() as conn:
             (written_at,) = pointers(conn, build.ref, (replacement.table.name,)).items()
         self._lake.point(self._cursors.mine, *written_at)
-        stored = Stored(model["name"], written, time.perf_counter() - started, _day_rows(model, rows))
-        build.stored[model["name"]] = stored
+        stored = Stored(model["unique_id"], written, time.perf_counter() - started, _day_rows(model, rows))
+        build.stored[stored.unique_id] = stored
         build.on_event(stored)
 
-    def _build_for(self, model: str) -> Building:
+    def _build_for(self, model: Mapping[str, Any]) -> Building:
         build = build_for(model)
         if self._ref != build.ref:
             raise BuildFailed(
-                f"model {model} was read from ref {self._ref} but belongs on {build.ref}",
+                f"model {model['name']} was read from ref {self._ref} but belongs on {build.ref}",
                 unharmed="every table",
                 next_step="end this process and repeat the run",
             )

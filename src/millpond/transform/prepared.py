@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,7 @@ import dagster as dg
 from dagster._core.definitions.metadata import normalize_metadata
 from dagster._serdes import deserialize_value, serialize_value
 
-from millpond.transform.models import Model, models
-from millpond.transform.specs import asset_key
+from millpond.transform.models import KINDS, Model, Models, read_models
 
 if TYPE_CHECKING:
     from millpond.transform.translator import MillpondDbtTranslator
@@ -31,16 +30,29 @@ class Prepared:
 
 def prepare_specs(document: Mapping[str, Any], translator: MillpondDbtTranslator) -> dict[str, Any]:
     """Return the specs and checks of all models by unique_id, as what JSON can hold."""
-    every = models(document)
-    known = set(every) | {key for model in every.values() for key in model.sources.values()}
+    nodes = [*document["sources"].values(), *document["nodes"].values()]
+    keys = {
+        node["unique_id"]: translator.get_asset_key(node).to_user_string()
+        for node in nodes
+        if node["resource_type"] in (*KINDS, "source")
+    }
+    every = read_models(document, keys)
+    known = {model.key for model in every.values() if not model.refused}
+    known |= {key for model in every.values() for key in model.sources.values()}
     prepared = {}
     for model in every.values():
         spec = translator.get_asset_spec(document, model.unique_id, None)
         prepared[model.unique_id] = {
+            "model": asdict(model) | {"tags": sorted(model.tags)},
             "spec": _spec(spec, document, model, known),
             "checks": _checks(spec, translator, document, model),
         }
     return prepared
+
+
+def load_models(prepared: Mapping[str, Any]) -> Models:
+    """Return the models by unique_id, parents first."""
+    return {key: _model(found["model"]) for key, found in prepared.items()}
 
 
 def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared]:
@@ -52,7 +64,7 @@ def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: 
     metadata = {k: v for k, v in spec.metadata.items() if not k.startswith(_UNSTORED)}
     metadata[_ID] = model.unique_id
     return {
-        "key": model.name,
+        "key": list(spec.key.path),
         "group": spec.group_name,
         "owners": list(spec.owners),
         "tags": dict(spec.tags),
@@ -81,7 +93,6 @@ def _checks(
             found.append(
                 {
                     "name": check.name,
-                    "asset": model.name,
                     "description": check.description or (node.get("description") or "").strip() or None,
                     "blocking": check.blocking,
                     "unique_id": child,
@@ -96,7 +107,7 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
     metadata: Any = deserialize_value(spec["metadata"])
     return Prepared(
         dg.AssetSpec(
-            key=asset_key(spec["key"]),
+            key=dg.AssetKey(spec["key"]),
             deps=[
                 dg.AssetDep(dg.AssetKey(key), partition_mapping=mapping and _mapping(mapping))
                 for key, mapping in spec["deps"]
@@ -115,13 +126,23 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
         tuple(
             dg.AssetCheckSpec(
                 check["name"],
-                asset=asset_key(check["asset"]),
+                asset=dg.AssetKey(spec["key"]),
                 description=check["description"],
                 blocking=check["blocking"],
                 metadata={_ID: check["unique_id"]},
             )
             for check in found["checks"]
         ),
+    )
+
+
+def _model(found: Mapping[str, Any]) -> Model:
+    model = Model(**found)
+    return replace(
+        model,
+        fqn=tuple(model.fqn),
+        parents=tuple(model.parents),
+        tags=frozenset(model.tags),
     )
 
 

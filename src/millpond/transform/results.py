@@ -20,7 +20,9 @@ _TOLD = 3
 class ModelBuilt:
     """A model that was built; `seconds` cover its query and its write, `day_rows` the days that have rows."""
 
+    unique_id: str
     model: str
+    """The key of its asset."""
     written: Written
     seconds: float
     day_rows: Mapping[dt.date, int] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class CheckResult:
     """A data test that ran; `samples` are up to 20 rows that broke it, `message` why it could not run."""
 
     model: str
+    """The key of its asset."""
     check: str
     description: str
     blocking: bool
@@ -112,7 +115,7 @@ def _also(one: ModelBuilt, other: ModelBuilt) -> ModelBuilt:
         day_hashes=one.written.day_hashes | other.written.day_hashes,
     )
     rows = {**one.day_rows, **other.day_rows}
-    return ModelBuilt(one.model, written, one.seconds + other.seconds, rows)
+    return ModelBuilt(one.unique_id, one.model, written, one.seconds + other.seconds, rows)
 
 
 def _worse(one: CheckResult, other: CheckResult) -> CheckResult:

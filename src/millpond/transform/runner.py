@@ -22,8 +22,8 @@ from millpond.transform.collect import Complaints, models_built, models_failed
 from millpond.transform.data_tests import DataTest, due
 from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed, current
-from millpond.transform.models import Model, Models, chosen, models
-from millpond.transform.plan import extra_days, refuse_without_window, with_inputs
+from millpond.transform.models import Model, Models, chosen
+from millpond.transform.plan import extra_days, refuse_without_window, selection, with_inputs
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
 from millpond.transform.turns import turn
 
@@ -38,8 +38,9 @@ def build(
     run_id: str,
     on_event: Callable[[Stored], None] = lambda _: None,
 ) -> BuildResult:
-    """Build the models called `select` and their data tests, and merge them into `ref` all at once.
+    """Build models and their data tests, and merge them into `ref` all at once.
 
+    `select` are their unique_ids or asset keys.
     `window` is what daily models are built for. `on_event` hears of each model as it is written. If another
     build changed the same tables of `ref` meanwhile, this one is repeated on what is there then, alone.
 
@@ -47,7 +48,7 @@ def build(
     """
     refuse_other_zone()
     parsed = current(settings())
-    every = models(parsed.document())
+    every = parsed.models()
     wanted = chosen(every, select)
     refuse_without_window(wanted, window)
     for attempt in range(1, _ATTEMPTS + 1):
@@ -79,15 +80,16 @@ def check(names: Iterable[str], *, ref: str) -> list[CheckResult]:
     """Run the data tests called `names` on `ref` as it is; returns their results."""
     parsed = current(settings())
     present = set(read.table_names(ref))
-    every = models(parsed.document()).values()
-    there = [model.name for model in every if model.table in present]
+    every = parsed.models()
+    there = [model.unique_id for model in every.values() if model.table in present]
     wanted = set(names)
-    return _checked([test for test in due(parsed.data_tests(), there, there) if test.name in wanted], ref)
+    tests = [test for test in due(parsed.data_tests(), there, there) if test.name in wanted]
+    return _checked(tests, every, ref)
 
 
-def snapshot_id(name: str, *, ref: str) -> int | None:
+def snapshot_id(unique_id: str, *, ref: str) -> int | None:
     """Return the snapshot of a model's table on `ref`; None if there is no table, or none yet."""
-    table = models(current(settings()).document())[name].table
+    table = current(settings()).models()[unique_id].table
     if not read.exists(ref, table):
         return None
     return read.loaded(ref, table).metadata.current_snapshot_id
@@ -98,20 +100,22 @@ def _audited(
 ) -> BuildResult:
     """Create the build's branch, build on it and run the data tests there."""
     present = set(read.table_names(ref))
-    names = [model.name for model in with_inputs(every, wanted, present, ref)]
-    extra = extra_days(every, names, window, ref, present)
-    refs.create(build.ref, base=ref, purpose=f"audit of {', '.join(names)}"[:200], run_id=build.run_id)
+    built = with_inputs(every, wanted, present, ref)
+    ids = [model.unique_id for model in built]
+    extra = extra_days(every, ids, window, ref, present)
+    purpose = f"audit of {', '.join(model.key for model in built)}"[:200]
+    refs.create(build.ref, base=ref, purpose=purpose, run_id=build.run_id)
     try:
-        result = _built(names, window, extra, build, ref, parsed)
+        result = _built(built, every, window, extra, build, ref, parsed)
         if result.failed and build.broken_off:
             raise build.broken_off[0]
         if result.failed:
             return result
-        there = {model.name for model in every.values() if model.table in present}
-        tests = due(parsed.data_tests(), names, there.union(names))
+        there = {model.unique_id for model in every.values() if model.table in present}
+        tests = due(parsed.data_tests(), ids, there.union(ids))
         if window is not None:
-            tests = [_narrowed(test, every, window, names, extra) for test in tests]
-        return replace(result, checks=tuple(_checked(tests, build.ref)))
+            tests = [_narrowed(test, every, window, ids, extra) for test in tests]
+        return replace(result, checks=tuple(_checked(tests, every, build.ref)))
     except (ServerUnreachable, StorageFailed):
         # Nothing of the build is worth a look, and it is repeated.
         with suppress(MillpondError):
@@ -126,25 +130,27 @@ def _narrowed(
     test: DataTest, every: Models, window: Window, built: Sequence[str], extra: dict[str, int]
 ) -> DataTest:
     """Return the test of the days that this build makes: the others were tested when they were built."""
-    (name, *others) = test.reads
-    if others or name not in built or not every[name].daily:
+    (key, *others) = test.reads
+    if others or key not in built or not every[key].daily:
         return test
-    return test.of(Window.of_days(window.start, window.last + dt.timedelta(days=extra.get(name, 0))))
+    return test.of(Window.of_days(window.start, window.last + dt.timedelta(days=extra.get(key, 0))))
 
 
-def _checked(tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
-    return engine.of(settings()).audit(tests, ref) if tests else []
+def _checked(tests: Sequence[DataTest], every: Models, ref: str) -> list[CheckResult]:
+    results = engine.of(settings()).audit(tests, ref) if tests else []
+    return [replace(r, model=every[r.model].key) if r.model in every else r for r in results]
 
 
 def _built(
-    names: Sequence[str],
+    built: Sequence[Model],
+    every: Models,
     window: Window | None,
     extra: dict[str, int],
     build: Building,
     ref: str,
     parsed: Parsed,
 ) -> BuildResult:
-    command = ["run", "--no-write-json", "--no-populate-cache", "--select", *names]
+    command = ["run", "--no-write-json", "--no-populate-cache", *selection(built, every)]
     if window is not None:
         command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
     complaints, configured = Complaints(), settings()
@@ -159,7 +165,7 @@ def _built(
         )
     if ran.result is None:
         raise BuildFailed(
-            f"dbt could not build {', '.join(names)}: {ran.exception}",
+            f"dbt could not build {', '.join(model.key for model in built)}: {ran.exception}",
             unharmed=f"ref {ref}; nothing of this run is in it",
             next_step=f"mend what the message names and run again; branch {build.ref} is kept",
         )
@@ -168,6 +174,6 @@ def _built(
         ref=ref,
         branch=build.ref,
         merged=False,
-        models=models_built(results, build.stored),
-        failed=models_failed(results, complaints),
+        models=models_built(results, build.stored, every),
+        failed=models_failed(results, complaints, every),
     )

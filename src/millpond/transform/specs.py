@@ -1,4 +1,4 @@
-"""The key of a model's asset, and the version of what its rows are computed by."""
+"""The version of what a model's rows are computed by."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import dagster as dg
-
 _Node = Mapping[str, Any]
 _VARIABLE = re.compile(r"""\bvar\(\s*["'](\w+)""")
-
-
-def asset_key(name: str) -> dg.AssetKey:
-    """Return the key of a model's asset: its plain name."""
-    return dg.AssetKey([name])
 
 
 def code_version(node: _Node, document: _Node, variables: Mapping[str, object]) -> str:

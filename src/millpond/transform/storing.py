@@ -17,18 +17,18 @@ from millpond.transform.building import Building, under_way
 _PARTITIONING = re.compile(r"'(month|day)\((\w+)\)'")
 
 
-def build_for(model: str) -> Building:
+def build_for(model: Mapping[str, Any]) -> Building:
     """Return the build that a model's result belongs to; raises BuildFailed where dbt was started by hand."""
-    build = under_way()
+    build, name = under_way(), model["name"]
     if build is None:
         raise BuildFailed(
-            f"model {model} was not written: dbt was started by hand, past the audit",
+            f"model {name} was not written: dbt was started by hand, past the audit",
             unharmed="every table",
-            next_step=f"use `millpond materialize {model}`; by hand dbt may compile, show and test",
+            next_step=f"use `millpond materialize {name}`; by hand dbt may compile, show and test",
         )
-    if model in build.stored:
+    if model["unique_id"] in build.stored:
         raise BuildFailed(
-            f"model {model} was split into several batches of one run",
+            f"model {name} was split into several batches of one run",
             unharmed="the ref the run was for; only its branch was written",
             next_step="transform/batches.py does not fit the installed dbt; install the pinned version",
         )

@@ -11,29 +11,37 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
-from millpond.transform.models import is_daily
-from millpond.transform.specs import asset_key, code_version
+from millpond.transform.models import KINDS, is_daily
+from millpond.transform.specs import code_version
 
 _Node = Mapping[str, Any]
 
 
 class MillpondDbtTranslator(DagsterDbtTranslator):
-    """dagster-dbt's translator, with layers as groups; MILLPOND_DBT_TRANSLATOR names a subclass of it.
-
-    A model's key is always its name, which is also what commands and dbt call it.
-    """
+    """dagster-dbt's translator, with layers as groups; MILLPOND_DBT_TRANSLATOR names a subclass of it."""
 
     def __init__(self, document: _Node, variables: Mapping[str, object], engine: str) -> None:
         super().__init__()
         self.document = document
         self.variables = variables
         self.engine = engine
+        self._packages: dict[str, set[str]] = {}
+        for node in document["nodes"].values():
+            if node["resource_type"] in KINDS:
+                self._packages.setdefault(node["name"], set()).add(node["package_name"])
 
     def get_asset_key(self, dbt_resource_props: _Node) -> dg.AssetKey:
-        """Return the plain name of a model, and what dagster-dbt says of any other node."""
-        if dbt_resource_props["resource_type"] == "model":
-            return asset_key(dbt_resource_props["name"])
-        return super().get_asset_key(dbt_resource_props)
+        """Return `meta.dagster.asset_key`, else the name of a model, with its version if it has one.
+
+        The model of a package whose name another package uses too has the package's name before its own.
+        """
+        props = dbt_resource_props
+        if props["resource_type"] == "source" or props.get("version") or _dagster(props).get("asset_key"):
+            return super().get_asset_key(props)
+        packages = self._packages.get(props["name"], set())
+        if len(packages) > 1 and props["package_name"] != self.document["metadata"]["project_name"]:
+            return dg.AssetKey([props["package_name"], props["name"]])
+        return dg.AssetKey([props["name"]])
 
     def get_group_name(self, dbt_resource_props: _Node) -> str | None:
         """Return `meta.dagster.group`, else the layer."""

@@ -18,7 +18,7 @@ from millpond.transform.storing import build_for, table_spec, window
 
 def store(model: Mapping[str, Any], result: str, started: float) -> None:
     """Make the model's table on the build's branch hold the rows of the table `result`; tell the build."""
-    build = build_for(model["name"])
+    build = build_for(model)
     name = f"{model['schema']}.{model['alias']}"
     columns = arrow_schema(read.loaded(build.ref, result).schema())
     spec, windows = table_spec(model, columns), Windows.of(window(model))
@@ -37,8 +37,8 @@ def store(model: Mapping[str, Any], result: str, started: float) -> None:
 
     written = adopt(Adoption(build.ref, build.run_id, spec, result, windows, before, after, insert))
     day_rows = {day: digest.rows for day, digest in after.items() if day is not None}
-    stored = Stored(model["name"], written, time.perf_counter() - started, day_rows)
-    build.stored[model["name"]] = stored
+    stored = Stored(model["unique_id"], written, time.perf_counter() - started, day_rows)
+    build.stored[stored.unique_id] = stored
     build.on_event(stored)
 
 

@@ -23,8 +23,7 @@ from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.building import Building, building
 from millpond.transform.invocation import LOCK, invoke
-from millpond.transform.manifest import current, manifest
-from millpond.transform.models import models
+from millpond.transform.manifest import current
 from millpond.transform.results import AuditFailed, BuildResult
 from millpond.transform.runner import build
 
@@ -69,7 +68,7 @@ def test_every_model_and_test_comes_out_alike(
 def built(window: Window) -> BuildResult:
     """Build every model; a build whose audit fails for its rows is a result as well."""
     try:
-        return build(list(models(manifest(settings()))), window, ref="main", run_id="parity")
+        return build(list(current(settings()).models()), window, ref="main", run_id="parity")
     except AuditFailed as failed:
         if failed.result.failed:
             raise
@@ -77,7 +76,7 @@ def built(window: Window) -> BuildResult:
 
 
 def model_tables() -> list[str]:
-    return [model.table for model in models(manifest(settings())).values()]
+    return [model.table for model in current(settings()).models().values()]
 
 
 def tables(names: Any, ref: str) -> Tables:
