@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
+from ahocorasick_rs import AhoCorasick
+
 MASK: Final = "[redacted]"
 
 _SHORTEST: Final = 4
@@ -29,6 +31,8 @@ _OUR_WORDS: Final = frozenset(
 
 _known: set[str] = set()
 _words: set[str] = set()
+_finder = AhoCorasick(())
+_registering = threading.Lock()
 _NAMES = r"(?:[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature)|auth|pwd|sig|key)"
 _PATTERNS: Final = (
     (
@@ -66,9 +70,12 @@ def register(secret: str | None) -> None:
     """
     if not secret or len(secret) < _SHORTEST or secret.lower() in _OUR_WORDS:
         return
-    if secret not in _known | _words:
-        (_words if len(secret) < _DISTINCT else _known).update(_spellings(secret))
-        _known.update(_encoded(secret))
+    global _finder
+    with _registering:
+        if secret not in _known | _words:
+            (_words if len(secret) < _DISTINCT else _known).update(_spellings(secret))
+            _known.update(_encoded(secret))
+            _finder = _make_finder()
     install()
 
 
@@ -92,6 +99,8 @@ def redacted(text: str) -> str:
 
 def without_known(text: str) -> str:
     """Return `text` with registered secrets masked, also where lines break one or cut it in half."""
+    if not _may_hold_secret(text):
+        return text
     known = sorted(_known, key=len, reverse=True)
     for secret in known:
         text = text.replace(secret, MASK)
@@ -103,7 +112,7 @@ def without_known(text: str) -> str:
         if secret in text:
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])", MASK, text)
     if "\n" in text:
-        joined = re.sub(r"\s*\n\s*", "", text)
+        joined = _without_breaks(text)
         for secret in [s for s in _known if s in joined]:
             text = _patterns_of(secret).sub(MASK, text)
     return text
@@ -190,6 +199,22 @@ def _encoded(secret: str) -> Iterator[str]:
             piece = encode(b"\0" * before + raw)[start : (before + len(raw)) * 8 // 6].decode()
             if len(piece) >= _DISTINCT:
                 yield piece
+
+
+def _may_hold_secret(text: str) -> bool:
+    """Return whether a part of a secret that is worth masking stands in `text`: most texts hold none."""
+    find = _finder.find_matches_as_indexes
+    return bool(find(text)) or ("\n" in text and bool(find(_without_breaks(text))))
+
+
+def _make_finder() -> AhoCorasick:
+    """Return what finds, in one pass over a text, any secret or half of one."""
+    halves = {part for s in _known if len(s) >= 2 * _DISTINCT for part in (s[: _half(s)], s[-_half(s) :])}
+    return AhoCorasick({*_known, *_words, *halves})
+
+
+def _without_breaks(text: str) -> str:
+    return re.sub(r"\s*\n\s*", "", text)
 
 
 def _half(secret: str) -> int:
