@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import hypothesis
 import psutil
 import psycopg
 import pytest
+import time_machine
 
 from millpond.lake import home_zone
 from millpond.lake.connect import catalog_tables
@@ -97,6 +99,17 @@ def _own_settings() -> Iterator[None]:
     """Let no test see the settings that another one configured."""
     yield
     settings.cache_clear()
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set this process's clock to noon of the module's TODAY, so that no midnight passes during the test.
+
+    A module has no TODAY where processes with a clock of their own take part: it is the present day then.
+    """
+    day = getattr(request.module, "TODAY", dt.datetime.now(dt.UTC).date())
+    with time_machine.travel(dt.datetime.combine(day, dt.time(12), dt.UTC)):
+        yield
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def _parse(folder: Path, settings: Settings) -> None:
     )
     (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, document)))
     unfinished.rename(folder)
-    _forget_old(folder.parent)
+    _forget_old(folder)
 
 
 def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:
@@ -181,10 +181,10 @@ def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:
     return ran.result
 
 
-def _forget_old(manifests: Path) -> None:
+def _forget_old(newest: Path) -> None:
     limit = time.time() - _KEEP_SECONDS
-    for folder in manifests.iterdir():
-        if folder.stat().st_mtime < limit:
+    for folder in newest.parent.iterdir():
+        if folder != newest and folder.stat().st_mtime < limit:
             shutil.rmtree(folder, ignore_errors=True)
 
 

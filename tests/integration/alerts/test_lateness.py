@@ -17,6 +17,7 @@ from millpond.partitions import latest_complete_day
 from millpond.resources.record import UNFINISHED_TAG
 from millpond.settings import settings
 
+pytestmark = pytest.mark.usefixtures("clock")
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
 POLICY = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=1))
 EARLY, NEVER = "00:00", None

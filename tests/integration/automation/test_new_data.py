@@ -17,12 +17,12 @@ from millpond.definitions import defs
 from millpond.errors import SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.reading import load_sources
-from millpond.partitions import today
 from millpond.resources.instance import instance
 from millpond.resources.run import JOB
 from millpond.settings import Settings, settings
 
-TODAY = today(dt.UTC)  # type: ignore[arg-type]
+pytestmark = pytest.mark.usefixtures("clock")
+TODAY = dt.date(2026, 1, 1)
 YESTERDAY = TODAY - dt.timedelta(days=1)
 GLUCOSE, GITHUB = "new_data_glucose_entries", "new_data_github_user_events"
 

@@ -18,11 +18,12 @@ from millpond.automation.waiting import build_sensors
 from millpond.automation.waits import Wait, read_waits
 from millpond.definitions import defs
 from millpond.errors import ConfigError
-from millpond.partitions import latest_complete_day
 from millpond.resources.instance import instance
 from millpond.settings import Settings, settings
 
-DAY = latest_complete_day(dt.UTC)  # type: ignore[arg-type]
+pytestmark = pytest.mark.usefixtures("clock")
+TODAY = dt.date(2026, 3, 1)
+DAY = TODAY - dt.timedelta(days=1)
 BEFORE = DAY - dt.timedelta(days=1)
 BROKEN = {"now": False}
 LONG = dt.timedelta(days=3)

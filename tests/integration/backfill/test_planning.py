@@ -231,6 +231,7 @@ def test_an_asset_that_a_person_had_dagster_forget_is_missing(loaded: Platform) 
     assert missing == {"fct_glucose_readings"}
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_present_day_is_stale_because_it_was_loaded_before_its_end(
     server: FakeSource, recorded: dg.DagsterInstance
 ) -> None:
@@ -242,6 +243,7 @@ def test_the_present_day_is_stale_because_it_was_loaded_before_its_end(
     assert (item.state, item.reason, item.todo) == (State.STALE, "loaded before the day had ended", True)
 
 
+@pytest.mark.usefixtures("clock")
 def test_days_that_github_lists_no_more_are_left_out_and_those_loaded_in_time_are_kept(
     server: FakeSource, recorded: dg.DagsterInstance
 ) -> None:

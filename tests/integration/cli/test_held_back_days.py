@@ -125,6 +125,7 @@ def test_what_cannot_be_accepted_is_refused(
     assert said in err
 
 
+@pytest.mark.usefixtures("clock")
 def test_days_beyond_reach_are_skipped_and_the_others_made(
     home: object, configure: Callable[..., Settings], run: Run
 ) -> None:

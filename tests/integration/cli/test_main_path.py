@@ -40,6 +40,7 @@ def snapshots() -> dict[str, int | None]:
     return {name: loaded("main", name).metadata.current_snapshot_id for name in table_names("main")}
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_nothing(
     home: Home, run: Run
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_demo_fills_every_layer_on_each_kind_of_day(
         assert found == [{"day": last}]
 
 
+@pytest.mark.usefixtures("clock")
 def test_materialize_takes_the_latest_complete_day_unless_told(home: Home, run: Run) -> None:
     code, out, err = run("materialize", "dlt_glucose_entries", "--json")
     assert code == 0, err

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
+
 from fake_source import Events, FakeSource, event, load_days, raw, rows_as_json, table_of
 from millpond.errors import BeyondReach, PagingLoop, SourceRefused
 from millpond.ingestion.load import load as load_window
@@ -12,11 +14,13 @@ from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Reach
 from millpond.partitions import Window
 
-TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+pytestmark = pytest.mark.usefixtures("clock")
+TODAY = dt.date(2024, 3, 1)  # after a leap day
+MIDNIGHT = dt.datetime.combine(TODAY, dt.time(), dt.UTC)
 
 
 def day(ago: int) -> dt.date:
-    return (TODAY - dt.timedelta(ago)).date()
+    return TODAY - dt.timedelta(ago)
 
 
 NOMINAL = table_of("github_user_events")[1].window.model_copy(update={"reach": Reach(rows=300, days=90)})
@@ -26,7 +30,7 @@ NOMINAL = table_of("github_user_events")[1].window.model_copy(update={"reach": R
 def events(days: int, a_day: int) -> list[dict[str, Any]]:
     """Return `a_day` events for each of the last `days` complete days."""
     return [
-        event(1000 * ago + n, TODAY - dt.timedelta(ago) + dt.timedelta(minutes=n))
+        event(1000 * ago + n, MIDNIGHT - dt.timedelta(ago) + dt.timedelta(minutes=n))
         for ago in range(1, days + 1)
         for n in range(a_day)
     ]
@@ -47,7 +51,7 @@ def test_a_day_is_loaded_typed_and_details_stay_the_json_they_were(server: FakeS
     (row,) = raw(table="raw.github_user_events", key="id")
     assert (row["actor_id"], row["actor_login"], row["repo_name"]) == (1, "octocat", "octocat/hello")
     assert row["payload"] == '{"commits":[{"sha":"a"},{"sha":"b"}],"size":1.1}'
-    assert row["created_at"] == TODAY - dt.timedelta(1)
+    assert row["created_at"] == MIDNIGHT - dt.timedelta(1)
     assert row["public"] is True
 
 

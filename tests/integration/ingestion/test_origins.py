@@ -94,6 +94,7 @@ def test_a_home_with_real_data_or_without_demo_refuses_to_play_one(
     assert '"no address"' in millpond("sources", "list", "--json")[1]
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_demo_opens_a_home_without_a_mark_whose_rows_it_made_and_no_other(
     unmarked: None, configure: Callable[..., Settings]
 ) -> None:

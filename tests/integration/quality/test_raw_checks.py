@@ -182,6 +182,7 @@ def test_an_unusual_volume_warns_and_stops_nothing(server: FakeSource, recorded:
     )
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_latest_complete_day_satisfies_the_check_of_the_latest_partition(
     server: FakeSource, recorded: dg.DagsterInstance
 ) -> None:
@@ -192,6 +193,7 @@ def test_the_latest_complete_day_satisfies_the_check_of_the_latest_partition(
     assert checked(outcome)[LATEST].passed
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_missing_latest_day_is_told_on_main_unless_the_run_was_for_older_days(
     server: FakeSource, recorded: dg.DagsterInstance
 ) -> None:

@@ -21,13 +21,15 @@ from millpond.partitions import Window
 from millpond.resources.instance import instance
 from millpond.settings import Settings
 
-TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+pytestmark = pytest.mark.usefixtures("clock")
+TODAY = dt.date(2026, 1, 10)  # the days within reach lie in two years
+MIDNIGHT = dt.datetime.combine(TODAY, dt.time(), dt.UTC)
 RAW = "dlt_github_user_events"
 CHAIN = f"{RAW}*"
 
 
 def day(ago: int) -> dt.date:
-    return (TODAY - dt.timedelta(ago)).date()
+    return TODAY - dt.timedelta(ago)
 
 
 def days(first: int, last: int) -> list[str]:
@@ -36,7 +38,7 @@ def days(first: int, last: int) -> list[str]:
 
 def events(first: int, last: int, a_day: int = 10) -> list[dict[str, Any]]:
     return [
-        event(1000 * ago + n, TODAY - dt.timedelta(ago) + dt.timedelta(minutes=n))
+        event(1000 * ago + n, MIDNIGHT - dt.timedelta(ago) + dt.timedelta(minutes=n))
         for ago in range(last, first + 1)
         for n in range(a_day)
     ]

@@ -238,6 +238,7 @@ def test_a_selection_that_names_nothing_is_refused_with_the_near_names(
     assert recorded.get_runs() == []
 
 
+@pytest.mark.usefixtures("clock")
 def test_days_that_cannot_exist_are_refused_before_anything_runs(
     definitions: dg.Definitions, recorded: dg.DagsterInstance
 ) -> None:

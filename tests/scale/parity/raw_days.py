@@ -12,7 +12,7 @@ from typing import Any
 import raw_rows
 from millpond.ingestion.load import load
 from millpond.ingestion.reading import find_table, load_sources
-from millpond.partitions import Window
+from millpond.partitions import Window, latest_complete_day
 from millpond.settings import settings
 from raw_rows import Row, entry, event
 
@@ -26,8 +26,8 @@ _EDGES = dt.date(2026, 2, 3)
 
 def load_real() -> Window:
     """Load the newest days of the demo source into `main`; returns their window."""
-    today = dt.datetime.now(settings().zone).date()
-    window = Window(today - dt.timedelta(REAL_DAYS), today)
+    last = latest_complete_day(settings().zone)
+    window = Window.of_days(last - dt.timedelta(REAL_DAYS - 1), last)
     for name in ("glucose_entries", "github_user_events"):
         source, index = find_table(load_sources(settings()), name)
         done = load(source, source.tables[index], window, ref="main", run_id="parity")
@@ -35,12 +35,12 @@ def load_real() -> Window:
     return window
 
 
-def load_made_up() -> Window:
-    """Add the made-up days to `main`; returns the window from the first of them on."""
+def load_made_up(real: Window) -> Window:
+    """Add the made-up days to `main`; returns the window from the first of them to the last of `real`."""
     for seed, window in enumerate(MADE_UP):
         raw_rows.load(window, raw_rows.random_entries(window, seed), raw_rows.random_events(window, seed))
     raw_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events())
-    return Window(MADE_UP[0].start, dt.datetime.now(settings().zone).date())
+    return Window(MADE_UP[0].start, real.end)
 
 
 def _edge_entries() -> list[Row]:

@@ -41,7 +41,7 @@ def test_every_model_and_test_comes_out_alike(
     raw = tables(RAW, "main")
     merged_here = built(real)
     first_here = tables(model_tables(), "main")
-    every_day = raw_days.load_made_up()
+    every_day = raw_days.load_made_up(real)
     more_raw = tables(RAW, "main")
     audited_here = built(every_day)
     second_here = tables(model_tables(), audited_here.branch)
