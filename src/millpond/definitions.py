@@ -25,12 +25,14 @@ from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets
-from millpond.transform.manifest import manifest
+from millpond.transform.manifest import described
 
 _SETTINGS = settings()
 _SOURCES = load_sources(_SETTINGS)
 
-_MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *publish_assets(manifest(_SETTINGS))]
+_DBT = described(_SETTINGS)
+_MARTS = publish_assets(_DBT.document()) if _DBT else []
+_MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *_MARTS]
 _ASKED = [source for source in _SOURCES if has_address(source, _SETTINGS)]
 _CHAINS = chains_of(_MADE, _ASKED)
 _ASSETS = with_conditions(with_freshness(_MADE, _SOURCES), _CHAINS, _SETTINGS.timezone)

@@ -45,6 +45,38 @@ def test_a_setting_that_models_see_asks_for_another_parse(
     assert fingerprint(configure(**change)) != before
 
 
+def test_a_variable_of_the_environment_that_the_project_reads_asks_for_another_parse(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copied / "models/read.sql").write_text('select \'{{ env_var("SHOP_REGION", "eu") }}\' as region')
+    before = fingerprint(settings())
+    monkeypatch.setenv("SHOP_COLOUR", "red")
+    assert fingerprint(settings()) == before
+    monkeypatch.setenv("SHOP_REGION", "us")
+    assert fingerprint(settings()) != before
+
+
+def test_a_package_that_is_a_link_to_elsewhere_is_part_of_the_project(copied: Path, tmp_path: Path) -> None:
+    package = tmp_path / "shared"
+    package.mkdir()
+    (package / "loop").symlink_to(package)
+    (copied / "dbt_packages").mkdir()
+    (copied / "dbt_packages/shared").symlink_to(package)
+    before = fingerprint(settings())
+    (package / "macro.sql").write_text("{% macro one() %} 1 {% endmacro %}")
+    assert fingerprint(settings()) != before
+
+
+def test_a_changed_translator_asks_for_another_parse(
+    configure: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "shop_translator.py").write_text("# one")
+    before = fingerprint(configure(dbt_translator="shop_translator:Ours"))
+    (tmp_path / "shop_translator.py").write_text("# two")
+    assert fingerprint(settings()) != before
+
+
 def test_a_parsed_state_that_comes_with_the_project_is_used_as_it_is(
     copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,11 @@ def main() -> int:
     from millpond.errors import MillpondError
     from millpond.redaction import redacted
     from millpond.runtime.dagster_home import CODE_LOCATION
+    from millpond.settings import settings
+    from millpond.transform.manifest import current
 
     try:
+        current(settings())  # the definitions load without it, with the models as they were
         importlib.import_module(CODE_LOCATION).defs.get_repository_def().load_all_definitions()
     except MillpondError as error:
         print(redacted(error.what))

@@ -19,7 +19,8 @@ def dismiss_builder_unless_due(assets: Iterable[str]) -> None:
     """End the builder now if none of `assets` is a model."""
     from millpond.runtime.companion import dismiss
     from millpond.settings import settings
-    from millpond.transform.manifest import current
+    from millpond.transform.manifest import described
 
-    if not {model.key for model in current(settings()).models().values()} & set(assets):
+    parsed = described(settings())
+    if not parsed or not {model.key for model in parsed.models().values()} & set(assets):
         dismiss(_PACKAGE)

@@ -22,7 +22,7 @@ from millpond.resources.unreachable import Unreachable, find_unreachable
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
 from millpond.transform.builds import build, check
-from millpond.transform.manifest import current
+from millpond.transform.manifest import described
 from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
 from millpond.transform.results import AuditFailed, BuildResult, joined
@@ -39,9 +39,13 @@ _Events = Generator[_Event, None, Any]
 
 
 def build_assets() -> list[dg.AssetsDefinition]:
-    """Return the assets of all models; reads the manifest, which is parsed first if dbt's files changed."""
+    """Return the assets of all models; reads the manifest, which is parsed first if dbt's files changed.
+
+    Of a project that does not parse they are the models as they were when last it did.
+    """
     configured = settings()
-    parsed = current(configured)
+    if (parsed := described(configured)) is None:
+        return []
     _log_refused(parsed.models())
     every = [model for model in parsed.models().values() if not model.refused]
     specs = load_specs(parsed.specs(), configured.project / "dbt")

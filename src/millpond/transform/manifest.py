@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +21,7 @@ import orjson
 from millpond.errors import ConfigError
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
-from millpond.settings import Settings, settings
+from millpond.settings import Settings, process_environment, settings
 from millpond.transform import engine
 from millpond.transform.data_tests import data_tests
 from millpond.transform.invocation import OFFLINE, invoke, project_folder, variables_of
@@ -30,8 +34,12 @@ if TYPE_CHECKING:
     from millpond.transform.translator import MillpondDbtTranslator
 
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
+_log = logging.getLogger(__name__)
+_ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
 _FORM = "6"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
+_broken: set[str] = set()
+"""Fingerprints of projects that did not parse in this process."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
 
@@ -75,11 +83,6 @@ def manifest_path(settings: Settings) -> Path:
     return current(settings).json
 
 
-def manifest(settings: Settings) -> dict[str, Any]:
-    """Return the up-to-date manifest; see `current`."""
-    return current(settings).document()
-
-
 def current(settings: Settings) -> Parsed:
     """Return the parsed project as the dbt folder is now; parses it if nobody has yet.
 
@@ -93,7 +96,33 @@ def current(settings: Settings) -> Parsed:
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():
                 _parse(parsed.folder, settings)
+    with suppress(OSError):  # a home that this process may only read
+        os.utime(parsed.folder)
     return parsed
+
+
+def described(settings: Settings) -> Parsed | None:
+    """Return the project as it is now or, if it does not parse, as it was when last it did; None if never.
+
+    This is for showing models and for all that needs none; building them needs `current`, which raises.
+    """
+    name = fingerprint(settings)
+    if name not in _broken:
+        try:
+            return current(settings)
+        except ConfigError as error:
+            _broken.add(name)
+            what, last = error.what, _last(settings)
+            shown = "its models are shown as they were when last it did" if last else "no model is shown"
+            _log.warning("%s\n%s; building them fails", what, shown)
+    return _last(settings)
+
+
+def _last(settings: Settings) -> Parsed | None:
+    """Return what was last parsed with these settings and this form, whatever the files were."""
+    folders = [shipped(settings), layout(settings).dbt / "manifests"]
+    found = [path for folder in folders for path in folder.glob(f"{_of_settings(settings)}-*/manifest.json")]
+    return Parsed(max(found, key=lambda path: path.parent.stat().st_mtime).parent) if found else None
 
 
 def shipped(settings: Settings) -> Path:
@@ -102,36 +131,63 @@ def shipped(settings: Settings) -> Path:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Return a hash of all that parsing depends on: the dbt folder, two settings, dbt's version."""
+    """Return a hash of all that parsing depends on: settings, versions, the dbt folder, what it reads of env.
+
+    Packages are part of the folder, also where they are links to elsewhere.
+    """
     project = project_folder(settings)
     if not (project / "dbt_project.yml").is_file():
         raise ConfigError(
             f"there is no dbt project in {project}",
             next_step="run Millpond in a folder that holds sources/ and dbt/, or set MILLPOND_PROJECT to it",
         )
-    digest = hashlib.sha256()
-    for part in (
+    digest, read = hashlib.sha256(), set()
+    for file in _files(project):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
+        read.update(_ENVIRONMENT.findall(content))
+    environment = process_environment()
+    for name in sorted(read):
+        digest.update(f"{name.decode()}={environment.get(name.decode())!r}\0".encode())
+    return f"{_of_settings(settings)}-{digest.hexdigest()[:16]}"
+
+
+def _of_settings(settings: Settings) -> str:
+    """Return a hash of what parsing depends on beside the project."""
+    parts = (
         _FORM,
         settings.timezone,
         str(settings.start_date),
         engine.of(settings).target,
         settings.dbt_translator or "",
+        _code_of(settings.dbt_translator),
         version("dbt-core"),
         version("dagster-dbt"),
         version("dbt-duckdb"),
-    ):
-        digest.update(part.encode() + b"\0")
-    for file in _files(project):
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:16]
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+
+def _code_of(translator: str | None) -> str:
+    """Return the code of the module of a translator, if there is such a file; does not import it."""
+    if not translator:
+        return ""
+    with suppress(ImportError, ValueError, OSError):
+        found = find_spec(translator.partition(":")[0])
+        return Path(found.origin).read_text() if found and found.origin else ""
+    return ""
 
 
 def _files(project: Path) -> list[Path]:
-    found = []
-    for folder, folders, names in os.walk(project):
-        folders[:] = [name for name in folders if name not in _IGNORED]
-        found += [Path(folder, name) for name in names if name not in _IGNORED]
+    found, entered = [], set()
+    for folder, folders, names in os.walk(project, followlinks=True):
+        entered.add(os.path.realpath(folder))
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _IGNORED and os.path.realpath(Path(folder, name)) not in entered
+        ]
+        found += [path for name in names if name not in _IGNORED and (path := Path(folder, name)).exists()]
     return sorted(found)
 
 
@@ -182,6 +238,7 @@ def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:
 
 
 def _forget_old(newest: Path) -> None:
+    """Remove what no process has read for a day."""
     limit = time.time() - _KEEP_SECONDS
     for folder in newest.parent.iterdir():
         if folder != newest and folder.stat().st_mtime < limit:
