@@ -1,16 +1,13 @@
-"""Readings for tests of the lake: small tables, known rows, and writers in processes of their own."""
+"""Readings for tests of the lake: small tables, known rows."""
 
 from __future__ import annotations
 
 import datetime as dt
-import multiprocessing
-from collections.abc import Callable, Iterable
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
-from millpond import crash_points
 from millpond.lake import read
 from millpond.lake.pins import Pin
 from millpond.lake.tables import Replacement, TableSpec, Written, replace
@@ -26,8 +23,6 @@ SCHEMA = pa.schema(
         ("_run_id", pa.string()),
     ]
 )
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["millpond.lake.tables", "millpond.lake.refs"])
 
 
 def day(n: int) -> dt.date:
@@ -82,31 +77,3 @@ def found(table: str = "raw.readings", ref: str | Pin = "main") -> dict[int, lis
         assert row["reading_id"] == f"{n}-{row['value']}"
         result.setdefault(n, []).append(row["value"])
     return {n: sorted(several) for n, several in sorted(result.items())}
-
-
-def started(work: Callable[..., None], *args: object) -> BaseProcess:
-    """Start a process that does `work`."""
-    process = _PROCESSES.Process(target=work, args=args)
-    process.start()
-    return process
-
-
-def barrier(parties: int) -> Any:
-    """Return a barrier that processes started here can share."""
-    return _PROCESSES.Barrier(parties, timeout=60)
-
-
-def ended(processes: Iterable[BaseProcess], seconds: float = 90) -> list[int | None]:
-    """Wait for processes and return their exit codes."""
-    codes = []
-    for process in list(processes):
-        process.join(seconds)
-        codes.append(process.exitcode)
-        process.close()
-    return codes
-
-
-def write_armed(point: str, values: dict[int, list[int]], window: Window) -> None:
-    """Write, to be killed at a crash point."""
-    crash_points.arm(point)
-    write(values, window, run="killed")

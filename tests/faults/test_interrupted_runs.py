@@ -1,8 +1,7 @@
 """A run that is told to end ends: no step of it is repeated, none begun."""
 
+import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
@@ -19,18 +18,32 @@ from millpond.lake import read
 from millpond.resources.instance import instance
 from millpond.resources.zombies import close_zombies
 from millpond.runtime.home import Home
-from millpond.settings import Settings, process_environment, settings
+from millpond.settings import Settings, settings
+from processes import exit_code, start
 
 ASSETS = ["dlt_github_user_events", "dlt_glucose_entries"]
-RUN = f"""
-import dagster as dg
-from millpond.definitions import defs
-from millpond.resources.instance import instance
-with instance() as recorded:
-    defs.resolve_job_def("{JOB}").execute_in_process(
-        instance=recorded, asset_selection=[dg.AssetKey(name) for name in {ASSETS}],
-        partition_key="{DAY}", raise_on_error=False)
-"""
+
+
+def run_of_both() -> None:
+    from millpond.definitions import defs
+
+    with instance() as recorded:
+        defs.resolve_job_def(JOB).execute_in_process(
+            instance=recorded,
+            asset_selection=[dg.AssetKey(name) for name in ASSETS],
+            partition_key=str(DAY),
+            raise_on_error=False,
+        )
+
+
+@dg.asset
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_of_killed() -> None:
+    with instance() as recorded:
+        dg.materialize([killed], instance=recorded)
 
 
 @pytest.mark.timeout(120)
@@ -47,12 +60,10 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
     with fake_source() as source:
         source.serve = lambda _: Answer(raw=hang)
         configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
-        with subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", RUN], env=process_environment(), stderr=subprocess.PIPE
-        ) as process:
-            assert asked.wait(100), process.stderr and process.stderr.read()
-            process.send_signal(number)
-            process.communicate()
+        process = start(run_of_both)
+        assert asked.wait(100)
+        os.kill(process.pid or 0, number)
+        process.join()
         over.set()
         assert len(source.requests) == 1
     with instance() as recorded:
@@ -70,10 +81,7 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
 
 @pytest.mark.timeout(120)
 def test_a_run_that_was_killed_is_an_error(home: Home) -> None:
-    killed = "import os, signal\n@dg.asset\ndef killed(): os.kill(os.getpid(), signal.SIGKILL)\n"
-    run = "with instance() as recorded: dg.materialize([killed], instance=recorded)"
-    script = f"import dagster as dg\nfrom millpond.resources.instance import instance\n{killed}{run}"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=process_environment(), check=False)
+    assert exit_code(run_of_killed) == -signal.SIGKILL
     with instance() as recorded:
         close_zombies(recorded)
         assert alerts_of(recorded) == [("run_failed", "error", True)]

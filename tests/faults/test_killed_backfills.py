@@ -1,7 +1,6 @@
 """Backfills killed at random moments: resumed, they come to the tables of one that nobody disturbed."""
 
 import datetime as dt
-import multiprocessing
 import os
 import random
 import signal
@@ -15,7 +14,6 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from millpond import crash_points
 from millpond.backfill import ledger
 from millpond.backfill.ledger import Course
 from millpond.backfill.ledger_chunks import Part
@@ -26,13 +24,10 @@ from millpond.runtime.home import Home
 from millpond.runtime.postmaster import found as found_server
 from millpond.runtime.processes import start_time
 from millpond.settings import process_environment
+from processes import start
 
 SIXTY = Window.of_days(dt.date(2026, 8, 1), dt.date(2026, 9, 29))
 BOTH = "dlt_glucose_entries,stg_glucose_entries"
-
-WARM = multiprocessing.get_context("forkserver")
-"""Forks processes off one that has imported, once, what takes longer than the work."""
-WARM.set_forkserver_preload([__name__, "millpond.ingestion.load", "millpond.transform.warm"])
 
 
 def command(*arguments: str) -> list[str]:
@@ -65,16 +60,11 @@ def _plain(rows: pa.Table) -> pa.Table:
     return own.sort_by([(name, "ascending") for name in own.column_names]).combine_chunks()
 
 
-def carried_out(ref: str, resumed: str | None = None, crash_at: str = "") -> None:
-    """Begin or resume a backfill as the command does; for a process that was forked when all was imported.
-
-    With `crash_at`, it makes three days and is killed there.
-    """
-    if crash_at:
-        crash_points.arm(crash_at)
+def carried_out(ref: str, resumed: str | None = None, days: int | None = None) -> None:
+    """Begin or resume a backfill as the command does."""
     options = Options(
         selection=resumed or BOTH,
-        days=None if resumed else SIXTY.days[: 3 if crash_at else None],
+        days=None if resumed else SIXTY.days[:days],
         ref=ref,
         force=False,
         stale=False,
@@ -88,12 +78,6 @@ def carried_out(ref: str, resumed: str | None = None, crash_at: str = "") -> Non
         as_json=False,
     )
     sys.exit(resume(options) if resumed else begin(options))
-
-
-def forked(*arguments: str | None) -> ForkServerProcess:
-    process = WARM.Process(target=carried_out, args=arguments)
-    process.start()
-    return process
 
 
 def killed(process: ForkServerProcess | subprocess.Popen[bytes], known: set[str], after: float) -> str:
@@ -138,17 +122,17 @@ def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int, kills
     chance, names = random.Random(seed), [f"killed_{n}" for n in range(kills)]
     for ref in ["calm", *names]:
         refs.create(ref)
-    undisturbed = forked("calm")
+    undisturbed = start(carried_out, "calm")
     undisturbed.join()
     assert undisturbed.exitcode == 0
     calm, seconds = tables("calm"), ledger.every()[0].seconds
     assert len(calm["raw.glucose_entries"]) > 10_000
     for ref in names:
-        backfill = killed(forked(ref), known(), chance.uniform(0, seconds))
+        backfill = killed(start(carried_out, ref), known(), chance.uniform(0, seconds))
         dead = ledger.get(backfill)
         assert dead is not None
         assert not dead.alive
-        again = forked(ref, backfill)
+        again = start(carried_out, ref, backfill)
         again.join()
         assert again.exitcode == 0 or dead.state == Course.DONE
         assert_all_done(backfill)
@@ -156,10 +140,10 @@ def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int, kills
 
 
 def test_a_backfill_killed_when_all_was_made_is_done_once_it_is_resumed(home: Home) -> None:
-    forked("main", None, "backfill.worked_off").join()
+    start(carried_out, "main", None, 3, crash_at=["backfill.worked_off"]).join()
     (dead,) = ledger.every()
     assert (dead.state, dead.dead, dead.unfinished) == (Course.RUNNING, True, 0)
-    again = forked("main", dead.id)
+    again = start(carried_out, "main", dead.id)
     again.join()
     assert again.exitcode == 0
     assert ledger.every()[0].state == Course.DONE
@@ -169,12 +153,12 @@ def test_a_backfill_killed_when_all_was_made_is_done_once_it_is_resumed(home: Ho
 @pytest.mark.timeout(600)
 def test_a_database_killed_in_mid_backfill_leaves_the_same_tables(home: Home) -> None:
     refs.create("calm")
-    calm = forked("calm")
+    calm = start(carried_out, "calm")
     calm.join()
     seconds, chance = ledger.every()[0].seconds, random.Random(3)
     for ref in [f"restarted_{n}" for n in range(3)]:
         refs.create(ref)
-        before, process = known(), forked(ref)
+        before, process = known(), start(carried_out, ref)
         while not (new := known() - before):
             time.sleep(0.02)
         time.sleep(chance.uniform(0, seconds))
@@ -183,7 +167,7 @@ def test_a_database_killed_in_mid_backfill_leaves_the_same_tables(home: Home) ->
         psutil.Process(server.pid).kill()
         process.join()
         if process.exitcode:
-            again = forked(ref, *new)
+            again = start(carried_out, ref, *new)
             again.join()
             assert again.exitcode == 0
         assert_all_done(*new)

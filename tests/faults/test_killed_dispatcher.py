@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alerting import FAST, OPEN, UNROUTED, alert, put, until
+from millpond.alerts.__main__ import main
 from millpond.alerts.tables import outbox
 from millpond.runtime.home import Home
-from millpond.settings import Settings, process_environment
+from millpond.settings import Settings
+from processes import start
 from receivers import Mail, Web, mail, web
-
-ARMED = """
-import sys
-from millpond import crash_points
-for name in sys.argv[1:]:
-    crash_points.arm(name)
-from millpond.alerts.__main__ import main
-main()
-"""
 
 
 @contextmanager
-def dispatcher(log: Path, *points: str) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-c", ARMED, *points], env=process_environment(), stdout=file, stderr=file
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(30)
+def dispatcher(*points: str) -> Iterator[BaseProcess]:
+    process = start(main, crash_at=points)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.join(30)
 
 
 def ask(statement: str) -> list[dict[str, Any]]:
@@ -85,8 +73,8 @@ def ends(home: Home, configure: Callable[..., Settings], tmp_path: Path) -> Iter
         yield found
 
 
-def finished(log: Path) -> None:
-    with dispatcher(log):
+def finished() -> None:
+    with dispatcher():
         until(lambda: not ask(UNROUTED) and not ask(OPEN))
 
 
@@ -107,41 +95,38 @@ def nothing_lost_or_doubled(ends: Ends, alerts: int) -> None:
 
 
 @pytest.mark.parametrize("point", ["alert claimed", "alert sent"])
-def test_killed_between_claim_send_and_note_it_repeats_and_loses_nothing(
-    ends: Ends, tmp_path: Path, point: str
-) -> None:
+def test_killed_between_claim_send_and_note_it_repeats_and_loses_nothing(ends: Ends, point: str) -> None:
     put(*(alert(n) for n in range(6)), alert(10, kind="tick_failed"))
-    with dispatcher(tmp_path / "log", point) as killed:
-        assert killed.wait(60) == -signal.SIGKILL
+    with dispatcher(point) as killed:
+        killed.join(60)
+        assert killed.exitcode == -signal.SIGKILL
     assert ask(OPEN)
-    finished(tmp_path / "log")
+    finished()
     nothing_lost_or_doubled(ends, 7)
 
 
-def at_random_moments(ends: Ends, log: Path, seeds: Sequence[int]) -> None:
+def at_random_moments(ends: Ends, seeds: Sequence[int]) -> None:
     total = 0
     for seed in seeds:
         moment = random.Random(seed)
         fresh = [alert(total + n, kind=moment.choice(["run_failed", "tick_failed"])) for n in range(12)]
         total += len(fresh)
-        with dispatcher(log) as killed:
+        with dispatcher() as killed:
             for each in fresh:
                 put(each)
                 time.sleep(moment.uniform(0, 0.05))
-            until(lambda: not ask(UNROUTED) or killed.poll() is not None)
+            until(lambda: not ask(UNROUTED) or killed.exitcode is not None)
             time.sleep(moment.uniform(0, 0.4))
-            os.kill(killed.pid, signal.SIGKILL)
-            killed.wait()
-    finished(log)
+            killed.kill()
+            killed.join()
+    finished()
     nothing_lost_or_doubled(ends, total)
 
 
-def test_killed_at_any_moment_nothing_is_lost_and_what_comes_again_says_so(
-    ends: Ends, tmp_path: Path
-) -> None:
-    at_random_moments(ends, tmp_path / "log", range(2))
+def test_killed_at_any_moment_nothing_is_lost_and_what_comes_again_says_so(ends: Ends) -> None:
+    at_random_moments(ends, range(2))
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_nothing_is_lost(ends: Ends, tmp_path: Path) -> None:
-    at_random_moments(ends, tmp_path / "log", range(20))
+def test_killed_twenty_times_nothing_is_lost(ends: Ends) -> None:
+    at_random_moments(ends, range(20))

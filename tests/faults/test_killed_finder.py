@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import multiprocessing
 import random
 import time
 from collections.abc import Sequence
@@ -21,11 +20,10 @@ from millpond.partitions import Window
 from millpond.resources.instance import instance
 from millpond.runtime.home import Home
 from millpond.settings import settings
+from processes import FORKED, start
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
 QUIET = Routing(late_after_days=0)
-FINDERS = multiprocessing.get_context("forkserver")
-FINDERS.set_forkserver_preload([__name__])
 
 
 @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
@@ -53,9 +51,8 @@ def killed_while_runs_fail(seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Have two runs fail per seed beside a finder that is killed at a random moment; return the alerts."""
     with instance() as recorded:
         for number, seed in enumerate(seeds):
-            ready = FINDERS.Event()
-            finder = FINDERS.Process(target=finds_for_ever, args=(ready,), daemon=True)
-            finder.start()
+            ready = FORKED.Event()
+            finder = start(finds_for_ever, ready)
             assert ready.wait(60)
             fails(recorded, 2 * number)
             fails(recorded, 2 * number + 1)

@@ -4,8 +4,6 @@ import datetime as dt
 import os
 import signal
 import socket
-import subprocess
-import sys
 
 import dagster as dg
 import pytest
@@ -15,37 +13,26 @@ from millpond.partitions import Window
 from millpond.resources.instance import instance
 from millpond.resources.zombies import HOST_TAG, close_zombies
 from millpond.runtime.home import Home
-from millpond.settings import process_environment
+from processes import exit_code
 
 DAY = Window.of_day(dt.date(2026, 10, 1))
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[1])
-import test_killed_runs as this
-this.ACTION = lambda: os.kill(os.getpid(), signal.SIGKILL)
-this.materialize("*", this.DAY, definitions=this.definitions())
-"""
 
 
-def ACTION() -> None:  # noqa: N802
-    """Do nothing; a killed run does otherwise."""
-
-
-def definitions() -> dg.Definitions:
+def definitions(*, killed: bool = False) -> dg.Definitions:
     @dg.asset(pool="narrow", partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
     def pooled() -> None:
-        ACTION()
+        if killed:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     return dg.Definitions(assets=[pooled], jobs=[dg.define_asset_job(JOB)])
 
 
+def be_killed() -> None:
+    materialize("*", DAY, definitions=definitions(killed=True))
+
+
 def kill_a_run() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED, os.path.dirname(__file__)],
-        env=process_environment(),
-        capture_output=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert exit_code(be_killed) == -signal.SIGKILL
 
 
 @pytest.mark.timeout(60)

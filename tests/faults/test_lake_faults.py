@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 
-from lake_readings import SCHEMA, days, ended, found, rows, spec, started, write, write_armed
+from lake_readings import SCHEMA, days, found, rows, spec, write
 from millpond.errors import StorageFailed
 from millpond.lake import locks, merge, read, refs
 from millpond.lake.connect import connection
@@ -25,6 +25,7 @@ from millpond.lake.tables import Replacement, Written, replace
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import found as found_server
+from processes import exit_code
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -35,7 +36,7 @@ _AFTER = ["lake.swapped"]
 @pytest.mark.parametrize("point", _BEFORE)
 def test_a_write_killed_before_its_swap_leaves_the_old_rows_and_can_be_repeated(point: str) -> None:
     write({0: [1], 1: [2]})
-    assert ended([started(write_armed, point, {0: [10], 1: [20]}, days(0, 1))]) == [-signal.SIGKILL]
+    assert exit_code(write, {0: [10], 1: [20]}, crash_at=[point]) == -signal.SIGKILL
     assert found() == {0: [1], 1: [2]}
     assert write({0: [10], 1: [20]}).changed
     assert found() == {0: [10], 1: [20]}
@@ -44,14 +45,14 @@ def test_a_write_killed_before_its_swap_leaves_the_old_rows_and_can_be_repeated(
 @pytest.mark.parametrize("point", _AFTER)
 def test_a_write_killed_after_its_swap_has_landed_and_is_not_repeated(point: str) -> None:
     write({0: [1]})
-    assert ended([started(write_armed, point, {0: [10]}, days(0, 0))]) == [-signal.SIGKILL]
+    assert exit_code(write, {0: [10]}, crash_at=[point]) == -signal.SIGKILL
     assert found() == {0: [10]}
     assert not write({0: [10]}).changed
 
 
 @pytest.mark.parametrize("point", _BEFORE + _AFTER)
 def test_a_killed_creation_leaves_no_table_or_a_whole_one(point: str) -> None:
-    assert ended([started(write_armed, point, {0: [1]}, days(0, 0))]) == [-signal.SIGKILL]
+    assert exit_code(write, {0: [1]}, crash_at=[point]) == -signal.SIGKILL
     assert read.exists("main", "raw.readings") == (point in _AFTER)
     write({0: [1]})
     assert found() == {0: [1]}
@@ -202,7 +203,7 @@ def _write_on_a_full_disk(bytes_free: int) -> None:
 def test_a_full_disk_fails_the_write_cleanly(home: Home, bytes_free: int) -> None:
     write({0: [1]})
     before = sorted(home.warehouse.rglob("*"))
-    assert ended([started(_write_on_a_full_disk, bytes_free)]) == [7]
+    assert exit_code(_write_on_a_full_disk, bytes_free) == 7
     assert found() == {0: [1]}
     assert sorted(home.warehouse.rglob("*")) == before
     assert write({0: range(5000)}).changed

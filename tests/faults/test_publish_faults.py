@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,25 +22,22 @@ from millpond.publish.waiting import turn_key
 from millpond.runtime import postgres
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
-from millpond.settings import Settings, process_environment
+from millpond.settings import Settings
+from processes import exit_code
 
 Connection = psycopg.Connection[Any]
 ROWS = 3
 MART = MartSpec(name="mrt_days", table="gold.mrt_days", declared=PublishDeclaration(key=("id",)))
-PUBLISH = """
-import sys
-from millpond import crash_points
-from millpond.publish.spec import MartSpec
-from millpond.publish.swap import publish
-crash_points.arm(sys.argv[1])
-publish([MartSpec.model_validate_json(sys.argv[2])], ref="main", run_id="killed")
-"""
 
 
 def write(version: int, **more: int) -> None:
     columns = {"id": range(ROWS), "version": [version] * ROWS, **{k: [v] * ROWS for k, v in more.items()}}
     table = pa.table(columns)
     replace([Replacement(TableSpec(MART.table, table.schema), table, None)], ref="main", run_id="test")
+
+
+def publish_as(run_id: str) -> None:
+    publish([MART], ref="main", run_id=run_id)
 
 
 def versions(connection: Connection) -> list[tuple[int, int]]:
@@ -75,10 +70,7 @@ def test_a_killed_publish_leaves_the_old_mart_or_the_new_one_and_nothing_else(
     place: str, version: int, other: Connection
 ) -> None:
     write(2)
-    done = subprocess.run(
-        [sys.executable, "-c", PUBLISH, place, MART.model_dump_json()], env=process_environment(), timeout=60
-    )
-    assert done.returncode == -signal.SIGKILL
+    assert exit_code(publish_as, "killed", crash_at=[place]) == -signal.SIGKILL
     wait_for(other, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%killed'", 0)
     assert versions(other) == [(version, ROWS)]
     wait_for(other, "SELECT count(*) FROM pg_tables WHERE tableowner = current_user", 1)

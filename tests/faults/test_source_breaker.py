@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,28 +19,18 @@ from millpond.alerts.tables import outbox
 from millpond.errors import BreakerOpen, SourceLimited, SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.assets import build_assets
-from millpond.ingestion.window import Retries
-from millpond.resources.instance import instance
-from millpond.runtime.databases import databases
-from millpond.settings import Settings, process_environment, settings
-
-ERROR = SourceUnreachable("no usable answer: HTTP 503")
-DOWN = Answer(b"", 503)
-LOAD = """
-from millpond.errors import BreakerOpen
 from millpond.ingestion.connection import connection
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.patience import Limits
-from millpond.ingestion.reading import find_table, load_sources
-from millpond.settings import settings
+from millpond.ingestion.window import Retries
+from millpond.resources.instance import instance
+from millpond.runtime.databases import databases
+from millpond.settings import Settings, settings
+from processes import exit_codes, start
 
-source, index = find_table(load_sources(settings()), "glucose_entries")
-table = source.tables[index]
-try:
-    Guard(source, table, connection(source, table, settings()), Limits.of(settings())).admit()
-except BreakerOpen as error:
-    print("open")
-"""
+ERROR = SourceUnreachable("no usable answer: HTTP 503")
+DOWN = Answer(b"", 503)
+OPEN = 3
 
 
 @pytest.fixture
@@ -65,6 +54,14 @@ def failure() -> Any:
 def opened(source: FakeSource) -> None:
     for _ in range(3):
         breaker.failed(breaker.host_of(source.url), ERROR, "nightscout", ["dlt_glucose_entries"])
+
+
+def ask() -> None:
+    spec, table = table_of("glucose_entries")
+    try:
+        Guard(spec, table, connection(spec, table, settings()), Limits.of(settings())).admit()
+    except BreakerOpen:
+        sys.exit(OPEN)
 
 
 def time_is_over() -> None:
@@ -184,21 +181,9 @@ def test_of_many_at_once_one_makes_the_probe(source: FakeSource) -> None:
 
 
 def test_two_other_processes_know_that_it_is_open_and_make_one_probe(source: FakeSource) -> None:
-    def both() -> list[str]:
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", LOAD],
-                env=process_environment(),
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(2)
-        ]
-        return [process.communicate(timeout=120)[0].strip() for process in started]
-
     opened(source)
     time_is_over()
-    assert both() == ["open"] * 2
+    assert exit_codes([start(ask) for _ in range(2)]) == [OPEN] * 2
     assert len(source.requests) == 1
 
 

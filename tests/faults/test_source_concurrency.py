@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, raw, reading
 from millpond.settings import Settings
+from processes import barrier, exit_codes, start
 
 DAYS = [DAY + dt.timedelta(n) for n in range(6)]
 
@@ -36,14 +36,8 @@ def test_threads_of_one_process_load_different_days_at_once(server: FakeSource) 
 
 
 def test_two_processes_that_load_one_day_at_once_leave_it_once(server: FakeSource) -> None:
-    context = get_context("spawn")
-    barrier = context.Barrier(2)
-    processes = [context.Process(target=_load_at_once, args=(barrier,)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    gate = barrier(2)
+    assert exit_codes([start(_load_at_once, gate) for _ in range(2)]) == [0, 0]
     assert raw("_id") == [f"20261101-000{n}" for n in range(5)]
 
 
@@ -63,6 +57,6 @@ def test_ctrl_c_ends_a_load_at_once_and_leaves_nothing(
     assert raw() == []
 
 
-def _load_at_once(barrier: Barrier) -> None:
-    barrier.wait()
+def _load_at_once(gate: Barrier) -> None:
+    gate.wait()
     load_days(DAY)

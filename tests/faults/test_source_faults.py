@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import signal
 import socket
 import struct
 import time
@@ -24,6 +25,7 @@ from millpond.errors import (
     SourceUnreachable,
 )
 from millpond.settings import Settings
+from processes import exit_code
 
 ROWS = [reading(n) for n in range(3)]
 CANARY = "c4n4ry-s3cret-t0ken"
@@ -296,12 +298,7 @@ class TestStaging:
     def test_what_a_crashed_load_left_is_never_taken_for_another_days_rows(
         self, server: FakeSource, configure: Callable[..., Settings]
     ) -> None:
-        from multiprocessing import get_context
-
-        process = get_context("spawn").Process(target=_load_and_die)
-        process.start()
-        process.join()
-        assert process.exitcode == -9
+        assert exit_code(load_days, DAY, crash_at=["ingestion.judged"]) == -signal.SIGKILL
         assert list(configure().staging.iterdir())
         server.serve = Entries([reading(7, DAY + dt.timedelta(1))])
         result = load_days(DAY + dt.timedelta(1))
@@ -321,13 +318,6 @@ def test_a_source_without_address_that_no_demo_stands_in_for_is_a_mistake_of_con
         ConfigError, match="MILLPOND_NIGHTSCOUT_TOKEN is set but MILLPOND_NIGHTSCOUT_URL is not"
     ):
         load_days(DAY)
-
-
-def _load_and_die() -> None:
-    from millpond import crash_points
-
-    crash_points.arm("ingestion.judged")
-    load_days(DAY)
 
 
 def _reset(connection: socket.socket) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from millpond.ingestion.window import Quarantine, Shrink
 from millpond.lake import read, refs, retention
 from millpond.lake.held import held
 from millpond.partitions import Window
+from processes import exit_code
 
 DAYS = [DAY + dt.timedelta(n) for n in range(5)]
 TABLE = "raw.glucose_entries"
@@ -150,21 +151,11 @@ def _hold_again(one: Any, branch: str) -> None:
         )
 
 
-def _load_and_die_before_the_note() -> None:
-    from millpond import crash_points
-
-    crash_points.arm("lake.held_before_note")
-    load_days(DAYS[0], DAYS[1])
-
-
 def test_a_load_killed_before_it_notes_what_it_holds_back_loses_nothing_and_a_repeat_holds_it(
     loaded: FakeSource,
 ) -> None:
     loaded.serve = Entries(rows_of(40, 3))
-    process = get_context("spawn").Process(target=_load_and_die_before_the_note)
-    process.start()
-    process.join()
-    assert process.exitcode == -9
+    assert exit_code(load_days, DAYS[0], DAYS[1], crash_at=["lake.held_before_note"]) == -signal.SIGKILL
     assert (stored(), held_days(), len(held_branches())) == ([40] * 5, [], 1)
     assert list(load_days(DAYS[0], DAYS[1]).failed) == [DAYS[1]]
     (held_back,) = held()

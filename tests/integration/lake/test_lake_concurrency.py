@@ -9,11 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from lake_readings import barrier, ended, found, spec, started, write
+from lake_readings import found, spec, write
 from millpond.errors import LockTimeout, PartitionConflict
 from millpond.lake import pointers, read, refs
 from millpond.lake.connect import connection
 from millpond.lake.locks import lock_key, table_locks
+from processes import barrier, exit_codes, start
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -41,16 +42,14 @@ def _create_and_merge(gate: Any, number: int, times: int) -> None:
 def test_two_processes_on_the_same_new_partition_leave_the_rows_of_one() -> None:
     gate = barrier(2)
     written = {1: [1] * 5, 2: [2] * 3}
-    assert ended(started(_write_at_once, gate, "main", {0: v}, f"run-{n}") for n, v in written.items()) == [
-        0,
-        0,
-    ]
+    writers = [start(_write_at_once, gate, "main", {0: v}, f"run-{n}") for n, v in written.items()]
+    assert exit_codes(writers) == [0, 0]
     assert found() in [{0: [1] * 5}, {0: [2] * 3}]
 
 
 def test_two_processes_that_keep_replacing_the_same_days_never_mix() -> None:
     gate = barrier(3)
-    writers = [started(_write_again_and_again, gate, n, 8) for n in (1, 2)]
+    writers = [start(_write_again_and_again, gate, n, 8) for n in (1, 2)]
     gate.wait()
     seen = 0
     while any(w.is_alive() for w in writers):
@@ -59,13 +58,13 @@ def test_two_processes_that_keep_replacing_the_same_days_never_mix() -> None:
             assert len(now[0]) == 3
             assert len(set(now[0])) == 1
             seen += 1
-    assert ended(writers) == [0, 0]
+    assert exit_codes(writers) == [0, 0]
     assert seen
 
 
 def test_sixteen_processes_on_sixteen_days_of_one_table_all_land() -> None:
     gate = barrier(16)
-    codes = ended(started(_write_at_once, gate, "main", {n: [n, n + 100]}, f"run-{n}") for n in range(16))
+    codes = exit_codes(start(_write_at_once, gate, "main", {n: [n, n + 100]}, f"run-{n}") for n in range(16))
     assert codes == [0] * 16
     assert found() == {n: [n, n + 100] for n in range(16)}
 
@@ -73,7 +72,7 @@ def test_sixteen_processes_on_sixteen_days_of_one_table_all_land() -> None:
 def test_merges_of_branches_lose_nothing_under_concurrency() -> None:
     write({9: [9]})
     gate = barrier(3)
-    assert ended(started(_create_and_merge, gate, n, 3) for n in range(3)) == [0, 0, 0]
+    assert exit_codes(start(_create_and_merge, gate, n, 3) for n in range(3)) == [0, 0, 0]
     assert found() == {0: [2], 1: [2], 2: [2], 9: [9]}
     assert [ref.name for ref in refs.list_refs()] == ["main"]
 
@@ -104,14 +103,14 @@ def test_a_lock_does_not_keep_writers_of_other_tables_and_refs(holder: psycopg.C
 
 def test_a_write_goes_on_as_soon_as_the_lock_is_free(holder: psycopg.Connection) -> None:
     gate = barrier(1)
-    waiting = started(_write_at_once, gate, "main", {0: [1]}, "patient")
+    waiting = start(_write_at_once, gate, "main", {0: [1]}, "patient")
     with connection() as watcher:
         while not watcher.execute(
             "select 1 from pg_locks where locktype = 'advisory' and not granted"
         ).fetchone():
             assert waiting.is_alive()
     holder.execute("select pg_advisory_unlock_all()")
-    assert ended([waiting]) == [0]
+    assert exit_codes([waiting]) == [0]
     assert found() == {0: [1]}
 
 

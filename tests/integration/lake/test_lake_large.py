@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lake_readings import DAY, day, days, ended, found, rows, spec, started, write
+from lake_readings import DAY, day, days, found, rows, spec, write
 from millpond.errors import RowsOutsideWindow
 from millpond.lake import datafiles, read
 from millpond.lake import rows as lake_rows
 from millpond.lake.tables import Replacement, Written, replace
+from processes import exit_code
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -93,5 +94,5 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
         tables.append(pa.table({DAY: pa.array([day(0)] * count, pa.date32()), "text": texts}))
     assert sum(t.nbytes for t in tables) > 55 * pieces
     files = _parquet(tmp_path, *tables)
-    assert ended([started(_write_in_little_memory, files, pieces)]) == [0]
+    assert exit_code(_write_in_little_memory, files, pieces) == 0
     assert read.count("main", "raw.readings") == 7 * count

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from lake_readings import barrier, days, ended, found, rows, spec, started
+from lake_readings import days, found, rows, spec
 from millpond.errors import RefNotFound, TableNotFound
 from millpond.lake import duck, pins, read, refs
 from millpond.lake.tables import Replacement, replace
+from processes import barrier, exit_codes, start
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -46,7 +47,7 @@ def test_a_pin_shows_all_tables_as_they_were() -> None:
 def test_pinned_readers_never_see_half_a_merge() -> None:
     _write_all(0, "main")
     gate = barrier(2)
-    writer = started(_merge_again_and_again, gate, 6)
+    writer = start(_merge_again_and_again, gate, 6)
     gate.wait()
     seen: list[int] = []
     query = "select " + ", ".join(f"(select max(value) from lake.{name})" for name in _TABLES)
@@ -57,7 +58,7 @@ def test_pinned_readers_never_see_half_a_merge() -> None:
             scanned = [found(name, pin)[0][0] for name in _TABLES]
         assert len(set(values)) == len(set(scanned)) == 1
         seen += [values[0], scanned[0]]
-    assert ended([writer]) == [0]
+    assert exit_codes([writer]) == [0]
     assert seen == sorted(seen)
     assert found() == {0: [6]}
 
