@@ -20,31 +20,32 @@ from millpond.ingestion.origins import has_address
 from millpond.ingestion.reading import load_sources
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
-from millpond.quality.freshness import with_freshness
+from millpond.quality.freshness import declared_in_dbt, with_freshness
 from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets
-from millpond.transform.manifest import described
+from millpond.transform.exposures import exposure_specs
+from millpond.transform.manifest import NO_MANIFEST, described
 
 _SETTINGS = settings()
 _SOURCES = load_sources(_SETTINGS)
 
 _DBT = described(_SETTINGS)
-_MARTS = publish_assets(_DBT.document()) if _DBT else []
+_MANIFEST, _MODELS = (_DBT.document(), _DBT.models()) if _DBT else (NO_MANIFEST, {})
+_MARTS = publish_assets(_MANIFEST)
 _MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *_MARTS]
+_READ_AS = {dep.asset_key: spec.key for each in _MARTS for spec in each.specs for dep in spec.deps}
 _ASKED = [source for source in _SOURCES if has_address(source, _SETTINGS)]
 _CHAINS = chains_of(_MADE, _ASKED)
-_ASSETS = with_conditions(with_freshness(_MADE, _SOURCES), _CHAINS, _SETTINGS.timezone)
+_FRESH = with_freshness(_MADE, _SOURCES, declared_in_dbt(_MANIFEST, _MODELS))
+_ASSETS = with_conditions(_FRESH, _CHAINS, _SETTINGS.timezone)
 _JOB = dg.define_asset_job(JOB, selection="*", description="Every asset, source to mart.")
 
 defs = dg.Definitions(
-    assets=_ASSETS,
+    assets=[*_ASSETS, *exposure_specs(_MANIFEST, _MODELS, _READ_AS)],
     asset_checks=build_checks(_SOURCES),
-    jobs=[
-        _JOB,
-        housekeeping,
-    ],
+    jobs=[_JOB, housekeeping],
     schedules=build_schedules(_JOB, _CHAINS, _SETTINGS),
     sensors=[
         *alert_sensors(_ASSETS),

@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from millpond.errors import ConfigError
+from millpond.quality.freshness import declared_in_dbt
 from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets
+from millpond.transform.exposures import exposure_specs
 from millpond.transform.manifest import current
 from millpond.transform.prepared import load_specs
 
@@ -69,6 +71,14 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(feature: str, write_projec
         assert sorted(d.asset_key.to_user_string() for d in specs[name].deps) == deps
     for name, found in expected.get("checks", {}).items():
         assert {c[1]: spec.blocking for c, spec in checks.items() if c[0] == name} == found
+    parsed = current(settings())
+    found = exposure_specs(parsed.document(), parsed.models(), {})
+    read = {s.key.to_user_string(): [d.asset_key.to_user_string() for d in s.deps] for s in found}
+    assert read == expected.get("exposures", {})
+    fresh = declared_in_dbt(parsed.document(), parsed.models())
+    seconds = {k.to_user_string(): [f.warn.total_seconds(), f.fail.total_seconds()] for k, f in fresh.items()}
+    assert seconds == expected.get("fresh", {})
+    assert [name for name in specs if specs[name].automation_condition] == expected.get("automated", [])
     for name, owners in expected.get("owners", {}).items():
         assert specs[name].owners == owners
     for name, group in expected.get("groups", {}).items():

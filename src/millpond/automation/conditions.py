@@ -66,10 +66,15 @@ class BeyondReach(SubsetAutomationCondition[dg.AssetKey]):
 def with_conditions(
     assets: Sequence[dg.AssetsDefinition], chains: Sequence[Chain], timezone: str
 ) -> list[dg.AssetsDefinition]:
-    """Return `assets`, each with its condition or with the reason for having none."""
+    """Return `assets`, each with its condition or with the reason for having none.
+
+    A condition that a model brings along, as `meta.dagster` or a translator says, stays.
+    """
     given = frozenset().union(*(chain.given for chain in chains))
 
     def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.automation_condition:
+            return spec
         if spec.key in given:
             crons = {
                 each.cron for chain in chains if spec.key in chain.given for each in chain.cadences.values()

@@ -80,6 +80,7 @@ def _assets(selection: str, graph: AssetGraph, *, downstream: bool) -> frozenset
     keys = set(selected(selection, graph))
     if downstream:
         keys = set(dg.AssetSelection.assets(*keys).downstream().resolve(graph))
+        keys &= graph.materializable_asset_keys
     return frozenset(key.to_user_string() for key in keys)
 
 

@@ -36,7 +36,13 @@ def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
         raise _unknown(term, graph) from error
     if not found:
         raise _unknown(term, graph)
-    return set(found)
+    if not (made := found & graph.materializable_asset_keys):
+        names = ", ".join(sorted(key.to_user_string() for key in found))
+        raise ConfigError(
+            f"nothing materializes {names}: it only shows what reads the assets above it",
+            next_step=f'select those, for example "+{sorted(found)[0].to_user_string()}"',
+        )
+    return set(made)
 
 
 def _unknown(term: str, graph: AssetGraph) -> ConfigError:

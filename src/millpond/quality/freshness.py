@@ -1,32 +1,68 @@
-"""How old an asset may become: raw tables by their spec, what is made of them by the strictest of these."""
+"""How old an asset may become: raw tables as declared, what is made of them by the strictest of these."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from millpond.ingestion.spec import SourceSpec
 from millpond.ingestion.window import Freshness
+from millpond.transform.models import Models, source_key
 
 EXEMPTION = "freshness"
 """Metadata that says why an asset has no freshness policy."""
 
+_NEVER = dt.timedelta(days=36_500)
 _NO_INPUT = "none: it is made from no source, so it does not age"
 _NOT_DECLARED = "none: no source it is made from declares one"
 
 
+def declared_in_dbt(document: Mapping[str, Any], every: Models) -> dict[dg.AssetKey, Freshness]:
+    """Return what the sources of a manifest declare as `freshness:`, by raw asset.
+
+    dbt may leave out one of its two ages: then the asset is never stale by that one.
+    """
+    found = {}
+    for source in document["sources"].values():
+        declared = source["config"].get("freshness") or source["freshness"] or {}
+        warn, fail = (_age(declared.get(name)) for name in ("warn_after", "error_after"))
+        if warn or fail:
+            found[source_key(source, every)] = Freshness(
+                warn=min(warn or fail or _NEVER, fail or _NEVER), fail=fail or _NEVER
+            )
+    return found
+
+
+def _age(declared: Mapping[str, Any] | None) -> dt.timedelta | None:
+    count, period = (declared or {}).get("count"), (declared or {}).get("period")
+    return dt.timedelta(**{f"{period}s": count}) if count and period else None
+
+
 def with_freshness(
-    assets: Sequence[dg.AssetsDefinition], sources: Sequence[SourceSpec]
+    assets: Sequence[dg.AssetsDefinition],
+    sources: Sequence[SourceSpec],
+    in_dbt: Mapping[dg.AssetKey, Freshness],
 ) -> list[dg.AssetsDefinition]:
-    """Return `assets`, each with a freshness policy or with the reason for having none."""
-    declared = {dg.AssetKey(table.asset): table.freshness for source in sources for table in source.tables}
+    """Return `assets`, each with a freshness policy or with the reason for having none.
+
+    Where a source file and dbt (`in_dbt`) declare ages of one table, the stricter ones hold.
+    """
+    declared: dict[dg.AssetKey, list[Freshness]] = {}
+    for source in sources:
+        for table in source.tables:
+            declared[dg.AssetKey(table.asset)] = [table.freshness] if table.freshness else []
+    for key, ages in in_dbt.items():
+        declared.setdefault(key, []).append(ages)
     inputs = {spec.key: [dep.asset_key for dep in spec.deps] for each in assets for spec in each.specs}
 
     def promised(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.freshness_policy:
+            return spec
         roots = _roots(spec.key, inputs)
-        ages = [age for key in roots if (age := declared.get(key))]
+        ages = [age for key in roots for age in declared.get(key, ())]
         if not ages:
             reason = _NOT_DECLARED if roots & declared.keys() else _NO_INPUT
             return spec.merge_attributes(metadata={EXEMPTION: reason})

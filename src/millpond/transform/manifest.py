@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -36,12 +36,16 @@ if TYPE_CHECKING:
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "6"
+_FORM = "7"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
+
+
+NO_MANIFEST: Final[dict[str, Any]] = {"nodes": {}, "sources": {}, "exposures": {}}
+"""Stands for the manifest of a project that never parsed."""
 
 
 @dataclass(frozen=True)

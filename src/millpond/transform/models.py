@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import dagster as dg
+
 from millpond.errors import ConfigError
 
 STATIC = "static"
@@ -123,6 +125,15 @@ def upstream_tables(node: Mapping[str, Any], document: _Document) -> list[str]:
         else:
             found[key] = None
     return list(found)
+
+
+def source_key(source: Mapping[str, Any], every: Models) -> dg.AssetKey:
+    """Return the key of the asset behind a source of the manifest, whether a model reads it or not."""
+    table = f"{source['schema']}.{source['identifier']}"
+    if known := next((model.sources[table] for model in every.values() if table in model.sources), None):
+        return dg.AssetKey.from_user_string(known)
+    dagster = (source["config"].get("meta") or {}).get("dagster") or {}
+    return dg.AssetKey(dagster.get("asset_key") or [source["source_name"], source["name"]])
 
 
 def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]) -> Model:

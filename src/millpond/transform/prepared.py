@@ -70,6 +70,8 @@ def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: 
         "tags": dict(spec.tags),
         "description": spec.description or None,
         "code_version": spec.code_version,
+        "automation": spec.automation_condition and _serialized(spec.automation_condition),
+        "freshness": spec.freshness_policy and _serialized(spec.freshness_policy),
         "metadata": _serialized(dict(normalize_metadata(metadata))),
         "file": document["nodes"][model.unique_id]["original_file_path"],
         "deps": [
@@ -117,6 +119,8 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
             tags=spec["tags"],
             description=spec["description"],
             code_version=spec["code_version"],
+            automation_condition=_deserialized(spec["automation"]),
+            freshness_policy=_deserialized(spec["freshness"]),
             metadata={
                 **{name: value.value for name, value in metadata.items()},
                 "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[at]),
@@ -148,6 +152,10 @@ def _model(found: Mapping[str, Any]) -> Model:
 
 def _serialized(value: Any) -> str:
     return serialize_value(value)
+
+
+def _deserialized(text: str | None) -> Any:
+    return text and deserialize_value(text)
 
 
 def _mapping(text: str) -> dg.PartitionMapping:

@@ -1,4 +1,4 @@
-"""The version of what a model's rows are computed by."""
+"""What of a spec is computed from more than one field of dbt's: the code version, the name of an owner."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ def _reached(node: _Node, document: _Node) -> list[_Node]:
 
 def _seeds(node: _Node) -> list[str]:
     return sorted(key for key in node["depends_on"]["nodes"] if key.startswith("seed."))
+
+
+def owner_name(name: str) -> str:
+    """Return an owner as Dagster accepts it: an e-mail address, else a team."""
+    if "@" in name:
+        return name
+    return "team:" + re.sub(r"[^\w-]+", "-", name.removeprefix("team:")).strip("-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -12,7 +12,7 @@ from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
 from millpond.transform.models import KINDS, is_daily
-from millpond.transform.specs import code_version
+from millpond.transform.specs import code_version, owner_name
 
 _Node = Mapping[str, Any]
 
@@ -56,13 +56,19 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         group = dbt_resource_props.get("group")
         owner = group.get("owner", {}) if isinstance(group, Mapping) else {}
         named = _dagster(dbt_resource_props).get("owners") or owner.get("email") or owner.get("name")
-        return [_owner(each) for each in ([named] if isinstance(named, str) else named or ())] or None
+        return [owner_name(each) for each in ([named] if isinstance(named, str) else named or ())] or None
 
     def get_tags(self, dbt_resource_props: _Node) -> Mapping[str, str]:
         """Return dbt's tags, the layer and the domain."""
         domain = _meta(dbt_resource_props).get("domain")
         about = {"domain": domain} if domain else {}
         return {**super().get_tags(dbt_resource_props), "layer": dbt_resource_props["schema"], **about}
+
+    def get_automation_condition(self, dbt_resource_props: _Node) -> dg.AutomationCondition[Any] | None:
+        """Return what `meta.dagster.auto_materialize_policy` means, None to leave it to Millpond."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # dagster-dbt still speaks of policies
+            return super().get_automation_condition(dbt_resource_props)
 
     def get_code_version(self, dbt_resource_props: _Node) -> str | None:
         """Return a hash of all that a model's rows are computed by."""
@@ -142,10 +148,3 @@ def _meta(node: _Node) -> Mapping[str, Any]:
 
 def _dagster(node: _Node) -> Mapping[str, Any]:
     return _meta(node).get("dagster") or {}
-
-
-def _owner(name: str) -> str:
-    """Return an owner as Dagster accepts it: an e-mail address, else a team."""
-    if "@" in name:
-        return name
-    return "team:" + re.sub(r"[^\w-]+", "-", name.removeprefix("team:")).strip("-")
