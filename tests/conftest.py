@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,12 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
         return settings()
 
     return configured
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the commands that a test runs in its own process build there too: a companion imports dbt anew."""
+    monkeypatch.setattr("millpond.cli.companions.builder", lambda **_: nullcontext())
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,18 @@ def commands() -> Iterator[tuple[str, Any]]:
         if not children or getattr(command, "invoke_without_command", False):
             yield name, command
 
-    return below("", typer.main.get_command(app))
+    return below("", command_line())
+
+
+@cache
+def command_line() -> Any:
+    """Return `millpond` as click sees it."""
+    return typer.main.get_command(app)
 
 
 def usage_error(words: list[str]) -> str:
     """Return what the command line has against the words after `millpond`, "" if nothing; nothing is run."""
-    command: Any = typer.main.get_command(app)
+    command = command_line()
     try:
         while True:
             context = command.make_context(command.name, list(words))

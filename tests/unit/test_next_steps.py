@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from documented import in_blocks, in_help, in_text, usage_error
-from millpond.cli.main import app
+from documented import command_line, in_blocks, in_help, in_text, usage_error
 
 _SOURCE = Path(__file__).parents[2] / "src" / "millpond"
 _QUOTED = re.compile(r"`millpond ([^`]+)`")
@@ -51,7 +49,7 @@ def test_there_is_advice_to_check() -> None:
 
 @pytest.mark.parametrize(("where", "command"), ADVICE)
 def test_a_command_that_an_error_advises_exists_with_its_options(where: str, command: str) -> None:
-    found = typer.main.get_command(app)
+    found = command_line()
     known = {option for parameter in found.params for option in parameter.opts}
     if command.startswith("backfill -"):
         command = command.replace("backfill", "backfill run", 1)  # what stands for it

@@ -11,7 +11,13 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(one_process: None, run_as_typed: Run) -> Run:
+    """Return a function that runs `millpond` with arguments, without a companion."""
+    return run_as_typed
+
+
+@pytest.fixture
+def run_as_typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs `millpond` with arguments: exit code, standard output, standard error."""
 
     def millpond(*arguments: str) -> tuple[int, str, str]:

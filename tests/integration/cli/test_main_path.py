@@ -42,8 +42,9 @@ def snapshots() -> dict[str, int | None]:
 
 @pytest.mark.usefixtures("clock")
 def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_nothing(
-    home: Home, run: Run
+    home: Home, run_as_typed: Run
 ) -> None:
+    run = run_as_typed
     code, out, err = run("demo", "--days", "3")
     assert code == 0, out + err
     assert out.count("3 of 3") == 2

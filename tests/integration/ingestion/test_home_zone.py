@@ -40,6 +40,7 @@ def test_another_time_zone_asks_loads_and_builds_nothing(
     configure: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    one_process: None,
 ) -> None:
     """By a load, a look, a build, a command of one run, and a backfill; on any ref."""
     before, tables = raw(), read.table_names("main")

@@ -37,7 +37,7 @@ def unmarked(home: object) -> Iterator[None]:
 
 @pytest.fixture
 def millpond(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_process: None
 ) -> Callable[..., tuple[object, str]]:
     def run(*arguments: str) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["millpond", *arguments])
