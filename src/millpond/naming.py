@@ -58,6 +58,11 @@ def ref_name(name: str) -> str:
     return name
 
 
+def ref_option(ref: str) -> str:
+    """Return the option that has a command work on `ref`; empty for main."""
+    return "" if ref == MAIN_REF else f" --ref {ref}"
+
+
 def marts_schema(ref: str) -> str:
     """Return the Postgres schema that the marts of `ref` are published to: `marts`, `marts_dev`, …"""
     return "marts" if ref == MAIN_REF else f"marts_{ref_name(ref)}"

@@ -14,7 +14,8 @@ class AlertSettings(BaseModel):
     """Part of `Settings`: where each channel is, and its secrets, which are never logged."""
 
     alerts_file: Path = Field(
-        Path("alerts.yaml"), description="who is told what; relative to the project, for example alerts.yaml"
+        Path("alerts.yaml"),
+        description="who is notified of what; relative to the project, such as alerts.yaml",
     )
     public_url: str | None = Field(
         None,

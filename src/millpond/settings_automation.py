@@ -18,7 +18,7 @@ class AutomationSettings(BaseModel):
     )
     heartbeat_url: SecretStr | None = Field(
         None,
-        description="address asked while all is well, for example https://hc-ping.com/…; never logged",
+        description="requested while nothing is wrong, for example https://hc-ping.com/…; never logged",
     )
     heartbeat_seconds: float = Field(
         60, ge=1, le=86400, description="how often that address is asked, for example 60"

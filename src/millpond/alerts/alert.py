@@ -8,6 +8,7 @@ from typing import Any
 
 from millpond.alerts.fitting import cut
 from millpond.alerts.kinds import KINDS, Severity
+from millpond.naming import ref_option
 from millpond.partitions import RANGE_SEPARATOR
 from millpond.redaction import redacted
 
@@ -58,7 +59,7 @@ class Alert:
             object.__setattr__(self, "unharmed", kind.unharmed)
         if not self.next_step:
             step = kind.next_step.format(
-                assets=",".join(self.assets) or "*", days=days_option(self.partition)
+                assets=",".join(self.assets) or "*", days=days_option(self.partition, self.ref)
             )
             object.__setattr__(self, "next_step", step)
 
@@ -102,11 +103,12 @@ def of_row(row: dict[str, Any]) -> Alert:
     return Alert(**values)
 
 
-def days_option(partition: str) -> str:
-    """Return the option of `millpond materialize` for a day or a range; empty without days."""
+def days_option(partition: str, ref: str) -> str:
+    """Return the options of `millpond materialize` for a day or a range, if any, and for a branch."""
     if not partition:
-        return ""
-    return f" --range {partition}" if RANGE_SEPARATOR in partition else f" --partition {partition}"
+        return ref_option(ref)
+    name = "range" if RANGE_SEPARATOR in partition else "partition"
+    return f" --{name} {partition}{ref_option(ref)}"
 
 
 def listed(names: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ class Kind:
     """A kind of alert; one that `lasts` stays open until it is resolved, the others only inform.
 
     `unharmed` and `next_step` are used where an alert has none of its own; `{assets}` and `{days}` are filled
-    with the alert's assets and the option that names its days.
+    with the alert's assets and the options that name its days and its branch.
     """
 
     name: str

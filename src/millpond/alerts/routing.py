@@ -135,7 +135,7 @@ def read_routing(settings: Settings) -> Routing:
 def _refused(path: Path, reason: str) -> ConfigError:
     return ConfigError(
         f"{path}: {reason}",
-        unharmed="alerts are kept, and told once this is mended",
+        unharmed="alerts are kept, and sent once this is corrected",
         next_step="the comments in the file say what may stand there",
     )
 

@@ -84,11 +84,11 @@ def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) ->
     for figure in figures:
         table.add_row(*[figure[n] for n in shown])
     console.print(table)
-    _print_reasons(console, rows)
+    _print_reasons(console, backfill, rows)
     _print_end(console, backfill, rows)
 
 
-def _print_reasons(console: Console, rows: list[Row]) -> None:
+def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> None:
     found: dict[tuple[str, str, str], list[dt.date]] = {}
     for row in rows:
         if row["state"] in (Part.FAILED, Part.UNREACHABLE):
@@ -103,7 +103,8 @@ def _print_reasons(console: Console, rows: list[Row]) -> None:
         )
     if len(found) > _REASONS:
         console.print(
-            f"… and {len(found) - _REASONS} more reasons: millpond backfill show ID --json", style="dim"
+            f"… and {len(found) - _REASONS} more reasons: millpond backfill show {backfill.id} --json",
+            style="dim",
         )
 
 
@@ -128,8 +129,7 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
                 f"; {sums['rows']:,} rows, {sums['rows_per_second']:,} a second (backfill {backfill.id})",
                 "dim",
             ),
-        ),
-        soft_wrap=True,
+        )
     )
     if backfill.unfinished:
         console.print(f"Next: millpond backfill --resume {backfill.id}", style="dim")

@@ -96,5 +96,5 @@ def _too_many(worker: _Worker) -> EmbeddedPartError:
         f"worker {worker.number} ended with exit code {worker.process.returncode}, as others did before it;"
         f" its log ends:\n{tail(log)}",
         unharmed="what is done stays done, and the ledger knows it",
-        next_step=f"read {log}, mend the cause, then `millpond backfill --resume`",
+        next_step=f"read {log}, fix the cause, then `millpond backfill --resume`",
     )

@@ -1,4 +1,4 @@
-"""`millpond alerts`: what was found, who was told, and how to try it out."""
+"""`millpond alerts`: what was found, who was notified, and how to try it out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from millpond.cli.spans import span
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="What went wrong, who was told of it, and when it was over.\n\n"
+    help="What went wrong, who was notified, and when it was over.\n\n"
     "Alerts are kept in Postgres and sent while [bold]millpond up[/bold] runs, until each channel took them. "
-    "alerts.yaml says who is told what, .env.example how to set up a channel, docs/runbook.md what to do.",
+    "alerts.yaml says who is notified of what, .env.example how to set up a channel, docs/runbook.md what "
+    "to do.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -28,9 +29,9 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List open alerts, the latest first: how often it happened, and what each channel was told.
+    """List open alerts, the latest first: how often it happened, and the state of each channel's message.
 
-    An alert is open until what it tells of has succeeded again; then all who were told are told that too.
+    An alert is open until what it is about has succeeded again; everyone who was notified then hears of it.
 
     Example: millpond alerts list --all --kind run_failed
     """
@@ -131,7 +132,7 @@ def silence(
     duration: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")],
     as_json: AsJson = False,
 ) -> None:
-    """Hold back alerts for a while. They are kept and logged; what is still open afterwards is told then.
+    """Hold back alerts for a while. They are kept and logged; what is still open afterwards is sent then.
 
     Example: millpond alerts silence "dlt_*" --for 2h
     """

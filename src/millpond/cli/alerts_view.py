@@ -42,7 +42,7 @@ def print_list(
 ) -> None:
     """Print alerts as a table, and which silences hold."""
     console = Console(width=None if Console().is_terminal else 10_000, highlight=False)
-    columns, rows = ("id", "since", "severity", "what", "times", "told"), []
+    columns, rows = ("id", "since", "severity", "what", "times", "sent"), []
     for alert, told in found:
         severity = Text(alert.severity, style=_COLOURS[alert.severity])
         if everything and not alert.is_open:
@@ -79,6 +79,9 @@ def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:
         "Since": _moment(alert.created_at),
         "Last": f"{_moment(alert.last_at)}, {alert.times} times" if alert.times > 1 else "",
         "Over": f"{_moment(alert.resolved_at)} {alert.resolution}" if alert.resolved_at else "",
+        "Close": f"`millpond alerts close {alert.id}`, if it is not going to end by itself"
+        if alert.is_open and alert.lasts
+        else "",
         "Logs": alert.run_url,
         "To do": runbook_page(alert.kind),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import typer
 from rich.console import Console
 
 from millpond.backfill.display_summary import as_document, print_summary
@@ -34,8 +35,10 @@ def print_list(backfills: Sequence[Backfill], *, as_json: bool) -> None:
     ]
     if as_json:
         output.rows_as_json(_COLUMNS, rows)
-    else:
+    elif rows:
         output.rows_as_table(_COLUMNS, rows)
+    else:
+        typer.echo("no backfill was started in this home")
 
 
 def print_one(backfill: Backfill, parts: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
@@ -43,7 +46,7 @@ def print_one(backfill: Backfill, parts: Sequence[Mapping[str, Any]], *, as_json
     if as_json:
         output.as_json(as_document(backfill, parts))
         return
-    console = Console(highlight=False)
+    console = Console(width=output.terminal_width() or 10_000, highlight=False)
     days = f" {backfill.window}" if backfill.window else ""
     console.print(f"{backfill.id}: {backfill.selection}{days} on {backfill.ref}, {standing(backfill)}")
     print_summary(console, backfill, parts)

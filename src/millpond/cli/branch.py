@@ -83,8 +83,8 @@ def diff(
 ) -> None:
     """Show which rows of which tables a branch added, removed and changed, by key.
 
-    The other side is the ref it was taken from as it was then; what happened there since is told apart.
-    Columns that only say where a row came from do not count.
+    The other side is the ref it was taken from as it was then; what happened there since is listed
+    separately. Columns that only say where a row came from do not count.
 
     Example: millpond branch diff dev --table gold.fct_daily_glucose_metrics --samples 10
     """
@@ -145,7 +145,7 @@ def clean(
         str | None,
         typer.Option("--older-than", help="Age such as 7d, 12h; default: MILLPOND_BRANCH_RETENTION_DAYS."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
 ) -> None:
     """Drop audit branches that failed runs left behind long ago. Branches that you created stay.
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from millpond.cli import output
 from millpond.errors import ConfigError
 from millpond.lake.windows import NOTHING
-from millpond.naming import MAIN_REF
+from millpond.naming import ref_option
 
 if TYPE_CHECKING:
     from millpond.lake.comparison import Comparison, TableComparison
@@ -118,8 +118,9 @@ def print_merged(merged: Merged, changes: Iterable[TableDiff], marts: Sequence[s
     console.print(f"{merged.ref} is dropped" + (f", with {', '.join(marts)}" if marts else ""))
     if promoted:
         console.print(f"In Dagster, {counted(promoted, 'materialization')} made on it count for main now")
-    ref = "" if merged.into == MAIN_REF else f" --ref {merged.into}"
-    console.print(f"Next: publish the marts of {merged.into}: millpond materialize group:marts{ref}")
+    console.print(
+        f"Next: publish the marts of {merged.into}: millpond materialize group:marts{ref_option(merged.into)}"
+    )
 
 
 def failed_its_audit(ref: Ref) -> ConfigError:
@@ -127,7 +128,7 @@ def failed_its_audit(ref: Ref) -> ConfigError:
     return ConfigError(
         f"{ref.name} was kept back by its run: {ref.kept}",
         unharmed=f"{ref.base} and the branch; nothing moved",
-        next_step="mend the cause and run again; or, if the audit was wrong,"
+        next_step="fix the cause and run again; or, if the audit was wrong,"
         f" millpond branch merge {ref.name} --force",
     )
 

@@ -17,7 +17,7 @@ def maintain(
             help="Age such as 3d or 36h, at least a day; default: MILLPOND_ORPHAN_RETENTION_DAYS.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Drop old audit branches and remove files that no table, branch or pin leads to any more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import duckdb
 
 from millpond.errors import ConfigError
 from millpond.lake import duck
-from millpond.naming import literal, marts_schema
+from millpond.naming import literal, marts_schema, ref_option
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 
@@ -50,13 +51,17 @@ def run_query(
             cursor = connection.execute(statements[0], parameters)
             return [c[0] for c in cursor.description or []], cursor.fetchall()
         except duckdb.Error as error:
-            raise ConfigError(str(error).strip(), next_step=_advice(str(error), ref)) from error
+            raise ConfigError(str(error).strip(), next_step=_advice(str(error), query, ref)) from error
 
 
-def _advice(complaint: str, ref: str) -> str:
+def _advice(complaint: str, query: str, ref: str) -> str:
     if f'schema "{marts_schema(ref)}" does not exist' in complaint:
-        return f"the marts of {ref} are not published yet: millpond materialize group:marts --ref {ref}"
+        return f"publish the marts of {ref}: `millpond materialize group:marts{ref_option(ref)}`"
+    missing = _NO_TABLE.search(complaint)
+    if missing and re.search(rf'\bmarts"?\."?{re.escape(missing[1])}\b', query):
+        return f"publish it: `millpond materialize marts/{missing[1]}{ref_option(ref)}`"
     return "`millpond tables` lists the lake's tables and their names"
 
 
+_NO_TABLE = re.compile(r"Table with name (\w+) does not exist")
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})

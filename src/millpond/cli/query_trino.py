@@ -11,7 +11,7 @@ from trino.exceptions import TrinoQueryError
 
 from millpond.errors import ConfigError
 from millpond.lake import trino
-from millpond.naming import LAYERS, marts_schema, quoted
+from millpond.naming import LAYERS, marts_schema, quoted, ref_option
 from millpond.runtime.databases import databases
 
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -59,6 +59,6 @@ def _of_postgres(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any
         except psycopg.Error as error:
             raise ConfigError(
                 f"Postgres: {error.diag.message_primary or error}",
-                next_step=f"the marts of {ref} may not be published yet: "
-                f"millpond materialize group:marts --ref {ref}",
+                next_step=f"if the marts of {ref} are not published yet:"
+                f" `millpond materialize group:marts{ref_option(ref)}`",
             ) from error

@@ -10,7 +10,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The sources of sources/, and whether their hosts answer.\n\n"
     "A host that does not answer several loads in a row is left alone for a while: loads fail at once, with "
-    "no request. Then one request finds out whether it is back. docs/sensors.md tells more.\n\n"
+    "no request. Then one request finds out whether it is back. docs/sensors.md has more.\n\n"
     "Each raw table is loaded from one origin. A load from another address is refused, and demo data never "
     "mix with real data.\n\n"
     "A day that comes back empty, or with less than half of its rows, is held back until you accept it: "
@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List each source with its host and tables: well, failing, or left alone until the next try.
+    """List each source with its host and tables: healthy, failing, or left alone until the next try.
 
     `days_held` counts the days of its tables that are held back, on all refs: see `millpond sources held`.
 
@@ -47,7 +47,7 @@ def reset(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Let a host be asked again at once, not after its pause; those who were told hear that it is over.
+    """Let a host be asked again at once, not after its pause; those who were notified hear that it is over.
 
     Exits with 2 if nothing is known against the host.
 
@@ -60,10 +60,10 @@ def reset(
     known = {each.host: each for each in breaker.breakers()}
     if host not in known:
         raise ConfigError(
-            f"nothing is known against {host}",
+            f"{host} has no recorded failures",
             next_step=f"hosts that failed: {', '.join(known) or 'none'}; `millpond sources list` shows all",
         )
-    was_open = breaker.close(host, "A person had it asked again.")
+    was_open = breaker.close(host, "Reset by hand.")
     if as_json:
         output.as_json({"host": host, "was_open": was_open})
     else:

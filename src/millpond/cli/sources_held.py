@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from millpond.naming import MAIN_REF
+from millpond.naming import ref_option
 from millpond.partitions import Window, checked_window, contiguous
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def accept_lines(found: Sequence[Held]) -> list[str]:
 def accept_command(asset: str, days: Window, ref: str) -> str:
     """Return the command that accepts days."""
     option = "--partition" if len(days) == 1 else "--range"
-    return f"millpond sources accept {asset} {option} {days}" + ("" if ref == MAIN_REF else f" --ref {ref}")
+    return f"millpond sources accept {asset} {option} {days}{ref_option(ref)}"
 
 
 def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: bool) -> bool:

@@ -53,6 +53,6 @@ def rows() -> list[list[Any]]:
 
 def _state(known: Breaker | None, days_held: int) -> list[Any]:
     if known is None:
-        return ["well", 0, None, days_held, None]
+        return ["healthy", 0, None, days_held, None]
     state = "left alone" if known.opened_at else "failing"
     return [state, known.failures, known.next_probe, days_held, known.last_error]

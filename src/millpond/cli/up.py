@@ -25,13 +25,15 @@ def up(
 ) -> None:
     """Run every part and keep it running: Postgres, catalog, demo source, Dagster, the sending of alerts.
 
-    With the profile scale, Dagster's parts alone: the servers are yours, and `millpond status` tells of them.
+    With the profile scale, Dagster's parts alone: the servers are yours, and `millpond status` shows them.
     A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
     part writes its log to <home>/logs. Everything listens on this machine only. Automation runs the project
-    as it is now; `millpond reload` takes what you edit later.
+    as it is now; `millpond reload` takes what you edit later. With a MILLPOND_TIMEZONE other than that of the
+    days loaded here it does not start.
 
     Example: millpond up
     """
+    _refuse_other_zone()
     if detach:
         _detached()
         return
@@ -40,6 +42,21 @@ def up(
         _in_terminal()
     else:
         _supervise(lambda _, line: print(_stamped(line), flush=True))
+
+
+def _refuse_other_zone() -> None:
+    """Raise ZoneChanged for a home whose days begin at midnight in another zone; one without data passes."""
+    from contextlib import suppress
+
+    from millpond.errors import ServerUnreachable
+    from millpond.lake.home_zone import refuse_other_zone
+    from millpond.runtime.home import located
+    from millpond.settings import settings
+
+    configured = settings()
+    if configured.scale or located(configured).postgres.exists():
+        with suppress(ServerUnreachable):  # the parts that need the server say so
+            refuse_other_zone()
 
 
 def _name_sources_without_address() -> None:

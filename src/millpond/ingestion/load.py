@@ -67,7 +67,7 @@ def load(
             _reconcile(table, fetched, verdicts)
             missing = find_missing_fields(verdicts)
             failed = {
-                **missing_fields_errors(source.source, table, missing),
+                **missing_fields_errors(source.source, table, missing, ref),
                 **_refused_days(table, verdicts.counts, missing),
                 **fetched.failed,
             }
@@ -175,7 +175,8 @@ def _refused_days(
                 f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract,"
                 f" more than {limit:.0%}; most often: {often}{also}",
                 unharmed="the day as it was loaded before; nothing of it was written",
-                next_step="see what the source sends, then mend it, the contract or quarantine.fail_above",
+                next_step="see what the source sends, then fix it there, or change the contract"
+                " or quarantine.fail_above",
             )
         elif found.rows == found.outside and not table.allow_empty:
             failed[day] = NoRows(

@@ -16,7 +16,7 @@ from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import json_path
 from millpond.ingestion.verdicts import Verdicts
-from millpond.naming import quoted
+from millpond.naming import quoted, ref_option
 from millpond.partitions import contiguous
 
 LEAST: Final = 5
@@ -52,7 +52,7 @@ def find_missing_fields(verdicts: Verdicts) -> dict[dt.date, str]:
 
 
 def missing_fields_errors(
-    source: str, table: SourceTable, missing: dict[dt.date, str]
+    source: str, table: SourceTable, missing: dict[dt.date, str], ref: str
 ) -> dict[dt.date, FieldsMissing]:
     """Return the error of each day in `missing`, one for all days in a row that lack the same."""
     errors: dict[dt.date, FieldsMissing] = {}
@@ -64,7 +64,8 @@ def missing_fields_errors(
                 next_step="if the source renamed a field, set `field:` of its column in"
                 f" sources/{source}.yaml; if it sends another type, set `type:`; if rows may do"
                 " without, set `optional: true`, and if bad values may become null, `on_bad: null`; then"
-                f" `millpond materialize {table.asset} --range {window.start}...{window.last}` loads them",
+                f" `millpond materialize {table.asset} --range {window.start}...{window.last}"
+                f"{ref_option(ref)}` loads them",
             )
             errors |= dict.fromkeys(window.days, error)
     return errors

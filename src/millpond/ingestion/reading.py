@@ -76,7 +76,7 @@ def _from_yaml(file: Path) -> SourceSpec:
     try:
         content = yaml.load(file.read_bytes(), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _mistake(file, f"is no YAML: {' '.join(str(error).split())}", "mend that place") from None
+        raise _mistake(file, f"is no YAML: {' '.join(str(error).split())}", "correct that place") from None
     if not isinstance(content, dict):
         raise _mistake(file, "declares nothing", f"start with source: {file.stem}, rest: and tables:")
     for path, text in _texts(content, []):
@@ -102,7 +102,7 @@ def _from_python(file: Path) -> SourceSpec:
     except ValidationError as error:
         raise _from_validation(file, error) from error
     except Exception as error:
-        raise _mistake(file, f"fails on import: {type(error).__name__}: {error}", "mend it") from error
+        raise _mistake(file, f"fails on import: {type(error).__name__}: {error}", "correct it") from error
     source = getattr(module, "source", None)
     if not isinstance(source, SourceSpec):
         raise _mistake(

@@ -17,7 +17,7 @@ from millpond.lake import read
 from millpond.lake.hashing import Digest, Digests
 from millpond.lake.held import hold
 from millpond.lake.spec import Replacement
-from millpond.naming import MAIN_REF, PARTITION_COLUMN
+from millpond.naming import PARTITION_COLUMN, ref_option
 from millpond.partitions import Window, contiguous
 from millpond.settings import settings
 
@@ -119,14 +119,13 @@ def _error(
         more = f", and {len(window) - _SHOWN} more days" if len(window) > _SHOWN else ""
         text += f"; loaded → now: {', '.join(listed)}{more}"
     option = "--partition" if len(window) == 1 else "--range"
-    on_ref = "" if ref == MAIN_REF else f" --ref {ref}"
     return RowsHeldBack(
         text,
         unharmed=f"the {there:,} rows loaded before, which stay visible; the new rows are kept on branch"
         f" {branch} for {settings().branch_retention_days:g} days",
         next_step="if these rows are gone at the source for good,"
-        f" `millpond sources accept {table.asset} {option} {window}{on_ref}` takes the smaller state;"
-        " if not, load again when the source is complete",
+        f" `millpond sources accept {table.asset} {option} {window}{ref_option(ref)}` takes the smaller"
+        " state; if not, load again when the source is complete",
     )
 
 

@@ -74,7 +74,7 @@ def _drop_columns(staging: Staging, spec: TableSpec, current: pa.Schema, target:
         raise SchemaConflict(
             f"{spec.name} is partitioned by {', '.join(map(str, needed))}, which the new rows lack or change",
             unharmed="the table; nothing of this write is visible",
-            next_step="bring that column, or drop the table so that it is laid out anew",
+            next_step="bring that column, or drop the table so that it is laid out again",
         )
     if gone:
         with staging.update_schema(allow_incompatible_changes=True) as update:

@@ -73,7 +73,7 @@ def pin_named(name: str) -> Pin:
         raise RefNotFound(
             f"there is no pin {name!r}; it was released or has expired",
             unharmed="everything; pins only keep files for readers",
-            next_step="pin the ref anew",
+            next_step="pin the ref again",
         )
     return Pin(*row)
 

@@ -52,14 +52,14 @@ def loaded(ref: str | Pin, table: str) -> Table:
     """Return the PyIceberg table for what these functions do not offer. Raises TableNotFound, RefNotFound."""
     table_name(table)
     location = _pointers(ref, table).get(table)
-    name = ref.name if isinstance(ref, Pin) else ref
+    name = ref.ref if isinstance(ref, Pin) else ref
     if location is None:
         raise TableNotFound(
             f"there is no table {table} on ref {name}",
             unharmed="everything; nothing was read or written",
             next_step="`millpond tables` lists the tables; materialize the asset that writes this one",
         )
-    return LakeCatalog(ref.ref if isinstance(ref, Pin) else ref).table_at(table, location)
+    return LakeCatalog(name).table_at(table, location)
 
 
 def _pointers(ref: str | Pin, table: str | None = None) -> dict[str, str]:

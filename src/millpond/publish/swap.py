@@ -13,9 +13,9 @@ import pyarrow as pa
 from psycopg import sql
 
 from millpond.crash_points import reached
-from millpond.errors import PublishFailed
+from millpond.errors import PublishFailed, TableNotFound
 from millpond.lake import hashing, pins, read
-from millpond.naming import marts_schema
+from millpond.naming import marts_schema, ref_option
 from millpond.publish import binary_copy
 from millpond.publish.kinds import Kind, kind_of
 from millpond.publish.mart_table import MartTable
@@ -106,11 +106,25 @@ def _published(
     # Taken before the pin: a later publish never reads an older lake.
     wait_for_turn(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
     with pins.pinned(ref) as pin:
+        _refuse_missing(marts, pin)
         copied = [_copied(connection, schema, mart, pin) for mart in marts]
     reached("publish.copied")
     published = locked(lambda: _swapped(connection, schema, copied), wait, refusal)
     connection.execute("DISCARD TEMP")
     return published
+
+
+def _refuse_missing(marts: Sequence[MartSpec], pin: pins.Pin) -> None:
+    """Raise TableNotFound if a mart's gold table was never built on the ref."""
+    if missing := [mart for mart in marts if mart.table not in pin.pointers]:
+        tables = ", ".join(mart.table for mart in missing)
+        selection = ",".join(f"*marts/{mart.name}" for mart in missing)
+        raise TableNotFound(
+            f"there is nothing to publish: {tables} was never built on ref {pin.ref}",
+            unharmed="all marts; nothing was published",
+            next_step="build what they are made from:"
+            f' `millpond materialize "{selection}"{ref_option(pin.ref)}`',
+        )
 
 
 def _copied(connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin) -> _Copied:

@@ -67,7 +67,7 @@ def initialise(home: Home, user: ServiceUser | None, lock: int) -> None:
     if made.returncode != 0:
         raise EmbeddedPartError(
             f"the embedded Postgres could not make its data folder:\n{made.stderr.strip()}",
-            next_step=f"mend the cause (free space, rights on {home.postgres}) and try again",
+            next_step=f"fix the cause (free space, rights on {home.postgres}) and try again",
         )
     unfinished.rename(data)
 

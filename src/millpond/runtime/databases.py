@@ -157,7 +157,7 @@ def _started(home: Home, port: int) -> Server:
             raise EmbeddedPartError(
                 f"the embedded Postgres in {home.postgres} cannot be used: {error}",
                 unharmed="the data",
-                next_step=f"mend the cause and try again; the log is {home.logs / 'postgres.log'}",
+                next_step=f"fix the cause and try again; the log is {home.logs / 'postgres.log'}",
             ) from error
         return server
 

@@ -49,7 +49,7 @@ def start(home: Home, port: int, lock: int) -> Server:
             raise EmbeddedPartError(
                 f"the embedded Postgres did not start; its log ends:\n{tail(log, begin)}",
                 unharmed=f"the data in {data}",
-                next_step=f"mend the cause and try again; the whole log is {log}",
+                next_step=f"fix the cause and try again; the whole log is {log}",
             )
         time.sleep(0.1)
 

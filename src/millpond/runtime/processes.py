@@ -213,7 +213,7 @@ def _await_ready(
         time.sleep(_POLL_SECONDS)
     raise EmbeddedPartError(
         f"{process.name} did not start; its log ends:\n{tail(log, begin)}",
-        next_step=f"read {log}, mend the cause and try again",
+        next_step=f"read {log}, fix the cause and try again",
     )
 
 

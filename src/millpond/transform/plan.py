@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from millpond.errors import BuildFailed, InputMissing
 from millpond.lake import read
-from millpond.partitions import Window
+from millpond.naming import ref_option
+from millpond.partitions import RANGE_SEPARATOR, Window
 from millpond.transform.models import Model, Models, chosen, descendants
 
 
-def with_inputs(every: Models, wanted: Sequence[Model], present: set[str], ref: str) -> list[Model]:
+def with_inputs(
+    every: Models, wanted: Sequence[Model], present: set[str], ref: str, window: Window | None
+) -> list[Model]:
     """Return `wanted` and the static models they read that are not yet among the tables `present`.
 
     Raises InputMissing naming the asset to materialize first, if another table they read is missing.
@@ -21,12 +24,12 @@ def with_inputs(every: Models, wanted: Sequence[Model], present: set[str], ref: 
     for model in queue:
         for table, asset in model.sources.items():
             if table not in present:
-                raise _missing(model.key, table, asset, ref)
+                raise _missing(model.key, table, asset, ref, window)
         for parent in (every[key] for key in model.parents if key in every and key not in chosen_ids):
             if parent.table in present:
                 continue
             if not parent.static:
-                raise _missing(model.key, parent.table, parent.key, ref)
+                raise _missing(model.key, parent.table, parent.key, ref, window)
             chosen_ids.add(parent.unique_id)
             queue.append(parent)
     return chosen(every, chosen_ids)
@@ -84,9 +87,10 @@ def refuse_without_window(wanted: Sequence[Model], window: Window | None) -> Non
         )
 
 
-def _missing(model: str, table: str, asset: str, ref: str) -> InputMissing:
+def _missing(model: str, table: str, asset: str, ref: str, window: Window | None) -> InputMissing:
+    days = f" --range {window.start}{RANGE_SEPARATOR}{window.last}" if window else ""
     return InputMissing(
         f"model {model} reads {table}, which is not on ref {ref} yet",
         unharmed="every table; nothing was built",
-        next_step=f"materialize {asset} first: millpond materialize {asset}",
+        next_step=f"materialize {asset} first: millpond materialize {asset}{days}{ref_option(ref)}",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from millpond.errors import BuildFailed
 from millpond.lake.spec import Written
-from millpond.naming import MAIN_REF
+from millpond.naming import ref_option
 
 _TOLD = 3
 """Sample rows that an error shows in its text; its result holds all."""
@@ -150,7 +150,7 @@ def _cure(result: BuildResult) -> str:
     if not shared:
         return "fix the data or the model and run again"
     days = f"{shared[0].key_days[0]}...{shared[0].key_days[-1]}"
-    on_ref = "" if result.ref == MAIN_REF else f" --ref {result.ref}"
+    on_ref = ref_option(result.ref)
     commands = (f'`millpond materialize "{asset}*" --range {days}{on_ref}`' for asset in shared[0].raw)
     return f"{' and '.join(commands)} loads these days together, which leaves each row on its day"
 

@@ -100,7 +100,7 @@ def _audited(
 ) -> BuildResult:
     """Create the build's branch, build on it and run the data tests there."""
     present = set(read.table_names(ref))
-    built = with_inputs(every, wanted, present, ref)
+    built = with_inputs(every, wanted, present, ref, window)
     ids = [model.unique_id for model in built]
     extra = extra_days(every, ids, window, ref, present)
     purpose = f"audit of {', '.join(model.key for model in built)}"[:200]
@@ -167,7 +167,7 @@ def _built(
         raise BuildFailed(
             f"dbt could not build {', '.join(model.key for model in built)}: {ran.exception}",
             unharmed=f"ref {ref}; nothing of this run is in it",
-            next_step=f"mend what the message names and run again; branch {build.ref} is kept",
+            next_step=f"fix what the message names and run again; branch {build.ref} is kept",
         )
     results: Sequence[Any] = ran.result.results  # type: ignore[union-attr]
     return BuildResult(

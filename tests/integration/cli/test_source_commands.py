@@ -26,7 +26,7 @@ def test_list_shows_each_source_its_host_and_whether_that_answers(opened: None, 
     code, out, _ = run("sources", "list", "--json")
     github, nightscout = json.loads(out)
     assert code == 0
-    assert (github["source"], github["host"], github["state"]) == ("github", "demo source", "well")
+    assert (github["source"], github["host"], github["state"]) == ("github", "demo source", "healthy")
     assert (nightscout["host"], nightscout["tables"]) == (HOST, ["glucose_entries"])
     assert (nightscout["state"], nightscout["failures"]) == ("left alone", 1)
     assert nightscout["next_try"]
@@ -38,7 +38,7 @@ def test_reset_lets_a_host_be_asked_again_once(opened: None, run: Run) -> None:
     assert breaker.breakers() == []
     code, _, error = run("sources", "reset", HOST)
     assert code == 2
-    assert "nothing is known against" in error
+    assert "has no recorded failures" in error
 
 
 def test_status_tells_which_hosts_are_left_alone(opened: None, run: Run) -> None:

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,18 @@ import psutil
 import pytest
 import requests
 
+from fake_source import DAY, Answer, Entries, fake_source, load_days, reading
+from millpond.alerts.find import find
+from millpond.alerts.finders.known import Known
 from millpond.alerts.links import runbook_page
+from millpond.alerts.reading import list_alerts
+from millpond.alerts.routing import Routing
+from millpond.lake import read
+from millpond.lake.home_zone import record_zone
 from millpond.resources.instance import instance
+from millpond.resources.run import JOB
 from millpond.runtime.children import supervised
+from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
 from millpond.runtime.postmaster import found
@@ -32,6 +43,7 @@ from millpond.settings import Settings, process_environment, settings
 PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
 READY_SECONDS = 240.0
+LAUNCH = "mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename } }"
 KILLED = """
 import os, signal
 import dagster as dg
@@ -95,9 +107,9 @@ def own_home(configure: Callable[..., Settings], tmp_path: Path) -> Iterator[Hom
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
-    """`millpond up` in a terminal of its own, as far as having started a child."""
+@contextmanager
+def up_in_the_foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
+    """Run `millpond up` in a terminal of its own; goes on when it has started a few parts."""
     with subprocess.Popen(
         [sys.executable, "-m", "millpond.cli.main", "up"],
         env=process_environment(**FREE_PORTS),
@@ -109,6 +121,12 @@ def foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
         until(lambda: len(supervised(own_home)) >= 3)
         yield process
         process.kill()
+
+
+@pytest.fixture
+def foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
+    with up_in_the_foreground(own_home) as process:
+        yield process
 
 
 def test_every_part_is_up_with_its_address_process_and_log(up: Home) -> None:
@@ -207,6 +225,64 @@ def test_after_a_killed_supervisor_down_leaves_nothing(
     foreground.wait()
     assert millpond("down").returncode == 0
     assert left(own_home) == []
+
+
+def test_a_home_of_another_time_zone_is_refused(own_home: Home) -> None:
+    record_zone()
+    answer = millpond("up", MILLPOND_TIMEZONE="Asia/Kathmandu")
+    assert answer.returncode == 2
+    assert "set MILLPOND_TIMEZONE=UTC again" in answer.stderr
+    assert not [*supervised(own_home), *running(own_home)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
+    configure: Callable[..., Settings], own_home: Home, ctrl_c: None
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        asked.set()
+        over.wait()
+
+    with fake_source() as source:
+        configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
+        source.serve = Entries([reading(n) for n in range(40)])
+        assert not load_days(DAY).failed
+        automatic = {
+            "selector": {
+                "repositoryLocationName": "millpond",
+                "repositoryName": "__repository__",
+                "jobName": JOB,
+                "assetSelection": [{"path": ["dlt_glucose_entries"]}],
+            },
+            "runConfigData": {},
+            "mode": "default",
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(DAY)}]},
+        }
+        with up_in_the_foreground(own_home) as process:
+            until(lambda: status()["up"], READY_SECONDS)
+            source.serve = lambda request: Answer(raw=hang) if "entries" in request.path else Answer()
+            body = {"query": LAUNCH, "variables": {"params": automatic}}
+            answer = requests.post(f"{dagster_url(settings())}/graphql", json=body, timeout=60)
+            assert asked.wait(READY_SECONDS), answer.text
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=120)
+        over.set()
+        assert (process.returncode, left(own_home)) == (0, []), output
+        with instance() as recorded:
+            (run,) = recorded.get_runs()
+            assert run.is_finished
+            find(recorded, settings(), Routing(late_after_days=0), Known())
+        alerts = [alert for alert, _ in list_alerts(everything=True, kind=None, limit=99)]
+        of_the_run = [(alert.kind, alert.is_open) for alert in alerts if alert.run_id == run.run_id]
+        assert of_the_run == [("run_stopped", False)]
+        assert read.count("main", "raw.glucose_entries") == 40
+        source.serve = Entries([reading(n) for n in range(41)])
+        again = millpond("materialize", "dlt_glucose_entries", "--partition", str(DAY))
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert read.count("main", "raw.glucose_entries") == 41
 
 
 @pytest.mark.parametrize(

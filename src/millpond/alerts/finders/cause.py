@@ -59,7 +59,7 @@ def find_cause(
     `failure` is the event of the run itself.
     """
     if was_stopped(steps, failure):
-        return Cause("The run was told to stop before it had finished.", stopped=True)
+        return Cause("The run was stopped before it had finished.", stopped=True)
     own = [event for event in steps if _class(_error(event)) != _BY_CHECK]
     own.sort(key=_is_consequence)  # stable: what failed first comes first
     told = _Told()

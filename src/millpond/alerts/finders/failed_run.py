@@ -50,7 +50,7 @@ def run_failed(
         title=f"{_subject(cause.root, assets, run)} {_VERBS.get(kind, 'failed')}{days}{on_ref}",
         reason=cause.text,
         unharmed=cause.unharmed,
-        next_step=_next_step(cause, assets, partition) if kind in FAILURES else "",
+        next_step=_next_step(cause, assets, partition, ref) if kind in FAILURES else "",
         severity=KINDS[kind].severity if urgent else "warning",
         assets=assets,
         checks=tuple(sorted(check.check_name for check in checks)),
@@ -75,11 +75,11 @@ def _kind(cause: Cause, by_check: bool, retried_out: Callable[[], bool]) -> str:
     return "retries_exhausted" if retried_out() else "run_failed"
 
 
-def _next_step(cause: Cause, assets: tuple[str, ...], partition: str) -> str:
+def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str) -> str:
     """Return what the error says to do, and the command that makes what failed and all that depends on it."""
     names = [cause.root] if cause.root in assets else list(assets)
     selection = ",".join(f"{name}*" for name in names) if 0 < len(names) <= _NAMED else "*"
-    again = f'millpond materialize "{selection}"{days_option(partition)}'
+    again = f'millpond materialize "{selection}"{days_option(partition, ref)}'
     if "millpond materialize" in cause.next_step:
         return cause.next_step
     return f"{cause.next_step or 'fix the cause'}; then run: {again}"

@@ -1,0 +1,145 @@
+"""Every command that prints a table fits terminals of 80 and 140 columns, and loses no value there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fake_source import Answer, Entries, FakeSource, fake_source, reading, table_of
+from millpond.alerts.find import find
+from millpond.alerts.finders.known import Known
+from millpond.alerts.routing import Routing
+from millpond.backfill import ledger
+from millpond.backfill.planning import make_plan
+from millpond.errors import SourceUnreachable
+from millpond.ingestion import breaker
+from millpond.ingestion.load import load
+from millpond.lake import refs
+from millpond.partitions import Window
+from millpond.resources.instance import instance
+from millpond.settings import Settings, settings
+
+Run = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("clock")
+TODAY = dt.datetime.now(dt.UTC).date()  # alerts are found of the last days only
+DAYS = [TODAY - dt.timedelta(days=n) for n in (3, 2, 1)]
+CHAIN = "dlt_glucose_entries*"
+_STYLES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+_SHOWN = {
+    "tables": ("table",),
+    "sources list": ("source", "host"),
+    "sources held": ("day",),
+    "branch list": ("name",),
+    "alerts list": ("id",),
+    "backfill list": ("id", "selection", "days"),
+    "automation list": ("name",),
+    "config show": ("setting",),
+}
+"""Keys of the JSON whose values stand in the table as they are."""
+COMMANDS = [
+    *_SHOWN,
+    "sql select * from raw.glucose_entries limit 3",
+    "sql select * from gold.fct_daily_glucose_metrics",
+    "sql select * from marts.mrt_glucose_overview",
+    "alerts list --all",
+    "alerts show {alert}",
+    "automation preview --at 06:00",
+    f"backfill * --start-date {DAYS[0]} --end-date {DAYS[-1]} --dry-run",
+    "backfill show {backfill}",
+    "branch show dev",
+    "branch diff dev",
+    "env",
+    "maintain --dry-run",
+    "status",
+]
+
+
+@pytest.fixture
+def filled(home: object, configure: Callable[..., Settings], run: Run) -> dict[str, str]:
+    """Fill a home: days in every layer, a failed and a held one, alerts, a branch, a pause, a backfill.
+
+    Returns what stands for the names in commands.
+    """
+    with fake_source() as source:
+        configure(nightscout_url=source.url)
+        serve(source, 40, 40, 40)
+        code, out, err = run("materialize", CHAIN, "--range", f"{DAYS[0]}...{DAYS[-1]}")
+        assert code == 0, out + err
+        refs.create("dev", purpose="another formula for the share of time in range, tried on three days")
+        serve(source, 41, 41, 41)
+        spec, table = table_of("glucose_entries")
+        assert not load(spec, table, Window.of_days(DAYS[0], DAYS[1]), ref="dev", run_id="run-1").failed
+        serve(source, 40, 40, 0)
+        assert run("materialize", "dlt_glucose_entries", "-p", str(DAYS[2]))[0] == 1
+        source.serve = lambda _: Answer(b"no", status=403)
+        assert run("materialize", "dlt_glucose_entries", "-p", str(DAYS[1]))[0] == 1
+    breaker.failed("https://cgm.example.org:443", SourceUnreachable("HTTP 503"), "nightscout", [])
+    from millpond.definitions import defs
+
+    with instance() as recorded:
+        find(recorded, settings(), Routing(late_after_days=2), Known())
+        plan = make_plan(CHAIN, DAYS, instance=recorded, definitions=defs, ref="main", force=True)
+    backfill = ledger.create(plan, {})
+    ledger.end(backfill, ledger.Course.INTERRUPTED, 0.0)
+    assert run("automation", "pause")[0] == 0
+    alert, *_ = json.loads(run("alerts", "list", "--json")[1])
+    return {"alert": str(alert["id"]), "backfill": backfill}
+
+
+def serve(source: FakeSource, *counts: int) -> None:
+    by_day = zip(DAYS, counts, strict=True)
+    source.serve = Entries([reading(n, day) for day, count in by_day for n in range(count)])
+
+
+def words(command: str, names: dict[str, str]) -> list[str]:
+    first, *rest = command.format(**names).split(" ", 1)
+    return [first, *rest] if first == "sql" else command.format(**names).split()
+
+
+def too_long(out: str, width: int) -> list[str]:
+    """Return the lines that do not fit, but for those outside of frames that hold a long word or a command.
+
+    Those are left to the terminal, which breaks them without a line end: they can be copied whole.
+    """
+
+    def is_whole(line: str) -> bool:
+        return "millpond " in line or max(map(len, line.split())) >= width // 2
+
+    lines = [line.rstrip() for line in out.splitlines()]
+    return [line for line in lines if len(line) > width and (set("│┃━─") & set(line) or not is_whole(line))]
+
+
+def as_json(run: Run, command: list[str]) -> Any:
+    code, out, err = run(*command, "--json")
+    assert code in (0, 1), (command, err)
+    return json.loads(out)
+
+
+def test_tables_fit_the_terminal_and_hold_each_value_whole(
+    filled: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = []
+    found = {command: as_json(run, words(command, filled)) for command in COMMANDS}
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for width in (80, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for command in COMMANDS:
+            code, out, err = run(*words(command, filled))
+            plain = _STYLES.sub("", out)
+            if code not in (0, 1) or not plain.strip():
+                wrong.append(f"{command}: exit {code} {err}")
+            wrong += [f"{command}, {width} columns: {line}" for line in too_long(plain, width)]
+            if command != "config show" and re.search(r"\w…", plain):
+                wrong.append(f"{command}, {width} columns: a value is cut")
+            values = [str(row[key]) for key in _SHOWN.get(command, ()) for row in found[command] if row[key]]
+            wrong += [f"{command}, {width} columns lacks {value}" for value in values if value not in plain]
+    assert not wrong, "\n".join(wrong)
+    shown = {command: len(found[command]) for command in _SHOWN if command != "config show"}
+    assert all(shown.values()), shown
