@@ -25,14 +25,15 @@ DAILY = (
 )
 WHOLE = ("gold.mrt_glucose_overview", "gold.mrt_glucose_hourly_patterns", "gold.dim_date")
 DAYS = 92
+LAST = latest_complete_day(settings().zone)
 
 
 @pytest.fixture(scope="module")
 def backfilled(servers: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation with 92 days of glucose, made by one backfill."""
     with installed(servers, tmp_path_factory.mktemp("home")) as found:
-        first = latest_complete_day(settings().zone) - dt.timedelta(days=DAYS - 1)
-        done = found.run("backfill", "dlt_glucose_entries*", "--start-date", str(first), "--yes")
+        days = ("--start-date", str(LAST - dt.timedelta(days=DAYS - 1)), "--end-date", str(LAST))
+        done = found.run("backfill", "dlt_glucose_entries*", *days, "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
         yield found
 
@@ -74,8 +75,7 @@ def test_the_marts_hold_what_the_lake_holds(backfilled: Installation) -> None:
 def test_a_day_takes_as_many_statements_as_92(backfilled: Installation) -> None:
     of_range = _per_model(backfilled.statements("__result"))
     before = {table: read.loaded("main", table).metadata.current_snapshot_id for table in DAILY}
-    day = str(latest_complete_day(settings().zone))
-    done = backfilled.run("materialize", "stg_glucose_entries*", "--partition", day)
+    done = backfilled.run("materialize", "stg_glucose_entries*", "--partition", str(LAST))
     assert done.returncode == 0, done.stdout + done.stderr
     both = _per_model(backfilled.statements("__result"))
     of_day = {model: both[model] - of_range[model] for model in of_range if model != "dim_date"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import pyarrow as pa
 import pytest
@@ -146,6 +147,7 @@ def test_a_branch_that_a_killed_build_left_goes_with_its_catalog(untouched: Inst
     assert "lake_audit_left" not in [name for (name,) in trino._run("show catalogs")]
 
 
+@cache
 def _window() -> Window:
     last = latest_complete_day(settings().zone)
     return Window.of_days(last - dt.timedelta(days=1), last)
