@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def materialize(
     selection: Annotated[
-        str,
+        str | None,
         typer.Argument(help='Assets as Dagster selects them: name, "name*", "+name", group:gold, "*".'),
-    ],
+    ] = None,
     partition: Annotated[
         str | None,
         typer.Option("--partition", "-p", help="A day, YYYY-MM-DD; default: the latest complete."),
@@ -26,6 +26,13 @@ def materialize(
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Load days also with far fewer rows than are loaded.")
     ] = False,
+    dbt_select: Annotated[
+        str | None,
+        typer.Option("--dbt-select", help="Models as dbt selects them, in place of SELECTION: tag:nightly."),
+    ] = None,
+    dbt_exclude: Annotated[
+        str | None, typer.Option("--dbt-exclude", help="What of --dbt-select to leave out.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Materialize assets for a day or a range of days, as one ordinary Dagster run.
@@ -38,6 +45,7 @@ def materialize(
               millpond materialize "*" --range 2026-08-01...2026-10-31
               millpond materialize "fct_glucose_readings*" --ref dev
               millpond materialize "dlt_glucose_entries*" --partition 2026-11-01 --accept-shrink
+              millpond materialize --dbt-select "fct_glucose_readings+" --dbt-exclude tag:static
     """
     from millpond.cli.companions import builder, dismiss_builder_unless_due
     from millpond.cli.reload import print_notice
@@ -46,6 +54,8 @@ def materialize(
 
     if partition and range_:
         raise typer.BadParameter("--partition and --range exclude each other")
+    if (selection is None) == (dbt_select is None) or (dbt_exclude and not dbt_select):
+        raise typer.BadParameter("name assets either by SELECTION or by --dbt-select")
     configured = settings()
     print_notice(ref)
     if text := partition or range_:
@@ -59,6 +69,11 @@ def materialize(
         from millpond.definitions import defs
         from millpond.resources.run import accept_tags
 
+        if dbt_select:
+            from millpond.transform.dbt_selection import select_assets
+
+            selection = ",".join(select_assets(dbt_select, dbt_exclude))
+        assert selection
         keys = selected(selection, defs.resolve_asset_graph())
         dismiss_builder_unless_due(key.to_user_string() for key in keys)
         outcome = run_with_progress(

@@ -27,6 +27,9 @@ def test_the_version_is_the_packages(run: Run) -> None:
     [
         (("materialize", "*", "--rang", "2026-11-01", "--json"), "UsageError"),
         (("alerts", "show", "seventeen", "--json"), "UsageError"),
+        (("materialize", "--json"), "UsageError"),
+        (("materialize", "*", "--dbt-select", "tag:static", "--json"), "UsageError"),
+        (("materialize", "--dbt-select", "no_such_model", "--json"), "ConfigError"),
         (("backfill", "lst", "--json"), "UsageError"),
         (("materialize", "no_such_asset", "--json"), "ConfigError"),
         (("materialize", "*", "--partition", "2026-02-30", "--json"), "PartitionKeyError"),

@@ -1,0 +1,32 @@
+"""`--dbt-select` means what dbt's own `--select` means."""
+
+from __future__ import annotations
+
+import pytest
+
+from millpond.errors import ConfigError
+from millpond.transform.dbt_selection import list_assets
+
+
+@pytest.mark.parametrize(
+    ("select", "exclude", "keys"),
+    [
+        ("stg_glucose_entries", None, {"stg_glucose_entries"}),
+        ("path:models/silver", None, {"fct_glucose_readings", "fct_github_user_events"}),
+        ("path:models/silver", "*github*", {"fct_glucose_readings"}),
+        ("tag:static dim_date", None, {"dim_date"}),
+        ("+fct_github_user_events,path:models/bronze", None, {"stg_github_user_events"}),
+    ],
+)
+def test_dbt_decides_what_a_selection_chooses(select: str, exclude: str | None, keys: set[str]) -> None:
+    assert set(list_assets(select, exclude)) == keys
+
+
+def test_a_selection_that_dbt_cannot_read_fails_with_its_words() -> None:
+    with pytest.raises(ConfigError, match=r"'colour' is not a valid method name"):
+        list_assets("colour:blue", None)
+
+
+def test_a_selection_that_chooses_nothing_says_so_and_names_the_models() -> None:
+    with pytest.raises(ConfigError, match=r"'no_such' does not match(.|\n)*choose among dim_date"):
+        list_assets("no_such", None)
