@@ -12,14 +12,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-WORKERS ?= 2
+# One more than cores that a small machine has: many tests wait for processes that they start.
+WORKERS ?= 3
 # Which tests of the containers `make test-docker` runs; "docker and not slow" leaves out the longer ones.
 DOCKER ?= docker
 COMPOSE := docker compose --file docker/compose.yaml
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
 DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
 
-.PHONY: help setup demo up test test-slow test-scale test-docker docker-up docker-demo docker-down browser bench lint format down lock clean
+.PHONY: help setup demo up test test-slow test-scale test-docker docker-up docker-demo docker-down browser bench lint lint-types lint-sql lint-style format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -96,11 +97,18 @@ bench: $(VENV)/.runtime ## Time backfills beside Dagster's own; BENCH="--days 92
 	@$(BIN)/python bench/backfill.py $(BENCH)
 
 lint: $(VENV)/.dev ## Style, types, import layers, SQL style
+	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-sql lint-style
+
+lint-types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+lint-sql: $(VENV)/.dev
+	@$(BIN)/sqlfluff lint --nocolor dbt/models
+
+lint-style: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -5
-	@$(BIN)/sqlfluff lint --nocolor dbt/models
 
 format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 	@$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ import pytest
 
 from millpond.settings import settings
 from millpond.transform.invocation import variables_of
-from millpond.transform.manifest import manifest
+from millpond.transform.manifest import current
 from millpond.transform.specs import code_version
 
 PATTERNS, READINGS, OVERVIEW = (
@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 def changed(model: str, change: Callable[[Document], object], **variables: object) -> bool:
     """Return whether a model's version is another one after a change of the manifest or of variables."""
-    document, given = manifest(settings()), variables_of(settings())
+    document, given = current(settings()).document(), variables_of(settings())
     after = copy.deepcopy(document)
     change(after)
     return code_version(document["nodes"][model], document, given) != code_version(
@@ -67,7 +67,7 @@ def test_it_changes_with_a_variable_that_is_used_and_no_other() -> None:
 
 def test_it_changes_with_the_content_of_a_seed_that_is_read() -> None:
     def with_seed(content: str) -> str:
-        document = copy.deepcopy(manifest(settings()))
+        document = copy.deepcopy(current(settings()).document())
         document["nodes"]["seed.millpond.targets"] = {"checksum": {"name": "sha256", "checksum": content}}
         node = document["nodes"][OVERVIEW]
         node["depends_on"]["nodes"].append("seed.millpond.targets")

@@ -26,7 +26,7 @@ from millpond.resources.promotion import promoted
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets as transform_assets
-from millpond.transform.manifest import manifest
+from millpond.transform.manifest import current
 
 DAYS = [DAY + dt.timedelta(days=n) for n in range(4)]
 WINDOW = Window.of_days(DAYS[0], DAYS[-1])
@@ -69,7 +69,7 @@ def definitions() -> dg.Definitions:
     configured = settings()
     assets = [*ingestion_assets(load_sources(configured)), *transform_assets()]
     return dg.Definitions(
-        assets=[*assets, *publish_assets(manifest(configured))],
+        assets=[*assets, *publish_assets(current(configured).document())],
         jobs=[dg.define_asset_job(JOB, selection="*")],
         executor=dg.in_process_executor,
     )
@@ -117,7 +117,7 @@ def states(plan: Plan) -> set[State]:
     return {item.state for item in plan.items}
 
 
-def test_an_empty_home_has_everything_to_do_and_no_idea_how_long(
+def test_an_empty_home_has_everything_to_do_and_once_done_nothing_but_what_dagster_is_told_to_forget(
     server: FakeSource, recorded: dg.DagsterInstance
 ) -> None:
     platform = Platform(recorded)
@@ -135,16 +135,17 @@ def test_an_empty_home_has_everything_to_do_and_no_idea_how_long(
     assert after.estimate.seconds > 0
     assert len(due(after)) == 10
 
+    assert platform.run("dlt_glucose_entries")
+    again = platform.plan()
+    assert states(again) == {State.FRESH}, "what was loaded again is the same"
+    assert again.chunks == ()
 
-def test_what_was_loaded_again_and_is_the_same_makes_nothing_stale(loaded: Platform) -> None:
-    assert states(loaded.plan()) == {State.FRESH}
-    assert loaded.run("dlt_glucose_entries")
-    plan = loaded.plan()
-    assert states(plan) == {State.FRESH}
-    assert plan.chunks == ()
+    recorded.wipe_assets([dg.AssetKey("fct_glucose_readings")])
+    missing = {item.asset for item in platform.plan().items if item.state is State.MISSING}
+    assert missing == {"fct_glucose_readings"}
 
 
-def test_a_changed_source_day_concerns_its_day_the_day_after_and_what_is_whole(
+def test_a_changed_or_failed_source_day_concerns_what_reads_it_until_all_is_made(
     loaded: Platform, server: FakeSource
 ) -> None:
     server.serve = Entries(rows(sgv=222))
@@ -161,12 +162,17 @@ def test_a_changed_source_day_concerns_its_day_the_day_after_and_what_is_whole(
     loaded.do(plan)
     assert states(loaded.plan()) == {State.FRESH}
 
-
-def test_a_day_that_is_built_alone_leaves_the_day_after_fresh_too(
-    loaded: Platform, server: FakeSource
-) -> None:
-    server.serve = Entries(rows(sgv=222))
+    server.serve = Entries(rows(sgv=223))
     assert loaded.run(GLUCOSE, Window.of_day(DAYS[1]))
+    assert states(loaded.plan()) == {State.FRESH}, "a day that is built alone builds the day after too"
+
+    server.serve = lambda _: Answer(b"no", status=403)
+    assert not loaded.run("dlt_glucose_entries", Window.of_day(DAYS[0]))
+    items = {(item.asset, item.partition): item for item in loaded.plan().items}
+    failed = items["dlt_glucose_entries", DAYS[0]]
+    assert (failed.state, failed.reason) == (State.FAILED, "the last attempt failed: SourceRefused")
+    server.serve = Entries(rows(sgv=223))
+    loaded.do(loaded.plan("dlt_glucose_entries"))
     assert states(loaded.plan()) == {State.FRESH}
 
 
@@ -196,19 +202,6 @@ def test_new_sql_of_a_model_concerns_its_days_and_what_reads_it(
     assert states(loaded.plan()) == {State.FRESH}
 
 
-def test_a_failed_load_is_told_with_its_reason_until_it_succeeds(
-    loaded: Platform, server: FakeSource
-) -> None:
-    server.serve = lambda _: Answer(b"no", status=403)
-    assert not loaded.run("dlt_glucose_entries", Window.of_day(DAYS[0]))
-    items = {(item.asset, item.partition): item for item in loaded.plan().items}
-    failed = items["dlt_glucose_entries", DAYS[0]]
-    assert (failed.state, failed.reason) == (State.FAILED, "the last attempt failed: SourceRefused")
-    server.serve = Entries(rows())
-    loaded.do(loaded.plan("dlt_glucose_entries"))
-    assert states(loaded.plan()) == {State.FRESH}
-
-
 def test_a_branch_is_as_main_was_and_then_goes_its_own_way(loaded: Platform, server: FakeSource) -> None:
     refs.create("dev")
     since = refs.branch("dev").created_at
@@ -223,12 +216,6 @@ def test_a_branch_is_as_main_was_and_then_goes_its_own_way(loaded: Platform, ser
     refs.merge("dev")
     promoted(loaded.recorded, "dev", "main", since=since, but=("marts",))
     assert set(due(loaded.plan())) == MARTS, "a merge publishes nothing"
-
-
-def test_an_asset_that_a_person_had_dagster_forget_is_missing(loaded: Platform) -> None:
-    loaded.recorded.wipe_assets([dg.AssetKey("fct_glucose_readings")])
-    missing = {item.asset for item in loaded.plan().items if item.state is State.MISSING}
-    assert missing == {"fct_glucose_readings"}
 
 
 @pytest.mark.usefixtures("clock")

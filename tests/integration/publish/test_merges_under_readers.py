@@ -95,7 +95,7 @@ def run(times: int) -> None:
 
 
 def test_readers_see_whole_merges_and_whole_publishes(home: Home) -> None:
-    run(12)
+    run(8)
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
 from millpond.runtime.postmaster import found
 from millpond.runtime.processes import running, start_time
+from millpond.runtime.status import report
 from millpond.settings import Settings, process_environment, settings
 
 PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
@@ -76,11 +77,11 @@ def status() -> dict[str, Any]:
     return shown
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30.0, every: float = 0.02) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def left(home: Home) -> list[object]:
@@ -156,16 +157,17 @@ def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> N
 
 
 def test_a_second_up_is_refused_and_told_where_the_first_is(up: Home) -> None:
-    shown = status()
+    shown = report(settings())
+    assert shown.supervisor
     answer = millpond("up")
     assert answer.returncode == 2
-    assert f"process {shown['supervisor']['pid']}" in answer.stderr
-    assert next(p["address"] for p in shown["parts"] if p["name"] == "webserver") in answer.stderr
-    assert status()["up"] is True
+    assert f"process {shown.supervisor.pid}" in answer.stderr
+    assert next(part.address for part in shown.parts if part.name == "webserver") in answer.stderr
+    assert report(settings()).is_up
 
 
 def test_nothing_listens_beyond_loopback(up: Home) -> None:
-    ours = {process.pid for process in supervised(up)} | {part["pid"] for part in status()["parts"]}
+    ours = {process.pid for process in supervised(up)} | {part.pid for part in report(settings()).parts}
     listening = [
         c for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN
     ]
@@ -178,22 +180,24 @@ def test_the_token_of_the_catalog_is_for_its_owner_only(up: Home) -> None:
 
 
 def test_each_part_that_is_killed_comes_back(up: Home) -> None:
-    before = {part["name"]: part["pid"] for part in status()["parts"]}
+    before = {part.name: part.pid for part in report(settings()).parts}
     for pid in before.values():
+        assert pid
         os.kill(pid, signal.SIGKILL)
-    until(lambda: status()["up"], READY_SECONDS)
+    until(lambda: report(settings()).is_up, READY_SECONDS, every=0.5)
     for part in status()["parts"]:
         assert part["pid"] != before[part["name"]]
         assert part["restarts"] == 1
 
 
 def test_down_from_elsewhere_stops_all_and_names_it(up: Home) -> None:
-    shown = status()
+    supervisor = report(settings()).supervisor
+    assert supervisor
     answer = millpond("down")
     assert answer.returncode == 0
     for name in ["up", *PARTS]:
         assert f"stopped {name} " in answer.stdout
-    assert start_time(shown["supervisor"]["pid"]) is None
+    assert start_time(supervisor.pid) is None
     assert left(up) == []
     after = status()
     assert (after["up"], after["supervisor"]) == (False, None)
