@@ -74,6 +74,10 @@ class Settings(
         dt.date(2024, 1, 1), description="first partition of every daily asset, for example 2024-01-01"
     )
     ref: str = Field(MAIN_REF, description="ref that is read and written, for example main or dev")
+    dbt_branch: str = Field(
+        "dev",
+        description="branch that dbt typed by hand works on where MILLPOND_REF is main, for example dev",
+    )
     iceberg_staging_path: Path | None = Field(
         None, description="folder for pages on their way into the lake; default: <home>/staging"
     )
@@ -121,7 +125,7 @@ class Settings(
             raise ValueError("must lie from 2000-01-01 to 2049-12-31, the span of the calendar dim_date")
         return day
 
-    @field_validator("ref")
+    @field_validator("ref", "dbt_branch")
     @classmethod
     def _ref_is_a_name(cls, name: str) -> str:
         try:

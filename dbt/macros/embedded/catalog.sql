@@ -1,21 +1,80 @@
 {#-
-    dbt asks which schemas and relations exist before each run. In the lake the answer changes nothing: the plugin
-    creates what is missing, and a window is replaced whether or not there was one. So no time is spent on asking.
-    Only unit tests need to know: they take the types of their rows from empty tables.
+    What there is, for dbt's questions before a run, `load_relation`, `adapter.get_relation` and `dbt docs generate`.
+    In the lake a table is a view over its Iceberg metadata file; to dbt it is the table that it is.
 -#}
 {% macro duckdb__list_schemas(database) -%}
-    {{ return([['bronze'], ['silver'], ['gold']]) }}
+    {%- set schemas -%}
+        select schema_name
+        from duckdb_schemas()
+        where lower(database_name) = lower('{{ database or target.database }}')
+    {%- endset -%}
+    {{ return(run_query(schemas)) }}
 {%- endmacro %}
 
 
 {% macro duckdb__list_relations_without_caching(schema_relation) -%}
-    {%- if target.name == 'embedded' -%}
-        {{ return([]) }}
-    {%- endif -%}
-    {%- set tables -%}
-        select table_catalog, table_name, table_schema, 'table' as table_type
-        from system.information_schema.tables
-        where table_catalog = '{{ schema_relation.database }}' and table_schema = '{{ schema_relation.schema }}'
+    {%- set relations -%}
+        select table_database, table_name, table_schema, if(table_type = 'VIEW', 'view', 'table') as table_type
+        from ({{ duckdb__get_catalog_tables_sql(schema_relation) }})
+        where lower(table_schema) = lower('{{ schema_relation.schema }}')
     {%- endset -%}
-    {{ return(run_query(tables)) }}
+    {{ return(run_query(relations)) }}
+{%- endmacro %}
+
+
+{% macro duckdb__get_catalog_tables_sql(information_schema) -%}
+    select *
+    from (
+        select
+            database_name as table_database,
+            schema_name as table_schema,
+            table_name,
+            'BASE TABLE' as table_type,
+            comment as table_comment
+        from duckdb_tables()
+        where lower(database_name) = lower('{{ information_schema.database }}') and not temporary
+        union all
+        select
+            database_name as table_database,
+            schema_name as table_schema,
+            view_name as table_name,
+            if(regexp_matches(sql, ' AS SELECT (\* FROM iceberg_scan|"error")\('), 'BASE TABLE', 'VIEW') as table_type,
+            comment as table_comment
+        from duckdb_views()
+        where lower(database_name) = lower('{{ information_schema.database }}') and not internal and not temporary
+    ) as relations
+{%- endmacro %}
+
+
+{%- macro duckdb__get_catalog_results_sql() -%}
+    {%- if target.plugins -%}
+        {%- do run_query('select 1') -%}  {#- the plugin works over the connection that this opens -#}
+        {%- do adapter.store_relation('lake', api.Relation.create(identifier='lake_statistics'), [], '', 'statistics', {}) -%}
+    {%- endif -%}
+    select
+        tables.*,
+        columns.column_name,
+        columns.column_index,
+        columns.column_type,
+        columns.column_comment,
+        null as table_owner
+        {%- if target.plugins -%}
+            {%- for id, label, value, description in [
+                ('row_count', 'Rows', 'row_count', 'Rows of the current version'),
+                ('bytes', 'Size in bytes', 'bytes', 'Bytes of its data files'),
+                ('written_at', 'Written at (UTC)', "strftime(written_at, '%Y-%m-%d %H:%M:%S')", 'Time of the current version')
+            ] %}
+        , '{{ label }}' as "stats:{{ id }}:label"
+        , {{ value }} as "stats:{{ id }}:value"
+        , '{{ description }}' as "stats:{{ id }}:description"
+        , {{ value }} is not null as "stats:{{ id }}:include"
+            {%- endfor %}
+        {%- endif %}
+    from tables
+    inner join columns using (table_database, table_schema, table_name)
+    {%- if target.plugins %}
+    left join temp.main.lake_statistics as statistics
+        on lower(tables.table_schema) = statistics.table_schema and lower(tables.table_name) = statistics.table_name
+    {%- endif %}
+    order by table_schema, table_name, column_index
 {%- endmacro %}

@@ -3,11 +3,15 @@
     handed to the plugin `lake`, which computes it and replaces the table, or the window of the run, in one commit.
 -#}
 {% materialization table, adapter='duckdb' %}
+    {%- if needs_own_ddl() -%} {{ return(dbt.materialization_table_duckdb()) }} {%- endif -%}
     {{ return(replace_in_lake()) }}
 {% endmaterialization %}
 
 
 {% materialization incremental, adapter='duckdb' %}
+    {%- if config.get('incremental_strategy') != 'microbatch' and by_hand() -%}
+        {{ return(dbt.materialization_incremental_duckdb()) }}
+    {%- endif -%}
     {%- if config.get('incremental_strategy') != 'microbatch' -%}
         {{ refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
     {%- endif -%}
@@ -19,6 +23,7 @@
 
 
 {% materialization view, adapter='duckdb' %}
+    {%- if by_hand() -%} {{ return(dbt.materialization_view_default()) }} {%- endif -%}
     {{ refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
 {% endmaterialization %}
 

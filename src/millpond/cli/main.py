@@ -17,6 +17,7 @@ from millpond.cli import (
     branch,
     config,
     demo,
+    docs,
     env,
     maintain,
     materialize,
@@ -69,6 +70,7 @@ app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
+app.command("docs")(docs.docs)
 app.command("maintain")(maintain.maintain)
 app.command("env")(env.env)
 app.command("provision")(provision.provision)

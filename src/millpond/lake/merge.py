@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from millpond.errors import MergeConflict
+from millpond.errors import LakeError, MergeConflict
 from millpond.lake import nessie
 from millpond.lake.branches import base_of, delete
 from millpond.lake.commit import settled
@@ -18,6 +18,7 @@ from millpond.lake.diffs import changed
 from millpond.lake.locks import table_locks
 from millpond.lake.pointers import Move, Note, PointerMoved, followed, locked_pointers, move, share
 from millpond.lake.rebase import conflict, rebase_tables
+from millpond.naming import LAYERS, MAIN_REF
 
 _ATTEMPTS = 20
 _PATIENT = 2
@@ -84,6 +85,7 @@ def _move_all(conn: psycopg.Connection, name: str, into: str, note: Note, *, dro
         followed(conn, ref)
     locked_pointers(conn, name)
     moves = changed(conn, name)
+    _refuse_outside_layers(name, into, moves)
     now = locked_pointers(conn, into, [m.table for m in moves])
     if moved := [m.table for m in moves if now.get(m.table) != m.old]:
         raise _BaseMoved(into, moved)
@@ -98,6 +100,16 @@ def _move_all(conn: psycopg.Connection, name: str, into: str, note: Note, *, dro
     else:
         _take_as_base(conn, name)
     return moves
+
+
+def _refuse_outside_layers(name: str, into: str, moves: list[Move]) -> None:
+    outside = [m.table for m in moves if m.new and m.table.partition(".")[0] not in LAYERS]
+    if into == MAIN_REF and outside:
+        raise LakeError(
+            f"branch {name} cannot be merged: {', '.join(outside)} lie in no layer of main",
+            unharmed="the branch and main; nothing moved",
+            next_step="give their models a `+schema` of bronze, silver or gold, and build on a new branch",
+        )
 
 
 def _take_as_base(conn: psycopg.Connection, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections import OrderedDict
 
@@ -14,6 +15,17 @@ from millpond.lake.files import lake_io, reading
 _KEPT = 64
 _parsed: OrderedDict[str, TableMetadata] = OrderedDict()
 _guard = threading.Lock()
+
+
+def statistics_at(location: str) -> tuple[int | None, int | None, dt.datetime | None]:
+    """Return rows, bytes and time (UTC) of a table at a metadata file; None where it does not say."""
+    snapshot = metadata_at(location).current_snapshot()
+    if snapshot is None:
+        return 0, 0, None
+    said = snapshot.summary.additional_properties if snapshot.summary else {}
+    rows, size = (int(said[name]) if name in said else None for name in ("total-records", "total-files-size"))
+    written = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC).replace(tzinfo=None)
+    return rows, size, written
 
 
 def metadata_at(location: str) -> TableMetadata:

@@ -33,9 +33,12 @@ class TableSpec:
     sort_by: tuple[str, ...] = ()
     comments: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    any_schema: bool = False
+    """Whether it may lie outside the layers, as what dbt by hand writes to a branch may."""
 
     def __post_init__(self) -> None:
-        table_name(self.name)
+        if not self.any_schema:
+            table_name(self.name)
         if self.grain and not self.window_column:
             raise ConfigError(
                 f"table {self.name} has a grain but no window column",

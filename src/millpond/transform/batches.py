@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from millpond.transform.invocation import LOCK
+from millpond.transform.invocation import LOCK, invoking
 
 if TYPE_CHECKING:
     from dbt.materializations.incremental.microbatch import MicrobatchBuilder
@@ -36,3 +36,21 @@ def one_batch(extra_days: Mapping[str, int]) -> Iterator[None]:
             yield
         finally:
             replaced.build_batches = original
+
+
+def one_batch_by_hand() -> None:
+    """Make one batch of each microbatch model in all calls of dbt that are not ours."""
+    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+
+    original = MicrobatchBuilder.build_batches
+    if hasattr(original, "by_hand"):
+        return
+
+    def whole(
+        builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime
+    ) -> list[tuple[dt.datetime, dt.datetime]]:
+        return original(builder, start, end) if invoking() else [(start, end)]
+
+    whole.by_hand = True  # type: ignore[attr-defined]
+    replaced: Any = MicrobatchBuilder
+    replaced.build_batches = whole

@@ -34,6 +34,14 @@ OFFLINE: Final = ("--no-introspect", "--no-populate-cache", "--no-write-json")
 """For commands that compile: no connection is opened and no artifact written."""
 
 
+_under_way: Final[list[str]] = []
+
+
+def invoking() -> bool:
+    """Return whether a call of `invoke` is under way; else somebody else called dbt."""
+    return bool(_under_way)
+
+
 def project_folder(settings: Settings) -> Path:
     """Return the folder of the dbt project in use."""
     return settings.code / "dbt"
@@ -83,7 +91,11 @@ def invoke(
     with LOCK:
         spare()
         engine.of_target(target).prepare()
-        result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
+        _under_way.append(command[0])
+        try:
+            result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
+        finally:
+            _under_way.pop()
     if isinstance(result.exception, KeyboardInterrupt | SystemExit):
         raise result.exception
     return result

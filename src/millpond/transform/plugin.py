@@ -14,25 +14,38 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 from dbt_common.exceptions import DbtRuntimeError
 
-from millpond.errors import BuildFailed
+from millpond.errors import BuildFailed, MillpondError
 from millpond.lake import duck, tables
 from millpond.lake.connect import pooled
+from millpond.lake.metadata import statistics_at
 from millpond.lake.pointers import pointers
 from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
+from millpond.transform import batches
 from millpond.transform.building import Building, Stored, under_way
+from millpond.transform.by_hand import follow
+from millpond.transform.invocation import invoking
+from millpond.transform.sandbox import Sandbox
 from millpond.transform.storing import build_for, table_spec, window
 
 
 class Plugin(BasePlugin):
-    """dbt keeps one DuckDB for the life of the process, so each build has it show the build's own ref."""
+    """dbt keeps one DuckDB for the life of the process, so each build has it show the build's own ref.
+
+    Where dbt was typed by hand it works in a `Sandbox`.
+    """
 
     newest: ClassVar[Plugin | None] = None
     """The one that dbt uses in this process, once it has opened a connection."""
 
-    def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002
+    def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Called once, when dbt opens its first connection."""
+        self.sandbox: Sandbox | None = None
+        """Where dbt works now, if it was typed by hand."""
+        self._by_hand: Sandbox | None = None
+        self._branch: str | None = plugin_config.get("branch")
+        follow()
         self._cursors = threading.local()
         self._showing = threading.Lock()
         self._ref = ""
@@ -48,14 +61,21 @@ class Plugin(BasePlugin):
             conn.load_extension(extension)
         self._connection = conn
         self._lake, self._ref = duck.Lake(conn), ""
+        self.sandbox = self._by_hand = None
         Plugin.newest = self
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Show the ref of the build under way, as it is now if dbt was started by hand."""
+        """Show the ref of the build under way, or what dbt typed by hand works on."""
+        self._cursors.mine = cursor
         build = under_way()
+        if build is None and not invoking():
+            self._begin_by_hand(cursor)
+            return
+        if self.sandbox:
+            self.sandbox.leave(cursor)
+            self.sandbox = None
         if build is None or self._ref != build.ref:
             self._show(cursor, build.ref if build else settings().ref)
-        self._cursors.mine = cursor
 
     def cursor(self, ref: str) -> duckdb.DuckDBPyConnection | None:
         """Return a cursor that shows `ref` as it is now as `lake`; None if dbt has closed this DuckDB.
@@ -72,6 +92,18 @@ class Plugin(BasePlugin):
         self._show(cursor, ref)
         return cursor
 
+    def _begin_by_hand(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        with self._showing:
+            if self._by_hand is None:
+                assert self._connection is not None
+                self._by_hand = Sandbox(self._lake, self._connection, self._branch)
+                batches.one_batch_by_hand()
+            self.sandbox, self._ref = self._by_hand, ""
+            try:
+                self.sandbox.begin(cursor, self.creds.schema if self.creds else "gold")
+            except MillpondError as error:
+                raise DbtRuntimeError(str(error)) from error
+
     def _show(self, cursor: duckdb.DuckDBPyConnection, ref: str) -> None:
         with self._showing:
             with pooled() as conn:
@@ -80,14 +112,23 @@ class Plugin(BasePlugin):
             self._ref = ref
 
     def store(self, target_config: TargetConfig) -> None:
-        """Write a model's result, a temporary view, to the model's table on the ref of the build."""
+        """Write a model's result, a temporary view, to the model's table on the ref of the build.
+
+        In the format `statistics`, make the temporary table `lake_statistics` of the tables that are shown.
+        """
+        if target_config.location and target_config.location.format == "statistics":
+            self._store_statistics()
+            return
         model: dict[str, Any] = target_config.config["model"]
-        build = self._build_for(model)
+        build = None if self.sandbox else self._build_for(model)
         started = time.perf_counter()
         try:
             rows = self._cursors.mine.execute(f"from {target_config.config['result']}").to_arrow_table()
         except duckdb.Error as error:
             raise DbtRuntimeError(str(error)) from error
+        if build is None:
+            self._store_by_hand(model, rows)
+            return
         replacement = Replacement(table_spec(model, rows.schema), rows, window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
         with pooled() as conn:
@@ -96,6 +137,26 @@ class Plugin(BasePlugin):
         stored = Stored(model["unique_id"], written, time.perf_counter() - started, _day_rows(model, rows))
         build.stored[stored.unique_id] = stored
         build.on_event(stored)
+
+    def _store_statistics(self) -> None:
+        shown = dict(self._lake.locations()) | (self.sandbox.stored() if self.sandbox else {})
+        cursor = self._cursors.mine
+        cursor.execute(
+            "create or replace temporary table lake_statistics"
+            " (table_schema varchar, table_name varchar, row_count bigint, bytes bigint,"
+            " written_at timestamp)"
+        )
+        found = [(*table.split(".", 1), *statistics_at(location)) for table, location in shown.items()]
+        if found:
+            cursor.executemany("insert into lake_statistics values (?, ?, ?, ?, ?)", found)
+
+    def _store_by_hand(self, model: Mapping[str, Any], rows: pa.Table) -> None:
+        assert self.sandbox is not None
+        try:
+            spec = table_spec(model, rows.schema, any_schema=True)
+            self.sandbox.store(self._cursors.mine, Replacement(spec, rows, window(model)))
+        except MillpondError as error:
+            raise DbtRuntimeError(str(error)) from error
 
     def _build_for(self, model: Mapping[str, Any]) -> Building:
         build = build_for(model)

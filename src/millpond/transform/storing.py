@@ -35,7 +35,7 @@ def build_for(model: Mapping[str, Any]) -> Building:
     return build
 
 
-def table_spec(model: Mapping[str, Any], schema: pa.Schema) -> TableSpec:
+def table_spec(model: Mapping[str, Any], schema: pa.Schema, *, any_schema: bool = False) -> TableSpec:
     """Return what the lake must know of the table of a model, given as dbt's dictionary of it."""
     config, column = model["config"], model["config"].get("event_time")
     match = _PARTITIONING.search(config.get("properties", {}).get("partitioning", ""))
@@ -51,6 +51,7 @@ def table_spec(model: Mapping[str, Any], schema: pa.Schema) -> TableSpec:
         sort_by=(column,) if column else (),
         comments={name: _one_line(c["description"]) for name, c in model["columns"].items()},
         description=_one_line(model["description"]),
+        any_schema=any_schema,
     )
 
 

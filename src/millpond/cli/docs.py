@@ -1,0 +1,64 @@
+"""`millpond docs`: dbt's own pages about the models, with what their tables hold."""
+
+from __future__ import annotations
+
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def docs(
+    ref: Annotated[
+        str | None, typer.Option("--ref", help="Branch whose tables are shown; default: MILLPOND_REF.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Loopback port; 0 picks a free one.")
+    ] = 8080,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+) -> None:
+    """Serve dbt's docs: each model and source with its columns, tests, code, lineage, rows and size.
+
+    They are made anew each time, from the project as it is and the tables of the ref, which are only read.
+    Served on this machine only, until Ctrl-C. Needs no network.
+
+    Example: millpond docs --ref dev
+    """
+    import webbrowser
+
+    from millpond.cli.refs import existing
+    from millpond.settings import settings
+    from millpond.transform.docs import generate_docs
+
+    name = existing(ref)
+    with _server(port) as server:
+        folder = generate_docs(settings(), name)
+        server.RequestHandlerClass = partial(_Pages, directory=str(folder))
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        typer.echo(f"dbt's docs of {name}: {address}  (Ctrl-C ends)")
+        if not no_browser:
+            webbrowser.open_new_tab(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("ended")
+
+
+def _server(port: int) -> ThreadingHTTPServer:
+    from millpond.runtime.ports import refuse_taken
+
+    if port:
+        refuse_taken(port, "--port")
+    return ThreadingHTTPServer(("127.0.0.1", port), _Pages)
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    """The files of a folder; requests are not logged."""
+
+    def list_directory(self, path: str | Path) -> None:  # type: ignore[override]  # noqa: ARG002
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
