@@ -253,6 +253,7 @@ def test_a_paused_home_is_resumed_and_an_open_alert_closed_by_what_is_advised(
     assert "sensor x fails" in typist.types(listing)
 
 
+@pytest.mark.slow
 def test_the_next_step_of_each_kind_of_alert_can_be_typed(source: FakeSource, typist: Typist) -> None:
     assert not load_days(DAYS[0], DAYS[-1]).failed
     commands = set()

@@ -121,25 +121,25 @@ def as_json(run: Run, command: list[str]) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.parametrize("width", [80, pytest.param(140, marks=pytest.mark.slow)])
 def test_tables_fit_the_terminal_and_hold_each_value_whole(
-    filled: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch
+    filled: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    wrong = []
     found = {command: as_json(run, words(command, filled)) for command in COMMANDS}
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    for width in (80, 140):
-        monkeypatch.setenv("COLUMNS", str(width))
-        for command in COMMANDS:
-            code, out, err = run(*words(command, filled))
-            plain = _STYLES.sub("", out)
-            if code not in (0, 1) or not plain.strip():
-                wrong.append(f"{command}: exit {code} {err}")
-            wrong += [f"{command}, {width} columns: {line}" for line in too_long(plain, width)]
-            if command != "config show" and re.search(r"\w…", plain):
-                wrong.append(f"{command}, {width} columns: a value is cut")
-            values = [str(row[key]) for key in _SHOWN.get(command, ()) for row in found[command] if row[key]]
-            wrong += [f"{command}, {width} columns lacks {value}" for value in values if value not in plain]
-    assert not wrong, "\n".join(wrong)
     shown = {command: len(found[command]) for command in _SHOWN if command != "config show"}
     assert all(shown.values()), shown
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    wrong = []
+    for command in COMMANDS:
+        code, out, err = run(*words(command, filled))
+        plain = _STYLES.sub("", out)
+        if code not in (0, 1) or not plain.strip():
+            wrong.append(f"{command}: exit {code} {err}")
+        wrong += [f"{command}: {line}" for line in too_long(plain, width)]
+        if command != "config show" and re.search(r"\w…", plain):
+            wrong.append(f"{command}: a value is cut")
+        values = [str(row[key]) for key in _SHOWN.get(command, ()) for row in found[command] if row[key]]
+        wrong += [f"{command} lacks {value}" for value in values if value not in plain]
+    assert not wrong, "\n".join(wrong)

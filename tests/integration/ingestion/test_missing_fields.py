@@ -13,6 +13,7 @@ from millpond.ingestion.missing_fields import LEAST
 from millpond.ingestion.window import Shrink
 
 NEXT = DAY + dt.timedelta(1)
+TODAY = NEXT
 
 
 def lacking(count: int, day: dt.date = DAY, **changes: Any) -> list[dict[str, Any]]:
@@ -77,6 +78,7 @@ def test_a_required_field_that_is_renamed_is_named_with_the_new_one(server: Fake
     assert error.what.endswith("identifier")
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(
     ("actor", "new"), [({"ident": 1, "login": "o"}, "actor.ident"), ("octocat", ""), (None, "person")]
 )
