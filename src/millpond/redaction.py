@@ -61,6 +61,11 @@ _PATTERNS: Final = (
     ),
 )
 
+_SIGNS: Final = AhoCorasick(
+    ["@", "api", "auth", "basic", "bearer", "cookie", "key", "passw", "pwd", "secret", "sig", "token"]
+)
+"""Without one of these in it, no pattern matches a text."""
+
 
 def register(secret: str | None) -> None:
     """Have `secret` masked in every text, log line and traceback of this process from now on.
@@ -92,6 +97,8 @@ def register_address(address: str | None) -> None:
 def redacted(text: str) -> str:
     """Return `text` with registered secrets and whatever looks like a credential masked."""
     text = without_known(text)
+    if not _SIGNS.find_matches_as_indexes(text.casefold()):
+        return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from urllib.parse import quote, quote_plus
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from millpond import redaction
 from millpond.redaction import MASK, excerpt, redacted
@@ -39,6 +42,14 @@ def test_what_looks_like_a_credential_is_masked(text: str) -> None:
     assert "SECRET" not in masked
     assert MASK in masked
     assert redacted(masked) == masked
+
+
+@given(data=st.data())
+@hypothesis.settings(max_examples=200)
+def test_the_quick_look_passes_over_no_text_that_a_pattern_matches(data: st.DataObject) -> None:
+    pattern, replacement = data.draw(st.sampled_from(redaction._PATTERNS))
+    text = data.draw(st.from_regex(pattern))
+    assert MASK in redacted(text) or pattern.sub(replacement, text) == text
 
 
 @pytest.mark.parametrize(

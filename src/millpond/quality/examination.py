@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
 
@@ -45,7 +46,7 @@ class Examination:
         return self._others[check]()
 
     def _reconciliation(self) -> Verdict:
-        loads = recorded.newest_loads(self._instance, self._asset, self._window, self._ref)
+        loads = recorded.newest_loads(self._metadata)
         quarantined = rows_per_day(self._ref, self._table.quarantine_table, self._window)
         return reconciled(self._window, loads, self._raw_rows, quarantined)
 
@@ -79,10 +80,13 @@ class Examination:
     @cached_property
     def _no_nulls(self) -> dict[str, Verdict]:
         declared = any(c.no_value or c.on_bad == "null" for c in self._table.columns.values())
-        metadata = (
-            recorded.newest_metadata(self._instance, self._asset, self._window, self._ref) if declared else {}
-        )
-        return no_nulls(self._ref, self._table, self._window, recorded.declared_nulls(metadata.values()))
+        metadata = self._metadata.values() if declared else ()
+        return no_nulls(self._ref, self._table, self._window, recorded.declared_nulls(metadata))
+
+    @cached_property
+    def _metadata(self) -> dict[dt.date, dict[str, Any]]:
+        """What the newest load of each day reported."""
+        return recorded.newest_metadata(self._instance, self._asset, self._window, self._ref)
 
     @property
     def _complete_days(self) -> list[dt.date]:

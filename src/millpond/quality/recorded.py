@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import dagster as dg
@@ -17,12 +17,10 @@ from millpond.quality.reconciliation import Loaded
 _AT_ONCE = 500
 
 
-def newest_loads(
-    instance: DagsterInstance, asset: dg.AssetKey, window: Window, ref: str
-) -> dict[dt.date, Loaded]:
-    """Return what the newest load on `ref` of each day of `window` reported; days not loaded are missing."""
+def newest_loads(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, Loaded]:
+    """Return the row counts that the newest load of each day reported, see `newest_metadata`."""
     loads: dict[dt.date, Loaded] = {}
-    for day, said in newest_metadata(instance, asset, window, ref).items():
+    for day, said in metadata.items():
         counts = {name: said[name] for name in Loaded.__annotations__ if isinstance(said.get(name), int)}
         if len(counts) == len(Loaded.__annotations__):
             loads[day] = Loaded(**cast("dict[str, int]", counts))
