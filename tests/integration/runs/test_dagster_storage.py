@@ -1,8 +1,8 @@
 """Dagster's storage of a home: there when asked for, and equal to Dagster's own where it is faster."""
 
 import json
+import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,8 @@ from millpond.runtime import postgres
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.down import down
 from millpond.runtime.home import Home
-from millpond.settings import process_environment, settings
+from millpond.settings import settings
+from processes import exit_codes, start
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01")
 FIRST, LAST = "2024-01-01", "2024-01-15"
@@ -201,23 +202,22 @@ def test_the_instance_starts_postgres_and_survives_its_restart(home: Home) -> No
         assert recorded.event_log_storage.get_asset_records() == []
 
 
-def test_processes_that_make_the_tables_at_once_do_not_collide(home: Home) -> None:
+def find_no_runs(log: Path) -> None:
+    with log.open("w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+        with instance() as recorded:
+            assert recorded.get_runs() == []
+
+
+def test_processes_that_make_the_tables_at_once_do_not_collide(home: Home, tmp_path: Path) -> None:
     server = postgres.found(home)
     assert server is not None
     with superuser(home, server, "dagster") as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public AUTHORIZATION millpond_dagster")
-    code = "from millpond.resources.instance import instance\nwith instance() as i: print(len(i.get_runs()))"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=process_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(2)
-    ]
-    assert [p.communicate(timeout=90) for p in processes] == [(b"0\n", b"")] * 2
+    logs = [tmp_path / "one.log", tmp_path / "other.log"]
+    assert exit_codes([start(find_no_runs, log) for log in logs]) == [0, 0]
+    assert [log.read_text() for log in logs] == ["", ""]
 
 
 def test_no_secret_and_no_address_stands_in_dagsters_configuration(home: Home) -> None:
