@@ -52,11 +52,16 @@
         {%- do adapter.store_relation('lake', api.Relation.create(identifier='lake_statistics'), [], '', 'statistics', {}) -%}
     {%- endif -%}
     select
+        {% if target.plugins -%}
+        tables.* replace (coalesce(tables.table_comment, statistics.comment) as table_comment),
+        coalesce(columns.column_comment, statistics.column_comments[columns.column_name]) as column_comment,
+        {%- else -%}
         tables.*,
+        columns.column_comment,
+        {%- endif %}
         columns.column_name,
         columns.column_index,
         columns.column_type,
-        columns.column_comment,
         null as table_owner
         {%- if target.plugins -%}
             {%- for id, label, value, description in [

@@ -28,6 +28,13 @@ def statistics_at(location: str) -> tuple[int | None, int | None, dt.datetime | 
     return rows, size, written
 
 
+def comments_at(location: str) -> tuple[str | None, dict[str, str]]:
+    """Return the description of a table at a metadata file, and those of its columns that have one."""
+    metadata = metadata_at(location)
+    columns = {field.name: field.doc for field in metadata.schema().fields if field.doc}
+    return metadata.properties.get("comment") or None, columns
+
+
 def metadata_at(location: str) -> TableMetadata:
     """Return the metadata in the file at `location`; not to be changed in place."""
     with _guard:

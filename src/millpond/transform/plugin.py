@@ -17,7 +17,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from millpond.errors import BuildFailed, MillpondError
 from millpond.lake import duck, tables
 from millpond.lake.connect import pooled
-from millpond.lake.metadata import statistics_at
+from millpond.lake.metadata import comments_at, statistics_at
 from millpond.lake.pointers import pointers
 from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
@@ -142,13 +142,15 @@ class Plugin(BasePlugin):
         shown = dict(self._lake.locations()) | (self.sandbox.stored() if self.sandbox else {})
         cursor = self._cursors.mine
         cursor.execute(
-            "create or replace temporary table lake_statistics"
-            " (table_schema varchar, table_name varchar, row_count bigint, bytes bigint,"
-            " written_at timestamp)"
+            "create or replace temporary table lake_statistics (table_schema varchar, table_name varchar,"
+            " row_count bigint, bytes bigint, written_at timestamp, comment varchar,"
+            " column_comments map(varchar, varchar))"
         )
-        found = [(*table.split(".", 1), *statistics_at(location)) for table, location in shown.items()]
-        if found:
-            cursor.executemany("insert into lake_statistics values (?, ?, ?, ?, ?)", found)
+        insert = "insert into lake_statistics values (?, ?, ?, ?, ?, ?, map(?::varchar[], ?::varchar[]))"
+        for table, location in shown.items():
+            comment, columns = comments_at(location)
+            about = (comment, [*columns], [*columns.values()])
+            cursor.execute(insert, [*table.split(".", 1), *statistics_at(location), *about])
 
     def _store_by_hand(self, model: Mapping[str, Any], rows: pa.Table) -> None:
         assert self.sandbox is not None

@@ -246,7 +246,9 @@ def _refuse_other_days() -> None:
     flags: Any = get_flags()  # type: ignore[no-untyped-call]
     file = Path(str(getattr(flags, "PROJECT_DIR", "."))) / "dbt_project.yml"
     declared = (yaml.safe_load(file.read_text()) or {}).get("vars", {}) if file.exists() else {}
-    zone = {**declared, **(getattr(flags, "VARS", None) or {})}.get("timezone", settings().timezone)
+    if "timezone" not in declared:
+        return
+    zone = {**declared, **(getattr(flags, "VARS", None) or {})}["timezone"]
     if zone != settings().timezone:
         raise DbtRuntimeError(
             f"dbt was given the time zone {zone}, but days here are those of {settings().timezone}\n"

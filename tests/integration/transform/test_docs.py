@@ -29,6 +29,9 @@ def test_docs_show_rows_and_columns_of_each_table_until_ctrl_c(home: Home, ctrl_
         dates = catalog["nodes"]["model.millpond.dim_date"]
         assert dates["metadata"]["type"] == "BASE TABLE"
         assert dates["columns"]["date_day"]["type"] == "DATE"
+        described = manifest["nodes"]["model.millpond.dim_date"]
+        assert dates["metadata"]["comment"] == " ".join(described["description"].split())
+        assert dates["columns"]["date_day"]["comment"] == described["columns"]["date_day"]["description"]
         assert dates["stats"]["row_count"]["value"] == read.count("main", "gold.dim_date")
         assert dates["stats"]["bytes"]["value"] > 0
         assert requests.get(f"{address}/../dbt_project.yml", timeout=60).status_code == 404
