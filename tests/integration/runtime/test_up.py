@@ -40,23 +40,22 @@ from millpond.runtime.postmaster import found
 from millpond.runtime.processes import running, start_time
 from millpond.runtime.status import report
 from millpond.settings import Settings, process_environment, settings
+from processes import exit_code
 
 PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
 READY_SECONDS = 240.0
 LAUNCH = "mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename } }"
-KILLED = """
-import os, signal
-import dagster as dg
-from millpond.resources.instance import instance
+
 
 @dg.asset(pool="narrow")
-def killed():
+def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
-with instance() as recorded:
-    dg.materialize([killed], instance=recorded, tags={"test": "killed before up"})
-"""
+
+def kill_a_run() -> None:
+    with instance() as recorded:
+        dg.materialize([killed], instance=recorded, tags={"test": "killed before up"})
 
 
 def millpond(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +90,7 @@ def left(home: Home) -> list[object]:
 @pytest.fixture(scope="module")
 def up() -> Iterator[Home]:
     """The home of this test process with `millpond up` running for it, in which a run was killed before."""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED], env=process_environment(), check=False)
+    assert exit_code(kill_a_run) == -signal.SIGKILL
     answer = millpond("up", "--detach")
     assert answer.returncode == 0, answer.stderr
     yield layout(settings())
