@@ -27,7 +27,10 @@ def dbt_project_yml(project_root: Any, project_config_update: dict[str, Any] | s
     """The project that a case declares, with our macros."""
     update = project_config_update
     declared: dict[str, Any] = yaml.safe_load(update) if isinstance(update, str) else update or {}
-    macros = [*declared.get("macro-paths", ["macros"]), str(project_folder(settings()) / "macros")]
+    macros = [
+        *declared.get("macro-paths", ["macros"]),
+        str(project_folder(settings()) / "macros" / "embedded"),
+    ]
     quiet = {"send_anonymous_usage_stats": False}
     config = {"name": "test", "profile": "test", "flags": quiet, **declared, "macro-paths": macros}
     Path(project_root, "dbt_project.yml").write_text(yaml.safe_dump(config))

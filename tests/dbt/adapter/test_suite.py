@@ -19,7 +19,7 @@ CASES = {
     "aliases.test_aliases": "BaseAliases BaseAliasErrors BaseSameAliasDifferentSchemas",
     "basic.test_adapter_methods": "BaseAdapterMethod",
     "basic.test_base": "BaseSimpleMaterializations",
-    "basic.test_docs_generate": "BaseDocsGenReferences",
+    "basic.test_docs_generate": "BaseDocsGenerate",
     "basic.test_empty": "BaseEmpty",
     "basic.test_ephemeral": "BaseEphemeral",
     "basic.test_generic_tests": "BaseGenericTests",
@@ -41,7 +41,8 @@ CASES = {
         "BaseIncrementalConstraintsRollback BaseTableContractSqlHeader "
         "BaseIncrementalContractSqlHeader BaseIncrementalForeignKeyConstraint"
     ),
-    "dbt_show.test_dbt_show": "BaseShowLimit BaseShowDoesNotHandleDoubleLimit",
+    "dbt_clone.test_dbt_clone": "BaseCloneNotPossible BaseCloneSameTargetAndState",
+    "dbt_show.test_dbt_show": "BaseShowLimit BaseShowSqlHeader BaseShowDoesNotHandleDoubleLimit",
     "empty.test_empty": "BaseTestEmpty BaseTestEmptyInlineSourceRef",
     "ephemeral.test_ephemeral": "BaseEphemeralErrorHandling",
     "hooks.test_model_hooks": (
@@ -54,14 +55,27 @@ CASES = {
     "incremental.test_incremental_on_schema_change": "BaseIncrementalOnSchemaChange",
     "incremental.test_incremental_predicates": "BaseIncrementalPredicates",
     "incremental.test_incremental_unique_id": "BaseIncrementalUniqueKey",
+    "persist_docs.test_persist_docs": "BasePersistDocsCommentOnQuotedColumn",
     "query_comment.test_query_comment": (
         "BaseQueryComments BaseMacroQueryComments BaseMacroArgsQueryComments "
         "BaseMacroInvalidQueryComments BaseNullQueryComments BaseEmptyQueryComments"
     ),
     "simple_copy.test_simple_copy": "SimpleCopyBase",
-    "simple_seed.test_seed": "BaseBasicSeedTests BaseSimpleSeedEnabledViaConfig",
-    "simple_snapshot.test_snapshot": "BaseSimpleSnapshot",
-    "store_test_failures_tests.test_store_test_failures": "BaseStoreTestFailuresLimit",
+    "simple_seed.test_seed": (
+        "BaseBasicSeedTests BaseSeedConfigFullRefreshOff BaseSeedCustomSchema "
+        "BaseSeedWithUniqueDelimiter BaseSeedWithWrongDelimiter BaseSeedWithEmptyDelimiter "
+        "BaseSimpleSeedEnabledViaConfig BaseSeedParsing BaseTestEmptySeed"
+    ),
+    "simple_snapshot.test_snapshot": "BaseSimpleSnapshot BaseSnapshotCheck",
+    "store_test_failures_tests.basic": (
+        "StoreTestFailuresAsInteractions StoreTestFailuresAsProjectLevelOff "
+        "StoreTestFailuresAsProjectLevelView StoreTestFailuresAsProjectLevelEphemeral "
+        "StoreTestFailuresAsGeneric StoreTestFailuresAsExceptions"
+    ),
+    "store_test_failures_tests.test_store_test_failures": (
+        "BaseStoreTestFailures BaseStoreTestFailuresLimit"
+    ),
+    "unit_testing.test_types": "BaseUnitTestingVarcharFixtureNoTruncation",
     "utils.test_array_append": "BaseArrayAppend",
     "utils.test_array_concat": "BaseArrayConcat",
     "utils.test_array_construct": "BaseArrayConstruct",
