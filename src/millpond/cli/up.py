@@ -33,7 +33,6 @@ def up(
 
     Example: millpond up
     """
-    _refuse_other_zone()
     if detach:
         _detached()
         return
@@ -77,7 +76,7 @@ def _supervise(tell: Tell) -> None:
     from millpond.runtime.supervisor import supervise
     from millpond.settings import settings
 
-    supervise(settings(), tell)
+    supervise(settings(), tell, _refuse_other_zone)
 
 
 def _in_terminal() -> None:

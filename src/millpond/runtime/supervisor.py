@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -35,11 +35,11 @@ def all_parts(settings: Settings, home: Home) -> list[Part]:
     return [*shared_parts(settings, home), *dagster_parts(settings, home), alerts_part(settings, home)]
 
 
-def supervise(settings: Settings, tell: Tell) -> None:
+def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambda: None) -> None:
     """Run all parts until SIGINT, SIGTERM or SIGHUP, then stop them; must be called in the main thread.
 
-    Raises AlreadyUp if a supervisor of this home runs, PortTaken if a wanted port is not free, and whatever
-    keeps a part from its first start; nothing is left running then.
+    Raises AlreadyUp if a supervisor of this home runs, PortTaken if a wanted port is not free, what `refuse`
+    raises before the first start, and whatever keeps a part from it; nothing is left running then.
     """
     home = layout(settings)
     _register(settings, home)
@@ -47,6 +47,11 @@ def supervise(settings: Settings, tell: Tell) -> None:
         end_supervised(home)
         parts = all_parts(settings, home)
         _refuse_taken_ports(parts)
+        try:
+            refuse()
+        except Exception:
+            stop_parts(home)
+            raise
         statuses = [
             Status(p.name, address=p.address_of(None), log=str(home.logs / f"{p.name}.log")) for p in parts
         ]
