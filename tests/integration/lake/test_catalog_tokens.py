@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -19,7 +20,7 @@ from millpond.lake.rest_views import ENDPOINTS
 from millpond.runtime.catalog_server import ensure_catalog_process
 from millpond.runtime.extensions import duckdb_connection
 from millpond.runtime.home import Home
-from millpond.settings import settings
+from millpond.settings import Settings, settings
 
 _UNROUTED = (
     "POST /v1/{prefix}/namespaces/{namespace}/views",
@@ -90,7 +91,9 @@ def test_duckdb_attaches_with_the_reading_token_and_cannot_insert(home: Home) ->
     assert found() == {0: [1, 2]}
 
 
-def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_is_gone(home: Home) -> None:
+def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_is_gone(
+    home: Home, configure: Callable[..., Settings]
+) -> None:
     write({0: [1]})
     reading, writing = connections(), connections(write=True)
     assert (reading["catalog_access"], writing["catalog_access"]) == ("read", "write")
@@ -102,6 +105,7 @@ def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_
     assert [f.read_text() for f in files] == [writing["catalog_token"], reading["catalog_token"]]
     assert [stat.S_IMODE(f.stat().st_mode) for f in files] == [0o600, 0o600]
     before = ensure_catalog_process(settings())
+    configure(catalog_port=before.port)  # which need not be the default: other homes have catalogs too
     files[0].unlink()
     again = connections(write=True)
     assert ensure_catalog_process(settings()).port == before.port
