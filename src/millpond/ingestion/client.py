@@ -102,7 +102,8 @@ class TableClient:
         columns = self.table.columns
         key = tuple(columns[name].path(name) for name in self.table.key)
         time = (columns[event.column].path(event.column), event.unit)
-        decode = PageDecoder(self.table.endpoint.data_selector, time, fields, key)
+        endpoint = self.table.endpoint
+        decode = PageDecoder(endpoint.data_selector, time, fields, key, tuple(endpoint.not_markers))
         auth: Any = asking.credential(self.source, self.values)
         return _ColumnClient(
             base_url=base_url,

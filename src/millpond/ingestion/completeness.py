@@ -22,7 +22,11 @@ def check_complete(
             " so the source does not filter by it",
             next_step="check window.params in the spec: their names, and the form of time the source expects",
         )
-    if not listing.ended or table.endpoint.paginator.type == "newest_first":
+    if not listing.ended:
+        return
+    if table.endpoint.paginator.type == "newest_first":
+        if gap := _unlisted(table, last):
+            raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
         return
     gap = pager.gap()
     if gap is None or gap.full_page:
@@ -31,6 +35,25 @@ def check_complete(
         listing.ended = False  # which costs only the days that older rows would have shown to be whole
     elif gap:
         raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
+
+
+def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
+    """Return what the last answer of a walk, asked for all that was left, says of rows it does not hold."""
+    if last is None:
+        return None
+    endpoint = table.endpoint
+    found = find_markers(last, endpoint.data_selector, endpoint.not_markers)
+    rows: int = last.page.num_rows  # type: ignore[attr-defined]
+    more = dict.fromkeys(found.more, "says that more rows follow")
+    short = {name: total for name, total in found.total.items() if total > rows}
+    more |= {name: f"says {total}, and it holds {rows} rows" for name, total in short.items()}
+    for name, said in more.items():
+        return Gap(
+            f"{name} of the last answer {said}",
+            "set page.size in the spec to what the source serves at a time, or another endpoint.paginator;"
+            f" if {name} means something else, add it to endpoint.not_markers",
+        )
+    return None
 
 
 def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response | None) -> Gap | None:

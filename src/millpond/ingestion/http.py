@@ -171,6 +171,8 @@ class _PatientAdapter(WatchedAdapter):
             or (status == 304 and "If-None-Match" in request.headers)
         ):
             return response
+        if status == 202:
+            raise _Failed(self._complain.unreachable(request, "HTTP 202: the answer is not ready yet"), asked)
         if not 200 <= status < 300:
             raise self._complain.status(request, status, body)
         try:

@@ -27,6 +27,9 @@ _NEXT: Final = frozenset(
         "nextmarker",
         "continuationtoken",
         "cursor",
+        "nextrecordsurl",
+        "continue",
+        "continuation",
     ]
 )
 _MORE: Final = frozenset(
@@ -43,7 +46,7 @@ _MORE: Final = frozenset(
         "incompleteresults",
     ]
 )
-_LAST: Final = frozenset(["last", "islast", "islastpage", "lastpage", "final"])
+_LAST: Final = frozenset(["last", "islast", "islastpage", "lastpage", "final", "done"])
 _TOTAL: Final = frozenset(
     [
         "total",
@@ -58,9 +61,11 @@ _TOTAL: Final = frozenset(
         "totalelements",
         "odatacount",
         "numfound",
+        "recordstotal",
+        "recordsfiltered",
     ]
 )
-_PAGES: Final = frozenset(["totalpages", "pagecount", "numpages", "lastpage"])
+_PAGES: Final = frozenset(["totalpages", "pagecount", "numpages", "lastpage", "pages"])
 _INSIDE: Final = frozenset(
     [
         "meta",
@@ -79,10 +84,16 @@ _INSIDE: Final = frozenset(
         "paginator",
         "info",
         "hits",
+        "resultinfo",
+        "cursor",
     ]
 )
-_HEADER: Final = re.compile(r"(x)?(next(page|cursor|token|link|url|offset)?|continuationtoken|cursor)")
-_TOTAL_HEADER: Final = re.compile(r"(x)?total(count|items|records|results)?")
+_HEADER: Final = re.compile(
+    r"(x|xms)?(next(page|cursor|token|link|url|offset)?|continuation(token)?|cursor|hasmore)"
+)
+_TOTAL_HEADER: Final = re.compile(r"(x)?(wp)?total(count|items|records|results)?")
+_PAGES_HEADER: Final = re.compile(r"(x)?(wp)?totalpages")
+_PARTIAL: Final = 206
 _DEEP: Final = 5
 
 
@@ -126,6 +137,8 @@ def find_markers(response: Response, selector: str, ignored: Collection[str]) ->
 def _from_headers(response: Response, ignored: Collection[str], found: Markers) -> None:
     if response.links.get("next", {}).get("url") and "Link" not in ignored:
         found.next.append(("Link: rel=next", "header_link"))
+    if response.status_code == _PARTIAL and "Content-Range" not in response.headers:
+        found.more.append("HTTP 206")
     for name, value in response.headers.items():
         if name in ignored or not value.strip():
             continue
@@ -134,12 +147,16 @@ def _from_headers(response: Response, ignored: Collection[str], found: Markers) 
             found.next.append((name, "header_cursor"))
         elif _TOTAL_HEADER.fullmatch(plain) and value.strip().isdigit():
             found.total[name] = int(value)
+        elif _PAGES_HEADER.fullmatch(plain) and value.strip().isdigit():
+            found.pages[name] = int(value)
         elif plain == "contentrange" and (total := value.rpartition("/")[2].strip()).isdigit():
             found.total[name] = int(total)
 
 
 def _from_node(node: Any, way: list[str], ignored: Collection[str], found: Markers) -> None:
-    for name, value in _fields(node, way, _DEEP):
+    for name, said in _fields(node, way, _DEEP):
+        counted = isinstance(said, Mapping) and said.get("relation", "eq") == "eq"
+        value = said.get("value", said) if counted else said
         plain = _plain(name.rpartition(".")[2])
         if name in ignored or name.rpartition(".")[2] in ignored:
             continue
@@ -177,7 +194,7 @@ def _fields(node: Any, way: list[str], depth: int, path: str = "") -> Iterator[t
 
 def _leads_on(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return bool(value.get("href") or value.get("url"))
+        return any(value.get(name) for name in ("href", "url", "after", "cursor", "token"))
     return isinstance(value, str | int) and bool(value) and value is not True
 
 

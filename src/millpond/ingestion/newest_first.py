@@ -36,14 +36,39 @@ class NewestFirst:
         self._cap: int | None = None
         self._grown = self._doubted = self._disordered = False
         self._top = end
+        self._newest: int | None = None
+        self._above = False
 
     def take(self, page: pa.Table) -> pa.Table:
         """Return the rows of `page` to keep, with those held back from the page before that it lacks.
+
+        Where the first page was not in order, the last request asks for rows above its newest.
 
         Raises PagingLoop if the source serves the oldest rows first, or cannot show all rows of one instant;
         FilterIgnored if it ignores the bounds and may have more rows; ListingIncomplete if it has several
         pages, and rows that are not in order. Odd rows, outside of the bounds, do not count.
         """
+        if self._above:
+            return self._nothing_above(page)
+        if self._held is None:
+            times = page[TIME].drop_null().to_numpy()
+            self._newest = int(times.max()) if (np.diff(times) > 0).any() else None
+        kept = self._taken(page)
+        if not self.more and self._newest is not None:
+            lower = -(-(self._newest + 1) // self._resolution) * self._resolution
+            if lower < self._top:
+                self.start, self.end, self.more, self._above = lower, self._top, True, True
+        return kept
+
+    def _nothing_above(self, page: pa.Table) -> pa.Table:
+        """End the walk if the source has nothing newer than the newest row of the first page."""
+        times = page[TIME].drop_null().to_numpy()
+        if ((times >= self.start) & (times < self.end)).any():
+            raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_NEXT_STEP)
+        self.more = False
+        return page.slice(0, 0)
+
+    def _taken(self, page: pa.Table) -> pa.Table:
         first, held, self._held = self._held is None, self._held, None
         lost, rows = _without(held, page), page.num_rows
         times = page[TIME].drop_null().to_numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,9 @@ _WIDE: Final = 16
 _BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 _MOST_DIGITS: Final = 4_000
 """Python refuses to read longer integers."""
+_ERRORS: Final = frozenset({"error", "errors"})
+_SUCCESSES: Final = frozenset({"ok", "success", "successful"})
+_PARTIAL: Final = frozenset({"partial", "partialresults", "timedout"})
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -40,6 +43,8 @@ class PageDecoder:
     time: tuple[tuple[str, ...], str] | None = None
     fields: set[str] | None = None
     key: tuple[tuple[str, ...], ...] = ()
+    not_errors: tuple[str, ...] = ()
+    """Fields beside the rows that mean no failure, whatever they are called."""
 
     def __call__(self, body: bytes | None) -> pa.Table:
         """Return the page of a UTF-8 `body`, an empty one if there is none.
@@ -48,7 +53,7 @@ class PageDecoder:
         """
         body = b"[]" if body is None else body.strip(b" \t\r\n")
         if self.selector != "$" and body != b"[]":
-            body = _selected(body, self.selector)
+            body = _selected(body, self.selector, self.not_errors)
         rows = _parsed(body)
         if self.fields is not None:
             self.fields.update(*_modest(rows))
@@ -261,11 +266,13 @@ def _exact(body: bytes) -> Any:
         raise ValueError("its values are nested too deeply") from None
 
 
-def _selected(body: bytes, selector: str) -> bytes:
+def _selected(body: bytes, selector: str, not_errors: Collection[str]) -> bytes:
     """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently."""
     from dlt.common import jsonpath
 
     document = _exact(body)
+    if said := _failure_in(document, selector, not_errors):
+        raise ValueError(f"it says {said}; if that is no failure, add the field to endpoint.not_markers")
     found = jsonpath.find_values(jsonpath.compile_path(selector), document)
     elements = selector.endswith("[*]")
     if len(found) == 1 and isinstance(found[0], list) and not elements:
@@ -278,4 +285,21 @@ def _selected(body: bytes, selector: str) -> bytes:
             not value for value in jsonpath.find_values(jsonpath.compile_path(above), document)
         ):
             raise ValueError(f"it has nothing at {selector}")
+    if found and all(isinstance(value, list) for value in found):
+        raise ValueError(
+            f"at {selector} are {len(found)} lists, not rows; [*] at the end takes their elements"
+        )
     return json.dumps(found, separators=(",", ":")).encode()
+
+
+def _failure_in(document: Any, selector: str, not_errors: Collection[str]) -> str:
+    """Return the field of an answer's object that says that the answer failed, blank if none does."""
+    if not isinstance(document, dict):
+        return ""
+    way = set(re.findall(r"\w+", selector))
+    for name, value in document.items():
+        plain = re.sub(r"[^a-z]", "", name.lower())
+        failed = (plain in _ERRORS and value) or (plain in _SUCCESSES and value is False)
+        if (failed or (plain in _PARTIAL and value is True)) and name not in {*way, *not_errors}:
+            return f"{name}: {json.dumps(value)[:120]}"
+    return ""

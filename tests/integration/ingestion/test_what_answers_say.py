@@ -1,0 +1,126 @@
+"""What an answer says beside its rows, that it lacks some or failed, is never passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fake_source import Answer, FakeSource, Request, fake_source
+from listings import START, answer, failure, read, rows, spec
+
+ITEMS = {"endpoint": {"data_selector": "items"}}
+NEWEST_FIRST = {
+    "endpoint": {"paginator": {"type": "newest_first"}, "data_selector": "items"},
+    "page": {"param": "n", "size": 50},
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[FakeSource]:
+    with fake_source() as source:
+        yield source
+
+
+@pytest.fixture
+def server(shared: FakeSource) -> FakeSource:
+    shared.requests.clear()
+    shared.script.clear()
+    return shared
+
+
+def between(listed: list[dict[str, Any]], request: Request, cap: int) -> list[dict[str, Any]]:
+    """Return the first `cap` rows of `listed` that lie in the time asked for."""
+    low, high = int(request.query["from"]), int(request.query["to"])
+    return [each for each in listed if low <= each["at"] < high][:cap]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda found, asked: {"total": 120},
+        lambda found, asked: {"has_more": True},
+        lambda found, asked: {"hits": {"total": {"value": 120, "relation": "eq"}}},
+        lambda found, asked: {"recordsTotal": 120},
+    ],
+)
+def test_a_walk_whose_last_answer_speaks_of_more_rows_fails(server: FakeSource, said: Any) -> None:
+    listed = rows(120)
+    server.serve = lambda r: answer({"items": between(listed, r, 20), **said(listed, r)})
+    assert "the listing may lack rows" in failure(spec(**NEWEST_FIRST), server.url).what
+
+
+def test_a_walk_whose_answers_count_what_they_were_asked_for_is_complete(server: FakeSource) -> None:
+    listed = rows(120)
+    server.serve = lambda r: answer({"items": between(listed, r, 20), "total": len(between(listed, r, 999))})
+    assert sorted(read(spec(**NEWEST_FIRST), server.url)[0]) == list(range(120))
+
+
+@pytest.mark.parametrize("size", [50, 1000])
+def test_oldest_rows_first_below_a_page_fail_if_there_are_newer_ones(server: FakeSource, size: int) -> None:
+    declared = spec(**{**NEWEST_FIRST, "page": {"param": "n", "size": size}})
+    listed = rows(120)[::-1]
+    server.serve = lambda r: answer({"items": between(listed, r, 20)})
+    assert "oldest rows first" in failure(declared, server.url).what
+    server.serve = lambda r: answer({"items": between(listed[:15], r, 20)})
+    assert sorted(read(declared, server.url)[0]) == list(range(15))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"error": "partial: upstream timeout"},
+        {"errors": [{"message": "internal"}]},
+        {"success": False},
+        {"ok": False},
+        {"timed_out": True},
+        {"partial": True},
+    ],
+)
+@pytest.mark.parametrize("items", [None, [], [{"id": 1, "at": START}]])
+def test_an_answer_that_says_it_failed_is_no_listing(
+    server: FakeSource, beside: dict[str, Any], items: Any
+) -> None:
+    server.serve = lambda r: answer({"items": items, **beside})
+    assert next(iter(beside)) in failure(spec(**ITEMS), server.url).what
+    endpoint = {"data_selector": "items", "not_markers": list(beside)}
+    assert len(read(spec(endpoint=endpoint), server.url)[0]) == len(items or [])
+
+
+@pytest.mark.parametrize("beside", [{"error": None}, {"errors": []}, {"success": True}, {"timed_out": False}])
+def test_an_answer_that_says_it_did_not_fail_is_one(server: FakeSource, beside: dict[str, Any]) -> None:
+    server.serve = lambda r: answer({"items": [{"id": 1, "at": START}], **beside})
+    assert read(spec(**ITEMS), server.url)[0] == [1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [
+        ({"done": False, "nextRecordsUrl": "/q/1"}, {}),
+        ({"paging": {"next": {"after": "33"}}}, {}),
+        ({"continue": "zz"}, {}),
+        ({"cursor": {"next": "c"}}, {}),
+        ({"page": 1, "pages": 3}, {}),
+        ({"result_info": {"total_count": 120}}, {}),
+        ({"recordsTotal": 120, "recordsFiltered": 120}, {}),
+        ({}, {"X_WP_Total": "120"}),
+        ({}, {"X_WP_TotalPages": "3"}),
+        ({}, {"X_Has_More": "true"}),
+        ({}, {"x_ms_continuation": "abc"}),
+    ],
+)
+def test_marks_of_a_next_page_by_the_names_of_common_sources_are_seen(
+    server: FakeSource, fields: dict[str, Any], headers: dict[str, str]
+) -> None:
+    server.serve = lambda r: answer({"items": rows(40), **fields}, **headers)
+    assert "the listing may lack rows" in failure(spec(**ITEMS), server.url).what
+
+
+@pytest.mark.parametrize(("status", "words"), [(206, "HTTP 206"), (202, "not ready")])
+def test_an_answer_that_is_not_the_whole_one_by_its_status_fails(
+    server: FakeSource, status: int, words: str
+) -> None:
+    whole = answer({"items": rows(40)})
+    server.serve = lambda r: Answer(whole.body, status, whole.headers)
+    assert words in failure(spec(**ITEMS), server.url).what
