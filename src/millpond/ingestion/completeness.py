@@ -22,6 +22,12 @@ def check_complete(
             " so the source does not filter by it",
             next_step="check window.params in the spec: their names, and the form of time the source expects",
         )
+    if table.window.reach and listing.order.is_another:
+        raise ListingIncomplete(
+            "its rows are not listed newest first, as window.reach needs it",
+            next_step="let the source sort by the time of its rows, newest first, or ask for windows by"
+            " window.params in place of window.reach",
+        )
     if not listing.ended:
         return
     if table.endpoint.paginator.type == "newest_first":

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 _FUTURE = 24 * 3600 * 1_000_000
 _ENOUGH = 20
 """Rows from before a window that must follow one another before a listing is left off."""
+_JUDGED = 10
+"""Rows that a list must have for its order to be told from that of a few late rows."""
 _WITNESSES = 3
 """Rows older than a day that show that a list goes further back than that day."""
 
@@ -38,6 +40,11 @@ class Order:
             self._negated.insert(bisect_left(self._negated, -moment), -moment)
         if known:
             self._before.append((max(known), len(known)))
+
+    @property
+    def is_another(self) -> bool:
+        """Whether the list has another order than newest first: more than half of it is out of place."""
+        return len(self._negated) >= _JUDGED and 2 * self.displaced > len(self._negated)
 
     @property
     def oldest(self) -> int | None:

@@ -124,3 +124,13 @@ def test_an_answer_that_is_not_the_whole_one_by_its_status_fails(
     whole = answer({"items": rows(40)})
     server.serve = lambda r: Answer(whole.body, status, whole.headers)
     assert words in failure(spec(**ITEMS), server.url).what
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_list_of_all_rows_in_another_order_than_newest_first_fails(server: FakeSource, order: int) -> None:
+    listed = rows(300)[::-1]
+    declared = spec(window={"reach": {"rows": 300, "days": 30}}, **ITEMS)
+    server.serve = lambda r: answer({"items": [each for n in range(order) for each in listed[n::order]]})
+    assert "not listed newest first" in failure(declared, server.url, days=1).what
+    server.serve = lambda r: answer({"items": listed[::-1]})
+    assert len(read(declared, server.url, days=1)[0]) == 300
