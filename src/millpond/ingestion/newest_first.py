@@ -55,7 +55,7 @@ class NewestFirst:
             self._newest = int(times.max()) if (np.diff(times) > 0).any() else None
         kept = self._taken(page)
         if not self.more and self._newest is not None:
-            lower = -(-(self._newest + 1) // self._resolution) * self._resolution
+            lower = self._bound_above(self._newest)
             if lower < self._top:
                 self.start, self.end, self.more, self._above = lower, self._top, True, True
         return kept
@@ -122,10 +122,14 @@ class NewestFirst:
         if self._disordered and instants[0] < newest < self.end:
             return newest
         for instant in instants[1::-1] if len(instants) > 2 else instants[:1]:
-            upper: int = -(-(int(instant) + 1) // self._resolution) * self._resolution
+            upper = self._bound_above(int(instant))
             if upper < self.end:
                 break
         return upper
+
+    def _bound_above(self, instant: int) -> int:
+        """Return the lowest bound above an instant that the source understands."""
+        return -(-(instant + 1) // self._resolution) * self._resolution
 
     def _check_order(self, page: pa.Table) -> None:
         times = page[TIME].drop_null().to_numpy()

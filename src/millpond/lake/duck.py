@@ -58,18 +58,13 @@ class Lake:
         """Return the tables that have a view, and the metadata file that each shows."""
         return dict(self._shown)
 
-    def tables(self) -> frozenset[str]:
-        """Return the tables that have a view."""
-        return frozenset(self._shown)
-
     def thaw(self, cursor: duckdb.DuckDBPyConnection, table: str, *, rows: bool, there: bool = True) -> None:
         """Put a table in place of a view: with its rows, empty, or (without `there`) put nothing."""
         with self._changing:
             source = f"iceberg_scan({literal(self._shown[table])}){'' if rows else ' LIMIT 0'}"
             self._drop(cursor, table)
             if there:
-                created = f"CREATE TABLE {_name(table)} AS"
-                cursor.execute(f"{created} FROM {source}")
+                cursor.execute(f"CREATE TABLE {_name(table)} AS FROM {source}")
 
     def forget(self, table: str) -> None:
         """Take note that the view of a table was replaced by something else."""

@@ -73,9 +73,7 @@ class Parsed:
 
     def models(self) -> Models:
         """Return the models by unique_id, parents first."""
-        from millpond.transform.prepared import load_models
-
-        return load_models(self.specs())
+        return _models(self.folder / "specs.json")
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
@@ -92,7 +90,12 @@ def current(settings: Settings) -> Parsed:
 
     Opens no connection. Raises ConfigError with dbt's message if the project does not parse.
     """
-    home, name = layout(settings).dbt, fingerprint(settings)
+    return _parsed(settings, fingerprint(settings))
+
+
+def _parsed(settings: Settings, name: str) -> Parsed:
+    """Return the project, whose fingerprint is `name`."""
+    home = layout(settings).dbt
     if (ready := Parsed(shipped(settings) / name)).json.exists():
         return ready
     parsed = Parsed(home / "manifests" / name)
@@ -113,13 +116,15 @@ def described(settings: Settings) -> Parsed | None:
     name = fingerprint(settings)
     if name not in _broken:
         try:
-            return current(settings)
+            return _parsed(settings, name)
         except ConfigError as error:
-            _broken.add(name)
-            what, last = error.what, _last(settings)
-            shown = "its models are shown as they were when last it did" if last else "no model is shown"
-            _log.warning("%s\n%s; building them fails", what, shown)
-    return _last(settings)
+            what = error.what
+    last = _last(settings)
+    if name not in _broken:
+        _broken.add(name)
+        shown = "its models are shown as they were when last it did" if last else "no model is shown"
+        _log.warning("%s\n%s; building them fails", what, shown)
+    return last
 
 
 def _last(settings: Settings) -> Parsed | None:
@@ -259,6 +264,13 @@ def _document(path: Path) -> dict[str, Any]:
 def _specs(path: Path) -> dict[str, Any]:
     specs: dict[str, Any] = orjson.loads(path.read_bytes())
     return specs
+
+
+@lru_cache(1)
+def _models(path: Path) -> Models:
+    from millpond.transform.prepared import load_models
+
+    return load_models(_specs(path))
 
 
 @lru_cache(1)

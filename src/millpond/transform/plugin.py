@@ -139,7 +139,7 @@ class Plugin(BasePlugin):
         build.on_event(stored)
 
     def _store_statistics(self) -> None:
-        shown = dict(self._lake.locations()) | (self.sandbox.stored() if self.sandbox else {})
+        shown = self._lake.locations() | (self.sandbox.stored() if self.sandbox else {})
         cursor = self._cursors.mine
         cursor.execute(
             "create or replace temporary table lake_statistics (table_schema varchar, table_name varchar,"

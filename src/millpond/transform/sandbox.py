@@ -142,7 +142,7 @@ class Sandbox:
     def sweep(self) -> None:
         """Store what was written past the statements that are followed; refuse what lies outside the lake."""
         cursor = self._connection.cursor()
-        known = self._own.keys() | self._lake.tables()
+        known = self._own.keys() | self._lake.locations().keys()
         self.land({table for table in self._there(cursor, duck.DATABASE) if table not in known})
         if outside := sorted(self._there(cursor, "memory")):
             for table in outside:

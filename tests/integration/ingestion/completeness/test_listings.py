@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from fake_source import Answer, FakeSource, Request, fake_source
+from fake_source import Answer, FakeSource, Request
 from listings import HOUR, START, answer, failure, paged, read, row, rows, spec
 from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop, SourceRefused
 from millpond.ingestion.endpoint import Bearer, Rest
@@ -16,19 +15,6 @@ from millpond.ingestion.endpoint import Bearer, Rest
 OFFSET = {"type": "offset", "limit": 100}
 ITEMS = {"endpoint": {"data_selector": "items"}}
 PAGE = {"page": {"param": "limit", "size": 100}}
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[FakeSource]:
-    with fake_source() as source:
-        yield source
-
-
-@pytest.fixture
-def server(shared: FakeSource) -> FakeSource:
-    shared.requests.clear()
-    shared.script.clear()
-    return shared
 
 
 def test_an_offset_advances_by_the_rows_received_and_reaches_the_total(server: FakeSource) -> None:

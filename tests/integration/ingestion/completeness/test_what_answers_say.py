@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from fake_source import Answer, FakeSource, Request, fake_source
+from fake_source import Answer, FakeSource, Request
 from listings import START, answer, failure, read, rows, spec
 
 ITEMS = {"endpoint": {"data_selector": "items"}}
@@ -15,19 +14,6 @@ NEWEST_FIRST = {
     "endpoint": {"paginator": {"type": "newest_first"}, "data_selector": "items"},
     "page": {"param": "n", "size": 50},
 }
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[FakeSource]:
-    with fake_source() as source:
-        yield source
-
-
-@pytest.fixture
-def server(shared: FakeSource) -> FakeSource:
-    shared.requests.clear()
-    shared.script.clear()
-    return shared
 
 
 def between(listed: list[dict[str, Any]], request: Request, cap: int) -> list[dict[str, Any]]:
