@@ -119,7 +119,9 @@ def mail(service: Mail | None = None) -> Iterator[Mail]:
                     continue
                 self.say("354 go on")
                 body = b""
-                while (part := self.rfile.readline()) not in (b".\r\n", b""):
+                while (part := self.rfile.readline()) != b".\r\n":
+                    if not part:
+                        return  # the sender died before the end: no server takes half a mail
                     body += part[1:] if part.startswith(b"..") else part
                 if not (code := found.take(body)):
                     return

@@ -11,6 +11,8 @@ import psutil
 import pytest
 from servers import stack
 
+from millpond.runtime.locks import exclusive
+
 _VARIABLE = "SCALE_SERVERS"
 """Names the folder of the servers: set by hand to keep them from one session to the next."""
 _PREFIX = "millpond-scale-"
@@ -55,9 +57,12 @@ def servers() -> stack.Stack:
 
 
 def _remove_leftovers() -> None:
-    """Stop and remove the servers of sessions that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        pid = folder.name.removeprefix(_PREFIX)
-        if folder.stat().st_uid == os.geteuid() and pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            stack.stop(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+    """Stop and remove the servers of sessions that were killed; processes do it one after another."""
+    root = Path(tempfile.gettempdir())
+    lock = root / f"millpond-scale.{os.geteuid()}.lock"
+    with exclusive(lock, doing="removing leftover servers", timeout=600):
+        for folder in root.glob(f"{_PREFIX}*"):
+            pid = folder.name.removeprefix(_PREFIX)
+            if folder.stat().st_uid == os.geteuid() and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                stack.stop(folder)
+                shutil.rmtree(folder, ignore_errors=True)
