@@ -180,6 +180,10 @@ class FieldsMissing(SourceError):
     """Declared fields are in none of the rows, or none of their values is usable: the source has changed."""
 
 
+class TimesUnreadable(SourceError):
+    """Rows whose time cannot be read may belong to a day that has none, or too few, so it is not loaded."""
+
+
 class RowsHeldBack(SourceError):
     """A loaded day came back with far fewer rows; they are kept aside until somebody accepts them."""
 

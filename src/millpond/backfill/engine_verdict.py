@@ -16,6 +16,8 @@ ATTEMPTS = 3
 _BEYOND_REACH = "BeyondReach"
 _OF_ONE_DAY = {"TooManyBadRows", "FieldsMissing", "NoRows", "RowsHeldBack", "NothingHeld", _BEYOND_REACH}
 """Errors that name exactly the days they are about."""
+_OF_DAYS_TOGETHER = {"TimesUnreadable"}
+"""Errors that a day may have only because it was asked for together with others."""
 _PASSING = {
     "SourceUnreachable",
     "SourceLimited",
@@ -103,7 +105,8 @@ class _Judge:
         return None
 
     def _days_of(self, failure: Failure) -> int:
-        return len(failure.window or self.piece.window or ())
+        together = failure.error in _OF_DAYS_TOGETHER
+        return len((None if together else failure.window) or self.piece.window or ())
 
     def _inherited(self, key: Key) -> Settled | _Fate:
         asset, day = key

@@ -15,6 +15,7 @@ from millpond.ingestion.extraction import ROW
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import BLANKS
+from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.naming import literal
 from millpond.partitions import Window, instant
@@ -23,6 +24,7 @@ MEMORY = "2GB"
 """What judging may hold in memory; beyond that it goes to the staging folder."""
 STREAM_SHIFT, PAGE_SHIFT = 44, 24
 """`_seq` of a row is stream << 44 | page << 24 | row: the order in which rows were fetched."""
+_DAY = dt.timedelta(days=1)
 
 
 @contextmanager
@@ -39,9 +41,9 @@ def judged(
 
     `added` are the columns (name → field) that the spec does not name.
 
-    A row belongs to the day of `zone` that its time lies in. One without a time belongs to the day of the
-    row fetched before it; one outside of `window` is counted for the window's day next to it. Of the rows
-    of a day with one key the latest is judged, the others are duplicates.
+    A row belongs to the day of `zone` that its time lies in. One without a time is counted for the day of
+    the rows around it; one outside of `window` for the window's day next to it. Of the rows of a day with
+    one key the latest is judged, the others are duplicates.
     """
     folder.mkdir(exist_ok=True)
     with duckdb.connect(":memory:", config=_config(folder)) as connection:
@@ -95,23 +97,23 @@ def _place(
     """Make table `placed`: the day of each row, and its rank among those of that day with the same key."""
     starts = ", ".join(f"({_date(day)}, {_micros(day, zone)})" for day in window.days)
     begin, end = _micros(window.start, zone), _micros(window.end, zone)
-    neighbour = "last_value(day ignore nulls) over (order by _seq rows unbounded preceding)"
-    if not connection.execute("select 1 from split where __micros is null limit 1").fetchone():
-        neighbour = "null"
-    stream = f"([{', '.join(map(_date, streams))}])[(_seq >> {STREAM_SHIFT})::int + 1]"
+    dated = f"""
+        select _seq, __micros, case when day is not null then day
+                                    when __micros < {begin} then {_date(window.start - _DAY)}
+                                    when __micros >= {end} then {_date(window.end)} end as day
+        from (select _seq, __micros from split)
+        asof left join (select * from (values {starts}, (null, {end})) as s (day, lo)) on __micros >= lo
+        """  # noqa: S608
+    place_rows_without_time(connection, contract.table, window, streams, dated, f"(_seq >> {STREAM_SHIFT})")
     connection.execute(
         f"""
         create temp table placed as
-        with dated as (
-            select * from (select _seq, __micros from split)
-            asof left join (select * from (values {starts}, (null, {end})) as s (day, lo)) on __micros >= lo
-        ), parted as (
-            select _seq, __micros is not null and day is null as __outside,
-                   case when day is not null then day
-                        when __micros < {begin} then {_date(window.start)}
-                        when __micros >= {end} then {_date(window.last)}
-                        else coalesce({neighbour}, {stream}) end as __part
-            from dated
+        with parted as (
+            select _seq, coalesce(day not between {_date(window.start)} and {_date(window.last)}, false)
+                         as __outside,
+                   case when day is null then part
+                        else greatest({_date(window.start)}, least({_date(window.last)}, day)) end as __part
+            from ({dated}) left join undated using (_seq)
         )
         select _seq, __part, __outside,
                row_number() over (partition by __outside, __part, coalesce(__key, __fingerprint)
@@ -151,6 +153,9 @@ def _counts(
             found.fatal.update(fatal.intersection(reason.split(SEPARATOR)))
         for text in nulled.split(SEPARATOR) if nulled else ():
             found.note_null(text, rows)
+    sql = "select __part, count(*) from judged join undated using (_seq) where __fate = 'bad' and not sure"
+    for day, rows in connection.execute(f"{sql} group by all").fetchall():
+        counts[day].undated = rows
     return counts
 
 

@@ -24,6 +24,7 @@ from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, hold_back, refuse_shrinking
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import staging_folder
+from millpond.ingestion.unreadable_times import find_uncertain_days
 from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.lake import read
 from millpond.lake.hashing import Digests
@@ -66,7 +67,8 @@ def load(
         ) as verdicts:
             _reconcile(table, fetched, verdicts)
             missing = find_missing_fields(verdicts)
-            failed = {
+            failed: dict[dt.date, MillpondError] = {
+                **find_uncertain_days(table, verdicts, ref),
                 **missing_fields_errors(source.source, table, missing, ref),
                 **_refused_days(table, verdicts.counts, missing),
                 **fetched.failed,
@@ -160,7 +162,7 @@ def _refused_days(
 ) -> dict[dt.date, MillpondError]:
     failed: dict[dt.date, MillpondError] = {}
     for day, found in counts.items():
-        limit = table.quarantine.fail_above
+        limit, bad = table.quarantine.fail_above, found.bad - found.undated
         reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
         often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
         also = f"; {missing[day]}" if day in missing else ""
@@ -170,9 +172,9 @@ def _refused_days(
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then fix it there, or set on_bad: quarantine",
             )
-        elif found.bad >= table.quarantine.least and found.bad > limit * (found.good + found.bad):
+        elif bad >= table.quarantine.least and bad > limit * (found.good + bad):
             failed[day] = TooManyBadRows(
-                f"{table.asset}, {day}: {found.bad} of {found.good + found.bad} rows break the contract,"
+                f"{table.asset}, {day}: {bad} of {found.good + bad} rows break the contract,"
                 f" more than {limit:.0%}; most often: {often}{also}",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then fix it there, or change the contract"

@@ -26,12 +26,14 @@ class Counts:
 
     `reasons` counts bad rows by the rules they broke, `nulled` bad values of good rows that became null by
     column and reason, `no_value` codes for "no value" by column; `fatal` are rules that fail the day.
+    `undated` of the bad rows have no readable time, and may belong to another day.
     """
 
     good: int = 0
     bad: int = 0
     duplicate: int = 0
     outside: int = 0
+    undated: int = 0
     bytes: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     nulled: dict[str, int] = field(default_factory=dict)

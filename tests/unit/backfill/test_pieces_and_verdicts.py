@@ -58,6 +58,15 @@ def test_a_failure_that_names_its_days_settles_them_and_lets_the_others_go_on() 
     ]
 
 
+def test_a_day_that_failed_because_others_were_asked_for_with_it_is_asked_for_alone() -> None:
+    unsure = Failure(("raw",), "TimesUnreadable", "rows without a time", Window.of_day(day(3)))
+    made = [key for key in days("raw") if key[1] != day(3)]
+    found = judged(Piece(("raw",), WEEK), made, unsure)
+    alone = Piece(("raw",), Window.of_day(day(3)))
+    assert found.again == [alone]
+    assert judged(alone, [], unsure).settled["raw", day(3)].state == Part.FAILED
+
+
 def test_a_failure_that_names_no_day_is_sought_by_halves() -> None:
     bad = Failure(("silver",), "AuditFailed", "a key twice")
     found = judged(Piece(("raw", "silver", "gold"), WEEK), days("raw"), bad)

@@ -213,7 +213,9 @@ def test_a_row_belongs_to_the_day_of_the_zone_and_an_instant_to_one_day_only(tmp
     assert [(c.good, c.outside) for c in counts.values()] == [(2, 1), (1, 1)]
 
 
-def test_rows_without_a_time_count_for_the_day_of_the_row_before(tmp_path: Path) -> None:
+def test_rows_without_a_time_count_for_the_day_of_the_row_before_or_the_first_with_one(
+    tmp_path: Path,
+) -> None:
     rows = [
         {"id": "0"},
         {"id": "1", "at": "2026-11-02T12:00:00Z"},
@@ -222,8 +224,8 @@ def test_rows_without_a_time_count_for_the_day_of_the_row_before(tmp_path: Path)
         {"id": "4"},
     ]
     _, bad, counts = judge(tmp_path, table({}), rows, days=2)
-    assert {row["row_key"]: row["_partition_date"].day for row in bad} == {"0": 1, "2": 2, "4": 1}
-    assert [c.rows for c in counts.values()] == [3, 2]
+    assert {row["row_key"]: row["_partition_date"].day for row in bad} == {"0": 2, "2": 2, "4": 1}
+    assert [c.rows for c in counts.values()] == [2, 3]
 
 
 def test_of_rows_without_a_key_only_exact_copies_are_duplicates(tmp_path: Path) -> None:
