@@ -103,7 +103,8 @@ class TableClient:
         key = tuple(columns[name].path(name) for name in self.table.key)
         time = (columns[event.column].path(event.column), event.unit)
         endpoint = self.table.endpoint
-        decode = PageDecoder(endpoint.data_selector, time, fields, key, tuple(endpoint.not_markers))
+        not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
+        decode = PageDecoder(endpoint.data_selector, time, fields, key, not_errors, single)
         auth: Any = asking.credential(self.source, self.values)
         return _ColumnClient(
             base_url=base_url,

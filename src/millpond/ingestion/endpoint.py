@@ -151,6 +151,11 @@ class Endpoint(Part):
     data_selector: str = Field(
         "$", min_length=1, description="JSONPath of the list of rows", examples=["data_selector: data.items"]
     )
+    single_object: bool = Field(
+        False,
+        description="data_selector leads to one object, which is the only row, in place of a list",
+        examples=["single_object: true"],
+    )
     paginator: Paginator = Field(Paginator(type="single_page"), examples=["paginator: { type: header_link }"])
     no_more: tuple[Annotated[int, Field(ge=400, le=499)], ...] = Field(
         (),
@@ -182,6 +187,8 @@ class Endpoint(Part):
 
     def check_fit(self, page: Page | None, window_params: Templates | None) -> None:
         """Raise ValueError if the paginator lacks what it needs from the table's page and window."""
+        if self.single_object and self.paginator.type != "single_page":
+            raise ValueError(f"single_object is for the paginator single_page, not {self.paginator.type}")
         if self.paginator.type != "newest_first":
             if page and page.most is not None:
                 raise ValueError(f"page.most is for the paginator newest_first, not {self.paginator.type}")

@@ -43,7 +43,9 @@ def look(
     """
     event = table.event_time
     time = (table.columns[event.column].path(event.column), event.unit)
-    decode = PageDecoder(table.endpoint.data_selector, time, not_errors=tuple(table.endpoint.not_markers))
+    endpoint = table.endpoint
+    not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
+    decode = PageDecoder(endpoint.data_selector, time, not_errors=not_errors, single_object=single)
     base_url = filled(source.rest.base_url, values)
     with SourceSession(source.source, base_url, decode, limits, Gate()) as session:
         answer = session.get(

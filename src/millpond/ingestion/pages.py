@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
 import pyarrow as pa
+
+from millpond.ingestion.selection import kind_of, parse_integer, parse_json, select_rows
 
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"
@@ -22,11 +24,7 @@ _QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
 _WIDE: Final = 16
 """Bytes between two rows up to which all gaps of a page are worked on at once."""
 _BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
-_MOST_DIGITS: Final = 4_000
-"""Python refuses to read longer integers."""
-_ERRORS: Final = frozenset({"error", "errors"})
-_SUCCESSES: Final = frozenset({"ok", "success", "successful"})
-_PARTIAL: Final = frozenset({"partial", "partialresults", "timedout"})
+_WHERE: Final = "; endpoint.data_selector in the spec says where in it the list of rows is"
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -45,6 +43,8 @@ class PageDecoder:
     key: tuple[tuple[str, ...], ...] = ()
     not_errors: tuple[str, ...] = ()
     """Fields beside the rows that mean no failure, whatever they are called."""
+    single_object: bool = False
+    """Whether `selector` leads to one object, which is the only row, in place of a list."""
 
     def __call__(self, body: bytes | None) -> pa.Table:
         """Return the page of a UTF-8 `body`, an empty one if there is none.
@@ -52,8 +52,8 @@ class PageDecoder:
         Raises ValueError if the body is no list of JSON values.
         """
         body = b"[]" if body is None else body.strip(b" \t\r\n")
-        if self.selector != "$" and body != b"[]":
-            body = _selected(body, self.selector, self.not_errors)
+        if (self.selector != "$" or self.single_object) and body != b"[]":
+            body = select_rows(body, self.selector, self.not_errors, self.single_object)
         rows = _parsed(body)
         if self.fields is not None:
             self.fields.update(*_modest(rows))
@@ -66,29 +66,11 @@ class PageDecoder:
         return pa.table(columns)
 
 
-def _value(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except ValueError as error:
-        if not body:
-            raise ValueError("it is empty") from None
-        try:  # takes NaN, half surrogates and numbers of any size, for which single rows are to blame
-            return json.loads(body.decode(), parse_int=_integer)
-        except RecursionError:
-            raise ValueError("its values are nested too deeply") from None
-        except ValueError:
-            raise ValueError(f"it is not JSON ({error})") from None
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
-
-
 def _parsed(body: bytes) -> list[Any]:
-    rows = _value(body)
+    rows = parse_json(body)
     if not isinstance(rows, list):
         raise ValueError(
-            f"a list was expected, not {'an object' if isinstance(rows, dict) else 'a single value'}"
+            f"a list was expected, not {kind_of(rows)}{_WHERE if isinstance(rows, dict) else ''}"
         )
     return rows
 
@@ -136,7 +118,7 @@ def _distinct(text: bytes) -> bytes:
         return found
 
     try:
-        row = json.loads(text, object_pairs_hook=last, parse_int=_integer)
+        row = json.loads(text, object_pairs_hook=last, parse_int=parse_integer)
     except (ValueError, RecursionError):
         return text
     return json.dumps(row).encode() if repeated else text
@@ -255,51 +237,3 @@ def _from_iso(value: Any) -> int | None:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     return (moment - _EPOCH) // dt.timedelta(microseconds=1)
-
-
-def _exact(body: bytes) -> Any:
-    """Return the value of `body` with integers of any size as they are."""
-    _value(body)
-    try:
-        return json.loads(body.decode(), parse_int=_integer)
-    except RecursionError:
-        raise ValueError("its values are nested too deeply") from None
-
-
-def _selected(body: bytes, selector: str, not_errors: Collection[str]) -> bytes:
-    """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently."""
-    from dlt.common import jsonpath
-
-    document = _exact(body)
-    if said := _failure_in(document, selector, not_errors):
-        raise ValueError(f"it says {said}; if that is no failure, add the field to endpoint.not_markers")
-    found = jsonpath.find_values(jsonpath.compile_path(selector), document)
-    elements = selector.endswith("[*]")
-    if len(found) == 1 and isinstance(found[0], list) and not elements:
-        found = found[0]
-    elif found == [None] and not elements:
-        found = []
-    elif not found:
-        above = selector.removesuffix("[*]")
-        if not elements or not any(
-            not value for value in jsonpath.find_values(jsonpath.compile_path(above), document)
-        ):
-            raise ValueError(f"it has nothing at {selector}")
-    if found and all(isinstance(value, list) for value in found):
-        raise ValueError(
-            f"at {selector} are {len(found)} lists, not rows; [*] at the end takes their elements"
-        )
-    return json.dumps(found, separators=(",", ":")).encode()
-
-
-def _failure_in(document: Any, selector: str, not_errors: Collection[str]) -> str:
-    """Return the field of an answer's object that says that the answer failed, blank if none does."""
-    if not isinstance(document, dict):
-        return ""
-    way = set(re.findall(r"\w+", selector))
-    for name, value in document.items():
-        plain = re.sub(r"[^a-z]", "", name.lower())
-        failed = (plain in _ERRORS and value) or (plain in _SUCCESSES and value is False)
-        if (failed or (plain in _PARTIAL and value is True)) and name not in {*way, *not_errors}:
-            return f"{name}: {json.dumps(value)[:120]}"
-    return ""

@@ -131,6 +131,13 @@ def test_a_day_asked_for_alone_that_has_only_unreadable_times_is_not_empty(
     assert raw() == []
 
 
+@pytest.mark.parametrize("elements", [[1, 2], ["a"], [[1, 2], [3, 4]], [None]])
+def test_a_list_of_anything_but_objects_is_not_an_empty_day(server: FakeSource, elements: list[Any]) -> None:
+    server.serve = lambda _: rows_as_json(elements)
+    error = load_days(DAY).failed[DAY]
+    assert f"row is no JSON object ({len(elements)})" in error.what
+
+
 def test_an_empty_day_beside_an_unreadable_time_is_loaded_when_asked_for_alone(server: FakeSource) -> None:
     server.serve = Listed([*day_of(DAY, 40, unreadable=1), *day_of(THIRD, 40)], "newest_first")
     together = load_days(DAY, THIRD)

@@ -1,0 +1,121 @@
+"""Where in an answer its rows are: the JSON, the selector, and what stands there in place of a list."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, Final
+
+import orjson
+
+_MOST_DIGITS: Final = 4_000
+"""Python refuses to read longer integers."""
+_MANY: Final = re.compile(r"[*?|&:,`]|\.\.")
+"""What makes a selector lead to more than one place."""
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_ERRORS: Final = frozenset({"error", "errors"})
+_SUCCESSES: Final = frozenset({"ok", "success", "successful"})
+_PARTIAL: Final = frozenset({"partial", "partialresults", "timedout"})
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the value of a UTF-8 `body`; raises ValueError."""
+    try:
+        return orjson.loads(body)
+    except ValueError as error:
+        if not body:
+            raise ValueError("it is empty") from None
+        try:  # takes NaN, half surrogates and numbers of any size, for which single rows are to blame
+            return json.loads(body.decode(), parse_int=parse_integer)
+        except RecursionError:
+            raise ValueError("its values are nested too deeply") from None
+        except ValueError:
+            raise ValueError(f"it is not JSON ({error})") from None
+
+
+def parse_integer(digits: str) -> int | float:
+    """Return an integer of any size; one of more digits than Python reads as a float."""
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
+
+
+def select_rows(body: bytes, selector: str, not_errors: Collection[str], single_object: bool) -> bytes:
+    """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently.
+
+    A selector with wildcards finds the rows themselves, each at a place of its own; any other has to find one
+    list, or one object that is the only row if `single_object` says so. Null is no row. Raises ValueError.
+    """
+    document = _exact(body)
+    if said := _failure_in(document, selector, not_errors):
+        raise ValueError(f"it says {said}; if that is no failure, add the field to endpoint.not_markers")
+    if selector.endswith("[*]"):
+        above = selector.removesuffix("[*]")
+        rows = [row for place in _at(document, above) for row in _listed(place, above, False)]
+    elif _MANY.search(_QUOTED.sub("", selector)):
+        rows = _at(document, selector)
+        if len(rows) == 1 and isinstance(rows[0], list):
+            rows = rows[0]
+    else:
+        (place,) = _at(document, selector)
+        return _as_json(_listed(place, selector, single_object))
+    if rows and all(isinstance(row, list) for row in rows):
+        raise ValueError(
+            f"at {selector} are {len(rows)} lists, not rows; [*] at the end takes their elements"
+        )
+    return _as_json(rows)
+
+
+def kind_of(value: Any) -> str:
+    """Return what kind of JSON value `value` is, with its article."""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _listed(value: Any, place: str, single_object: bool) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, dict) and single_object:
+        return [value]
+    if not isinstance(value, list) or single_object:
+        expected = "a single object" if single_object else "a list of rows"
+        hint = "; if it is the only row, set endpoint.single_object: true" if isinstance(value, dict) else ""
+        raise ValueError(f"at {place} is {kind_of(value)}, not {expected}{hint}")
+    return value
+
+
+def _at(document: Any, selector: str) -> list[Any]:
+    """Return what is at `selector`; nothing if the list above its first wildcard is empty or null."""
+    from dlt.common import jsonpath
+
+    found: list[Any] = jsonpath.find_values(jsonpath.compile_path(selector), document)
+    if not found:
+        above = _MANY.split(selector)[0].rstrip("[.")
+        if above == selector or not above.strip("$") or _at(document, above) not in ([None], [[]]):
+            raise ValueError(f"it has nothing at {selector}")
+    return found
+
+
+def _as_json(rows: list[Any]) -> bytes:
+    return json.dumps(rows, separators=(",", ":")).encode()
+
+
+def _exact(body: bytes) -> Any:
+    """Return the value of `body` with integers of any size as they are."""
+    parse_json(body)
+    try:
+        return json.loads(body.decode(), parse_int=parse_integer)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
+def _failure_in(document: Any, selector: str, not_errors: Collection[str]) -> str:
+    """Return the field of an answer's object that says that the answer failed, blank if none does."""
+    if not isinstance(document, dict):
+        return ""
+    way = set(re.findall(r"\w+", selector))
+    for name, value in document.items():
+        plain = re.sub(r"[^a-z]", "", name.lower())
+        failed = (plain in _ERRORS and value) or (plain in _SUCCESSES and value is False)
+        if (failed or (plain in _PARTIAL and value is True)) and name not in {*way, *not_errors}:
+            return f"{name}: {json.dumps(value)[:120]}"
+    return ""
