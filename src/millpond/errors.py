@@ -28,6 +28,15 @@ class MillpondError(Exception):
         return _rebuild, (type(self), self.__dict__, self.args)
 
 
+def advice(text: str) -> tuple[str, str]:
+    """Return what is unharmed and what to do next, out of a text that holds errors; several, line by line."""
+    lines = list(dict.fromkeys(text.splitlines()))
+    return tuple(  # type: ignore[return-value]
+        "\n".join(line.removeprefix(mark) for line in lines if line.startswith(mark))
+        for mark in ("Unharmed: ", "Next: ")
+    )
+
+
 def _rebuild(cls: type[MillpondError], state: dict[str, object], args: tuple[object, ...]) -> MillpondError:
     error = cls.__new__(cls)
     error.__dict__.update(state)

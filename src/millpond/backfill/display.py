@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from millpond.backfill.counts import in_words
 from millpond.backfill.display_tally import Finished, Tally
 from millpond.backfill.engine import Told
 from millpond.backfill.ledger_chunks import Part
@@ -77,10 +78,8 @@ class Display:
         )
         if finished.rows is not None and finished.state == Part.DONE:
             line.append(f" {finished.rows:,} rows")
-        if finished.quarantined:
-            line.append(f", {finished.quarantined:,} quarantined", "yellow")
-        if finished.nulled:
-            line.append(f", {finished.nulled:,} bad values became null", "yellow")
+        if counted := in_words(finished.counts):
+            line.append(f", {counted}", "yellow")
         if finished.seconds is not None and finished.state == Part.DONE:
             line.append(f" {finished.seconds:.1f} s", "dim")
         if finished.reason:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from millpond.backfill.counts import METADATA, in_words
 from millpond.backfill.ledger import Backfill
 from millpond.backfill.ledger_chunks import Part
 from millpond.partitions import contiguous
@@ -38,23 +39,30 @@ def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
         "skipped": backfill.skipped,
         **{part.value: backfill.counts.get(part, 0) for part in Part},
         **totals(rows, backfill.seconds),
+        "next": next_steps(backfill, rows),
         "partitions": [dict(row) for row in rows],
     }
 
 
+def next_steps(backfill: Backfill, parts: Iterable[Row]) -> list[str]:
+    """Return what to do about the partitions that failed, then how to go on; none if nothing is left."""
+    advised = [step for row in parts if row["state"] == Part.FAILED for step in row["next"].splitlines()]
+    on = [f"`millpond backfill --resume {backfill.id}`"] if backfill.unfinished else []
+    return list(dict.fromkeys([*advised, *on]))
+
+
 def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
-    """Return rows loaded (else those of the largest asset) and a second, quarantined rows, nulled values."""
+    """Return rows loaded (else those of the largest asset) and a second, and what loads counted beside."""
     by_asset: dict[str, int] = {}
-    loaded, quarantined, rows_of = 0, 0, list(parts)
+    loaded, rows_of = 0, list(parts)
     for row in rows_of:
         by_asset[row["asset"]] = by_asset.get(row["asset"], 0) + (row["rows"] or 0)
         if row["quarantined"] is not None:
-            loaded, quarantined = loaded + (row["rows"] or 0), quarantined + row["quarantined"]
+            loaded += row["rows"] or 0
     rows = loaded or max(by_asset.values(), default=0)
     return {
         "rows": rows,
-        "quarantined": quarantined,
-        "nulled": sum(row["nulled"] or 0 for row in rows_of),
+        **{name: sum(row[name] or 0 for row in rows_of) for name in METADATA},
         "rows_per_second": round(rows / seconds if seconds else 0),
     }
 
@@ -117,8 +125,7 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
         f"{failed:,} failed" if failed else "",
         f"{counts.get(Part.UNREACHABLE, 0):,} unreachable" if counts.get(Part.UNREACHABLE) else "",
         f"{counts.get(Part.OPEN, 0):,} left" if counts.get(Part.OPEN) else "",
-        f"{sums['quarantined']:,} rows quarantined" if sums["quarantined"] else "",
-        f"{sums['nulled']:,} bad values became null" if sums["nulled"] else "",
+        in_words(sums),
     ]
     colour = "bold green" if backfill.state == "done" else "bold yellow" if not failed else "bold red"
     console.print(
@@ -131,5 +138,8 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
             ),
         )
     )
-    if backfill.unfinished:
-        console.print(f"Next: millpond backfill --resume {backfill.id}", style="dim")
+    label = "Next: "
+    *advised, on = next_steps(backfill, rows) or [""]
+    for step in [*advised[:_REASONS], on] if on else []:
+        console.print(f"{label}{step}", style="dim", markup=False, soft_wrap=True)
+        label = " " * len(label)

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from millpond.backfill.counts import METADATA
 from millpond.backfill.ledger_chunks import Part, Settled
 from millpond.backfill.pieces import Key
 
@@ -16,16 +17,18 @@ Unit = dt.date | str
 
 @dataclass(frozen=True)
 class Finished:
-    """A unit of which every asset is settled; `rows` are those loaded, else those of the largest asset."""
+    """A unit of which every asset is settled; `rows` are those loaded, else those of the largest asset.
+
+    `counts` are sums over its assets, see `counts`.
+    """
 
     number: int
     unit: Unit
     state: Part
     rows: int | None
-    quarantined: int
     seconds: float | None
     reason: str
-    nulled: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,9 +68,8 @@ class Tally:
             unit=unit,
             state=worst,
             rows=sum(loaded) if loaded else max(made, default=None),
-            quarantined=sum(o.quarantined or 0 for o in outcomes),
             seconds=sum(seconds) if seconds else None,
-            nulled=sum(o.nulled or 0 for o in outcomes),
+            counts={name: sum(getattr(o, name) or 0 for o in outcomes) for name in METADATA},
             reason=next((o.reason for o in outcomes if o.state == worst and o.reason), ""),
         )
 

@@ -23,7 +23,7 @@ from millpond.backfill.ledger_chunks import Claim, Part, Settled
 from millpond.backfill.pieces import Key, Piece, grouped
 from millpond.backfill.progress import Progress
 from millpond.backfill.run import materialize
-from millpond.errors import MillpondError
+from millpond.errors import MillpondError, advice
 from millpond.ingestion.patience import backoff
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.run import BACKFILL_TAG, accept_tags
@@ -132,7 +132,9 @@ class Engine:
                 )
             except _BREAKS as error:
                 record = recorded(self.instance, claim.run_id)
-                failures = [Failure(ready.every, type(error).__name__, str(error))]
+                unharmed, next_step = advice(str(error))
+                name = type(error).__name__
+                failures = [Failure(ready.every, name, str(error), unharmed=unharmed, next=next_step)]
         found = verdict(ready, record.done(), [*record.failures(), *failures], self._parents, self._had)
         self._settle(claim, replace(found, settled={**hopeless, **found.settled}))
 

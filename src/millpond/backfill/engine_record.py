@@ -9,6 +9,7 @@ from typing import Any
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry
 from dagster._core.events import DagsterEvent, StepMaterializationData
 
+from millpond.backfill.counts import numbers_of
 from millpond.backfill.engine_verdict import Failure
 from millpond.backfill.ledger_chunks import Part, Settled
 from millpond.backfill.pieces import Key
@@ -48,9 +49,13 @@ class Record:
         """Yield why the rest was not made, what is about certain days first."""
         for event in self.failed:
             for days in event.days:
-                yield Failure(event.assets, days.error, days.reason, _window(days.days))
+                yield Failure(
+                    event.assets, days.error, days.reason, _window(days.days), days.unharmed, days.next
+                )
             if not event.days:
-                yield Failure(event.assets, event.error, event.message)
+                yield Failure(
+                    event.assets, event.error, event.message, unharmed=event.unharmed, next=event.next
+                )
         for event in self.refuted:
             yield Failure(event.assets, "check", f"check {event.check} did not pass: {event.message}")
 
@@ -87,14 +92,7 @@ def _materialized(event: DagsterEvent, seen: Any) -> DagsterEvent:
 
 def _settled(event: Progress) -> Settled:
     numbers: Mapping[str, float] = event.numbers
-    quarantined, nulled = numbers.get("rows_quarantined"), numbers.get("values_nulled")
-    return Settled(
-        Part.DONE,
-        rows=event.rows,
-        quarantined=None if quarantined is None else int(quarantined),
-        nulled=None if nulled is None else int(nulled),
-        seconds=numbers.get("seconds"),
-    )
+    return Settled(Part.DONE, rows=event.rows, seconds=numbers.get("seconds"), **numbers_of(numbers))
 
 
 def _window(days: str) -> Window:

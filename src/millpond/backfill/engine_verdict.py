@@ -50,12 +50,17 @@ _OF_EVERY_DAY = {
 
 @dataclass(frozen=True)
 class Failure:
-    """Why `assets` failed, in the days of `window`; None for all days of the piece."""
+    """Why `assets` failed, in the days of `window`; None for all days of the piece.
+
+    `unharmed` says what still stands, `next` what to do.
+    """
 
     assets: tuple[str, ...]
     error: str
     reason: str
     window: Window | None = None
+    unharmed: str = ""
+    next: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class _Judge:
                 self.passing = True
                 return _Fate.AGAIN
             if failure.error in _OF_ONE_DAY | _OF_EVERY_DAY or self._days_of(failure) <= 1:
-                return Settled(Part.FAILED, failure.reason)
+                return Settled(Part.FAILED, failure.reason, unharmed=failure.unharmed, next=failure.next)
             return _Fate.HALVE
         return None
 

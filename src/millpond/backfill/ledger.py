@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from millpond.backfill.ledger_chunks import Part, Settled, add_chunks, note
+from millpond.backfill.ledger_chunks import OUTCOME, Part, Settled, add_chunks, note
 from millpond.backfill.ledger_holds import Holder, ourselves, refuse_overlap
 from millpond.backfill.ledger_tables import Connection, transaction
 from millpond.backfill.pieces import Key, Piece, grouped
@@ -132,11 +132,10 @@ def newest_unfinished() -> Backfill | None:
 
 
 def parts(backfill: str) -> list[dict[str, Any]]:
-    """Return the partitions of a backfill: asset, day, state, run_id, reason, counts of rows, seconds."""
+    """Return the partitions of a backfill: asset, day, run_id and what came of each, see `OUTCOME`."""
     return transaction(
         lambda connection: connection.execute(
-            "select asset, day, state, run_id, reason, rows, quarantined, nulled, seconds"
-            " from backfill_partitions"
+            f"select asset, day, run_id, {', '.join(OUTCOME)} from backfill_partitions"  # noqa: S608
             " where backfill = %s order by day nulls last, asset",
             (backfill,),
         ).fetchall()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+from millpond.backfill.counts import METADATA
 from millpond.backfill.ledger_holds import ourselves
 from millpond.backfill.ledger_tables import Connection, transaction
 from millpond.backfill.pieces import Key, Piece
@@ -27,14 +28,19 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Settled:
-    """What came of a partition."""
+    """What came of a partition; counts are None where nothing was loaded from a source."""
 
     state: Part
     reason: str | None = None
     rows: int | None = None
-    quarantined: int | None = None
     seconds: float | None = None
+    quarantined: int | None = None
     nulled: int | None = None
+    no_value: int | None = None
+    duplicates: int | None = None
+    outside: int | None = None
+    unharmed: str = ""
+    next: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,23 @@ where (backfill, number) = (
         where o.backfill = c.backfill and o.phase < c.phase and o.state <> 'closed')
     {_ORDER} limit 1 for update skip locked)
 returning *
+"""  # noqa: S608 - our own text
+
+OUTCOME: Final = {
+    "state": "text",
+    "reason": "text",
+    "rows": "bigint",
+    "seconds": "float8",
+    **dict.fromkeys(METADATA, "bigint"),
+    "unharmed": "text",
+    "next": "text",
+}
+"""Columns of the ledger that say what came of a partition, with their types: the fields of `Settled`."""
+_NOTE = f"""
+update backfill_partitions p set run_id = coalesce(%s, run_id), {", ".join(f"{c} = n.{c}" for c in OUTCOME)}
+from unnest(%s::text[], %s::date[], {", ".join(f"%s::{t}[]" for t in OUTCOME.values())})
+    as n (asset, day, {", ".join(OUTCOME)})
+where backfill = %s and p.asset = n.asset and p.day is not distinct from n.day
 """  # noqa: S608 - our own text
 
 _ADD = """
@@ -131,20 +154,13 @@ def settle(
 
 def note(connection: Connection, backfill: str, settled: Mapping[Key, Settled], run_id: str | None) -> None:
     """Write down what came of partitions."""
-    rows = [
-        (*key, s.state, s.reason and redacted(s.reason), s.rows, s.quarantined, s.nulled, s.seconds)
-        for key, s in settled.items()
-    ]
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 8
-    connection.execute(
-        "update backfill_partitions p set state = n.state, reason = n.reason, rows = n.rows,"
-        " quarantined = n.quarantined, nulled = n.nulled, seconds = n.seconds,"
-        " run_id = coalesce(%s, run_id) from unnest(%s::text[], %s::date[], %s::text[], %s::text[],"
-        " %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[])"
-        " as n (asset, day, state, reason, rows, quarantined, nulled, seconds)"
-        " where backfill = %s and p.asset = n.asset and p.day is not distinct from n.day",
-        (run_id, *columns, backfill),
-    )
+    assets, days = [asset for asset, _ in settled], [day for _, day in settled]
+    columns = [[_noted(getattr(s, name)) for s in settled.values()] for name in OUTCOME]
+    connection.execute(_NOTE, (run_id, assets, days, *columns, backfill))
+
+
+def _noted(value: Any) -> Any:
+    return redacted(value) if type(value) is str else value
 
 
 def pending(backfill: str) -> tuple[int, float]:

@@ -69,7 +69,10 @@ create table if not exists backfill_partitions (
     seconds double precision,
     unique nulls not distinct (backfill, asset, day)
 );
-alter table backfill_partitions add column if not exists nulled bigint;
+alter table backfill_partitions add column if not exists nulled bigint,
+    add column if not exists no_value bigint, add column if not exists duplicates bigint,
+    add column if not exists outside bigint, add column if not exists unharmed text not null default '',
+    add column if not exists next text not null default '';
 create index if not exists backfill_partitions_by_chunk on backfill_partitions (backfill, chunk);
 """
 

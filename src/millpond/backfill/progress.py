@@ -10,6 +10,7 @@ from typing import Literal
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
 from dagster._core.events import DagsterEvent
 
+from millpond.errors import advice
 from millpond.resources.failure import DayFailure, error_name, failed_days, is_interrupt, reason
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
@@ -24,7 +25,8 @@ class Progress:
     (its source serves the day no more: `message` says how far it reaches), `asset` and `check` for
     `checked`, `assets` for `started`, `retrying` (the step failed and will be repeated) and
     `failed` (none of them where the run failed and no step did). `numbers` are the numeric metadata. A
-    failure names its `error`, and in `days` those it is about if it says so.
+    failure names its `error`, what is `unharmed`, what to do `next`, and in `days` those it is about if it
+    says so.
     """
 
     kind: Literal["started", "materialized", "skipped", "checked", "retrying", "failed"]
@@ -37,6 +39,8 @@ class Progress:
     warning: bool = False
     message: str = ""
     error: str = ""
+    unharmed: str = ""
+    next: str = ""
     days: tuple[DayFailure, ...] = ()
 
     @property
@@ -158,12 +162,16 @@ class RunProgress:
                 return Progress("retrying", self._names(step), passed=False, message=why)
             case DagsterEventType.STEP_FAILURE:
                 data = event.step_failure_data
+                why = reason(data.error)
+                unharmed, next_step = advice(why)
                 return Progress(
                     "failed",
                     self._names(step),
                     passed=False,
-                    message=reason(data.error),
+                    message=why,
                     error=error_name(data),
+                    unharmed=unharmed,
+                    next=next_step,
                     days=failed_days(data),
                 )
             case DagsterEventType.RUN_FAILURE if not self._failures and not self.interrupted:

@@ -59,4 +59,4 @@ def _unknown(term: str, graph: AssetGraph) -> ConfigError:
     else:
         what, known, near = f"the selection {term!r} names no asset", [k.to_user_string() for k in keys], []
     advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
-    return ConfigError(what, next_step=advice)
+    return ConfigError(what, unharmed="everything; nothing was begun", next_step=advice)

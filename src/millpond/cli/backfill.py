@@ -150,12 +150,16 @@ def show(backfill: Id, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def cancel(backfill: Id) -> None:
+def cancel(backfill: Id, as_json: AsJson = False) -> None:
     """Stop a backfill that runs in another terminal, at a safe point; what it has made stays.
 
     Example: millpond backfill cancel 1122_4f09ac
     """
     from millpond.backfill.engine_session import cancel as stop
+    from millpond.cli import output
 
     stopped: Backfill = stop(backfill)
+    if as_json:
+        output.as_json({"id": backfill, "state": stopped.state})
+        return
     typer.echo(f"backfill {backfill} is {stopped.state}; millpond backfill --resume {backfill} would go on")

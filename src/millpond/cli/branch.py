@@ -58,15 +58,20 @@ def create(
     name: Name,
     base: Annotated[str, typer.Option("--from", help="Ref to take it from.")] = MAIN_REF,
     purpose: Annotated[str, typer.Option("--purpose", help="What it is for, shown by `branch list`.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Create a branch with all tables of main (or --from) as they are now. No data is copied.
 
     Example: millpond branch create dev --purpose "try another GMI formula"
     """
-    from millpond.cli.branch_view import counted
+    from millpond.cli import output
+    from millpond.cli.branch_view import as_dict, counted
     from millpond.lake.refs import create as make
 
     made = make(name, base, purpose)
+    if as_json:
+        output.as_json(as_dict(made))
+        return
     typer.echo(f"created {name} from {base}: {counted(made.tables, 'table')}, no data copied")
     typer.echo(f'Next: millpond materialize "fct_glucose_readings*" --ref {name}')
     typer.echo(f"      millpond branch diff {name}")
@@ -102,6 +107,7 @@ def diff(
 def merge(
     name: Name,
     force: Annotated[bool, typer.Option("--force", help="Merge also what failed its audit.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Move everything a branch changed into the ref it was taken from, all at once, and drop the branch.
 
@@ -110,7 +116,7 @@ def merge(
 
     Example: millpond branch merge dev
     """
-    from millpond.cli import branch_view
+    from millpond.cli import branch_view, output
     from millpond.lake import refs
     from millpond.publish.schemas import drop_marts
 
@@ -119,15 +125,22 @@ def merge(
         raise branch_view.failed_its_audit(ref)
     changes = refs.diff(name)
     merged = refs.merge(name)
-    branch_view.print_merged(merged, changes, drop_marts(name), _promoted(ref, merged) if changes else 0)
+    marts = drop_marts(name)
+    found = _promoted(ref, merged) if changes else 0
+    if as_json:
+        done = {"changes": changes, "marts_dropped": marts, "materializations": found}
+        output.as_json({**vars(merged), **done})
+    else:
+        branch_view.print_merged(merged, changes, marts, found)
 
 
 @app.command()
-def drop(name: Name) -> None:
+def drop(name: Name, as_json: AsJson = False) -> None:
     """Throw a branch away, with the marts that were published from it.
 
     Example: millpond branch drop dev
     """
+    from millpond.cli import output
     from millpond.cli.branch_view import counted
     from millpond.lake import refs
     from millpond.publish.schemas import drop_marts
@@ -135,6 +148,9 @@ def drop(name: Name) -> None:
     ref = _branch(name)
     refs.drop(name)
     marts = drop_marts(name)
+    if as_json:
+        output.as_json({"ref": name, "base": ref.base, "changed": ref.changed, "marts_dropped": marts})
+        return
     gone = [counted(ref.changed, "changed table"), *([counted(len(marts), "mart")] if marts else [])]
     typer.echo(f"dropped {name} with its {' and '.join(gone)}; {ref.base} is as it was")
 
@@ -146,14 +162,19 @@ def clean(
         typer.Option("--older-than", help="Age such as 7d, 12h; default: MILLPOND_BRANCH_RETENTION_DAYS."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Drop audit branches that failed runs left behind long ago. Branches that you created stay.
 
     Example: millpond branch clean --older-than 7d --dry-run
     """
+    from millpond.cli import branch_view, output
     from millpond.lake.retention import clean as clean_up
 
     dropped = clean_up(span(older_than) if older_than is not None else None, dry_run=dry_run)
+    if as_json:
+        output.as_json({"dry_run": dry_run, "branches": [branch_view.as_dict(ref) for ref in dropped]})
+        return
     for ref in dropped:
         typer.echo(f"{'would drop' if dry_run else 'dropped'} {ref.name}, of {ref.created_at:%Y-%m-%d %H:%M}")
     if not dropped:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def demo(
     days: Annotated[int, typer.Option("--days", min=1, max=90, help="How many complete days to load.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
     """Load the latest complete days of every asset, source to mart, and show what came of it.
 
@@ -28,13 +29,14 @@ def demo(
 
     from rich.console import Console
 
+    from millpond.cli import output
     from millpond.cli.companions import builder
     from millpond.cli.demo_report import Report
     from millpond.cli.stopwatch import Stopwatch
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
-    watch, console, configured = Stopwatch(), Console(highlight=False), settings()
+    watch, console, configured = Stopwatch(), Console(highlight=False, quiet=as_json), settings()
     last = latest_complete_day(configured.zone)
     window = Window.of_days(max(configured.start_date, last - dt.timedelta(days=days - 1)), last)
     with builder():
@@ -44,10 +46,12 @@ def demo(
             from millpond.cli.progress import run_with_progress
             from millpond.definitions import defs
         report = Report(console, window)
-        outcome = run_with_progress("*", window, on_event=report.take, definitions=defs)
+        outcome = run_with_progress("*", window, quiet=as_json, on_event=report.take, definitions=defs)
     _add_stages(watch, outcome)
     with watch.timing("read the results back"):
         complete = report.print(outcome)
+    if as_json:
+        output.as_json({**report.as_document(outcome), "complete": complete})
     watch.print(console)
     report.print_next_steps()
     if not (outcome.success and complete):

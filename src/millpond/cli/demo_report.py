@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +43,21 @@ class Report:
         complete.append(self._print_marts())
         self._print_picture()
         return all(complete)
+
+    def as_document(self, outcome: RunOutcome) -> dict[str, Any]:
+        """Return the run with the figures of each loaded day and each mart, for machines."""
+        wanted = ("rows_in_source", *_WHERE)
+        loads = {
+            asset: {
+                day: {name: int(numbers[name]) for name in wanted} for day, numbers in sorted(days.items())
+            }
+            for asset, days in sorted(self._loads.items())
+        }
+        marts = {
+            mart: {name: int(numbers.get(name, 0)) for name in ("rows_lake", "rows_postgres", "rows_changed")}
+            for mart, numbers in sorted(self._marts.items())
+        }
+        return {"window": str(self._window), "loads": loads, "marts": marts, "run": outcome}
 
     def print_next_steps(self) -> None:
         """Print what to try next."""

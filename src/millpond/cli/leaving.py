@@ -1,7 +1,8 @@
-"""How a command that was interrupted ends."""
+"""How a command ends that was interrupted, and what an error is for machines."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,28 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 INTERRUPTED = 130
+NOTHING_BEGUN = "everything; nothing was begun"
+STANDS = "what was done before; each commit is whole or not there"
+
+
+def as_json() -> bool:
+    """Return whether the command was typed with --json."""
+    return "--json" in sys.argv[1:]
+
+
+def error_object(kind: str, what: str, unharmed: str, next_step: str, code: int) -> str:
+    """Return an error as the line of JSON that machines read."""
+    error = {"type": kind, "what": what, "unharmed": unharmed, "next": next_step, "exit_code": code}
+    return json.dumps({"error": error}, ensure_ascii=False)
+
+
+def print_interrupted() -> None:
+    """Say on standard error that the command was interrupted."""
+    print(_interrupted("the same command again") if as_json() else "interrupted", file=sys.stderr)
+
+
+def _interrupted(next_step: str) -> str:
+    return error_object("Interrupted", "interrupted", STANDS, next_step, INTERRUPTED)
 
 
 def leave() -> NoReturn:
@@ -34,7 +57,8 @@ def interrupted_at_once(hint: str) -> Iterator[None]:
     def listen() -> None:
         while heard := receiver.recv(64):
             if signal.SIGINT in heard:
-                os.write(2, f"\ninterrupted; {hint}\n".encode())
+                said = _interrupted(hint) if as_json() else f"\ninterrupted; {hint}"
+                os.write(2, f"{said}\n".encode())
                 os._exit(INTERRUPTED)
 
     listener = threading.Thread(target=listen, name="interrupts", daemon=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 from importlib import metadata
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -30,7 +30,7 @@ from millpond.cli import (
     tables,
     up,
 )
-from millpond.cli.leaving import leave
+from millpond.cli.leaving import NOTHING_BEGUN, STANDS, as_json, error_object, leave, print_interrupted
 from millpond.errors import (
     AlreadyUp,
     BackfillChanged,
@@ -112,30 +112,42 @@ def main() -> NoReturn:
     except typer.Abort:
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print_interrupted()
         leave()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
-            if _as_json():
-                _print_error("UsageError", error.format_message(), code=REFUSED)  # type: ignore[attr-defined]
+            if as_json():
+                _print_usage_error(error)
             else:
                 error.show()
             sys.exit(REFUSED)
-        if not _as_json():
+        if not as_json():
             raise
-        _print_error(type(error).__name__, str(error) or type(error).__name__, code=FAILED)
+        typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
+        _print_error(
+            type(error).__name__,
+            str(error) or type(error).__name__,
+            next_step=f"the traceback is shown by `{typed}`",
+            code=FAILED,
+        )
         sys.exit(FAILED)
 
 
-def _as_json() -> bool:
-    return "--json" in sys.argv[1:]
+def _print_usage_error(error: Any) -> None:
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "millpond"
+    _print_error(
+        "UsageError",
+        error.format_message(),
+        next_step=f"`{command} --help` shows how it is written",
+        code=REFUSED,
+    )
 
 
 def _print_error(kind: str, what: str, unharmed: str = "", next_step: str = "", *, code: int) -> None:
     what, unharmed, next_step = map(redaction.redacted, (what, unharmed, next_step))
-    if _as_json():
-        error = {"type": kind, "what": what, "unharmed": unharmed, "next": next_step, "exit_code": code}
-        print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)
+    if as_json():
+        unharmed = unharmed or (NOTHING_BEGUN if code == REFUSED else STANDS)
+        print(error_object(kind, what, unharmed, next_step, code), file=sys.stderr)
         return
     from rich.console import Console
 

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from millpond.backfill.counts import in_words, numbers_of
 from millpond.backfill.progress import Progress, RunOutcome
 from millpond.backfill.run import materialize
 from millpond.naming import MAIN_REF
@@ -51,7 +52,6 @@ def run_with_progress(
 
 
 _RUNNING, _DONE, _PARTLY, _FAILED = "…", "✓", "!", "✗"
-_WORTH_A_WORD = {"rows_quarantined": "quarantined", "values_nulled": "bad values became null"}
 _COLOURS = {_RUNNING: "dim", _DONE: "green", _PARTLY: "yellow", _FAILED: "red"}
 
 
@@ -62,7 +62,7 @@ class _Line:
     rows: int | None = None
     seconds: float | None = None
     state: str = _RUNNING
-    numbers: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -93,7 +93,7 @@ class _Board:
             if event.rows is not None:
                 line.rows = (line.rows or 0) + event.rows
             line.seconds = (line.seconds or 0) + event.numbers.get("seconds", 0)
-            line.numbers.update({name: int(event.numbers.get(name, 0)) for name in _WORTH_A_WORD})
+            line.counts.update(numbers_of(event.numbers))
         elif event.kind == "failed":
             for asset in event.assets:
                 line = self.lines.setdefault(asset, _Line(time.perf_counter()))
@@ -119,8 +119,7 @@ def _rendered(asset: str, line: _Line) -> Text:
         text.append(f"{line.partitions:>5} × {rows:<15}", style="")
         if line.seconds:
             text.append(f"{line.seconds:>7.2f} s", style="dim")
-        counts = [(line.numbers[name], words) for name, words in _WORTH_A_WORD.items()]
-        if said := ", ".join(f"{count:,} {words}" for count, words in counts if count):
+        if said := in_words(line.counts):
             text.append(f"\n      {said}", style="yellow")
     return text
 

@@ -48,8 +48,10 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
 def print_notice(ref: str | None = None) -> None:
     """Say on stderr, while `millpond up` runs, which files automation does not use yet as they are now.
 
+    With --json nothing is said: standard error is for an error alone, and `status --json` names the files.
     `ref` is what a command is about to write, None for that of the settings; a branch is no production.
     """
+    from millpond.cli.leaving import as_json
     from millpond.naming import MAIN_REF
     from millpond.runtime import deployment
     from millpond.runtime.down import SUPERVISOR
@@ -58,7 +60,7 @@ def print_notice(ref: str | None = None) -> None:
     from millpond.settings import settings
 
     on_branch = (ref or settings().ref) != MAIN_REF
-    if on_branch or registered(located(settings()), SUPERVISOR) is None:
+    if on_branch or as_json() or registered(located(settings()), SUPERVISOR) is None:
         return
     if (found := deployment.changes(settings())) and found.words:
         typer.echo(f"Not yet what automation runs, {found.words}. `millpond reload` deploys it.", err=True)

@@ -117,7 +117,9 @@ def accept(
               millpond sources accept nightscout --partition 2026-11-01 --only
     """
     from millpond.cli.sources_held import accept as accept_days
+    from millpond.cli.sources_held import raw_tables
 
+    raw_tables(name)  # a wrong name is said before a wrong day
     if bool(partition) == bool(range_):
         raise typer.BadParameter("give either --partition or --range; `millpond sources held` lists the days")
     days = str(partition or range_)

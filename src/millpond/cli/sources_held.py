@@ -59,7 +59,7 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     window, on, wanted = (
         checked_window(days, configured.start_date, configured.zone),
         existing(ref),
-        _tables(name),
+        raw_tables(name),
     )
     every = [each for each in held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
@@ -88,7 +88,7 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     return all(outcome.success for outcome in outcomes)
 
 
-def _tables(name: str) -> set[str]:
+def raw_tables(name: str) -> set[str]:
     """Return the raw tables that a source, table or asset stands for. Raises ConfigError."""
     from millpond.ingestion.reading import find_table, load_sources
     from millpond.settings import settings

@@ -138,12 +138,18 @@ def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any
 
 
 def _by_days(failed: Mapping[dt.date, MillpondError]) -> list[dict[str, str]]:
-    """Return each error with the days it is about, for who goes on from there."""
+    """Return each error with the days it is about and its advice, for who goes on from there."""
     days: dict[MillpondError, list[dt.date]] = {}
     for day, error in failed.items():
         days.setdefault(error, []).append(day)
     return [
-        {"days": str(window), "error": type(error).__name__, "reason": redacted(error.what)}
+        {
+            "days": str(window),
+            "error": type(error).__name__,
+            "reason": redacted(error.what),
+            "unharmed": redacted(error.unharmed),
+            "next": redacted(error.next_step),
+        }
         for error, about in days.items()
         for window in contiguous(about)
     ]

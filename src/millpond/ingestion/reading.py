@@ -53,9 +53,12 @@ def find_table(sources: list[SourceSpec], name: str) -> tuple[SourceSpec, int]:
     known = {table.name: (source, i) for source in sources for i, table in enumerate(source.tables)}
     wanted = name.removeprefix("dlt_").removeprefix("raw.")
     if wanted not in known:
+        near = difflib.get_close_matches(wanted, [*known, *(source.source for source in sources)], n=3)
         raise ConfigError(
             f"no source declares a table {name!r}",
-            next_step=f"there are {', '.join(sorted(known)) or 'none'}; add one as a file in sources/",
+            unharmed="everything; nothing was done",
+            next_step=(f"did you mean {' or '.join(near)}? " if near else "")
+            + f"there are {', '.join(sorted(known)) or 'none'}; add one as a file in sources/",
         )
     return known[wanted]
 

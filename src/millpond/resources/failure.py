@@ -22,6 +22,8 @@ class DayFailure:
     days: str
     error: str
     reason: str
+    unharmed: str = ""
+    next: str = ""
 
 
 def failed_days(data: StepFailureData) -> tuple[DayFailure, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from documented import commands
 from millpond.errors import ConfigError
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
@@ -35,6 +37,10 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (("materialize", "*", "--partition", "2026-02-30", "--json"), "PartitionKeyError"),
         (("backfill", "show", "0000-000000", "--json"), "BackfillNotFound"),
         (("sources", "reset", "https://nobody.example.org:443", "--json"), "ConfigError"),
+        (("sources", "accept", "nightscot", "-p", "2026-11-31", "--json"), "ConfigError"),
+        (("sources", "accept", "nightscout", "--json"), "UsageError"),
+        (("demo", "--days", "91", "--json"), "UsageError"),
+        (("no_such_command", "--json"), "UsageError"),
     ],
 )
 def test_with_json_a_mistake_is_one_json_object_on_standard_error(
@@ -47,6 +53,29 @@ def test_with_json_a_mistake_is_one_json_object_on_standard_error(
     assert error.keys() == {"type", "what", "unharmed", "next", "exit_code"}
     assert (error["type"], error["exit_code"]) == (kind, 2)
     assert error["what"]
+    assert error["unharmed"].startswith("everything")
+    assert error["next"]
+
+
+def test_every_command_has_a_json_form_but_those_that_serve_until_they_are_stopped() -> None:
+    without = {name for name, command in commands() if all("--json" not in p.opts for p in command.params)}
+    assert without == {"up", "docs"}
+
+
+@pytest.mark.parametrize(("error", "kind"), [(KeyboardInterrupt(), "Interrupted"), (OSError("x"), "OSError")])
+def test_with_json_what_nobody_foresaw_is_one_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, kind: str
+) -> None:
+    def breaks(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("millpond.cli.main.app", breaks)
+    monkeypatch.setattr("millpond.cli.main.leave", lambda: sys.exit(130))
+    _, out, err = run("sql", "select 1", "--json")
+    said = json.loads(err)["error"]
+    assert (out, said["type"]) == ("", kind)
+    assert said["unharmed"]
+    assert said["next"]
 
 
 def test_with_json_a_failure_is_one_too(home: Home, run: Run) -> None:

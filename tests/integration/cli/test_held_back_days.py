@@ -97,8 +97,23 @@ def test_a_backfill_holds_back_days_names_both_counts_and_takes_them_when_told_t
     loaded.serve = readings(41, 0, 40)
     code, out, _ = run("backfill", "dlt_glucose_entries", "--partitions", "2026-11-01,2026-11-02", "--force")
     assert code == 1
-    assert "2026-11-02: held back, the source now has 0 good rows, 40 are loaded" in " ".join(out.split())
+    said = " ".join(out.split())
+    assert "2026-11-02: held back, the source now has 0 good rows, 40 are loaded" in said
+    assert "millpond sources accept dlt_glucose_entries --partition 2026-11-02" in said
     assert [rows("raw.glucose_entries", day) for day in DAYS] == [41, 40, 40]
+    code, out, err = run("backfill", "dlt_glucose_entries", "--partitions", "2026-11-02", "--force", "--json")
+    document = json.loads(out)
+    (part,) = document["partitions"]
+    assert (code, part["state"]) == (1, "failed"), err
+    assert "40 rows loaded before, which stay visible" in part["unharmed"]
+    command = "millpond sources accept dlt_glucose_entries --partition 2026-11-02"
+    assert f"`{command}`" in part["next"]
+    assert [command in step for step in document["next"]] == [True, False]
+    assert f"millpond backfill --resume {document['id']}" in document["next"][1]
+    code, out, _ = run("materialize", "dlt_glucose_entries", "-p", "2026-11-02", "--json")
+    (failure,) = json.loads(out)["failures"]
+    assert (code, failure["next"]) == (1, part["next"])
+    assert "40 rows loaded before, which stay visible" in failure["unharmed"]
     code, out, err = run("backfill", "--resume", "--accept-shrink")
     assert code == 0, out + err
     assert [rows("raw.glucose_entries", day) for day in DAYS] == [41, 0, 40]

@@ -52,8 +52,13 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
     first = snapshots()
     assert {name.split(".")[0] for name in first} == {"raw", "bronze", "silver", "gold", "quarantine"}
 
-    code, out, _ = run("demo", "--days", "3")
-    assert code == 0
+    code, out, _ = run("demo", "--days", "3", "--json")
+    document = json.loads(out)
+    assert (code, document["complete"], document["run"]["success"]) == (0, True, True)
+    assert {len(days) for days in document["loads"].values()} == {3}
+    assert {
+        name for name, mart in document["marts"].items() if mart["rows_lake"] == mart["rows_postgres"]
+    } == {f"marts/{mart}" for mart in MARTS}
     assert snapshots() == first
 
     for mart in MARTS:
