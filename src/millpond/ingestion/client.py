@@ -57,7 +57,7 @@ class TableClient:
         client = self._client(listing)
         answer: Response | None = None
         for page in self._paginate(client, listing, pager):
-            answer = page.response
+            answer = answer if pager.probed else page.response
             if pager.dropped:
                 client.accept(self._no_more(pager, tally))
                 continue
@@ -93,7 +93,7 @@ class TableClient:
         )
 
     def _no_more(self, pager: Pager, tally: Tally) -> set[int]:
-        return {*self.table.endpoint.no_more, *pager.statuses} if tally.sizes else set()
+        return {*(self.table.endpoint.no_more if tally.sizes else ()), *pager.statuses}
 
     def _client(self, listing: Listing) -> _ColumnClient:
         rest, event = self.source.rest, self.table.event_time

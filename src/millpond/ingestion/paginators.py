@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from dlt.common import jsonpath
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
@@ -13,6 +14,7 @@ from requests import Request, Response
 
 from millpond.errors import ListingIncomplete, SourceError, SourceRefused
 from millpond.ingestion.markers import envelope
+from millpond.ingestion.pages import KEY
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
 from millpond.redaction import redacted
@@ -30,12 +32,32 @@ class Gap:
     full_page: bool = False
 
 
+@dataclass
+class Probe:
+    """A look behind an empty page, which is the end only if no row follows that `tally` does not know."""
+
+    tally: Tally
+    asked: bool = False
+
+    def check(self, data: list[Any] | None) -> None:
+        """Raise ListingIncomplete if the page behind the empty one, its rows in `data`, holds new rows."""
+        keys = data[0][KEY].to_numpy().tolist() if data else []
+        if self.tally.new(keys):
+            raise ListingIncomplete(
+                f"page {self.tally.pages} is empty, and the one behind it holds rows, so some may be missing",
+                next_step="repeat it; if it persists, see what the source serves there: it may go only so"
+                " deep, or leave out what was deleted or may not be read",
+            )
+
+
 class Pager(BasePaginator):
     """A paginator of one listing; `dropped` says that the last answer is asked for again, differently."""
 
     dropped = False
     skipped = 0
     """Rows that the spec starts after."""
+    probed = False
+    """Whether the last answer was but a look behind the end."""
     ends_by_itself = False
     """Whether the end was said in so many words: further marks of a next page mean nothing then."""
 
@@ -44,13 +66,20 @@ class Pager(BasePaginator):
         self.table, self.tally, self.options = table, tally, table.endpoint.paginator.options
 
     @property
+    def not_markers(self) -> tuple[str, ...]:
+        """Fields and headers that mean nothing, whatever they are called."""
+        return self.table.endpoint.not_markers
+
+    @property
     def statuses(self) -> frozenset[int]:
         """Statuses besides the declared ones that the answer to the next request may have."""
         return frozenset()
 
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:  # noqa: ARG002
-        """End after this page."""
+        """End after this page; raises ListingIncomplete if it names a last page that is another one."""
         self._has_next_page = False
+        if self.table.endpoint.paginator.type == "single_page" and "Link" not in self.not_markers:
+            check_last_link(response, set())
 
     def update_request(self, request: Request) -> None:
         """Leave the request as it is."""
@@ -78,6 +107,7 @@ class LinkPager(Pager):
     def __init__(self, table: SourceTable, tally: Tally) -> None:
         super().__init__(table, tally)
         self.kind, self.found, self._next = table.endpoint.paginator.type, False, ""
+        self._probe, self._followed = Probe(tally), set[str]()
         defaults = {
             "header_link": ("links_next_key", "next"),
             "json_link": ("next_url_path", "next"),
@@ -97,8 +127,11 @@ class LinkPager(Pager):
         if isinstance(value, dict):
             value = value.get("href") or value.get("url")
         self._has_next_page = bool(value) and more is not False
-        if self.options.get("stop_after_empty_page") and not (data and data[0].num_rows):
-            self._has_next_page, self.ends_by_itself = False, more is not True
+        if self.options.get("stop_after_empty_page") and (self._probe.asked or not data):
+            self._probe.check(data if self._probe.asked else None)
+            known = not self._has_next_page or self.tally.led_to(str(value))
+            self._has_next_page = not (known or self._probe.asked or more is True)
+            self.ends_by_itself, self._probe.asked = more is not True, True
         elif more is True and not value:
             raise ListingIncomplete(
                 f"{self.options['has_more_path']} says that there is more, and {self.where} leads nowhere",
@@ -106,6 +139,8 @@ class LinkPager(Pager):
             )
         self.ends_by_itself |= more is False
         if not self._has_next_page:
+            if self.kind == "header_link" and "Link" not in self.not_markers:
+                check_last_link(response, self._followed)
             return
         if isinstance(value, list) or (self.kind == "json_link" and not isinstance(value, str)):
             raise ListingIncomplete(
@@ -113,6 +148,7 @@ class LinkPager(Pager):
                 next_step="check endpoint.paginator in the spec",
             )
         self._next = str(value)
+        self._followed.add(self._next)
         self.tally.follow(self._next)
 
     def update_request(self, request: Request) -> None:
@@ -181,6 +217,34 @@ def said_more(response: Response, path: str | None) -> bool | None:
     raise ListingIncomplete(
         f"has_more_path: {path} {found}", next_step="correct has_more_path in endpoint.paginator"
     )
+
+
+def check_last_link(response: Response, followed: Collection[str]) -> None:
+    """Raise ListingIncomplete if `response` has no next link, and names a last page that was not read.
+
+    That is one that is neither this page, nor the first, nor one of the links `followed`.
+    """
+    links = {relation: link.get("url", "") for relation, link in response.links.items()}
+    last = links.get("last", "")
+    if not last or links.get("next") or last in {*followed, links.get("first"), links.get("self")}:
+        return
+    here = _parameters(str(response.url))
+    beyond = {name: value for name, value in _parameters(last).items() if here.get(name) != value}
+    if all(value in {"", "0", "1"} for value in beyond.values()):
+        return
+    raise ListingIncomplete(
+        "the Link header names no next page (rel=next), but a last one (rel=last) that was not read:"
+        f" {redacted(last)[:120]}",
+        next_step="repeat it; if it persists, page by page_number or offset in endpoint.paginator, if the"
+        " source can; if rel=last means something else, add Link to endpoint.not_markers",
+    )
+
+
+def _parameters(url: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    except ValueError:
+        return {}
 
 
 def _absolute(base: str, link: str) -> str:

@@ -9,7 +9,7 @@ from requests import Request, Response
 
 from millpond.errors import ListingIncomplete
 from millpond.ingestion.markers import envelope
-from millpond.ingestion.paginators import Gap, Pager, said_more, size_param
+from millpond.ingestion.paginators import Gap, Pager, Probe, said_more, size_param
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
 
@@ -20,7 +20,8 @@ BEYOND_THE_END = frozenset({400, 404, 410, 416, 422})
 class RangePager(Pager):
     """Asks for one page after the other until one is empty, or the source says that nothing follows.
 
-    A declared total is no reason to stop, but has to be reached. A first page that holds fewer rows than
+    An empty page is the end if the page behind it is empty too, or refused. A declared total is no reason to
+    stop, but has to be reached. A first page that holds fewer rows than
     were asked for may come from a source that caps its pages and skips the rest: the pages after it are then
     asked for at the size of the first. A source that refuses this size is asked for its usual one again.
     """
@@ -40,11 +41,12 @@ class RangePager(Pager):
         self._stopped_at_most, self.skipped = False, self.start if self.by_offset else 0
         self._smaller: int | None = None
         self._tries_smaller = self._refused_smaller = False
+        self._probe = Probe(tally)
 
     @property
     def statuses(self) -> frozenset[int]:
         """Statuses besides the declared ones that the answer to the next request may have."""
-        return BEYOND_THE_END if self.reached or self._tries_smaller else frozenset()
+        return BEYOND_THE_END if self.reached or self._tries_smaller or self._probe.asked else frozenset()
 
     @property
     def size(self) -> int | None:
@@ -70,12 +72,17 @@ class RangePager(Pager):
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:
         """Go on by the rows of the page that `response` is."""
         rows = data[0].num_rows if data else 0
+        self.probed = self._probe.asked
         tried, self._tries_smaller, self.dropped = self._tries_smaller, False, False
         if getattr(response, "no_more", False):
             if tried and response.status_code not in self.table.endpoint.no_more:
                 self._smaller, self._refused_smaller, self.dropped = None, True, True
                 return
             self._has_next_page, self.ends_by_itself = False, True
+            return
+        if self.probed:
+            self._has_next_page = False
+            self._probe.check(data)
             return
         self._note_total(response)
         more = said_more(response, self.options.get("has_more_path"))
@@ -86,12 +93,18 @@ class RangePager(Pager):
                     "an empty page, and the source says that there is more",
                     next_step="check endpoint.paginator in the spec",
                 )
-            self._has_next_page = False
+            self._has_next_page = self._probe.asked = more is None and not self.reached
+            if self._has_next_page:
+                self._advance(self.size or self.tally.largest or 1)
             return
         self._try_smaller(rows)
+        self._advance(rows)
+
+    def _advance(self, rows: int) -> None:
+        """Go on behind a page of `rows` rows, unless the spec ends the listing there."""
         self.next += rows if self.by_offset else 1
         if self.most is not None and self.next >= self.most:
-            self._has_next_page, self._stopped_at_most = False, True
+            self._has_next_page, self._stopped_at_most = False, not self._probe.asked
 
     def update_request(self, request: Request) -> None:
         """Ask for the next page."""

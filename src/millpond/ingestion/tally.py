@@ -36,6 +36,11 @@ class Tally:
         return self.sizes[-1] if self.sizes else 0
 
     @property
+    def largest(self) -> int:
+        """How many rows the largest page held."""
+        return max(self.sizes, default=0)
+
+    @property
     def distinct(self) -> int:
         """How many keys the rows had."""
         return len(self._seen)
@@ -72,6 +77,14 @@ class Tally:
                 f"after page {self.pages + 1} it leads back to a page it led to before", next_step=_LOOP
             )
         self._references.add(reference)
+
+    def led_to(self, reference: str) -> bool:
+        """Return whether a link or cursor was followed before."""
+        return reference in self._references
+
+    def new(self, keys: Sequence[int]) -> int:
+        """Return how many of `keys` no row had so far."""
+        return len(set(keys) - self._seen)
 
     def check_first(self, keys: Sequence[int]) -> None:
         """Raise ListingIncomplete unless the first page, asked for again, explains why rows repeated.

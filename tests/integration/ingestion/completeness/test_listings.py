@@ -204,6 +204,84 @@ def test_a_loop_ends_within_a_few_requests(server: FakeSource, serve: str) -> No
     assert len(server.requests) <= 7
 
 
+@pytest.mark.parametrize("hole", [0, 30, 60])
+@pytest.mark.parametrize("paginator", [{"type": "offset", "limit": 30}, {"type": "page_number"}])
+def test_an_empty_page_is_the_end_only_if_nothing_lies_behind_it(
+    server: FakeSource, paginator: dict[str, Any], hole: int
+) -> None:
+    page = {} if paginator["type"] == "offset" else {"page": {"param": "limit", "size": 30}}
+    declared, listed = spec(paginator, **page), rows(110)
+    place = {"type": "offset", "offset": str(hole)} if not page else {"page": str(hole // 30)}
+    server.serve = lambda r: answer(
+        [] if place.items() <= {**r.query, **paginator}.items() else paged(listed, r, 30)
+    )
+    error = failure(declared, server.url)
+    assert "is empty, and the one behind it holds rows" in error.what
+    assert "paginator" not in error.next_step
+
+
+@pytest.mark.parametrize("behind", [200, 404, 400])
+def test_a_look_behind_the_end_may_be_refused_and_hides_no_total(server: FakeSource, behind: int) -> None:
+    listed, said = rows(60), {"total_count": 60}
+
+    def serve(request: Request) -> Answer:
+        start = int(request.query["offset"])
+        refused = start > 60 and behind >= 400
+        return Answer(b"no", behind) if refused else answer({"items": listed[start:][:30], **said})
+
+    server.serve = serve
+    assert len(read(spec({"type": "offset", "limit": 30}, **ITEMS), server.url)[0]) == 60
+    said["total_count"] = 90
+    error = failure(spec({"type": "offset", "limit": 30}, **ITEMS), server.url)
+    assert "total_count says 90, and 60 rows in 2 pages were received" in error.what
+
+
+@pytest.mark.parametrize("behind", [10, 0])
+def test_an_empty_page_ends_cursors_only_if_the_next_one_is_empty_too(
+    server: FakeSource, behind: int
+) -> None:
+    listed = rows(30)
+    pages = {"0": ("a", listed[:20]), "a": ("b", []), "b": ("c", listed[20 : 20 + behind]), "c": ("c", [])}
+
+    def serve(request: Request) -> Answer:
+        following, page = pages[request.query.get("cursor", "0")]
+        return answer({"items": page, "next": following})
+
+    server.serve = serve
+    declared = spec({"type": "cursor", "cursor_path": "next", "stop_after_empty_page": True}, **ITEMS)
+    if behind:
+        assert "the one behind it holds rows" in failure(declared, server.url).what
+    else:
+        assert len(read(declared, server.url)[0]) == 20
+
+
+def test_a_last_page_that_the_link_header_names_has_to_be_read(server: FakeSource) -> None:
+    listed, link = rows(120), {"next": True}
+
+    def serve(request: Request) -> Answer:
+        page = int(request.query.get("page", "1"))
+        relations = {
+            "first": 1,
+            "last": 3,
+            **({"next": page + 1} if page < 3 and (page < 2 or link["next"]) else {}),
+        }
+        links = [f'<{server.url}/rows?page={number}>; rel="{name}"' for name, number in relations.items()]
+        return answer(listed[(page - 1) * 40 :][:40], Link=", ".join(links))
+
+    server.serve = serve
+    assert len(read(spec({"type": "header_link"}), server.url)[0]) == 120
+    link["next"] = False
+    assert (
+        "a last one (rel=last) that was not read" in failure(spec({"type": "header_link"}), server.url).what
+    )
+    ignored = spec({"type": "header_link"}, endpoint={"not_markers": ["Link"]})
+    assert len(read(ignored, server.url)[0]) == 80
+    server.serve = lambda _: answer(listed[:40], Link=f'<{server.url}/rows?page=3>; rel="last"')
+    assert "rel=last" in failure(spec(), server.url).what
+    server.serve = lambda _: answer(listed[:40], Link=f'<{server.url}/rows?page=1>; rel="last"')
+    assert len(read(spec(), server.url)[0]) == 40
+
+
 def test_pages_that_overlap_and_rows_that_come_in_are_no_loop(server: FakeSource) -> None:
     listed = rows(100)
 
