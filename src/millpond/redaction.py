@@ -31,6 +31,12 @@ _OUR_WORDS: Final = frozenset(
 
 _known: set[str] = set()
 _words: set[str] = set()
+_pieces: set[str] = set()
+"""What secrets are within base64, but for the first and last characters: these hold bits of neighbours."""
+_LEAST_PIECE: Final = 6
+_BEFORE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-")
+_AFTER: Final = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf])*(?:\s*\n\s*[A-Za-z0-9+/_-]{0,3})?(?:=|%3[Dd]){1,2}")
+_AFTER_UNPADDED: Final = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf])*")
 _finder = AhoCorasick(())
 _registering = threading.Lock()
 _NAMES = r"(?:[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature)|auth|pwd|sig|key)"
@@ -70,8 +76,9 @@ _SIGNS: Final = AhoCorasick(
 def register(secret: str | None) -> None:
     """Have `secret` masked in every text, log line and traceback of this process from now on.
 
-    So are its usual spellings: percent-encoded, escaped as in Python, JSON, HTML and SQL, base64 wherever it
-    lies in it, its SHA-1. One of fewer than 4 characters is masked only where a text says what it is.
+    So are its usual spellings: percent-encoded, escaped as in Python, JSON, HTML and SQL, its SHA-1, and each
+    base64 text that it lies in, as a whole. One of fewer than 4 characters is masked only where a text says
+    what it is.
     """
     if not secret or len(secret) < _SHORTEST or secret.lower() in _OUR_WORDS:
         return
@@ -79,7 +86,8 @@ def register(secret: str | None) -> None:
     with _registering:
         if secret not in _known | _words:
             (_words if len(secret) < _DISTINCT else _known).update(_spellings(secret))
-            _known.update(_encoded(secret))
+            _known.add(hashlib.sha1(secret.encode(), usedforsecurity=False).hexdigest())
+            _pieces.update(_encoded(secret))
             _finder = _make_finder()
     install()
 
@@ -108,6 +116,9 @@ def without_known(text: str) -> str:
     """Return `text` with registered secrets masked, also where lines break one or cut it in half."""
     if not _may_hold_secret(text):
         return text
+    joined = _without_breaks(text)
+    for piece in sorted((piece for piece in _pieces if piece in joined), key=len, reverse=True):
+        text = _without_runs(text, piece)
     known = sorted(_known, key=len, reverse=True)
     for secret in known:
         text = text.replace(secret, MASK)
@@ -198,14 +209,30 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _encoded(secret: str) -> Iterator[str]:
-    """Yield the SHA-1, and what base64 makes of the secret behind zero, one or two other bytes."""
+    """Yield what base64 makes of the secret behind zero, one or two other bytes, and its halves."""
     raw = secret.encode()
-    yield hashlib.sha1(raw, usedforsecurity=False).hexdigest()
     for before, start in ((0, 0), (1, 2), (2, 3)):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             piece = encode(b"\0" * before + raw)[start : (before + len(raw)) * 8 // 6].decode()
-            if len(piece) >= _DISTINCT:
-                yield piece
+            if len(piece) >= _LEAST_PIECE:
+                parts = (piece, *_halves(piece))
+                yield from parts
+                yield from (quote(part, safe="") for part in parts)
+
+
+def _without_runs(text: str, piece: str) -> str:
+    """Mask each base64 text that holds `piece`, also where lines break it."""
+    masked, done = [], 0
+    for found in _patterns_of(piece).finditer(text):
+        start, end = found.span()
+        if start < done:
+            continue
+        while start > done and (text[start - 1] in _BEFORE or text[start - 3 : start - 1] == "%2"):
+            start -= 1
+        after = _AFTER.match(text, end) or _AFTER_UNPADDED.match(text, end)
+        masked += [text[done:start], MASK]
+        done = after.end() if after else end
+    return "".join([*masked, text[done:]])
 
 
 def _may_hold_secret(text: str) -> bool:
@@ -216,12 +243,17 @@ def _may_hold_secret(text: str) -> bool:
 
 def _make_finder() -> AhoCorasick:
     """Return what finds, in one pass over a text, any secret or half of one."""
-    halves = {part for s in _known if len(s) >= 2 * _DISTINCT for part in (s[: _half(s)], s[-_half(s) :])}
-    return AhoCorasick({*_known, *_words, *halves})
+    return AhoCorasick({*_known, *_words, *_pieces, *(half for s in _known for half in _halves(s))})
 
 
 def _without_breaks(text: str) -> str:
     return re.sub(r"\s*\n\s*", "", text)
+
+
+def _halves(secret: str) -> tuple[str, ...]:
+    """Return beginning and end of a secret that is long enough to be known by them."""
+    half = _half(secret)
+    return (secret[:half], secret[-half:]) if len(secret) >= 2 * _DISTINCT else ()
 
 
 def _half(secret: str) -> int:

@@ -103,6 +103,38 @@ def test_every_usual_spelling_of_a_secret_is_masked(secret: str) -> None:
         assert not any(piece in masked for piece in (secret, secret[1:-1], digest)), masked
 
 
+@pytest.mark.parametrize("secret", ["c4n4ry-of-base64/äß>>??", "k?>9~", "0123456789abcdef" * 3])
+@pytest.mark.parametrize("before", ["", "u", "us", "usr:", "somebody@example.org:", "xy" * 40])
+def test_of_a_base64_text_that_holds_a_secret_nothing_is_shown(secret: str, before: str) -> None:
+    redaction.register(secret)
+    for after in ("", "a", "ab", "abc", "-and more of it", "xy" * 40):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            encoded = encode(f"{before}{secret}{after}".encode()).decode()
+            for shown in (encoded, encoded.rstrip("="), quote(encoded, safe="")):
+                assert redacted(f"so '{shown}', it is") == f"so '{MASK}', it is", shown
+            if len(secret) > 40:
+                cut = encoded[len(before) * 4 // 3 + 20 :]
+                assert redacted(f"so …{cut} it is") == f"so …{MASK} it is"
+
+
+def test_a_secret_in_base64_that_lines_break_is_masked_and_the_lines_around_it_stay() -> None:
+    redaction.register("c4n4ry-of-lines-that-break")
+    for before in range(60):
+        encoded = base64.encodebytes(b"u" * before + b"c4n4ry-of-lines-that-break").decode()
+        masked = redacted(f"first\n{encoded}\nlast")
+        assert MASK in masked
+        assert masked.startswith("first\n")
+        assert masked.endswith("\nlast")
+        assert "=" not in masked
+        assert not any(part in masked for part in (encoded[-5:-1], encoded[-20:-1]))
+
+
+def test_a_long_base64_text_is_masked_at_once() -> None:
+    redaction.register("c4n4ry-of-a-long-text")
+    encoded = base64.b64encode(b"x" * 1_000_000 + b"c4n4ry-of-a-long-text" + b"y" * 1_000_000).decode()
+    assert redacted(encoded) == MASK
+
+
 def test_a_short_secret_is_masked_as_a_word_and_a_common_word_only_where_it_is_named() -> None:
     redaction.register("late")
     redaction.register("abc")
