@@ -222,7 +222,6 @@ def test_sql_tables_and_env_go_to_the_ref(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("clock")
 def test_a_change_is_tried_on_a_branch_and_promoted(run: Run) -> None:
     last = latest_complete_day(settings().zone)
     before = last - dt.timedelta(days=1)
