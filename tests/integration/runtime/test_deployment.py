@@ -119,6 +119,7 @@ def changed() -> list[str]:
     return found.files
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_an_edit_is_published_by_an_explicit_reload_and_by_nothing_else(project: Path, up: None) -> None:
     assert changed() == []
