@@ -31,6 +31,18 @@ PAGINATORS: Final[dict[str, frozenset[str]]] = {
 """
 
 
+_FLAGS: Final = frozenset({"missing_means_end", "stop_after_empty_page"})
+_NUMBERS: Final = {
+    "limit": 1,
+    "offset": 0,
+    "maximum_offset": 1,
+    "base_page": 0,
+    "page": 0,
+    "maximum_page": 1,
+}
+"""The options that are numbers, each with the least it may be."""
+
+
 def _template(text: str) -> str:
     placeholders.check(text, placeholders.CONNECTION)
     return text
@@ -99,6 +111,16 @@ class Rest(Part):
         return self
 
 
+def _fitting(name: str, value: Any) -> tuple[str, bool]:
+    """Return what the value of a paginator's option has to be, and whether it is that."""
+    if name in _FLAGS:
+        return "true or false", isinstance(value, bool)
+    if name in _NUMBERS:
+        least = _NUMBERS[name]
+        return f"a whole number from {least} on", type(value) is int and value >= least
+    return "a text", isinstance(value, str) and bool(value)
+
+
 class Paginator(BaseModel):
     """How the next page is found: `newest_first`, or one of dlt's paginators with its options."""
 
@@ -113,6 +135,10 @@ class Paginator(BaseModel):
         if unknown := sorted(set(self.options) - PAGINATORS[self.type]):
             known = ", ".join(sorted(PAGINATORS[self.type])) or "none"
             raise ValueError(f"{self.type} has no option {unknown[0]!r}; it has {known}")
+        for name, value in self.options.items():
+            expected, fits = _fitting(name, value)
+            if value is not None and not fits:
+                raise ValueError(f"{name} is {value!r}, not {expected}; docs/source-keys.md has the options")
         return self
 
     @property

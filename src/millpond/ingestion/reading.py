@@ -15,7 +15,7 @@ from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
 from millpond.settings import Settings
 
-_COMPARE = "compare with the examples in sources/nightscout.yaml and sources/github.yaml"
+_COMPARE = "see docs/source-keys.md for each key, and sources/nightscout.yaml for an example"
 _TAGS = {"bearer", "api_key", "http_basic", "[key]"}
 """What pydantic adds to a place that is not written there."""
 _SUFFIXES = {".yaml", ".yml", ".py"}
