@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 import dagster as dg
 from dagster import DagsterInvalidSubsetError
@@ -11,13 +12,20 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from millpond.errors import ConfigError
 
-_EXAMPLES = 'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*"'
+_EXAMPLES = (
+    'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*",'
+    ' \'key:"fct_glucose_readings" or key:"dim_date"\''
+)
+_NAMED = re.compile(r"\b(key|group):\s*(?:\"([^\"]*)\"|([^\s()\"+]+))")
+"""A name within an expression; of several that are joined, Dagster passes over one that does not exist."""
+_SHOWN = 20
+"""Names that a message lists."""
 
 
 def selected(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
     """Return the keys that `selection` names, sorted; terms are separated by commas.
 
-    Raises ConfigError for what cannot be read or names nothing, with the nearest names.
+    Raises ConfigError for what cannot be read or names something that is not there, with the nearest names.
     """
     terms = [term.strip() for term in selection.split(",") if term.strip()]
     if not terms:
@@ -26,11 +34,14 @@ def selected(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
 
 
 def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
+    _refuse_unknown(term, graph)
     try:
         found = dg.AssetSelection.from_string(term).resolve(graph)
     except DagsterInvalidAssetSelectionError as error:
         raise ConfigError(
-            f"the selection {term!r} cannot be read", next_step=f"write it {_EXAMPLES}"
+            f"the selection {term!r} cannot be read",
+            unharmed="everything; nothing was begun",
+            next_step=f"write it {_EXAMPLES}",
         ) from error
     except DagsterInvalidSubsetError as error:
         raise _unknown(term, graph) from error
@@ -43,6 +54,22 @@ def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
             next_step=f'select those, for example "+{sorted(found)[0].to_user_string()}"',
         )
     return set(made)
+
+
+def _refuse_unknown(term: str, graph: AssetGraph) -> None:
+    """Raise ConfigError if an expression names an asset or a group that does not exist."""
+    for kind, quoted, bare in _NAMED.findall(term):
+        name = (quoted or bare).rstrip("*") if kind == "group" else quoted or bare
+        if "*" in name:
+            continue
+        keys = graph.get_all_asset_keys()
+        known = (
+            name in {graph.get(key).group_name for key in keys}
+            if kind == "group"
+            else (dg.AssetKey.from_user_string(name) in keys)
+        )
+        if not known:
+            raise _unknown(f"{kind}:{name}", graph)
 
 
 def _unknown(term: str, graph: AssetGraph) -> ConfigError:
@@ -58,5 +85,7 @@ def _unknown(term: str, graph: AssetGraph) -> ConfigError:
         near = list(dict.fromkeys(ending + difflib.get_close_matches(name, known, n=3, cutoff=0.5)))[:3]
     else:
         what, known, near = f"the selection {term!r} names no asset", [k.to_user_string() for k in keys], []
-    advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:_SHOWN])}"
+    if not near and (more := len(known) - _SHOWN) > 0:
+        advice += f" and {more} more; `millpond tables` and `millpond sources list` name most of them"
     return ConfigError(what, unharmed="everything; nothing was begun", next_step=advice)

@@ -85,6 +85,7 @@ def run(
     millpond backfill "*" --start-date 2026-08-01 --end-date 2026-10-31
     millpond backfill dlt_glucose_entries --partitions 2026-10-01,2026-10-05 --downstream
     millpond backfill "*" --start-date 2026-01-01 --dry-run     what would be done, and why
+    millpond backfill 'key:"dlt_glucose_entries" or key:"dim_date"' --start-date 2026-10-01
     millpond backfill "fct_glucose_readings*" --stale           what a change of code made out of date
     millpond backfill --resume                                  go on with the newest unfinished one
     millpond backfill --resume 1122_4f09ac --force              … although its code has changed

@@ -44,6 +44,7 @@ def materialize(
     Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
               millpond materialize "*" --range 2026-08-01...2026-10-31
               millpond materialize "fct_glucose_readings*" --ref dev
+              millpond materialize 'key:"stg_glucose_entries" or key:"fct_glucose_readings"'
               millpond materialize "dlt_glucose_entries*" --partition 2026-11-01 --accept-shrink
               millpond materialize --dbt-select "fct_glucose_readings+" --dbt-exclude tag:static
     """

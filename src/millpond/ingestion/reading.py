@@ -114,8 +114,11 @@ def _from_python(file: Path) -> SourceSpec:
     return source
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A SafeLoader that refuses a key given twice, where YAML would take the last one in silence."""
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeys(_Loader):  # type: ignore[misc]
+    """A safe loader that refuses a key given twice, where YAML would take the last one in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
