@@ -129,7 +129,8 @@ class _UniqueKeys(_Loader):  # type: ignore[misc]
                     None, None, f"{key!r} is given twice", key_node.start_mark
                 )
             seen.add(key if isinstance(key, str | int | bool) else id(key_node))
-        return super().construct_mapping(node, deep)
+        constructed: dict[Any, Any] = super().construct_mapping(node, deep)
+        return constructed
 
 
 def _texts(node: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
