@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from requests import Response
 
 from millpond.errors import FilterIgnored, ListingIncomplete
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.markers import Markers, find_markers
-from millpond.ingestion.paginators import Gap, Pager
+from millpond.ingestion.paginators import LINK_OPTIONS, Gap, Pager
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
 
@@ -67,7 +69,7 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response |
         return None
     kind = table.endpoint.paginator.type
     found = find_markers(last, table.endpoint.data_selector, table.endpoint.not_markers)
-    reason, name, paginator = "", "", "cursor"
+    reason, name, paginator = "", "", ""
     if found.more:
         name = found.more[0]
         reason = f"{name} says that more pages follow, which {kind} does not ask for"
@@ -78,11 +80,23 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response |
         name, reason = _unreached(found, tally, pager.skipped)
     if not reason:
         return None
-    return Gap(
-        reason,
-        f"set endpoint.paginator in the spec, for example {{ type: {paginator} }};"
-        f" if {name} means something else, add it to endpoint.not_markers",
-    )
+    unless = f"if {name} means something else, add it to endpoint.not_markers"
+    return Gap(reason, f"{_to_follow(kind, name, paginator)}; {unless}")
+
+
+def _to_follow(kind: str, name: str, paginator: str) -> str:
+    """Return how to get at the rows that follow by a paginator of `kind`, by another if `name` needs it."""
+    where = ""
+    if paginator in LINK_OPTIONS and ":" not in name:
+        plain = paginator == "header_cursor" or re.fullmatch(r"[\w.]+", name)
+        where = f"{LINK_OPTIONS[paginator][0]}: " + (name if plain else f"\"'{name}'\"")
+    if paginator == kind and where:
+        return f"set {where} in endpoint.paginator"
+    if paginator or kind == "single_page":
+        shown = ", ".join(filter(None, [f"type: {paginator or 'cursor'}", where]))
+        other = "" if paginator else " or { type: page_number }"
+        return f"set endpoint.paginator in the spec, for example {{ {shown} }}{other}"
+    return "repeat it; if it persists, ask for smaller pages, or see how else the source can be paged"
 
 
 def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
@@ -93,8 +107,12 @@ def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     pages = max(len(tally.sizes), 1)
     for name, total in found.total.items():
         if total > tally.fresh + skipped or pages < total < min(tally.distinct, tally.fresh) + skipped:
-            return name, f"{name} says {total}, and {tally.fresh} rows in {pages} pages were received"
+            return name, f"{name} says {total}, and {tally.fresh} rows in {_pages(pages)} were received"
     for name, total in found.pages.items():
         if total > pages:
-            return name, f"{name} says {total} pages, and {pages} were received"
+            return name, f"{name} says {total} pages, and {_pages(pages)} came"
     return "", ""
+
+
+def _pages(number: int) -> str:
+    return f"{number} page{'s' * (number != 1)}"

@@ -17,7 +17,10 @@ import pyarrow.compute as pc
 from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop
 from millpond.ingestion.pages import PAYLOAD, TIME
 
-_NEXT_STEP = "see what the address serves for a smaller `find` bound; the endpoint may need another paginator"
+_SORT = (
+    "add the parameter that sorts the newest rows first to endpoint.params, or set another endpoint.paginator"
+)
+_BOUND = "correct the upper bound in window.params: its name, or the form of time that the source expects"
 
 
 class NewestFirst:
@@ -64,7 +67,7 @@ class NewestFirst:
         """End the walk if the source has nothing newer than the newest row of the first page."""
         times = page[TIME].drop_null().to_numpy()
         if ((times >= self.start) & (times < self.end)).any():
-            raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_NEXT_STEP)
+            raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_SORT)
         self.more = False
         return page.slice(0, 0)
 
@@ -92,7 +95,7 @@ class NewestFirst:
         if self._disordered and (full or (news > 0 and not first)):
             raise ListingIncomplete(
                 "its rows are not listed newest first, so some may be missing where two pages meet",
-                next_step="let the source sort by the time of its rows, or use another endpoint.paginator",
+                next_step=_SORT,
             )
         self.more = (full or first or (odd > 0 and news > 0)) and len(inside) > 0
         if not self.more:
@@ -135,17 +138,18 @@ class NewestFirst:
         times = page[TIME].drop_null().to_numpy()
         if not len(times):
             raise PagingLoop(
-                f"none of the {page.num_rows} rows of a full page has a time", next_step=_NEXT_STEP
+                f"none of the {page.num_rows} rows of a full page has a time",
+                next_step="correct event_time in the spec: its unit, or the field of its column",
             )
         if times[0] < times[-1] and (times[1:] >= times[:-1]).all():
-            raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_NEXT_STEP)
+            raise PagingLoop("the source serves the oldest rows first, not the newest", next_step=_SORT)
 
     def _bound_ignored(self, page: pa.Table, lost: pa.Table) -> pa.Table:
         if page.num_rows >= self._full:
             moment = dt.datetime.fromtimestamp(self.end / 1_000_000, dt.UTC)
             raise PagingLoop(
                 f"asked for rows before {moment:%Y-%m-%d %H:%M:%S} UTC it serves the same or newer ones",
-                next_step=_NEXT_STEP,
+                next_step=_BOUND,
             )
         times = page[TIME].drop_null().to_numpy()
         in_order = bool((np.diff(times) <= 0).all())
@@ -153,7 +157,7 @@ class NewestFirst:
         if outside and not (in_order and times[-1] < self.start):
             raise FilterIgnored(
                 f"it ignores the bounds it is given, and serves {page.num_rows} rows at a time of any days",
-                next_step="check window.params in the spec; the source may need another paginator",
+                next_step=_BOUND,
             )
         self.more = False  # a source that always serves all it has, and that was less than a page
         return pa.concat_tables([page.filter(self._asked_again(page)), lost])

@@ -23,6 +23,15 @@ _SIZES: Final = re.compile(r"(limit|per_?page|page_?size|count|size|\$?top|max_?
 _HOST: Final = re.compile(r"[\w.-]+:\d+(/|$)")
 
 
+LINK_OPTIONS: Final = {
+    "header_link": ("links_next_key", "next"),
+    "json_link": ("next_url_path", "next"),
+    "header_cursor": ("cursor_key", "next"),
+    "cursor": ("cursor_path", "cursors.next"),
+}
+"""The option of each paginator that says where its link or cursor is, and its default."""
+
+
 @dataclass
 class Gap:
     """Why a listing cannot be called complete, and what to do."""
@@ -93,9 +102,12 @@ class Pager(BasePaginator):
     def gap(self) -> Gap | None:
         """Return why the listing that ended here may lack rows; None if it is complete as far as is known."""
         if self.size and self.tally.last >= self.size:
+            kind = self.table.endpoint.paginator.type
+            follows = "no next page is declared" if kind == "single_page" else "no answer names a next one"
+            other = "paginator" if kind == "single_page" else f"other paginator than {kind}"
             return Gap(
-                f"a full page of {self.tally.last} rows, and no next page is declared",
-                "name the endpoint's paginator in the spec, or ask for larger pages (page.size)",
+                f"a full page of {self.tally.last} rows, and {follows}",
+                f"set the endpoint's {other} in the spec, or ask for larger pages (page.size)",
                 full_page=True,
             )
         return None
@@ -108,14 +120,8 @@ class LinkPager(Pager):
         super().__init__(table, tally)
         self.kind, self.found, self._next = table.endpoint.paginator.type, False, ""
         self._probe, self._followed = Probe(tally), set[str]()
-        defaults = {
-            "header_link": ("links_next_key", "next"),
-            "json_link": ("next_url_path", "next"),
-            "header_cursor": ("cursor_key", "next"),
-            "cursor": ("cursor_path", "cursors.next"),
-        }
-        option, default = defaults[self.kind]
-        self.where = str(self.options.get(option, default))
+        self.option, default = LINK_OPTIONS[self.kind]
+        self.where = str(self.options.get(self.option) or default)
         self._path = jsonpath.compile_path(self.where) if self.kind in {"json_link", "cursor"} else None
 
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:
@@ -135,7 +141,7 @@ class LinkPager(Pager):
         elif more is True and not value:
             raise ListingIncomplete(
                 f"{self.options['has_more_path']} says that there is more, and {self.where} leads nowhere",
-                next_step="check the options of endpoint.paginator in the spec",
+                next_step=f"set {self.option} in endpoint.paginator to where the source names its next page",
             )
         self.ends_by_itself |= more is False
         if not self._has_next_page:
@@ -145,7 +151,7 @@ class LinkPager(Pager):
         if isinstance(value, list) or (self.kind == "json_link" and not isinstance(value, str)):
             raise ListingIncomplete(
                 f"what {self.where} holds is no link or cursor",
-                next_step="check endpoint.paginator in the spec",
+                next_step=f"set {self.option} in endpoint.paginator to where a single link or cursor is",
             )
         self._next = str(value)
         self._followed.add(self._next)

@@ -91,7 +91,8 @@ class RangePager(Pager):
             if more is True and not self.reached:
                 raise ListingIncomplete(
                     "an empty page, and the source says that there is more",
-                    next_step="check endpoint.paginator in the spec",
+                    next_step="repeat it; if it persists, correct has_more_path in endpoint.paginator, or its"
+                    " parameters: the source may not take them",
                 )
             self._has_next_page = self._probe.asked = more is None and not self.reached
             if self._has_next_page:
@@ -117,11 +118,14 @@ class RangePager(Pager):
     def gap(self) -> Gap | None:
         """Return why the listing may lack rows: a total not reached, an end set by the spec, uneven pages."""
         if self.total is not None and not self.reached:
-            of = "rows" if self.by_offset else "rows or pages"
+            pages, path = len(self.tally.sizes), self.options["total_path"]
+            said = f"it has {self.total} rows" if self.by_offset else f"{self.total} at {path}"
             return Gap(
-                f"the source says it has {self.total} {of}, and {self.tally.fresh} rows"
-                f" in {len(self.tally.sizes)} pages were received",
-                "repeat it; if this persists, check total_path and the page size in the spec",
+                f"the source says {said}, and {self.tally.fresh} rows"
+                f" in {pages} page{'s' * (pages != 1)} were received",
+                f"repeat it; if it persists, see whether {path} counts what was asked for; if it counts"
+                " something else, remove total_path from endpoint.paginator and add"
+                f" {path} to endpoint.not_markers",
             )
         if self._stopped_at_most and not self.reached:
             option = "maximum_offset" if self.by_offset else "maximum_page"

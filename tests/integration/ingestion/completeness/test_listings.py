@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
+import yaml
 
 from fake_source import Answer, FakeSource, Request
 from listings import HOUR, START, answer, failure, paged, read, row, rows, spec
@@ -27,7 +29,7 @@ def test_an_offset_advances_by_the_rows_received_and_reaches_the_total(server: F
 def test_a_declared_total_that_is_not_reached_fails(server: FakeSource) -> None:
     server.serve = lambda r: answer({"items": paged(rows(80), r), "total": 130})
     error = failure(spec({**OFFSET, "total_path": "total"}, **ITEMS), server.url)
-    assert "it has 130 rows, and 80 rows in 1 pages were received" in error.what
+    assert "it has 130 rows, and 80 rows in 1 page were received" in error.what
 
 
 def test_a_total_reached_is_not_taken_for_the_end_until_nothing_follows(server: FakeSource) -> None:
@@ -130,6 +132,59 @@ def test_a_next_page_that_nobody_follows_fails_with_a_paginator_to_use(
     assert isinstance(error, ListingIncomplete)
     assert f"type: {paginator}" in error.next_step
     assert "not_markers" in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("place", "declared"),
+    [
+        ("next", None),
+        ("@odata.nextLink", None),
+        ("meta.next_cursor", None),
+        ("paging.next_url", {"type": "json_link", "missing_means_end": True}),
+        ("next_page_token", {"type": "cursor", "cursor_path": "nextt", "missing_means_end": True}),
+        ("X-Next-Cursor", None),
+        ("X-Next-Cursor", {"type": "header_cursor", "missing_means_end": True}),
+        ("Link", None),
+    ],
+)
+def test_the_paginator_that_a_failure_advises_lists_all_rows(
+    server: FakeSource, place: str, declared: dict[str, Any] | None
+) -> None:
+    listed = rows(130)
+
+    def serve(request: Request) -> Answer:
+        start = int(request.query.get("cursor", 0))
+        following = start + 50 if start + 50 < 130 else None
+        link, shown = f"/rows?cursor={following}", None if following is None else str(following)
+        body: dict[str, Any] = {"items": listed[start : start + 50]}
+        if place == "Link":
+            return answer(body, **({"Link": f'<{link}>; rel="next"'} if shown else {}))
+        if place.startswith("X-"):
+            return answer(body, **({place: shown} if shown else {}))
+        value = shown if shown is None or "cursor" in place or "token" in place else link
+        outer, _, inner = place.partition(".") if place[0] != "@" else (place, "", "")
+        return answer({**body, outer: {inner: value} if inner else value})
+
+    server.serve = serve
+    advice = failure(spec(declared, **ITEMS), server.url).next_step
+    if found := re.search(r"\{ type: .*? \}", advice):
+        advised = yaml.safe_load(found[0])
+    else:
+        assert declared is not None
+        found = re.match(r"set (\w+: \S+) in endpoint.paginator", advice)
+        assert found, advice
+        advised = {**declared, **yaml.safe_load(found[1])}
+    assert len(read(spec(advised, **ITEMS), server.url)[0]) == 130
+
+
+def test_a_total_that_a_paginator_does_not_reach_is_no_reason_for_the_same_paginator(
+    server: FakeSource,
+) -> None:
+    server.serve = lambda r: answer({"items": paged(rows(80), r), "total_count": 130, "next": None})
+    for paginator in (OFFSET, {"type": "page_number"}, {"type": "cursor", "cursor_path": "next"}):
+        advice = failure(spec(paginator, **ITEMS), server.url).next_step
+        assert "endpoint.paginator" not in advice
+        assert "total_count means something else" in advice
 
 
 def test_a_field_that_only_looks_like_a_total_may_be_declared_as_none(server: FakeSource) -> None:
