@@ -29,7 +29,7 @@ from millpond.settings import PREFIX, Settings, process_environment, settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _FOLDER = "millpond-test-"
-_FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG")
+_FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 """Variables of a developer's environment that would reach the code under test."""
 
 _environment = pytest.MonkeyPatch()

@@ -41,7 +41,7 @@ def print_list(
     everything: bool,
 ) -> None:
     """Print alerts as a table, and which silences hold."""
-    console = Console(width=None if Console().is_terminal else 10_000, highlight=False)
+    console = output.console()
     columns, rows = ("id", "since", "severity", "what", "times", "sent"), []
     for alert, told in found:
         severity = Text(alert.severity, style=_COLOURS[alert.severity])

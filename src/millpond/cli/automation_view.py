@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from millpond.cli import output
@@ -40,7 +39,7 @@ def print_list(items: Sequence[Item], settings: Settings, paused_since: float | 
         for item in items
     ]
     output.print_table(("name", "kind", "state", "when", "last", "outcome", "next"), rows, plain=True)
-    console = _console()
+    console = output.console()
     if paused_since:
         console.print(paused_line(paused_since), style="yellow")
     console.print(f"Times in {settings.timezone}. It happens while `millpond up` runs.", style="dim")
@@ -53,13 +52,9 @@ def print_preview(runs: Sequence[Planned], at: dt.datetime) -> None:
         what = run.job or (", ".join(run.assets) if run.assets else "-")
         why = Text(run.why, style="" if run.assets or run.job else "dim")
         rows.append((Text(run.by), Text(what), Text(run.days), why))
-    console = _console()
+    console = output.console()
     console.print(f"{at:%A %Y-%m-%d %H:%M %Z}, by what is on record now; nothing is run:")
     output.print_table(("by", "run", "days", "why"), rows, plain=True)
-
-
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else 10_000, highlight=False)
 
 
 def _moment(moment: dt.datetime | None, settings: Settings) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from millpond.backfill.plan import Chunk, Item, Plan, State
@@ -34,7 +32,7 @@ _MOST_RUNS = 20
 
 def print_plan(plan: Plan) -> None:
     """Print what stands how and why, then the runs and how long they are expected to take."""
-    console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
+    console = output.console()
     where = "" if plan.ref == MAIN_REF else f" on {plan.ref}"
     counts = Counter(item.state for item in plan.items)
     due = sum(1 for _ in plan.todo())

@@ -10,11 +10,9 @@ from typing import Any
 
 import dagster as dg
 import typer
-from rich.console import Console
 
 from millpond.backfill import ledger
 from millpond.backfill.display import Display
-from millpond.backfill.display_summary import as_document, print_summary
 from millpond.backfill.display_tally import Tally
 from millpond.backfill.engine import Engine
 from millpond.backfill.engine_session import found, run
@@ -24,6 +22,7 @@ from millpond.backfill.plan import Plan
 from millpond.backfill.planning import make_plan
 from millpond.cli import output
 from millpond.cli.backfill_plan_view import plan_json, print_plan
+from millpond.cli.backfill_summary import as_document, print_summary
 from millpond.cli.companions import dismiss_builder_unless_due
 from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
@@ -34,8 +33,6 @@ from millpond.resources.instance import CODE_LOCATION, instance
 from millpond.settings import settings
 
 DONE, FAILED = 0, 1
-_WIDTH = 160
-"""Of tables that go into a file."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +217,5 @@ def _tell(backfill: Backfill, options: Options) -> None:
     if options.as_json:
         output.as_json(as_document(backfill, parts))
     else:
-        width = None if sys.stdout.isatty() else _WIDTH
-        print_summary(Console(highlight=False, width=width), backfill, parts)
+        print_summary(output.console(), backfill, parts)
     sys.stdout.flush()

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
-from rich.console import Console
 
-from millpond.backfill.display_summary import as_document, print_summary
 from millpond.backfill.ledger import Backfill
 from millpond.backfill.ledger_chunks import Part
 from millpond.cli import output
+from millpond.cli.backfill_summary import as_document, print_summary
 
 _COLUMNS = ("id", "selection", "ref", "days", "state", "done", "failed", "left", "seconds", "started")
 
@@ -46,7 +45,7 @@ def print_one(backfill: Backfill, parts: Sequence[Mapping[str, Any]], *, as_json
     if as_json:
         output.as_json(as_document(backfill, parts))
         return
-    console = Console(width=output.terminal_width() or 10_000, highlight=False)
+    console = output.console()
     days = f" {backfill.window}" if backfill.window else ""
     console.print(f"{backfill.id}: {backfill.selection}{days} on {backfill.ref}, {standing(backfill)}")
     print_summary(console, backfill, parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ def print_list(refs: Sequence[Ref]) -> None:
 
 def print_one(ref: Ref, changes: Iterable[TableDiff], events: Iterable[Event]) -> None:
     """Print a branch, its tables and its history."""
-    console = _console()
+    console = output.console()
     console.print(Text.assemble((ref.name, "bold"), f"  {ref.state}, taken from {ref.base} {_ago(ref)}"))
     for label, text in (("purpose", ref.purpose), ("run", ref.run_id), ("kept because", ref.kept)):
         if text:
@@ -57,7 +56,7 @@ def print_one(ref: Ref, changes: Iterable[TableDiff], events: Iterable[Event]) -
 
 def print_comparison(found: Comparison) -> None:
     """Print what a branch changed: a summary, then sample rows of each table."""
-    console = _console()
+    console = output.console()
     console.print(f"{found.ref} against {found.base} as it was at {found.created_at:%Y-%m-%d %H:%M:%S} UTC")
     if not found.tables:
         console.print("No table differs.")
@@ -99,7 +98,7 @@ def comparison_as_dict(found: Comparison) -> dict[str, Any]:
 
 def print_merged(merged: Merged, changes: Iterable[TableDiff], marts: Sequence[str], promoted: int) -> None:
     """Print what a merge moved, and what is left to do."""
-    console = _console()
+    console = output.console()
     if not merged.tables:
         console.print(f"{merged.ref} had changed nothing; it is dropped")
         return
@@ -183,7 +182,3 @@ def _purpose(ref: Ref) -> str:
 
 def _ago(ref: Ref) -> str:
     return f"{age(ref.created_at)} ago ({ref.created_at:%Y-%m-%d %H:%M:%S} UTC)"
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)

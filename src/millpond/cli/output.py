@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 
@@ -69,14 +70,13 @@ def print_table(
 ) -> None:
     """Print the rows as a table where the terminal is wide enough, else each row as lines of `column value`.
 
-    Only spaces between words break: no date, name or address is ever cut. `plain` leaves out the frame.
+    Only spaces between words break: no date, name or address is ever cut. In a file, where all else stands
+    in one line, a text of more than 100 characters goes over several. `plain` leaves out the frame.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     width = terminal_width()
-    console = Console(width=width or 10_000, highlight=False)
     cells = [[Text(name), *(row[index] for row in rows)] for index, name in enumerate(columns)]
     wraps = [any(_breaks(cell.plain) for cell in column[1:]) for column in cells]
     least = [_least(column, wrap) for column, wrap in zip(cells, wraps, strict=True)]
@@ -89,18 +89,32 @@ def print_table(
         table.box, table.padding = None, (0, 2, 0, 0)
     for name, wrap, smallest in zip(columns, wraps, least, strict=True):
         side: Literal["left", "right"] = "right" if name in right else "left"
-        table.add_column(Text(name), justify=side, no_wrap=not wrap, min_width=smallest, overflow="fold")
+        most = max(smallest, _MOST_OF_A_TEXT) if wrap and not width else None
+        table.add_column(
+            Text(name), justify=side, no_wrap=not wrap, min_width=smallest, max_width=most, overflow="fold"
+        )
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    console().print(table)
 
 
 def terminal_width() -> int | None:
-    """Return the columns of the terminal that standard output is; None if it goes to a file or a program."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    """Return COLUMNS if it is set, else the columns of the terminal; None for a file or a program."""
+    if sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    return shutil.get_terminal_size((0, 0)).columns or None
+
+
+def console() -> Console:
+    """Return where lines of prose go: they break at the terminal's width, and nowhere in a file."""
+    from rich.console import Console
+
+    return Console(width=terminal_width() or _ENDLESS, highlight=False)
 
 
 _ENOUGH_FOR_PROSE = 16
+_MOST_OF_A_TEXT = 100
+_ENDLESS = 10_000
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\S*( [A-Z]+)?")
 
 
@@ -122,9 +136,9 @@ def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], ti
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(width=10_000, highlight=False, soft_wrap=True)
+    console = Console(width=_ENDLESS, highlight=False, soft_wrap=True)
     indent = max(map(len, columns)) + 2
-    room = max((terminal_width() or 10_000) - indent, _ENOUGH_FOR_PROSE)
+    room = max((terminal_width() or _ENDLESS) - indent, _ENOUGH_FOR_PROSE)
     if title:
         console.print(Text(title, style="bold"))
     for number, row in enumerate(rows):

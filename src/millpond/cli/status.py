@@ -29,8 +29,7 @@ def status(
 
     Example: millpond status --json
     """
-    from rich.console import Console
-
+    from millpond.cli import output
     from millpond.cli.automation_view import paused_line
     from millpond.cli.sources_view import lines, open_breakers
     from millpond.lake.home_zone import zone_error
@@ -57,7 +56,7 @@ def status(
         answer["timezone_refused"] = zone and zone.what
         typer.echo(json.dumps(answer, indent=2))
     else:
-        console = Console(width=None if typer.get_text_stream("stdout").isatty() else 10_000)
+        console = output.console()
         console.print(table_of(now.parts))
         for server in now.servers:
             state = "answers" if server.answers else "does not answer"

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from millpond.backfill.counts import METADATA, in_words
 from millpond.backfill.ledger import Backfill
 from millpond.backfill.ledger_chunks import Part
+from millpond.cli import output
 from millpond.partitions import contiguous
 
 _REASONS = 10
@@ -70,7 +70,8 @@ def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
 def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) -> None:
     """Print what came of each asset, why partitions are not done, and what to do next."""
     rows = list(parts)
-    columns, figures = ("asset", "done", "failed", "unreachable", "open", "rows", "quarantined"), []
+    columns = ("asset", "done", "failed", "unreachable", "open", "rows", "quarantined")
+    figures: list[tuple[str, ...]] = []
     for asset in dict.fromkeys(row["asset"] for row in rows):
         own = [row for row in rows if row["asset"] == asset]
         states = [row["state"] for row in own]
@@ -86,12 +87,8 @@ def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) ->
             )
         )
     shown = [n for n, name in enumerate(columns) if name in _ALWAYS or any(r[n] != "·" for r in figures)]
-    table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
-    for n in shown:
-        table.add_column(columns[n], justify="left" if n == 0 else "right", no_wrap=True, overflow="fold")
-    for figure in figures:
-        table.add_row(*[figure[n] for n in shown])
-    console.print(table)
+    cells = [[Text(figure[n]) for n in shown] for figure in figures]
+    output.print_table([columns[n] for n in shown], cells, right=columns[1:], plain=True)
     _print_reasons(console, backfill, rows)
     _print_end(console, backfill, rows)
 
