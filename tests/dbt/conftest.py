@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from millpond.settings import settings
+from millpond.settings import Settings, settings
 from millpond.transform.invocation import project_folder
 from millpond.transform.manifest import Parsed, current
 
@@ -46,3 +48,37 @@ def unit_database(document: dict[str, Any], tmp_path: Path) -> Path:
             connection.execute(f"create schema if not exists {relation['schema']}")
             connection.execute(f"create table {relation['schema']}.{relation['name']} ({columns})")
     return path
+
+
+PROJECT = """
+name: small
+version: 1.0.0
+config-version: 2
+profile: millpond
+vars: {timezone: UTC, start_date: "2024-01-01"}
+flags: {send_anonymous_usage_stats: false}
+models: {small: {+schema: silver, +materialized: table}}
+seeds: {small: {+schema: silver}}
+snapshots: {small: {+schema: silver}}
+"""
+Write = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def write_project(configure: Callable[..., Settings], tmp_path: Path) -> Write:
+    """Return a function that makes a dbt project of files the one in use, with the platform's macros."""
+    original = settings().project / "dbt"
+
+    def written(files: dict[str, str]) -> None:
+        folder = tmp_path / "dbt"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "dbt_project.yml").write_text(PROJECT)
+            (folder / "profiles.yml").symlink_to((original / "profiles.yml").resolve())
+            shutil.copytree(original / "macros", folder / "macros")
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+        configure(project=tmp_path)
+
+    return written

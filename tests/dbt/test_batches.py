@@ -7,10 +7,12 @@ import inspect
 from types import SimpleNamespace
 
 import pytz
+from dbt.graph.selector import NodeSelector
 from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+from dbt.task.build import BuildTask
 from dbt.task.run import MicrobatchModelRunner
 
-from millpond.transform.batches import one_batch
+from millpond.transform.batches import one_batch, only
 
 START, END = dt.datetime(2026, 3, 1, tzinfo=pytz.UTC), dt.datetime(2026, 3, 4, tzinfo=pytz.UTC)
 
@@ -43,3 +45,21 @@ def test_dbt_is_left_as_it_was() -> None:
         pass
     assert MicrobatchBuilder.build_batches is before
     assert len(_builder().build_batches(START, END)) == 3
+
+
+def test_dbt_asks_one_method_which_nodes_are_selected() -> None:
+    assert list(inspect.signature(NodeSelector.get_selected).parameters) == [
+        "self",
+        "spec",
+        "warn_on_no_nodes",
+    ]
+    assert "selector.get_selected(" in inspect.getsource(BuildTask.get_graph_queue)
+    assert "self.get_selected(" in inspect.getsource(NodeSelector.get_graph_queue)
+
+
+def test_exactly_the_nodes_that_are_named_are_selected_and_dbt_is_left_as_it_was() -> None:
+    before = NodeSelector.get_selected
+    selector = SimpleNamespace(filter_selection=lambda ids: ids)
+    with only(["model.p.a_model"]):
+        assert NodeSelector.get_selected(selector, None) == {"model.p.a_model"}
+    assert NodeSelector.get_selected is before

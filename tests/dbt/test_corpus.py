@@ -23,37 +23,8 @@ from millpond.transform.prepared import load_specs
 FEATURES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "corpus" / "features.yml").read_text()
 )
-PROJECT = """
-name: small
-version: 1.0.0
-config-version: 2
-profile: millpond
-vars: {timezone: UTC, start_date: "2024-01-01"}
-flags: {send_anonymous_usage_stats: false}
-models: {small: {+database: lake, +schema: silver}}
-"""
+CHECKOUT = Path(__file__).parents[2]
 Write = Callable[[dict[str, str]], None]
-
-
-@pytest.fixture
-def write_project(configure: Callable[..., Settings], tmp_path: Path) -> Write:
-    """Return a function that makes a dbt project of files the one in use."""
-    profiles = settings().project / "dbt" / "profiles.yml"
-    macros = settings().project / "dbt" / "macros"
-
-    def written(files: dict[str, str]) -> None:
-        folder = tmp_path / "dbt"
-        folder.mkdir()
-        (folder / "dbt_project.yml").write_text(PROJECT)
-        (folder / "profiles.yml").symlink_to(profiles.resolve())
-        (folder / "macros").mkdir()
-        (folder / "macros" / "schema_name.sql").write_text((macros / "schema_name.sql").read_text())
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(content)
-        configure(project=tmp_path)
-
-    return written
 
 
 @pytest.mark.parametrize("feature", FEATURES)
@@ -85,8 +56,35 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(feature: str, write_projec
         assert specs[name].group_name == group
     for name, tags in expected.get("tags", {}).items():
         assert set(tags) <= set(specs[name].tags)
-    tests = {test["name"]: test for test in current(settings()).data_tests()}
-    assert set(expected.get("audited", [])) <= {name for name, test in tests.items() if test["sql"]}
+    tests = {test.name for test in current(settings()).checks().values() if test.reads}
+    assert set(expected.get("audited", [])) <= tests
+
+
+def test_the_table_of_the_documentation_says_what_the_corpus_shows() -> None:
+    corpus = Path(__file__).parent / "corpus"
+    shown = yaml.safe_load((corpus / "rows.yml").read_text())
+    known = {*FEATURES, *yaml.safe_load((corpus / "builds.yml").read_text())}
+    table = (CHECKOUT / "docs" / "dbt.md").read_text().split("|---|---|\n")[1].split("\n\n")[0]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()] == list(shown)
+    for name in (name for names in shown.values() for name in names if name not in known):
+        file, _, test = name.partition("::")
+        assert f"def {test}(" in (CHECKOUT / file).read_text(), name
+    assert known <= {name for names in shown.values() for name in names}
+
+
+def test_what_dbt_warns_of_names_file_and_node(
+    write_project: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_project(
+        {
+            "models/silver/orders.sql": "select 1 as id",
+            "models/silver/orders.yml": "models: [{name: oders, descripton: a typo}]",
+        }
+    )
+    current(settings())
+    warned = "".join(record.message for record in caplog.records if "dbt warns" in record.message)
+    assert "oders" in warned
+    assert "orders.yml" in warned
 
 
 def test_loading_the_specs_of_a_parsed_project_imports_neither_dbt_nor_dagster_dbt() -> None:

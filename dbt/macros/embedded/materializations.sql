@@ -28,16 +28,39 @@
 {% endmaterialization %}
 
 
-{% macro replace_in_lake() %}
+{% materialization snapshot, adapter='duckdb' %}
+    {%- if by_hand() -%} {{ return(dbt.materialization_snapshot_default()) }} {%- endif -%}
+    {{ return(replace_in_lake(snapshot_rows())) }}
+{% endmaterialization %}
+
+
+{% materialization seed, adapter='duckdb' %}
+    {%- if by_hand() -%} {{ return(dbt.materialization_seed_default()) }} {%- endif -%}
+    {%- set rows = load_agate_table() -%}
+    {%- set seed = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__seed') -%}
+    {%- do store_result('agate_table', response='OK', agate_table=rows) -%}
+    {% call statement('create') -%} create or replace temporary table {{ seed }} ({{ seed_columns(rows) }}) {%- endcall %}
+    {%- do adapter.add_query(
+        "copy " ~ seed ~ " from '" ~ adapter.get_seed_file_path(model) ~ "' (format csv, header true, delimiter '"
+        ~ config.get('delimiter', ',') ~ "')", auto_begin=false, abridge_sql_log=true
+    ) -%}
+    {%- set relations = replace_in_lake('select * from ' ~ seed) -%}
+    {% call statement('drop_seed') -%} drop table {{ seed }} {%- endcall %}
+    {{ return(relations) }}
+{% endmaterialization %}
+
+
+{% macro replace_in_lake(sql=none) %}
     {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
     {{ run_hooks(pre_hooks) }}
     {% call statement('main') -%}
         create or replace temporary view {{ result }} as (
-            {{ compiled_code }}
+            {{ sql or compiled_code }}
         )
     {%- endcall %}
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent('select * from ' ~ result) }}
+        {%- do refuse_broken_constraints(result) -%}
     {%- endif -%}
     {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
     {% call statement('drop_result') -%} drop view {{ result }} {%- endcall %}

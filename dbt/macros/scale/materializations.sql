@@ -23,7 +23,19 @@
 {% endmaterialization %}
 
 
-{% macro hand_to_lake() %}
+{% materialization snapshot, adapter='trino' %}
+    {{ return(hand_to_lake(snapshot_rows())) }}
+{% endmaterialization %}
+
+
+{% materialization seed, adapter='trino' %}
+    {%- set rows = load_agate_table() -%}
+    {%- do store_result('agate_table', response='OK', agate_table=rows) -%}
+    {{ return(hand_to_lake(seed_rows(rows))) }}
+{% endmaterialization %}
+
+
+{% macro hand_to_lake(sql=none) %}
     {%- set name = this.identifier ~ '__result' -%}
     {%- set result = api.Relation.create(database=this.database, schema=this.schema, identifier=name) -%}
     {{ run_hooks(pre_hooks) }}
@@ -31,11 +43,12 @@
         create table {{ result }}
         {{ properties() }}
         as (
-            {{ compiled_code }}
+            {{ sql or compiled_code }}
         )
     {%- endcall %}
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent('select * from ' ~ result) }}
+        {%- do refuse_broken_constraints(result) -%}
     {%- endif -%}
     {% do adapter.replace_in_lake(model, this.schema ~ '.' ~ name) %}
     {{ run_hooks(post_hooks) }}
@@ -43,16 +56,13 @@
 {% endmacro %}
 
 
-{#- dbt asks which schemas and relations there are. Only unit tests need to know: they take the types of their rows from there. -#}
+{#- The layers are always there. -#}
 {% macro trino__list_schemas(database) -%}
-    {{ return([['bronze'], ['silver'], ['gold']]) }}
+    {{ return([['raw'], ['bronze'], ['silver'], ['gold'], ['quarantine']]) }}
 {%- endmacro %}
 
 
 {% macro trino__list_relations_without_caching(schema_relation) -%}
-    {%- if flags.WHICH != 'test' -%}
-        {{ return([]) }}
-    {%- endif -%}
     {%- set tables -%}
         select table_catalog, table_name, table_schema, 'table' as table_type
         from "{{ schema_relation.database }}".information_schema.tables

@@ -13,7 +13,7 @@ from (
             {%- endfor %}
         end as broken_rule,
         checked.*
-    from {{ model }} as checked
+    from (select * from {{ model }}) as checked
 ) as judged
 where broken_rule is not null
 

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,7 @@ from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import Unreachable, find_unreachable
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
+from millpond.transform.building import Stored
 from millpond.transform.builds import build, check
 from millpond.transform.manifest import described
 from millpond.transform.models import Model, Models
@@ -63,6 +65,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
             ],
             check_specs=[check for each in prepared for check in each.checks],
             can_subset=True,
+            allow_arbitrary_check_specs=True,
             pool=POOL,
             retry_policy=LAKE_STEP,
             backfill_policy=dg.BackfillPolicy.single_run(),
@@ -146,11 +149,13 @@ def _built(
     context: dg.AssetExecutionContext, run: RunInfo, members: _Models, names: set[str], builds: _Builds
 ) -> _Events:
     """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
-    checks = {
-        key.name for key in context.selected_asset_check_keys if key.asset_key.to_user_string() not in names
-    }
+    covered = names.union(*(members[name].sources.values() for name in names if builds))
+    checks = [
+        key for key in context.selected_asset_check_keys if key.asset_key.to_user_string() not in covered
+    ]
     try:
-        checked = check(sorted(checks), ref=run.ref) if checks else []
+        named = sorted((key.asset_key.to_user_string(), key.name) for key in checks)
+        checked = check(named, ref=run.ref) if named else []
         result = BuildResult(run.ref, "", merged=False, checks=tuple(checked))
         yield from told.checks(context, result.checks)
         if builds:
@@ -161,11 +166,13 @@ def _built(
                         window,
                         ref=run.ref,
                         run_id=run.run_id,
-                        on_event=lambda it: context.log.info("%s: %s rows", it.unique_id, it.written.rows),
+                        on_event=partial(_log_rows, context),
                     )
                     for some, window in builds
                 ]
             )
+            for warning in result.warnings:
+                context.log.warning("dbt warns: %s", warning)
             yield from told.checks(context, result.checks)
     except AuditFailed as failed:
         yield from told.checks(context, failed.result.checks)
@@ -173,6 +180,10 @@ def _built(
     except MillpondError as error:
         raise _failure(error) from None
     return result
+
+
+def _log_rows(context: dg.AssetExecutionContext, stored: Stored) -> None:
+    context.log.info("%s: %s rows", stored.unique_id.split(".", 2)[-1], stored.written.rows)
 
 
 def _failure(error: MillpondError) -> dg.Failure:

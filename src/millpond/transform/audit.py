@@ -1,127 +1,181 @@
-"""The audit of a branch: the project's data tests, judged as dbt judges them, those of a table in one query.
-
-dbt spends 30 ms and more on each test before its query starts, and the query as much on opening its table.
-What a test asks does not depend on the run, so its SQL is compiled once, when the project is parsed.
-"""
+"""One call of dbt on an audit branch: models and tests in dbt's own order, and dbt's own verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from time import perf_counter
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from millpond.transform.data_tests import DataTest
-from millpond.transform.results import CheckResult
+from millpond.errors import BuildFailed
+from millpond.partitions import Window
+from millpond.settings import settings
+from millpond.transform import engine
+from millpond.transform.batches import one_batch, only
+from millpond.transform.building import Building, building
+from millpond.transform.checks import Check
+from millpond.transform.dbt_events import DbtEvents, failures
+from millpond.transform.invocation import LOCK, invoke
+from millpond.transform.manifest import Parsed
+from millpond.transform.models import Model, Models
+from millpond.transform.results import BuildResult, CheckResult, ModelBuilt, ModelFailed
+from millpond.transform.samples import sample_rows, shared_days
 
-SAMPLES = 20
-_TABLE = "audited"
-
-Ask = Callable[[str], tuple[list[str], Sequence[Sequence[Any]]]]
-"""Runs a query on the ref under audit; returns names of columns and rows, or raises Refused."""
-
-
-class Refused(Exception):
-    """The engine could not run a query; the text is its own."""
-
-
-def audit(tests: Sequence[DataTest], ask: Ask) -> list[CheckResult]:
-    """Run `tests`; returns their results, those of the same rows together."""
-    groups: dict[tuple[object, ...], list[DataTest]] = {}
-    for test in tests:
-        groups.setdefault((test.relations, test.opened), []).append(test)
-    return [result for group in groups.values() for result in _judged(group, ask)]
+_OPTIONS = ("--no-write-json", "--no-populate-cache")
 
 
-def _judged(tests: Sequence[DataTest], ask: Ask) -> list[CheckResult]:
-    """Run tests of the same tables in one query, or each by itself if that fails."""
-    started = perf_counter()
-    try:
-        _, verdicts = ask(_query(tests))
-    except Refused as error:
-        if len(tests) == 1:
-            return [_not_run(tests[0], str(error))]
-        return [result for test in tests for result in _judged([test], ask)]
-    seconds = (perf_counter() - started) / len(tests)
-    return [
-        _result(tests[number], failures or 0, warns, errs, seconds, ask)
-        for number, failures, warns, errs in sorted(verdicts, key=lambda verdict: verdict[0])
-    ]
+@dataclass(frozen=True)
+class Job:
+    """What dbt is to do: models to build for a window, and tests to run."""
+
+    models: Sequence[Model]
+    checks: Sequence[Check]
+    waiting: Mapping[str, str]
+    """Tests that can not run, each with the tables that are missing."""
+    window: Window | None = None
+    extra_days: Mapping[str, int] | None = None
+    """By how many days the batch of a model is longer than the window, by unique_id."""
 
 
-def _query(tests: Sequence[DataTest]) -> str:
-    """Return the query that judges tests of the same tables as dbt does, a row for each.
+def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
+    """Have dbt do `job` on the branch of `build`; returns what came of it, merged nowhere.
 
-    It opens a table once, where each test by itself would.
+    Raises BuildFailed if dbt did not begin.
     """
-    parts = []
-    for number, test in enumerate(tests):
-        calculated = test.fail_calc
-        verdict = f"{number}, {calculated}, {calculated} {test.warn_if}, {calculated} {test.error_if}"
-        parts.append(f"select {verdict} from ({_sql(test)}) as broken")  # noqa: S608
-    return _opened(tests[0]) + " union all ".join(parts)
-
-
-def _opened(test: DataTest) -> str:
-    """Return the WITH clause under whose names a test reads its tables."""
-    opened = (
-        f"{_TABLE}_{number} as ({test.opened or f'table {relation}'})"
-        for number, relation in enumerate(test.relations)
-    )
-    return f"with {', '.join(opened)} "
-
-
-def _sql(test: DataTest) -> str:
-    sql = test.sql
-    for number, relation in enumerate(test.relations):
-        sql = sql.replace(relation, f"{_TABLE}_{number}")
-    return sql
-
-
-def _result(
-    test: DataTest,
-    failures: int,
-    warns: bool,
-    errs: bool,
-    seconds: float,
-    ask: Ask,
-) -> CheckResult:
-    blocked = test.severity == "error" and errs
-    passed = not blocked and not warns
-    return CheckResult(
-        model=test.model,
-        check=test.name,
-        description=test.description,
-        blocking=blocked or (passed and test.severity == "error"),
-        passed=passed,
-        failures=int(failures),
-        seconds=seconds,
-        samples=() if passed else _samples(test, ask),
-        key_days=() if passed else _key_days(test, ask),
-        raw=test.raw,
-    )
-
-
-def _not_run(test: DataTest, message: str) -> CheckResult:
-    return CheckResult(test.model, test.name, test.description, True, False, 0, 0.0, message)
-
-
-def _samples(test: DataTest, ask: Ask) -> tuple[Mapping[str, Any], ...]:
-    names, rows = ask(f"{_opened(test)} select * from ({_sql(test)}) as broken limit {SAMPLES}")  # noqa: S608
-    return tuple(dict(zip(names, row, strict=True)) for row in rows)
-
-
-def _key_days(test: DataTest, ask: Ask) -> tuple[str, ...]:
-    """Return the days, in order, of keys that are on more than one; none where `test` is of no keys."""
-    if not test.key or not test.day:
-        return ()
-    columns, day = ", ".join(f"ours.{column}" for column in test.key), f"ours.{test.day}"
-    same = " and ".join(f"ours.{column} = broken.{column}" for column in test.key)
-    try:
-        _, rows = ask(
-            f"{_opened(test)}select cast(min({day}) as varchar), cast(max({day}) as varchar)"  # noqa: S608 - names of the project's
-            f" from {test.relations[0]} as ours join (select * from ({_sql(test)}) as found limit {SAMPLES})"
-            f" as broken on {same} group by {columns} having min({day}) < max({day})"
+    configured = settings()
+    target, events = engine.of(configured), DbtEvents()
+    wanted = {model.unique_id for model in job.models} | {check.unique_id for check in job.checks}
+    command = ["build" if job.models else "test", *_OPTIONS, *target.options]
+    if job.window:
+        command += [f"--event-time-start={job.window.start}", f"--event-time-end={job.window.end}"]
+    target.enter(build.ref)
+    with LOCK, building(build), one_batch(job.extra_days or {}), only(wanted):
+        ran = invoke(
+            command,
+            settings=configured,
+            target=target.target,
+            manifest=parsed.warm(),
+            variables={"millpond_days": days_to_test(job)},
+            on_event=events,
         )
-    except Refused:  # the verdict stands without them
-        return ()
-    return tuple(sorted({str(day)[:10] for row in rows for day in row}))
+    if ran.result is None:
+        names = ", ".join(model.key for model in job.models) or ", ".join(c.name for c in job.checks)
+        raise BuildFailed(
+            f"dbt could not build {names}: {ran.exception}",
+            unharmed=f"ref {ref}; nothing of this run is in it",
+            next_step=f"fix what the message names and run again; branch {build.ref} is kept",
+        )
+    results = {r.node.unique_id: r for r in ran.result.results}  # type: ignore[union-attr]
+    return _collect(job, results, events, build, parsed, ref)
+
+
+def days_to_test(job: Job) -> dict[str, dict[str, str]]:
+    """Return the days whose rows tests look at, by table; a table that is not in it is tested whole.
+
+    The macro `get_where_subquery` narrows to them those tests that look at each row by itself. The other days
+    were tested when they were made.
+    """
+    found: dict[str, dict[str, str]] = {}
+    if job.window is None:
+        return found
+    daily = {model.unique_id for model in job.models if model.daily}
+    for check in job.checks:
+        is_source = check.of.startswith("source.")
+        if check.day and len(check.reads) == 1 and (check.of in daily or (is_source and daily)):
+            extra = (job.extra_days or {}).get(check.of, 0)
+            end = job.window.end + dt.timedelta(days=extra)
+            found[check.reads[check.of]] = {
+                "column": check.day,
+                "start": str(job.window.start),
+                "end": str(end),
+            }
+    return found
+
+
+def _collect(
+    job: Job,
+    results: Mapping[str, Any],
+    events: DbtEvents,
+    build: Building,
+    parsed: Parsed,
+    ref: str,
+) -> BuildResult:
+    every, checks = parsed.models(), parsed.checks()
+    with_spec = {*every, *parsed.checks_of_assets()}
+    metadata = events.metadata(parsed.document(), parsed.translator(), with_spec)
+    found = BuildResult(
+        ref=ref,
+        branch=build.ref,
+        merged=False,
+        models=tuple(
+            ModelBuilt(
+                key,
+                every[key].key,
+                stored.written,
+                results[key].execution_time if key in results else stored.seconds,
+                stored.day_rows,
+                metadata.get(key, {}),
+            )
+            for key, stored in build.stored.items()
+            if key in every
+        ),
+        checks=tuple(_checked(job, results, metadata, events, build.ref, checks)),
+        failed=tuple(_failed(failures(results.values(), events), every, checks)),
+        warnings=tuple(dict.fromkeys(events.warnings)),
+        passed=tuple(key for key, r in results.items() if key in checks and str(r.status) == "pass"),
+    )
+    return (
+        found if found.failed or found.blocked_by else replace(found, failed=_left_out(job, results, build))
+    )
+
+
+def _left_out(job: Job, results: Mapping[str, Any], build: Building) -> tuple[ModelFailed, ...]:
+    """Return what dbt left out although nothing failed: without it nothing is merged."""
+    names = {m.unique_id: m.key for m in job.models if m.unique_id not in build.stored}
+    names |= {c.unique_id: c.asset for c in job.checks if _status(results.get(c.unique_id)) == "skipped"}
+    return tuple(ModelFailed(name, f"dbt left out {key} and says no reason") for key, name in names.items())
+
+
+def _status(result: Any) -> str:
+    return str(result.status) if result else "skipped"
+
+
+def _failed(reasons: Mapping[str, str], every: Models, checks: Mapping[str, Check]) -> Iterable[ModelFailed]:
+    for key, reason in reasons.items():
+        if key in every:
+            yield ModelFailed(every[key].key, reason)
+        elif key in checks:
+            yield ModelFailed(checks[key].asset, f"unit test {checks[key].name} failed: {reason}")
+        else:
+            yield ModelFailed(key, reason)
+
+
+def _checked(
+    job: Job,
+    results: Mapping[str, Any],
+    metadata: Mapping[str, Mapping[str, Any]],
+    events: DbtEvents,
+    branch: str,
+    checks: Mapping[str, Check],
+) -> Iterable[CheckResult]:
+    for check in job.checks:
+        if check.kind == "test":
+            found = _verdict(check, results.get(check.unique_id), events, branch)
+            yield found.with_metadata(metadata.get(check.unique_id, {}))
+    for key, missing in job.waiting.items():
+        yield CheckResult.not_run(checks[key], f"it reads {missing}, which is not there yet")
+
+
+def _verdict(check: Check, result: Any, events: DbtEvents, branch: str) -> CheckResult:
+    status = _status(result)
+    if status == "skipped":
+        return CheckResult.not_run(check, "a model or a test before it failed")
+    if status == "error":
+        return CheckResult.of(check, result, message=events.reason(check.unique_id, result.message or ""))
+    if status == "pass":
+        return CheckResult.of(check, result)
+    with engine.of(settings()).querying(branch) as ask:
+        sql = result.node.compiled_code
+        return CheckResult.of(
+            check, result, samples=sample_rows(sql, ask), key_days=shared_days(check, sql, ask)
+        )

@@ -1,9 +1,12 @@
-"""One batch for all days of a run, where dbt would make one for each; this and `thrift` reach into dbt."""
+"""What a build asks of dbt beyond its options: one batch for all days, these nodes and no others.
+
+This module, `thrift` and the adapters reach into dbt.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +57,25 @@ def one_batch_by_hand() -> None:
     whole.by_hand = True  # type: ignore[attr-defined]
     replaced: Any = MicrobatchBuilder
     replaced.build_batches = whole
+
+
+@contextmanager
+def only(unique_ids: Collection[str]) -> Iterator[None]:
+    """Make the dbt calls within select the nodes `unique_ids`, in whatever words they would be selected.
+
+    A selector of dbt's takes a name for all nodes that have it, and a path for all that lies below it.
+    """
+    from dbt.graph.selector import NodeSelector
+
+    original = NodeSelector.get_selected
+
+    def exactly(selector: NodeSelector, *_: object, **__: object) -> set[str]:
+        return set(selector.filter_selection(set(unique_ids)))  # type: ignore[arg-type]
+
+    replaced: Any = NodeSelector
+    with LOCK:
+        replaced.get_selected = exactly
+        try:
+            yield
+        finally:
+            replaced.get_selected = original

@@ -20,7 +20,7 @@ def build(
     return built
 
 
-def check(names: Sequence[str], *, ref: str) -> list[CheckResult]:
+def check(checks: Sequence[tuple[str, str]], *, ref: str) -> list[CheckResult]:
     """Run data tests; see `runner.check`."""
-    checked: list[CheckResult] = call("millpond.transform.runner:check", names, ref=ref)
+    checked: list[CheckResult] = call("millpond.transform.runner:check", checks, ref=ref)
     return checked

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from millpond.settings import Settings
-from millpond.transform.data_tests import DataTest
-from millpond.transform.results import CheckResult
+from millpond.transform.samples import Ask
 
 
 class Engine(Protocol):
@@ -17,6 +16,10 @@ class Engine(Protocol):
     """Its target in `dbt/profiles.yml`."""
     kind: str
     """What Dagster's pages call it."""
+    options: tuple[str, ...]
+    """What dbt's command line says for it."""
+    unit_tests: bool
+    """Whether builds run unit tests: they need temporary tables."""
 
     def prepare(self) -> None:
         """Fit dbt in this process for the lake; called before each of its commands."""
@@ -24,8 +27,8 @@ class Engine(Protocol):
     def warm_up(self) -> None:
         """Import what a build needs."""
 
-    def audit(self, tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
-        """Run data tests on a ref. Raises ServerUnreachable, StorageFailed."""
+    def querying(self, ref: str) -> AbstractContextManager[Ask]:
+        """Query a ref within the block, as it is when the block begins."""
 
     def enter(self, ref: str) -> None:
         """Make an audit branch ready to be built on. Raises ServerUnreachable."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from millpond.transform.data_tests import DataTest
-from millpond.transform.results import CheckResult
+from millpond.transform.samples import Ask, Refused
 
 
 class DuckEngine:
@@ -15,6 +14,9 @@ class DuckEngine:
 
     target = "embedded"
     kind = "duckdb"
+    unit_tests = True
+    options: tuple[str, ...] = ("--threads=1",)
+    """Its queries use all cores; what is left is Python, which threads only make wait for each other."""
 
     def prepare(self) -> None:
         """Nothing: dbt-duckdb loads our plugin by itself."""
@@ -25,17 +27,14 @@ class DuckEngine:
 
         assert plugin
 
-    def audit(self, tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
-        """Run data tests on a ref, over the DuckDB that dbt has open if it has one."""
+    @contextmanager
+    def querying(self, ref: str) -> Iterator[Ask]:
+        """Query a ref."""
         import duckdb
 
         from millpond.lake import duck
-        from millpond.transform.audit import Refused, audit
-        from millpond.transform.invocation import LOCK
 
-        plugin = sys.modules.get("millpond.transform.plugin")  # which brings in dbt
-        of_dbt = plugin.Plugin.newest if plugin else None
-        with LOCK, (of_dbt and of_dbt.cursor(ref)) or duck.connect(ref) as connection:
+        with duck.connect(ref) as connection:
 
             def ask(sql: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
                 try:
@@ -44,7 +43,7 @@ class DuckEngine:
                 except duckdb.Error as error:
                     raise Refused(str(error)) from error
 
-            return audit(tests, ask)
+            yield ask
 
     def enter(self, ref: str) -> None:
         """Nothing: the plugin shows the branch."""

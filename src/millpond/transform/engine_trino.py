@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from millpond.transform.data_tests import DataTest
-from millpond.transform.results import CheckResult
+from millpond.transform.samples import Ask, Refused
 
 
 class TrinoEngine:
@@ -15,6 +15,8 @@ class TrinoEngine:
 
     target = "scale"
     kind = "trino"
+    unit_tests = False
+    options: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         """Have dbt use our adapter."""
@@ -27,12 +29,12 @@ class TrinoEngine:
         """Import what a build needs."""
         self.prepare()
 
-    def audit(self, tests: Sequence[DataTest], ref: str) -> list[CheckResult]:
-        """Run data tests on a ref."""
+    @contextmanager
+    def querying(self, ref: str) -> Iterator[Ask]:
+        """Query a ref."""
         from trino.exceptions import TrinoQueryError
 
         from millpond.lake import trino
-        from millpond.transform.audit import Refused, audit
 
         def ask(sql: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
             try:
@@ -40,7 +42,7 @@ class TrinoEngine:
             except TrinoQueryError as error:
                 raise Refused(error.message) from error
 
-        return audit(tests, ask)
+        yield ask
 
     def enter(self, ref: str) -> None:
         """Give Trino a catalog of the branch."""

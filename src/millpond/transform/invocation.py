@@ -96,6 +96,6 @@ def invoke(
             result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
         finally:
             _under_way.pop()
-    if isinstance(result.exception, KeyboardInterrupt | SystemExit):
+    if result.exception and not isinstance(result.exception, Exception):  # somebody wants this process to end
         raise result.exception
     return result

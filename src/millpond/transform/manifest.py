@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,8 +23,9 @@ from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
 from millpond.settings import Settings, process_environment, settings
 from millpond.transform import engine
-from millpond.transform.data_tests import data_tests
-from millpond.transform.invocation import OFFLINE, invoke, project_folder, variables_of
+from millpond.transform.checks import Check, read_checks
+from millpond.transform.dbt_events import DbtEvents
+from millpond.transform.invocation import invoke, project_folder, variables_of
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "7"
+_FORM = "9"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""
@@ -50,7 +51,7 @@ NO_MANIFEST: Final[dict[str, Any]] = {"nodes": {}, "sources": {}, "exposures": {
 
 @dataclass(frozen=True)
 class Parsed:
-    """One parsed state of the dbt project; its folder holds the manifest twice, specs and data tests."""
+    """One parsed state of the dbt project; its folder holds the manifest twice, specs, tests and warnings."""
 
     folder: Path
 
@@ -63,9 +64,22 @@ class Parsed:
         """Return the manifest as a dictionary; do not change it."""
         return _document(self.json)
 
-    def data_tests(self) -> list[dict[str, Any]]:
-        """Return the compiled data tests, see `data_tests.DataTest`."""
-        return _data_tests(self.folder / "data_tests.json")
+    def checks(self) -> dict[str, Check]:
+        """Return the tests by unique_id."""
+        return _checks(self.folder / "checks.json")
+
+    def checks_of_assets(self) -> set[str]:
+        """Return the unique_ids of the tests that Dagster shows as checks of assets."""
+        return {check["unique_id"] for found in self.specs().values() for check in found["checks"]}
+
+    def translator(self) -> MillpondDbtTranslator:
+        """Return the translator of the settings; imports dagster-dbt."""
+        return _translator(self.folder, settings().dbt_translator)
+
+    def warnings(self) -> list[str]:
+        """Return what dbt warned of when it parsed the project, with file and node."""
+        found: list[str] = orjson.loads((self.folder / "warnings.json").read_bytes())
+        return found
 
     def specs(self) -> dict[str, Any]:
         """Return what Dagster shows of the models, see `prepared.load_specs`."""
@@ -203,27 +217,25 @@ def _files(project: Path) -> list[Path]:
 def _parse(folder: Path, settings: Settings) -> None:
     from dbt.parser.manifest import extended_mashumaro_encoder
 
-    from millpond.transform.prepared import prepare_specs
+    from millpond.transform.prepared import prepare_specs, read_keys
 
-    manifest = _succeeded(invoke(["parse"], settings=settings, target=engine.of(settings).target), settings)
+    events = DbtEvents()
+    parsed = invoke(["parse"], settings=settings, target=engine.of(settings).target, on_event=events)
+    manifest = _succeeded(parsed, settings)
+    for warning in events.warnings:
+        _log.warning("dbt warns: %s", warning)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
     document = manifest.writable_manifest().to_dict(omit_none=False)
     (unfinished / "manifest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
-    specs = prepare_specs(document, translator(settings, document))
-    (unfinished / "specs.json").write_bytes(orjson.dumps(specs))
-    compiled = _succeeded(
-        invoke(
-            ["compile", "--select=resource_type:test", *OFFLINE],
-            settings=settings,
-            target=engine.of(settings).target,
-            manifest=manifest,
-        ),
-        settings,
-    )
-    (unfinished / "data_tests.json").write_bytes(orjson.dumps(data_tests(compiled.results, document)))
+    shown = translator(settings, document)
+    keys = read_keys(document, shown)
+    (unfinished / "specs.json").write_bytes(orjson.dumps(prepare_specs(document, shown, keys)))
+    checks = [asdict(check) for check in read_checks(document, keys).values()]
+    (unfinished / "checks.json").write_bytes(orjson.dumps(checks))
+    (unfinished / "warnings.json").write_bytes(orjson.dumps(events.warnings))
     unfinished.rename(folder)
     _forget_old(folder)
 
@@ -234,6 +246,11 @@ def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTrans
 
     kind = engine.of(settings).kind
     return load_translator(settings.dbt_translator, document, variables_of(settings), kind)
+
+
+@lru_cache(1)
+def _translator(folder: Path, _: str | None) -> MillpondDbtTranslator:
+    return translator(settings(), Parsed(folder).document())
 
 
 def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:
@@ -274,9 +291,10 @@ def _models(path: Path) -> Models:
 
 
 @lru_cache(1)
-def _data_tests(path: Path) -> list[dict[str, Any]]:
-    tests: list[dict[str, Any]] = orjson.loads(path.read_bytes())
-    return tests
+def _checks(path: Path) -> dict[str, Check]:
+    found = orjson.loads(path.read_bytes())
+    checks = (Check(**{**c, "key": tuple(c["key"]), "raw": tuple(c["raw"])}) for c in found)
+    return {check.unique_id: check for check in checks}
 
 
 @lru_cache(1)

@@ -28,6 +28,7 @@ from millpond.resources.provenance import Inputs
 from millpond.resources.record import Day
 from millpond.transform.results import CheckResult, ModelBuilt
 
+_OF_DBT = ("unique_id", "invocation_id", "status")
 _Found = Iterator[dg.DagsterEvent | dg.MaterializeResult[Any]]
 _Checked = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
 
@@ -108,10 +109,10 @@ def versions(built: ModelBuilt) -> Mapping[Day, str]:
 
 
 def checks(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) -> _Checked:
-    """Yield the results of the checks that this step was asked for."""
+    """Yield the results of the checks that this step was asked for, with what dagster-dbt says of them."""
     events, asked = CheckEvents(context, before=True), set(context.selected_asset_check_keys)
     for found in results:
-        if dg.AssetCheckKey(_key(found.model), found.check) in asked:
+        if found.model and dg.AssetCheckKey(_key(found.model), found.check) in asked:
             result = dg.AssetCheckResult(
                 passed=found.passed,
                 asset_key=_key(found.model),
@@ -119,6 +120,7 @@ def checks(context: dg.AssetExecutionContext, results: Iterable[CheckResult]) ->
                 severity=dg.AssetCheckSeverity.ERROR if found.blocking else dg.AssetCheckSeverity.WARN,
                 description=found.message or None,
                 metadata={
+                    **found.metadata,
                     "failures": found.failures,
                     "seconds": round(found.seconds, 4),
                     **({"samples": samples(found.samples)} if found.samples else {}),
@@ -151,6 +153,7 @@ def _value(event: dg.AssetMaterialization, name: str) -> object:
 def _of_day(built: ModelBuilt, day: dt.date, ref: str) -> dict[str, Any]:
     rows = built.day_rows.get(day, 0)
     return {
+        **{name: built.metadata[name] for name in _OF_DBT if name in built.metadata},
         "partition": str(day),
         "rows": rows,
         "dagster/partition_row_count": rows,
@@ -163,6 +166,7 @@ def _of_day(built: ModelBuilt, day: dt.date, ref: str) -> dict[str, Any]:
 
 def _of_whole(built: ModelBuilt, ref: str) -> dict[str, Any]:
     return {
+        **built.metadata,
         "rows": built.written.rows,
         "dagster/row_count": built.written.rows,
         "bytes": built.written.bytes,

@@ -11,15 +11,16 @@ import dagster as dg
 from millpond.errors import ConfigError
 
 STATIC = "static"
-KINDS = ("model",)
+KINDS = ("model", "seed", "snapshot")
 """Resource types of dbt that become tables."""
 
+_LAYERS = ("bronze", "silver", "gold")
 _Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model: its table, what it reads, and how a run treats it."""
+    """One model, seed or snapshot: its table, what it reads, and how a run treats it."""
 
     unique_id: str
     kind: str
@@ -28,7 +29,6 @@ class Model:
     """The key of its asset, as Dagster's selections write it."""
     name: str
     table: str
-    fqn: tuple[str, ...]
     parents: tuple[str, ...]
     """The unique_ids of the models it reads."""
     sources: Mapping[str, str]
@@ -46,7 +46,7 @@ class Model:
     @property
     def static(self) -> bool:
         """Whether it reads no data, so that it is built along wherever it is missing."""
-        return STATIC in self.tags
+        return STATIC in self.tags or self.kind == "seed"
 
 
 Models = Mapping[str, Model]
@@ -118,7 +118,7 @@ def is_ephemeral(node: Mapping[str, Any]) -> bool:
 def upstream_tables(node: Mapping[str, Any], document: _Document) -> list[str]:
     """Return the unique_ids of what a node reads, through models that are ephemeral and so no tables."""
     found: dict[str, None] = {}
-    for key in node["depends_on"]["nodes"]:
+    for key in node["depends_on"].get("nodes", ()):  # seeds have none
         parent = document["nodes"].get(key)
         if parent and is_ephemeral(parent):
             found.update(dict.fromkeys(upstream_tables(parent, document)))
@@ -146,24 +146,45 @@ def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]
         key=keys[node["unique_id"]],
         name=node["name"],
         table=f"{node['schema']}.{node['alias']}",
-        fqn=tuple(node["fqn"]),
         parents=tuple(key for key in upstream if key.split(".")[0] in KINDS),
         sources={f"{s['schema']}.{s['identifier']}": keys[s["unique_id"]] for s in sources},
         tags=frozenset(node["tags"]),
         look_back_days=int(meta.get("look_back_days", 0)),
         daily=is_daily(node),
         domain=meta.get("domain") or _folder(node),
+        refused=_refusal(node),
     )
+
+
+def _refusal(node: Mapping[str, Any]) -> str:
+    """Return why a node can be no table of the lake, and what to do instead; empty where it can be one."""
+    config, schema = node["config"], node["schema"]
+    kind = config.get("materialized")
+    if node.get("language") == "python":
+        return "Python models are not supported; write it in SQL, or as an asset of your own"
+    if kind in ("view", "materialized_view"):
+        return f"materialized '{kind}' is not supported; use ephemeral, or table where others read it"
+    if kind == "incremental" and config.get("incremental_strategy") != "microbatch":
+        strategy = config.get("incremental_strategy")
+        return f"incremental_strategy '{strategy}' is not supported; use the strategy microbatch, or table"
+    if kind == "incremental" and not is_daily(node):
+        return "a microbatch model needs an event_time and batch_size day"
+    if schema not in _LAYERS:
+        return f"its schema {schema} is none of the layers {', '.join(_LAYERS)}; set +schema to one of them"
+    return ""
 
 
 def _folder(node: Mapping[str, Any]) -> str:
     """Return the folder of a node, or the package of one that is in none."""
-    *folders, _ = node["fqn"][: -1 if node.get("version") else None]
+    in_file = node["resource_type"] == "snapshot" and node["original_file_path"].endswith(".sql")
+    *folders, _ = node["fqn"][: -1 if node.get("version") or in_file else None]
     return str(folders[-1])
 
 
 def _refused_if_not_alone(model: Model, found: Models) -> Model:
     """Return the model, refused if another one has its asset key or its table."""
+    if model.refused:
+        return model
     for what, value in (("key", model.key), ("table", model.table)):
         same = sorted(other.unique_id for other in found.values() if getattr(other, what) == value)
         if len(same) > 1:

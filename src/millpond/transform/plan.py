@@ -28,6 +28,12 @@ def with_inputs(
         for parent in (every[key] for key in model.parents if key in every and key not in chosen_ids):
             if parent.table in present:
                 continue
+            if parent.refused:
+                raise InputMissing(
+                    f"model {model.key} reads {parent.key}, which is refused: {parent.refused}",
+                    unharmed="every table; nothing was built",
+                    next_step=f"change {parent.unique_id} as it says",
+                )
             if not parent.static:
                 raise _missing(model.key, parent.table, parent.key, ref, window)
             chosen_ids.add(parent.unique_id)
@@ -54,26 +60,6 @@ def extra_days(
             for key in descendants(every, [model.unique_id]):
                 extra[key] = max(extra.get(key, 0), model.look_back_days)
     return extra
-
-
-def selection(wanted: Sequence[Model], every: Models) -> list[str]:
-    """Return the arguments by which dbt selects the models `wanted` and no others.
-
-    dbt takes a path in its own tree of names for all that lies below it, too: what is not wanted is excluded.
-    """
-    select = [f"fqn:{'.'.join(model.fqn)},resource_type:{model.kind}" for model in wanted]
-    chosen_ids = {model.unique_id for model in wanted}
-    below = [
-        f"fqn:{'.'.join(other.fqn)}"
-        for other in every.values()
-        if other.unique_id not in chosen_ids
-        and any(_flat(other)[: len(_flat(model))] == _flat(model) for model in wanted)
-    ]
-    return ["--select", *select, *(["--exclude", *below] if below else [])]
-
-
-def _flat(model: Model) -> list[str]:
-    return ".".join(model.fqn).split(".")
 
 
 def refuse_without_window(wanted: Sequence[Model], window: Window | None) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -36,9 +36,6 @@ class Plugin(BasePlugin):
     Where dbt was typed by hand it works in a `Sandbox`.
     """
 
-    newest: ClassVar[Plugin | None] = None
-    """The one that dbt uses in this process, once it has opened a connection."""
-
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Called once, when dbt opens its first connection."""
         self.sandbox: Sandbox | None = None
@@ -49,7 +46,6 @@ class Plugin(BasePlugin):
         self._cursors = threading.local()
         self._showing = threading.Lock()
         self._ref = ""
-        self._connection: duckdb.DuckDBPyConnection | None = None
 
     def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
         """Add the folder of extensions and what else our connections are opened with."""
@@ -62,7 +58,6 @@ class Plugin(BasePlugin):
         self._connection = conn
         self._lake, self._ref = duck.Lake(conn), ""
         self.sandbox = self._by_hand = None
-        Plugin.newest = self
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Show the ref of the build under way, or what dbt typed by hand works on."""
@@ -76,21 +71,6 @@ class Plugin(BasePlugin):
             self.sandbox = None
         if build is None or self._ref != build.ref:
             self._show(cursor, build.ref if build else settings().ref)
-
-    def cursor(self, ref: str) -> duckdb.DuckDBPyConnection | None:
-        """Return a cursor that shows `ref` as it is now as `lake`; None if dbt has closed this DuckDB.
-
-        Hold invocation.LOCK while it is in use: dbt's next call may show another ref.
-        """
-        if self._connection is None:
-            return None
-        try:
-            cursor = self._connection.cursor()
-        except duckdb.ConnectionException:
-            return None
-        cursor.execute("SET TimeZone = 'UTC'")
-        self._show(cursor, ref)
-        return cursor
 
     def _begin_by_hand(self, cursor: duckdb.DuckDBPyConnection) -> None:
         with self._showing:

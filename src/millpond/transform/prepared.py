@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.definitions.metadata import normalize_metadata
 from dagster._serdes import deserialize_value, serialize_value
 
-from millpond.transform.models import KINDS, Model, Models, read_models
+from millpond.transform.models import KINDS, Model, Models, read_models, upstream_tables
 
 if TYPE_CHECKING:
     from millpond.transform.translator import MillpondDbtTranslator
@@ -28,15 +28,29 @@ class Prepared:
     checks: tuple[dg.AssetCheckSpec, ...]
 
 
-def prepare_specs(document: Mapping[str, Any], translator: MillpondDbtTranslator) -> dict[str, Any]:
-    """Return the specs and checks of all models by unique_id, as what JSON can hold."""
+def read_keys(document: Mapping[str, Any], translator: MillpondDbtTranslator) -> dict[str, str]:
+    """Return the keys of assets by the unique_id of models and sources."""
     nodes = [*document["sources"].values(), *document["nodes"].values()]
-    keys = {
+    return {
         node["unique_id"]: translator.get_asset_key(node).to_user_string()
         for node in nodes
         if node["resource_type"] in (*KINDS, "source")
     }
+
+
+def prepare_specs(
+    document: Mapping[str, Any], translator: MillpondDbtTranslator, keys: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the specs and checks of all models by unique_id, as what JSON can hold.
+
+    The checks of a source are with the first model that reads it: they run before that one.
+    """
     every = read_models(document, keys)
+    sources: dict[str, str] = {}
+    for model in every.values():
+        for key in upstream_tables(document["nodes"][model.unique_id], document):
+            if key.startswith("source.") and not model.refused:
+                sources.setdefault(key, model.unique_id)
     known = {model.key for model in every.values() if not model.refused}
     known |= {key for model in every.values() for key in model.sources.values()}
     prepared = {}
@@ -45,7 +59,14 @@ def prepare_specs(document: Mapping[str, Any], translator: MillpondDbtTranslator
         prepared[model.unique_id] = {
             "model": asdict(model) | {"tags": sorted(model.tags)},
             "spec": _spec(spec, document, model, known),
-            "checks": _checks(spec, translator, document, model),
+            "checks": [
+                check
+                for key in (
+                    model.unique_id,
+                    *(key for key, first in sources.items() if first == model.unique_id),
+                )
+                for check in _checks(key, translator, document)
+            ],
         }
     return prepared
 
@@ -82,11 +103,10 @@ def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: 
     }
 
 
-def _checks(
-    spec: dg.AssetSpec, translator: MillpondDbtTranslator, document: Mapping[str, Any], model: Model
-) -> list[dict[str, Any]]:
+def _checks(of: str, translator: MillpondDbtTranslator, document: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
-    for child in document["child_map"].get(model.unique_id, ()):
+    spec = translator.get_asset_spec(document, of, None)
+    for child in document["child_map"].get(of, ()):
         if not child.startswith("test."):
             continue
         check = translator.get_asset_check_spec(spec, document, child, None)
@@ -95,6 +115,7 @@ def _checks(
             found.append(
                 {
                     "name": check.name,
+                    "asset": list(spec.key.path),
                     "description": check.description or (node.get("description") or "").strip() or None,
                     "blocking": check.blocking,
                     "unique_id": child,
@@ -130,7 +151,7 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
         tuple(
             dg.AssetCheckSpec(
                 check["name"],
-                asset=dg.AssetKey(spec["key"]),
+                asset=dg.AssetKey(check["asset"]),
                 description=check["description"],
                 blocking=check["blocking"],
                 metadata={_ID: check["unique_id"]},
@@ -144,7 +165,6 @@ def _model(found: Mapping[str, Any]) -> Model:
     model = Model(**found)
     return replace(
         model,
-        fqn=tuple(model.fqn),
         parents=tuple(model.parents),
         tags=frozenset(model.tags),
     )

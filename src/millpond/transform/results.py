@@ -11,6 +11,7 @@ from typing import Any
 from millpond.errors import BuildFailed
 from millpond.lake.spec import Written
 from millpond.naming import ref_option
+from millpond.transform.checks import Check
 
 _TOLD = 3
 """Sample rows that an error shows in its text; its result holds all."""
@@ -26,11 +27,13 @@ class ModelBuilt:
     written: Written
     seconds: float
     day_rows: Mapping[dt.date, int] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What dagster-dbt says of it."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A data test that ran; `samples` are up to 20 rows that broke it, `message` why it could not run."""
+    """A data test of dbt's; `samples` are up to 20 rows that broke it, `message` why it could not run."""
 
     model: str
     """The key of its asset."""
@@ -46,6 +49,35 @@ class CheckResult:
     """Days that share a key, which only one of them should have: a row has moved."""
     raw: tuple[str, ...] = ()
     """The raw assets that its table is made of."""
+    ran: bool = True
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What dagster-dbt says of it."""
+
+    @classmethod
+    def of(cls, check: Check, result: Any, **more: Any) -> CheckResult:
+        """Return the result of `check` as dbt's `result` says."""
+        status = str(result.status)
+        return cls(
+            model=check.asset,
+            check=check.name,
+            description=check.description,
+            blocking=status in ("fail", "error") or (status == "pass" and check.severity == "error"),
+            passed=status == "pass",
+            failures=int(result.failures or 0),
+            seconds=result.execution_time,
+            raw=check.raw,
+            **more,
+        )
+
+    @classmethod
+    def not_run(cls, check: Check, why: str) -> CheckResult:
+        """Return that `check` was not run, which is no pass and blocks nothing."""
+        message = f"not run: {why}"
+        return cls(check.asset, check.name, check.description, False, False, 0, 0.0, message, ran=False)
+
+    def with_metadata(self, metadata: Mapping[str, Any]) -> CheckResult:
+        """Return the result with what dagster-dbt says of it."""
+        return replace(self, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -67,6 +99,10 @@ class BuildResult:
     checks: tuple[CheckResult, ...] = ()
     failed: tuple[ModelFailed, ...] = ()
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    """What dbt warns of, with file and node."""
+    passed: tuple[str, ...] = ()
+    """The unique_ids of the tests that passed."""
 
     @property
     def blocked_by(self) -> tuple[CheckResult, ...]:
@@ -99,6 +135,7 @@ def joined(builds: Sequence[BuildResult]) -> BuildResult:
         builds[-1],
         models=tuple(models.values()),
         checks=tuple(checks.values()),
+        warnings=tuple(dict.fromkeys(text for build in builds for text in build.warnings)),
         seconds=sum(build.seconds for build in builds),
     )
 
@@ -115,7 +152,7 @@ def _also(one: ModelBuilt, other: ModelBuilt) -> ModelBuilt:
         day_hashes=one.written.day_hashes | other.written.day_hashes,
     )
     rows = {**one.day_rows, **other.day_rows}
-    return ModelBuilt(one.unique_id, one.model, written, one.seconds + other.seconds, rows)
+    return replace(other, written=written, seconds=one.seconds + other.seconds, day_rows=rows)
 
 
 def _worse(one: CheckResult, other: CheckResult) -> CheckResult:
@@ -126,6 +163,7 @@ def _worse(one: CheckResult, other: CheckResult) -> CheckResult:
         seconds=one.seconds + other.seconds,
         message=one.message or other.message,
         samples=one.samples or other.samples,
+        ran=one.ran and other.ran,
     )
 
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
-from millpond.errors import BuildFailed, MergeConflict, MillpondError, ServerUnreachable, StorageFailed
+from millpond.errors import MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform import engine
-from millpond.transform.batches import one_batch
-from millpond.transform.building import Building, Stored, building
-from millpond.transform.collect import Complaints, models_built, models_failed
-from millpond.transform.data_tests import DataTest, due
-from millpond.transform.invocation import LOCK, invoke
+from millpond.transform.audit import Job, run_dbt
+from millpond.transform.building import Building, Stored
+from millpond.transform.checks import due, due_unit_tests
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen
-from millpond.transform.plan import extra_days, refuse_without_window, selection, with_inputs
+from millpond.transform.plan import extra_days, refuse_without_window, with_inputs
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
 from millpond.transform.turns import turn
+from millpond.transform.unit_tests import passed_before, remember_passed
 
 _ATTEMPTS = 3
 
@@ -38,7 +35,7 @@ def build(
     run_id: str,
     on_event: Callable[[Stored], None] = lambda _: None,
 ) -> BuildResult:
-    """Build models and their data tests, and merge them into `ref` all at once.
+    """Build models, test them, and merge them into `ref` all at once.
 
     `select` are their unique_ids or asset keys.
     `window` is what daily models are built for. `on_event` hears of each model as it is written. If another
@@ -76,15 +73,24 @@ def build(
     raise AssertionError("the last attempt returns or raises")
 
 
-def check(names: Iterable[str], *, ref: str) -> list[CheckResult]:
-    """Run the data tests called `names` on `ref` as it is; returns their results."""
-    parsed = current(settings())
+def check(checks: Iterable[tuple[str, str]], *, ref: str) -> list[CheckResult]:
+    """Run data tests, each given as the key of its asset and its name, on `ref` as it is.
+
+    They run on a branch, which is dropped: a test may store what it finds.
+    """
+    parsed, asked = current(settings()), set(checks)
     present = set(read.table_names(ref))
-    every = parsed.models()
-    there = [model.unique_id for model in every.values() if model.table in present]
-    wanted = set(names)
-    tests = [test for test in due(parsed.data_tests(), there, there) if test.name in wanted]
-    return _checked(tests, every, ref)
+    wanted = [c for c in parsed.checks().values() if c.kind == "test" and (c.asset, c.name) in asked]
+    missing = {c.unique_id: ", ".join(sorted({*c.reads.values()} - present)) for c in wanted}
+    ready = [c for c in wanted if not missing[c.unique_id]]
+    job = Job([], ready, {key: tables for key, tables in missing.items() if tables})
+    build = Building(f"audit_{uuid.uuid4().hex[:12]}", "", lambda _: None)
+    refs.create(build.ref, base=ref, purpose="tests", run_id=build.run_id)
+    try:
+        return list(run_dbt(job, build, parsed, ref).checks)
+    finally:
+        engine.of(settings()).leave(build.ref)
+        refs.drop(build.ref)
 
 
 def snapshot_id(unique_id: str, *, ref: str) -> int | None:
@@ -98,24 +104,15 @@ def snapshot_id(unique_id: str, *, ref: str) -> int | None:
 def _audited(
     wanted: Sequence[Model], every: Models, window: Window | None, parsed: Parsed, ref: str, build: Building
 ) -> BuildResult:
-    """Create the build's branch, build on it and run the data tests there."""
+    """Create the build's branch, and build and test on it."""
     present = set(read.table_names(ref))
-    built = with_inputs(every, wanted, present, ref, window)
-    ids = [model.unique_id for model in built]
-    extra = extra_days(every, ids, window, ref, present)
-    purpose = f"audit of {', '.join(model.key for model in built)}"[:200]
+    job = _planned(wanted, every, window, parsed, ref, present)
+    purpose = f"audit of {', '.join(model.key for model in job.models)}"[:200]
     refs.create(build.ref, base=ref, purpose=purpose, run_id=build.run_id)
     try:
-        result = _built(built, every, window, extra, build, ref, parsed)
-        if result.failed and build.broken_off:
+        result = run_dbt(job, build, parsed, ref)
+        if build.broken_off and (result.failed or result.blocked_by):
             raise build.broken_off[0]
-        if result.failed:
-            return result
-        there = {model.unique_id for model in every.values() if model.table in present}
-        tests = due(parsed.data_tests(), ids, there.union(ids))
-        if window is not None:
-            tests = [_narrowed(test, every, window, ids, extra) for test in tests]
-        return replace(result, checks=tuple(_checked(tests, every, build.ref)))
     except (ServerUnreachable, StorageFailed):
         # Nothing of the build is worth a look, and it is repeated.
         with suppress(MillpondError):
@@ -124,56 +121,25 @@ def _audited(
     except Exception as error:
         refs.keep(build.ref, str(error) or type(error).__name__)
         raise
+    remember_passed(parsed, result.passed)
+    return result
 
 
-def _narrowed(
-    test: DataTest, every: Models, window: Window, built: Sequence[str], extra: dict[str, int]
-) -> DataTest:
-    """Return the test of the days that this build makes: the others were tested when they were built."""
-    (key, *others) = test.reads
-    if others or key not in built or not every[key].daily:
-        return test
-    return test.of(Window.of_days(window.start, window.last + dt.timedelta(days=extra.get(key, 0))))
-
-
-def _checked(tests: Sequence[DataTest], every: Models, ref: str) -> list[CheckResult]:
-    results = engine.of(settings()).audit(tests, ref) if tests else []
-    return [replace(r, model=every[r.model].key) if r.model in every else r for r in results]
-
-
-def _built(
-    built: Sequence[Model],
+def _planned(
+    wanted: Sequence[Model],
     every: Models,
     window: Window | None,
-    extra: dict[str, int],
-    build: Building,
-    ref: str,
     parsed: Parsed,
-) -> BuildResult:
-    command = ["run", "--no-write-json", "--no-populate-cache", *selection(built, every)]
-    if window is not None:
-        command += [f"--event-time-start={window.start}", f"--event-time-end={window.end}"]
-    complaints, configured = Complaints(), settings()
-    engine.of(configured).enter(build.ref)
-    with LOCK, building(build), one_batch(extra):
-        ran = invoke(
-            command,
-            settings=configured,
-            target=engine.of(configured).target,
-            manifest=parsed.warm(),
-            on_event=complaints,
-        )
-    if ran.result is None:
-        raise BuildFailed(
-            f"dbt could not build {', '.join(model.key for model in built)}: {ran.exception}",
-            unharmed=f"ref {ref}; nothing of this run is in it",
-            next_step=f"fix what the message names and run again; branch {build.ref} is kept",
-        )
-    results: Sequence[Any] = ran.result.results  # type: ignore[union-attr]
-    return BuildResult(
-        ref=ref,
-        branch=build.ref,
-        merged=False,
-        models=models_built(results, build.stored, every),
-        failed=models_failed(results, complaints, every),
+    ref: str,
+    present: set[str],
+) -> Job:
+    """Return what dbt is to do to build `wanted` on `ref`."""
+    built = with_inputs(every, wanted, present, ref, window)
+    ids = [model.unique_id for model in built]
+    checks = parsed.checks().values()
+    tests = due(checks, ids, every, present)
+    unit_tests = (
+        due_unit_tests(checks, ids, passed_before(parsed)) if engine.of(settings()).unit_tests else []
     )
+    extra = extra_days(every, ids, window, ref, present)
+    return Job(built, [*tests.ready, *unit_tests], tests.waiting, window, extra)

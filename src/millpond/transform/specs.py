@@ -37,7 +37,7 @@ def _reached(node: _Node, document: _Node) -> list[_Node]:
 
 
 def _seeds(node: _Node) -> list[str]:
-    return sorted(key for key in node["depends_on"]["nodes"] if key.startswith("seed."))
+    return sorted(key for key in node["depends_on"].get("nodes", ()) if key.startswith("seed."))
 
 
 def owner_name(name: str) -> str:

@@ -72,7 +72,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
 
     def get_code_version(self, dbt_resource_props: _Node) -> str | None:
         """Return a hash of all that a model's rows are computed by."""
-        if dbt_resource_props["resource_type"] != "model":
+        if dbt_resource_props["resource_type"] not in ("model", "snapshot"):
             return super().get_code_version(dbt_resource_props)
         return code_version(dbt_resource_props, self.document, self.variables)
 
@@ -93,7 +93,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
                 for column in schema.columns
             ]
             found["dagster/column_schema"] = dg.TableSchema(columns=columns)
-        if dbt_resource_props["resource_type"] == "model":
+        if dbt_resource_props["resource_type"] in KINDS:
             found["dagster/table_name"] = f"{dbt_resource_props['schema']}.{dbt_resource_props['alias']}"
             found["key"] = ", ".join(key)
         return found
@@ -110,9 +110,9 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         return None
 
     def get_asset_spec(self, manifest: _Node, unique_id: str, project: Any) -> dg.AssetSpec:
-        """Return the spec of a node; a model's kinds are dbt, its engine and iceberg."""
+        """Return the spec of a node; the kinds of what is a table are dbt, its engine and iceberg."""
         spec = super().get_asset_spec(manifest, unique_id, project)
-        if manifest["nodes"].get(unique_id, {}).get("resource_type") != "model":
+        if manifest["nodes"].get(unique_id, {}).get("resource_type") not in KINDS:
             return spec
         kinds = _dagster(manifest["nodes"][unique_id]).get("kinds") or {"dbt", self.engine, "iceberg"}
         kept = {k: v for k, v in spec.tags.items() if not k.startswith("dagster/kind/")}

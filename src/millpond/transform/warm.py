@@ -10,13 +10,16 @@ from millpond.transform.manifest import current
 
 def warm_up() -> None:
     """Bring in dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
+    from dagster_dbt.core import dbt_cli_event
+
     from millpond.transform import runner
 
     assert runner
+    assert dbt_cli_event
     configured = settings()
     engine.of(configured).warm_up()
     parsed = current(configured)
-    parsed.document(), parsed.data_tests()
+    parsed.document(), parsed.models(), parsed.checks(), parsed.translator()
     invoke(
         ["compile", "--select", "resource_type:model", *OFFLINE],
         settings=configured,

@@ -29,7 +29,7 @@ def dbt_project_yml(project_root: Any, project_config_update: dict[str, Any] | s
     declared: dict[str, Any] = yaml.safe_load(update) if isinstance(update, str) else update or {}
     macros = [
         *declared.get("macro-paths", ["macros"]),
-        str(project_folder(settings()) / "macros" / "embedded"),
+        *(str(project_folder(settings()) / "macros" / folder) for folder in ("embedded", "lake")),
     ]
     quiet = {"send_anonymous_usage_stats": False}
     config = {"name": "test", "profile": "test", "flags": quiet, **declared, "macro-paths": macros}

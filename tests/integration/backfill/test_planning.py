@@ -187,7 +187,7 @@ def test_new_sql_of_a_model_concerns_its_days_and_what_reads_it(
     configure(project=tmp_path)
     loaded.definitions = definitions()
     assert states(loaded.plan()) == {State.FRESH}, "a remark changes no row"
-    text = sql.read_text().replace("'reading_count', 288", "'reading_count', 144")
+    text = sql.read_text().replace("'reading_count', 288", "'reading_count', '2 * 144'")
     assert text != sql.read_text()
     sql.write_text(text)
     loaded.definitions = definitions()

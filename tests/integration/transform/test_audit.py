@@ -82,7 +82,7 @@ def test_a_build_tests_the_days_it_makes_and_a_check_by_itself_tests_all(build_a
     spec = TableSpec("bronze.stg_glucose_entries", spoiled.schema, window_column="_partition_date")
     replace([Replacement(spec, spoiled, WINDOW)], ref="main", run_id="by hand")
     assert build_all(next_day, "stg_glucose_entries").merged
-    (found,) = check(["stg_glucose_entries_plausible"], ref="main")
+    (found,) = check([("stg_glucose_entries", "stg_glucose_entries_plausible")], ref="main")
     assert (found.passed, found.failures) == (False, 1)
 
 
@@ -94,7 +94,7 @@ def test_a_build_that_breaks_off_notes_why_on_its_branch(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a defect in an audit")
 
-    monkeypatch.setattr("millpond.transform.audit.audit", broken)
+    monkeypatch.setattr("millpond.transform.audit._collect", broken)
     with pytest.raises(ZeroDivisionError):
         build_all(WINDOW, "stg_glucose_entries")
     (branch,) = refs.list_refs()[1:]

@@ -1,0 +1,76 @@
+"""What dbt says while it runs: results as dagster-dbt reads them, held back until the build is merged."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from millpond.transform.translator import MillpondDbtTranslator
+
+_RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogSnapshotResult", "LogTestResult"})
+_SUMMARIES = ("RunResult", "EndOfRun", "FinishedRunning")
+_HEADING = re.compile(r"^\s*(Runtime|Compilation|Database|Parsing) Error( in \w+ .*)?\n\s*", re.MULTILINE)
+
+
+@dataclass
+class DbtEvents:
+    """Listens to one call of dbt."""
+
+    results: list[Any] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What dbt warns of beside the results of tests: with file and node, as dbt words it."""
+    _died_of: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, event: Any) -> None:
+        """Take an event of dbt."""
+        name = event.info.name
+        with self._lock:
+            if name in _RESULTS:
+                self.results.append(event)
+            elif name == "GenericExceptionOnRun":
+                self._died_of[event.data.unique_id] = event.data.exc
+            elif event.info.level == "warn" and not name.startswith(_SUMMARIES):
+                self.warnings.append(" ".join(event.info.msg.split()))
+
+    def reason(self, unique_id: str, otherwise: str) -> str:
+        """Return why a node failed, without headings; the result of a microbatch model only says ERROR."""
+        text = self._died_of.get(unique_id, otherwise).removeprefix("Exception on worker thread. ")
+        return _HEADING.sub("", text).strip()
+
+    def metadata(
+        self, document: Mapping[str, Any], translator: MillpondDbtTranslator, known: Collection[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return what dagster-dbt makes of the results: the metadata of each node's event, by unique_id.
+
+        `known` are the nodes that Dagster knows.
+        """
+        from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+        from google.protobuf.json_format import MessageToDict
+
+        found: dict[str, dict[str, Any]] = {}
+        for event in self.results:
+            if event.data.node_info.unique_id not in known:
+                continue
+            raw = MessageToDict(event, preserving_proto_field_name=True)
+            message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
+            for made in message.to_default_asset_events(document, translator):
+                found[event.data.node_info.unique_id] = _plain(getattr(made, "metadata", None) or {})
+        return found
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "value", value) for name, value in metadata.items()}
+
+
+def failures(results: Iterable[Any], events: DbtEvents) -> dict[str, str]:
+    """Return why nodes that are no data tests failed, by unique_id."""
+    return {
+        r.node.unique_id: events.reason(r.node.unique_id, r.message or "")
+        for r in results
+        if r.node.resource_type != "test" and str(r.status) in ("error", "fail", "partial success")
+    }

@@ -1,0 +1,66 @@
+"""What a build makes of small dbt projects of one feature each; `corpus/builds.yml` is the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from millpond.lake import read
+from millpond.lake.spec import Replacement, TableSpec
+from millpond.lake.tables import replace
+from millpond.runtime.home import Home
+from millpond.transform.results import AuditFailed, BuildResult, CheckResult
+from millpond.transform.runner import build
+
+FEATURES: dict[str, dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parent / "corpus" / "builds.yml").read_text()
+)
+Write = Callable[[dict[str, str]], None]
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_build_of_a_feature_comes_out_as_the_table_says(
+    feature: str, write_project: Write, home: Home
+) -> None:
+    expected = FEATURES[feature]
+    write_project(expected["files"])
+    for name, columns in expected.get("raw", {}).items():
+        load(name, pa.table(columns))
+    result, text = built(expected["build"])
+    assert result.merged is expected.get("merged", True), text
+    assert {check.check: ended(check) for check in result.checks} == expected["results"]
+    assert expected.get("message", "") in text
+    failed = {model.model: model.message for model in result.failed}
+    assert failed.keys() == expected.get("failed", {}).keys()
+    assert all(words in failed[name] for name, words in expected.get("failed", {}).items())
+    ref = "main" if result.merged else result.branch
+    for table, rows in expected.get("tables", {}).items():
+        found = read.scan(ref, table).to_pylist()
+        assert (len(found) if isinstance(rows, int) else found) == rows, table
+
+
+def load(name: str, rows: pa.Table) -> None:
+    """Make the raw table `name` hold `rows`."""
+    replace([Replacement(TableSpec(f"raw.{name}", rows.schema), rows, None)], ref="main", run_id="test")
+
+
+def built(names: list[str]) -> tuple[BuildResult, str]:
+    """Return the result of a build, merged or not, and the text of the error if there is one."""
+    try:
+        return build(names, None, ref="main", run_id="test"), ""
+    except AuditFailed as failure:
+        return failure.result, str(failure)
+
+
+def ended(check: CheckResult) -> str:
+    """Return how a check ended, in dbt's words."""
+    if not check.ran:
+        return "not run"
+    if check.passed:
+        return "pass"
+    return "error" if check.message else ("fail" if check.blocking else "warn")
