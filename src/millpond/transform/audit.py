@@ -61,7 +61,7 @@ def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
     if ran.result is None:
         names = ", ".join(model.key for model in job.models) or ", ".join(c.name for c in job.checks)
         raise BuildFailed(
-            f"dbt could not build {names}: {ran.exception}",
+            f"dbt could not build {names}: {str(ran.exception) or repr(ran.exception)}",
             unharmed=f"ref {ref}; nothing of this run is in it",
             next_step=f"fix what the message names and run again; branch {build.ref} is kept",
         )

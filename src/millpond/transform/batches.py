@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from millpond.transform.invocation import LOCK, invoking
@@ -49,6 +50,7 @@ def one_batch_by_hand() -> None:
     if hasattr(original, "by_hand"):
         return
 
+    @wraps(original)
     def whole(
         builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime
     ) -> list[tuple[dt.datetime, dt.datetime]]:

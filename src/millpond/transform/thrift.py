@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Any
 
@@ -29,8 +29,6 @@ HEARD = frozenset({"GenericExceptionOnRun"})
 """Events that are passed on at any level."""
 _UNHEARD = frozenset({"LogStartLine", "LogStartBatch", "LogBatchResult"})
 """Events that say how far a command is, of which nobody hears."""
-
-_Macros = Mapping[str, Mapping[str, Any]]
 
 
 class Undebugged(EventManager):
