@@ -54,6 +54,11 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     rows: int = last.page.num_rows  # type: ignore[attr-defined]
     more = dict.fromkeys(found.more, "says that more rows follow")
     short = {name: total for name, total in found.total.items() if total > rows}
+    more |= {
+        name: f"says that there are {total} or more, and it holds {rows} rows"
+        for name, total in found.at_least.items()
+        if total >= rows
+    }
     more |= {name: f"says {total}, and it holds {rows} rows" for name, total in short.items()}
     for name, said in more.items():
         return Gap(
@@ -78,10 +83,16 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response |
         reason = f"{name} leads to a next page, which {kind} does not follow"
     else:
         name, reason = _unreached(found, tally, pager.skipped)
+    full_page = False
+    if not reason and kind in {"single_page", "header_link"} and not table.endpoint.single_object:
+        for name, size in found.size.items():
+            if full_page := 0 < size <= tally.last:
+                reason = f"{name} says that a page holds {size} rows, and the last one holds {tally.last}"
+                break
     if not reason:
         return None
     unless = f"if {name} means something else, add it to endpoint.not_markers"
-    return Gap(reason, f"{_to_follow(kind, name, paginator)}; {unless}")
+    return Gap(reason, f"{_to_follow(kind, name, paginator)}; {unless}", full_page)
 
 
 def _to_follow(kind: str, name: str, paginator: str) -> str:
@@ -108,6 +119,10 @@ def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     for name, total in found.total.items():
         if total > tally.fresh + skipped or pages < total < min(tally.distinct, tally.fresh) + skipped:
             return name, f"{name} says {total}, and {tally.fresh} rows in {_pages(pages)} were received"
+    for name, total in found.at_least.items():
+        if total >= tally.fresh + skipped:
+            said = f"{name} says {total} or more"
+            return name, f"{said}, and {tally.fresh} rows in {_pages(pages)} were received"
     for name, total in found.pages.items():
         if total > pages:
             return name, f"{name} says {total} pages, and {_pages(pages)} came"

@@ -94,6 +94,10 @@ _HEADER: Final = re.compile(
 _TOTAL_HEADER: Final = re.compile(r"(x)?(wp)?total(count|items|records|results)?")
 _PAGES_HEADER: Final = re.compile(r"(x)?(wp)?totalpages")
 _PARTIAL: Final = 206
+_SIZE: Final = frozenset(
+    ["limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults", "xperpage"]
+)
+_COUNT: Final = re.compile(r"([0-9]{1,3}(?:[,.'_ \u00a0\u202f][0-9]{3})+|[0-9]+)(?:\.0*)?(\+)?")
 _DEEP: Final = 5
 
 
@@ -105,9 +109,25 @@ class Markers:
     """With the paginator that would follow it."""
     more: list[str] = field(default_factory=list)
     total: dict[str, int] = field(default_factory=dict)
+    at_least: dict[str, int] = field(default_factory=dict)
+    """Totals of which it says that there may be more."""
     pages: dict[str, int] = field(default_factory=dict)
+    size: dict[str, int] = field(default_factory=dict)
+    """How many rows a page may hold."""
     ended: bool = False
     """Whether it says in so many words that nothing follows."""
+
+
+def as_count(value: Any) -> int | None:
+    """Return the number of rows or pages that `value` says, as number or text, perhaps with separators."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, float):
+        return int(value) if value >= 0 and value.is_integer() else None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    found = _COUNT.fullmatch(value.strip())
+    return int(re.sub(r"[^0-9]", "", found[1])) if found else None
 
 
 def envelope(response: Response) -> Any:
@@ -145,18 +165,20 @@ def _from_headers(response: Response, ignored: Collection[str], found: Markers) 
         plain = _plain(name)
         if _HEADER.fullmatch(plain) and value.strip().lower() not in {"0", "null", "none", "false"}:
             found.next.append((name, "header_cursor"))
-        elif _TOTAL_HEADER.fullmatch(plain) and value.strip().isdigit():
-            found.total[name] = int(value)
-        elif _PAGES_HEADER.fullmatch(plain) and value.strip().isdigit():
-            found.pages[name] = int(value)
-        elif plain == "contentrange" and (total := value.rpartition("/")[2].strip()).isdigit():
-            found.total[name] = int(total)
+        elif _TOTAL_HEADER.fullmatch(plain):
+            _note(found, "total", name, value)
+        elif _PAGES_HEADER.fullmatch(plain):
+            _note(found, "pages", name, value)
+        elif plain in _SIZE:
+            _note(found, "size", name, value)
+        elif plain == "contentrange":
+            _note(found, "total", name, value.rpartition("/")[2])
 
 
 def _from_node(node: Any, way: list[str], ignored: Collection[str], found: Markers) -> None:
     for name, said in _fields(node, way, _DEEP):
-        counted = isinstance(said, Mapping) and said.get("relation", "eq") == "eq"
-        value = said.get("value", said) if counted else said
+        value = said.get("value", said) if isinstance(said, Mapping) else said
+        open_end = isinstance(said, Mapping) and said.get("relation", "eq") != "eq"
         plain = _plain(name.rpartition(".")[2])
         if name in ignored or name.rpartition(".")[2] in ignored:
             continue
@@ -172,11 +194,19 @@ def _from_node(node: Any, way: list[str], ignored: Collection[str], found: Marke
             if not value:
                 found.more.append(name)
             found.ended |= value
-        elif type(value) is int or (isinstance(value, str) and value.isdigit()):
-            if plain in _TOTAL:
-                found.total[name] = int(value)
-            elif plain in _PAGES:
-                found.pages[name] = int(value)
+        elif plain in _TOTAL:
+            open_end |= isinstance(value, str) and value.strip().endswith("+")
+            _note(found, "at_least" if open_end else "total", name, value)
+        elif plain in _PAGES:
+            _note(found, "pages", name, value)
+        elif plain in _SIZE:
+            _note(found, "size", name, value)
+
+
+def _note(found: Markers, kind: str, name: str, value: Any) -> None:
+    count = as_count(value)
+    if count is not None:
+        getattr(found, kind)[name] = count
 
 
 def _fields(node: Any, way: list[str], depth: int, path: str = "") -> Iterator[tuple[str, Any]]:

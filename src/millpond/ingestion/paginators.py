@@ -206,7 +206,7 @@ def size_param(table: SourceTable) -> tuple[str, int] | None:
     if table.page:
         return table.page.param, table.page.size
     given = table.endpoint.params.items()
-    return next(((k, int(v)) for k, v in given if _SIZES.fullmatch(k) and v.isdigit() and int(v)), None)
+    return next(((k, int(v)) for k, v in given if _SIZES.fullmatch(k) and v.isdecimal() and int(v)), None)
 
 
 def said_more(response: Response, path: str | None) -> bool | None:

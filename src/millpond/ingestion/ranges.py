@@ -8,7 +8,7 @@ from dlt.common import jsonpath
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete
-from millpond.ingestion.markers import envelope
+from millpond.ingestion.markers import as_count, envelope
 from millpond.ingestion.paginators import Gap, Pager, Probe, said_more, size_param
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
@@ -158,9 +158,9 @@ class RangePager(Pager):
             return
         values = jsonpath.find_values(jsonpath.compile_path(path), envelope(response))
         said = values[0] if values else None
-        if not isinstance(said, int | str | float) or isinstance(said, bool) or not str(said).isdigit():
+        self.total = as_count(said)
+        if self.total is None:
             found = "is not found in an answer" if said is None else f"says {str(said)[:40]!r}, not a number"
             raise ListingIncomplete(
                 f"total_path: {path} {found}", next_step="correct total_path in endpoint.paginator"
             )
-        self.total = int(said)

@@ -14,9 +14,17 @@ _MOST_DIGITS: Final = 4_000
 _MANY: Final = re.compile(r"[*?|&:,`]|\.\.")
 """What makes a selector lead to more than one place."""
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
-_ERRORS: Final = frozenset({"error", "errors"})
-_SUCCESSES: Final = frozenset({"ok", "success", "successful"})
+_ERRORS: Final = frozenset(
+    {"error", "errors", "errormessage", "errorcode", "errordescription", "exception", "fault", "failures"}
+)
+_SUCCESSES: Final = frozenset({"ok", "success", "successful", "issuccess", "issuccessful", "succeeded"})
 _PARTIAL: Final = frozenset({"partial", "partialresults", "timedout"})
+_STATUSES: Final = frozenset({"status", "statuscode", "code", "result"})
+_FAILED: Final = frozenset({"error", "fail", "failed", "failure", "ko", "nok"})
+_WARNINGS: Final = frozenset({"warning", "warnings"})
+_CUT: Final = re.compile(r"truncat|incomplete|partial|time[d ]?-? ?out|limit (was )?(reached|exceeded)", re.I)
+_ABOUT: Final = frozenset({"meta", "metadata", "status", "header", "responsestatus"})
+"""Objects beside the rows that say how the answer came about."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -114,8 +122,27 @@ def _failure_in(document: Any, selector: str, not_errors: Collection[str]) -> st
         return ""
     way = set(re.findall(r"\w+", selector))
     for name, value in document.items():
+        if name in {*way, *not_errors}:
+            continue
         plain = re.sub(r"[^a-z]", "", name.lower())
-        failed = (plain in _ERRORS and value) or (plain in _SUCCESSES and value is False)
-        if (failed or (plain in _PARTIAL and value is True)) and name not in {*way, *not_errors}:
+        if _says_failed(plain, value):
             return f"{name}: {json.dumps(value)[:120]}"
+        if plain in _ABOUT and isinstance(value, dict) and (inner := _failure_in(value, "", not_errors)):
+            return f"{name}.{inner}"
     return ""
+
+
+def _says_failed(name: str, value: Any) -> bool:
+    """Return whether a field of this plain name says by its value that an answer failed, or is not whole."""
+    if name in _ERRORS:
+        return bool(value)
+    if name in _SUCCESSES:
+        return value is False or value == 0 or str(value).lower() == "false"
+    if name in _PARTIAL:
+        return value is True
+    if name in _STATUSES:
+        failed = isinstance(value, str) and value.lower() in _FAILED
+        return failed or (type(value) is int and 400 <= value < 600)
+    if name == "shards":
+        return isinstance(value, dict) and bool(value.get("failed"))
+    return name in _WARNINGS and bool(_CUT.search(json.dumps(value)))

@@ -12,6 +12,8 @@ from millpond.naming import literal
 
 _LAST_SECOND = 253_402_300_800
 """Year 10000, in seconds since 1970; whatever claims to be later (or as long before) is no time."""
+_LEAST_MILLISECONDS = 100_000_000_000
+"""March 1973; what claims to be earlier is a time in seconds, or none."""
 BLANKS: Final = "(' ' || chr(9) || chr(10) || chr(13))"
 """What JSON calls blank, as SQL; DuckDB's trim alone takes spaces only."""
 _local = threading.local()
@@ -29,9 +31,13 @@ def micros(text: str, unit: str) -> str:
         moment = f"try_cast({text} as timestamptz)"
         is_time = f"regexp_matches({text}, '^[0-9]{{4}}-') and isfinite({moment})"
         return f"case when {is_time} then epoch_us({moment}) end"
-    factor, limit = {"ms": (1_000, _LAST_SECOND * 1_000), "s": (1_000_000, _LAST_SECOND)}[unit]
+    factor, least, limit = {
+        "ms": (1_000, _LEAST_MILLISECONDS, _LAST_SECOND * 1_000),
+        "s": (1_000_000, 0, _LAST_SECOND),
+    }[unit]
     number = f"try_cast({text} as double)"
-    return f"case when abs({number}) < {limit} then ({number} * {factor})::bigint end"
+    is_time = f"abs({number}) >= {least} and abs({number}) < {limit}"
+    return f"case when {is_time} then ({number} * {factor})::bigint end"
 
 
 def page_connection() -> duckdb.DuckDBPyConnection:

@@ -131,6 +131,15 @@ def test_a_day_asked_for_alone_that_has_only_unreadable_times_is_not_empty(
     assert raw() == []
 
 
+def test_seconds_among_milliseconds_are_no_time_of_1970_but_unreadable(server: FakeSource) -> None:
+    rows = day_of(DAY, 40)
+    for row in rows[::10]:
+        row["date"] //= 1000
+    server.serve = Listed(rows, "newest_first")
+    (day,) = load_days(DAY).partitions
+    assert (day.rows_loaded, day.rows_outside_window, day.reasons) == (36, 0, {"date is no time": 4})
+
+
 @pytest.mark.parametrize("elements", [[1, 2], ["a"], [[1, 2], [3, 4]], [None]])
 def test_a_list_of_anything_but_objects_is_not_an_empty_day(server: FakeSource, elements: list[Any]) -> None:
     server.serve = lambda _: rows_as_json(elements)

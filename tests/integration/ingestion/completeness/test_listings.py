@@ -32,6 +32,18 @@ def test_a_declared_total_that_is_not_reached_fails(server: FakeSource) -> None:
     assert "it has 130 rows, and 80 rows in 1 page were received" in error.what
 
 
+@pytest.mark.parametrize(("said", "complete"), [("130", True), (130.0, True), (" 130 ", True), ("²", False)])
+def test_a_declared_total_is_a_number_however_it_is_written(
+    server: FakeSource, said: Any, complete: bool
+) -> None:
+    server.serve = lambda r: answer({"items": paged(rows(130), r), "total": said})
+    declared = spec({**OFFSET, "total_path": "total"}, **ITEMS)
+    if complete:
+        assert len(read(declared, server.url)[0]) == 130
+    else:
+        assert "not a number" in failure(declared, server.url).what
+
+
 def test_a_total_reached_is_not_taken_for_the_end_until_nothing_follows(server: FakeSource) -> None:
     listed = rows(130)
 

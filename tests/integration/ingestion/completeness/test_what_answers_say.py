@@ -62,6 +62,14 @@ def test_oldest_rows_first_below_a_page_fail_if_there_are_newer_ones(server: Fak
         {"ok": False},
         {"timed_out": True},
         {"partial": True},
+        {"success": 0},
+        {"isSuccess": "false"},
+        {"status": "error"},
+        {"code": 500},
+        {"fault": {"faultstring": "policy"}},
+        {"meta": {"code": 400}},
+        {"_shards": {"total": 5, "failed": 2}},
+        {"warnings": ["results were truncated"]},
     ],
 )
 @pytest.mark.parametrize("items", [None, [], [{"id": 1, "at": START}]])
@@ -74,7 +82,21 @@ def test_an_answer_that_says_it_failed_is_no_listing(
     assert len(read(spec(endpoint=endpoint), server.url)[0]) == len(items or [])
 
 
-@pytest.mark.parametrize("beside", [{"error": None}, {"errors": []}, {"success": True}, {"timed_out": False}])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"error": None},
+        {"errors": []},
+        {"success": True},
+        {"timed_out": False},
+        {"status": "ok", "code": 0},
+        {"status": 200, "meta": {"code": 200}},
+        {"_shards": {"total": 5, "failed": 0}},
+        {"warnings": ["v1 is deprecated"]},
+        {"total": "²", "pages": "many", "limit": 100},
+        {"total": {"value": 1, "relation": "eq"}},
+    ],
+)
 def test_an_answer_that_says_it_did_not_fail_is_one(server: FakeSource, beside: dict[str, Any]) -> None:
     server.serve = lambda r: answer({"items": [{"id": 1, "at": START}], **beside})
     assert read(spec(**ITEMS), server.url)[0] == [1]
@@ -147,6 +169,15 @@ def test_a_single_object_is_a_row_where_the_spec_says_so(
         ({"page": 1, "pages": 3}, {}),
         ({"result_info": {"total_count": 120}}, {}),
         ({"recordsTotal": 120, "recordsFiltered": 120}, {}),
+        ({"total": 120.0}, {}),
+        ({"total": "1,120"}, {}),
+        ({"total": " 120 "}, {}),
+        ({"total": "40+"}, {}),
+        ({"hits": {"total": {"value": 40, "relation": "gte"}}}, {}),
+        ({"limit": 40, "count": 40}, {}),
+        ({"pagination": {"per_page": 40}}, {}),
+        ({}, {"X_Per_Page": "40"}),
+        ({}, {"X_Total_Count": "1,120"}),
         ({}, {"X_WP_Total": "120"}),
         ({}, {"X_WP_TotalPages": "3"}),
         ({}, {"X_Has_More": "true"}),
