@@ -80,7 +80,9 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
         create temp table split as
         select * exclude ({PAYLOAD}, __json), {contract.split()}, {contract.time()} as __micros,
                {contract.key()} as __key,
-               case when {contract.key()} is null then md5(trim({PAYLOAD}, {BLANKS})) end as __fingerprint
+               case when {contract.key()} is null
+                    then md5(trim({PAYLOAD}, {BLANKS})) || case when __json then '' else _seq::varchar end
+                    end as __fingerprint
         from (select *, strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}
               from raw)
         """  # noqa: S608

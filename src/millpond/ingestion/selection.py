@@ -56,12 +56,9 @@ def select_rows(body: bytes, selector: str, not_errors: Collection[str], single_
     document = _exact(body)
     if said := _failure_in(document, selector, not_errors):
         raise ValueError(f"it says {said}; if that is no failure, add the field to endpoint.not_markers")
-    if selector.endswith("[*]"):
-        above = selector.removesuffix("[*]")
-        rows = [row for place in _at(document, above) for row in _listed(place, above, False)]
-    elif _MANY.search(_QUOTED.sub("", selector)):
+    if _MANY.search(_QUOTED.sub("", selector)):
         rows = _at(document, selector)
-        if len(rows) == 1 and isinstance(rows[0], list):
+        if len(rows) == 1 and isinstance(rows[0], list) and not selector.endswith("[*]"):
             rows = rows[0]
     else:
         (place,) = _at(document, selector)
@@ -92,13 +89,22 @@ def _listed(value: Any, place: str, single_object: bool) -> list[Any]:
 
 
 def _at(document: Any, selector: str) -> list[Any]:
-    """Return what is at `selector`; nothing if the list above its first wildcard is empty or null."""
+    """Return what is at `selector`; nothing if what is above its first wildcard is empty or null.
+
+    An element of a list (`[*]`) that lacks what the selector leads to is returned itself: it is no good row,
+    but it is one.
+    """
     from dlt.common import jsonpath
 
-    found: list[Any] = jsonpath.find_values(jsonpath.compile_path(selector), document)
+    above, elements, below = selector.rpartition("[*]")
+    if elements and not _MANY.search(_QUOTED.sub("", below)):
+        found = [element for place in _at(document, above) for element in _listed(place, above, False)]
+        way = jsonpath.compile_path(f"${below}")
+        return [value for element in found for value in jsonpath.find_values(way, element) or [element]]
+    found = jsonpath.find_values(jsonpath.compile_path(selector), document)
     if not found:
         above = _MANY.split(selector)[0].rstrip("[.")
-        if above == selector or not above.strip("$") or _at(document, above) not in ([None], [[]]):
+        if above == selector or not above.strip("$") or _at(document, above) not in ([None], [[]], [{}]):
             raise ValueError(f"it has nothing at {selector}")
     return found
 

@@ -147,6 +147,21 @@ def test_a_list_of_anything_but_objects_is_not_an_empty_day(server: FakeSource, 
     assert f"row is no JSON object ({len(elements)})" in error.what
 
 
+def test_elements_that_lack_what_a_selector_leads_to_are_bad_rows_each_of_them(server: FakeSource) -> None:
+    endpoint = table_of("glucose_entries")[1].endpoint.model_copy(
+        update={"paginator": Paginator(type="single_page"), "data_selector": "edges[*].node"}
+    )
+
+    def answered(lacking: list[Any]) -> LoadResult:
+        edges = [*({"node": row} for row in day_of(DAY, 40)), *lacking]
+        server.serve = lambda _: Answer(json.dumps({"edges": edges}).encode())
+        return load_days(DAY, endpoint=endpoint, page=None)
+
+    (day,) = answered([{"error": "denied"}, {"error": "denied!"}, {"node": None}, {"node": None}]).partitions
+    assert (day.rows_loaded, day.rows_quarantined, day.duplicates_dropped) == (40, 4, 0)
+    assert isinstance(answered([{"node": None}] * 20).failed[DAY], TooManyBadRows)
+
+
 def test_an_empty_day_beside_an_unreadable_time_is_loaded_when_asked_for_alone(server: FakeSource) -> None:
     server.serve = Listed([*day_of(DAY, 40, unreadable=1), *day_of(THIRD, 40)], "newest_first")
     together = load_days(DAY, THIRD)

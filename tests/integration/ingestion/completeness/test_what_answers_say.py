@@ -137,6 +137,8 @@ def test_what_is_no_list_at_the_place_of_the_rows_is_no_listing(
         ("$..items", {"a": {"items": [{"id": 1, "at": START}]}}, [1]),
         ("'a:b'", {"a:b": [{"id": 1, "at": START}]}, [1]),
         ("items", {"items": None}, []),
+        ("days.*[*]", {"days": {}}, []),
+        ("days.*[*]", {"days": {"1": [{"id": 1, "at": START}], "2": [{"id": 2, "at": START}]}}, [1, 2]),
     ],
 )
 def test_rows_at_places_of_their_own_and_none_are_listings(
