@@ -84,9 +84,10 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response |
     else:
         name, reason = _unreached(found, tally, pager.skipped)
     full_page = False
-    if not reason and kind in {"single_page", "header_link"} and not table.endpoint.single_object:
+    followed = kind != "single_page" and (kind != "header_link" or getattr(pager, "found", False))
+    if not reason and not followed and not table.endpoint.single_object:
         for name, size in found.size.items():
-            if full_page := 0 < size <= tally.last:
+            if full_page := 0 < size == tally.last:
                 reason = f"{name} says that a page holds {size} rows, and the last one holds {tally.last}"
                 break
     if not reason:

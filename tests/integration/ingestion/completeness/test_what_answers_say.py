@@ -193,6 +193,22 @@ def test_marks_of_a_next_page_by_the_names_of_common_sources_are_seen(
     assert "the listing may lack rows" in failure(spec(**ITEMS), server.url).what
 
 
+def test_a_page_of_its_own_limit_is_the_last_if_links_led_to_it_or_the_limit_is_not_kept(
+    server: FakeSource,
+) -> None:
+    listed = rows(80)
+
+    def linked(request: Request) -> Answer:
+        last = request.query.get("page") == "2"
+        body = {"items": listed[40:] if last else listed[:40], "limit": 40}
+        return answer(body, **({} if last else {"Link": '<rows?page=2>; rel="next"'}))
+
+    server.serve = linked
+    assert len(read(spec({"type": "header_link"}, **ITEMS), server.url)[0]) == 80
+    server.serve = lambda _: answer({"items": listed, "limit": 40})
+    assert len(read(spec(**ITEMS), server.url)[0]) == 80
+
+
 @pytest.mark.parametrize(("status", "words"), [(206, "HTTP 206"), (202, "not ready")])
 def test_an_answer_that_is_not_the_whole_one_by_its_status_fails(
     server: FakeSource, status: int, words: str
