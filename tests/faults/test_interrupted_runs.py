@@ -68,7 +68,7 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
         assert len(source.requests) == 1
     with instance() as recorded:
         (run,) = recorded.get_runs()
-        assert run.status == dg.DagsterRunStatus.FAILURE
+        assert run.status == dg.DagsterRunStatus.CANCELED
         kinds = [
             entry.dagster_event.event_type for entry in recorded.all_logs(run.run_id) if entry.dagster_event
         ]

@@ -92,7 +92,7 @@ def _job(definitions: dg.Definitions) -> tuple[dg.JobDefinition, AssetGraph]:
 
 def _cancel(instance: dg.DagsterInstance, run_id: str) -> None:
     run = instance.get_run_by_id(run_id)
-    if run is not None:
+    if run is not None and run.status == dg.DagsterRunStatus.STARTED:
         instance.report_run_canceling(run, "Interrupted from the keyboard.")
 
 

@@ -74,7 +74,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
         began = dt.datetime.now(dt.UTC)
-        with interrupts_are_final():
+        with interrupts_are_final(context):
             loaded, failure = _attempted(context, source, table)
             if loaded:
                 told = {"ref": RunInfo.of(context).ref}

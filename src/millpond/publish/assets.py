@@ -65,7 +65,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
             )
             yield from CheckEvents(context, before=True).none(key)
         inputs = Inputs.before(context, [key.to_user_string() for key in chosen], run.ref)
-        for key, done in zip(chosen, _published(list(chosen.values()), run), strict=True):
+        for key, done in zip(chosen, _published(context, list(chosen.values()), run), strict=True):
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata=_metadata(done, run.ref),
@@ -93,11 +93,11 @@ def _not_to_be_had(
     return [key for name, key in absent.items() if name in gone.assets]
 
 
-def _published(chosen: list[MartSpec], run: RunInfo) -> "list[Published]":
+def _published(context: dg.AssetExecutionContext, chosen: list[MartSpec], run: RunInfo) -> "list[Published]":
     from millpond.publish.swap import publish
 
     try:
-        with interrupts_are_final():
+        with interrupts_are_final(context):
             return publish(chosen, ref=run.ref, run_id=run.run_id)
     except MillpondError as error:
         metadata = {"error": type(error).__name__}

@@ -9,14 +9,18 @@ from dagster._utils import interrupts
 
 
 @contextmanager
-def interrupts_are_final() -> Iterator[None]:
+def interrupts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Have an interrupt within the block end the step and then the run, whatever the retry policy says.
 
-    Dagster 1.13 asks the policy first, so that a run told to end would wait and begin the step again.
+    Dagster 1.13 asks the policy first, so that a run told to end would wait and begin the step again. It
+    records the run as canceled if that was announced, as "Terminate" in the pages does, else as failed.
     """
     try:
         yield
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run and run.status == dg.DagsterRunStatus.STARTED:
+            context.instance.report_run_canceling(run, "Its process was told to end.")
         # Dagster raises it anew before the next step begins, where no policy applies.
         interrupts._received_interrupt["received"] = True
         raise dg.Failure("interrupted", allow_retries=False) from interrupt

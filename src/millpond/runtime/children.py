@@ -89,7 +89,7 @@ def supervised(home: Home) -> list[psutil.Process]:
 def end_supervised(home: Home, patience: float = 15.0) -> list[int]:
     """End what was started under the mark of `home`: politely all at once, by force after `patience` seconds.
 
-    Runs are among them: told to end, Dagster records them as failed. Returns the pids.
+    Runs are among them: told to end, they are recorded as canceled. Returns the pids.
     """
     ended: set[int] = set()
     for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):

@@ -71,7 +71,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
             backfill_policy=dg.BackfillPolicy.single_run(),
         )
         def made(context: dg.AssetExecutionContext) -> _Events:
-            with interrupts_are_final():
+            with interrupts_are_final(context):
                 yield from _made(context, {model.key: model for model in members})
 
         return made

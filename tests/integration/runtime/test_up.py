@@ -21,6 +21,7 @@ import dagster as dg
 import psutil
 import pytest
 import requests
+from dagster import DagsterRunStatus
 
 from fake_source import DAY, Answer, Entries, fake_source, load_days, reading
 from millpond.alerts.find import find
@@ -276,7 +277,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         assert (process.returncode, left(own_home)) == (0, []), output
         with instance() as recorded:
             (run,) = recorded.get_runs()
-            assert run.is_finished
+            assert run.status == DagsterRunStatus.CANCELED
             find(recorded, settings(), Routing(late_after_days=0), Known())
         alerts = [alert for alert, _ in list_alerts(everything=True, kind=None, limit=99)]
         of_the_run = [(alert.kind, alert.is_open) for alert in alerts if alert.run_id == run.run_id]

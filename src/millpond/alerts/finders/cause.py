@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dagster import DagsterEventType
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.events import DagsterEvent
 from dagster_shared.error import SerializableErrorInfo
@@ -85,7 +86,13 @@ def was_stopped(steps: Sequence[DagsterEvent], failure: DagsterEvent | None) -> 
     """Return whether a run ended because it was told to: Ctrl-C, SIGTERM, or *Terminate* in the pages."""
     if any(is_interrupt(_error(event)) for event in steps) or is_interrupt(_run_error(failure)):
         return True
-    return bool(failure and (failure.message or "").startswith(_INTERRUPTED))
+    return bool(
+        failure
+        and (
+            failure.event_type == DagsterEventType.RUN_CANCELED
+            or (failure.message or "").startswith(_INTERRUPTED)
+        )
+    )
 
 
 def describe_check(check: AssetCheckEvaluation) -> list[str]:

@@ -23,7 +23,7 @@ Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 _CURSOR = "events"
 _WANTED = """
     id > %(settled)s and id <> all(%(seen)s) and (
-        dagster_event_type = 'PIPELINE_FAILURE'
+        dagster_event_type in ('PIPELINE_FAILURE', 'PIPELINE_CANCELED')
         or dagster_event_type = 'ASSET_CHECK_EVALUATION' and event ~ '"(passed|success)":\\s*false'
         or dagster_event_type = 'ASSET_MATERIALIZATION' and event like '%%rows_quarantined%%')
 """
