@@ -53,7 +53,8 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     found = find_markers(last, endpoint.data_selector, endpoint.not_markers)
     rows: int = last.page.num_rows  # type: ignore[attr-defined]
     more = dict.fromkeys(found.more, "says that more rows follow")
-    short = {name: total for name, total in found.total.items() if total > rows}
+    totals = {**found.count, **found.total}
+    short = {name: total for name, total in totals.items() if total > rows}
     more |= {
         name: f"says that there are {total} or more, and it holds {rows} rows"
         for name, total in found.at_least.items()
@@ -124,6 +125,9 @@ def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
         if total >= tally.fresh + skipped:
             said = f"{name} says {total} or more"
             return name, f"{said}, and {tally.fresh} rows in {_pages(pages)} were received"
+    for name, total in found.count.items():
+        if total > tally.fresh + skipped:
+            return name, f"{name} says {total}, and {tally.fresh} rows in {_pages(pages)} were received"
     for name, total in found.pages.items():
         if total > pages:
             return name, f"{name} says {total} pages, and {_pages(pages)} came"

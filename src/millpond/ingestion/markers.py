@@ -30,6 +30,7 @@ _NEXT: Final = frozenset(
         "nextrecordsurl",
         "continue",
         "continuation",
+        "scrollid",
     ]
 )
 _MORE: Final = frozenset(
@@ -65,6 +66,8 @@ _TOTAL: Final = frozenset(
         "recordsfiltered",
     ]
 )
+_COUNTS: Final = frozenset(["count", "rowcount", "recordcount", "resultcount", "itemcount"])
+"""Mostly rows of the page; more than were received in all are a total."""
 _PAGES: Final = frozenset(["totalpages", "pagecount", "numpages", "lastpage", "pages"])
 _INSIDE: Final = frozenset(
     [
@@ -111,6 +114,8 @@ class Markers:
     total: dict[str, int] = field(default_factory=dict)
     at_least: dict[str, int] = field(default_factory=dict)
     """Totals of which it says that there may be more."""
+    count: dict[str, int] = field(default_factory=dict)
+    """What counts rows, of the page or of all."""
     pages: dict[str, int] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
     """How many rows a page may hold."""
@@ -182,7 +187,7 @@ def _from_node(node: Any, way: list[str], ignored: Collection[str], found: Marke
         plain = _plain(name.rpartition(".")[2])
         if name in ignored or name.rpartition(".")[2] in ignored:
             continue
-        if plain in _NEXT and _leads_on(value):
+        if _names_next(plain, value):
             link = isinstance(value, Mapping) or str(value).startswith(("http://", "https://", "/", "?"))
             found.next.append((name, "json_link" if link else "cursor"))
         elif plain in _MORE and isinstance(value, bool | str):
@@ -197,6 +202,8 @@ def _from_node(node: Any, way: list[str], ignored: Collection[str], found: Marke
         elif plain in _TOTAL:
             open_end |= isinstance(value, str) and value.strip().endswith("+")
             _note(found, "at_least" if open_end else "total", name, value)
+        elif plain in _COUNTS:
+            _note(found, "count", name, value)
         elif plain in _PAGES:
             _note(found, "pages", name, value)
         elif plain in _SIZE:
@@ -220,6 +227,15 @@ def _fields(node: Any, way: list[str], depth: int, path: str = "") -> Iterator[t
             continue  # the rows
         if on_the_way or _plain(name) in _INSIDE:
             yield from _fields(value, way[1:] if on_the_way else [], depth - 1, f"{path}{name}.")
+
+
+def _names_next(name: str, value: Any) -> bool:
+    """Return whether a field of this plain name holds the way to a next page."""
+    if name == "offset":  # a number is where this page began
+        return isinstance(value, str) and bool(value) and not value.isdecimal()
+    if name == "lastevaluatedkey":
+        return bool(value)
+    return name in _NEXT and _leads_on(value)
 
 
 def _leads_on(value: Any) -> bool:
