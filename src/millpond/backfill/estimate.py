@@ -52,7 +52,8 @@ def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | Non
         rest + sum(paces[asset].a_run for asset in chunk.assets + chunk.whole if asset in paces)
         for chunk in asked
     )
-    basis = f"{len(around)} late runs of these assets" if len(around) > 1 else "the last run of these assets"
+    runs = f"{len(around)} runs" if len(around) > 1 else "run"
+    basis = f"the last {runs} of these assets"
     basis += f": {of_days / days:.2g} s a day + " if days else ": "
     basis += f"{(of_runs if days else of_runs + of_days) / len(asked):.2g} s a run"
     if unknown := len(wanted) - len(paces):

@@ -49,7 +49,7 @@ def print_plan(plan: Plan) -> None:
         return
     console.print(Text.assemble((f"{due:,} to do in {runs}", "bold"), f", {left:,} left as they are"))
     if plan.estimate:
-        console.print(f"expected to take {_duration(plan.estimate.seconds)}, by {plan.estimate.basis}")
+        console.print(f"expected to take {_duration(plan.estimate.seconds)}, based on {plan.estimate.basis}")
     else:
         console.print("how long that takes is not known yet: none of these assets ever ran here")
 
