@@ -14,6 +14,7 @@ from millpond.ingestion.verdicts import Counts
 from millpond.lake import read
 from millpond.lake.hashing import Digest, Digests
 from millpond.lake.held import Held, held, release
+from millpond.lake.most_rows import MostRows
 from millpond.lake.spec import Replacement
 from millpond.lake.tables import Written, replace
 from millpond.partitions import Window, contiguous
@@ -60,7 +61,7 @@ def _days_on(waiting: Mapping[dt.date, Held], branch: str) -> list[Window]:
 def _take(
     table: SourceTable, days: Window, branch: str, waiting: Mapping[dt.date, Held], ref: str, run_id: str
 ) -> dict[dt.date, Written]:
-    def refuse_newer(before: Digests, after: Digests) -> None:
+    def refuse_newer(before: Digests, after: Digests, _: MostRows) -> None:
         there = {day: before.get(day, Digest()) for day in days.days}
         differs = [day for day in there if there[day] != after.get(day, Digest())]
         if since := [day for day in differs if there[day].hex != waiting[day].loaded_hash]:
@@ -69,7 +70,7 @@ def _take(
     raw, quarantine = lake_tables(table)
     written, _ = replace(
         [
-            Replacement(raw, read.scan(branch, raw.name, window=days), days, refuse_newer),
+            Replacement(raw, read.scan(branch, raw.name, window=days), days, refuse_newer, "forget"),
             Replacement(quarantine, read.scan(branch, quarantine.name, window=days), days),
         ],
         ref=ref,

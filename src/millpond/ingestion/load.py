@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from millpond import crash_points
@@ -21,15 +22,15 @@ from millpond.ingestion.patience import Limits
 from millpond.ingestion.reach import kept_as_loaded
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
-from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, hold_back, refuse_shrinking
+from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import staging_folder
 from millpond.ingestion.unreadable_times import find_uncertain_days
 from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.lake import read
-from millpond.lake.hashing import Digests
 from millpond.lake.held import release
-from millpond.lake.tables import Replacement, Written, replace
+from millpond.lake.tables import Replacement, Written
+from millpond.lake.tables import replace as write
 from millpond.partitions import Window, contiguous
 from millpond.settings import settings
 
@@ -76,9 +77,8 @@ def load(
             crash_points.reached("ingestion.judged")
             if len(failed) < len(window):
                 guard.record_origin()
-            rule = None if accept_shrink else table.shrink
-            check = partial(refuse_shrinking, rule, fetched.unproven)
-            written, held_back = _write(table, verdicts, window, failed, check, ref, run_id)
+            shrinkage = Shrinkage(None if accept_shrink else table.shrink, fetched.unproven)
+            written, held_back = _write(table, verdicts, window, failed, shrinkage, ref, run_id)
             failed |= held_back
     seconds = time.perf_counter() - began
     share = seconds / len(window)
@@ -113,29 +113,34 @@ def _write(
     verdicts: Verdicts,
     window: Window,
     failed: Mapping[dt.date, MillpondError],
-    check: Callable[[Digests, Digests], None],
+    shrinkage: Shrinkage,
     ref: str,
     run_id: str,
 ) -> tuple[dict[dt.date, Written], dict[dt.date, MillpondError]]:
-    """Write the days that did not fail; returns what was written, and why `check` kept other days."""
+    """Write the days that did not fail; returns what was written, and why other days stay as they are."""
     loaded_at = dt.datetime.now(dt.UTC)
     raw, quarantine = lake_tables(table)
     written: dict[dt.date, Written] = {}
     held_back: dict[dt.date, MillpondError] = {}
     left = contiguous(day for day in window.days if day not in failed)
+    if shrinkage.rule and (len(left) > 1 or shrinkage.unproven):
+        certain = [day for part in left for day in part.days if day not in shrinkage.unproven]
+        planned = plan_losses(table, shrinkage.rule, certain, verdicts.counts, ref) if certain else {}
+        shrinkage = replace(shrinkage, planned=planned)
     while left:
         days = left.pop(0)
         try:
-            rows, _ = replace(
+            check = partial(shrinkage.check, days)
+            rows, _ = write(
                 [
-                    Replacement(raw, verdicts.good(days, run_id, loaded_at), days, check),
+                    Replacement(raw, verdicts.good(days, run_id, loaded_at), days, check, shrinkage.keeping),
                     Replacement(quarantine, verdicts.bad(days, run_id, loaded_at), days),
                 ],
                 ref=ref,
                 run_id=run_id,
             )
         except DaysShrank as shrank:
-            held_back |= hold_back(table, verdicts, shrank.days, ref, run_id)
+            held_back |= hold_back(table, verdicts, shrank, ref, run_id)
             left = contiguous(day for day in days.days if day not in shrank.days) + left
             continue
         except DaysUnproven as fewer:

@@ -112,13 +112,13 @@ class Shrink(Part):
         ge=0,
         le=1,
         strict=False,
-        description="share of a day's loaded rows that must still be there; 0: the source may shrink",
+        description="share of a day's most rows so far that must still be there; 0: the source may shrink",
         examples=["hold_below: 0.5"],
     )
     min_rows: int = Field(
         20,
         ge=0,
-        description="loaded rows below which a day is not held back; days that a load empties count together",
+        description="rows below which a day may shrink, not vanish; what one load takes away counts together",
         examples=["min_rows: 20"],
     )
 

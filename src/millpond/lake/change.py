@@ -12,6 +12,7 @@ from millpond.errors import ConfigError, SchemaConflict
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.datafiles import Touched, write
 from millpond.lake.hashing import Digest, Digests, combined, digests, overall
+from millpond.lake.most_rows import Keeping, MostRows, keep_most_rows, read_most_rows
 from millpond.lake.opening import opened
 from millpond.lake.rows import Rows, refuse_outside
 from millpond.lake.schema import arrow_schema
@@ -52,12 +53,14 @@ def prepared(
     rows: Rows,
     windows: Windows,
     properties: dict[str, str],
-    check: Callable[[Digests, Digests], None] | None = None,
+    check: Callable[[Digests, Digests, MostRows], None] | None = None,
+    keeping: Keeping | None = None,
 ) -> Change:
     """Write the data files that make `windows` of the table at `location` hold exactly `rows`.
 
     Where the same rows are there already, nothing is written. `properties` go into the snapshot's
-    summary, beside window, content hash and row counts. `check` may refuse the change.
+    summary, beside window, content hash and row counts. `check` may refuse the change; `keeping` says what
+    becomes of the most rows that the days have held.
     """
     staging = opened(lake, location, spec, rows.schemas, whole=windows.parts is None, turning=True)
     target = arrow_schema(staging.table_metadata.schema())
@@ -66,7 +69,9 @@ def prepared(
     before = touched.digests()
     after = combined(digests(piece, day_column) for piece in _checked(rows, target, day_column, windows))
     if check:
-        check(before, after)
+        check(before, after, read_most_rows(staging.table_metadata.properties))
+    if keeping:
+        keep_most_rows(staging, windows.days, before, after, keeping)
     if before == after and not (staging.turned and touched.removed):
         return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write(

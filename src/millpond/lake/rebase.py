@@ -22,6 +22,8 @@ from millpond.lake.diffs import changed
 from millpond.lake.files import flush
 from millpond.lake.history import noted, windows_since
 from millpond.lake.metadata import metadata_at
+from millpond.lake.most_rows import PROPERTY as MOST_ROWS
+from millpond.lake.most_rows import Keeping
 from millpond.lake.pointers import Move, Note, move, pointers
 from millpond.lake.rows import Rows, gathered
 from millpond.lake.schema import arrow_schema
@@ -101,7 +103,8 @@ def _replayed(lake: LakeCatalog, m: Move, head: str, days: Windows) -> Change:
         "millpond.rebased_from": str(snapshot.snapshot_id) if snapshot else "",
     }
     rows = _BranchRows(source, days, spec.window_column)
-    return prepared(lake, head, spec, rows, days, properties)
+    keeping: Keeping | None = "record" if MOST_ROWS in told else None
+    return prepared(lake, head, spec, rows, days, properties, keeping=keeping)
 
 
 class _BranchRows(Rows):
@@ -129,7 +132,8 @@ def _apply(conn: psycopg.Connection, ref: str, steps: Sequence[_Step], note: Not
 
 
 def _layout(metadata: TableMetadata) -> tuple[object, ...]:
-    return metadata.properties, metadata.spec().fields, metadata.sort_order().fields, metadata.location
+    properties = {name: value for name, value in metadata.properties.items() if name != MOST_ROWS}
+    return properties, metadata.spec().fields, metadata.sort_order().fields, metadata.location
 
 
 def conflict(ref: str, into: str, tables: Mapping[str, str]) -> MergeConflict:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from millpond.errors import ConfigError
 from millpond.lake.hashing import Digests
+from millpond.lake.most_rows import Keeping, MostRows
 from millpond.naming import table_name
 from millpond.partitions import Window
 
@@ -58,14 +59,16 @@ class Replacement:
     """New rows for a window of a table; `window` None replaces all of it.
 
     `data` is an Arrow table, or Parquet files that are read as a stream and may be larger than memory.
-    `check` is given what the window holds and what it is to hold, by day, while the table is locked; whatever
-    it raises leaves the table as it is.
+    `check` is given what the window holds and what it is to hold, by day, and the most rows of days that hold
+    fewer now, while the table is locked; whatever it raises leaves the table as it is. `keeping` says what
+    becomes of the most rows of these days.
     """
 
     table: TableSpec
     data: pa.Table | Sequence[Path]
     window: Window | None
-    check: Callable[[Digests, Digests], None] | None = None
+    check: Callable[[Digests, Digests, MostRows], None] | None = None
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True)

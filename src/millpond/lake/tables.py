@@ -97,7 +97,9 @@ def _attempt(
 def _prepared(lake: LakeCatalog, found: Mapping[str, str], r: Replacement, note: Note) -> Change:
     name, windows = r.table.name, Windows.of(r.window)
     properties = {"millpond.run_id": note.run_id, "millpond.commit_id": note.commit_id or ""}
-    return prepared(lake, found.get(name), r.table, Rows(name, r.data), windows, properties, r.check)
+    return prepared(
+        lake, found.get(name), r.table, Rows(name, r.data), windows, properties, r.check, r.keeping
+    )
 
 
 def _refuse_twice(names: Sequence[str]) -> None:

@@ -87,8 +87,10 @@ def search(server: FakeSource, drawn: Iterable[int]) -> None:
             assert kept or not (few and len(before[day]) >= RULE.min_rows), f"{seed}: {day} lost rows"
             assert few or not kept, f"{seed}: {day} was held back without a reason"
             ended.add("held" if kept else "new" if after[day] != before[day] else "same")
-        purged = sum(len(before[day]) for day in days if before[day] and not now[day])
-        assert purged < RULE.min_rows, f"{seed}: {purged} rows of emptied days were lost"
+            assert now[day] or not before[day], f"{seed}: {day} was emptied"
+        lost = [day for day in days if len(now[day]) < RULE.hold_below * len(before[day])]
+        taken = sum(len(before[day]) - len(now[day]) for day in lost)
+        assert taken < RULE.min_rows, f"{seed}: {taken} rows of {lost} were lost"
     assert ended == {"held", "new", "same"}
 
 

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from fake_source import DAY, Entries, FakeSource, load_days, quarantined, raw, reading, table_of
-from millpond.errors import NothingHeld, RowsHeldBack
+from millpond.errors import NothingHeld, RowsHeldBack, TooManyBadRows
 from millpond.ingestion.acceptance import accept_held
+from millpond.ingestion.load import load
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Quarantine, Shrink
 from millpond.lake import read, refs, retention
 from millpond.lake.held import held
+from millpond.lake.merge import merge
+from millpond.lake.most_rows import PROPERTY as MOST_ROWS
 from millpond.partitions import Window
 from processes import exit_code
 
@@ -187,10 +190,10 @@ def test_two_processes_that_hold_and_accept_the_same_day_agree(loaded: FakeSourc
         (Shrink(hold_below=0), [0, 0, 0, 0, 0], []),
         (Shrink(hold_below=1), [39, 40, 41, 40, 40], [0]),
         (Shrink(min_rows=41), [1, 40, 40, 40, 40], []),
-        (Shrink(min_rows=41), [0, 40, 40, 40, 40], []),
-        (Shrink(min_rows=41), [0, 0, 40, 40, 1], [0, 1]),  # emptied days count together
+        (Shrink(min_rows=41), [0, 40, 40, 40, 40], [0]),  # whatever its number of rows
+        (Shrink(min_rows=41), [19, 40, 19, 40, 40], [0, 2]),  # what a load takes away counts together
     ],
-    ids=["half", "less", "may shrink", "any loss", "small", "small and empty", "many small ones"],
+    ids=["half", "less", "may shrink", "any loss", "small", "small and empty", "small ones"],
 )
 def test_what_is_held_back_is_the_sources_to_declare(
     loaded: FakeSource, rule: Shrink, after: list[int], held_back: list[int]
@@ -199,6 +202,59 @@ def test_what_is_held_back_is_the_sources_to_declare(
     result = load_days(DAYS[0], DAYS[-1], shrink=rule)
     assert sorted(result.failed) == [DAYS[n] for n in held_back]
     assert stored() == [40 if n in held_back else count for n, count in enumerate(after)]
+
+
+def test_what_the_writes_of_one_load_take_away_counts_together_though_days_between_them_fail(
+    server: FakeSource,
+) -> None:
+    server.serve = Entries(rows_of(15, 15, 15, 15, 15))
+    load_days(DAYS[0], DAYS[-1])
+    broken = [reading(n, day, sgv="LOW") for day in DAYS[1::2] for n in range(15)]
+    server.serve = Entries(broken + rows_of(2, 0, 0, 0, 2))
+    result = load_days(DAYS[0], DAYS[-1])
+    expected = [RowsHeldBack, TooManyBadRows, RowsHeldBack, TooManyBadRows, RowsHeldBack]
+    assert [type(result.failed[day]) for day in DAYS] == expected
+    assert stored() == [15] * 5
+    server.serve = Entries(rows_of(2, 15, 15, 15, 15))
+    assert not load_days(DAYS[0], DAYS[-1]).failed
+    server.serve = Entries(rows_of(0, 15, 15, 15, 15))
+    assert list(load_days(DAYS[0], DAYS[-1]).failed) == [DAYS[0]]
+    assert stored() == [2, 15, 15, 15, 15]
+
+
+def test_a_day_that_erodes_is_compared_with_the_most_it_held_since_a_person_accepted_less(
+    loaded: FakeSource,
+) -> None:
+    for count in (25, 20):
+        loaded.serve = Entries(rows_of(count))
+        assert not load_days(DAYS[0]).failed
+    loaded.serve = Entries(rows_of(19))
+    (error,) = load_days(DAYS[0]).failed.values()
+    assert "the source now has 19 good rows, 20 are loaded and 40 were once" in error.what
+    assert stored()[0] == 20
+    accept(DAYS[0])
+    for count in (12, 45, 30):  # 19 is the measure from here on, then 45
+        loaded.serve = Entries(rows_of(count))
+        assert not load_days(DAYS[0]).failed
+    loaded.serve = Entries(rows_of(22))
+    assert list(load_days(DAYS[0]).failed) == [DAYS[0]]
+    source, table = table_of("glucose_entries")
+    load(source, table, Window.of_day(DAYS[0]), ref="main", run_id="test", accept_shrink=True)
+    assert (stored()[0], read.loaded("main", TABLE).properties[MOST_ROWS]) == (22, "{}")
+
+
+def test_a_day_that_eroded_on_a_branch_keeps_its_measure_when_the_branch_is_rebased_and_merged(
+    loaded: FakeSource,
+) -> None:
+    source, table = table_of("glucose_entries")
+    refs.create("dev")
+    loaded.serve = Entries(rows_of(25, 50))
+    assert not load(source, table, Window.of_day(DAYS[0]), ref="dev", run_id="test").failed
+    assert not load_days(DAYS[1]).failed
+    assert "raw.glucose_entries" in merge("dev").rebased
+    assert stored()[:2] == [25, 50]
+    loaded.serve = Entries(rows_of(19))
+    assert list(load_days(DAYS[0]).failed) == [DAYS[0]]
 
 
 def test_rows_that_moved_to_quarantine_count_as_lost_and_the_message_tells_them(loaded: FakeSource) -> None:
@@ -225,8 +281,6 @@ def test_what_is_held_back_can_be_read_and_goes_when_its_time_is_over(loaded: Fa
 
 
 def test_a_load_that_accepts_less_takes_it_and_drops_what_was_held_back(loaded: FakeSource) -> None:
-    from millpond.ingestion.load import load
-
     loaded.serve = Entries([])
     load_days(DAYS[0], DAYS[-1])
     assert len(held_days()) == 5
@@ -237,8 +291,6 @@ def test_a_load_that_accepts_less_takes_it_and_drops_what_was_held_back(loaded: 
 
 
 def test_a_branch_holds_back_its_own_days_and_goes_with_them(loaded: FakeSource) -> None:
-    from millpond.ingestion.load import load
-
     refs.create("dev")
     loaded.serve = Entries([])
     source, table = table_of("glucose_entries")
