@@ -14,7 +14,7 @@ from requests import Request, Response
 
 from millpond.errors import SourceRefused
 from millpond.ingestion import asking, placeholders
-from millpond.ingestion.completeness import check_complete
+from millpond.ingestion.completeness import Answers, check_complete
 from millpond.ingestion.http import SourceSession
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.newest_first import NewestFirst
@@ -55,9 +55,10 @@ class TableClient:
         walks = table.endpoint.paginator.type == "newest_first"
         pager = self._pager(listing, tally)
         client = self._client(listing)
-        answer: Response | None = None
+        answers = Answers()
         for page in self._paginate(client, listing, pager):
-            answer = answer if pager.probed else page.response
+            if not pager.probed:
+                answers.take(page.response)
             if pager.dropped:
                 client.accept(self._no_more(pager, tally))
                 continue
@@ -72,7 +73,7 @@ class TableClient:
                 break
         else:
             listing.ended = True
-        check_complete(table, listing, pager, tally, answer)
+        check_complete(table, listing, pager, tally, answers)
         if tally.repeats:
             tally.check_first(self._first_page(client, listing)[KEY].to_numpy().tolist())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from requests import Response
 
@@ -14,8 +15,24 @@ from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
 
 
+@dataclass
+class Answers:
+    """The answers of a listing whose words about it are heard at its end."""
+
+    first: Response | None = None
+    with_rows: Response | None = None
+    """The latest one that holds rows."""
+    last: Response | None = None
+
+    def take(self, answer: Response) -> None:
+        """Note one more answer."""
+        self.first, self.last = self.first or answer, answer
+        if answer.page.num_rows:  # type: ignore[attr-defined]
+            self.with_rows = answer
+
+
 def check_complete(
-    table: SourceTable, listing: Listing, pager: Pager, tally: Tally, last: Response | None
+    table: SourceTable, listing: Listing, pager: Pager, tally: Tally, answers: Answers
 ) -> None:
     """Raise FilterIgnored or ListingIncomplete unless `listing`, its pages all read, has all its rows."""
     if table.window.params and 2 * listing.outside > listing.timed:
@@ -33,12 +50,12 @@ def check_complete(
     if not listing.ended:
         return
     if table.endpoint.paginator.type == "newest_first":
-        if gap := _unlisted(table, last):
+        if gap := _unlisted(table, answers.last):
             raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
         return
     gap = pager.gap()
     if gap is None or gap.full_page:
-        gap = _unfollowed(table, pager, tally, last) or gap
+        gap = _unfollowed(table, pager, tally, answers) or gap
     if gap and gap.full_page and table.window.reach:
         listing.ended = False  # which costs only the days that older rows would have shown to be whole
     elif gap:
@@ -53,8 +70,9 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     found = find_markers(last, endpoint.data_selector, endpoint.not_markers)
     rows: int = last.page.num_rows  # type: ignore[attr-defined]
     more = dict.fromkeys(found.more, "says that more rows follow")
-    totals = {**found.count, **found.total}
-    short = {name: total for name, total in totals.items() if total > rows}
+    more |= {name: "leads to further rows" for name, _ in found.next}
+    more |= {name: f"says {pages} pages" for name, pages in found.pages.items() if pages > 1}
+    short = {name: total for name, total in {**found.counted, **found.total}.items() if total > rows}
     more |= {
         name: f"says that there are {total} or more, and it holds {rows} rows"
         for name, total in found.at_least.items()
@@ -70,11 +88,9 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     return None
 
 
-def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response | None) -> Gap | None:
-    if last is None or getattr(last, "no_more", False):
-        return None
+def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers) -> Gap | None:
     kind = table.endpoint.paginator.type
-    found = find_markers(last, table.endpoint.data_selector, table.endpoint.not_markers)
+    found = _said(table, answers, tally.rows + pager.skipped)
     reason, name, paginator = "", "", ""
     if found.more:
         name = found.more[0]
@@ -84,6 +100,9 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response |
         reason = f"{name} leads to a next page, which {kind} does not follow"
     else:
         name, reason = _unreached(found, tally, pager.skipped)
+        if not reason and found.cursors and kind == "single_page" and tally.rows not in found.total.values():
+            name, paginator = found.cursors[0], "cursor"
+            reason = f"{name} may lead to a next page, which {kind} does not follow"
     full_page = False
     followed = kind != "single_page" and (kind != "header_link" or getattr(pager, "found", False))
     if not reason and not followed and not table.endpoint.single_object:
@@ -95,6 +114,23 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, last: Response |
         return None
     unless = f"if {name} means something else, add it to endpoint.not_markers"
     return Gap(reason, f"{_to_follow(kind, name, paginator)}; {unless}", full_page)
+
+
+def _said(table: SourceTable, answers: Answers, rows: int) -> Markers:
+    """Return what the last answer says, with the totals above the `rows` received that earlier ones said."""
+    endpoint, last = table.endpoint, answers.last
+    found = Markers()
+    if last is not None and not getattr(last, "no_more", False):
+        found = find_markers(last, endpoint.data_selector, endpoint.not_markers)
+    for answer in (answers.first, answers.with_rows):
+        if answer is not None and answer is not last:
+            before = find_markers(answer, endpoint.data_selector, endpoint.not_markers)
+            # A total that is not above the rows received may be that page's own.
+            found.total |= {name: total for name, total in before.total.items() if total > rows}
+            found.at_least |= before.at_least
+            found.counted |= before.counted
+            found.pages |= before.pages
+    return found
 
 
 def _to_follow(kind: str, name: str, paginator: str) -> str:
@@ -121,13 +157,13 @@ def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     for name, total in found.total.items():
         if total > tally.fresh + skipped or pages < total < min(tally.distinct, tally.fresh) + skipped:
             return name, f"{name} says {total}, and {tally.fresh} rows in {_pages(pages)} were received"
+    for name, total in found.counted.items():
+        if total > tally.rows + skipped:
+            return name, f"{name} says {total}, and {tally.rows} rows in {_pages(pages)} were received"
     for name, total in found.at_least.items():
         if total >= tally.fresh + skipped:
             said = f"{name} says {total} or more"
             return name, f"{said}, and {tally.fresh} rows in {_pages(pages)} were received"
-    for name, total in found.count.items():
-        if total > tally.fresh + skipped:
-            return name, f"{name} says {total}, and {tally.fresh} rows in {_pages(pages)} were received"
     for name, total in found.pages.items():
         if total > pages:
             return name, f"{name} says {total} pages, and {_pages(pages)} came"

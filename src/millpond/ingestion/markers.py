@@ -4,98 +4,55 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 from requests import Response
+from requests.utils import parse_header_links
 
-_NEXT: Final = frozenset(
-    [
-        "next",
-        "nextpage",
-        "nexturl",
-        "nexturi",
-        "nextlink",
-        "nexthref",
-        "odatanextlink",
-        "nextcursor",
-        "nextpagetoken",
-        "nexttoken",
-        "nextoffset",
-        "nextpagecursor",
-        "nextmarker",
-        "continuationtoken",
-        "cursor",
-        "nextrecordsurl",
-        "continue",
-        "continuation",
-        "scrollid",
-    ]
+_NEXT: Final = re.compile(
+    r"(odata)?next(page|result|record|item|batch|set|row|request|starting)?s?"
+    r"(url|uri|link|href|cursor|token|offset|marker|key|start|skip|id|number|params|query|path|index)?"
+    r"|cursor|continu(e|ation)(token|key)?|pagetoken|lastevaluatedkey|exclusivestartkey"
 )
-_MORE: Final = frozenset(
-    [
-        "hasmore",
-        "hasnext",
-        "hasnextpage",
-        "hasmoreitems",
-        "morepages",
-        "moreavailable",
-        "more",
-        "truncated",
-        "istruncated",
-        "incompleteresults",
-    ]
+_EVERY_PAGES: Final = re.compile(r"scrollid|after|(end|after|next)?cursor(after|next)?")
+"""Cursors that many sources give on every page, also the last: a sign only where nothing follows them."""
+_MORE: Final = re.compile(
+    r"(is|has|are|there(is|are))?(more|next|truncated|incomplete)"
+    r"(pages?|results?|items?|records?|rows?|data|entries|documents|available|(items|results)incollection)?"
+    r"|(results?|data|response|list|output)(is|was)?(truncated|incomplete)"
 )
-_LAST: Final = frozenset(["last", "islast", "islastpage", "lastpage", "final", "done"])
-_TOTAL: Final = frozenset(
-    [
-        "total",
-        "totalcount",
-        "totalresults",
-        "totalitems",
-        "totalrows",
-        "totalentries",
-        "totalrecords",
-        "totalsize",
-        "totalhits",
-        "totalelements",
-        "odatacount",
-        "numfound",
-        "recordstotal",
-        "recordsfiltered",
-    ]
+_LAST: Final = re.compile(
+    r"(is)?(last|lastpage|final|finalpage|done|complete|completed|finished|exhausted)"
+    r"|(is)?endof(records|results|list|data|pages|collection)"
 )
-_COUNTS: Final = frozenset(["count", "rowcount", "recordcount", "resultcount", "itemcount"])
-"""Mostly rows of the page; more than were received in all are a total."""
-_PAGES: Final = frozenset(["totalpages", "pagecount", "numpages", "lastpage", "pages"])
-_INSIDE: Final = frozenset(
-    [
-        "meta",
-        "metadata",
-        "pagination",
-        "paging",
-        "page",
-        "pageinfo",
-        "links",
-        "cursors",
-        "responsemetadata",
-        "result",
-        "results",
-        "data",
-        "response",
-        "paginator",
-        "info",
-        "hits",
-        "resultinfo",
-        "cursor",
-    ]
+_LAST_NUMBER: Final = frozenset(["last", "lastpage", "final", "finalpage"])
+"""Which may be the number of a page or a link as well."""
+_THINGS: Final = r"(results?|items?|rows?|entries|records?|hits|elements|docs|documents|objects|matches)"
+_TOTAL: Final = re.compile(
+    rf"(odata|grand|overall|full|{_THINGS})?total(number)?(of)?(size|count|found|available|{_THINGS}(count)?)?"
+    rf"|(odatacount|numfound|{_THINGS}filtered|num(ber)?of{_THINGS})"
 )
+_COUNTED: Final = re.compile(rf"count|{_THINGS}count|num{_THINGS}")
+"""Which may count a page, or all rows: only more than there are say something."""
+_PAGES: Final = re.compile(
+    r"(total|num|numberof|totalnumberof|max)?pages(total|count)?|(total)?pagecount|lastpage"
+)
+_INSIDE: Final = re.compile(
+    r"(response)?meta(data|info)?|(page|paging|pagination|paginator|pager|pageable)(info|data|details|meta|metadata)?"
+    r"|links|cursors?|results?|resultset|resultinfo|data|response|info|hits|additional(data)?|navigation"
+)
+_LINKS: Final = re.compile(r"links?")
 _HEADER: Final = re.compile(
-    r"(x|xms)?(next(page|cursor|token|link|url|offset)?|continuation(token)?|cursor|hasmore)"
+    r"(x)?(xms|ms)?((pagination|paging|page)?next(page|cursor|token|link|url|offset|key|id)?"
+    r"|continuation(token)?|cursor|hasmore)"
 )
-_TOTAL_HEADER: Final = re.compile(r"(x)?(wp)?total(count|items|records|results)?")
-_PAGES_HEADER: Final = re.compile(r"(x)?(wp)?totalpages")
+_TOTAL_HEADER: Final = re.compile(rf"(x)?(wp|pagination|paging)?total(count|{_THINGS})?")
+_PAGES_HEADER: Final = re.compile(r"(x)?(wp|pagination|paging)?((total|num)pages|(total)?pagecount)")
+_JSON_HEADER: Final = re.compile(r"(x)?(pagination|paging)")
+_RANGE: Final = re.compile(r"[\w-]*\s*\d+-\d+/(\d+)")
 _PARTIAL: Final = 206
 _SIZE: Final = frozenset(
     ["limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults", "xperpage"]
@@ -110,12 +67,14 @@ class Markers:
 
     next: list[tuple[str, str]] = field(default_factory=list)
     """With the paginator that would follow it."""
+    cursors: list[str] = field(default_factory=list)
+    """Names of cursors that many sources give on their last page too."""
     more: list[str] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=dict)
+    """Counts of rows, of the page or of all."""
     total: dict[str, int] = field(default_factory=dict)
     at_least: dict[str, int] = field(default_factory=dict)
     """Totals of which it says that there may be more."""
-    count: dict[str, int] = field(default_factory=dict)
-    """What counts rows, of the page or of all."""
     pages: dict[str, int] = field(default_factory=dict)
     size: dict[str, int] = field(default_factory=dict)
     """How many rows a page may hold."""
@@ -146,29 +105,50 @@ def envelope(response: Response) -> Any:
             return None
 
 
+def link_relations(response: Response) -> dict[str, str]:
+    """Return the addresses of the `Link` header by relation, in small letters; a link may have several."""
+    found: dict[str, str] = {}
+    for link in parse_header_links(response.headers.get("Link", "")):
+        for name, value in link.items():
+            if name.lower() == "rel":
+                found |= {each: link["url"] for each in value.lower().split() if each not in found}
+    return found
+
+
+def as_truth(value: Any) -> bool | None:
+    """Return whether `value` says yes or no, as bool, number or text; None if it says neither."""
+    said = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+    return True if said in {"true", "1", "yes", "y"} else False if said in {"false", "0", "no", "n"} else None
+
+
 def find_markers(response: Response, selector: str, ignored: Collection[str]) -> Markers:
     """Return what `response` says besides its rows, which are at `selector`; not in the fields `ignored`."""
     found = Markers()
     _from_headers(response, ignored, found)
+    whole = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if response.status_code == _PARTIAL and not whole and "Content-Range" not in ignored:
+        found.more.append("HTTP 206")
     if selector != "$":
         literal = re.split(r"[\[*]|\.\.", selector.removeprefix("$").removeprefix("."), maxsplit=1)[0]
         way = [part for part in literal.split(".") if part]
-        _from_node(envelope(response), way, ignored, found)
-    if found.ended and not found.more:
-        found.next.clear()
+        for name, said in _fields(envelope(response), way, _DEEP):
+            if name not in ignored and name.rpartition(".")[2] not in ignored:
+                _take(name, said, found)
+    if found.ended:
+        found.cursors.clear()
+        if not found.more:
+            found.next.clear()
     return found
 
 
 def _from_headers(response: Response, ignored: Collection[str], found: Markers) -> None:
-    if response.links.get("next", {}).get("url") and "Link" not in ignored:
+    if link_relations(response).get("next") and "Link" not in ignored:
         found.next.append(("Link: rel=next", "header_link"))
-    if response.status_code == _PARTIAL and "Content-Range" not in response.headers:
-        found.more.append("HTTP 206")
     for name, value in response.headers.items():
         if name in ignored or not value.strip():
             continue
         plain = _plain(name)
-        if _HEADER.fullmatch(plain) and value.strip().lower() not in {"0", "null", "none", "false"}:
+        if _HEADER.fullmatch(plain) and value.strip().lower() not in {"0", "null", "none", "false", "no"}:
             found.next.append((name, "header_cursor"))
         elif _TOTAL_HEADER.fullmatch(plain):
             _note(found, "total", name, value)
@@ -178,36 +158,59 @@ def _from_headers(response: Response, ignored: Collection[str], found: Markers) 
             _note(found, "size", name, value)
         elif plain == "contentrange":
             _note(found, "total", name, value.rpartition("/")[2])
+        elif _JSON_HEADER.fullmatch(plain):
+            with suppress(ValueError):
+                for inner, said in _fields(orjson.loads(value), [], _DEEP):
+                    _take(f"{name}: {inner}", said, found)
 
 
-def _from_node(node: Any, way: list[str], ignored: Collection[str], found: Markers) -> None:
-    for name, said in _fields(node, way, _DEEP):
-        value = said.get("value", said) if isinstance(said, Mapping) else said
+def _take(name: str, said: Any, found: Markers) -> None:
+    """Note what the field `name`, which holds `said`, says of rows that the answer does not hold."""
+    value = said.get("value", said) if isinstance(said, Mapping) else said
+    plain, truth = _plain(re.split(r"[.:]", name)[-1]), as_truth(value)
+    if paginator := _paginator(plain, value):
+        found.next.append((f"{name}: next" if isinstance(value, list) else name, paginator))
+    elif _MORE.fullmatch(plain) and truth is not None and (plain != "next" or isinstance(value, bool)):
+        found.more += [name] if truth else []
+        found.ended |= not truth and plain != "next"
+    elif _LAST.fullmatch(plain) and truth is not None and (plain not in _LAST_NUMBER or _is_bool(value)):
+        found.more += [] if truth else [name]
+        found.ended |= truth
+    elif _EVERY_PAGES.fullmatch(plain):
+        found.cursors += [name] if _leads_on(value) else []
+    elif _TOTAL.fullmatch(plain):
         open_end = isinstance(said, Mapping) and said.get("relation", "eq") != "eq"
-        plain = _plain(name.rpartition(".")[2])
-        if name in ignored or name.rpartition(".")[2] in ignored:
-            continue
-        if _names_next(plain, value):
-            link = isinstance(value, Mapping) or str(value).startswith(("http://", "https://", "/", "?"))
-            found.next.append((name, "json_link" if link else "cursor"))
-        elif plain in _MORE and isinstance(value, bool | str):
-            said = str(value).lower()
-            if said == "true":
-                found.more.append(name)
-            found.ended |= said == "false"
-        elif plain in _LAST and isinstance(value, bool):
-            if not value:
-                found.more.append(name)
-            found.ended |= value
-        elif plain in _TOTAL:
-            open_end |= isinstance(value, str) and value.strip().endswith("+")
-            _note(found, "at_least" if open_end else "total", name, value)
-        elif plain in _COUNTS:
-            _note(found, "count", name, value)
-        elif plain in _PAGES:
-            _note(found, "pages", name, value)
-        elif plain in _SIZE:
-            _note(found, "size", name, value)
+        open_end |= isinstance(value, str) and value.strip().endswith("+")
+        _note(found, "at_least" if open_end else "total", name, value)
+    elif _PAGES.fullmatch(plain):
+        _note(found, "pages", name, value)
+    elif plain in _SIZE:
+        _note(found, "size", name, value)
+    elif _COUNTED.fullmatch(plain):
+        _note(found, "counted", name, value)
+
+
+def _paginator(plain: str, value: Any) -> str:
+    """Return the paginator that follows what a field of this name holds; blank if that is no next page."""
+    if _LINKS.fullmatch(plain) and isinstance(value, list):
+        return "json_link" if any(map(_is_next_link, value)) else ""
+    if plain == "offset":
+        return "cursor" if isinstance(value, str) and value and not value.isdecimal() else ""
+    if not _NEXT.fullmatch(plain) or not _leads_on(value):
+        return ""
+    link = isinstance(value, Mapping) or str(value).startswith(("http://", "https://", "/", "?"))
+    return "json_link" if link else "cursor"
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or str(value).strip().lower() in {"true", "false"}
+
+
+def _is_next_link(link: Any) -> bool:
+    if not isinstance(link, Mapping):
+        return False
+    relation = str(link.get("rel") or link.get("relation") or "").lower().split()
+    return "next" in relation and bool(link.get("href") or link.get("url") or link.get("uri"))
 
 
 def _note(found: Markers, kind: str, name: str, value: Any) -> None:
@@ -225,23 +228,14 @@ def _fields(node: Any, way: list[str], depth: int, path: str = "") -> Iterator[t
         on_the_way = bool(way) and name == way[0]
         if on_the_way and len(way) == 1:
             continue  # the rows
-        if on_the_way or _plain(name) in _INSIDE:
+        if on_the_way or _INSIDE.fullmatch(_plain(name)):
             yield from _fields(value, way[1:] if on_the_way else [], depth - 1, f"{path}{name}.")
-
-
-def _names_next(name: str, value: Any) -> bool:
-    """Return whether a field of this plain name holds the way to a next page."""
-    if name == "offset":  # a number is where this page began
-        return isinstance(value, str) and bool(value) and not value.isdecimal()
-    if name == "lastevaluatedkey":
-        return bool(value)
-    return name in _NEXT and _leads_on(value)
 
 
 def _leads_on(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(value.get(name) for name in ("href", "url", "after", "cursor", "token"))
-    return isinstance(value, str | int) and bool(value) and value is not True
+        return any(_leads_on(each) for each in value.values())
+    return bool(value) and isinstance(value, str | int | list) and value is not True
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,7 @@ from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete, SourceError, SourceRefused
-from millpond.ingestion.markers import envelope
+from millpond.ingestion.markers import as_truth, envelope, link_relations
 from millpond.ingestion.pages import KEY
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
@@ -88,7 +88,7 @@ class Pager(BasePaginator):
         """End after this page; raises ListingIncomplete if it names a last page that is another one."""
         self._has_next_page = False
         if self.table.endpoint.paginator.type == "single_page" and "Link" not in self.not_markers:
-            check_last_link(response, set())
+            check_last_link(response, link_relations(response).get("last", ""), set())
 
     def update_request(self, request: Request) -> None:
         """Leave the request as it is."""
@@ -119,7 +119,7 @@ class LinkPager(Pager):
     def __init__(self, table: SourceTable, tally: Tally) -> None:
         super().__init__(table, tally)
         self.kind, self.found, self._next = table.endpoint.paginator.type, False, ""
-        self._probe, self._followed = Probe(tally), set[str]()
+        self._probe, self._followed, self._last = Probe(tally), set[str](), ""
         self.option, default = LINK_OPTIONS[self.kind]
         self.where = str(self.options.get(self.option) or default)
         self._path = jsonpath.compile_path(self.where) if self.kind in {"json_link", "cursor"} else None
@@ -146,7 +146,7 @@ class LinkPager(Pager):
         self.ends_by_itself |= more is False
         if not self._has_next_page:
             if self.kind == "header_link" and "Link" not in self.not_markers:
-                check_last_link(response, self._followed)
+                check_last_link(response, self._last, self._followed)
             return
         if isinstance(value, list) or (self.kind == "json_link" and not isinstance(value, str)):
             raise ListingIncomplete(
@@ -184,10 +184,10 @@ class LinkPager(Pager):
 
     def _reference(self, response: Response) -> Any:
         if self.kind == "header_link":
-            self.found |= (
-                self.where in response.links or {"first", "prev", "last"} & response.links.keys() != set()
-            )
-            return response.links.get(self.where, {}).get("url")
+            links = link_relations(response)
+            self.found |= not links.keys().isdisjoint({self.where.lower(), "first", "prev", "last"})
+            self._last = links.get("last") or self._last
+            return links.get(self.where.lower())
         if self.kind == "header_cursor":
             self.found |= self.where in response.headers
             value = response.headers.get(self.where, "").strip()
@@ -214,24 +214,21 @@ def said_more(response: Response, path: str | None) -> bool | None:
     if not path:
         return None
     values = jsonpath.find_values(jsonpath.compile_path(path), envelope(response))
-    said = str(values[0]).lower() if values else None
-    if said in {"true", "1", "yes"}:
-        return True
-    if said in {"false", "0", "no"}:
-        return False
-    found = "is not found in an answer" if said is None else f"says {said[:40]!r}, neither true nor false"
+    said = as_truth(values[0]) if values else None
+    if said is not None:
+        return said
+    found = f"says {str(values[0])[:40]!r}, neither true nor false" if values else "is not found in an answer"
     raise ListingIncomplete(
         f"has_more_path: {path} {found}", next_step="correct has_more_path in endpoint.paginator"
     )
 
 
-def check_last_link(response: Response, followed: Collection[str]) -> None:
-    """Raise ListingIncomplete if `response` has no next link, and names a last page that was not read.
+def check_last_link(response: Response, last: str, followed: Collection[str]) -> None:
+    """Raise ListingIncomplete if `response` has no next link, and `last`, the last page, was not read.
 
     That is one that is neither this page, nor the first, nor one of the links `followed`.
     """
-    links = {relation: link.get("url", "") for relation, link in response.links.items()}
-    last = links.get("last", "")
+    links = link_relations(response)
     if not last or links.get("next") or last in {*followed, links.get("first"), links.get("self")}:
         return
     here = _parameters(str(response.url))

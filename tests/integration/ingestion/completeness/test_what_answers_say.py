@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -232,3 +233,119 @@ def test_a_list_of_all_rows_in_another_order_than_newest_first_fails(server: Fak
     assert "not listed newest first" in failure(declared, server.url, days=1).what
     server.serve = lambda r: answer({"items": listed[::-1]})
     assert len(read(declared, server.url, days=1)[0]) == 300
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"has_more": 1},
+        {"has_more": "yes"},
+        {"done": 0},
+        {"isLast": "false"},
+        {"hasMorePages": True},
+        {"additional_data": {"pagination": {"more_items_in_collection": True}}},
+        {"next": True},
+        {"next": ["/rows?page=2"]},
+        {"nextPage": {"page": 2}},
+        {"nextPageLink": "/rows?page=2"},
+        {"nextPageKey": "abc"},
+        {"LastEvaluatedKey": {"id": {"S": "x"}}},
+        {"offset": "itrAbc/rec"},
+        {"links": [{"rel": "self", "href": "/a"}, {"rel": "prefetch next", "href": "/b"}]},
+        {"link": [{"relation": "self", "url": "/a"}, {"relation": "next", "url": "/b"}]},
+        {"_scroll_id": "abc"},
+        {"paging": {"cursors": {"after": "x"}}},
+        {"pageInfo": {"endCursor": "x"}},
+        {"totalDocs": 130},
+        {"meta": {"result_total": "1,300"}},
+        {"metadata": {"resultset": {"count": 130, "offset": 1}}},
+        {"number_of_pages": 3},
+    ],
+)
+def test_whatever_a_source_calls_what_follows_a_single_page_fails(
+    server: FakeSource, beside: dict[str, Any]
+) -> None:
+    server.serve = lambda r: answer({"items": rows(50), **beside})
+    refused = failure(spec(**ITEMS), server.url)
+    assert "the listing may lack rows" in refused.what
+    assert "endpoint.not_markers" in (refused.next_step or "")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"has_more": 0, "next_cursor": "abc"},
+        {"isLast": "true", "nextPage": 2},
+        {"pageInfo": {"endCursor": "x", "hasNextPage": False}},
+        {"hits": {"total": {"value": 50}}, "_scroll_id": "abc"},
+        {"count": 50, "offset": "0", "limit": 100},
+        {"links": [{"rel": "self", "href": "/a"}, {"rel": "next", "href": None}], "next": {"href": None}},
+        {"meta": {"pages": 1, "total": "50", "next": None}},
+    ],
+)
+def test_a_single_page_that_says_it_is_whole_is_complete(server: FakeSource, beside: dict[str, Any]) -> None:
+    server.serve = lambda r: answer({"items": rows(50), **beside})
+    assert len(read(spec(**ITEMS), server.url)[0]) == 50
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "value"),
+    [
+        (200, "X-Pagination", '{"total": 130, "next_page": 2}'),
+        (200, "X-Pagination-Total-Count", "130"),
+        (200, "X-Pagination-Page-Count", "3"),
+        (200, "X-Pagination-Next-Page", "2"),
+        (206, "Content-Range", "items 0-49/*"),
+        (206, "Content-Range", "items 0-49/130"),
+    ],
+)
+def test_headers_that_speak_of_more_fail(server: FakeSource, status: int, header: str, value: str) -> None:
+    server.serve = lambda r: Answer(json.dumps(rows(50)).encode(), status, {header: value})
+    assert "the listing may lack rows" in failure(spec(), server.url).what
+
+
+@pytest.mark.parametrize(
+    "relation", ['rel="next last"', 'rel="prefetch next"', 'rel="Next"', 'REL="next"', "rel=next"]
+)
+def test_a_link_is_followed_whatever_its_relation_is_written_like(server: FakeSource, relation: str) -> None:
+    listed = rows(120)
+
+    def serve(request: Request) -> Answer:
+        here = int(request.query.get("page", 0))
+        more = {"Link": f"<rows?page={here + 1}>; {relation}"} if here < 2 else {}
+        return answer(listed[here * 40 : (here + 1) * 40], **more)
+
+    server.serve = serve
+    assert len(read(spec({"type": "header_link"}), server.url)[0]) == 120
+    assert "Link: rel=next" in failure(spec(), server.url).what
+
+
+@pytest.mark.parametrize(
+    ("paginator", "said"),
+    [
+        ({"type": "cursor", "cursor_path": "next"}, {"total": 120}),
+        ({"type": "cursor", "cursor_path": "next"}, {"total_pages": 4}),
+        ({"type": "json_link", "next_url_path": "link"}, {"total": 120}),
+        ({"type": "page_number"}, {"total": 120}),
+        ({"type": "offset", "limit": 30}, {"meta": {"pages": 4}}),
+    ],
+)
+def test_a_total_that_only_the_first_answer_says_is_heard(
+    server: FakeSource, paginator: dict[str, Any], said: dict[str, Any]
+) -> None:
+    listed = rows(120)[:60]
+
+    def serve(request: Request) -> Answer:
+        asked = request.query
+        here = int(asked.get("cursor") or asked.get("page") or int(asked.get("offset", 0)) // 30)
+        follows = (
+            {"next": str(here + 1), "link": f"?page={here + 1}"}
+            if here == 0
+            else {"next": None, "link": None}
+        )
+        found = listed[here * 30 : (here + 1) * 30]
+        return answer({"items": found, **follows, **(said if here == 0 else {})})
+
+    server.serve = serve
+    given = {"endpoint": {"data_selector": "items", "not_markers": ["next", "link"]}}
+    assert "the listing may lack rows" in failure(spec(paginator, **given), server.url).what
