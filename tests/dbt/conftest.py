@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from millpond.settings import Settings, settings
 from millpond.transform.invocation import project_folder
 from millpond.transform.manifest import Parsed, current
+from small_projects import Write, write_files
 
 
 @pytest.fixture
@@ -50,35 +50,12 @@ def unit_database(document: dict[str, Any], tmp_path: Path) -> Path:
     return path
 
 
-PROJECT = """
-name: small
-version: 1.0.0
-config-version: 2
-profile: millpond
-vars: {timezone: UTC, start_date: "2024-01-01"}
-flags: {send_anonymous_usage_stats: false}
-models: {small: {+schema: silver, +materialized: table}}
-seeds: {small: {+schema: silver}}
-snapshots: {small: {+schema: silver}}
-"""
-Write = Callable[[dict[str, str]], None]
-
-
 @pytest.fixture
 def write_project(configure: Callable[..., Settings], tmp_path: Path) -> Write:
     """Return a function that makes a dbt project of files the one in use, with the platform's macros."""
-    original = settings().project / "dbt"
 
     def written(files: dict[str, str]) -> None:
-        folder = tmp_path / "dbt"
-        if not folder.exists():
-            folder.mkdir()
-            (folder / "dbt_project.yml").write_text(PROJECT)
-            (folder / "profiles.yml").symlink_to((original / "profiles.yml").resolve())
-            shutil.copytree(original / "macros", folder / "macros")
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(content)
+        write_files(tmp_path, files)
         configure(project=tmp_path)
 
     return written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,13 @@ import pytest
 import yaml
 
 from millpond.lake import read
-from millpond.lake.spec import Replacement, TableSpec
-from millpond.lake.tables import replace
 from millpond.runtime.home import Home
-from millpond.transform.results import AuditFailed, BuildResult, CheckResult
-from millpond.transform.runner import build
+from millpond.transform.results import CheckResult
+from small_projects import Write, built, load
 
 FEATURES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "corpus" / "builds.yml").read_text()
 )
-Write = Callable[[dict[str, str]], None]
 
 
 @pytest.mark.parametrize("feature", FEATURES)
@@ -42,19 +38,6 @@ def test_a_build_of_a_feature_comes_out_as_the_table_says(
     for table, rows in expected.get("tables", {}).items():
         found = read.scan(ref, table).to_pylist()
         assert (len(found) if isinstance(rows, int) else found) == rows, table
-
-
-def load(name: str, rows: pa.Table) -> None:
-    """Make the raw table `name` hold `rows`."""
-    replace([Replacement(TableSpec(f"raw.{name}", rows.schema), rows, None)], ref="main", run_id="test")
-
-
-def built(names: list[str]) -> tuple[BuildResult, str]:
-    """Return the result of a build, merged or not, and the text of the error if there is one."""
-    try:
-        return build(names, None, ref="main", run_id="test"), ""
-    except AuditFailed as failure:
-        return failure.result, str(failure)
 
 
 def ended(check: CheckResult) -> str:

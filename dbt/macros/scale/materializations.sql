@@ -62,11 +62,27 @@
 {%- endmacro %}
 
 
+{#- On a branch Trino knows the catalog by another name than dbt. -#}
 {% macro trino__list_relations_without_caching(schema_relation) -%}
     {%- set tables -%}
-        select table_catalog, table_name, table_schema, 'table' as table_type
+        select '{{ schema_relation.database }}' as table_catalog, table_name, table_schema, 'table' as table_type
         from "{{ schema_relation.database }}".information_schema.tables
         where table_schema = '{{ schema_relation.schema }}'
     {%- endset -%}
     {{ return(run_query(tables)) }}
+{%- endmacro %}
+
+
+{% macro trino__get_columns_in_relation(relation) -%}
+    {%- set query -%}
+        select column_name, data_type
+        from "{{ relation.database }}".information_schema.columns
+        where table_schema = '{{ relation.schema }}' and table_name = '{{ relation.identifier }}'
+        order by ordinal_position
+    {%- endset -%}
+    {%- set columns = [] -%}
+    {%- for row in run_query(query).rows -%}
+        {%- do columns.append(api.Column.from_description(row['column_name'], row['data_type'])) -%}
+    {%- endfor -%}
+    {{ return(columns) }}
 {%- endmacro %}
