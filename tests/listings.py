@@ -55,7 +55,8 @@ def spec(paginator: dict[str, Any] | None = None, **table: Any) -> SourceSpec:
 def read(source: SourceSpec, url: str, days: int = 10, token: str | None = None) -> tuple[list[int], Listing]:
     """Return the ids of the rows listed for the `days` from START on; raises a SourceError."""
     client = TableClient(source, source.tables[0], connection(url, None, token), LIMITS)
-    listing = Listing(START * 1000, (START + days * 24 * HOUR) * 1000)
+    margin = source.tables[0].window.margin // dt.timedelta(microseconds=1)
+    listing = Listing(START * 1000, (START + days * 24 * HOUR) * 1000, margin)
     found = [json.loads(text)["id"] for page in client.pages(listing) for text in page[PAYLOAD].to_pylist()]
     return found, listing
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from requests import Response
 
-from millpond.errors import FilterIgnored, ListingIncomplete
+from millpond.errors import ListingIncomplete
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.markers import Markers, find_markers
+from millpond.ingestion.outside import check_filter
 from millpond.ingestion.paginators import LINK_OPTIONS, Gap, Pager
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
@@ -35,12 +36,7 @@ def check_complete(
     table: SourceTable, listing: Listing, pager: Pager, tally: Tally, answers: Answers
 ) -> None:
     """Raise FilterIgnored or ListingIncomplete unless `listing`, its pages all read, has all its rows."""
-    if table.window.params and 2 * listing.outside > listing.timed:
-        raise FilterIgnored(
-            f"{listing.outside} of {listing.timed} rows lie outside of the time asked for,"
-            " so the source does not filter by it",
-            next_step="check window.params in the spec: their names, and the form of time the source expects",
-        )
+    check_filter(table, listing)
     if table.window.reach and listing.order.is_another:
         raise ListingIncomplete(
             "its rows are not listed newest first, as window.reach needs it",

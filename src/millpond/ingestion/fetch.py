@@ -77,7 +77,7 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
     """
     spec = client.table.window
     parts = [window] if spec.reach else list(window.chunks(spec.piece_days))
-    pieces = [Piece(part, _listing(part, zone)) for part in parts]
+    pieces = [Piece(part, _listing(part, zone, spec.margin)) for part in parts]
     try:
         streams = [partial(_stream, client, index, piece) for index, piece in enumerate(pieces)]
         with client.gate.closed_by_signals():
@@ -129,6 +129,6 @@ def _out_of_reach(client: TableClient, pieces: list[Piece], zone: ZoneInfo) -> d
     return dict(beyond_reach(client.table, pieces[0].window, pieces[0].listing, zone))
 
 
-def _listing(window: Window, zone: ZoneInfo) -> Listing:
+def _listing(window: Window, zone: ZoneInfo, margin: dt.timedelta) -> Listing:
     start, end = (int(moment.timestamp()) * 1_000_000 for moment in window.bounds(zone))
-    return Listing(start, end)
+    return Listing(start, end, margin // dt.timedelta(microseconds=1))

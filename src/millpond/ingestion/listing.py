@@ -74,15 +74,20 @@ class Order:
 class Listing:
     """One stream of requests: the time it asks for (microseconds, half-open), and what it has seen.
 
-    `timed` rows have a time, `outside` of these lie outside of what was asked for.
+    `timed` rows have a time, `outside` of these lie outside of what was asked for by more than `margin`:
+    `before` or `after` it. The first and the last instant of it have `at_start` and `at_end` rows.
     """
 
     start: int
     end: int
+    margin: int = 0
     pages: int = 0
     rows: int = 0
     timed: int = 0
-    outside: int = 0
+    before: int = 0
+    after: int = 0
+    at_start: int = 0
+    at_end: int = 0
     last_rows: int = 0
     largest: int = 0
     ended: bool = False
@@ -100,7 +105,18 @@ class Listing:
         if keeps_order:
             self.order.take(times)
             return
-        timed = rows - times.null_count
-        inside = pc.sum(pc.and_(pc.greater_equal(times, self.start), pc.less(times, self.end))).as_py() or 0
-        self.timed += timed
-        self.outside += timed - inside
+        first, last = self.start - self.margin, self.end + self.margin
+        self.timed += rows - times.null_count
+        self.before += _count(pc.less(times, first))
+        self.after += _count(pc.greater_equal(times, last))
+        self.at_start += _count(pc.equal(times, first))
+        self.at_end += _count(pc.equal(times, last))
+
+    @property
+    def outside(self) -> int:
+        """How many rows lie before or after what was asked for."""
+        return self.before + self.after
+
+
+def _count(which: pa.ChunkedArray) -> int:
+    return pc.sum(which).as_py() or 0

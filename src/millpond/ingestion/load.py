@@ -18,6 +18,7 @@ from millpond.ingestion.fetch import Fetched, fetch
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.judge import judged
 from millpond.ingestion.missing_fields import find_missing_fields, missing_fields_errors
+from millpond.ingestion.outside import shrink_rule
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.reach import kept_as_loaded
 from millpond.ingestion.results import LoadResult, PartitionResult
@@ -67,7 +68,7 @@ def load(
             table, fetched.files, window, configured.zone, streams, added, folder / "judged"
         ) as verdicts:
             _reconcile(table, fetched, verdicts)
-            missing = find_missing_fields(verdicts)
+            missing = find_missing_fields(verdicts, ref)
             failed: dict[dt.date, MillpondError] = {
                 **find_uncertain_days(table, verdicts, ref),
                 **missing_fields_errors(source.source, table, missing, ref),
@@ -77,7 +78,7 @@ def load(
             crash_points.reached("ingestion.judged")
             if len(failed) < len(window):
                 guard.record_origin()
-            shrinkage = Shrinkage(None if accept_shrink else table.shrink, fetched.unproven)
+            shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
             written, held_back = _write(table, verdicts, window, failed, shrinkage, ref, run_id)
             failed |= held_back
     seconds = time.perf_counter() - began

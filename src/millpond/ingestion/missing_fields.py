@@ -7,8 +7,12 @@ rows are looked into again only where a field seems to be missing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Final
+
+import pyarrow.compute as pc
 
 from millpond.errors import FieldsMissing
 from millpond.ingestion.column_rules import Value
@@ -16,25 +20,31 @@ from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import json_path
 from millpond.ingestion.verdicts import Verdicts
-from millpond.naming import quoted, ref_option
-from millpond.partitions import contiguous
+from millpond.lake import read
+from millpond.naming import PARTITION_COLUMN, quoted, ref_option
+from millpond.partitions import Window, contiguous
 
 LEAST: Final = 5
 """Rows, or values, below which nothing follows from their likeness."""
+_BEFORE: Final = dt.timedelta(366)
+_CHANCE: Final = 0.001
+"""Likelihood below which a few rows do not lack by chance what those before them had."""
 _SHOWN: Final = 10
 _ROWS: Final = "judged join split using (_seq) where __fate <> 'outside' and __broken is null"
 
 Days = dict[dt.date, int]
 
 
-def find_missing_fields(verdicts: Verdicts) -> dict[dt.date, str]:
+def find_missing_fields(verdicts: Verdicts, ref: str) -> dict[dt.date, str]:
     """Return for each day that is not to be loaded which declared fields its rows lack, or hold badly.
 
     A field is missing where none of a day's rows has it, or none of the whole load's, and there are enough of
-    them to tell. What a column's `optional` or `required_when` excuses does not count.
+    them to tell: by themselves, or since the rows that `ref` holds of that day or of those before have it.
+    What a column's `optional` or `required_when` excuses does not count.
     """
     found: dict[dt.date, list[str]] = {}
-    for value, days in _absent(verdicts):
+    loaded = _Loaded(ref, verdicts.contract.table)
+    for value, days in _absent(verdicts, loaded):
         path = ".".join(value.keys)
         text = f"no row has the field {path}"
         if path != value.name:
@@ -43,7 +53,7 @@ def find_missing_fields(verdicts: Verdicts) -> dict[dt.date, str]:
             text += f"; fields that the spec does not name: {', '.join(fields)}"
         for day in days:
             found.setdefault(day, []).append(text)
-    for value, days in _unusable(verdicts):
+    for value, days in _unusable(verdicts, loaded):
         reasons = {r for day in days for r in verdicts.counts[day].nulled if _is_about(r, value.name)}
         text = f"no value of the column {value.name} is usable: {', '.join(sorted(reasons))}"
         for day in days:
@@ -71,7 +81,7 @@ def missing_fields_errors(
     return errors
 
 
-def _absent(verdicts: Verdicts) -> Iterator[tuple[Value, list[dt.date]]]:
+def _absent(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
     """Yield each column whose field is missing, with the days it is missing on."""
     contract, least = verdicts.contract, _least(verdicts)
     expected = [(value, due) for value in contract.values if (due := contract.due(value)) is not None]
@@ -84,13 +94,16 @@ def _absent(verdicts: Verdicts) -> Iterator[tuple[Value, list[dt.date]]]:
     for number, (value, _) in enumerate(expected):
         there = {row[0]: row[1 + 2 * number] for row in found}
         lacking = {row[0]: row[2 + 2 * number] for row in found}
-        if days := _suspicious(there, lacking, least):
+        if not all(there[day] for day, rows in lacking.items() if rows):
             named = _days_that_name(verdicts, value)
-            if days := _suspicious({day: there[day] + (day in named) for day in there}, lacking, least):
+            there = {day: there[day] + (day in named) for day in there}
+            days = _suspicious(there, lacking, least)
+            few = _suspicious(there, lacking, 1, partial(loaded.had, value.name))
+            if days := sorted({*days, *few}):
                 yield value, days
 
 
-def _unusable(verdicts: Verdicts) -> Iterator[tuple[Value, list[dt.date]]]:
+def _unusable(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
     """Yield each column whose values all became null because they are bad, with the days of that."""
     least = _least(verdicts)
     for value in verdicts.contract.values:
@@ -100,22 +113,59 @@ def _unusable(verdicts: Verdicts) -> Iterator[tuple[Value, list[dt.date]]]:
             day: sum(n for reason, n in found.nulled.items() if _is_about(reason, value.name))
             for day, found in verdicts.counts.items()
         }
-        if sum(bad.values()) < least:
+        if not any(bad.values()):
             continue
         rows = f"(select *, {value.clean()} as {quoted(value.name)} from {_ROWS} and __fate = 'good')"  # noqa: S608
         good = verdicts.connection.execute(
             f"select __part, count({quoted(value.name)}) from {rows} group by __part"  # noqa: S608
         )
-        if days := _suspicious(dict(good.fetchall()), bad, least):
+        there = dict(good.fetchall())
+        days = _suspicious(there, bad, least)
+        few = _suspicious(there, bad, 1, partial(loaded.had, value.name))
+        if days := sorted({*days, *few}):
             yield value, days
 
 
-def _suspicious(there: Days, lacking: Days, least: int) -> list[dt.date]:
+class _Loaded:
+    """What is loaded of a table, to compare few rows with."""
+
+    def __init__(self, ref: str, table: SourceTable) -> None:
+        self._ref, self._table = ref, table.raw_table
+
+    def had(self, column: str, lacking: Days) -> list[dt.date]:
+        """Return the days of `lacking` rows without a column that the rows loaded before had.
+
+        These are rows of the same day, or of those before it, if so many can hardly lack it by chance.
+        """
+        if not read.exists(self._ref, self._table):
+            return []
+        if column not in read.loaded(self._ref, self._table).schema().column_names:
+            return []
+        window = Window.of_days(min(lacking) - _BEFORE, max(lacking))
+        rows = read.scan(self._ref, self._table, columns=[PARTITION_COLUMN, column], window=window)
+        total, filled = Counter(rows[PARTITION_COLUMN].to_pylist()), Counter[dt.date]()
+        filled.update(rows.filter(pc.is_valid(rows[column]))[PARTITION_COLUMN].to_pylist())
+        missing = []
+        for day in lacking:
+            earlier = [other for other in total if other < day]
+            of, had = (sum(counts[other] for other in earlier) for counts in (total, filled))
+            chance = ((of - had + 1) / (of + 2)) ** sum(lacking.values())
+            if filled[day] or (of == had >= LEAST) or chance < _CHANCE:
+                missing.append(day)
+        return missing
+
+
+def _suspicious(
+    there: Days, lacking: Days, least: int, confirm: Callable[[Days], list[dt.date]] = sorted
+) -> list[dt.date]:
     """Return the days on which nothing is there and enough is lacking, in the day or in the whole load."""
     everywhere = not sum(there.values()) and sum(lacking.values()) >= least
-    return sorted(
-        day for day, rows in lacking.items() if rows and not there.get(day) and (everywhere or rows >= least)
-    )
+    found = {
+        day: rows
+        for day, rows in lacking.items()
+        if rows and not there.get(day) and (everywhere or rows >= least)
+    }
+    return sorted(confirm(found)) if found else []
 
 
 def _days_that_name(verdicts: Verdicts, value: Value) -> set[dt.date]:

@@ -62,6 +62,12 @@ class WindowSpec(Part):
         None, min_length=1, examples=['params: { since: "{start_iso}", until: "{end_iso}" }']
     )
     reach: Reach | None = Field(None, examples=["reach: { rows: 300, days: 90 }"])
+    margin: Duration = Field(
+        dt.timedelta(0),
+        validate_default=True,
+        description="how long before and after the time asked for the source adds rows, which are dropped",
+        examples=["margin: 24h"],
+    )
     piece_days: int = Field(
         31, gt=0, description="days that one stream of requests covers", examples=["piece_days: 30"]
     )

@@ -52,6 +52,27 @@ def test_days_with_few_rows_count_together_and_a_field_of_one_row_is_there(serve
     assert not load_days(DAY, DAY + dt.timedelta(3)).failed
 
 
+def test_few_rows_are_compared_with_what_is_loaded_of_their_day_and_of_those_before(
+    server: FakeSource,
+) -> None:
+    days = [DAY + dt.timedelta(n) for n in range(4)]
+    server.serve = Entries([row for day in days[:3] for row in lacking(2, day)])
+    assert not load_days(days[0], days[2]).failed
+    renamed = [row for day in days for row in lacking(2, day, direction=..., trend="Flat")]
+    server.serve = Entries(renamed)
+    for day in days:
+        (error,) = load_days(day).failed.values()
+        assert "no row has the field direction" in error.what
+    assert raw("direction") == ["Flat"] * 6
+    server.serve = Entries([row for day in days for row in lacking(2, day, noise="Clean")])
+    assert not load_days(days[3]).failed  # no row before has a noise, so nothing says that one is due
+    server.serve = Entries([row for day in days for row in lacking(2, day, noise=1)])
+    assert not load_days(days[0], days[3]).failed
+    server.serve = Entries(lacking(2, noise="Clean"))
+    (error,) = load_days(DAY).failed.values()
+    assert "no value of the column noise is usable" in error.what
+
+
 def test_a_value_that_is_optional_or_an_explicit_null_or_excused_may_be_absent(server: FakeSource) -> None:
     server.serve = Entries(lacking(50, device=..., dateString=..., direction=None))
     assert not load_days(DAY).failed
