@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from millpond.ingestion.columns import SQL_TYPES, Column, OnBad
+from millpond.ingestion.columns import SQL_TYPES, Column, OnBad, Rounding
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.sql import json_path, micros
 from millpond.naming import literal, quoted
@@ -37,6 +37,7 @@ class Value:
     """A column, the keys that lead to its value in a row, and the expression for that value as text.
 
     `on_bad` says what a bad value leads to; `added` columns are not in the spec and take any text.
+    `rounding` is how a fraction becomes a whole number; without it, it is a bad value.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Value:
     text: str
     on_bad: OnBad
     added: bool = False
+    rounding: Rounding | None = None
 
     @property
     def lenient(self) -> bool:
@@ -74,6 +76,10 @@ class Value:
             return f"case {text} when 'true' then true when 'false' then false end"
         if kind == "timestamp":
             return f"make_timestamptz({micros(text, 'iso')})"
+        if kind == "int" and self.rounding:
+            number, cast = f"try_cast({text} as double)", f"try_cast({text} as bigint)"
+            whole = f"{'floor' if self.rounding == 'down' else 'round'}({number})"
+            return f"case when {number} = {cast}::double then {cast} else try_cast({whole} as bigint) end"
         return text if kind in {"string", "json"} else f"try_cast({text} as {SQL_TYPES[kind]})"
 
     def canonical(self) -> str:
@@ -142,6 +148,10 @@ class Value:
 
     def _strict(self) -> str:
         kind, text, loose = self.column.type, self.text, self.loose()
+        if kind == "int" and self.rounding:
+            fraction = f"try_cast({text} as double) <> {loose}::double"
+            code = " or ".join(self._in_code_range(f"try_cast({text} as double)")) or "false"
+            return f"case when not ({fraction} and ({code})) then {loose} end"
         if kind == "int":
             return f"case when try_cast({text} as double) = {loose}::double then {loose} end"
         if kind == "number":
@@ -174,14 +184,22 @@ class Value:
         texts = [str(value) for value in codes.values]
         conditions = [f"{self.text} in ({_list(texts)})"] if texts else []
         if self.column.type in {"int", "number"}:
-            if codes.below is not None:
-                lowest = "" if codes.at_least is None else f"{value} >= {codes.at_least!r} and "
-                conditions.append(f"({lowest}{value} < {codes.below!r})")
-            if codes.above is not None:
-                conditions.append(f"{value} > {codes.above!r}")
+            conditions += self._in_code_range(value)
             numbers = [code for code in codes.values if not isinstance(code, str)]
             conditions += [f"{number} = {code!r}" for code in numbers]
         return f"({' or '.join(conditions)})"
+
+    def _in_code_range(self, value: str) -> list[str]:
+        codes = self.column.no_value
+        if codes is None:
+            return []
+        conditions = []
+        if codes.below is not None:
+            lowest = "" if codes.at_least is None else f"{value} >= {codes.at_least!r} and "
+            conditions.append(f"({lowest}{value} < {codes.below!r})")
+        if codes.above is not None:
+            conditions.append(f"{value} > {codes.above!r}")
+        return conditions
 
 
 def first(cases: Iterable[tuple[str, str]], otherwise: str = "null") -> str:

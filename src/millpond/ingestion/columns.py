@@ -23,6 +23,8 @@ EXAMPLE: Final = "sgv: { type: int, min: 1, max: 1000 }"
 
 OnBad = Literal["null", "quarantine", "fail"]
 """What becomes of a bad value: null in a row that stays, its row in quarantine, or a day that fails."""
+Rounding = Literal["down", "nearest"]
+"""How a number with a fraction becomes a whole one; halves go away from zero."""
 
 
 class NoValue(Part):
@@ -94,6 +96,12 @@ class Column(Part):
         " quarantine for key, event_time, version and required columns, null for the others",
         examples=["on_bad: null", "on_bad: quarantine"],
     )
+    round: Rounding | None = Field(
+        None,
+        description="how an int column takes a number with a fraction, which is a bad value without it; times"
+        " since 1970 are rounded down",
+        examples=["round: nearest", "round: down"],
+    )
     no_value: Annotated[NoValue, BeforeValidator(_listed)] | None = Field(
         None,
         description="codes that mean there is no value: null, counted, neither missing nor bad",
@@ -112,6 +120,10 @@ class Column(Part):
             raise ValueError(f"min and max need type int or number, not {self.type}; for example {EXAMPLE}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; for example {EXAMPLE}")
+        if self.round is not None and self.type != "int":
+            raise ValueError(
+                f"round needs type int, not {self.type}; for example {{ type: int, round: down }}"
+            )
         if self.allowed is not None and self.type != "string":
             raise ValueError("allowed needs type string; for example { type: string, allowed: [Flat, NONE] }")
         if self.required and self.on_bad == "null":

@@ -36,6 +36,7 @@ class Contract:
                 self._extraction.value(keys, raw=keys in raw),
                 "null" if name in added else table.on_bad(name),
                 added=name in added,
+                rounding=None if name in added else table.rounding(name),
             )
             for name, column, keys in columns
         ]

@@ -182,18 +182,30 @@ def _modest(rows: Sequence[Any]) -> Sequence[Any]:
 
 
 def _keys(rows: Sequence[Any], texts: pa.Array, paths: Sequence[Sequence[str]]) -> pa.Array:
-    """Return a hash of each row's key; of the whole row where a part of the key is missing."""
-    parts = [_values(rows, path) for path in paths]
+    """Return a digest of each row's key, of type and value; of the whole row where a part is missing.
+
+    Python's hash of a text is one; its hash of a number is not, as -1 and -2 have the same.
+    """
+    parts = [
+        part if set(map(type, part)) == {str} else list(map(_named, part))
+        for part in (_values(rows, path) for path in paths)
+    ]
     found: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
-    try:
-        hashes = np.fromiter(map(hash, found), np.int64, len(found))
-    except TypeError:  # a part is a list or an object
-        hashes = np.fromiter((hash(repr(value)) for value in found), np.int64, len(found))
+    hashes = np.fromiter(map(hash, found), np.int64, len(found))
     if any(None in part for part in parts):
         for index, values in enumerate(zip(*parts, strict=True)):
             if None in values:
                 hashes[index] = hash(texts[index].as_py().strip())
     return pa.array(hashes)
+
+
+def _named(value: Any) -> Any:
+    """Return a key as texts that are equal where type and value are; None stays None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return type(value).__name__, hex(value) if type(value) is int else repr(value)
 
 
 def _values(rows: Sequence[Any], keys: Sequence[str]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from millpond.ingestion.columns import Column, OnBad
+from millpond.ingestion.columns import Column, OnBad, Rounding
 from millpond.ingestion.endpoint import Endpoint, Page, Rest
 from millpond.ingestion.expectations import Checks
 from millpond.ingestion.part import Part
@@ -120,6 +120,12 @@ class SourceTable(Part):
             return column.on_bad
         needed = column.required or column.required_when is not None
         return "quarantine" if needed or name in {*self.key, self.event_time.column, self.version} else "null"
+
+    def rounding(self, name: str) -> Rounding | None:
+        """Return how an integer column called `name` takes a number with a fraction; None: as a bad value."""
+        column, event = self.columns[name], self.event_time
+        is_epoch = column.type == "int" and name == event.column and event.unit != "iso"
+        return column.round or ("down" if is_epoch else None)
 
     @property
     def asset(self) -> str:

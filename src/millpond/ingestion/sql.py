@@ -37,7 +37,12 @@ def micros(text: str, unit: str) -> str:
     }[unit]
     number = f"try_cast({text} as double)"
     is_time = f"abs({number}) >= {least} and abs({number}) < {limit}"
-    return f"case when {is_time} then ({number} * {factor})::bigint end"
+    moment = f"({number} * {factor})::bigint"
+    if (
+        unit == "ms"
+    ):  # rounded down, as no time may leave its day; the fraction by itself, where doubles are exact
+        moment = f"floor({number})::bigint * 1000 + floor(({number} - floor({number})) * 1000)::bigint"
+    return f"case when {is_time} then {moment} end"
 
 
 def page_connection() -> duckdb.DuckDBPyConnection:

@@ -123,6 +123,32 @@ def test_what_real_nightscouts_send_is_loaded_as_the_shipped_source_declares_it(
     assert (found[11]["type"], found[11]["sgv"] is not None, found[12]["mbg"]) == (None, True, 6.1)
 
 
+def test_fractions_are_rounded_as_the_column_says_times_down_and_glucose_to_the_nearest(
+    server: FakeSource,
+) -> None:
+    at = reading(0)["date"]
+    sent = [
+        ("a", {"date": at + 0.9}),
+        ("b", {"date": at + 1.5}),
+        ("c", {"sgv": 120.6}),
+        ("d", {"sgv": "120.5"}),
+    ]
+    sent += [("e", {"sgv": 120.4}), ("f", {"sgv": 1000.4}), ("g", {"sgv": 0.0})]
+    bad = [("h", {"sgv": 19.6}), ("i", {"sgv": 0.5}), ("j", {"sgv": 1000.6})]
+    last = reading(287)["date"] + 299_999.9997
+    server.serve = Entries(
+        [*GOOD, *(reading(5, _id=key, **c) for key, c in sent + bad), reading(287, date=last)]
+    )
+    (day,) = load_days(DAY, quarantine=Quarantine(fail_above=1)).partitions
+    found = {row["_id"]: row for row in raw()}
+    assert [found[key]["date"] - at for key in "ab"] == [0, 1]
+    assert [found[key]["sgv"] for key in "cdefg"] == [121, 121, 120, 1000, None]
+    assert found[reading(287)["_id"]]["date"] == int(last)
+    assert day.no_value == {"sgv": 1}
+    reasons = Counter(quarantined("reason"))
+    assert reasons == {"sgv is no whole number": 2, "sgv is above 1000": 1}
+
+
 def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) -> None:
     columns = table_of("glucose_entries")[1].columns
     spec = columns["sgv"].model_copy(update={"no_value": NoValue(below=20, values=("WARMUP", -1))})

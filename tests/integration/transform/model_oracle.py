@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 DAY = dt.timedelta(days=1)
+SLOT = 300_000
 _QUALITY = (
     *("entry_count", "reading_count", "slot_copy_count"),
     *("no_value_count", "implausible_count", "other_type_count"),
@@ -20,7 +21,8 @@ _QUALITY = (
 def glucose_readings(raw: list[Row], zone: ZoneInfo) -> dict[str, Row]:
     """Return fct_glucose_readings by entry."""
     kept = _one_per_slot(
-        [r for r in raw if (r["type"] or "sgv") == "sgv" and r["sgv"] is not None and 20 <= r["sgv"] <= 600]
+        [r for r in raw if (r["type"] or "sgv") == "sgv" and r["sgv"] is not None and 20 <= r["sgv"] <= 600],
+        zone,
     )
     by_device: dict[Any, list[Row]] = defaultdict(list)
     for row in sorted(kept, key=lambda r: (r["date"], r["_id"])):
@@ -153,20 +155,34 @@ def github_activity(raw: list[Row], zone: ZoneInfo) -> dict[dt.date, Row]:
     return found
 
 
-def _one_per_slot(rows: list[Row]) -> list[Row]:
-    """Return the first of each group of close entries, and of each five minutes that a group goes on."""
+def _one_per_slot(rows: list[Row], zone: ZoneInfo) -> list[Row]:
+    """Return the first entry of each slot of its day's grid, and those 225 s or more after another."""
+    rows = sorted(rows, key=lambda r: (r["date"], r["_id"]))
+    days = [dt.datetime.fromtimestamp(r["date"] / 1000, zone).date() for r in rows]
+    grids = {
+        day: _slots_begin_at([r["date"] for r, d in zip(rows, days, strict=True) if d == day])
+        for day in set(days)
+    }
     kept: list[Row] = []
-    previous = began = slot = 0
-    for row in sorted(rows, key=lambda r: (r["date"], r["_id"])):
-        bin_start = row["date"] - row["date"] % 300_000
-        if not kept or row["date"] - previous >= 150_000:
-            began = slot = row["date"]
+    for previous, row, day in zip([None, *rows], rows, days, strict=False):
+        slots = [(r["date"] - grids[day]) // SLOT for r in (previous, row) if r]
+        if previous is None or slots[0] < slots[1] or row["date"] - previous["date"] >= 225_000:
             kept.append(row)
-        elif bin_start >= began + 150_000 and bin_start != slot:
-            slot = bin_start
-            kept.append(row)
-        previous = row["date"]
     return kept
+
+
+def _slots_begin_at(times: list[int]) -> Fraction:
+    """Return a begin of slots for the entries of one day: the middle of a gap between their positions."""
+    positions = sorted({t % SLOT for t in times})
+    gaps = [((b - a) % SLOT or SLOT, b) for a, b in zip([positions[-1], *positions], positions, strict=False)]
+    wide = [gap for gap in gaps if gap[0] >= 75_000]
+    first = times[0] % SLOT
+    length, end = (
+        min(wide, key=lambda gap: (first - gap[1]) % SLOT)
+        if wide
+        else max(gaps, key=lambda gap: (gap[0], -gap[1]))
+    )
+    return end - Fraction(length, 2)
 
 
 def _category(value: int) -> str:

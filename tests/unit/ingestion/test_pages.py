@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millpond.ingestion.bodies import as_utf8, look_of
-from millpond.ingestion.pages import PAYLOAD, PageDecoder
+from millpond.ingestion.pages import KEY, PAYLOAD, PageDecoder
 
 _TEXT = st.text(st.sampled_from('a"\\{}[],: \n'), max_size=8)
 _VALUE = st.recursive(
@@ -135,3 +135,29 @@ def test_rows_may_be_any_distance_apart(blanks: int) -> None:
     body = (" " * blanks + "," + " " * blanks).join(map(json.dumps, rows))
     page = PageDecoder()(f"[{body}]".encode())
     assert [json.loads(text) for text in page[PAYLOAD].to_pylist()] == rows
+
+
+def test_keys_are_the_same_only_where_type_and_value_are() -> None:
+    values = [
+        "-1",
+        "-2",
+        "0",
+        str(2**61 - 1),
+        '"0"',
+        "true",
+        "1",
+        '"1"',
+        "0.5",
+        "false",
+        "9" * 5000,
+        "[1]",
+        "[2]",
+    ]
+    body = "[" + ",".join(f'{{"id": {value}}}' for value in values) + "]"
+    page = PageDecoder(key=(("id",),))(body.encode())
+    assert len(set(page[KEY].to_pylist())) == len(values)
+    pairs = "[" + ",".join(f'{{"id": {value}, "at": "x"}}' for value in values) + "]"
+    page = PageDecoder(key=(("id",), ("at",)))(pairs.encode())
+    assert len(set(page[KEY].to_pylist())) == len(values)
+    one, same, other = PageDecoder(key=(("id",),))(b'[{"id": 1}, {"id": 1.0}, {"id": 2}]')[KEY].to_pylist()
+    assert one == same != other

@@ -8,34 +8,47 @@ in_time as (
     select
         *,
         {{ epoch_ms('reading_at') }} as at_ms,
+        mod({{ epoch_ms('reading_at') }}, 300000) as phase_ms,
         lag({{ epoch_ms('reading_at') }}) over (order by reading_at, entry_id) as previous_ms
     from entries
 ),
 
-grouped as (
+spaced as (
     select
         *,
-        max(case when previous_ms is null or at_ms - previous_ms >= 150000 then at_ms end) over (
-            order by reading_at, entry_id rows between unbounded preceding and current row
-        ) as group_ms
+        phase_ms - coalesce(
+            lag(phase_ms) over (partition by _partition_date order by phase_ms, entry_id),
+            max(phase_ms) over (partition by _partition_date) - 300000
+        ) as hole_ms,
+        first_value(phase_ms) over (
+            partition by _partition_date order by reading_at, entry_id
+        ) as first_phase_ms
     from in_time
 ),
 
-slotted as (
+anchored as (
     select
         *,
-        case
-            when at_ms - mod(at_ms, 300000) < group_ms + 150000 then group_ms
-            else at_ms - mod(at_ms, 300000)
-        end as slot_ms
-    from grouped
+        first_value(2 * phase_ms - hole_ms) over (
+            partition by _partition_date
+            order by
+                case
+                    when hole_ms >= 75000 then mod(300000 + first_phase_ms - phase_ms, 300000)
+                    else 900000 - hole_ms
+                end,
+                phase_ms,
+                -hole_ms
+        ) as twice_border_ms
+    from spaced
 ),
 
-ranked as (
-    select
-        *,
-        row_number() over (partition by group_ms, slot_ms order by reading_at, entry_id) as place_in_slot
-    from slotted
+one_per_slot as (
+    select *
+    from anchored
+    where
+        previous_ms is null
+        or 2 * (at_ms - previous_ms) > mod(2 * at_ms - twice_border_ms, 600000)
+        or at_ms - previous_ms >= 225000
 ),
 
 with_previous as (
@@ -43,8 +56,7 @@ with_previous as (
         *,
         lag(glucose_mg_dl) over device_readings as previous_glucose_mg_dl,
         lag(reading_at) over device_readings as previous_reading_at
-    from ranked
-    where place_in_slot = 1
+    from one_per_slot
     window device_readings as (partition by device order by reading_at, entry_id)
 ),
 
