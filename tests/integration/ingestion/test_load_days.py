@@ -108,12 +108,15 @@ def test_a_second_load_of_the_same_rows_commits_nothing(server: FakeSource) -> N
     assert [p.content_hash for p in first.partitions] == [p.content_hash for p in second.partitions]
 
 
-def test_a_day_that_became_empty_is_empty_and_its_neighbours_stay(server: FakeSource) -> None:
+def test_a_day_that_became_empty_is_empty_if_it_may_be_and_its_neighbours_stay(
+    server: FakeSource,
+) -> None:
     rows = [reading(n, day) for day in days(0, 1, 2) for n in range(3)] + [reading(9, NEXT, sgv="LOW")]
     server.serve = Entries(rows)
     load_days(DAY, days(2)[0], quarantine=_strictness(1.0))
     server.serve = Entries([row for row in rows if not row["_id"].startswith("20261102")])
-    assert counts(load_days(NEXT)) == [(0, 0, 0, 0, 0)]
+    assert list(load_days(NEXT).failed) == [NEXT]
+    assert counts(load_days(NEXT, shrink=_shrinking())) == [(0, 0, 0, 0, 0)]
     assert set(raw("_partition_date")) == {DAY, days(2)[0]}
     assert quarantined() == []
 
@@ -274,3 +277,9 @@ def test_a_home_whose_finger_sticks_are_whole_numbers_goes_on_loading_and_keeps_
     (day,) = load_days(DAY).partitions
     assert day.rows_loaded == 2
     assert raw("mbg") == [110.0, 110.0, 6.1]
+
+
+def _shrinking() -> Any:
+    from millpond.ingestion.window import Shrink
+
+    return Shrink(hold_below=0)
