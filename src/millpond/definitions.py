@@ -48,7 +48,7 @@ defs = dg.Definitions(
     jobs=[_JOB, housekeeping],
     schedules=build_schedules(_JOB, _CHAINS, _SETTINGS),
     sensors=[
-        *alert_sensors(_ASSETS),
+        *alert_sensors(_ASSETS, [source for source in _SOURCES if source not in _ASKED]),
         *automation_sensors(_CHAINS, _SETTINGS),
         *new_data.build_sensors(_ASKED, _CHAINS),
         *queue.build_sensors(_SOURCES),

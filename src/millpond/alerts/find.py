@@ -18,6 +18,7 @@ from millpond.alerts.finders.events import Row, new_events
 from millpond.alerts.finders.failed_run import run_failed
 from millpond.alerts.finders.known import Known
 from millpond.alerts.finders.late import record_late
+from millpond.alerts.finders.made import ever_made
 from millpond.alerts.finders.notices import record_notices
 from millpond.alerts.finders.recoveries import resolve_recovered
 from millpond.alerts.finders.summary import record_summary
@@ -52,6 +53,7 @@ def find(
         if time.monotonic() > deadline:
             return new
     now = dt.datetime.now(settings.zone)
+    known = known.expected(ever_made(frozenset().union(*known.unasked.values())))
     with outbox() as connection:
         resolve_recovered(connection, instance, known)
         new += record_notices(connection, known)

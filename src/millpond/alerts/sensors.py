@@ -6,14 +6,20 @@ import dagster as dg
 
 from millpond.alerts.finders.known import Known
 from millpond.alerts.routing import read_routing
+from millpond.ingestion.spec import SourceSpec
 from millpond.settings import settings
 
 _SECONDS = 15
 
 
-def build_sensors(assets: Sequence[dg.AssetsDefinition]) -> list[dg.SensorDefinition]:
-    """Return the sensor; owners, tags and promises of `assets` are part of what it tells."""
-    known = Known.of(assets)
+def build_sensors(
+    assets: Sequence[dg.AssetsDefinition], unasked: Sequence[SourceSpec]
+) -> list[dg.SensorDefinition]:
+    """Return the sensor; owners, tags and promises of `assets` are part of what its alerts say.
+
+    Nothing is late that rests on sources without address, `unasked`, if these were never loaded.
+    """
+    known = Known.of(assets, [table.asset for source in unasked for table in source.tables])
 
     @dg.sensor(
         minimum_interval_seconds=_SECONDS,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Collection, Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from millpond.lake.hashing import Digest, Digests
-from millpond.lake.staging import Staging
+
+if TYPE_CHECKING:
+    from millpond.lake.staging import Staging
 
 PROPERTY: Final = "millpond.most_rows"
 

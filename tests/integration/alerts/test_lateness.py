@@ -88,6 +88,32 @@ def test_assets_that_were_never_made_are_late_those_without_days_too(
     assert {name for name, _ in open_now(rows, "partition_late")} == set(CHAIN)
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_what_rests_on_a_source_without_address_is_late_only_if_it_was_ever_loaded(
+    recorded: dg.DagsterInstance, rows: Any, *, loaded: bool
+) -> None:
+    routing = Routing(late_after_days=1, published_by=EARLY)
+    mart = made("marts/facts", ["facts"], layer="marts")
+    assets = [made("raw", [], layer="raw"), made("facts", ["raw"]), mart]
+    if loaded:
+        put(recorded, "raw", day=settings().start_date)
+    expected = {"raw", "facts", "marts/facts"} if loaded else set()
+    find(recorded, settings(), routing, Known.of(assets, {"raw"}))
+    assert {name for name, _ in open_now(rows, "partition_late")} == expected
+    assert {name for name, _ in open_now(rows, "not_published")} == expected & {"marts/facts"}
+
+
+def test_what_was_late_is_over_once_nobody_waits_for_its_source(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    routing = Routing(late_after_days=1, published_by=EARLY)
+    assets = [made("raw", [], layer="raw"), made("marts/raw", ["raw"], layer="marts")]
+    find(recorded, settings(), routing, Known.of(assets))
+    assert {name for name, _ in open_now(rows, "partition_late")} == {"raw", "marts/raw"}
+    find(recorded, settings(), routing, Known.of(assets, {"raw"}))
+    assert (open_now(rows, "partition_late"), open_now(rows, "not_published")) == (set(), set())
+
+
 def test_old_days_made_now_leave_an_asset_late_and_the_day_itself_ends_it(
     recorded: dg.DagsterInstance, rows: Any
 ) -> None:

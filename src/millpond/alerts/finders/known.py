@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
@@ -29,10 +29,12 @@ class Known:
     """How long after its end a day is to be in the asset."""
     made_from: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     """Of each mart: the assets it is made from and itself, with the parents of each, which come first."""
+    unasked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Of each asset that rests on raw assets of sources without an address: these raw assets."""
 
     @classmethod
-    def of(cls, assets: Sequence[dg.AssetsDefinition]) -> Known:
-        """Return what is known of `assets`."""
+    def of(cls, assets: Sequence[dg.AssetsDefinition], unasked: Collection[str] = ()) -> Known:
+        """Return what is known of `assets`; the sources of the raw assets `unasked` have no address."""
         specs = {spec.key.to_user_string(): spec for each in assets for spec in each.specs}
         return cls(
             owners={name: tuple(spec.owners) for name, spec in specs.items()},
@@ -53,7 +55,28 @@ class Known:
             made_from={
                 name: _lineage(name, specs) for name, spec in specs.items() if spec.tags.get("layer") == MARTS
             },
+            unasked={
+                name: found
+                for name in (specs if unasked else ())
+                if (found := frozenset(unasked).intersection(_lineage(name, specs)))
+            },
         )
+
+    def expected(self, made: Collection[str]) -> Known:
+        """Return the same, with nothing due that rests on sources without address, unless they were `made`.
+
+        So a source that was loaded before and has lost its address goes on being missed.
+        """
+        idle = {name for name, raw in self.unasked.items() if not raw <= set(made)}
+        return replace(
+            self,
+            due={name: due for name, due in self.due.items() if name not in idle},
+            made_from={name: of for name, of in self.made_from.items() if name not in idle},
+        )
+
+    def is_idle(self, name: str) -> bool:
+        """Return whether nobody waits for the asset `name`; see `expected`."""
+        return name in self.unasked and name not in self.due and name not in self.made_from
 
     def owners_of(self, assets: Sequence[str]) -> tuple[str, ...]:
         """Return the owners of `assets`, each once."""

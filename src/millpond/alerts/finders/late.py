@@ -31,6 +31,9 @@ def record_late(connection: Connection, settings: Settings, known: Known, days: 
     there = _there(late | opened.keys(), known, settings)
     for expected in there & opened.keys():
         resolve(connection, opened[expected], "The day is there now.")
+    for name, day in opened.keys() - there:
+        if known.is_idle(name):
+            resolve(connection, opened[name, day], "Its source has no address.")
     return record(connection, [_alert(name, day, known) for name, day in sorted(late - there)])
 
 

@@ -17,6 +17,7 @@ _MADE = """
         and not exists (select 1 from asset_event_tags t where t.event_id = e.id and t.key = %s)
     order by id
 """
+_EVER = "select asset_key from asset_keys where asset_key = any(%s) and last_materialization is not null"
 
 
 class Made(NamedTuple):
@@ -43,3 +44,9 @@ def made_since(
         day = dt.date.fromisoformat(partition) if partition else None
         found.setdefault(("/".join(json.loads(key)), day), []).append(Made(number, at.replace(tzinfo=dt.UTC)))
     return found
+
+
+def ever_made(assets: Collection[str]) -> set[str]:
+    """Return those of `assets` of which anything was ever made."""
+    keys = sorted(json.dumps(name.split("/")) for name in assets)
+    return {"/".join(json.loads(key)) for (key,) in asked(_EVER, (keys,))} if keys else set()

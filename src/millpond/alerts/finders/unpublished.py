@@ -29,7 +29,9 @@ def record_unpublished(
     log = cache(lambda day: _log(day, assets, settings))  # asked once for all marts, every few seconds
     for alert in open_alerts(connection, _KIND):
         day = parse_day(alert.partition)
-        if not _missing(alert.assets[0], day, known, log(day)):
+        if known.is_idle(alert.assets[0]):
+            resolve(connection, alert, "Its source has no address.")
+        elif not _missing(alert.assets[0], day, known, log(day)):
             resolve(connection, alert, "The day is published now.")
     yesterday = latest_complete_day(settings.zone)
     if now.time() < dt.time.fromisoformat(by) or yesterday < settings.start_date:
