@@ -408,7 +408,7 @@ def test_the_summary_comes_once_a_day(recorded: dg.DagsterInstance, rows: Any) -
 
 def test_the_sensor_only_looks_and_says_what_it_found(recorded: dg.DagsterInstance, routes: Any) -> None:
     routes("late_after_days: 0")
-    (sensor,) = build_sensors([broken])
+    (sensor,) = build_sensors([broken], [])
     run(recorded, broken)
     said = []
     for _ in range(2):
