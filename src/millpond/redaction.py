@@ -94,7 +94,10 @@ def register(secret: str | None) -> None:
 
 def register_address(address: str | None) -> None:
     """Have what is secret in an address masked: its password, and values of its query that name a secret."""
-    parts = urlsplit(address or "")
+    try:
+        parts = urlsplit(address or "")
+    except ValueError:
+        return  # no address, so nothing is sent there
     register(parts.password and unquote(parts.password))
     for pair in parts.query.split("&"):
         name, _, value = pair.partition("=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationInfo, field_validator
 from pydantic_core import PydanticUseDefault
@@ -15,6 +16,26 @@ _LISTS = frozenset({"apprise_urls"})
 """Settings with several values, which lines may part as well as spaces."""
 
 
+_ADDRESSES = ("url", "_uri", "_webhook", "_endpoint")
+"""How the names of settings end that hold an address."""
+_LONGEST_LABEL = 63
+
+
+def check_address(text: str) -> None:
+    """Raise ValueError if `text` begins like an address and none can be reached by it."""
+    if "://" not in text:
+        return
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")
+    except ValueError:
+        host, port = "", None
+    labels = host.removesuffix(".").split(".")
+    if port == 0 or not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+        raise ValueError("is not an address: its host or port cannot be; for example https://cgm.example.org")
+
+
 class CleanText(BaseModel):
     """Part of every class of settings."""
 
@@ -23,6 +44,8 @@ class CleanText(BaseModel):
     def _clean(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
+        if str(info.field_name).endswith(_ADDRESSES):
+            check_address(value.strip())
         text = " ".join(value.split()) if info.field_name in _LISTS else value.strip()
         if not text:
             raise PydanticUseDefault

@@ -17,6 +17,7 @@ from dagster._core.scheduler.instigation import (
     SensorInstigatorData,
     TickStatus,
 )
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
 from millpond.errors import ConfigError
@@ -100,6 +101,7 @@ class _Switches:
         """Pause the home; returns once what it pauses no longer looks for something to start."""
         watching = [selector for selector, each in self._known.items() if not starts_runs(each)]
         begin_pause(self._instance, watching)
+        self._cancel_retries()
         paused = [
             selector
             for selector in [*self._known, *(each for each in self._stored if each not in self._known)]
@@ -112,6 +114,13 @@ class _Switches:
             self._store(selector, InstigatorStatus.STOPPED)
         self._wait_for_ticks(paused)
         return [self._name(selector) for selector in paused]
+
+    def _cancel_retries(self) -> None:
+        """Have no run that failed before the pause begin again in it."""
+        due = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"})
+        for run in self._instance.get_runs(due):
+            if AUTO_RETRY_RUN_ID_TAG not in run.tags:
+                self._instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
 
     def resume_all(self) -> list[str]:
         """Switch on what the pause switched off; without a pause, all that start runs here."""

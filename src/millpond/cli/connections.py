@@ -26,8 +26,8 @@ def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str
 
     Starts the embedded Postgres and the shared catalog if they do not run.
 
-    `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; its token only reads, unless `write`.
-    `marts_readonly_dsn` is for BI tools.
+    `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; its token only reads, unless `write`;
+    so does the role of `marts_dsn`. `marts_readonly_dsn` always reads only, for BI tools.
     Under the profile scale, `trino_*` stands in its place: a catalog of Trino's that shows the ref.
     Raises ConfigError for `write` there, where Trino's own access rules decide.
     """
@@ -45,7 +45,7 @@ def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str
         "profile": configured.profile,
         "ref": ref,
         "marts_schema": marts_schema(ref),
-        "marts_dsn": marts.uri.get_secret_value(),
+        "marts_dsn": (marts if write else readonly).uri.get_secret_value(),
         "marts_readonly_dsn": readonly.uri.get_secret_value(),
         **lake,
         "dagster_url": dagster_url(configured),

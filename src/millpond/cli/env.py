@@ -14,7 +14,10 @@ def env(
     ] = None,
     write: Annotated[
         bool,
-        typer.Option("--write", help="Hand out a catalog token that writes; by default it only reads."),
+        typer.Option(
+            "--write",
+            help="Hand out a catalog token and a role of the marts that write; by default both only read.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     export: Annotated[
@@ -24,8 +27,8 @@ def env(
     """Print how other programs connect: Postgres, the Iceberg catalog, Dagster.
 
     Starts the embedded parts where they do not run yet. The values hold credentials of this
-    installation; they are valid on this machine only. The token of the Iceberg catalog only reads:
-    what other programs write is published without the checks that a run makes first.
+    installation; they are valid on this machine only. The token of the Iceberg catalog and the role
+    of the marts only read: what other programs write is published without the checks that a run makes first.
 
     Example: eval "$(millpond env --export)" && dagster asset list
     """

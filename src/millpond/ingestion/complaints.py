@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import idna
 from requests import PreparedRequest
 from requests.exceptions import TooManyRedirects
 
@@ -21,13 +22,19 @@ Origin = tuple[str, str, int | None]
 
 def origin(url: str) -> Origin:
     """Return the server that `url` leads to."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if not host.isascii():  # as it is sent
+            host = idna.encode(host, uts46=True).decode()
+    except ValueError:
+        return "", "", -1
     scheme = parts.scheme.lower()
     try:
         port = parts.port
     except ValueError:
         port = -1
-    return scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(scheme)
+    return scheme, host, port or {"http": 80, "https": 443}.get(scheme)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from millpond.ingestion import placeholders
 from millpond.ingestion.part import Part
+from millpond.settings_text import check_address
 
 PAGINATORS: Final[dict[str, frozenset[str]]] = {
     "newest_first": frozenset(),
@@ -97,6 +98,8 @@ class Rest(Part):
     def _is_an_address(cls, url: str) -> str:
         if not url.startswith(("{url}", "http://", "https://")):
             raise ValueError("must start with {url}, http:// or https://")
+        if "{" not in url:
+            check_address(url)
         return url
 
     @model_validator(mode="after")

@@ -12,15 +12,23 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop, SourceError, SourceMalformed
+from millpond.errors import (
+    FilterIgnored,
+    ListingIncomplete,
+    MillpondError,
+    PagingLoop,
+    SourceError,
+    SourceMalformed,
+)
 from millpond.ingestion.client import TableClient
-from millpond.ingestion.complaints import located
+from millpond.ingestion.complaints import UNHARMED, located
 from millpond.ingestion.judge import PAGE_SHIFT, STREAM_SHIFT
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.patience import Stopped
 from millpond.ingestion.reach import beyond_reach, unproven_days
 from millpond.ingestion.staging import staged
 from millpond.partitions import Window
+from millpond.redaction import excerpt
 
 _BYTES_AT_ONCE = 4 << 20
 _OF_ONE_STREAM = (SourceMalformed, PagingLoop, ListingIncomplete, FilterIgnored)
@@ -107,6 +115,14 @@ def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]
         piece.error = error
         if not isinstance(error, _OF_ONE_STREAM):
             client.gate.stop()
+    except MillpondError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer
+        piece.error = SourceMalformed(
+            f"what the source sent cannot be read: {type(error).__name__}: {excerpt(str(error))}",
+            unharmed=UNHARMED,
+            next_step=f"see what it serves, and the endpoint in sources/{client.source.source}.yaml",
+        )
     if held:
         yield pa.concat_tables(held).combine_chunks()
 

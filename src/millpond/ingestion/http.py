@@ -59,14 +59,14 @@ class SourceSession(requests.Session):
         """Return `request` as it will be sent; raises SourceRefused if it cannot be."""
         try:
             return super().prepare_request(request)
-        except (RequestException, UnicodeError) as error:
+        except (RequestException, ValueError) as error:
             raise self._complain.unsendable(request.url, error) from None
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
         """Return the answer to `request`; raises a SourceError."""
         try:
             return super().send(request, **options)
-        except (RequestException, UnicodeError) as error:
+        except (RequestException, ValueError) as error:
             raise self._complain.unsendable(request.url, error) from None
 
 

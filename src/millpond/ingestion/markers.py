@@ -59,6 +59,8 @@ _SIZE: Final = frozenset(
 )
 _COUNT: Final = re.compile(r"([0-9]{1,3}(?:[,.'_ \u00a0\u202f][0-9]{3})+|[0-9]+)(?:\.0*)?(\+)?")
 _DEEP: Final = 5
+_LONGEST: Final = 30
+"""Characters of a number of rows; what is longer is none."""
 
 
 @dataclass
@@ -91,7 +93,7 @@ def as_count(value: Any) -> int | None:
     if isinstance(value, int):
         return value if value >= 0 else None
     found = _COUNT.fullmatch(value.strip())
-    return int(re.sub(r"[^0-9]", "", found[1])) if found else None
+    return int(re.sub(r"[^0-9]", "", found[1])) if found and len(found[1]) < _LONGEST else None
 
 
 def envelope(response: Response) -> Any:

@@ -17,6 +17,7 @@ from millpond.settings import Settings
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 15.0
 ATTEMPTS = 6
+_LONGEST_COUNT = 19
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,11 @@ def asked_wait(headers: Mapping[str, str]) -> tuple[float, str] | None:
     """
     now = _date(headers.get("Date")) or time.time()
     if given := headers.get("Retry-After"):
-        seconds = float(given) if given.strip().isdigit() else (_date(given) or now) - now
+        seconds = float(given) if _is_count(given) else (_date(given) or now) - now
         if seconds > 0:
             return seconds, f"Retry-After: {given}"
     reset = headers.get("X-RateLimit-Reset", "")
-    if headers.get("X-RateLimit-Remaining") == "0" and reset.strip().isdigit():
+    if headers.get("X-RateLimit-Remaining") == "0" and _is_count(reset):
         seconds = float(reset) - now if float(reset) > 1e9 else float(reset)
         if seconds > 0:
             return seconds, f"X-RateLimit-Reset: {reset}"
@@ -142,3 +143,7 @@ def _date(text: str | None) -> float | None:
         return parsedate_to_datetime(text).timestamp() if text else None
     except (ValueError, TypeError):
         return None
+
+
+def _is_count(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdecimal() and len(text) < _LONGEST_COUNT

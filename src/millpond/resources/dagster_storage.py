@@ -13,6 +13,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import RunLauncher
 from dagster._core.scheduler.instigation import InstigatorState
 from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 
@@ -21,7 +22,7 @@ from millpond.resources.connections import Pooled, pool
 from millpond.resources.containers import container_launcher
 from millpond.resources.origin import with_origin
 from millpond.resources.page_backfills import within_target
-from millpond.resources.pause import with_pause
+from millpond.resources.pause import read_pause, with_pause
 from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
@@ -68,6 +69,12 @@ class HomeInstance(DagsterInstance):
     def update_instigator_state(self, state: InstigatorState) -> InstigatorState:
         """Store the switch of a schedule or sensor; while the home is paused, code switches none on."""
         return super().update_instigator_state(with_pause(self, state))
+
+    def add_run_tags(self, run_id: str, new_tags: Mapping[str, str]) -> None:
+        """Store tags of a run; while the home is paused, none says that the run is to be repeated."""
+        if new_tags.get(WILL_RETRY_TAG) == "true" and read_pause(self) is not None:
+            new_tags = {**new_tags, WILL_RETRY_TAG: "false"}
+        super().add_run_tags(run_id, new_tags)
 
     def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
         """Store how a backfill of the pages stands; it counts what it was asked for, and no day beyond."""

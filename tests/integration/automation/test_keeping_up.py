@@ -124,6 +124,26 @@ def test_only_an_automatic_run_whose_process_died_begins_again(
     assert bool(list(filter_runs_to_should_retry([failed], recorded))) == again
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_whose_process_dies_begins_again_only_where_the_home_is_not_paused(
+    recorded: dg.DagsterInstance, before: bool
+) -> None:
+    def due(run: dg.DagsterRun) -> bool:
+        failed = recorded.get_run_by_id(run.run_id)
+        return failed is not None and bool(list(filter_runs_to_should_retry([failed], recorded)))
+
+    run = recorded.create_run_for_job(housekeeping, tags={"dagster/max_retries": "1"})
+    if before:
+        recorded.report_run_failed(run, "Process 17, which executed this run, is gone")
+        assert due(run)
+    switch(definitions(), recorded, settings(), None, on=False)
+    if not before:
+        recorded.report_run_failed(run, "Process 17, which executed this run, is gone")
+    assert not due(run)
+    switch(definitions(), recorded, settings(), None, on=True)
+    assert not due(run)
+
+
 def test_pausing_stops_what_starts_runs_and_resuming_lets_it_go_on(recorded: dg.DagsterInstance) -> None:
     assert {each.name for each in instigators(definitions()) if starts_runs(each)} >= STARTING
     paused = switch(definitions(), recorded, settings(), None, on=False)

@@ -98,6 +98,9 @@ def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_
     reading, writing = connections(), connections(write=True)
     assert (reading["catalog_access"], writing["catalog_access"]) == ("read", "write")
     assert reading["catalog_token"] != writing["catalog_token"]
+    assert reading["marts_dsn"] == reading["marts_readonly_dsn"] == writing["marts_readonly_dsn"]
+    assert "millpond_marts:" in writing["marts_dsn"]
+    assert not any("millpond_marts" in value for value in reading.values())
     assert connections()["catalog_token"] == reading["catalog_token"]
     _client(writing).load_table("raw.readings").append(rows({1: [2]}))
     assert found() == {0: [1], 1: [2]}

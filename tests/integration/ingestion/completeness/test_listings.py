@@ -400,6 +400,12 @@ def test_a_declared_status_means_no_more_pages_but_never_no_rows(server: FakeSou
 def test_addresses_and_tokens_that_cannot_be_used_are_named(server: FakeSource) -> None:
     server.serve = lambda _: Answer(b"", 302, {"Location": "/rows"})
     assert "redirects lead in a circle" in failure(spec(), server.url).what
+    for nowhere in ("http://[::bad/", "https://[1", "http://a..b/", f"http://{'x' * 300}/"):
+        server.serve = lambda _, to=nowhere: Answer(b"", 302, {"Location": to})
+        assert isinstance(error := failure(spec(), server.url), SourceRefused), nowhere
+        assert error.unharmed
+        assert error.next_step
+    server.serve = lambda _: Answer(b"", 302, {"Location": "/rows"})
     assert "http:// or https://" in failure(spec(), server.url.removeprefix("http://")).next_step
     server.serve = lambda r: answer({"items": rows(3), "next": "localhost:1/rows"})
     error = failure(spec({"type": "json_link"}, **ITEMS), server.url)
