@@ -52,8 +52,9 @@ def test_rows_on_one_side_of_the_time_asked_for_show_that_the_source_does_not_fi
         ([row(5_000, 0), *between(0, 23)], "0h"),
         (between(0, 28), "5h"),
         (between(0, 47), "24h"),
+        (between(0, 71), "36500d"),
     ],
-    ids=["both sides", "inclusive bound", "an odd row", "margin", "margin of a day"],
+    ids=["both sides", "inclusive bound", "an odd row", "margin", "margin of a day", "lower bound only"],
 )
 def test_a_source_that_adds_rows_as_it_may_is_taken(
     server: FakeSource, listed: list[dict[str, Any]], margin: str
