@@ -39,7 +39,7 @@ def check_filter(table: SourceTable, listing: Listing) -> None:
         why = "so the source does not filter by it"
     elif other:
         why = f"as {other} names another time than {table.event_time.column}: rows of it may be missing"
-    elif _is_notable(listing):
+    elif _is_notable(listing, again=table.endpoint.paginator.type == "newest_first"):
         side = "after" if listing.after > listing.before else "before"
         why = f"most of them {side} it, so the source does not filter by it: rows of it may be missing"
     else:
@@ -84,13 +84,17 @@ def shrink_rule(table: SourceTable) -> Shrink:
     return rule.model_copy(update={"hold_below": 1.0, "min_rows": 0})
 
 
-def _is_notable(listing: Listing) -> bool:
-    """Return whether more rows than by chance lie on one side of the window, next to none on the other."""
+def _is_notable(listing: Listing, *, again: bool) -> bool:
+    """Return whether more rows than by chance lie on one side of the window, next to none on the other.
+
+    A source may serve one odd row `again` with each page.
+    """
+    odd = max(listing.pages if again else 1, listing.timed // _SHARE)
     after, inside = listing.after, listing.timed - listing.outside
     if listing.at_end <= listing.at_start < inside:
         after -= listing.at_end  # an upper bound that is inclusive
     least = max(1, min(_WITNESSES, listing.timed // 10), listing.timed // 50)
-    return listing.before + after > max(1, listing.timed // _SHARE) and min(listing.before, after) < least
+    return listing.before + after > odd and min(listing.before, after) < least
 
 
 def _mentions(said: str, name: str) -> bool:
