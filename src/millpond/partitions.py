@@ -128,7 +128,7 @@ def checked_day(key: str, start: dt.date, zone: ZoneInfo) -> dt.date:
 
 def checked_window(text: str, start: dt.date, zone: ZoneInfo) -> Window:
     """Return the window of `2026-11-01` or `2026-11-01...2026-11-30` (end included), each day checked."""
-    first, dots, last = text.partition(RANGE_SEPARATOR)
+    first, dots, last = (part.strip() for part in text.partition(RANGE_SEPARATOR))
     if two := _TWO_DOTS.fullmatch(text):
         raise PartitionKeyError(
             f"{text!r} is not a range of days",

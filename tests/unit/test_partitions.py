@@ -207,6 +207,11 @@ def test_advice_on_a_wrong_range_has_the_days_that_were_typed(text: str, advice:
 
 
 @time_machine.travel(NOON_IN_NOVEMBER, tick=False)
+def test_blanks_around_the_days_of_a_range_mean_nothing() -> None:
+    found = checked_window(" 2026-01-01 ... 2026-01-03", dt.date(2024, 1, 1), ZoneInfo("UTC"))
+    assert str(found) == "2026-01-01...2026-01-03"
+
+
 def test_a_range_includes_both_its_ends_and_a_single_day_is_one() -> None:
     assert checked_window("2026-11-01...2026-11-03", START, BERLIN) == Window(
         dt.date(2026, 11, 1), dt.date(2026, 11, 4)

@@ -36,8 +36,11 @@ def list_(
     Example: millpond alerts list --all --kind run_failed
     """
     from millpond.alerts import reading
+    from millpond.alerts.kinds import KINDS
     from millpond.cli import alerts_view, output
 
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
     found = reading.list_alerts(everything=everything, kind=kind, limit=limit)
     if as_json:
         output.as_json([alerts_view.as_dict(alert, told) for alert, told in found])

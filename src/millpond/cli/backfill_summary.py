@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -97,7 +98,9 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
     found: dict[tuple[str, str, str], list[dt.date]] = {}
     for row in rows:
         if row["state"] in (Part.FAILED, Part.UNREACHABLE):
-            reason = (row["reason"] or "").partition("\n")[0].replace(str(row["day"]), "the day")
+            reason = re.sub(
+                rf"(?<!\.\.\.){row['day']}(?!\.\.\.)", "the day", (row["reason"] or "").partition("\n")[0]
+            )
             key = (row["state"], row["asset"], reason)
             found.setdefault(key, []).extend([row["day"]] if row["day"] else [])
     for (state, asset, reason), days in list(found.items())[:_REASONS]:

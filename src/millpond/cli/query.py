@@ -57,6 +57,8 @@ def run_query(
 def _advice(complaint: str, query: str, ref: str) -> str:
     if f'schema "{marts_schema(ref)}" does not exist' in complaint:
         return f"publish the marts of {ref}: `millpond materialize group:marts{ref_option(ref)}`"
+    if complaint.startswith("Parser Error"):
+        return "give a single SELECT as DuckDB writes it"
     missing = _NO_TABLE.search(complaint)
     if missing and re.search(rf'\bmarts"?\."?{re.escape(missing[1])}\b', query):
         return f"publish it: `millpond materialize marts/{missing[1]}{ref_option(ref)}`"

@@ -52,6 +52,8 @@ class PageDecoder:
         Raises ValueError if the body is no list of JSON values.
         """
         body = b"[]" if body is None else body.strip(b" \t\r\n")
+        if body == b"null" and self.selector == "$" and not self.single_object:
+            body = b"[]"
         if (self.selector != "$" or self.single_object) and body != b"[]":
             body = select_rows(body, self.selector, self.not_errors, self.single_object)
         rows = _parsed(body)

@@ -161,3 +161,7 @@ def test_keys_are_the_same_only_where_type_and_value_are() -> None:
     assert len(set(page[KEY].to_pylist())) == len(values)
     one, same, other = PageDecoder(key=(("id",),))(b'[{"id": 1}, {"id": 1.0}, {"id": 2}]')[KEY].to_pylist()
     assert one == same != other
+
+
+def test_a_body_of_null_is_no_rows() -> None:
+    assert PageDecoder()(b" null ").num_rows == 0
