@@ -56,6 +56,9 @@ def test_list_shows_what_is_open_and_with_all_what_is_over(fast: Callable[[], Se
     assert [each["title"] for each in everything] == ["a2 failed", "a1 failed"]
     assert everything[0]["told"] == {"log": "delivered"}
     assert as_json("list", "--kind", "tick_failed") == []
+    unknown = CliRunner().invoke(app, ["alerts", "list", "--kind", "nosuch"])
+    assert unknown.exit_code == 2
+    assert "there is no kind 'nosuch'" in unknown.output
 
 
 def test_show_tells_reason_deliveries_with_their_errors_and_the_runbook(
