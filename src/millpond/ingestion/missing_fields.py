@@ -121,7 +121,7 @@ def _unusable(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list
         )
         there = dict(good.fetchall())
         days = _suspicious(there, bad, least)
-        few = _suspicious(there, bad, 1, partial(loaded.had, value.name))
+        few = _suspicious(there, bad, 2, partial(loaded.had, value.name))
         if days := sorted({*days, *few}):
             yield value, days
 
