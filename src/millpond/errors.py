@@ -104,6 +104,10 @@ class RefExists(LakeError):
     """A branch of that name is there already."""
 
 
+class RefRefused(LakeError):
+    """What was asked for does not go with this ref: it is main, others need it, or main may not hold it."""
+
+
 class PartitionConflict(LakeError):
     """Another writer changed the same partitions meanwhile; nothing of this write is visible."""
 

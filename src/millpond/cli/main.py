@@ -41,12 +41,16 @@ from millpond.errors import (
     NotUp,
     PartitionKeyError,
     PortTaken,
+    RefExists,
+    RefNotFound,
+    RefRefused,
 )
 
 DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
     *(BackfillOverlap, BackfillNotFound, BackfillChanged, NotUp),
+    *(RefNotFound, RefExists, RefRefused),
 )
 
 app = typer.Typer(
@@ -59,7 +63,7 @@ app = typer.Typer(
     help="A lakehouse in a box: every day's data arrives, is right, and can be done again.\n\n"
     "New here? Try [bold]millpond demo[/bold], then "
     '[bold]millpond sql "select * from marts.mrt_glucose_overview"[/bold].',
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused. "
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 ended by Ctrl-C. "
     "With --json an error is a JSON object on standard error.",
 )
 app.command("demo")(demo.demo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from millpond.errors import LakeError
+from millpond.errors import RefRefused
 from millpond.lake import nessie
 from millpond.lake.pointers import Note, log, ref_missing
 
@@ -15,7 +15,7 @@ def base_of(conn: psycopg.Connection, name: str, *, lock: str = "") -> str:
     if not row:
         raise ref_missing(name)
     if row[0] is None:
-        raise LakeError(
+        raise RefRefused(
             f"{name} is no branch: it cannot be merged, compared or dropped",
             unharmed="everything; nothing was changed",
             next_step="name a branch; `millpond branch list` shows them",
@@ -32,7 +32,7 @@ def delete(conn: psycopg.Connection, name: str) -> None:
         "select name, kept <> '' from lake_refs where base = %s order by name for update", (name,)
     ).fetchall()
     if needing := [other for other, kept in above if not kept]:
-        raise LakeError(
+        raise RefRefused(
             f"branch {name} cannot be dropped: {', '.join(needing)} was taken from it",
             unharmed="all of them",
             next_step=f"merge or drop those first, for example: `millpond branch drop {needing[0]}`",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from millpond.errors import LakeError, MergeConflict
+from millpond.errors import MergeConflict, RefRefused
 from millpond.lake import nessie
 from millpond.lake.branches import base_of, delete
 from millpond.lake.commit import settled
@@ -105,7 +105,7 @@ def _move_all(conn: psycopg.Connection, name: str, into: str, note: Note, *, dro
 def _refuse_outside_layers(name: str, into: str, moves: list[Move]) -> None:
     outside = [m.table for m in moves if m.new and m.table.partition(".")[0] not in LAYERS]
     if into == MAIN_REF and outside:
-        raise LakeError(
+        raise RefRefused(
             f"branch {name} cannot be merged: {', '.join(outside)} lie in no layer of main",
             unharmed="the branch and main; nothing moved",
             next_step="give their models a `+schema` of bronze, silver or gold, and build on a new branch",

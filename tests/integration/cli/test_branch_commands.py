@@ -170,15 +170,15 @@ def test_old_audits_are_cleaned_up_and_branches_stay(run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["show", "diff", "merge", "drop"])
 def test_main_and_unknown_names_are_refused(run: Run, command: str) -> None:
-    assert "main is no branch" in refused(run, "branch", command, "main", code=1)
-    assert "there is no ref 'gone'" in refused(run, "branch", command, "gone", code=1)
+    assert "main is no branch" in refused(run, "branch", command, "main", code=2)
+    assert "there is no ref 'gone'" in refused(run, "branch", command, "gone", code=2)
 
 
 def test_names_that_cannot_be_are_refused(run: Run) -> None:
     assert "not a valid name" in refused(run, "branch", "create", "Dev-1", code=2)
     printed(run, "branch", "create", "dev")
-    assert "already" in refused(run, "branch", "create", "dev", code=1)
-    assert "'gone'" in refused(run, "branch", "create", "other", "--from", "gone", code=1)
+    assert "already" in refused(run, "branch", "create", "dev", code=2)
+    assert "'gone'" in refused(run, "branch", "create", "other", "--from", "gone", code=2)
 
 
 def test_a_ref_that_is_not_there_is_refused_before_anything_runs(
@@ -191,11 +191,11 @@ def test_a_ref_that_is_not_there_is_refused_before_anything_runs(
         ["tables"],
     ]
     for command in commands:
-        assert "there is no ref 'gone'" in refused(run, *command, "--ref", "gone", code=1)
-    err = refused(run, "materialize", "dlt_glucose_entries", "--ref", "gone", code=1)
+        assert "there is no ref 'gone'" in refused(run, *command, "--ref", "gone", code=2)
+    err = refused(run, "materialize", "dlt_glucose_entries", "--ref", "gone", code=2)
     assert "millpond branch create gone" in err
     configure(ref="gone")
-    refused(run, "materialize", "dlt_glucose_entries", code=1)
+    refused(run, "materialize", "dlt_glucose_entries", code=2)
 
 
 def test_sql_tables_and_env_go_to_the_ref(run: Run) -> None:

@@ -88,9 +88,18 @@ def test_with_json_a_failure_is_one_too(home: Home, run: Run) -> None:
 
 def test_main_is_no_name_for_a_branch_and_the_advice_does_not_touch_it(home: Home, run: Run) -> None:
     code, _, err = run("branch", "create", "main")
-    assert code == 1
+    assert code == 2
     assert "main" in err
     assert "drop main" not in err
+    assert "Next:" in err
+
+
+@pytest.mark.parametrize(
+    "command", ["branch drop main", "branch drop nosuch", "tables --ref nosuch", "branch diff nosuch"]
+)
+def test_a_ref_that_is_not_there_or_must_stay_is_refused(home: Home, run: Run, command: str) -> None:
+    code, _, err = run(*command.split())
+    assert code == 2
     assert "Next:" in err
 
 
