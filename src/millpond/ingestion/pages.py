@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 
 from millpond.ingestion.selection import kind_of, parse_integer, parse_json, select_rows
+from millpond.ingestion.sql import LEAST_MILLISECONDS
 
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"
@@ -221,12 +222,12 @@ def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
     rows = _values(rows, keys)
     if unit == "iso":
         return _iso_times(rows)
-    factor, limit = (1_000, 1 << 52) if unit == "ms" else (1_000_000, 1 << 42)
-    if set(map(type, rows)) == {int} and -limit < min(rows) and max(rows) < limit:
+    factor, least, limit = (1_000, LEAST_MILLISECONDS, 1 << 52) if unit == "ms" else (1_000_000, 0, 1 << 42)
+    if set(map(type, rows)) == {int} and least <= min(rows) and max(rows) < limit:
         return pa.array(np.array(rows, np.int64) * factor)
     numbers = [value if type(value) is int else _number(value) for value in rows]
     return pa.array(
-        [n * factor if n is not None and -limit < n < limit else None for n in numbers], pa.int64()
+        [n * factor if n is not None and least <= abs(n) < limit else None for n in numbers], pa.int64()
     )
 
 

@@ -12,7 +12,7 @@ from millpond.naming import literal
 
 _LAST_SECOND = 253_402_300_800
 """Year 10000, in seconds since 1970; whatever claims to be later (or as long before) is no time."""
-_LEAST_MILLISECONDS = 100_000_000_000
+LEAST_MILLISECONDS = 100_000_000_000
 """March 1973; what claims to be earlier is a time in seconds, or none."""
 BLANKS: Final = "(' ' || chr(9) || chr(10) || chr(13))"
 """What JSON calls blank, as SQL; DuckDB's trim alone takes spaces only."""
@@ -32,7 +32,7 @@ def micros(text: str, unit: str) -> str:
         is_time = f"regexp_matches({text}, '^[0-9]{{4}}-') and isfinite({moment})"
         return f"case when {is_time} then epoch_us({moment}) end"
     factor, least, limit = {
-        "ms": (1_000, _LEAST_MILLISECONDS, _LAST_SECOND * 1_000),
+        "ms": (1_000, LEAST_MILLISECONDS, _LAST_SECOND * 1_000),
         "s": (1_000_000, 0, _LAST_SECOND),
     }[unit]
     number = f"try_cast({text} as double)"
@@ -40,7 +40,7 @@ def micros(text: str, unit: str) -> str:
     moment = f"({number} * {factor})::bigint"
     if (
         unit == "ms"
-    ):  # rounded down, as no time may leave its day; the fraction by itself, where doubles are exact
+    ):  # rounded down, so that no time leaves its day; the fraction alone, where doubles are exact
         moment = f"floor({number})::bigint * 1000 + floor(({number} - floor({number})) * 1000)::bigint"
     return f"case when {is_time} then {moment} end"
 
