@@ -38,9 +38,8 @@ def micros(text: str, unit: str) -> str:
     number = f"try_cast({text} as double)"
     is_time = f"abs({number}) >= {least} and abs({number}) < {limit}"
     moment = f"({number} * {factor})::bigint"
-    if (
-        unit == "ms"
-    ):  # rounded down, so that no time leaves its day; the fraction alone, where doubles are exact
+    if unit == "ms":
+        # Rounded down, so that no time leaves its day; the fraction alone, where doubles are exact.
         moment = f"floor({number})::bigint * 1000 + floor(({number} - floor({number})) * 1000)::bigint"
     return f"case when {is_time} then {moment} end"
 
