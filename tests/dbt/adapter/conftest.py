@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 import yaml
 from dbt.tests.fixtures.project import *  # noqa: F403 - the fixtures that the suite stands on
+from dbt_common.events.event_manager import EventManager
+from dbt_common.events.event_manager_client import ctx_set_event_manager
 
 from millpond.settings import settings
 from millpond.transform.invocation import project_folder
+
+
+@pytest.fixture(scope="class", autouse=True)
+def _every_event() -> None:
+    """Have dbt tell its debug events too, also where a build in this process has silenced them."""
+    ctx_set_event_manager(EventManager())
 
 
 @pytest.fixture(scope="class")

@@ -46,7 +46,8 @@ from processes import exit_code
 PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
 READY_SECONDS = 240.0
-LAUNCH = "mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename } }"
+LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  ... on LaunchRunSuccess { run { runId } } } }"""
 
 
 @dg.asset(pool="narrow")
@@ -267,6 +268,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         }
         with up_in_the_foreground(own_home) as process:
             until(lambda: status()["up"], READY_SECONDS)
+            assert millpond("automation", "pause").returncode == 0
             source.serve = lambda request: Answer(raw=hang) if "entries" in request.path else Answer()
             body = {"query": LAUNCH, "variables": {"params": automatic}}
             answer = requests.post(f"{dagster_url(settings())}/graphql", json=body, timeout=60)
@@ -276,7 +278,8 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         over.set()
         assert (process.returncode, left(own_home)) == (0, []), output
         with instance() as recorded:
-            (run,) = recorded.get_runs()
+            run = recorded.get_run_by_id(answer.json()["data"]["launchRun"]["run"]["runId"])
+            assert run
             assert run.status == DagsterRunStatus.CANCELED
             find(recorded, settings(), Routing(late_after_days=0), Known())
         alerts = [alert for alert, _ in list_alerts(everything=True, kind=None, limit=99)]
