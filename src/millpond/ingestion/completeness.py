@@ -118,7 +118,7 @@ def _said(table: SourceTable, answers: Answers, rows: int) -> Markers:
     found = Markers()
     if last is not None and not getattr(last, "no_more", False):
         found = find_markers(last, endpoint.data_selector, endpoint.not_markers)
-    for answer in (answers.first, answers.with_rows):
+    for answer in dict.fromkeys((answers.first, answers.with_rows)):
         if answer is not None and answer is not last:
             before = find_markers(answer, endpoint.data_selector, endpoint.not_markers)
             # A total that is not above the rows received may be that page's own.

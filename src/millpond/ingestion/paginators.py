@@ -88,7 +88,7 @@ class Pager(BasePaginator):
         """End after this page; raises ListingIncomplete if it names a last page that is another one."""
         self._has_next_page = False
         if self.table.endpoint.paginator.type == "single_page" and "Link" not in self.not_markers:
-            check_last_link(response, link_relations(response).get("last", ""), set())
+            check_last_link(response, set())
 
     def update_request(self, request: Request) -> None:
         """Leave the request as it is."""
@@ -146,7 +146,7 @@ class LinkPager(Pager):
         self.ends_by_itself |= more is False
         if not self._has_next_page:
             if self.kind == "header_link" and "Link" not in self.not_markers:
-                check_last_link(response, self._last, self._followed)
+                check_last_link(response, self._followed, self._last)
             return
         if isinstance(value, list) or (self.kind == "json_link" and not isinstance(value, str)):
             raise ListingIncomplete(
@@ -223,12 +223,14 @@ def said_more(response: Response, path: str | None) -> bool | None:
     )
 
 
-def check_last_link(response: Response, last: str, followed: Collection[str]) -> None:
-    """Raise ListingIncomplete if `response` has no next link, and `last`, the last page, was not read.
+def check_last_link(response: Response, followed: Collection[str], earlier: str = "") -> None:
+    """Raise ListingIncomplete if `response` has no next link, and the last page was not read.
 
-    That is one that is neither this page, nor the first, nor one of the links `followed`.
+    The last page is what it names, or else what an `earlier` answer named. It was read if it is this page,
+    the first, or one of the links `followed`.
     """
     links = link_relations(response)
+    last = links.get("last") or earlier
     if not last or links.get("next") or last in {*followed, links.get("first"), links.get("self")}:
         return
     here = _parameters(str(response.url))

@@ -98,7 +98,7 @@ def _data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mappi
         asset=keys.get(of, ""),
         of=of,
         reads=tables,
-        description=" ".join((node.get("description") or "").split()),
+        description=_description(node),
         severity=(config.get("severity") or "error").lower(),
         key=_key(kind) if len(tables) == 1 else (),
         day=str((nodes.get(of) or {}).get("config", {}).get("event_time") or ""),
@@ -108,7 +108,6 @@ def _data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mappi
 
 def _unit_test(node: Mapping[str, Any], keys: Mapping[str, str]) -> Check:
     of = next((key for key in node["depends_on"]["nodes"] if key.startswith("model.")), "")
-    description = " ".join((node.get("description") or "").split())
     return Check(
         unique_id=node["unique_id"],
         kind="unit_test",
@@ -116,9 +115,13 @@ def _unit_test(node: Mapping[str, Any], keys: Mapping[str, str]) -> Check:
         asset=keys.get(of, ""),
         of=of,
         reads={},
-        description=description,
+        description=_description(node),
         severity="error",
     )
+
+
+def _description(node: Mapping[str, Any]) -> str:
+    return " ".join((node.get("description") or "").split())
 
 
 def _table(node: Mapping[str, Any]) -> str:
