@@ -58,18 +58,23 @@ def source() -> Iterator[FakeSource]:
 
 @pytest.fixture(scope="session")
 def address(browser: Browser, source: FakeSource) -> Iterator[str]:
-    """The address of Dagster's pages, with every part up."""
+    """The address of Dagster's pages, with every part up and automation paused.
+
+    Of two runs that overlap, Dagster shows the check of the one that was planned last, which may not be the check of
+    the last materialization.
+    """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MILLPOND_NIGHTSCOUT_URL", source.url)
         environment.setenv("MILLPOND_DAGSTER_PORT", "0")
         environment.setenv("MILLPOND_CATALOG_PORT", "0")
         settings.cache_clear()
-        subprocess.run(
-            [sys.executable, "-m", "millpond.cli.main", "up", "--detach"],
-            env=process_environment(),
-            check=True,
-            timeout=240,
-        )
+        for command in (["up", "--detach"], ["automation", "pause"]):
+            subprocess.run(
+                [sys.executable, "-m", "millpond.cli.main", *command],
+                env=process_environment(),
+                check=True,
+                timeout=240,
+            )
         yield dagster_url(settings())
         down(settings())
     settings.cache_clear()
