@@ -67,6 +67,7 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     rows: int = last.page.num_rows  # type: ignore[attr-defined]
     more = dict.fromkeys(found.more, "says that more rows follow")
     more |= {name: "leads to further rows" for name, _ in found.next}
+    more |= {name: _following(left) for name, left in found.left.items() if left}
     more |= {name: f"says {pages} pages" for name, pages in found.pages.items() if pages > 1}
     short = {name: total for name, total in {**found.counted, **found.total}.items() if total > rows}
     more |= {
@@ -95,7 +96,9 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers
         name, paginator = found.next[0]
         reason = f"{name} leads to a next page, which {kind} does not follow"
     else:
-        name, reason = _unreached(found, tally, pager.skipped)
+        name, reason = _left(found, tally, pager.skipped)
+        if not reason:
+            name, reason = _unreached(found, tally, pager.skipped)
         if not reason and found.cursors and kind == "single_page" and tally.rows not in found.total.values():
             name, paginator = found.cursors[0], "cursor"
             reason = f"{name} may lead to a next page, which {kind} does not follow"
@@ -123,6 +126,10 @@ def _said(table: SourceTable, answers: Answers, rows: int) -> Markers:
             before = find_markers(answer, endpoint.data_selector, endpoint.not_markers)
             # A total that is not above the rows received may be that page's own.
             found.total |= {name: total for name, total in before.total.items() if total > rows}
+            if answer is answers.first:
+                held = answer.page.num_rows  # type: ignore[attr-defined]
+                rows_left = {name: left for name, left in before.left.items() if "page" not in name.lower()}
+                found.promised |= {name: left + held for name, left in rows_left.items() if left}
             found.at_least |= before.at_least
             found.counted |= before.counted
             found.pages |= before.pages
@@ -142,6 +149,20 @@ def _to_follow(kind: str, name: str, paginator: str) -> str:
         other = "" if paginator else " or { type: page_number }"
         return f"set endpoint.paginator in the spec, for example {{ {shown} }}{other}"
     return "repeat it; if it persists, ask for smaller pages, or see how else the source can be paged"
+
+
+def _left(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
+    """Return a number of rows still to come, by name, and the reason; blank if there is none."""
+    for name, left in found.left.items():
+        if left:
+            return name, f"{name} {_following(left)}"
+    for name, total in found.promised.items():
+        if total > tally.rows + skipped:
+            return (
+                name,
+                f"by {name} of the first answer there are {total} rows, and {tally.rows} were received",
+            )
+    return "", ""
 
 
 def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
@@ -164,6 +185,10 @@ def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
         if total > pages:
             return name, f"{name} says {total} pages, and {_pages(pages)} came"
     return "", ""
+
+
+def _following(left: int) -> str:
+    return f"says that {left} more follow"
 
 
 def _pages(number: int) -> str:

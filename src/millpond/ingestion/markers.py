@@ -24,6 +24,8 @@ _MORE: Final = re.compile(
     r"(pages?|results?|items?|records?|rows?|data|entries|documents|available|(items|results)incollection)?"
     r"|(results?|data|response|list|output)(is|was)?(truncated|incomplete)"
 )
+_CUT: Final = re.compile(r"(has|is)?(exceeded\w*limit|\w*limit(is|was)?(exceeded|reached))")
+"""By yes: rows were cut off. By no it says nothing of the end."""
 _LAST: Final = re.compile(
     r"(is)?(last|lastpage|final|finalpage|done|complete|completed|finished|exhausted)"
     r"|(is)?endof(records|results|list|data|pages|collection)"
@@ -35,15 +37,32 @@ _TOTAL: Final = re.compile(
     rf"(odata|grand|overall|full|{_THINGS})?total(number)?(of)?(size|count|found|available|{_THINGS}(count)?)?"
     rf"|(odatacount|numfound|{_THINGS}filtered|num(ber)?of{_THINGS})"
 )
-_COUNTED: Final = re.compile(rf"count|{_THINGS}count|num{_THINGS}")
+_COUNTED: Final = re.compile(
+    rf"count|{_THINGS}count|num{_THINGS}|nb{_THINGS}|(number)?matched|(number)?found|available(count)?"
+)
 """Which may count a page, or all rows: only more than there are say something."""
+_LEFT: Final = re.compile(
+    rf"(has|is)?(num(ber)?(of)?)?(pages?|{_THINGS})?"
+    r"(are|still)*(remaining|left(over)?|more|omitted|outstanding|pending|missing|dropped|tofollow|tocome"
+    r"|not(shown|listed|included|returned))"
+    rf"(num(ber)?)?(of)?(pages?|{_THINGS})?(count|number|total)?"
+)
+"""How many are still to come."""
+_LEFT_ALONE: Final = re.compile(r"(outstanding|pending|missing|dropped)(count|number|total)?")
+"""Which speak of rows only if they name them."""
+_OF_ROWS: Final = re.compile(rf"pages?|{_THINGS}")
+_QUOTA: Final = re.compile(
+    r"\w*quota\w*|\w*ratelimit\w*|reset(s|at|in|time|after)?|used|(api)?(credits|calls)\w*|retryafter"
+)
+"""Fields next to which what remains are requests."""
 _PAGES: Final = re.compile(
     r"(total|num|numberof|totalnumberof|max)?pages(total|count)?|(total)?pagecount|lastpage"
 )
-_INSIDE: Final = re.compile(
+INSIDE: Final = re.compile(
     r"(response)?meta(data|info)?|(page|paging|pagination|paginator|pager|pageable)(info|data|details|meta|metadata)?"
     r"|links|cursors?|results?|resultset|resultinfo|data|response|info|hits|additional(data)?|navigation"
 )
+"""Objects in which answers say how they came about."""
 _LINKS: Final = re.compile(r"links?")
 _HEADER: Final = re.compile(
     r"(x)?(xms|ms)?((pagination|paging|page)?next(page|cursor|token|link|url|offset|key|id)?"
@@ -58,6 +77,9 @@ _SIZE: Final = frozenset(
     ["limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults", "xperpage"]
 )
 _COUNT: Final = re.compile(r"([0-9]{1,3}(?:[,.'_ \u00a0\u202f][0-9]{3})+|[0-9]+)(?:\.0*)?(\+)?")
+_STEP: Final = re.compile(
+    r"""\.?(?:([^\s.'"\[\]*?|&:,`()]+)|'([^']*)'|"([^"]*)"|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\])"""
+)
 _DEEP: Final = 5
 _LONGEST: Final = 30
 """Characters of a number of rows; what is longer is none."""
@@ -72,6 +94,10 @@ class Markers:
     cursors: list[str] = field(default_factory=list)
     """Names of cursors that many sources give on their last page too."""
     more: list[str] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+    """How many are still to come after this answer."""
+    promised: dict[str, int] = field(default_factory=dict)
+    """Rows of the first answer and those that it said were still to come."""
     counted: dict[str, int] = field(default_factory=dict)
     """Counts of rows, of the page or of all."""
     total: dict[str, int] = field(default_factory=dict)
@@ -123,6 +149,15 @@ def as_truth(value: Any) -> bool | None:
     return True if said in {"true", "1", "yes", "y"} else False if said in {"false", "0", "no", "n"} else None
 
 
+def way_to(selector: str) -> list[str]:
+    """Return the names that lead to the rows at `selector`, as far as it names a single place."""
+    way, rest = [], selector.removeprefix("$")
+    while step := _STEP.match(rest):
+        way.append(next(filter(None, step.groups()), ""))
+        rest = rest[step.end() :]
+    return way
+
+
 def find_markers(response: Response, selector: str, ignored: Collection[str]) -> Markers:
     """Return what `response` says besides its rows, which are at `selector`; not in the fields `ignored`."""
     found = Markers()
@@ -131,11 +166,17 @@ def find_markers(response: Response, selector: str, ignored: Collection[str]) ->
     if response.status_code == _PARTIAL and not whole and "Content-Range" not in ignored:
         found.more.append("HTTP 206")
     if selector != "$":
-        literal = re.split(r"[\[*]|\.\.", selector.removeprefix("$").removeprefix("."), maxsplit=1)[0]
-        way = [part for part in literal.split(".") if part]
-        for name, said in _fields(envelope(response), way, _DEEP):
-            if name not in ignored and name.rpartition(".")[2] not in ignored:
+        quotas = set()
+        for name, said in _fields(envelope(response), way_to(selector), _DEEP):
+            where, _, last = name.rpartition(".")
+            if name not in ignored and last not in ignored:
                 _take(name, said, found)
+            if _QUOTA.fullmatch(_plain(last)):
+                quotas.add(where)
+        for name in list(found.left):
+            where, _, last = name.rpartition(".")
+            if not _OF_ROWS.search(_plain(last)) and (found.ended or where in quotas):
+                del found.left[name]
     if found.ended:
         found.cursors.clear()
         if not found.more:
@@ -152,6 +193,8 @@ def _from_headers(response: Response, ignored: Collection[str], found: Markers) 
         plain = _plain(name)
         if _HEADER.fullmatch(plain) and value.strip().lower() not in {"0", "null", "none", "false", "no"}:
             found.next.append((name, "header_cursor"))
+        elif _LEFT.fullmatch(plain.removeprefix("x")) and _OF_ROWS.search(plain):
+            _note(found, "left", name, value)
         elif _TOTAL_HEADER.fullmatch(plain):
             _note(found, "total", name, value)
         elif _PAGES_HEADER.fullmatch(plain):
@@ -175,6 +218,12 @@ def _take(name: str, said: Any, found: Markers) -> None:
     elif _MORE.fullmatch(plain) and truth is not None and (plain != "next" or isinstance(value, bool)):
         found.more += [name] if truth else []
         found.ended |= not truth and plain != "next"
+    elif _CUT.fullmatch(plain):
+        found.more += [name] if truth else []
+    elif _MORE.fullmatch(plain) or (_LEFT.fullmatch(plain) and not _LEFT_ALONE.fullmatch(plain)):
+        if truth and as_count(value) is None:
+            found.more.append(name)
+        _note(found, "left", name, value)
     elif _LAST.fullmatch(plain) and truth is not None and (plain not in _LAST_NUMBER or _is_bool(value)):
         found.more += [] if truth else [name]
         found.ended |= truth
@@ -230,7 +279,7 @@ def _fields(node: Any, way: list[str], depth: int, path: str = "") -> Iterator[t
         on_the_way = bool(way) and name == way[0]
         if on_the_way and len(way) == 1:
             continue  # the rows
-        if on_the_way or _INSIDE.fullmatch(_plain(name)):
+        if on_the_way or INSIDE.fullmatch(_plain(name)):
             yield from _fields(value, way[1:] if on_the_way else [], depth - 1, f"{path}{name}.")
 
 

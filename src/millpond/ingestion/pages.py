@@ -56,7 +56,9 @@ class PageDecoder:
         if body == b"null" and self.selector == "$" and not self.single_object:
             body = b"[]"
         if (self.selector != "$" or self.single_object) and body != b"[]":
-            body = select_rows(body, self.selector, self.not_errors, self.single_object)
+            ways = [*self.key, *([self.time[0]] if self.time else [])]
+            fields = {way[0] for way in ways if way}
+            body = select_rows(body, self.selector, self.not_errors, self.single_object, fields)
         rows = _parsed(body)
         if self.fields is not None:
             self.fields.update(*_modest(rows))

@@ -9,22 +9,13 @@ from typing import Any, Final
 
 import orjson
 
+from millpond.ingestion.body_errors import find_error
+
 _MOST_DIGITS: Final = 4_000
 """Python refuses to read longer integers."""
 _MANY: Final = re.compile(r"[*?|&:,`]|\.\.")
 """What makes a selector lead to more than one place."""
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
-_ERRORS: Final = frozenset(
-    {"error", "errors", "errormessage", "errorcode", "errordescription", "exception", "fault", "failures"}
-)
-_SUCCESSES: Final = frozenset({"ok", "success", "successful", "issuccess", "issuccessful", "succeeded"})
-_PARTIAL: Final = frozenset({"partial", "partialresults", "timedout"})
-_STATUSES: Final = frozenset({"status", "statuscode", "code", "result"})
-_FAILED: Final = frozenset({"error", "fail", "failed", "failure", "ko", "nok"})
-_WARNINGS: Final = frozenset({"warning", "warnings"})
-_CUT: Final = re.compile(r"truncat|incomplete|partial|time[d ]?-? ?out|limit (was )?(reached|exceeded)", re.I)
-_ABOUT: Final = frozenset({"meta", "metadata", "status", "header", "responsestatus"})
-"""Objects beside the rows that say how the answer came about."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -47,14 +38,22 @@ def parse_integer(digits: str) -> int | float:
     return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
-def select_rows(body: bytes, selector: str, not_errors: Collection[str], single_object: bool) -> bytes:
+def select_rows(
+    body: bytes,
+    selector: str,
+    not_errors: Collection[str],
+    single_object: bool,
+    fields: Collection[str] = (),
+) -> bytes:
     """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently.
 
     A selector with wildcards finds the rows themselves, each at a place of its own; any other has to find one
-    list, or one object that is the only row if `single_object` says so. Null is no row. Raises ValueError.
+    list, or one object that is the only row if `single_object` says so. Null is no row. A body with one of
+    the `fields` of a row is that row where nothing is around it. Raises ValueError.
     """
     document = _exact(body)
-    if said := _failure_in(document, selector, not_errors):
+    is_row = selector == "$" and isinstance(document, dict) and any(name in document for name in fields)
+    if not is_row and (said := find_error(document, selector, not_errors)):
         raise ValueError(f"it says {said}; if that is no failure, add the field to endpoint.not_markers")
     if _MANY.search(_QUOTED.sub("", selector)):
         rows = _at(document, selector)
@@ -120,35 +119,3 @@ def _exact(body: bytes) -> Any:
         return json.loads(body.decode(), parse_int=parse_integer)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
-
-
-def _failure_in(document: Any, selector: str, not_errors: Collection[str]) -> str:
-    """Return the field of an answer's object that says that the answer failed, blank if none does."""
-    if not isinstance(document, dict):
-        return ""
-    way = set(re.findall(r"\w+", selector))
-    for name, value in document.items():
-        if name in {*way, *not_errors}:
-            continue
-        plain = re.sub(r"[^a-z]", "", name.lower())
-        if _says_failed(plain, value):
-            return f"{name}: {json.dumps(value)[:120]}"
-        if plain in _ABOUT and isinstance(value, dict) and (inner := _failure_in(value, "", not_errors)):
-            return f"{name}.{inner}"
-    return ""
-
-
-def _says_failed(name: str, value: Any) -> bool:
-    """Return whether a field of this plain name says by its value that an answer failed, or is not whole."""
-    if name in _ERRORS:
-        return bool(value)
-    if name in _SUCCESSES:
-        return value is False or value == 0 or str(value).lower() == "false"
-    if name in _PARTIAL:
-        return value is True
-    if name in _STATUSES:
-        failed = isinstance(value, str) and value.lower() in _FAILED
-        return failed or (type(value) is int and 400 <= value < 600)
-    if name == "shards":
-        return isinstance(value, dict) and bool(value.get("failed"))
-    return name in _WARNINGS and bool(_CUT.search(json.dumps(value)))

@@ -30,7 +30,7 @@ FAULTS = [
     "cycle",
     "refused",
 ]
-TOTALS = [None, "rows", "page", "pages", "high", "low", "undeclared", "total_pages", "x-total-count"]
+TOTALS = [None, "rows", "page", "pages", "high", "low", "undeclared", "total_pages", "x-total-count", "left"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ class Drawn:
         """Whether nothing is odd about the server, and the table declared for it fits it."""
         if self.fault not in {None, "refused", "stamp"} or self.overlap:
             return False
-        if self.total not in {None, "rows", "undeclared", "x-total-count"} and not (
+        if self.total not in {None, "rows", "undeclared", "x-total-count", "left"} and not (
             self.total in {"pages", "total_pages"} and self.steady
         ):
             return False
@@ -189,6 +189,9 @@ class Drawn:
         headers = {"X_Total_Count": str(len(listed))} if self.total == "x-total-count" else {}
         if self.total == "undeclared":
             name, said = "total_count", len(listed)
+        elif self.total == "left":
+            after = listed.index(page[-1]) + 1 if page else len(listed)
+            body["remaining"] = len(listed) - after
         elif self.total == "total_pages":
             name, said = "total_pages", totals["pages"]
         if said is not None:
