@@ -22,7 +22,14 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
 from millpond.errors import ConfigError
 from millpond.resources.origin import repository_origin
-from millpond.resources.pause import begin_pause, end_pause, note_before, read_pause, statuses_before
+from millpond.resources.pause import (
+    AUTOMATIC_TAG,
+    begin_pause,
+    end_pause,
+    note_before,
+    read_pause,
+    statuses_before,
+)
 from millpond.settings import Settings
 
 _TICK_SECONDS = 15.0
@@ -55,10 +62,12 @@ def switch(
 
 @dataclass(frozen=True)
 class UnderWay:
-    """Runs that a pause leaves alone: those that work, and those that wait for their turn."""
+    """Runs that a pause leaves alone: those that work, those that wait for their turn; and those it holds."""
 
     working: int
     queued: int
+    held: int
+    """Automatic ones that stay in the queue until the home is resumed."""
 
 
 def under_way(instance: dg.DagsterInstance) -> UnderWay:
@@ -66,7 +75,10 @@ def under_way(instance: dg.DagsterInstance) -> UnderWay:
     status = dg.DagsterRunStatus
     working = dg.RunsFilter(statuses=[status.STARTING, status.STARTED, status.CANCELING])
     queued = dg.RunsFilter(statuses=[status.QUEUED, status.NOT_STARTED])
-    return UnderWay(instance.get_runs_count(working), instance.get_runs_count(queued))
+    held = 0
+    if read_pause(instance):
+        held = instance.get_runs_count(dg.RunsFilter(statuses=[status.QUEUED], tags={AUTOMATIC_TAG: "true"}))
+    return UnderWay(instance.get_runs_count(working), instance.get_runs_count(queued) - held, held)
 
 
 class _Switches:

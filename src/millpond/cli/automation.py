@@ -52,8 +52,9 @@ def pause(name: Name = None, as_json: AsJson = False) -> None:
     """Stop a schedule or sensor from starting runs, until it is resumed; without a name, all of them.
 
     Without a name the home is paused: no schedule or sensor starts a run, also none that is added later, over
-    restarts and reloads. Runs that have begun or wait in the queue go on; their number is printed. Sensors
-    that only watch (alerts) stay on. The pages show and change the same switches.
+    restarts and reloads. What they had put into the queue stays there; runs that have begun go on, and those
+    that a person launched: their number is printed. Sensors that only watch (alerts) stay on. The pages show
+    and change the same switches.
 
     Example: millpond automation pause complete_yesterday
     """
@@ -64,7 +65,7 @@ def pause(name: Name = None, as_json: AsJson = False) -> None:
 def resume(name: Name = None, as_json: AsJson = False) -> None:
     """Let a schedule or sensor start runs again; without a name, all that were on before the pause.
 
-    The sensor keep_up then catches up on what became due.
+    What waits in the queue then begins, and the sensor keep_up catches up on what became due.
 
     Example: millpond automation resume
     """
@@ -128,6 +129,8 @@ def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
     typer.echo(f"{word}: {', '.join(changed)}" if changed else f"nothing to do: already {word}")
     if not on and (runs.working or runs.queued):
         typer.echo(f"runs under way go on: {runs.working} working, {runs.queued} queued")
+    if not on and runs.held:
+        typer.echo(f"automatic runs that stay in the queue until resume: {runs.held}")
 
 
 def _use_what_runs() -> None:

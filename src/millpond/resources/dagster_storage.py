@@ -9,6 +9,7 @@ from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.instance.config import ConcurrencyConfig
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import RunLauncher
 from dagster._core.scheduler.instigation import InstigatorState
@@ -22,7 +23,7 @@ from millpond.resources.connections import Pooled, pool
 from millpond.resources.containers import container_launcher
 from millpond.resources.origin import with_origin
 from millpond.resources.page_backfills import within_target
-from millpond.resources.pause import read_pause, with_pause
+from millpond.resources.pause import hold_queued, mark_automatic, read_pause, with_pause
 from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
@@ -76,6 +77,10 @@ class HomeInstance(DagsterInstance):
             new_tags = {**new_tags, WILL_RETRY_TAG: "false"}
         super().add_run_tags(run_id, new_tags)
 
+    def get_concurrency_config(self) -> ConcurrencyConfig:
+        """Return which runs may leave the queue, as Dagster's daemon asks before it starts some."""
+        return hold_queued(self, super().get_concurrency_config())
+
     def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
         """Store how a backfill of the pages stands; it counts what it was asked for, and no day beyond."""
         super().update_backfill(within_target(partition_backfill))
@@ -85,8 +90,11 @@ class HomeRunStorage(Pooled, CommandBackfills):
     """Runs, in the home's Postgres; one that starts where several hosts take part notes on which it does."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
-        """Store a run; one that a command began gets our code location, so that the pages show it."""
-        return super().add_run(with_origin(dagster_run))
+        """Store a run; one that a command began gets our code location, so that the pages show it.
+
+        One that no person asked for gets the tag by which a pause keeps it in the queue.
+        """
+        return super().add_run(mark_automatic(self._instance, with_origin(dagster_run)))
 
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None

@@ -1,5 +1,7 @@
 """The pause of a home: while it lasts, no schedule or sensor starts runs, also none that is added meanwhile.
 
+Runs that they asked for before and that wait in Dagster's queue stay there until it ends.
+
 It is kept in Dagster's storage, so restarts, reloads and all processes of the home see it.
 """
 
@@ -7,18 +9,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.instance.config import ConcurrencyConfig
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
     SensorInstigatorData,
 )
+from dagster._core.storage.tags import (
+    AUTO_MATERIALIZE_TAG,
+    AUTO_OBSERVE_TAG,
+    AUTOMATION_CONDITION_TAG,
+    PARENT_RUN_ID_TAG,
+    RETRY_NUMBER_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
 
 from millpond.naming import PAUSE_KEY
+
+AUTOMATIC_TAG = "millpond/automatic"
+"""Tag of runs that no person asked for."""
+_BY_ITSELF = frozenset(
+    [SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, AUTOMATION_CONDITION_TAG, AUTO_MATERIALIZE_TAG, AUTO_OBSERVE_TAG]
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,39 @@ def with_pause(instance: DagsterInstance, state: InstigatorState) -> InstigatorS
         # Dagster is about to evaluate it for the first time; a tick just now keeps it from that.
         state = state.with_data(data._replace(last_tick_start_timestamp=time.time()))
     return state.with_status(InstigatorStatus.STOPPED)
+
+
+def mark_automatic(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
+    """Return `run`, as it is to be stored, with the tag of those that a pause keeps in the queue.
+
+    A person's repetition of an automatic run has its tags and is none. Nor is one of what somebody resumed by
+    name while the home is paused.
+    """
+    tags = {name: value for name, value in run.tags.items() if name != AUTOMATIC_TAG}
+    repeated = PARENT_RUN_ID_TAG in tags and RETRY_NUMBER_TAG not in tags
+    by_itself = RETRY_NUMBER_TAG in tags or not _BY_ITSELF.isdisjoint(tags)
+    if by_itself and not repeated and not _resumed_by_name(instance, tags):
+        tags[AUTOMATIC_TAG] = "true"
+    return run if tags == run.tags else run._replace(tags=tags)
+
+
+def hold_queued(instance: DagsterInstance, config: ConcurrencyConfig) -> ConcurrencyConfig:
+    """Return which runs may leave the queue: by `config`, and no automatic one while the home is paused."""
+    queue = config.run_queue_config
+    if queue is None or read_pause(instance) is None:
+        return config
+    limits = [*queue.tag_concurrency_limits, {"key": AUTOMATIC_TAG, "limit": 0}]
+    return ConcurrencyConfig(
+        pool_config=config.pool_config, run_queue_config=queue._replace(tag_concurrency_limits=limits)
+    )
+
+
+def _resumed_by_name(instance: DagsterInstance, tags: Mapping[str, str]) -> bool:
+    name = tags.get(SENSOR_NAME_TAG) or tags.get(SCHEDULE_NAME_TAG)
+    return read_pause(instance) is not None and any(
+        state.instigator_name == name and state.status != InstigatorStatus.STOPPED
+        for state in instance.all_instigator_state()
+    )
 
 
 def _key(selector: str) -> str:

@@ -13,20 +13,23 @@ import dagster as dg
 import every_kind
 import pytest
 import time_machine
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.events import DagsterEvent
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin
 from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.asset_daemon import AssetDaemon
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from typer.testing import CliRunner
 
 from millpond.automation.overview import instigators, is_on
-from millpond.automation.switching import switch
+from millpond.automation.switching import switch, under_way
 from millpond.cli.main import app
 from millpond.resources.instance import instance
+from millpond.resources.origin import repository_origin
 from millpond.runtime.dagster_parts import location_name
 from millpond.runtime.home import Home
 from millpond.settings import settings
@@ -140,13 +143,63 @@ def test_a_home_that_never_ran_can_be_paused_and_one_of_it_resumed(daemons: Daem
     assert "by_clock" not in running("later")
 
 
+def leaving(recorded: dg.DagsterInstance) -> set[str]:
+    """Return the runs that Dagster's daemon would now take from the queue."""
+    config = recorded.get_concurrency_config()
+    return {run.run_id for run in QueuedRunCoordinatorDaemon(1)._get_runs_to_dequeue(recorded, config, None)}
+
+
+def queue(recorded: dg.DagsterInstance, **tags: str) -> str:
+    """Put a run into the queue; return its id."""
+    named = {f"dagster/{name}": value for name, value in tags.items()}
+    origin = RemoteJobOrigin(repository_origin(settings()), "chore")
+    code = dg.reconstructable(every_kind.chore).get_python_origin()
+    run = recorded.create_run_for_job(
+        every_kind.chore, tags=named, remote_job_origin=origin, job_code_origin=code
+    )
+    recorded.report_dagster_event(DagsterEvent.job_enqueue(run), run.run_id)
+    return run.run_id
+
+
+def test_a_pause_keeps_automatic_runs_in_the_queue_until_resume_and_lets_those_of_persons_go(
+    daemons: Daemons,
+) -> None:
+    with instance() as recorded:
+        held = {
+            queue(recorded, sensor_name="by_job"),
+            queue(recorded, schedule_name="by_clock", tick="7"),
+            queue(recorded, auto_materialize="true", from_automation_condition="true"),
+            queue(recorded, backfill="b", from_automation_condition="true"),
+            queue(recorded, sensor_name="by_job", parent_run_id="x", root_run_id="x", retry_number="1"),
+        }
+        free = {
+            queue(recorded),
+            queue(recorded, backfill="b"),
+            queue(recorded, sensor_name="by_job", parent_run_id="x", root_run_id="x"),
+        }
+        with pytest.MonkeyPatch.context() as more:
+            more.setitem(recorded._settings["concurrency"]["runs"], "max_concurrent_runs", 99)
+            assert leaving(recorded) == held | free
+            daemons.switched(None, on=False)
+            assert leaving(recorded) == free
+            assert vars(under_way(recorded)) == {"working": 0, "queued": 3, "held": 5}
+            late = queue(recorded, sensor_name="by_job")
+            daemons.switched("by_job", on=True)
+            named = queue(recorded, sensor_name="by_job")
+            assert leaving(recorded) == free | {named}, "of what was resumed by name"
+            daemons.switched(None, on=True)
+            assert leaving(recorded) == held | free | {late, named}
+
+
 def test_the_pause_is_on_the_list_and_says_which_runs_go_on(home: Home) -> None:
     with instance() as recorded:
         recorded.create_run_for_job(every_kind.chore)
+        queue(recorded, sensor_name="keep_up")
     paused = CliRunner().invoke(app, ["automation", "pause"], catch_exceptions=False).output
     assert "new_data_glucose_entries" in paused
     assert "alerts" not in paused
     assert "runs under way go on: 0 working, 1 queued" in paused
+    assert "automatic runs that stay in the queue until resume: 1" in paused
     for command in (["automation", "list"], ["status"]):
         said = CliRunner().invoke(app, command, catch_exceptions=False).output
         assert "automation is paused since 2" in said
