@@ -132,7 +132,7 @@ def checked_window(text: str, start: dt.date, zone: ZoneInfo) -> Window:
     if two := _TWO_DOTS.fullmatch(text):
         raise PartitionKeyError(
             f"{text!r} is not a range of days",
-            next_step=f"write three dots: {two[1]}{RANGE_SEPARATOR}{two[2]}",
+            next_step=f"write three dots: {RANGE_SEPARATOR.join(sorted(two.groups()))}",
         )
     if dots and not (first and last):
         raise PartitionKeyError(

@@ -24,13 +24,13 @@ from millpond.cli import output
 from millpond.cli.backfill_plan_view import plan_json, print_plan
 from millpond.cli.backfill_summary import as_document, print_summary
 from millpond.cli.companions import dismiss_builder_unless_due
+from millpond.cli.days import days_of
 from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.lake.home_zone import refuse_other_zone
-from millpond.partitions import Window, checked_day, latest_complete_day
+from millpond.partitions import Window
 from millpond.resources.instance import CODE_LOCATION, instance
-from millpond.settings import settings
 
 DONE, FAILED = 0, 1
 
@@ -56,19 +56,11 @@ class Options:
 
 def days(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
     """Return the days that options name, each checked; None if they name none. Raises PartitionKeyError."""
-    configured = settings()
-    first, zone = configured.start_date, configured.zone
     if partitions and (start or end):
         raise ConfigError(
             "--partitions and --start-date or --end-date exclude each other", next_step="give one of them"
         )
-    if partitions:
-        return sorted({checked_day(key.strip(), first, zone) for key in partitions.split(",") if key.strip()})
-    if not start and not end:
-        return None
-    begin = checked_day(start, first, zone) if start else first
-    last = checked_day(end, first, zone) if end else latest_complete_day(zone)
-    return Window.of_days(begin, last).days
+    return days_of(start, end, partitions)
 
 
 def begin(options: Options) -> int:

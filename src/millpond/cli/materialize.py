@@ -49,8 +49,9 @@ def materialize(
               millpond materialize --dbt-select "fct_glucose_readings+" --dbt-exclude tag:static
     """
     from millpond.cli.companions import builder, dismiss_builder_unless_due
+    from millpond.cli.days import window_of
     from millpond.cli.reload import print_notice
-    from millpond.partitions import Window, checked_window, latest_complete_day
+    from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
     if partition and range_:
@@ -60,7 +61,7 @@ def materialize(
     configured = settings()
     print_notice(ref)
     if text := partition or range_:
-        window = checked_window(text, configured.start_date, configured.zone)
+        window = window_of(text)
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
     with builder():

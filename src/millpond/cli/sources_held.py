@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from millpond.naming import ref_option
-from millpond.partitions import Window, checked_window, contiguous
+from millpond.partitions import Window, contiguous
 
 if TYPE_CHECKING:
     from millpond.lake.held import Held
@@ -50,17 +50,12 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     """
     from millpond.cli import output
     from millpond.cli.companions import builder, dismiss_builder_unless_due
+    from millpond.cli.days import window_of
     from millpond.cli.refs import existing
     from millpond.errors import ConfigError
     from millpond.lake.held import held
-    from millpond.settings import settings
 
-    configured = settings()
-    window, on, wanted = (
-        checked_window(days, configured.start_date, configured.zone),
-        existing(ref),
-        raw_tables(name),
-    )
+    window, on, wanted = window_of(days), existing(ref), raw_tables(name)
     every = [each for each in held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
     if not found:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,6 +41,55 @@ def test_what_cannot_be_meant_is_refused_with_the_next_step(
     code, out, err = run("backfill", *arguments)
     assert code == 2, out
     assert "Next:" in err
+
+
+_RIGHT = "2026-10-01...2026-10-03"
+
+
+@pytest.mark.parametrize(
+    ("typed", "advised"),
+    [
+        (
+            "backfill F --partitions 2026-10-03..2026-10-01 --dry-run",
+            f"backfill F {' '.join(DAYS)} --dry-run",
+        ),
+        (
+            "backfill F --partitions=2026-10-01...2026-10-03 --dry-run",
+            f"backfill F {' '.join(DAYS)} --dry-run",
+        ),
+        (
+            "backfill F --partitions 2026-10-03:2026-10-02,2026-10-07 --dry-run",
+            "backfill F --partitions 2026-10-02,2026-10-03,2026-10-07 --dry-run",
+        ),
+        (
+            "backfill F --start-date 2026-10-03 --end-date=2026-10-01 --dry-run",
+            "backfill F --start-date 2026-10-01 --end-date=2026-10-03 --dry-run",
+        ),
+        (
+            "materialize 'nothing*' --range 2026-10-03...2026-10-01",
+            f"materialize 'nothing*' --range {_RIGHT}",
+        ),
+        ("materialize 'nothing*' -r 2026-10-03..2026-10-01", f"materialize 'nothing*' -r {_RIGHT}"),
+        ("sources accept F --range 2026-10-03...2026-10-01", f"sources accept F --range {_RIGHT}"),
+    ],
+)
+def test_days_the_wrong_way_round_are_refused_with_the_command_that_was_meant(
+    home: Home, run: Run, typed: str, advised: str
+) -> None:
+    name = "dlt_glucose_entries"
+    code, _, err = run(*shlex.split(typed.replace(" F ", f" {name} ")))
+    advice = err[err.index("Next:") :].replace("\n", " ")
+    assert code == 2
+    assert f"`millpond {advised.replace(' F ', f' {name} ')}`" in advice
+    code, out, err = run(*shlex.split(advised.replace(" F ", f" {name} ")))
+    said = (
+        "no asset is called"
+        if "nothing" in typed
+        else "are held back"
+        if "accept" in typed
+        else "3 to do in "
+    )
+    assert said in out + err, out + err
 
 
 def test_help_teaches_with_examples_and_names_the_other_commands(run: Run) -> None:

@@ -1,0 +1,101 @@
+"""Days as people type them; what is the wrong way round is advised the right way round, as a command."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+
+from millpond.errors import PartitionKeyError
+from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, checked_window, latest_complete_day
+from millpond.settings import settings
+
+_DAY = r"(\d{4}-\d{2}-\d{2})"
+_RANGE = re.compile(rf"{_DAY}\s*(?:\.+|…|:|/|,|;|-|–|to)\s*{_DAY}")
+_MOST = 62
+"""Days that a command lists one by one."""
+
+
+def window_of(text: str) -> Window:
+    """Return the window of a day or of days A...B as typed; the error advises the command that was meant."""
+    configured = settings()
+    try:
+        return checked_window(text, configured.start_date, configured.zone)
+    except PartitionKeyError as error:
+        if meant := _meant(text):
+            days = RANGE_SEPARATOR.join(map(str, meant))
+            checked_window(days, configured.start_date, configured.zone)
+            error.next_step = _typed({text: days}) or error.next_step
+        raise
+
+
+def days_of(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
+    """Return the days that options name, each checked; None if they name none. Raises PartitionKeyError."""
+    configured = settings()
+    earliest, zone = configured.start_date, configured.zone
+    if partitions:
+        return _listed(partitions)
+    if not start and not end:
+        return None
+    first = checked_day(start, earliest, zone) if start else earliest
+    last = checked_day(end, earliest, zone) if end else latest_complete_day(zone)
+    try:
+        return Window.of_days(first, last).days
+    except PartitionKeyError as error:
+        if start and end:
+            error.next_step = _typed({start: end, end: start}) or error.next_step
+        elif start:
+            error.next_step = _typed({start: f"{start} --end-date {start}"}) or error.next_step
+        raise
+
+
+def _listed(partitions: str) -> list[dt.date]:
+    configured = settings()
+    earliest, zone = configured.start_date, configured.zone
+    terms = [term.strip() for term in partitions.split(",") if term.strip()]
+    meant = {term: found for term in terms if (found := _meant(term))}
+    days = {
+        day
+        for term in terms
+        for day in Window.of_days(
+            *(checked_day(str(end), earliest, zone) for end in meant.get(term, (term, term)))
+        ).days
+    }
+    if meant:
+        span = f"--start-date {min(days)} --end-date {max(days)}"
+        listed = ",".join(map(str, sorted(days)))
+        one = len(terms) == 1 or len(days) == (max(days) - min(days)).days + 1
+        raise PartitionKeyError(
+            f"{next(iter(meant))!r} is not a partition key",
+            next_step=(_typed({partitions: span if one else listed}) if one or len(days) <= _MOST else "")
+            or "give a range by --start-date and --end-date, days one by one by --partitions",
+        )
+    return sorted(days)
+
+
+def _meant(text: str) -> tuple[str, str] | None:
+    """Return first and last day of what seems to be a range, in order of time."""
+    if not (found := _RANGE.fullmatch(text.strip())):
+        return None
+    first, last = sorted(found.groups())
+    return first, last
+
+
+def _typed(changes: Mapping[str, str]) -> str:
+    """Return the command that was typed with some values changed; blank if it does not hold them."""
+    words, changed = [], set()
+    for word in sys.argv[1:]:
+        value = next((each for each in changes if word == each or word.endswith(f"={each}")), None)
+        if value is None:
+            words.append(shlex.quote(word))
+            continue
+        changed.add(value)
+        option, new = word.removesuffix(value), changes[value]
+        if new.startswith("--"):  # other options in place of this one
+            if not option:
+                words.pop()
+            option = ""
+        words.append(option + new)
+    return f"`millpond {' '.join(words)}`" if changed == set(changes) else ""
