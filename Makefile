@@ -103,7 +103,7 @@ lint-types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 lint-sql: $(VENV)/.dev
-	@$(BIN)/sqlfluff lint --nocolor dbt/models
+	@$(BIN)/sqlfluff lint --nocolor dbt/models dbt/snapshots
 
 lint-style: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -113,7 +113,7 @@ lint-style: $(VENV)/.dev
 format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/sqlfluff fix --quiet dbt/models
+	@$(BIN)/sqlfluff fix --quiet dbt/models dbt/snapshots
 
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt

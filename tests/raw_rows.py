@@ -81,10 +81,16 @@ def entry(key: str, at: dt.datetime, sgv: int | None, **more: Any) -> Row:
     } | more
 
 
-def event(key: str, at: dt.datetime, kind: str, repository: str = "a/a") -> Row:
+def event(key: str, at: dt.datetime, kind: str, repository: str = "a/a", **more: Any) -> Row:
     """Return an event at an instant, filed under its day in the configured zone."""
     day = at.astimezone(settings().zone).date()
-    return {"id": key, "type": kind, "repo_name": repository, "created_at": at, "_partition_date": day}
+    return {
+        "id": key,
+        "type": kind,
+        "repo_name": repository,
+        "created_at": at,
+        "_partition_date": day,
+    } | more
 
 
 def load(window: Window, entries: Iterable[Row] = (), events: Iterable[Row] = (), ref: str = "main") -> None:
@@ -102,7 +108,7 @@ def load(window: Window, entries: Iterable[Row] = (), events: Iterable[Row] = ()
 
 def random_entries(window: Window, seed: int) -> list[Row]:
     """Return few entries on most days, of several devices, types and extremes, some at the same moment."""
-    chance, rows = random.Random(seed), []
+    chance, offsets, rows = random.Random(seed), random.Random(-seed), []
     for day in window.days:
         start, end = instant(day, settings().zone), instant(day + dt.timedelta(days=1), settings().zone)
         for number in range(chance.choice([0, 0, 1, 2, 5, 12])):
@@ -115,6 +121,7 @@ def random_entries(window: Window, seed: int) -> list[Row]:
                     device=chance.choice(["x", "x", "y", None]),
                     type=chance.choice(["sgv"] * 9 + ["mbg", "cal", None]),
                     direction=chance.choice(["Flat", "SingleUp", None]),
+                    utc_offset=offsets.choice([60, 60, 60, 120, None]),
                 )
             )
     return rows
@@ -122,11 +129,10 @@ def random_entries(window: Window, seed: int) -> list[Row]:
 
 def random_events(window: Window, seed: int) -> list[Row]:
     """Return events on some days, from none to more than twenty."""
-    chance, rows = random.Random(seed), []
+    chance, ids, rows = random.Random(seed), random.Random(-seed), []
     for day in window.days:
         for number in range(chance.choice([0, 0, 1, 4, 5, 9, 10, 19, 20, 25])):
             at = instant(day, settings().zone) + dt.timedelta(minutes=chance.randrange(22 * 60))
-            rows.append(
-                event(f"{day}/{number}", at, chance.choice(KINDS), chance.choice(["a/a", "a/b", "b/c"]))
-            )
+            kind, name = chance.choice(KINDS), chance.choice(["a/a", "a/b", "b/c"])
+            rows.append(event(f"{day}/{number}", at, kind, name, repo_id=ids.choice([1, 2, 3, None])))
     return rows

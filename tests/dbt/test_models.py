@@ -14,6 +14,8 @@ EXPECTED = {
     "silver": {"fct_glucose_readings", "fct_github_user_events"},
     "gold": {
         "dim_date",
+        "dim_device",
+        "dim_repository",
         "mrt_glucose_readings",
         "fct_daily_glucose_metrics",
         "fct_daily_glucose_quality",
@@ -74,6 +76,8 @@ def test_daily_models_are_standard_microbatch_models_by_date(models: Nodes) -> N
     daily = {name: node for name, node in models.items() if is_daily(node)}
     assert set(models) - set(daily) == {
         "dim_date",
+        "dim_device",
+        "dim_repository",
         "mrt_glucose_overview",
         "mrt_glucose_hourly_patterns",
         "mrt_github_activity_overview",

@@ -227,13 +227,13 @@ ASK_A_SOURCE = {"new_data_glucose_entries", "new_data_github_user_events"}
 """What these launch is shown with a source to ask, in integration/automation/test_new_data.py."""
 LAUNCHED = {
     "complete_yesterday": [
-        "github_user_events: 7 assets, 2026-11-16...2026-11-19",
-        "glucose_entries: 11 assets, 2026-11-16...2026-11-19",
+        "github_user_events: 9 assets, 2026-11-16...2026-11-19",
+        "glucose_entries: 13 assets, 2026-11-16...2026-11-19",
     ],
     "housekeeping_schedule": ["housekeeping"],
     "alerts": [],
     "dead_runs": [],
-    "keep_up": ["glucose_entries: 11 assets, 2026-11-12...2026-11-20"],
+    "keep_up": ["glucose_entries: 13 assets, 2026-11-12...2026-11-20"],
 }
 
 

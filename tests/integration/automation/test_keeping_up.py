@@ -29,7 +29,7 @@ from millpond.settings import settings
 
 GLUCOSE = {
     *("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings", "mrt_glucose_readings"),
-    *("fct_daily_glucose_metrics", "fct_daily_glucose_quality"),
+    *("fct_daily_glucose_metrics", "fct_daily_glucose_quality", "device_versions", "dim_device"),
     *("mrt_glucose_overview", "mrt_glucose_hourly_patterns"),
     *("marts/mrt_glucose_overview", "marts/mrt_glucose_hourly_patterns"),
 }

@@ -39,8 +39,9 @@ OF_DAYS = [
     "fct_daily_glucose_quality",
     "mrt_glucose_readings",
 ]
-WHOLE = {"mrt_glucose_hourly_patterns", "mrt_glucose_overview"}
-MARTS = {f"marts/{name}" for name in WHOLE}
+PUBLISHED = {"mrt_glucose_hourly_patterns", "mrt_glucose_overview"}
+WHOLE = {*PUBLISHED, "device_versions", "dim_device"}
+MARTS = {f"marts/{name}" for name in PUBLISHED}
 
 
 @pytest.fixture
@@ -123,9 +124,9 @@ def test_an_empty_home_has_everything_to_do_and_once_done_nothing_but_what_dagst
     platform = Platform(recorded)
     plan = platform.plan()
     assert states(plan) == {State.MISSING}
-    assert [(len(chunk.assets), chunk.window, len(chunk.whole)) for chunk in plan.chunks] == [(6, WINDOW, 4)]
+    assert [(len(chunk.assets), chunk.window, len(chunk.whole)) for chunk in plan.chunks] == [(6, WINDOW, 6)]
     apart = platform.plan(side_by_side=True)
-    assert [(len(chunk.assets), chunk.window) for chunk in apart.chunks] == [(6, WINDOW), (4, None)]
+    assert [(len(chunk.assets), chunk.window) for chunk in apart.chunks] == [(6, WINDOW), (6, None)]
     assert plan.estimate is None
     assert platform.plan("dlt_glucose_entries", downstream=True).items == plan.items
     platform.do(plan)
@@ -133,7 +134,7 @@ def test_an_empty_home_has_everything_to_do_and_once_done_nothing_but_what_dagst
     assert states(after) == {State.FRESH}
     assert after.estimate is not None
     assert after.estimate.seconds > 0
-    assert len(due(after)) == 10
+    assert len(due(after)) == 12
 
     assert platform.run("dlt_glucose_entries")
     again = platform.plan()

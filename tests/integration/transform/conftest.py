@@ -41,7 +41,10 @@ def table() -> Callable[..., Rows]:
 
 @pytest.fixture
 def state() -> Callable[..., dict[str, list[str]]]:
-    """Return a function that reads all tables of a ref, except lineage, in a form that can be compared."""
+    """Return a function that reads all tables of a ref in a form that can be compared.
+
+    Without lineage and snapshots, which say when something was built.
+    """
 
     def contents(ref: str = "main") -> dict[str, list[str]]:
         return {
@@ -50,6 +53,7 @@ def state() -> Callable[..., dict[str, list[str]]]:
                 for row in read.scan(ref, name).to_pylist()
             )
             for name in read.table_names(ref)
+            if not name.endswith("_versions")
         }
 
     return contents

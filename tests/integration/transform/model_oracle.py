@@ -155,6 +155,43 @@ def github_activity(raw: list[Row], zone: ZoneInfo) -> dict[dt.date, Row]:
     return found
 
 
+def devices(raw: list[Row]) -> dict[tuple[Any, dt.datetime], Row]:
+    """Return dim_device by device and effective_start."""
+    plausible = [r for r in raw if (r["type"] or "sgv") == "sgv" and 20 <= (r["sgv"] or 0) <= 600]
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    rows = [
+        (epoch + dt.timedelta(milliseconds=r["date"]), r["_id"], r["device"], r["utc_offset"])
+        for r in plausible
+    ]
+    return _versions(rows, "utc_offset_minutes")
+
+
+def repositories(raw: list[Row]) -> dict[tuple[Any, dt.datetime], Row]:
+    """Return dim_repository by repository and effective_start."""
+    rows = [(r["created_at"], r["id"], r.get("repo_id"), r["repo_name"]) for r in raw]
+    return _versions(rows, "repository_name")
+
+
+def _versions(
+    rows: list[tuple[dt.datetime, str, Any, Any]], attribute: str
+) -> dict[tuple[Any, dt.datetime], Row]:
+    """Return the values that each key has had in turn, of rows (instant, id, key, value)."""
+    values: dict[Any, dict[dt.datetime, Any]] = defaultdict(dict)
+    for at, _, key, value in sorted(rows, key=lambda row: row[:2]):
+        if value is not None:
+            values[key][at] = value
+    found = {}
+    for key in {row[2] for row in rows} - {None}:
+        first = min(at for at, _, of, _ in rows if of == key)
+        turns: list[tuple[dt.datetime, Any]] = []
+        for at, value in values[key].items() or [(first, None)]:
+            if not turns or value != turns[-1][1]:
+                turns.append((at if turns else first, value))
+        for (start, value), end in zip(turns, [*(at for at, _ in turns[1:]), None], strict=True):
+            found[key, start] = {attribute: value, "effective_end": end, "is_current": end is None}
+    return found
+
+
 def _one_per_slot(rows: list[Row], zone: ZoneInfo) -> list[Row]:
     """Return the first entry of each slot of its day's grid, and those 225 s or more after another."""
     rows = sorted(rows, key=lambda r: (r["date"], r["_id"]))

@@ -35,6 +35,8 @@ def test_every_figure_agrees_with_its_definition(
         oracle.hourly_patterns(readings),
     )
     _agree(table("gold.mrt_github_activity_overview", "event_date"), oracle.github_activity(events, tz))
+    _agree(table("gold.dim_device", "device", "effective_start"), oracle.devices(entries))
+    _agree(table("gold.dim_repository", "repository_id", "effective_start"), oracle.repositories(events))
 
 
 def _agree(found: Rows, expected: Rows) -> None:

@@ -21,6 +21,7 @@ GLUCOSE = (
     "fct_daily_glucose_metrics",
     "mrt_glucose_overview",
 )
+REPOSITORIES = ("stg_github_user_events", "repository_versions", "dim_repository")
 State = Callable[..., dict[str, list[str]]]
 Snapshots = Callable[..., dict[str, int | None]]
 
@@ -107,3 +108,39 @@ def test_builds_of_different_days_at_once_all_land(build_all: Build, state: Stat
     assert all(result.merged for result in results)
     assert state("main") == state("single")
     assert [ref.name for ref in refs.list_refs()] == ["main", "single"]
+
+
+def test_a_dimension_follows_the_events_and_its_snapshot_keeps_what_it_said_before(
+    build_all: Build, table: Callable[..., Rows]
+) -> None:
+    def renamed(day: int, name: str) -> None:
+        at = dt.datetime(2026, 3, day, 12, tzinfo=UTC)
+        window = Window.of_day(at.date())
+        raw_rows.load(window, events=[raw_rows.event(f"e{day}", at, "PushEvent", name, repo_id=7)])
+        build_all(window, *REPOSITORIES)
+
+    def names() -> list[tuple[str, int, int | None, bool]]:
+        found = table("gold.dim_repository", "surrogate_key").values()
+        return sorted(
+            (
+                r["repository_name"],
+                r["effective_start"].day,
+                r["effective_end"] and r["effective_end"].day,
+                r["is_current"],
+            )
+            for r in found
+        )
+
+    renamed(2, "me/old")
+    renamed(5, "me/new")
+    assert names() == [("me/new", 5, None, True), ("me/old", 2, 5, False)]
+    before = table("gold.dim_repository", "surrogate_key").keys()
+    renamed(4, "me/new")
+    renamed(1, "me/old")
+    assert names() == [("me/new", 4, None, True), ("me/old", 1, 4, False)]
+    recorded = read.scan("main", "silver.repository_versions").to_pylist()
+    former = {r["surrogate_key"] for r in recorded if r["dbt_valid_to"]}
+    assert before <= former
+    assert {r["surrogate_key"] for r in recorded if not r["dbt_valid_to"]} == table(
+        "gold.dim_repository", "surrogate_key"
+    ).keys()

@@ -1,0 +1,5 @@
+{% snapshot device_versions %}
+
+    {{ versions(ref('stg_glucose_entries'), 'device', 'utc_offset_minutes', 'reading_at', 'entry_id') }}
+
+{% endsnapshot %}
