@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -28,6 +29,7 @@ from millpond.runtime.postmaster import found
 from millpond.settings import PREFIX, Settings, process_environment, settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+_DEFINITIONS = "millpond.definitions"
 _FOLDER = "millpond-test-"
 _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 """Variables of a developer's environment that would reach the code under test."""
@@ -122,8 +124,12 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture
-def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
-    """Return a function that sets settings for this test: `configure(timezone="Europe/Berlin")`."""
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Settings]]:
+    """Return a function that sets settings for this test: `configure(timezone="Europe/Berlin")`.
+
+    Definitions that were loaded under them are not left to the tests that follow.
+    """
+    loaded = _DEFINITIONS in sys.modules
 
     def configured(**values: object) -> Settings:
         for name, value in values.items():
@@ -131,7 +137,9 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
         settings.cache_clear()
         return settings()
 
-    return configured
+    yield configured
+    if not loaded:
+        sys.modules.pop(_DEFINITIONS, None)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from documented import command_line, in_blocks, in_help, in_text, usage_error
 
 _SOURCE = Path(__file__).parents[2] / "src" / "millpond"
 _QUOTED = re.compile(r"`millpond ([^`]+)`")
+_SHOWN = re.compile(r"\b(?:millpond|dagster) (?:materialize|backfill|asset|sources|sql)\b[^`;\n]*")
 _BARE = re.compile(r"(?<![`\w/])millpond ([a-z][a-z-]*(?: [a-z]+)*(?: --?[a-z-]+)*)")
 
 
@@ -91,3 +92,18 @@ def test_the_command_line_takes_each_command_that_the_pages_and_each_help_name()
     found = {f"{d.where}: {d.command}": against(shlex.join(d.words[1:])) for d in shown}
     assert len(found) > 100
     assert {where: said for where, said in found.items() if said} == {}
+
+
+_IN_QUOTES = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def test_no_command_that_is_shown_leaves_a_pattern_to_the_shell() -> None:
+    """For zsh refuses one that matches no file: no matches found."""
+    texts = [(f"{d.where}", d.command) for d in (*in_text(), *in_blocks(), *in_help())]
+    for file in sorted(_SOURCE.rglob("*.py")):
+        nodes = ast.walk(ast.parse(file.read_text()))
+        written = [text for node in nodes if isinstance(node, ast.expr) for text in _text(node)]
+        texts += [(file.name, found) for text in written for found in _SHOWN.findall(text)]
+    assert len(texts) > 200
+    bare = [(where, text) for where, text in texts if re.search(r"[*?]", _IN_QUOTES.sub("", text))]
+    assert bare == []

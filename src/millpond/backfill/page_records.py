@@ -6,6 +6,7 @@ Nothing is stored for the pages. What they show is read from the ledger when the
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -131,7 +132,7 @@ def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
         backfill_end_timestamp=ended.timestamp() if ended and not working else None,
         error=_error(head, parts),
         asset_selection=[AssetKey.from_user_string(asset) for asset in sorted({p["asset"] for p in parts})],
-        description=f"millpond backfill {head['selection']}",
+        description=f"millpond backfill {shlex.quote(head['selection'])}",
         asset_backfill_data=AssetBackfillData(
             target_subset=_subset(parts),
             requested_runs_for_target_roots=True,
