@@ -12,8 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-# One more than cores that a small machine has: many tests wait for processes that they start.
-WORKERS ?= 3
+# Two more than cores that a small machine has: many tests wait for processes that they start.
+WORKERS ?= 4
 # Which tests of the containers `make test-docker` runs; "docker and not slow" leaves out the longer ones.
 DOCKER ?= docker
 COMPOSE := docker compose --file docker/compose.yaml

@@ -60,8 +60,8 @@ def source() -> Iterator[FakeSource]:
 def address(browser: Browser, source: FakeSource) -> Iterator[str]:
     """The address of Dagster's pages, with every part up and automation paused.
 
-    Of two runs that overlap, Dagster shows the check of the one that was planned last, which may not be the check of
-    the last materialization.
+    Of two runs that overlap, Dagster shows the check of the one that was planned last, which may not be the
+    check of the last materialization.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MILLPOND_NIGHTSCOUT_URL", source.url)

@@ -113,13 +113,14 @@ def test_a_killed_backfill_resumes_to_the_tables_of_an_undisturbed_one(home: Hom
     assert tables("main") == tables("calm")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("seed", "kills", "days"),
     [
         (11, 1, 20),
-        pytest.param(5, 10, len(SIXTY), marks=pytest.mark.slow),
-        pytest.param(7, 10, len(SIXTY), marks=pytest.mark.slow),
+        (5, 10, len(SIXTY)),
+        (7, 10, len(SIXTY)),
     ],
 )
 def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int, kills: int, days: int) -> None:

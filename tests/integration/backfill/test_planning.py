@@ -146,6 +146,7 @@ def test_an_empty_home_has_everything_to_do_and_once_done_nothing_but_what_dagst
     assert missing == {"fct_glucose_readings"}
 
 
+@pytest.mark.slow
 def test_a_changed_or_failed_source_day_concerns_what_reads_it_until_all_is_made(
     loaded: Platform, server: FakeSource
 ) -> None:

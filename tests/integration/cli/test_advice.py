@@ -111,6 +111,7 @@ def rows(table: str, ref: str = "main") -> list[int]:
     return [read.count(ref, table, window=Window.of_day(day)) for day in DAYS]
 
 
+@pytest.mark.slow
 def test_days_held_back_are_accepted_by_what_the_run_the_list_and_the_alert_advise(
     source: FakeSource, typist: Typist
 ) -> None:
@@ -190,6 +191,7 @@ def test_what_stands_in_the_way_of_a_branch_goes_by_what_is_advised(home: object
     assert found() == {0: [4], 1: [1]}
 
 
+@pytest.mark.slow
 def test_another_time_zone_or_another_source_is_refused_until_what_is_advised_is_done(
     source: FakeSource, typist: Typist, configure: Callable[..., Settings]
 ) -> None:

@@ -188,6 +188,7 @@ def read_until(terminal: int, text: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home, ctrl_c: None) -> None:
     with in_a_terminal("backfill", "dlt_glucose_entries*", *DAYS) as (process, terminal):
         read_until(terminal, "[Y/n]")

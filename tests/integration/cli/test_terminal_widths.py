@@ -121,7 +121,8 @@ def as_json(run: Run, command: list[str]) -> Any:
     return json.loads(out)
 
 
-@pytest.mark.parametrize("width", [80, pytest.param(140, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [80, 140])
 def test_tables_fit_the_terminal_and_hold_each_value_whole(
     filled: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:

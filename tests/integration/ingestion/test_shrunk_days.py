@@ -154,6 +154,7 @@ def _hold_again(one: Any, branch: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_load_killed_before_it_notes_what_it_holds_back_loses_nothing_and_a_repeat_holds_it(
     loaded: FakeSource,
 ) -> None:

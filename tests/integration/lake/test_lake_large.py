@@ -86,6 +86,7 @@ def _write_in_little_memory(files: list[Path], pieces: int) -> None:
         os._exit(_TOO_MUCH)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     pieces, count = 1 << 19, 50_000
     tables = []

@@ -32,6 +32,7 @@ def broken(home: Home, configure: Callable[..., Settings], tmp_path: Path) -> Pa
     return tmp_path / "dbt"
 
 
+@pytest.mark.slow
 def test_raw_assets_are_loaded_and_a_model_fails_with_dbts_words_naming_the_file(broken: Path) -> None:
     done = subprocess.run(
         [

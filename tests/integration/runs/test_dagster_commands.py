@@ -48,6 +48,7 @@ def test_everything_downstream_of_a_source_for_one_day(home: Home) -> None:
         assert found.fetchall() == [(FIRST, readings)]
 
 
+@pytest.mark.slow
 def test_a_range_of_two_layers_with_the_checkout_as_dagsters_home(home: Home) -> None:
     before = sorted(settings().project.iterdir())
     done = dagster(

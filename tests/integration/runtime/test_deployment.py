@@ -182,6 +182,7 @@ def test_a_deployment_is_a_copy_that_later_edits_do_not_reach(project: Path) -> 
     assert (folder / "sources" / "github.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_project_that_does_not_load_is_refused_with_its_reason(project: Path) -> None:
     before = deployment.deploy(settings(), checked=False)
     (project / "sources" / "github.yaml").write_text("source: github\nrest: {}\n")

@@ -180,6 +180,7 @@ def test_the_token_of_the_catalog_is_for_its_owner_only(up: Home) -> None:
     assert (up.run / "catalog.token").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_each_part_that_is_killed_comes_back(up: Home) -> None:
     before = {part.name: part.pid for part in report(settings()).parts}
     for pid in before.values():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import requests
 
 from millpond.lake import read
@@ -12,6 +13,7 @@ from millpond.runtime.home import Home
 from millpond.transform.runner import build
 
 
+@pytest.mark.slow
 def test_docs_show_rows_and_columns_of_each_table_until_ctrl_c(home: Home, ctrl_c: None) -> None:
     build(["dim_date"], None, ref="main", run_id="test")
     before = read.loaded("main", "gold.dim_date").metadata_location

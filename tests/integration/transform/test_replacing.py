@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import model_oracle as oracle
+import pytest
 
 import raw_rows
 from millpond.lake import read, refs
@@ -98,6 +99,7 @@ def test_the_day_after_is_left_out_until_its_own_turn(build_all: Build) -> None:
     assert set(built["reading_date"].to_pylist()) <= {FIRST}
 
 
+@pytest.mark.slow
 def test_builds_of_different_days_at_once_all_land(build_all: Build, state: State) -> None:
     window = Window.of_days(FIRST, FIRST + dt.timedelta(days=2))
     raw_rows.load(window, raw_rows.random_entries(window, 6))
