@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from millpond.errors import ConfigError
 from millpond.quality.freshness import declared_in_dbt
 from millpond.settings import Settings, settings
+from millpond.transform import lineage
 from millpond.transform.assets import build_assets
 from millpond.transform.exposures import exposure_specs
 from millpond.transform.manifest import current
@@ -28,7 +30,9 @@ Write = Callable[[dict[str, str]], None]
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-def test_a_feature_of_dbt_comes_out_as_the_table_says(feature: str, write_project: Write) -> None:
+def test_a_feature_of_dbt_comes_out_as_the_table_says(
+    feature: str, write_project: Write, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = FEATURES[feature]
     write_project(expected["files"])
     specs = {s.key.to_user_string(): s for a in build_assets() for s in a.specs}
@@ -52,12 +56,26 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(feature: str, write_projec
     assert [name for name in specs if specs[name].automation_condition] == expected.get("automated", [])
     for name, owners in expected.get("owners", {}).items():
         assert specs[name].owners == owners
+    for name, columns in expected.get("lineage", {}).items():
+        assert lineage_of(specs[name]) == columns
+    for name, descriptions in expected.get("columns", {}).items():
+        assert [c.description for c in specs[name].metadata["dagster/column_schema"].columns] == descriptions
+    assert all(words in caplog.text for words in expected.get("logged", ()))
     for name, group in expected.get("groups", {}).items():
         assert specs[name].group_name == group
     for name, tags in expected.get("tags", {}).items():
         assert set(tags) <= set(specs[name].tags)
     tests = {test.name for test in current(settings()).checks().values() if test.reads}
     assert set(expected.get("audited", [])) <= tests
+
+
+def lineage_of(spec: dg.AssetSpec) -> dict[str, list[str]]:
+    """Return the columns that each column of an asset is computed from."""
+    found = spec.metadata.get("dagster/column_lineage") or dg.TableColumnLineage({})
+    return {
+        column: [f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in deps]
+        for column, deps in found.deps_by_column.items()
+    }
 
 
 def test_the_table_of_the_documentation_says_what_the_corpus_shows() -> None:
@@ -70,6 +88,46 @@ def test_the_table_of_the_documentation_says_what_the_corpus_shows() -> None:
         file, _, test = name.partition("::")
         assert f"def {test}(" in (CHECKOUT / file).read_text(), name
     assert known <= {name for names in shown.values() for name in names}
+
+
+def test_columns_of_the_shipped_models_are_traced_to_those_they_are_computed_from() -> None:
+    specs = {spec.key.to_user_string(): lineage_of(spec) for each in build_assets() for spec in each.specs}
+    renamed = specs["stg_glucose_entries"]
+    assert renamed["glucose_mg_dl"] == ["dlt_glucose_entries.sgv"]
+    through_ctes = specs["fct_daily_glucose_metrics"]
+    assert through_ctes["time_in_range_pct"] == ["fct_glucose_readings.glucose_mg_dl"]
+    assert "reading_count" not in through_ctes, "count(*) is computed from no column"
+    window = specs["fct_glucose_readings"]["glucose_change_mg_dl"]
+    assert window == ["stg_glucose_entries.glucose_mg_dl", "stg_glucose_entries.reading_at"]
+    joined = specs["mrt_github_activity_overview"]
+    assert joined["event_date"] == ["dim_date.date_day"]
+    assert joined["total_events"] == ["fct_daily_github_metrics.total_events"]
+    assert specs["dim_device"]["effective_end"] == ["device_versions.effective_end"]
+    assert specs["dim_date"] == {}, "it reads nothing"
+    assert not [key for key, traced in current(settings()).lineage().items() if traced["failed"]]
+
+
+def test_only_the_columns_of_changed_models_are_traced_again(
+    write_project: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[str] = []
+    trace = lineage._trace
+    monkeypatch.setattr(
+        lineage, "_trace", lambda node, *more: traced.append(node["name"]) or trace(node, *more)
+    )
+    files = {
+        f"models/silver/{name}.sql": f"select a from {{{{ ref('{of}') }}}}"
+        for name, of in (("b", "a"), ("c", "b"), ("d", "c"))
+    }
+    write_project({"models/silver/a.sql": "select 1 as a"} | files)
+    current(settings())
+    assert traced == ["a", "b", "c", "d"]
+    write_project({"models/silver/b.sql": "select 1 + a as a from {{ ref('a') }}"})
+    current(settings())
+    assert traced[4:] == ["b"]
+    write_project({"models/silver/b.sql": "select 1 + a as a, a as z from {{ ref('a') }}"})
+    current(settings())
+    assert traced[5:] == ["b", "c"], "b has another column, c could read it"
 
 
 def test_what_dbt_warns_of_names_file_and_node(
@@ -87,11 +145,12 @@ def test_what_dbt_warns_of_names_file_and_node(
     assert "orders.yml" in warned
 
 
-def test_loading_the_specs_of_a_parsed_project_imports_neither_dbt_nor_dagster_dbt() -> None:
+def test_loading_the_specs_of_a_parsed_project_imports_neither_dbt_dagster_dbt_nor_sqlglot() -> None:
     current(settings())
     code = (
         "import sys; from millpond.transform.assets import build_assets; assert len(build_assets()) > 2;"
-        " print([name for name in sys.modules if name.split('.')[0] in ('dbt', 'dbt_common', 'dagster_dbt')])"
+        " unwanted = ('dbt', 'dbt_common', 'dagster_dbt', 'sqlglot');"
+        " print([name for name in sys.modules if name.split('.')[0] in unwanted])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)

@@ -9,7 +9,7 @@ import pytest
 
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
-from millpond.transform import manifest as parsing
+from millpond.transform import parsing
 from millpond.transform.manifest import current, fingerprint, manifest_path, shipped
 
 

@@ -81,3 +81,24 @@ def only(unique_ids: Collection[str]) -> Iterator[None]:
             yield
         finally:
             replaced.get_selected = original
+
+
+@contextmanager
+def without_database() -> Iterator[None]:
+    """Have `dbt compile` within fail nodes that ask the database for something, and go on to others."""
+    from dbt.adapters.contracts.connection import LazyHandle
+    from dbt.task.compile import CompileTask
+    from dbt_common.exceptions import DbtRuntimeError
+
+    def refuse(*_: object) -> None:
+        raise DbtRuntimeError("it asks the database for something while it compiles")
+
+    compiling: Any = CompileTask
+    connecting: Any = LazyHandle
+    originals = compiling.raise_on_first_error, connecting.resolve
+    with LOCK:
+        compiling.raise_on_first_error, connecting.resolve = (lambda _: False), refuse
+        try:
+            yield
+        finally:
+            compiling.raise_on_first_error, connecting.resolve = originals

@@ -6,10 +6,8 @@ import hashlib
 import logging
 import os
 import re
-import shutil
-import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,12 +21,10 @@ from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
 from millpond.settings import Settings, process_environment, settings
 from millpond.transform import engine
-from millpond.transform.checks import Check, read_checks
-from millpond.transform.dbt_events import DbtEvents
-from millpond.transform.invocation import invoke, project_folder, variables_of
+from millpond.transform.checks import Check
+from millpond.transform.invocation import project_folder, variables_of
 
 if TYPE_CHECKING:
-    from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
     from millpond.transform.models import Models
@@ -37,12 +33,10 @@ if TYPE_CHECKING:
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "9"
+_FORM = "10"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""
-_KEEP_SECONDS = 86_400.0
-"""Manifests of former contents stay this long, for processes that still run with them."""
 
 
 NO_MANIFEST: Final[dict[str, Any]] = {"nodes": {}, "sources": {}, "exposures": {}}
@@ -85,6 +79,11 @@ class Parsed:
         """Return what Dagster shows of the models, see `prepared.load_specs`."""
         return _specs(self.folder / "specs.json")
 
+    def lineage(self) -> dict[str, Any]:
+        """Return what `lineage.trace_lineage` found, for the next parse."""
+        found: dict[str, Any] = orjson.loads((self.folder / "lineage.json").read_bytes())
+        return found
+
     def models(self) -> Models:
         """Return the models by unique_id, parents first."""
         return _models(self.folder / "specs.json")
@@ -116,7 +115,10 @@ def _parsed(settings: Settings, name: str) -> Parsed:
     if not parsed.json.exists():
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():
-                _parse(parsed.folder, settings)
+                from millpond.transform.parsing import parse
+
+                last = _last(settings)
+                parse(parsed.folder, settings, translator, last.lineage() if last else {})
     with suppress(OSError):  # a home that this process may only read
         os.utime(parsed.folder)
     return parsed
@@ -214,32 +216,6 @@ def _files(project: Path) -> list[Path]:
     return sorted(found)
 
 
-def _parse(folder: Path, settings: Settings) -> None:
-    from dbt.parser.manifest import extended_mashumaro_encoder
-
-    from millpond.transform.prepared import prepare_specs, read_keys
-
-    events = DbtEvents()
-    parsed = invoke(["parse"], settings=settings, target=engine.of(settings).target, on_event=events)
-    manifest = _succeeded(parsed, settings)
-    for warning in events.warnings:
-        _log.warning("dbt warns: %s", warning)
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
-    document = manifest.writable_manifest().to_dict(omit_none=False)
-    (unfinished / "manifest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
-    shown = translator(settings, document)
-    keys = read_keys(document, shown)
-    (unfinished / "specs.json").write_bytes(orjson.dumps(prepare_specs(document, shown, keys)))
-    checks = [asdict(check) for check in read_checks(document, keys).values()]
-    (unfinished / "checks.json").write_bytes(orjson.dumps(checks))
-    (unfinished / "warnings.json").write_bytes(orjson.dumps(events.warnings))
-    unfinished.rename(folder)
-    _forget_old(folder)
-
-
 def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:
     """Return the translator of the settings; imports dagster-dbt."""
     from millpond.transform.translator import load_translator
@@ -251,24 +227,6 @@ def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTrans
 @lru_cache(1)
 def _translator(folder: Path, _: str | None) -> MillpondDbtTranslator:
     return translator(settings(), Parsed(folder).document())
-
-
-def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Any:
-    if not ran.success or ran.result is None:
-        raise ConfigError(
-            f"the dbt project does not parse: {ran.exception}",
-            unharmed="what was built before",
-            next_step=f"correct the file that is named, below {settings.project / 'dbt'}",
-        )
-    return ran.result
-
-
-def _forget_old(newest: Path) -> None:
-    """Remove what no process has read for a day."""
-    limit = time.time() - _KEEP_SECONDS
-    for folder in newest.parent.iterdir():
-        if folder != newest and folder.stat().st_mtime < limit:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @lru_cache(1)

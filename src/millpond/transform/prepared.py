@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,10 @@ def read_keys(document: Mapping[str, Any], translator: MillpondDbtTranslator) ->
 
 
 def prepare_specs(
-    document: Mapping[str, Any], translator: MillpondDbtTranslator, keys: Mapping[str, str]
+    document: Mapping[str, Any],
+    translator: MillpondDbtTranslator,
+    keys: Mapping[str, str],
+    lineage: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the specs and checks of all models by unique_id, as what JSON can hold.
 
@@ -58,7 +61,7 @@ def prepare_specs(
         spec = translator.get_asset_spec(document, model.unique_id, None)
         prepared[model.unique_id] = {
             "model": asdict(model) | {"tags": sorted(model.tags)},
-            "spec": _spec(spec, document, model, known),
+            "spec": _spec(_with_lineage(spec, lineage.get(model.unique_id)), document, model, known),
             "checks": [
                 check
                 for key in (
@@ -79,6 +82,29 @@ def load_models(prepared: Mapping[str, Any]) -> Models:
 def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared]:
     """Return the specs by unique_id; `project` is the folder that code references point into."""
     return {key: _loaded(found, project) for key, found in prepared.items()}
+
+
+def _with_lineage(spec: dg.AssetSpec, traced: Mapping[str, Any] | None) -> dg.AssetSpec:
+    """Return the spec with its column lineage; the pages show it as lines of the columns' descriptions."""
+    if not traced or not traced["deps"]:
+        return spec
+    deps = {
+        column: [dg.TableColumnDep(dg.AssetKey.from_user_string(key), name) for key, name in found]
+        for column, found in traced["deps"].items()
+    }
+    metadata: dict[str, Any] = {"dagster/column_lineage": dg.TableColumnLineage(deps)}
+    if schema := spec.metadata.get("dagster/column_schema"):
+        columns = [_column(column, traced["deps"].get(column.name.lower(), ())) for column in schema.columns]
+        metadata["dagster/column_schema"] = dg.TableSchema(columns, schema.constraints)
+    return spec.merge_attributes(metadata=metadata)
+
+
+def _column(column: dg.TableColumn, deps: Sequence[Sequence[str]]) -> dg.TableColumn:
+    if not deps:
+        return column
+    origin = "from " + ", ".join(f"{key}.{name}" for key, name in deps)
+    said = f"{column.description} ({origin})" if column.description else origin
+    return dg.TableColumn(column.name, column.type, said, column.constraints, column.tags)
 
 
 def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: set[str]) -> dict[str, Any]:

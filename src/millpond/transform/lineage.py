@@ -1,0 +1,205 @@
+"""Which columns a model's columns are computed from: traced by dagster-dbt when the project is parsed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+import tempfile
+from collections.abc import Collection, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+import orjson
+from dagster_dbt import DagsterDbtTranslator
+from dagster_dbt.core.dbt_cli_event import EventHistoryMetadata, _build_column_lineage_metadata
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.schema import MappingSchema
+
+from millpond.transform.models import read_models, upstream_tables
+
+_Node = Mapping[str, Any]
+_Columns = dict[str, dict[str, Any]]
+"""What dbt knows of columns, by name."""
+_Tables = dict[str, _Columns]
+"""Columns by the name of their relation."""
+_Deps = dict[str, list[list[str]]]
+_OF_SNAPSHOTS = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to", "dbt_is_deleted")
+_LINEAGE = "dagster/column_lineage"
+_log = logging.getLogger(__name__)
+
+
+class _Keys:
+    """Stands for the translator, whose keys are known already."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = keys
+
+    def get_asset_spec(self, _manifest: object, unique_id: str, _project: object) -> dg.AssetSpec:
+        return dg.AssetSpec(dg.AssetKey.from_user_string(self._keys[unique_id]))
+
+
+def trace_lineage(
+    document: _Node, keys: Mapping[str, str], compiled: Mapping[str, str], former: _Node
+) -> dict[str, Any]:
+    """Return of each model and snapshot its columns and what they are computed from, as what JSON can hold.
+
+    `compiled` is their SQL. What `former` holds of the same SQL and the same columns
+    upstream is taken from there. A model whose SQL cannot be analysed is logged and has none.
+    """
+    columns = {key: _declared(source) for key, source in document["sources"].items()}
+    found: dict[str, Any] = {}
+    for model in read_models(document, keys).values():
+        node = document["nodes"][model.unique_id]
+        if model.refused or model.kind == "seed":
+            columns[model.unique_id] = _of_seed(node) if model.kind == "seed" else {}
+            continue
+        parents = {key: columns[key] for key in upstream_tables(node, document) if key in columns}
+        traced = _traced(node, compiled.get(model.unique_id, ""), parents, document, keys, former)
+        if traced["failed"]:
+            _log.warning("no column lineage of %s: %s", model.unique_id, traced["failed"])
+        found[model.unique_id] = traced
+        columns[model.unique_id] = {name: {"data_type": kind} for name, kind in traced["columns"].items()}
+    return found
+
+
+def _traced(
+    node: _Node,
+    sql: str,
+    parents: Mapping[str, _Columns],
+    document: _Node,
+    keys: Mapping[str, str],
+    former: _Node,
+) -> dict[str, Any]:
+    of = _hash(sql, _declared(node), parents, {key: keys[key] for key in parents})
+    before = former.get(node["unique_id"])
+    if before and before["of"] == of:
+        return dict(before)
+    columns, deps, failed = _declared(node), _Deps(), ""
+    try:
+        if not sql:
+            raise ValueError("dbt cannot compile it without asking the database")
+        columns, deps = _trace(node, sql, parents, document, keys)
+    except Exception as error:  # noqa: BLE001 - whatever sqlglot makes of SQL, the project is parsed
+        failed = " ".join(str(error).split()) or type(error).__name__
+    types = {name: column["data_type"] for name, column in columns.items()}
+    return {"of": of, "columns": types, "deps": deps, "failed": failed}
+
+
+def _trace(
+    node: _Node, sql: str, parents: Mapping[str, _Columns], document: _Node, keys: Mapping[str, str]
+) -> tuple[_Columns, _Deps]:
+    """Return the columns of a node, and the asset keys and columns that each is computed from."""
+    tables = {**document["sources"], **document["nodes"]}
+    known = {str(tables[key]["relation_name"]): columns for key, columns in parents.items()}
+    partial = [str(tables[key]["relation_name"]) for key in parents if key.startswith("source.")]
+    columns, known = _columns(node, sql, known, partial, document["metadata"]["adapter_type"])
+    if not parents:
+        return columns, {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "compiled", node["package_name"], node["original_file_path"])
+        if node["resource_type"] == "snapshot":
+            path /= f"{node['name']}.sql"
+        path.parent.mkdir(parents=True)
+        path.write_text(sql)
+        metadata = _build_column_lineage_metadata(
+            EventHistoryMetadata(columns=columns, parents=known),
+            {**node, "depends_on": {"nodes": list(parents)}},
+            document,
+            cast("DagsterDbtTranslator", _Keys(keys)),
+            Path(folder),
+            None,
+        )
+    lineage: dg.TableColumnLineage = metadata[_LINEAGE]
+    return columns, {
+        column: sorted([dep.asset_key.to_user_string(), dep.column_name] for dep in deps)
+        for column, deps in sorted(lineage.deps_by_column.items())
+        if deps
+    }
+
+
+def _columns(
+    node: _Node, sql: str, known: _Tables, partial: Collection[str], dialect: str
+) -> tuple[_Columns, _Tables]:
+    """Return the columns that a query gives, and those of the tables it reads, as far as they are known.
+
+    The tables `partial` may have more: a column that no other table of its query can have is one of theirs.
+    """
+    declared = _declared(node)
+    query = cast("exp.Query", parse_one(sql, dialect=dialect))
+    try:
+        full = qualify(query.copy(), dialect=dialect, schema=_schema(known, dialect))
+    except SqlglotError:
+        known = _with_inferred(query, known, partial, dialect)
+        full = qualify(query, dialect=dialect, schema=_schema(known, dialect))
+    names = [name.lower() for name in full.named_selects]
+    if "*" in names:
+        raise ValueError("it selects * from a table whose columns are not declared")
+    return {
+        name: declared.get(name, {"data_type": None}) for name in [*names, *_kept_by_snapshot(node)]
+    }, known
+
+
+def _kept_by_snapshot(node: _Node) -> list[str]:
+    """Return the columns that dbt adds to a snapshot, whether all of them are there or not."""
+    if node["resource_type"] != "snapshot":
+        return []
+    named = node["config"].get("snapshot_meta_column_names") or {}
+    return [(named.get(name) or name).lower() for name in _OF_SNAPSHOTS]
+
+
+def _schema(known: _Tables, dialect: str) -> MappingSchema:
+    schema = MappingSchema(dialect=dialect)
+    for name, columns in known.items():
+        types = {column: about["data_type"] for column, about in columns.items()}
+        if types:
+            schema.add_table(exp.to_table(name, dialect=dialect), column_mapping=types, dialect=dialect)
+    return schema
+
+
+def _with_inferred(query: exp.Expr, known: _Tables, partial: Collection[str], dialect: str) -> _Tables:
+    """Return the known tables, those in `partial` with the columns by which a query names them."""
+    names = {exp.normalize_table_name(name, dialect=dialect): name for name in partial}
+    found = {name: dict(columns) for name, columns in known.items()}
+    schema = _schema(known, dialect)
+    for scope in traverse_scope(
+        qualify(query.copy(), dialect=dialect, schema=schema, validate_qualify_columns=False)
+    ):
+        tables = {
+            alias: names[name]
+            for alias, table in scope.sources.items()
+            if isinstance(table, exp.Table)
+            and (name := exp.normalize_table_name(table, dialect=dialect)) in names
+        }
+        only = next(iter(tables)) if len(tables) == 1 else ""
+        for column in scope.columns:
+            if table := tables.get(column.table or only):
+                found[table].setdefault(column.name.lower(), {"data_type": None})
+    return found
+
+
+def _declared(node: _Node) -> _Columns:
+    return {
+        name.lower(): {"data_type": column["data_type"] or None} for name, column in node["columns"].items()
+    }
+
+
+def _of_seed(node: _Node) -> _Columns:
+    """Return the columns that the first line of a seed's file names."""
+    path, delimiter = (
+        Path(node["root_path"], node["original_file_path"]),
+        node["config"].get("delimiter") or ",",
+    )
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        header = next(csv.reader(file, delimiter=delimiter), [])
+    return {name.strip().lower(): {"data_type": None} for name in header}
+
+
+def _hash(*of: object) -> str:
+    with_versions = [version("sqlglot"), version("dagster-dbt"), *of]
+    return hashlib.sha256(orjson.dumps(with_versions)).hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""Parsing the dbt project: what dbt, dagster-dbt and sqlglot say of it, written into a folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from dbt.parser.manifest import extended_mashumaro_encoder
+
+from millpond.errors import ConfigError
+from millpond.settings import Settings
+from millpond.transform import engine
+from millpond.transform.batches import without_database
+from millpond.transform.checks import read_checks
+from millpond.transform.dbt_events import DbtEvents
+from millpond.transform.invocation import OFFLINE, invoke
+from millpond.transform.lineage import trace_lineage
+from millpond.transform.prepared import prepare_specs, read_keys
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
+
+    from millpond.transform.translator import MillpondDbtTranslator
+
+_log = logging.getLogger(__name__)
+_TABLES = ("resource_type:model", "resource_type:snapshot")
+_KEEP_SECONDS = 86_400.0
+"""Manifests of former contents stay this long, for processes that still run with them."""
+
+
+def parse(
+    folder: Path,
+    settings: Settings,
+    translate: Callable[[Settings, dict[str, Any]], MillpondDbtTranslator],
+    former: Mapping[str, Any],
+) -> None:
+    """Write all that a parsed project consists of into `folder`; `former` is the lineage of the last one.
+
+    Opens no connection. Raises ConfigError with dbt's message.
+    """
+    events = DbtEvents()
+    parsed = invoke(["parse"], settings=settings, target=engine.of(settings).target, on_event=events)
+    manifest = _succeeded(parsed, settings)
+    for warning in events.warnings:
+        _log.warning("dbt warns: %s", warning)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
+    document = manifest.writable_manifest().to_dict(omit_none=False)
+    translator = translate(settings, document)
+    keys = read_keys(document, translator)
+    lineage = trace_lineage(document, keys, _compile(manifest, settings), former)
+    found = {
+        "manifest": document,
+        "lineage": lineage,
+        "specs": prepare_specs(document, translator, keys, lineage),
+        "checks": [asdict(check) for check in read_checks(document, keys).values()],
+        "warnings": events.warnings,
+    }
+    for name, content in found.items():
+        (unfinished / f"{name}.json").write_bytes(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS))
+    unfinished.rename(folder)
+    _forget_old(folder)
+
+
+def _compile(manifest: Manifest, settings: Settings) -> dict[str, str]:
+    """Return the SQL of models and snapshots; what needs a database for it is not among them."""
+    with without_database():
+        ran = invoke(
+            ["compile", "--select", *_TABLES, "--indirect-selection=empty", *OFFLINE],
+            settings=settings,
+            target=engine.of(settings).target,
+            manifest=manifest,
+        )
+    results: Any = ran.result or ()
+    return {r.node.unique_id: r.node.compiled_code or "" for r in results if str(r.status) == "success"}
+
+
+def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Manifest:
+    if not ran.success or ran.result is None:
+        raise ConfigError(
+            f"the dbt project does not parse: {ran.exception}",
+            unharmed="what was built before",
+            next_step=f"correct the file that is named, below {settings.project / 'dbt'}",
+        )
+    manifest: Any = ran.result
+    return manifest  # type: ignore[no-any-return]
+
+
+def _forget_old(newest: Path) -> None:
+    """Remove what no process has read for a day."""
+    limit = time.time() - _KEEP_SECONDS
+    for folder in newest.parent.iterdir():
+        if folder != newest and folder.stat().st_mtime < limit:
+            shutil.rmtree(folder, ignore_errors=True)
