@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from millpond.cli.materialize import print_refused
 from millpond.errors import ConfigError
 from millpond.transform.dbt_selection import list_assets
+from small_projects import Write
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ from millpond.transform.dbt_selection import list_assets
     ],
 )
 def test_dbt_decides_what_a_selection_chooses(select: str, exclude: str | None, keys: set[str]) -> None:
-    assert set(list_assets(select, exclude)) == keys
+    assert set(list_assets(select, exclude).keys) == keys
 
 
 def test_a_selection_that_dbt_cannot_read_fails_with_its_words() -> None:
@@ -30,3 +32,25 @@ def test_a_selection_that_dbt_cannot_read_fails_with_its_words() -> None:
 def test_a_selection_that_chooses_nothing_says_so_and_names_the_models() -> None:
     with pytest.raises(ConfigError, match=r"'no_such' does not match(.|\n)*choose among (.|\n)*, dim_date"):
         list_assets("no_such", None)
+
+
+def test_a_refused_model_that_a_selection_names_is_named_with_the_reason(
+    write_project: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(
+        {
+            "models/silver/orders.sql": "select 1 as id",
+            "models/silver/shown.sql": "{{ config(materialized='view') }} select * from {{ ref('orders') }}",
+        }
+    )
+    found = list_assets("orders+", None)
+    print_refused(found.refused)
+    assert found.keys == ["orders"]
+    assert capsys.readouterr().err == (
+        "model.small.shown is not built: materialized 'view' is not supported;"
+        " use ephemeral, or table where others read it\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"model\.small\.shown is refused: materialized 'view'(.|\n)*orders"
+    ):
+        list_assets("shown", None)

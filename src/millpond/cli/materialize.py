@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,6 +65,7 @@ def materialize(
         window = window_of(text)
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
+    refused: dict[str, str] = {}
     with builder():
         from millpond.backfill.selection import selected
         from millpond.cli.progress import run_with_progress
@@ -74,7 +76,10 @@ def materialize(
         if dbt_select:
             from millpond.transform.dbt_selection import select_assets
 
-            selection = ",".join(select_assets(dbt_select, dbt_exclude))
+            chosen = select_assets(dbt_select, dbt_exclude)
+            selection, refused = ",".join(chosen.keys), chosen.refused
+            if not as_json:
+                print_refused(refused)
         assert selection
         keys = selected(selection, defs.resolve_asset_graph())
         dismiss_builder_unless_due(key.to_user_string() for key in keys)
@@ -87,13 +92,19 @@ def materialize(
             tags=accept_tags(accept_shrink),
         )
     if as_json:
-        _print_json(outcome)
+        _print_json(outcome, refused)
     if not outcome.success:
         raise typer.Exit(1)
 
 
-def _print_json(outcome: RunOutcome) -> None:
+def print_refused(refused: Mapping[str, str]) -> None:
+    """Say on stderr which models were chosen that are no assets, and why."""
+    for unique_id, reason in refused.items():
+        typer.echo(f"{unique_id} is not built: {reason}", err=True)
+
+
+def _print_json(outcome: RunOutcome, refused: Mapping[str, str]) -> None:
     import json
     from dataclasses import asdict
 
-    typer.echo(json.dumps(asdict(outcome), indent=2))
+    typer.echo(json.dumps(asdict(outcome) | {"refused": refused}, indent=2))

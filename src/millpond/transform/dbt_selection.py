@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,16 +15,24 @@ from millpond.transform.invocation import invoke
 from millpond.transform.manifest import current
 
 
-def select_assets(select: str, exclude: str | None) -> list[str]:
-    """Return the asset keys of what dbt's `--select` and `--exclude` choose, in a companion if there is one.
+@dataclass(frozen=True)
+class Selected:
+    """What a selection chooses: keys of assets, and why models are none, by unique_id."""
+
+    keys: list[str]
+    refused: dict[str, str]
+
+
+def select_assets(select: str, exclude: str | None) -> Selected:
+    """Return what dbt's `--select` and `--exclude` choose, in a companion if there is one.
 
     Raises ConfigError with dbt's message for what cannot be read, and for what chooses no asset.
     """
-    found: list[str] = call("millpond.transform.dbt_selection:list_assets", select, exclude)
+    found: Selected = call("millpond.transform.dbt_selection:list_assets", select, exclude)
     return found
 
 
-def list_assets(select: str, exclude: str | None) -> list[str]:
+def list_assets(select: str, exclude: str | None) -> Selected:
     """Do what `select_assets` does, in this process."""
     configured = settings()
     parsed = current(configured)
@@ -54,16 +63,17 @@ def list_assets(select: str, exclude: str | None) -> list[str]:
     chosen = {orjson.loads(line)["unique_id"] for line in listed or ()}
     every = parsed.models().values()
     keys = [model.key for model in every if model.unique_id in chosen and not model.refused]
+    refused = {m.unique_id: m.refused for m in every if m.unique_id in chosen and m.refused}
     if not keys:
-        more = "".join(f"; dbt: {line}" for line in said)
+        said += [f"{unique_id} is refused: {reason}" for unique_id, reason in refused.items()]
         raise ConfigError(
-            f"dbt's selection {select!r} chooses no asset{more}",
-            next_step=f"choose among {', '.join(sorted(model.key for model in every))}",
+            f"dbt's selection {select!r} chooses no asset" + "".join(f"; {line}" for line in said),
+            next_step=f"choose among {', '.join(sorted(model.key for model in every if not model.refused))}",
         )
-    return keys
+    return Selected(keys, refused)
 
 
 def _note(event: Any, said: list[str]) -> None:
     """Keep what dbt warns of: a selection that matches nothing is no error to it."""
-    if event.info.level == "warn" and event.info.msg not in said:
-        said.append(event.info.msg)
+    if event.info.level == "warn" and (line := f"dbt: {event.info.msg}") not in said:
+        said.append(line)
