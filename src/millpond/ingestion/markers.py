@@ -163,7 +163,11 @@ def find_markers(response: Response, selector: str, ignored: Collection[str]) ->
     found = Markers()
     _from_headers(response, ignored, found)
     whole = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if response.status_code == _PARTIAL and not whole and "Content-Range" not in ignored:
+    if (
+        response.status_code == _PARTIAL
+        and not (whole and as_count(whole[1]))
+        and "Content-Range" not in ignored
+    ):
         found.more.append("HTTP 206")
     if selector != "$":
         quotas = set()

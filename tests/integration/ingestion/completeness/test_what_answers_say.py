@@ -431,6 +431,7 @@ def test_a_single_page_that_says_it_is_whole_is_complete(server: FakeSource, bes
         (200, "X-Pagination-Next-Page", "2"),
         (206, "Content-Range", "items 0-49/*"),
         (206, "Content-Range", "items 0-49/130"),
+        (206, "Content-Range", "items 0-49/" + "9" * 5000),
     ],
 )
 def test_headers_that_speak_of_more_fail(server: FakeSource, status: int, header: str, value: str) -> None:
