@@ -72,12 +72,18 @@ class Contract:
             f" case when __json and {has_nul(PAYLOAD)} then true else false end as {NUL}"
         )
 
-    def typed(self) -> str:
-        """Return the SELECT list of the clean values, under their columns' names."""
-        return ", ".join(f"{value.clean()} as {quoted(value.name)}" for value in self.values)
+    def typed(self, rows: str) -> str:
+        """Return the relation `rows` with the clean values, under their columns' names."""
+        clean = ", ".join(f"{value.clean()} as {quoted(value.name)}" for value in self.values)
+        return f"(select *, {clean} from {self.strict(rows)})"  # noqa: S608 - names quoted, literals
+
+    def strict(self, rows: str) -> str:
+        """Return the relation `rows` with the values that the expressions of columns are over."""
+        values = ", ".join(f"{value.as_strict()} as {value.strict}" for value in self.values)
+        return f"(select *, {values} from {rows})"  # noqa: S608 - names quoted, literals
 
     def loaded(self) -> str:
-        """Return the SELECT list of the values of good rows; `__nulled` says whether one became null."""
+        """Return the SELECT list of good rows' values over strict ones; `__nulled`: one became null."""
         return ", ".join(f"{self._loaded(value)} as {quoted(value.name)}" for value in self.values)
 
     def time(self) -> str:

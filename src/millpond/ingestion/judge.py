@@ -136,7 +136,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
                case when __outside then 'outside' when __rank > 1 then 'duplicate'
                     when __broke is not null then 'bad' else 'good' end as __fate
         from (select *, {contract.reason()} as __broke, {contract.nulled()} as __null
-              from (select *, {contract.typed()} from split join placed using (_seq)))
+              from {contract.typed("split join placed using (_seq)")})
         """  # noqa: S608
     )
 

@@ -89,7 +89,7 @@ def _absent(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list[d
         f"count({value.text}), count(*) filter (where {value.text} is null and ({due}))"
         for value, due in expected
     )
-    rows = f"(select *, {contract.typed()} from {_ROWS})"  # noqa: S608 - names quoted, conditions checked
+    rows = contract.typed(f"(select * from {_ROWS})")  # noqa: S608 - names quoted, conditions checked
     found = verdicts.connection.execute(f"select __part, {counts} from {rows} group by __part").fetchall()  # noqa: S608
     for number, (value, _) in enumerate(expected):
         there = {row[0]: row[1 + 2 * number] for row in found}
@@ -115,7 +115,7 @@ def _unusable(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list
         }
         if not any(bad.values()):
             continue
-        rows = f"(select *, {value.clean()} as {quoted(value.name)} from {_ROWS} and __fate = 'good')"  # noqa: S608
+        rows = verdicts.contract.typed(f"(select * from {_ROWS} and __fate = 'good')")  # noqa: S608
         good = verdicts.connection.execute(
             f"select __part, count({quoted(value.name)}) from {rows} group by __part"  # noqa: S608
         )
