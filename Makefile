@@ -41,6 +41,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# In an environment of its own: it needs another pathspec than dbt. It reads the packages of ours.
+$(VENV)/.mypy: requirements/mypy.txt $(VENV)/.dev
+	@$(BIN)/uv venv --quiet --clear $(VENV)/mypy
+	@$(BIN)/uv pip install --quiet --python $(VENV)/mypy/bin/python --require-hashes -r requirements/mypy.txt
+	@touch $@
+
 setup: $(VENV)/.runtime ## Install Millpond into .venv
 	@echo "ready: $(BIN)/millpond --help"
 
@@ -99,8 +105,8 @@ bench: $(VENV)/.runtime ## Time backfills beside Dagster's own; BENCH="--days 92
 lint: $(VENV)/.dev ## Style, types, import layers, SQL style
 	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-sql lint-style
 
-lint-types: $(VENV)/.dev
-	@$(BIN)/mypy
+lint-types: $(VENV)/.mypy
+	@$(VENV)/mypy/bin/mypy --python-executable $(BIN)/python
 
 lint-sql: $(VENV)/.dev
 	@$(BIN)/sqlfluff lint --nocolor dbt/models dbt/snapshots
@@ -118,6 +124,7 @@ format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@{ echo mypy==2.4.1; grep -o '^pydantic==[^ ]*' requirements/runtime.txt; } | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/mypy.txt
 	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data
