@@ -1,12 +1,15 @@
-"""dbt as a person types it, in processes of its own, over a small project and a real lake."""
+"""dbt as a person types it, in a process of its own, over a small project and a real lake."""
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from millpond.errors import LakeError
@@ -14,6 +17,7 @@ from millpond.lake import duck, read, refs
 from millpond.runtime.home import Home
 from millpond.settings import settings
 from millpond.transform.invocation import project_folder
+from small_projects import load
 
 PROJECT = {
     "dbt_project.yml": """
@@ -51,6 +55,13 @@ models:
 {% endmacro %}
 {% macro into_memory() %} {% do run_query("create table memory.main.lost as select 1 as a") %} {% endmacro %}
 """,
+    "models/sources.yml": """
+sources:
+  - name: raw
+    loaded_at_field: loaded_at
+    freshness: {error_after: {count: 1, period: day}}
+    tables: [{name: visits}, {name: sales}]
+""",
     "snapshots/history.yml": """
 snapshots:
   - name: orders_history
@@ -76,38 +87,69 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path / "shop"
 
 
-CALLS = """
+LOOP = """
 import sys
 from dbt.cli.main import dbtRunner
-for command in sys.argv[1:]:
-    print(f">>> {command}: {'done' if dbtRunner().invoke(command.split()).success else 'failed'}")
+for line in sys.stdin:
+    print("\\n>>>", "done" if dbtRunner().invoke(line.split()).success else "failed", flush=True)
 """
 
 
-def said(shop: Path, *command: str) -> str:
-    """Run a program of this installation in the project, and return what it printed."""
-    (shop / "profiles.yml").write_text((project_folder(settings()) / "profiles.yml").read_text())
-    program = Path(sys.executable).with_name(command[0])
-    ran = subprocess.run([program, *command[1:]], cwd=shop, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
+class Dbt:
+    """One process of this installation in which commands of dbt are typed: its start proves nothing."""
+
+    def __init__(self, shop: Path) -> None:
+        (shop / "profiles.yml").write_text((project_folder(settings()) / "profiles.yml").read_text())
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LOOP],
+            cwd=shop,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def said(self, command: str, outcome: str = "done") -> str:
+        """Return what a command printed, which must come to this outcome."""
+        assert self.process.stdin
+        assert self.process.stdout
+        print(command, file=self.process.stdin, flush=True)
+        printed = []
+        for line in self.process.stdout:
+            if line.startswith(">>>"):
+                assert line == f">>> {outcome}\n", "".join(printed)
+                return "".join(printed)
+            printed.append(line)
+        raise AssertionError("".join(printed))
 
 
-def test_whatever_dbt_by_hand_writes_is_on_a_branch_and_nothing_is_on_main(home: Home, shop: Path) -> None:
-    printed = said(shop, "dbt", "build")
+@pytest.fixture
+def dbt(home: Home, shop: Path) -> Iterator[Dbt]:
+    load("visits", pa.table({"loaded_at": [dt.datetime(2024, 1, 1, tzinfo=dt.UTC)]}))
+    load("sales", pa.table({"loaded_at": [dt.datetime(2999, 1, 1, tzinfo=dt.UTC)]}))
+    started = Dbt(shop)
+    with started.process:
+        yield started
+        assert started.process.stdin
+        started.process.stdin.close()
+
+
+def test_whatever_dbt_by_hand_writes_is_on_a_branch_and_nothing_is_on_main(dbt: Dbt, shop: Path) -> None:
+    raw = ["raw.sales", "raw.visits"]
+    printed = dbt.said("build")
     assert "on the new branch dev of main" in printed
     assert "PASS=5 WARN=1 ERROR=0" in printed
-    assert read.table_names("main") == []
-    shops = {"gold.calls", "gold.orders", "gold.orders_history", "gold.raw_orders"}
+    assert sorted(read.table_names("main")) == raw
+    shops = {"gold.calls", "gold.orders", "gold.orders_history", "gold.raw_orders", *raw}
     (failures,) = set(read.table_names("dev")) - shops
     assert [r["amount"] for r in rows_of(failures)] == [-20]
     assert [(r["seed_is_there"], r["type_before"]) for r in rows_of("gold.orders")] == [(True, "view")] * 2
     assert sorted(r["called"] for r in rows_of("gold.calls")) == ["build", "orders"]
     (shop / "seeds" / "raw_orders.csv").write_text("id,customer,amount\n1,ann,11\n2,bob,-20\n3,eve,30\n")
-    calls = ["build", "run-operation straight_on", "run-operation into_memory", "run --target main"]
-    printed = said(shop, "python", "-c", CALLS, *calls)
-    done = ["done", "done", "failed", "failed"]
-    assert [line.rsplit(" ", 1)[1] for line in printed.splitlines() if line.startswith(">>>")] == done
+    dbt.said("build")
+    dbt.said("run-operation straight_on")
+    assert "memory.main.lost was not written" in dbt.said("run-operation into_memory", "failed")
+    assert "does not write to main" in dbt.said("run --target main", "failed")
     assert {r["type_before"] for r in rows_of("gold.orders")} == {"table"}
     history = [(r["id"], r["amount"], r["dbt_valid_to"] is None) for r in rows_of("gold.orders_history")]
     assert sorted(history) == [(1, 10, False), (1, 11, True), (2, -20, True), (3, 30, True)]
@@ -115,6 +157,16 @@ def test_whatever_dbt_by_hand_writes_is_on_a_branch_and_nothing_is_on_main(home:
     assert rows_of("elsewhere.kept") == [{"a": 1}]
     with pytest.raises(LakeError, match=r"elsewhere\.kept lie in no layer of main"):
         refs.merge("dev")
-    assert "memory.main.lost was not written" in printed
-    assert "does not write to main" in printed
-    assert read.table_names("main") == []
+    printed = dbt.said("source freshness", "failed")
+    assert "ERROR STALE freshness of raw.visits" in printed
+    assert "PASS freshness of raw.sales" in printed
+    assert "a branch holds every table of main" in dbt.said("clone --state target", "failed")
+    good = (shop / "models" / "orders.sql").read_text()
+    (shop / "models" / "orders.sql").write_text(good + "where nowhere = 1")
+    dbt.said("build --select raw_orders orders", "failed")
+    (shop / "models" / "orders.sql").write_text(good)
+    printed = dbt.said("retry")
+    assert "PASS=3 WARN=1 ERROR=0" in printed, "the model, its test and two hooks, but not the seed again"
+    assert "gold.raw_orders" not in printed
+    assert sorted(r["id"] for r in rows_of("gold.orders")) == [1, 2, 3]
+    assert sorted(read.table_names("main")) == raw
