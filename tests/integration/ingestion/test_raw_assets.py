@@ -183,6 +183,26 @@ def test_what_a_retry_may_mend_is_retried_and_what_it_cannot_is_not(
     assert len(server.requests) == 1
 
 
+def test_the_run_tag_of_dagsters_pages_takes_a_day_that_lost_rows_held_back_or_loaded_again(
+    server: FakeSource, instance: dg.DagsterInstance
+) -> None:
+    def tagged(value: str) -> bool:
+        tags = {"millpond/accept": value}
+        day = str(DAY)
+        return dg.materialize(
+            [asset()], partition_key=day, instance=instance, tags=tags, raise_on_error=False
+        ).success
+
+    for rows, taken in ((100, ""), (40, "held"), (15, "shrink")):
+        server.serve = Entries([reading(n) for n in range(rows)])
+        assert run(instance, day=DAY).success == (not taken)
+        if taken:
+            assert len(raw()) > rows
+            assert not tagged("everything")
+            assert tagged(taken)
+        assert len(raw()) == rows
+
+
 @pytest.mark.parametrize(
     "key", ["yesterday", "2026-13-01", "2099-01-01", "2019-12-31", "2026-01-01' OR 1=1--", "../x"]
 )
