@@ -34,6 +34,10 @@ def materialize(
     dbt_exclude: Annotated[
         str | None, typer.Option("--dbt-exclude", help="What of --dbt-select to leave out.")
     ] = None,
+    full_refresh: Annotated[
+        bool,
+        typer.Option("--full-refresh", help="Replace the tables of daily models whole, over all their days."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Materialize assets for a day or a range of days, as one ordinary Dagster run.
@@ -47,6 +51,7 @@ def materialize(
               millpond materialize "fct_glucose_readings*" --ref dev
               millpond materialize 'key:"stg_glucose_entries" or key:"fct_glucose_readings"'
               millpond materialize "dlt_glucose_entries*" --partition 2026-11-01 --accept-shrink
+              millpond materialize "stg_glucose_entries*" --full-refresh
               millpond materialize --dbt-select "fct_glucose_readings+" --dbt-exclude tag:static
     """
     from millpond.cli.companions import builder, dismiss_builder_unless_due
@@ -59,6 +64,8 @@ def materialize(
         raise typer.BadParameter("--partition and --range exclude each other")
     if (selection is None) == (dbt_select is None) or (dbt_exclude and not dbt_select):
         raise typer.BadParameter("name assets either by SELECTION or by --dbt-select")
+    if full_refresh and (partition or range_):
+        raise typer.BadParameter("--full-refresh is for all days: leave out --partition and --range")
     configured = settings()
     print_notice(ref)
     if text := partition or range_:
@@ -71,7 +78,7 @@ def materialize(
         from millpond.cli.progress import run_with_progress
         from millpond.cli.refs import existing
         from millpond.definitions import defs
-        from millpond.resources.run import accept_tags
+        from millpond.resources.run import FULL_REFRESH_TAG, accept_tags
 
         if dbt_select:
             from millpond.transform.dbt_selection import select_assets
@@ -82,6 +89,15 @@ def materialize(
                 print_refused(refused)
         assert selection
         keys = selected(selection, defs.resolve_asset_graph())
+        tags = accept_tags(accept_shrink)
+        if full_refresh:
+            from millpond.transform.plan import plan_full_refresh
+
+            plan = plan_full_refresh([key.to_user_string() for key in keys], existing(ref))
+            for name in plan.kept:
+                typer.echo(f"{name} stays as it is: its config says full_refresh: false", err=True)
+            selection, window = ",".join(f'key:"{name}"' for name in plan.assets), plan.window or window
+            tags |= {FULL_REFRESH_TAG: "true"}
         dismiss_builder_unless_due(key.to_user_string() for key in keys)
         outcome = run_with_progress(
             selection,
@@ -89,7 +105,7 @@ def materialize(
             quiet=as_json,
             definitions=defs,
             ref=existing(ref),
-            tags=accept_tags(accept_shrink),
+            tags=tags,
         )
     if as_json:
         _print_json(outcome, refused)

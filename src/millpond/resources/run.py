@@ -28,6 +28,9 @@ BACKFILL_TAG = "millpond/backfill"
 ACCEPT_TAG = "millpond/accept"
 """Run tag by which a person takes days that would lose rows: `shrink` or `held`, see `Accepting`."""
 
+FULL_REFRESH_TAG = "millpond/full_refresh"
+"""Run tag, `true` where daily models are built whole, as dbt does with `--full-refresh`."""
+
 Accepting = Literal["shrink", "held"]
 """`shrink`: what the source has now, however little; `held`: what was held back, with no request sent."""
 
@@ -40,6 +43,7 @@ class RunInfo:
     ref: str
     window: Window | None
     accept: Accepting | None = None
+    full_refresh: bool = False
 
     @classmethod
     def of(cls, context: AssetExecutionContext) -> RunInfo:
@@ -55,7 +59,8 @@ class RunInfo:
                 checked_day(key, configured.start_date, configured.zone) for key in (keys[0], keys[-1])
             )
             window = Window.of_days(first, last)
-        return cls(context.run.run_id, ref, window, accepting(context.run.tags))
+        refresh = context.run.tags.get(FULL_REFRESH_TAG) == "true"
+        return cls(context.run.run_id, ref, window, accepting(context.run.tags), refresh)
 
 
 def accept_tags(shrink: bool) -> dict[str, str]:

@@ -107,10 +107,11 @@ def _made(context: dg.AssetExecutionContext, members: _Models) -> _Events:
         if same := told.again(context, name, snapshot_id(members[name].unique_id, ref=run.ref), run.ref):
             asked.remove(name)
             yield same
-    gone = find_unreachable(
-        context.instance, context.job_def.asset_layer.asset_graph, asked, run.ref, run.window
-    )
-    builds = list(_builds(asked, members, run.window, gone))
+    builds: _Builds = [(asked, run.window)]
+    if not run.full_refresh:
+        graph = context.job_def.asset_layer.asset_graph
+        gone = find_unreachable(context.instance, graph, asked, run.ref, run.window)
+        builds = list(_builds(asked, members, run.window, gone))
     inputs = Inputs.before(context, asked, run.ref, run.window)
     result: BuildResult = yield from _built(context, run, members, asked, builds)
     by_name = {built.model: built for built in result.models}
@@ -167,6 +168,7 @@ def _built(
                         ref=run.ref,
                         run_id=run.run_id,
                         on_event=partial(_log_rows, context),
+                        full_refresh=run.full_refresh,
                     )
                     for some, window in builds
                 ]

@@ -48,6 +48,8 @@ def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
     command = ["build" if job.models else "test", *_OPTIONS, *target.options]
     if job.window:
         command += [f"--event-time-start={job.window.start}", f"--event-time-end={job.window.end}"]
+    if build.full_refresh:
+        command += ["--full-refresh"]
     target.enter(build.ref)
     with LOCK, building(build), one_batch(job.extra_days or {}), only(wanted):
         ran = invoke(

@@ -29,10 +29,17 @@ class Building:
     ref: str
     run_id: str
     on_event: Callable[[Stored], None]
+    full_refresh: bool = False
+    """Whether daily models are built whole, as dbt does with `--full-refresh`."""
     stored: dict[str, Stored] = field(default_factory=dict)
     """By the unique_id of the model."""
     broken_off: list[MillpondError] = field(default_factory=list)
     """What says that a server broke off, not that a model is wrong."""
+
+    def add(self, stored: Stored) -> None:
+        """Note that a model was written."""
+        self.stored[stored.unique_id] = stored
+        self.on_event(stored)
 
 
 _now: list[Building] = []

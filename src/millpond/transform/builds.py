@@ -11,12 +11,17 @@ from millpond.transform.results import BuildResult, CheckResult
 
 
 def build(
-    select: Sequence[str], window: Window | None, *, ref: str, run_id: str, on_event: Callable[[Stored], None]
+    select: Sequence[str],
+    window: Window | None,
+    *,
+    ref: str,
+    run_id: str,
+    on_event: Callable[[Stored], None],
+    full_refresh: bool = False,
 ) -> BuildResult:
     """Build models; see `runner.build`."""
-    built: BuildResult = call(
-        "millpond.transform.runner:build", select, window, ref=ref, run_id=run_id, on_event=on_event
-    )
+    options = {"ref": ref, "run_id": run_id, "full_refresh": full_refresh}
+    built: BuildResult = call("millpond.transform.runner:build", select, window, on_event=on_event, **options)
     return built
 
 

@@ -169,6 +169,8 @@ def _refusal(node: Mapping[str, Any]) -> str:
         return f"incremental_strategy '{strategy}' is not supported; use the strategy microbatch, or table"
     if kind == "incremental" and not is_daily(node):
         return "a microbatch model needs an event_time and batch_size day"
+    if is_daily(node) and config.get("full_refresh") is True:
+        return "full_refresh 'true' is not supported; leave it out, materialize has --full-refresh"
     if schema not in _LAYERS:
         return f"its schema {schema} is none of the layers {', '.join(_LAYERS)}; set +schema to one of them"
     return ""

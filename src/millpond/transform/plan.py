@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from millpond.errors import BuildFailed, InputMissing
+from millpond.errors import BuildFailed, ConfigError, InputMissing
 from millpond.lake import read
 from millpond.naming import ref_option
 from millpond.partitions import RANGE_SEPARATOR, Window
-from millpond.transform.models import Model, Models, chosen, descendants
+from millpond.settings import settings
+from millpond.transform.manifest import Parsed, current
+from millpond.transform.models import Model, Models, chosen, descendants, is_daily, upstream_tables
 
 
 def with_inputs(
@@ -70,6 +73,68 @@ def refuse_without_window(wanted: Sequence[Model], window: Window | None) -> Non
             f"{', '.join(daily)} cannot be built without a window",
             unharmed="every table",
             next_step="name a partition or a range of them",
+        )
+
+
+@dataclass(frozen=True)
+class FullRefresh:
+    """The assets that a full refresh makes and its days; `kept` are models with `full_refresh: false`."""
+
+    assets: list[str]
+    kept: list[str]
+    window: Window | None
+
+
+def plan_full_refresh(assets: Iterable[str], ref: str) -> FullRefresh:
+    """Return the full refresh of `assets`, models and marts. Raises ConfigError for others."""
+    parsed, assets = current(settings()), list(assets)
+    nodes, by_key = parsed.document()["nodes"], {model.key: model for model in parsed.models().values()}
+    if others := [name for name in assets if name not in by_key and not name.startswith("marts/")]:
+        raise ConfigError(
+            f"{', '.join(others)} cannot be fully refreshed: only models of dbt can",
+            unharmed="everything; nothing was begun",
+            next_step='select models alone, for example "stg_glucose_entries*"',
+        )
+    kept = [
+        name
+        for name, model in by_key.items()
+        if name in assets and model.daily and nodes[model.unique_id]["config"].get("full_refresh") is False
+    ]
+    made = [name for name in assets if name not in kept]
+    if not made:
+        raise ConfigError(
+            f"{', '.join(kept)} is never fully refreshed: its config says full_refresh: false",
+            unharmed="everything; nothing was begun",
+            next_step="leave out --full-refresh, or change the config",
+        )
+    window = days_with_rows(parsed, [by_key[name] for name in made if name in by_key], ref)
+    return FullRefresh(made, kept, window)
+
+
+def days_with_rows(parsed: Parsed, wanted: Iterable[Model], ref: str) -> Window | None:
+    """Return the days of which the daily models among `wanted`, or what they read, have rows."""
+    document, present, days = parsed.document(), set(read.table_names(ref)), set()
+    nodes = {**document["nodes"], **document["sources"]}
+    daily = [nodes[model.unique_id] for model in wanted if model.daily]
+    for key in {key for node in daily for key in (node["unique_id"], *upstream_tables(node, document))}:
+        node = nodes[key]
+        table = f"{node['schema']}.{node.get('alias') or node['identifier']}"
+        column = node["config"].get("event_time")
+        if column and table in present and (is_daily(node) or key.startswith("source.")):
+            days |= set(read.scan(ref, table, columns=[column])[column].unique().to_pylist())
+    days.discard(None)
+    return Window.of_days(min(days), max(days)) if days else None
+
+
+def refuse_partial_refresh(parsed: Parsed, wanted: Sequence[Model], window: Window | None, ref: str) -> None:
+    """Raise BuildFailed if a full refresh over `window` would lose days that have rows."""
+    needed = days_with_rows(parsed, wanted, ref)
+    if needed and not (window and window.start <= needed.start and needed.end <= window.end):
+        names = ", ".join(model.key for model in wanted if model.daily)
+        raise BuildFailed(
+            f"a full refresh of {names} over {window} would lose other days: there are rows of {needed}",
+            unharmed="every table",
+            next_step="use `millpond materialize … --full-refresh` without --partition and --range",
         )
 
 

@@ -23,11 +23,11 @@ from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
 from millpond.transform import batches
-from millpond.transform.building import Building, Stored, under_way
+from millpond.transform.building import Building, under_way
 from millpond.transform.by_hand import follow
 from millpond.transform.invocation import invoking
 from millpond.transform.sandbox import Sandbox
-from millpond.transform.storing import build_for, table_spec, window
+from millpond.transform.storing import build_for, stored, table_spec, window
 
 
 class Plugin(BasePlugin):
@@ -114,9 +114,7 @@ class Plugin(BasePlugin):
         with pooled() as conn:
             (written_at,) = pointers(conn, build.ref, (replacement.table.name,)).items()
         self._lake.point(self._cursors.mine, *written_at)
-        stored = Stored(model["unique_id"], written, time.perf_counter() - started, _day_rows(model, rows))
-        build.stored[stored.unique_id] = stored
-        build.on_event(stored)
+        build.add(stored(model, written, time.perf_counter() - started, _day_rows(model, rows)))
 
     def _store_statistics(self) -> None:
         shown = self._lake.locations() | (self.sandbox.stored() if self.sandbox else {})

@@ -19,7 +19,7 @@ from millpond.transform.building import Building, Stored
 from millpond.transform.checks import due, due_unit_tests
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen
-from millpond.transform.plan import extra_days, refuse_without_window, with_inputs
+from millpond.transform.plan import extra_days, refuse_partial_refresh, refuse_without_window, with_inputs
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
 from millpond.transform.turns import turn
 from millpond.transform.unit_tests import passed_before, remember_passed
@@ -34,12 +34,14 @@ def build(
     ref: str,
     run_id: str,
     on_event: Callable[[Stored], None] = lambda _: None,
+    full_refresh: bool = False,
 ) -> BuildResult:
     """Build models, test them, and merge them into `ref` all at once.
 
     `select` are their unique_ids or asset keys.
-    `window` is what daily models are built for. `on_event` hears of each model as it is written. If another
-    build changed the same tables of `ref` meanwhile, this one is repeated on what is there then, alone.
+    `window` is what daily models are built for; with `full_refresh` their tables are replaced whole, and it
+    must hold all days that have rows. `on_event` hears of each model as it is written. If another build
+    changed the same tables of `ref` meanwhile, this one is repeated on what is there then, alone.
 
     Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict; ZoneChanged.
     """
@@ -48,12 +50,16 @@ def build(
     every = parsed.models()
     wanted = chosen(every, select)
     refuse_without_window(wanted, window)
+    if full_refresh:
+        refuse_partial_refresh(parsed, wanted, window, ref)
     for attempt in range(1, _ATTEMPTS + 1):
         started = time.perf_counter()
         with turn(ref, alone=attempt > 1):
             branch = f"audit_{uuid.uuid4().hex[:12]}"
             try:
-                result = _audited(wanted, every, window, parsed, ref, Building(branch, run_id, on_event))
+                result = _audited(
+                    wanted, every, window, parsed, ref, Building(branch, run_id, on_event, full_refresh)
+                )
             finally:
                 engine.of(settings()).leave(branch)
             result = replace(result, seconds=time.perf_counter() - started)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from millpond.errors import BuildFailed
-from millpond.lake.spec import TableSpec
+from millpond.lake.hashing import Digest
+from millpond.lake.spec import TableSpec, Written
 from millpond.partitions import Window
-from millpond.transform.building import Building, under_way
+from millpond.transform.building import Building, Stored, under_way
 
 _PARTITIONING = re.compile(r"'(month|day)\((\w+)\)'")
 
@@ -56,7 +58,33 @@ def table_spec(model: Mapping[str, Any], schema: pa.Schema, *, any_schema: bool 
 
 
 def window(model: Mapping[str, Any]) -> Window | None:
-    """Return the window of the batch a model is built for; None for a model that is built whole."""
+    """Return the window that a model's result replaces; None if it replaces the whole table."""
+    build = under_way()
+    if build and build.full_refresh and model["config"].get("full_refresh") is not False:
+        return None
+    return _batch(model)
+
+
+def stored(model: Mapping[str, Any], written: Written, seconds: float, rows: Mapping[Any, int]) -> Stored:
+    """Return what the build hears of a model that was written; `rows` are those of each day.
+
+    A table that was replaced whole also reports the days of its batch that have no rows.
+    Raises BuildFailed for rows of other days.
+    """
+    batch = _batch(model)
+    if batch is None:
+        return Stored(model["unique_id"], written, seconds, rows)
+    if outside := sorted(map(str, set(rows) - set(batch.days))):
+        raise BuildFailed(
+            f"model {model['name']} returned rows of {outside[0]}, which is outside {batch}",
+            unharmed="the ref the run was for; only its branch was written",
+            next_step=f"correct its {model['config']['event_time']}",
+        )
+    days = {day: written.day_hashes.get(day, Digest().hex) for day in batch.days}
+    return Stored(model["unique_id"], replace(written, day_hashes=days), seconds, rows)
+
+
+def _batch(model: Mapping[str, Any]) -> Window | None:
     batch = model.get("batch")
     if not batch:
         return None

@@ -12,8 +12,7 @@ from millpond.lake.hashing import Digest, Digests
 from millpond.lake.schema import arrow_schema
 from millpond.lake.windows import Windows
 from millpond.naming import LINEAGE_COLUMNS, quoted
-from millpond.transform.building import Stored
-from millpond.transform.storing import build_for, table_spec, window
+from millpond.transform.storing import build_for, stored, table_spec, window
 
 
 def store(model: Mapping[str, Any], result: str, started: float) -> None:
@@ -37,9 +36,7 @@ def store(model: Mapping[str, Any], result: str, started: float) -> None:
 
     written = adopt(Adoption(build.ref, build.run_id, spec, result, windows, before, after, insert))
     day_rows = {day: digest.rows for day, digest in after.items() if day is not None}
-    stored = Stored(model["unique_id"], written, time.perf_counter() - started, day_rows)
-    build.stored[stored.unique_id] = stored
-    build.on_event(stored)
+    build.add(stored(model, written, time.perf_counter() - started, day_rows))
 
 
 def _digests(

@@ -12,7 +12,7 @@ from dagster._core.loader import LoadingContext
 import raw_rows
 from millpond.lake import refs
 from millpond.partitions import Window
-from millpond.resources.run import REF_TAG
+from millpond.resources.run import FULL_REFRESH_TAG, REF_TAG
 from millpond.runtime.home import Home
 from millpond.transform.assets import build_assets
 from raw_rows import Rows
@@ -121,6 +121,19 @@ def test_a_range_is_one_run_with_an_event_and_a_data_version_for_each_day(run: R
         "dim_date_key",
         "stg_glucose_entries_key",
     }
+
+
+def test_a_full_refresh_replaces_tables_whole_and_records_each_day(run: Run) -> None:
+    before = _materialized(run(tags=RANGE))
+    result = run("fct_glucose_readings", tags=RANGE | {FULL_REFRESH_TAG: "true"})
+    assert result.success
+    found = _materialized(result)
+    assert set(found) == {("fct_glucose_readings", str(day)) for day in WINDOW.days}
+    for key, event in found.items():
+        assert event.tags["dagster/data_version"] == before[key].tags["dagster/data_version"], key
+    partly = run("fct_glucose_readings", partition_key=str(WINDOW.days[1]), tags={FULL_REFRESH_TAG: "true"})
+    assert not partly.success
+    assert _materialized(partly) == {}
 
 
 def test_a_day_built_again_has_the_data_version_it_had_in_the_range(run: Run) -> None:
