@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from alerting import alert, put
@@ -187,6 +189,36 @@ def test_each_run_that_is_shown_can_be_started(
 ) -> None:
     failures = typed(run, monkeypatch, starts_a_run)
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_92_days_of_everything_are_one_run_as_the_readme_types_it(home: Home, run: Run) -> None:
+    """And the backfill of the same days then finds next to nothing to do."""
+    shown = [d for d in in_blocks() if d.where.startswith("README") and "2026-08-01" in d.command]
+    materialize, backfill = (d.words[1:] for d in shown)
+    assert materialize == ["materialize", "*", "--range", "2026-08-01...2026-10-31"]
+    code, out, err = run(*materialize)
+    assert code == 0, out + err
+    with instance() as recorded:
+        (one,) = recorded.get_runs()
+        days = {
+            name: len(recorded.get_materialized_partitions(dg.AssetKey(name)))
+            for name in ("dlt_glucose_entries", "fct_glucose_readings")
+        }
+    query = "select count(distinct reading_date) as n from gold.fct_daily_glucose_metrics"
+    modelled = json.loads(run("sql", "--json", query)[1])
+    code, out, err = run(*backfill, "--yes")
+    assert code == 0, out + err
+    with instance() as recorded:
+        again = {
+            asset.path[-1]
+            for each in recorded.get_runs()
+            if each.run_id != one.run_id
+            for asset in each.asset_selection or ()
+        }
+    assert (days, modelled) == ({"dlt_glucose_entries": 92, "fct_glucose_readings": 92}, [{"n": 92}])
+    assert not [name for name in again if "glucose" in name]
 
 
 @pytest.mark.slow
