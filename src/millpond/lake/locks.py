@@ -39,10 +39,25 @@ def table_locks(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psy
         yield conn
 
 
+@contextmanager
+def build_turn(ref: str, *, alone: bool) -> Iterator[None]:
+    """Hold a place among the builds on `ref` within the block, in all processes.
+
+    With `alone`, waits until all others are done and keeps later ones waiting. Ends with the process.
+    """
+    lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
+    with connection() as conn:
+        conn.execute(f"select {lock}(%s)", (_key(f"millpond build {ref}"),))
+        yield
+
+
 def lock_key(ref: str, table: str) -> int:
     """Return the advisory lock key of a table on a ref, a signed 64-bit integer."""
-    digest = hashlib.blake2b(f"millpond write {ref} {table}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
+    return _key(f"millpond write {ref} {table}")
+
+
+def _key(what: str) -> int:
+    return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), signed=True)
 
 
 def _lock(conn: psycopg.Connection, ref: str, table: str, deadline: float, allowed: float) -> None:

@@ -20,10 +20,10 @@ from millpond.resources.provenance import Inputs
 from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import Unreachable, find_unreachable
+from millpond.runtime.companion import call
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
 from millpond.transform.building import Stored
-from millpond.transform.builds import build, check
 from millpond.transform.manifest import described
 from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
@@ -32,6 +32,8 @@ from millpond.transform.results import AuditFailed, BuildResult, joined
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
 STEP = "dbt_"
+_RUNNER = "millpond.transform.runner"
+"""Called in a companion process where a command started one, else in this."""
 _LOG = logging.getLogger(__name__)
 _Event = dg.DagsterEvent | dg.MaterializeResult[Any] | dg.Output[Any] | dg.AssetCheckEvaluation
 _Builds = Sequence[tuple[set[str], Window | None]]
@@ -156,13 +158,14 @@ def _built(
     ]
     try:
         named = sorted((key.asset_key.to_user_string(), key.name) for key in checks)
-        checked = check(named, ref=run.ref) if named else []
+        checked = call(f"{_RUNNER}:check", named, ref=run.ref) if named else []
         result = BuildResult(run.ref, "", merged=False, checks=tuple(checked))
         yield from told.checks(context, result.checks)
         if builds:
             result = joined(
                 [
-                    build(
+                    call(
+                        f"{_RUNNER}:build",
                         sorted(members[key].unique_id for key in some),
                         window,
                         ref=run.ref,

@@ -6,9 +6,8 @@ This module, `thrift` and the adapters reach into dbt.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from millpond.transform.invocation import LOCK, invoking
@@ -16,9 +15,10 @@ from millpond.transform.invocation import LOCK, invoking
 if TYPE_CHECKING:
     from dbt.materializations.incremental.microbatch import MicrobatchBuilder
 
+_Batches = list[tuple[dt.datetime, dt.datetime]]
 
-@contextmanager
-def one_batch(extra_days: Mapping[str, int]) -> Iterator[None]:
+
+def one_batch(extra_days: Mapping[str, int]) -> AbstractContextManager[None]:
     """Make each microbatch model of the dbt calls within one batch, from the first day to the last.
 
     `extra_days` lengthens the batch of a model, by unique_id: for rows that depend on the days before theirs.
@@ -26,20 +26,10 @@ def one_batch(extra_days: Mapping[str, int]) -> Iterator[None]:
     """
     from dbt.materializations.incremental.microbatch import MicrobatchBuilder
 
-    original = MicrobatchBuilder.build_batches
-
-    def whole(
-        builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime
-    ) -> list[tuple[dt.datetime, dt.datetime]]:
+    def whole(builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime) -> _Batches:
         return [(start, end + dt.timedelta(days=extra_days.get(builder.model.unique_id, 0)))]
 
-    replaced: Any = MicrobatchBuilder
-    with LOCK:
-        replaced.build_batches = whole
-        try:
-            yield
-        finally:
-            replaced.build_batches = original
+    return _replaced(MicrobatchBuilder, "build_batches", whole)
 
 
 def one_batch_by_hand() -> None:
@@ -50,37 +40,24 @@ def one_batch_by_hand() -> None:
     if hasattr(original, "by_hand"):
         return
 
-    @wraps(original)
-    def whole(
-        builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime
-    ) -> list[tuple[dt.datetime, dt.datetime]]:
+    def whole(builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime) -> _Batches:
         return original(builder, start, end) if invoking() else [(start, end)]
 
     whole.by_hand = True  # type: ignore[attr-defined]
-    replaced: Any = MicrobatchBuilder
-    replaced.build_batches = whole
+    setattr(MicrobatchBuilder, "build_batches", whole)  # noqa: B010 - mypy takes a method for a static one
 
 
-@contextmanager
-def only(unique_ids: Collection[str]) -> Iterator[None]:
+def only(unique_ids: Collection[str]) -> AbstractContextManager[None]:
     """Make the dbt calls within select the nodes `unique_ids`, in whatever words they would be selected.
 
     A selector of dbt's takes a name for all nodes that have it, and a path for all that lies below it.
     """
     from dbt.graph.selector import NodeSelector
 
-    original = NodeSelector.get_selected
-
     def exactly(selector: NodeSelector, *_: object, **__: object) -> set[str]:
         return set(selector.filter_selection(set(unique_ids)))  # type: ignore[arg-type]
 
-    replaced: Any = NodeSelector
-    with LOCK:
-        replaced.get_selected = exactly
-        try:
-            yield
-        finally:
-            replaced.get_selected = original
+    return _replaced(NodeSelector, "get_selected", exactly)
 
 
 @contextmanager
@@ -93,12 +70,20 @@ def without_database() -> Iterator[None]:
     def refuse(*_: object) -> None:
         raise DbtRuntimeError("it asks the database for something while it compiles")
 
-    compiling: Any = CompileTask
-    connecting: Any = LazyHandle
-    originals = compiling.raise_on_first_error, connecting.resolve
+    with (
+        _replaced(CompileTask, "raise_on_first_error", lambda _: False),
+        _replaced(LazyHandle, "resolve", refuse),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(owner: type, name: str, by: Callable[..., Any]) -> Iterator[None]:
+    """Replace a method of dbt's within the block, which no other thread shares with this one."""
     with LOCK:
-        compiling.raise_on_first_error, connecting.resolve = (lambda _: False), refuse
+        original = getattr(owner, name)
+        setattr(owner, name, by)
         try:
             yield
         finally:
-            compiling.raise_on_first_error, connecting.resolve = originals
+            setattr(owner, name, original)

@@ -21,7 +21,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 from sqlglot.schema import MappingSchema
 
-from millpond.transform.models import read_models, upstream_tables
+from millpond.transform.models import Models, upstream_tables
 
 _Node = Mapping[str, Any]
 _Columns = dict[str, dict[str, Any]]
@@ -45,7 +45,7 @@ class _Keys:
 
 
 def trace_lineage(
-    document: _Node, keys: Mapping[str, str], compiled: Mapping[str, str], former: _Node
+    document: _Node, every: Models, keys: Mapping[str, str], compiled: Mapping[str, str], former: _Node
 ) -> dict[str, Any]:
     """Return of each model and snapshot its columns and what they are computed from, as what JSON can hold.
 
@@ -54,7 +54,7 @@ def trace_lineage(
     """
     columns = {key: _declared(source) for key, source in document["sources"].items()}
     found: dict[str, Any] = {}
-    for model in read_models(document, keys).values():
+    for model in every.values():
         node = document["nodes"][model.unique_id]
         if model.refused or model.kind == "seed":
             columns[model.unique_id] = _of_seed(node) if model.kind == "seed" else {}

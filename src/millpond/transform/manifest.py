@@ -12,9 +12,10 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
+from pydantic import TypeAdapter
 
 from millpond.errors import ConfigError
 from millpond.runtime.home import layout
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "10"
+_FORM = "11"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""
@@ -56,11 +57,11 @@ class Parsed:
 
     def document(self) -> dict[str, Any]:
         """Return the manifest as a dictionary; do not change it."""
-        return _document(self.json)
+        return cast("dict[str, Any]", _read(self.json))
 
     def checks(self) -> dict[str, Check]:
         """Return the tests by unique_id."""
-        return _checks(self.folder / "checks.json")
+        return _instances(self.folder / "checks.json", Check)
 
     def checks_of_assets(self) -> set[str]:
         """Return the unique_ids of the tests that Dagster shows as checks of assets."""
@@ -72,21 +73,21 @@ class Parsed:
 
     def warnings(self) -> list[str]:
         """Return what dbt warned of when it parsed the project, with file and node."""
-        found: list[str] = orjson.loads((self.folder / "warnings.json").read_bytes())
-        return found
+        return cast("list[str]", _read(self.folder / "warnings.json"))
 
     def specs(self) -> dict[str, Any]:
         """Return what Dagster shows of the models, see `prepared.load_specs`."""
-        return _specs(self.folder / "specs.json")
+        return cast("dict[str, Any]", _read(self.folder / "specs.json"))
 
     def lineage(self) -> dict[str, Any]:
         """Return what `lineage.trace_lineage` found, for the next parse."""
-        found: dict[str, Any] = orjson.loads((self.folder / "lineage.json").read_bytes())
-        return found
+        return cast("dict[str, Any]", _read(self.folder / "lineage.json"))
 
     def models(self) -> Models:
         """Return the models by unique_id, parents first."""
-        return _models(self.folder / "specs.json")
+        from millpond.transform.models import Model
+
+        return _instances(self.folder / "models.json", Model)
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
@@ -229,30 +230,14 @@ def _translator(folder: Path, _: str | None) -> MillpondDbtTranslator:
     return translator(settings(), Parsed(folder).document())
 
 
-@lru_cache(1)
-def _document(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = orjson.loads(path.read_bytes())
-    return document
+@lru_cache(4)
+def _read(file: Path) -> Any:
+    return orjson.loads(file.read_bytes())
 
 
-@lru_cache(1)
-def _specs(path: Path) -> dict[str, Any]:
-    specs: dict[str, Any] = orjson.loads(path.read_bytes())
-    return specs
-
-
-@lru_cache(1)
-def _models(path: Path) -> Models:
-    from millpond.transform.prepared import load_models
-
-    return load_models(_specs(path))
-
-
-@lru_cache(1)
-def _checks(path: Path) -> dict[str, Check]:
-    found = orjson.loads(path.read_bytes())
-    checks = (Check(**{**c, "key": tuple(c["key"]), "raw": tuple(c["raw"])}) for c in found)
-    return {check.unique_id: check for check in checks}
+@lru_cache(2)
+def _instances(file: Path, of: type[Any]) -> dict[str, Any]:
+    return TypeAdapter(dict[str, of]).validate_json(file.read_bytes())  # type: ignore[valid-type]
 
 
 @lru_cache(1)

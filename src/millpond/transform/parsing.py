@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from millpond.transform.checks import read_checks
 from millpond.transform.dbt_events import DbtEvents
 from millpond.transform.invocation import OFFLINE, invoke
 from millpond.transform.lineage import trace_lineage
+from millpond.transform.models import read_models
 from millpond.transform.prepared import prepare_specs, read_keys
 
 if TYPE_CHECKING:
@@ -58,16 +58,19 @@ def parse(
     document = manifest.writable_manifest().to_dict(omit_none=False)
     translator = translate(settings, document)
     keys = read_keys(document, translator)
-    lineage = trace_lineage(document, keys, _compile(manifest, settings), former)
+    models = read_models(document, keys)
+    lineage = trace_lineage(document, models, keys, _compile(manifest, settings), former)
     found = {
         "manifest": document,
         "lineage": lineage,
-        "specs": prepare_specs(document, translator, keys, lineage),
-        "checks": [asdict(check) for check in read_checks(document, keys).values()],
+        "models": models,
+        "specs": prepare_specs(document, translator, models, lineage),
+        "checks": read_checks(document, keys),
         "warnings": events.warnings,
     }
     for name, content in found.items():
-        (unfinished / f"{name}.json").write_bytes(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS))
+        text = orjson.dumps(content, default=sorted, option=orjson.OPT_NON_STR_KEYS)  # sets are sorted
+        (unfinished / f"{name}.json").write_bytes(text)
     unfinished.rename(folder)
     _forget_old(folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.definitions.metadata import normalize_metadata
 from dagster._serdes import deserialize_value, serialize_value
 
-from millpond.transform.models import KINDS, Model, Models, read_models, upstream_tables
+from millpond.transform.models import KINDS, Model, Models, upstream_tables
 
 if TYPE_CHECKING:
     from millpond.transform.translator import MillpondDbtTranslator
@@ -41,14 +41,13 @@ def read_keys(document: Mapping[str, Any], translator: MillpondDbtTranslator) ->
 def prepare_specs(
     document: Mapping[str, Any],
     translator: MillpondDbtTranslator,
-    keys: Mapping[str, str],
+    every: Models,
     lineage: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the specs and checks of all models by unique_id, as what JSON can hold.
 
     The checks of a source are with the first model that reads it: they run before that one.
     """
-    every = read_models(document, keys)
     sources: dict[str, str] = {}
     for model in every.values():
         for key in upstream_tables(document["nodes"][model.unique_id], document):
@@ -60,7 +59,6 @@ def prepare_specs(
     for model in every.values():
         spec = translator.get_asset_spec(document, model.unique_id, None)
         prepared[model.unique_id] = {
-            "model": asdict(model) | {"tags": sorted(model.tags)},
             "spec": _spec(_with_lineage(spec, lineage.get(model.unique_id)), document, model, known),
             "checks": [
                 check
@@ -72,11 +70,6 @@ def prepare_specs(
             ],
         }
     return prepared
-
-
-def load_models(prepared: Mapping[str, Any]) -> Models:
-    """Return the models by unique_id, parents first."""
-    return {key: _model(found["model"]) for key, found in prepared.items()}
 
 
 def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared]:
@@ -158,7 +151,7 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
         dg.AssetSpec(
             key=dg.AssetKey(spec["key"]),
             deps=[
-                dg.AssetDep(dg.AssetKey(key), partition_mapping=mapping and _mapping(mapping))
+                dg.AssetDep(dg.AssetKey(key), partition_mapping=_deserialized(mapping))
                 for key, mapping in spec["deps"]
             ],
             group_name=spec["group"],
@@ -187,22 +180,9 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
     )
 
 
-def _model(found: Mapping[str, Any]) -> Model:
-    model = Model(**found)
-    return replace(
-        model,
-        parents=tuple(model.parents),
-        tags=frozenset(model.tags),
-    )
-
-
 def _serialized(value: Any) -> str:
     return serialize_value(value)
 
 
 def _deserialized(text: str | None) -> Any:
     return text and deserialize_value(text)
-
-
-def _mapping(text: str) -> dg.PartitionMapping:
-    return deserialize_value(text, dg.TimeWindowPartitionMapping)

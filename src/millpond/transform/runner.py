@@ -11,6 +11,7 @@ from dataclasses import replace
 from millpond.errors import MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
 from millpond.lake.home_zone import refuse_other_zone
+from millpond.lake.locks import build_turn
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform import engine
@@ -21,7 +22,6 @@ from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen
 from millpond.transform.plan import extra_days, refuse_partial_refresh, refuse_without_window, with_inputs
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
-from millpond.transform.turns import turn
 from millpond.transform.unit_tests import passed_before, remember_passed
 
 _ATTEMPTS = 3
@@ -54,7 +54,7 @@ def build(
         refuse_partial_refresh(parsed, wanted, window, ref)
     for attempt in range(1, _ATTEMPTS + 1):
         started = time.perf_counter()
-        with turn(ref, alone=attempt > 1):
+        with build_turn(ref, alone=attempt > 1):
             branch = f"audit_{uuid.uuid4().hex[:12]}"
             try:
                 result = _audited(
