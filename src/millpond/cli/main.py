@@ -24,6 +24,7 @@ from millpond.cli import (
     parts,
     provision,
     reload,
+    retire,
     sources,
     sql,
     status,
@@ -74,6 +75,7 @@ app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(sql.sql)
 app.command("tables")(tables.tables)
+app.command("retire")(retire.retire)
 app.command("docs")(docs.docs)
 app.command("maintain")(maintain.maintain)
 app.command("env")(env.env)

@@ -27,8 +27,22 @@ def tables(
         rows = [(name, *_figures(loaded(pin, name))) for name in table_names(pin)]
     columns = ("table", "rows", "bytes", "files", "snapshots", "changed_at")
     (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
-    if not rows and not as_json:
+    if as_json:
+        return
+    if orphaned := _without_a_model([name for name, *_ in rows]):
+        typer.echo(f"No model makes {', '.join(orphaned)} any more. Next: millpond retire")
+    if not rows:
         typer.echo("The lake is empty. Next: millpond demo, or millpond materialize dlt_glucose_entries")
+
+
+def _without_a_model(names: list[str]) -> list[str]:
+    from millpond.cli.orphaned import tables_without_a_model
+    from millpond.errors import ConfigError
+
+    try:
+        return tables_without_a_model(names)
+    except ConfigError:  # a project that does not parse; the lake can be listed all the same
+        return []
 
 
 def _figures(table: Table) -> tuple[int, int, int, int, str | None]:

@@ -1,9 +1,10 @@
-"""The Postgres schema of a ref's marts, when the ref is gone."""
+"""The Postgres schema of a ref's marts: which there are, and their end with the ref or the model."""
 
 from __future__ import annotations
 
 import os
 
+import psycopg
 from psycopg import sql
 
 from millpond.errors import PublishFailed
@@ -38,3 +39,36 @@ def drop_marts(ref: str) -> list[str]:
         statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
         locked(lambda: connection.execute(statement), wait, refusal)
     return marts
+
+
+def list_marts(ref: str) -> list[str]:
+    """Return the names of the marts that `ref` has in Postgres."""
+    with databases().marts_readonly.connect() as connection:
+        return [name for (name,) in connection.execute(_TABLES, (marts_schema(ref),))]
+
+
+def retire_mart(ref: str, name: str, new: str | None = None) -> None:
+    """Drop a mart that no model publishes any more, or rename it to `new`, with its grants and views.
+
+    Raises PublishFailed, and changes nothing, if views read it or others hold it locked.
+    """
+    schema, wait = marts_schema(ref), settings().lock_seconds
+    table = sql.Identifier(schema, name)
+    statement = sql.SQL("DROP TABLE {}").format(table)
+    if new:
+        statement = sql.SQL("ALTER TABLE {} RENAME TO {}").format(table, sql.Identifier(new))
+    with databases().marts.connect(autocommit=True) as connection:
+
+        def refusal() -> PublishFailed:
+            return held_by_others(connection, [f"{schema}.{name}"], schema, wait)
+
+        wait_for_turn(connection, schema, f"millpond {os.getpid()} retires {name}", refusal)
+        try:
+            locked(lambda: connection.execute(statement), wait, refusal)
+        except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.DuplicateTable) as error:
+            raise PublishFailed(
+                f"mart {schema}.{name} stays: {error.diag.message_primary}"
+                + (f" ({error.diag.message_detail})" if error.diag.message_detail else ""),
+                unharmed="the mart and its table in the lake",
+                next_step="drop or change in Postgres what it names, then repeat the command",
+            ) from error

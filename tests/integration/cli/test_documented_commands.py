@@ -51,6 +51,8 @@ REFUSED = {
     "millpond status": (1, "down"),
     "millpond reload": (2, "nothing to reload"),
     "millpond sources accept": (2, "held back for"),
+    "millpond retire gold.former --undo": (1, "never retired"),
+    "millpond retire gold.former": (2, "not on ref main"),
     "MILLPOND_NIGHTSCOUT_URL=https://new.example.org millpond sources moved": (2, "demo"),
 }
 """What its help says of a home in which nothing of the kind happened; its own tests have the other case."""

@@ -1,0 +1,87 @@
+"""Tables and marts whose model is gone are shown, and dropped or renamed by one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from millpond.cli.main import app
+from millpond.errors import ConfigError, PublishFailed, TableNotFound
+from millpond.lake import read
+from millpond.publish.schemas import list_marts
+from millpond.publish.spec import marts
+from millpond.publish.swap import publish
+from millpond.runtime.databases import databases
+from millpond.runtime.home import Home
+from millpond.settings import Settings, settings
+from millpond.transform.manifest import current
+from millpond.transform.runner import build
+from small_projects import write_files
+
+FORMER = {
+    "models/gold/former.sql": "{{ config(schema='gold') }} select 1 as id",
+    "models/gold/former.yml": "models: [{name: former, config: {meta: {publish: {key: [id]}}},"
+    " columns: [{name: id, data_type: integer}]}]",
+}
+
+
+def retire(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["retire", *arguments], env={"COLUMNS": "140"})
+
+
+def refused(*arguments: str) -> BaseException | None:
+    result = retire(*arguments)
+    assert result.exit_code != 0
+    return result.exception
+
+
+def test_a_model_that_is_gone_is_listed_and_retired_or_renamed(
+    home: Home, configure: Callable[..., Settings], tmp_path: Path
+) -> None:
+    write_files(tmp_path, FORMER)
+    configure(project=tmp_path)
+    build(["former"], None, ref="main", run_id="test")
+    publish(marts(current(settings()).document()), ref="main", run_id="test")
+    assert "Every table and mart has its model" in retire().output
+    assert isinstance(error := refused("gold.former", "--yes"), ConfigError)
+    assert "a model of the project makes it" in str(error)
+
+    for name in FORMER:
+        (tmp_path / "dbt" / name).unlink()
+    write_files(tmp_path, {"models/gold/latter.sql": "{{ config(schema='gold') }} select 1 as id"})
+    history = read.loaded("main", "gold.former").metadata.current_snapshot_id
+    listed = retire().output
+    assert "gold.former" in listed
+    assert "marts.former" in listed
+    assert "gold.former" in CliRunner().invoke(app, ["tables"]).output.splitlines()[-1]
+    preview = retire("gold.former").output
+    assert "would: drop marts.former\nwould: drop gold.former\nNothing was changed" in preview
+    assert (read.table_names("main"), list_marts("main")) == (["gold.former"], ["former"])
+
+    with databases().marts.connect() as connection:
+        connection.execute("create view reader as select * from marts.former")
+    assert isinstance(error := refused("gold.former", "--yes"), PublishFailed)
+    assert "reader" in str(error)
+    assert (read.table_names("main"), list_marts("main")) == (["gold.former"], ["former"])
+
+    assert (
+        "done: rename to gold.latter: gold.former"
+        in retire("gold.former", "--to", "gold.latter", "--yes").output
+    )
+    assert (read.table_names("main"), list_marts("main")) == (["gold.latter"], ["latter"])
+    assert read.loaded("main", "gold.latter").metadata.current_snapshot_id == history
+
+    (tmp_path / "dbt/models/gold/latter.sql").unlink()
+    with databases().marts.connect() as connection:
+        connection.execute("drop view reader")
+    assert "Undo: millpond retire gold.latter --undo --yes" in retire("gold.latter", "--yes").output
+    assert (read.table_names("main"), list_marts("main")) == ([], [])
+    assert retire("gold.latter", "--undo", "--yes").exit_code == 0
+    assert read.loaded("main", "gold.latter").metadata.current_snapshot_id == history
+    assert isinstance(refused("gold.latter", "--undo", "--yes"), TableNotFound)
+    assert isinstance(refused("gold.nowhere", "--undo", "--yes"), TableNotFound)
+    with pytest.raises(TableNotFound):
+        read.loaded("main", "gold.former")
