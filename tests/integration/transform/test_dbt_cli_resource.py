@@ -1,4 +1,4 @@
-"""dagster-dbt's `DbtCliResource` in assets of a user works as dbt by hand does: on a branch, never on main."""
+"""dagster-dbt's `DbtCliResource` in assets of a user works as dbt by hand: on a branch, never on main."""
 
 import sys
 from collections.abc import Callable, Iterator
