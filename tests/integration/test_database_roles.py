@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy
 from psycopg import errors
 
-from millpond.runtime.databases import Database, databases
+from millpond.runtime.databases import Database, databases, superuser
 from millpond.runtime.home import Home
+from millpond.runtime.postmaster import found
 from millpond.settings import settings
 
 OWNERS = ("dagster", "catalog", "ops", "marts")
@@ -95,6 +96,12 @@ def test_the_read_only_role_sees_each_mart_as_soon_as_it_is_made(home: Home, sch
         "CREATE TABLE marts.other (a int)",
         "CREATE TEMPORARY TABLE other (a int)",
         "CREATE SCHEMA other",
+        "SELECT lo_create(0)",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT lo_put(1, 0, 'x')",
+        "SELECT lo_import('/etc/hostname')",
+        "SELECT lo_unlink(1)",
     ],
 )
 def test_the_read_only_role_changes_nothing_even_when_it_lifts_its_read_only_mode(
@@ -103,7 +110,7 @@ def test_the_read_only_role_changes_nothing_even_when_it_lifts_its_read_only_mod
     with databases().marts.connect() as connection:
         connection.execute("CREATE TABLE mart AS SELECT 1 AS a")
     with databases().marts_readonly.connect() as connection:
-        with pytest.raises(errors.ReadOnlySqlTransaction):
+        with pytest.raises((errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege)):
             connection.execute(statement)
         connection.rollback()
         connection.read_only = False
@@ -139,14 +146,22 @@ def test_addresses_serve_libpq_and_sqlalchemy_alike(home: Home, key: str) -> Non
     assert seen == [by_libpq, by_libpq]
 
 
-def test_provisioning_again_changes_nothing_and_breaks_nothing(home: Home) -> None:
+def test_provisioning_again_breaks_nothing_and_takes_away_what_an_earlier_release_allowed(home: Home) -> None:
     with databases().marts.connect() as connection:
         connection.execute("CREATE TABLE mart AS SELECT 1 AS a")
+    server = found(home)
+    assert server
+    with superuser(home, server, "marts") as connection:  # as releases before left it
+        connection.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
     (home.postgres / "provisioned").write_text("another release")
     from millpond.runtime import databases as module
 
     module._known.clear()
     with databases().marts_readonly.connect() as connection:
         assert connection.execute("SELECT a FROM mart").fetchall() == [(1,)]
+        connection.rollback()
+        connection.read_only = False
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("SELECT lo_create(0)")
     assert (home.postgres / "provisioned").read_text() != "another release"
     assert settings().home == home.root

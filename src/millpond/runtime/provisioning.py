@@ -21,6 +21,22 @@ _OWNERS = {"dagster": "millpond_dagster", "lake": None, "marts": None}
 _MAINTENANCE = "postgres"
 """The database every server has; only on our own server do we close it to others."""
 
+_KEEP_LARGE_OBJECTS: LiteralString = """
+DO $$
+DECLARE writes regprocedure;
+BEGIN
+    FOR writes IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+        AND proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_import', 'lo_export',
+            'lowrite', 'lo_truncate', 'lo_truncate64', 'lo_unlink')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', writes);
+    END LOOP;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'roles can still make large objects: only a superuser can keep them from it';
+END $$
+"""
+"""Large objects belong to no schema, so that whoever may connect may make some."""
+
 _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
     "postgres": ("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC",),
     "dagster": (
@@ -50,6 +66,7 @@ _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
         "ALTER ROLE millpond_marts IN DATABASE marts SET search_path = marts",
         "ALTER ROLE millpond_read IN DATABASE marts SET search_path = marts",
         "ALTER ROLE millpond_read SET default_transaction_read_only = on",
+        _KEEP_LARGE_OBJECTS,
     ),
 }
 
