@@ -19,7 +19,7 @@ from millpond.settings import Settings, settings, variable
 
 DEMO: Final = "demo data"
 _LOCK: Final = 0x6F726967696E73
-"""Advisory lock that keeps two processes from creating the table at once."""
+"""Advisory lock that keeps two processes from creating the table, or noting an origin, at once."""
 
 _TABLE = """
 create table if not exists source_origins (
@@ -30,7 +30,13 @@ create table if not exists source_origins (
 );
 comment on table source_origins is 'where each raw table was loaded from, on all refs';
 """
-_SELECT = "select origin from source_origins where table_name = %s"
+_SELECT = """
+    select table_name, origin from source_origins
+    where table_name = %(table)s or (origin = %(demo)s) <> (%(origin)s = %(demo)s)
+    order by (origin = %(demo)s) <> (%(origin)s = %(demo)s) desc, table_name <> %(table)s, table_name
+    limit 1
+"""
+_SELECT_REAL = "select table_name from source_origins where origin <> %s order by 1"
 _RECORD = """
     insert into source_origins (table_name, source, origin) values (%s, %s, %s)
     on conflict (table_name) do nothing
@@ -78,24 +84,35 @@ def refuse_without_address(source: SourceSpec, configured: Settings) -> None:
 def check(connection: psycopg.Connection[Any], origin: Origin) -> bool:
     """Return whether `origin` is on record for its table; False if nothing was loaded so far.
 
-    Costs one read. Raises OriginChanged if the table was loaded from elsewhere.
+    Costs one read. Raises OriginChanged if the table was loaded from elsewhere, or any table of this home
+    from the demo source where this one is not, or the other way round.
     """
+    asked = {"table": origin.table, "origin": origin.address, "demo": DEMO}
     try:
-        found = connection.cursor(row_factory=tuple_row).execute(_SELECT, (origin.table,)).fetchone()
+        found = connection.cursor(row_factory=tuple_row).execute(_SELECT, asked).fetchone()
     except psycopg.errors.UndefinedTable:
         return False
-    if found and found[0] != origin.address:
-        raise _changed(origin, found[0])
+    if found and found[1] != origin.address:
+        raise _changed(origin, *found)
     return found is not None
+
+
+def tables_of_real_sources() -> list[str]:
+    """Return the raw tables of this home that were loaded from anything but the demo source."""
+    with databases().ops.connect() as connection:
+        _ensure(connection)
+        found = connection.cursor(row_factory=tuple_row).execute(_SELECT_REAL, (DEMO,)).fetchall()
+    return [name for (name,) in found]
 
 
 def record(origin: Origin) -> None:
     """Note before the first rows of a table are written where they come from.
 
-    Raises OriginChanged if another process noted another origin meanwhile.
+    Raises OriginChanged if another process noted another origin meanwhile, or demo data beside real ones.
     """
     with databases().ops.connect() as connection:
         _ensure(connection)
+        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(_RECORD, (origin.table, origin.source, origin.address))
         check(connection, origin)
 
@@ -139,9 +156,9 @@ def _ensure(connection: psycopg.Connection[Any]) -> None:
         _made.add(key)
 
 
-def _changed(origin: Origin, recorded: str) -> ConfigError:
+def _changed(origin: Origin, table: str, recorded: str) -> ConfigError:
     if DEMO in (origin.address, recorded):
-        return _demo_and_real(origin.source, recorded, origin.address, origin.table)
+        return _demo_and_real(origin.source, recorded, origin.address, table)
     return OriginChanged(
         f"{origin.table} was loaded from {recorded}, and {origin.source} is now {origin.address}",
         unharmed="all that was loaded; nothing was asked and nothing written",
@@ -155,7 +172,7 @@ def _demo_and_real(source: str, recorded: str, now: str, table: str = "") -> Con
     what = table or f"what {source} loaded so far"
     if recorded == DEMO:
         return OriginChanged(
-            f"{what} holds demo data in this home, and {source} is now {now}: they are never mixed",
+            f"{what} holds demo data in this home, and {source} is {now}: they are never mixed",
             unharmed="the demo data; nothing was asked of the source and nothing written",
             next_step=f"{_elsewhere()} for your own data",
         )
@@ -163,7 +180,8 @@ def _demo_and_real(source: str, recorded: str, now: str, table: str = "") -> Con
         f"{what} was loaded from {recorded}, and without {variable('url', source)} the demo source would"
         " answer: they are never mixed",
         unharmed="all that was loaded; nothing was written",
-        next_step=f"set {variable('url', source)} again, in .env to keep it set",
+        next_step=f"set {variable('url', source)} to load your own, in .env to keep it set; or run the demo in a"
+        " home of its own: `MILLPOND_HOME=.millpond-demo millpond demo`",
     )
 
 

@@ -137,6 +137,39 @@ def test_a_real_source_never_adds_to_demo_data(
     assert "set MILLPOND_HOME to a new folder" in said
 
 
+def test_no_table_of_a_real_source_joins_demo_data_nor_demo_data_any_of_it(
+    home: object, configure: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, millpond: Millpond
+) -> None:
+    """Another table of another source is refused as the demo's own tables are."""
+    yesterday = latest_complete_day(settings().zone)
+    with fake_source() as real:
+        real.serve = Entries([reading(1, DAY)])
+        assert not load_days(DAY).failed
+        configure(github_url=real.url, github_user="octocat")
+        with pytest.raises(
+            OriginChanged, match=r"raw.glucose_entries holds demo data.* github is 127"
+        ) as late:
+            load_days(yesterday, table="github_user_events")
+        assert "set MILLPOND_HOME to a new folder" in late.value.next_step
+        assert real.requests == []
+        code, said = millpond("demo", "--days", "1")
+        assert (code, "MILLPOND_GITHUB_URL is set" in said) == (2, True)
+        with databases().ops.connect() as connection:
+            connection.execute("delete from source_origins")
+        forget_addresses(monkeypatch)
+        configure(nightscout_url=real.url)
+        assert not load_days(DAY, shrink=Shrink(hold_below=0)).failed
+        before = raw("_id")
+        forget_addresses(monkeypatch)
+        with pytest.raises(OriginChanged, match=r"raw.glucose_entries was loaded from 127") as refused:
+            load_days(yesterday, table="github_user_events")
+        assert "MILLPOND_HOME=.millpond-demo millpond demo" in refused.value.next_step
+        code, said = millpond("demo", "--days", "1")
+        assert (code, "did not load (raw.glucose_entries)" in said) == (2, True)
+        assert raw("_id") == before
+        assert not raw(table="raw.github_user_events", key="id")
+
+
 def test_a_demo_source_elsewhere_is_demo_data_too(home: object, configure: Callable[..., Settings]) -> None:
     with fake_source() as demo, fake_source() as real:
         demo.serve = real.serve = Entries([reading(1, DAY)])
