@@ -180,8 +180,8 @@ def _demo_and_real(source: str, recorded: str, now: str, table: str = "") -> Con
         f"{what} was loaded from {recorded}, and without {variable('url', source)} the demo source would"
         " answer: they are never mixed",
         unharmed="all that was loaded; nothing was written",
-        next_step=f"set {variable('url', source)} to load your own, in .env to keep it set; or run the demo in a"
-        " home of its own: `MILLPOND_HOME=.millpond-demo millpond demo`",
+        next_step=f"set {variable('url', source)} to load your own, in .env to keep it set; or run the demo"
+        " in a home of its own: `MILLPOND_HOME=.millpond-demo millpond demo`",
     )
 
 
