@@ -31,7 +31,7 @@ from millpond.transform.runner import build
 
 RAW = ("raw.glucose_entries", "raw.github_user_events")
 WHEN_BUILT = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
-"""Columns of snapshots that say when a build ran."""
+"""Columns of snapshots that say when a build ran: UTC, which only Trino's type says too."""
 Tables = dict[str, pa.Table]
 
 
@@ -127,7 +127,10 @@ def unlike(here: Tables, there: Tables) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, one in here.items():
         other = there[name]
-        kinds = [[(f.name, str(f.type).removeprefix("large_")) for f in t.schema] for t in (one, other)]
+        kinds = [
+            [(f.name, f.name in WHEN_BUILT or str(f.type).removeprefix("large_")) for f in t.schema]
+            for t in (one, other)
+        ]
         if kinds[0] != kinds[1]:
             found[f"columns of {name}"] = [sorted(set(a) - set(b)) or a for a, b in (kinds, kinds[::-1])]
             continue
