@@ -6,10 +6,9 @@ import datetime as dt
 from dataclasses import dataclass, fields
 from typing import Any
 
+from millpond.alerts.days import days_option, shown_days
 from millpond.alerts.fitting import cut
 from millpond.alerts.kinds import KINDS, Severity
-from millpond.naming import ref_option
-from millpond.partitions import RANGE_SEPARATOR
 from millpond.redaction import redacted
 
 REASON_LIMIT = 600
@@ -24,7 +23,8 @@ class Alert:
 
     `source` names the one thing that was seen (`event:17`), so that seeing it twice makes one alert.
     Alerts with one `dedup_key` are one while it is open. `position` is the id of the event in Dagster's log:
-    only what comes later can resolve it. `partition` is a day, a range `A...B` or empty.
+    only what comes later can resolve it. `partition` is a day, a range `A...B`, several of both
+    (`A...B, C`) or empty.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Alert:
         """What is known besides title and reason, by name; only what there is."""
         known = {
             "Asset": listed(self.assets),
-            "Partition": self.partition,
+            "Partition": shown_days(self.partition),
             "Check": listed(self.checks),
             "Owner": ", ".join(self.owners),
             "Ref": self.ref if self.run_id else "",
@@ -101,14 +101,6 @@ def of_row(row: dict[str, Any]) -> Alert:
     known = {name: row[name] for name in COLUMNS}
     values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in known.items()}
     return Alert(**values)
-
-
-def days_option(partition: str, ref: str) -> str:
-    """Return the options of `millpond materialize` for a day or a range, if any, and for a branch."""
-    if not partition:
-        return ref_option(ref)
-    name = "range" if RANGE_SEPARATOR in partition else "partition"
-    return f" --{name} {partition}{ref_option(ref)}"
 
 
 def listed(names: tuple[str, ...]) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from millpond.alerts.alert import COLUMNS, Alert, of_row
+from millpond.alerts.days import with_days
 from millpond.alerts.fitting import cut
 from millpond.alerts.tables import Connection
 from millpond.redaction import redacted
 
-_STEP_LIMIT = 600
+_STEP_LIMIT = 1500
 _GIVEN = tuple(
     name
     for name in COLUMNS
@@ -61,6 +62,15 @@ def open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
         "select * from alerts where resolved_at is null and kind = any(%s) order by id", (list(kinds),)
     )
     return [of_row(row) for row in rows]
+
+
+def narrow(connection: Connection, alert: Alert, partition: str) -> None:
+    """Have an open alert be about the days `partition` only, in the caller's transaction."""
+    title, next_step = with_days(alert.title, alert.next_step, alert.partition, partition, alert.ref)
+    connection.execute(
+        "update alerts set partition = %s, title = %s, next_step = %s where id = %s and resolved_at is null",
+        (partition, title, next_step, alert.id),
+    )
 
 
 def resolve(connection: Connection, alert: Alert, words: str) -> None:

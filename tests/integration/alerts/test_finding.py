@@ -250,6 +250,65 @@ def test_a_failure_is_over_when_runs_of_all_its_days_succeed_though_some_days_ca
     assert not rows("select 1 from alerts where resolved_at is null")
 
 
+def loads_but(*failing: int) -> dg.AssetsDefinition:
+    """Return an asset that loads all days of October that it is asked for, but for some, which it names."""
+
+    @dg.asset(name="broken", partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def loads(context: dg.AssetExecutionContext) -> Any:
+        held = [f"2026-10-{day:02}" for day in failing if f"2026-10-{day:02}" in context.partition_keys]
+        for day in context.partition_keys:
+            if day not in held:
+                context.log_event(dg.AssetMaterialization("broken", partition=day))
+        if held:
+            named = [{"days": day, "error": "RowsHeldBack", "reason": f"{day}: held back"} for day in held]
+            text = dg.MetadataValue.json(named)
+            raise dg.Failure("held back", metadata={"error": "RowsHeldBack", "failures": text})
+        return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+    return loads
+
+
+def named(rows: Any) -> list[str]:
+    return [row["partition"] for row in rows("select partition from alerts where resolved_at is null")]
+
+
+def test_an_alert_names_the_days_that_failed_and_is_over_when_each_of_them_is_made(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    run(recorded, loads_but(3, 4, 6))
+    look(recorded)
+    (told,) = rows("select title, next_step from alerts")
+    assert told == {
+        "title": "broken failed for 2026-10-03...2026-10-04, 2026-10-06",
+        "next_step": 'fix the cause; then run: millpond materialize "broken*" --range'
+        ' 2026-10-03...2026-10-04; millpond materialize "broken*" --partition 2026-10-06',
+    }
+    run(recorded, loads_but(), days=Window.of_day(dt.date(2026, 10, 4)))
+    look(recorded)
+    (told,) = rows("select title, next_step from alerts where resolved_at is null")
+    assert told == {
+        "title": "broken failed for 2026-10-03, 2026-10-06",
+        "next_step": 'fix the cause; then run: millpond materialize "broken*" --partition 2026-10-03;'
+        ' millpond materialize "broken*" --partition 2026-10-06',
+    }
+    for day in (3, 6):
+        assert named(rows)
+        run(recorded, loads_but(), days=Window.of_day(dt.date(2026, 10, day)))
+        look(recorded)
+    assert not named(rows)
+
+
+def test_days_that_a_step_made_before_it_failed_did_not_fail(recorded: dg.DagsterInstance, rows: Any) -> None:
+    @dg.asset(name="broken", partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def breaks_off(context: dg.AssetExecutionContext) -> None:
+        context.log_event(dg.AssetMaterialization("broken", partition="2026-10-01"))
+        raise RuntimeError
+
+    run(recorded, breaks_off)
+    look(recorded)
+    assert named(rows) == ["2026-10-02...2026-10-07"]
+
+
 def test_an_alert_closed_by_hand_stays_closed_until_it_happens_anew(
     recorded: dg.DagsterInstance, rows: Any
 ) -> None:

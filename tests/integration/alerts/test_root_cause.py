@@ -107,9 +107,36 @@ def test_failures_of_a_range_are_grouped_by_cause_and_name_days_as_ranges(told: 
         "2026-10-01: beyond reach",
     ]
     assert found["unharmed"] == "the other days"
+    assert found["title"] == "broken failed for 2026-10-01...2026-10-03, 2026-10-05...2026-10-06"
 
 
 def test_days_that_the_source_no_longer_serves_are_information(told: Any) -> None:
     found = told(asset(by_days(("2026-10-01...2026-10-05", "BeyondReach", "beyond reach"))))
     assert (found["kind"], found["severity"]) == ("days_unreachable", "info")
     assert found["resolved_at"] is not None
+
+
+def test_what_is_unharmed_and_to_be_done_is_said_once_with_its_days(told: Any) -> None:
+    def held(days: str, option: str, rows: int) -> dict[str, str]:
+        kept = f"the {rows} rows loaded before; the new rows are kept on branch held_x"
+        step = f"`millpond sources accept broken --{option} {days}` takes the smaller state"
+        return {
+            "days": days,
+            "error": "RowsHeldBack",
+            "reason": f"broken, {days}: held back",
+            "unharmed": kept,
+            "next": step,
+        }
+
+    listed = [held("2026-10-03...2026-10-04", "range", 80), held("2026-10-06", "partition", 40)]
+    error = dg.Failure("held", metadata={"error": "RowsHeldBack", "failures": dg.MetadataValue.json(listed)})
+    found = told(asset(error))
+    assert found["unharmed"] == (
+        "2026-10-03...2026-10-04: the 80 rows loaded before; 2026-10-06: the 40 rows loaded before;"
+        " the new rows are kept on branch held_x"
+    )
+    assert found["next_step"] == (
+        "`millpond sources accept broken --range 2026-10-03...2026-10-04` takes the smaller state"
+        ' (the same for 2026-10-06); then run: millpond materialize "broken*" --range'
+        ' 2026-10-03...2026-10-04; millpond materialize "broken*" --partition 2026-10-06'
+    )

@@ -12,6 +12,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEvent
 from dagster_shared.error import SerializableErrorInfo
 
+from millpond.alerts.finders.days_advice import next_step_by_days, unharmed_by_days
 from millpond.resources.failure import DayFailure, failed_days, is_interrupt
 
 BEYOND_REACH = "BeyondReach"
@@ -120,8 +121,8 @@ def _tell(told: _Told, event: DagsterEvent) -> None:
         told.lines += _by_cause(days)
         rest = _Told()
         _sort(rest, _text(_error(event)))
-        told.unharmed += rest.unharmed
-        told.next_steps += rest.next_steps
+        told.unharmed += unharmed_by_days(days) or rest.unharmed
+        told.next_steps += next_step_by_days(days) or rest.next_steps
     else:
         _sort(told, _text(_error(event)) or event.message or "the step failed without an error")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.events import DagsterEvent
 
-from millpond.alerts.alert import Alert, days_option, listed
+from millpond.alerts.alert import Alert, listed
+from millpond.alerts.days import add_commands, days_in, partition_of, shown_days
 from millpond.alerts.finders.cause import Cause, find_cause
 from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import KINDS
 from millpond.naming import MAIN_REF
+from millpond.resources.failure import failed_days
 from millpond.resources.run import partitions_of, ref_of
 
 _VERBS = {"run_stopped": "stopped", "days_unreachable": "asked for days that are beyond reach"}
@@ -38,9 +40,12 @@ def run_failed(
     checks = _blocking(instance, run)
     cause = find_cause(steps, checks, failure)
     assets = tuple(sorted(key.to_user_string() for key in keys | {check.asset_key for check in checks}))
-    partition, ref = partitions_of(run.tags), ref_of(run.tags)
+    ref = ref_of(run.tags)
     kind = _kind(cause, bool(checks), lambda: _retried_out(instance, run, broken, assets, known))
-    days = f" for {partition}" if partition else ""
+    partition = (
+        partitions_of(run.tags) if cause.stopped else _failed_days(instance, run, steps, planned, checks)
+    )
+    days = f" for {shown_days(partition)}" if partition else ""
     on_ref = "" if ref == MAIN_REF else f" on ref {ref}"
     urgent = ref == MAIN_REF or not KINDS[kind].lasts
     return Alert(
@@ -79,10 +84,35 @@ def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str) 
     """Return what the error says to do, and the command that makes what failed and all that depends on it."""
     names = [cause.root] if cause.root in assets else list(assets)
     selection = ",".join(f"{name}*" for name in names) if 0 < len(names) <= _NAMED else "*"
-    again = f'millpond materialize "{selection}"{days_option(partition, ref)}'
     if "millpond materialize" in cause.next_step:
         return cause.next_step
-    return f"{cause.next_step or 'fix the cause'}; then run: {again}"
+    return add_commands(cause.next_step or "fix the cause", selection, partition, ref)
+
+
+def _failed_days(
+    instance: DagsterInstance,
+    run: DagsterRun,
+    steps: Sequence[DagsterEvent],
+    planned: Sequence[DagsterEvent],
+    checks: Sequence[AssetCheckEvaluation],
+) -> str:
+    """Return the days of the run that failed: those a step names, else those it did not materialize."""
+    partition = partitions_of(run.tags)
+    if not partition or checks or not steps:
+        return partition
+    days, failed = days_in(partition), set[str]()
+    made: dict[AssetKey, set[str]] = {}
+    for event in _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION):
+        done = event.step_materialization_data.materialization
+        made.setdefault(done.asset_key, set()).add(done.partition or "")
+    for step in steps:
+        if named := failed_days(step.step_failure_data):
+            failed |= {day for each in named for day in days_in(each.days)}
+            continue
+        for event in planned:
+            if event.step_key == step.step_key and event.asset_key:
+                failed |= set(days) - made.get(event.asset_key, set())
+    return partition_of(failed) or partition
 
 
 def _subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str:

@@ -8,10 +8,11 @@ import json
 from dagster import DagsterInstance, RunsFilter
 
 from millpond.alerts.alert import Alert
+from millpond.alerts.days import days_in, partition_of
 from millpond.alerts.finders.events import Ask, asking
 from millpond.alerts.finders.failed_run import FAILURES
 from millpond.alerts.finders.known import Known
-from millpond.alerts.recording import open_alerts, resolve
+from millpond.alerts.recording import narrow, open_alerts, resolve
 from millpond.alerts.tables import Connection
 from millpond.partitions import RANGE_SEPARATOR
 from millpond.resources.run import partitions_of
@@ -20,10 +21,13 @@ _OF_DAYS = ("partition_late", "not_published")
 _NOTICES, _NOTICE_DAYS = ("quarantine", "check_failed"), 7
 """Kinds that leave the run green; nobody may ever make the same days again, so they end by themselves."""
 _MADE = """
-    select count(distinct (e.asset_key, e.partition)) from event_logs e join runs r on r.run_id = e.run_id
-    where e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.id > %s and e.asset_key = any(%s)
-        and (e.partition is null or e.partition between %s and %s) and r.status = 'SUCCESS'
+    select distinct e.partition from event_logs e join runs r on r.run_id = e.run_id
+    where e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.id > %s and e.asset_key = %s
+        and (r.status = 'SUCCESS' or r.status in ('FAILURE', 'CANCELED') and not %s and not exists (
+            select 1 from asset_check_executions c where c.run_id = e.run_id and c.asset_key = e.asset_key
+                and c.execution_status = 'FAILED'))
 """
+"""A run that fails for other days has made these, unless a check of the asset fails."""
 _RAN = """
     select 1 from event_logs e join runs r on r.run_id = e.run_id
     where e.dagster_event_type = 'PIPELINE_SUCCESS' and e.id > %s and r.pipeline_name = %s limit 1
@@ -56,13 +60,16 @@ def resolve_recovered(connection: Connection, instance: DagsterInstance, known: 
                 resolve(connection, alert, f"It was not seen again for {_NOTICE_DAYS} days.")
                 ended += 1
                 continue
+            days = set(days_in(alert.partition)) or {""}
             if alert.kind == "check_failed":
-                over = _passed_again(ask, instance, alert)
+                left = set() if _passed_again(ask, instance, alert) else days
             else:
-                over = _made_again(ask, alert, known)
-            if over:
+                left = days_left(ask, alert, known)
+            if not left:
                 resolve(connection, alert, "It has succeeded since.")
                 ended += 1
+            elif left < days:
+                narrow(connection, alert, partition_of(left))
     return ended
 
 
@@ -73,39 +80,35 @@ def _end_of_gone(connection: Connection, known: Known) -> int:
     return len(gone)
 
 
-def _made_again(ask: Ask, alert: Alert, known: Known) -> bool:
+def days_left(ask: Ask, alert: Alert, known: Known) -> set[str]:
+    """Return the days of an alert that were not made since; `{""}` stands for what has no days."""
+    days = set(days_in(alert.partition)) or {""}
     if not alert.assets:
-        return bool(ask(_RAN, (alert.position, alert.job)))
-    first, last = _bounds(alert.partition)
-    days = _days(first, last)
-    names = [name for name in alert.assets if name in known.names or not known.names]
-    keys = [json.dumps(name.split("/")) for name in names]
-    wanted = sum(days if name in known.daily else 1 for name in names)
-    if ask(_MADE, (alert.position, keys, first, last))[0][0] >= wanted:
-        return True
-    return all(_ran_since(ask, alert, key, days) for key in keys)
+        return set() if ask(_RAN, (alert.position, alert.job)) else days
+    left: set[str] = set()
+    for name in alert.assets:
+        if known.names and name not in known.names:
+            continue
+        key, of_days = json.dumps(name.split("/")), name in known.daily and days != {""}
+        by_check = alert.kind == "blocking_check_failed"
+        made = {day for (day,) in ask(_MADE, (alert.position, key, by_check))}
+        missing = days - made if of_days or not made else set()
+        if missing:
+            missing -= _ran_since(ask, alert, key)
+        left |= missing
+    return left
 
 
-def _ran_since(ask: Ask, alert: Alert, key: str, days: int) -> bool:
-    """Return whether runs that succeeded were to make the asset for all days of the alert.
+def _ran_since(ask: Ask, alert: Alert, key: str) -> set[str]:
+    """Return the days of the alert that runs which succeeded were to make of the asset.
 
     Days that the source no longer serves are not made even then, and are no failure.
     """
     found = ask(_SUCCEEDED, (key, alert.position))
     if not alert.partition:
-        return bool(found)
-    first, last = _bounds(alert.partition)
-    covered: set[str] = set()
-    for begin, end in ((a or day, b or day) for a, b, day in found):
-        if begin and end:
-            covered |= _between(max(begin, first), min(end, last))
-    return len(covered) >= days
-
-
-def _between(first: str, last: str) -> set[str]:
-    return {
-        str(dt.date.fromisoformat(first) + dt.timedelta(days=number)) for number in range(_days(first, last))
-    }
+        return {""} if found else set()
+    windows = [(begin or day, end or day) for begin, end, day in found if begin or day]
+    return {day for day in days_in(alert.partition) if any(a <= day <= b for a, b in windows)}
 
 
 def _passed_again(ask: Ask, instance: DagsterInstance, alert: Alert) -> bool:
@@ -124,10 +127,3 @@ def _passed_again(ask: Ask, instance: DagsterInstance, alert: Alert) -> bool:
 def _bounds(partition: str) -> tuple[str, str]:
     first, _, last = partition.partition(RANGE_SEPARATOR)
     return first, last or first
-
-
-def _days(first: str, last: str) -> int:
-    try:
-        return (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
-    except ValueError:
-        return 1

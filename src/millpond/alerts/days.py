@@ -1,0 +1,82 @@
+"""The days that an alert is about, as it keeps them: a day, a range `A...B`, or several of both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from millpond.errors import PartitionKeyError
+from millpond.naming import ref_option
+from millpond.partitions import RANGE_SEPARATOR, Window, contiguous, parse_day
+
+_BETWEEN = ", "
+_SHOWN = 6
+_RUNS, _LISTED = 3, 20
+"""Most runs, and most days, that a command for days apart from each other names one by one."""
+_AGAIN = "; then run: "
+_COMMAND = re.compile(r'millpond \w+ "([^"]*)"')
+
+
+def days_in(partition: str) -> list[str]:
+    """Return each day of `partition` in order; a key that is no day is kept as it is."""
+    days: list[str] = []
+    for part in filter(None, partition.split(_BETWEEN)):
+        first, _, last = part.partition(RANGE_SEPARATOR)
+        try:
+            days += map(str, Window.of_days(parse_day(first), parse_day(last or first)).days)
+        except PartitionKeyError:
+            days.append(part)
+    return sorted(set(days))
+
+
+def partition_of(days: Iterable[str]) -> str:
+    """Return `days` as few ranges, in order."""
+    found = sorted(set(days))
+    try:
+        return _BETWEEN.join(map(str, contiguous(map(parse_day, found))))
+    except PartitionKeyError:
+        return _BETWEEN.join(found)
+
+
+def shown_days(partition: str) -> str:
+    """Return the first ranges of `partition`, and how many more there are."""
+    parts = partition.split(_BETWEEN)
+    more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return _BETWEEN.join(parts[:_SHOWN]) + more
+
+
+def days_option(partition: str, ref: str) -> str:
+    """Return the options of `millpond materialize` for a day or a range, if any, and for a branch.
+
+    Days apart from each other are all the days from the first to the last.
+    """
+    if not partition:
+        return ref_option(ref)
+    parts = partition.split(_BETWEEN)
+    first, last = parts[0].partition(RANGE_SEPARATOR)[0], parts[-1].rpartition(RANGE_SEPARATOR)[2]
+    if first == last:
+        return f" --partition {first}{ref_option(ref)}"
+    return f" --range {first}{RANGE_SEPARATOR}{last}{ref_option(ref)}"
+
+
+def make_commands(selection: str, partition: str, ref: str) -> str:
+    """Return the commands that make `selection` for the days of `partition`, and few others."""
+    parts = partition.split(_BETWEEN)
+    if len(parts) <= _RUNS:
+        return "; ".join(f'millpond materialize "{selection}"{days_option(part, ref)}' for part in parts)
+    if len(days := days_in(partition)) <= _LISTED:
+        return f'millpond backfill "{selection}" --partitions {",".join(days)} --force{ref_option(ref)}'
+    return f'millpond materialize "{selection}"{days_option(partition, ref)}'
+
+
+def add_commands(advice: str, selection: str, partition: str, ref: str) -> str:
+    """Return `advice`, then the commands that make `selection` for the days of `partition`."""
+    return f"{advice}{_AGAIN}{make_commands(selection, partition, ref)}"
+
+
+def with_days(title: str, next_step: str, old: str, new: str, ref: str) -> tuple[str, str]:
+    """Return title and next step of an alert about the days `old` as they are for the days `new`."""
+    advice, between, commands = next_step.rpartition(_AGAIN)
+    if between and (command := _COMMAND.match(commands)):
+        next_step = add_commands(advice, command[1], new, ref)
+    return title.replace(f" for {shown_days(old)}", f" for {shown_days(new)}"), next_step
