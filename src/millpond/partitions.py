@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from millpond.errors import PartitionKeyError
 
 RANGE_SEPARATOR = "..."
+UNASKED = "everything; nothing was asked and nothing written"
+"""What is unharmed where days cannot be understood: they are read before anything is done."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TWO_DOTS = re.compile(r"(\d{4}-\d\d-\d\d)\s*(?:\.\.|:|/| to )\s*(\d{4}-\d\d-\d\d)")
 
@@ -26,6 +28,7 @@ class Window:
         if self.end <= self.start:
             raise PartitionKeyError(
                 f"the window {self.start} … {self.end} holds no day",
+                unharmed=UNASKED,
                 next_step="give a first day that is not after the last, for example 2026-11-01...2026-11-30",
             )
 
@@ -40,9 +43,15 @@ class Window:
         if last < first:
             raise PartitionKeyError(
                 f"the range {first}{RANGE_SEPARATOR}{last} ends before it begins",
+                unharmed=UNASKED,
                 next_step=f"write {last}{RANGE_SEPARATOR}{first}",
             )
         return cls(first, last + dt.timedelta(days=1))
+
+    @property
+    def option(self) -> str:
+        """The option that has a command work on these days: `--partition 2026-11-01`, or `--range A...B`."""
+        return f"{'--partition' if len(self) == 1 else '--range'} {self}"
 
     @property
     def last(self) -> dt.date:
@@ -103,6 +112,7 @@ def parse_day(key: str) -> dt.date:
     except ValueError as error:
         raise PartitionKeyError(
             f"{key[:80]!r} is not a partition key",
+            unharmed=UNASKED,
             next_step="give a day as YYYY-MM-DD, for example 2026-11-01",
         ) from error
 
@@ -116,29 +126,38 @@ def checked_day(key: str, start: dt.date, zone: ZoneInfo) -> dt.date:
     if day < start:
         raise PartitionKeyError(
             f"{day} lies before the first partition, {start}",
+            unharmed=UNASKED,
             next_step="choose a later day, or set MILLPOND_START_DATE to an earlier one",
         )
     if day > (newest := today(zone)):
         raise PartitionKeyError(
             f"{day} has not begun yet (today is {newest} in {zone.key})",
+            unharmed=UNASKED,
             next_step=f"choose a day up to {newest}",
         )
     return day
 
 
-def checked_window(text: str, start: dt.date, zone: ZoneInfo) -> Window:
-    """Return the window of `2026-11-01` or `2026-11-01...2026-11-30` (end included), each day checked."""
+def checked_window(text: str, start: dt.date, zone: ZoneInfo, *, cut: bool = False) -> Window:
+    """Return the window of `2026-11-01` or `2026-11-01...2026-11-30` (end included), each day checked.
+
+    With `cut`, days of a range that cannot be a partition are left out, as long as some can.
+    """
     first, dots, last = (part.strip() for part in text.partition(RANGE_SEPARATOR))
     if two := _TWO_DOTS.fullmatch(text):
         raise PartitionKeyError(
             f"{text!r} is not a range of days",
+            unharmed=UNASKED,
             next_step=f"write three dots: {RANGE_SEPARATOR.join(sorted(two.groups()))}",
         )
     if dots and not (first and last):
         raise PartitionKeyError(
             f"{text[:80]!r} lacks its {'last' if first else 'first'} day",
+            unharmed=UNASKED,
             next_step="give both days of a range, for example 2026-11-01...2026-11-30",
         )
+    if cut and dots and parse_day(first) <= (newest := today(zone)) and parse_day(last) >= start:
+        first, last = str(max(parse_day(first), start)), str(min(parse_day(last), newest))
     return Window.of_days(checked_day(first, start, zone), checked_day(last or first, start, zone))
 
 

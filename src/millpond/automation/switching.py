@@ -98,6 +98,7 @@ class _Switches:
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
                 f"there is no schedule or sensor {name!r}",
+                unharmed="everything; nothing was paused or resumed",
                 next_step=f"{hint}there are {', '.join(every)}; the conditions of assets are switched"
                 " together, by the sensor keep_up",
             )

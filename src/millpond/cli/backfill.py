@@ -56,7 +56,11 @@ def run(
         bool, typer.Option("--downstream/--only", help="Also what reads the selected assets.")
     ] = False,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Load days also with far fewer rows than are loaded.")
+        bool,
+        typer.Option(
+            "--accept-shrink",
+            help="Load days also with far fewer rows than are loaded; not those beyond the source's reach.",
+        ),
     ] = False,
     parallel: Annotated[
         int, typer.Option("--parallel", min=1, max=16, help="Worker processes; 1: this one.")

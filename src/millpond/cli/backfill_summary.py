@@ -96,14 +96,19 @@ def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) ->
 
 def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> None:
     found: dict[tuple[str, str, str], list[dt.date]] = {}
+    single: dict[tuple[str, str, str], str] = {}
     for row in rows:
         if row["state"] in (Part.FAILED, Part.UNREACHABLE):
-            reason = re.sub(
-                rf"(?<!\.\.\.){row['day']}(?!\.\.\.)", "the day", (row["reason"] or "").partition("\n")[0]
-            )
-            key = (row["state"], row["asset"], reason)
+            reason = (row["reason"] or "").partition("\n")[0]
+            reason = re.sub(rf"^{re.escape(row['asset'])}, [\d.-]+: ", "", reason)  # both are said before it
+            shared = re.sub(rf"(?<!\.\.\.){row['day']}(?!\.\.\.)", "the day", reason)
+            key = (row["state"], row["asset"], shared)
+            single.setdefault(key, reason)
             found.setdefault(key, []).extend([row["day"]] if row["day"] else [])
-    for (state, asset, reason), days in list(found.items())[:_REASONS]:
+    for key, days in list(found.items())[:_REASONS]:
+        state, asset, reason = key
+        if len(days) == 1:
+            reason = single[key]
         colour = "red" if state == Part.FAILED else "yellow"
         where = ", ".join(map(str, contiguous(days)))
         console.print(

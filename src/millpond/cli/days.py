@@ -9,7 +9,14 @@ import sys
 from collections.abc import Mapping
 
 from millpond.errors import PartitionKeyError
-from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, checked_window, latest_complete_day
+from millpond.partitions import (
+    RANGE_SEPARATOR,
+    UNASKED,
+    Window,
+    checked_day,
+    checked_window,
+    latest_complete_day,
+)
 from millpond.settings import settings
 
 _DAY = r"(\d{4}-\d{2}-\d{2})"
@@ -18,15 +25,18 @@ _MOST = 62
 """Days that a command lists one by one."""
 
 
-def window_of(text: str) -> Window:
-    """Return the window of a day or of days A...B as typed; the error advises the command that was meant."""
+def window_of(text: str, *, cut: bool = False) -> Window:
+    """Return the window of a day or of days A...B as typed; the error advises the command that was meant.
+
+    With `cut`, days of a range that cannot be a partition are left out, as long as some can.
+    """
     configured = settings()
     try:
-        return checked_window(text, configured.start_date, configured.zone)
+        return checked_window(text, configured.start_date, configured.zone, cut=cut)
     except PartitionKeyError as error:
         if meant := _meant(text):
             days = RANGE_SEPARATOR.join(map(str, meant))
-            checked_window(days, configured.start_date, configured.zone)
+            checked_window(days, configured.start_date, configured.zone, cut=cut)
             error.next_step = _typed({text: days}) or error.next_step
         raise
 
@@ -69,6 +79,7 @@ def _listed(partitions: str) -> list[dt.date]:
         one = len(terms) == 1 or len(days) == (max(days) - min(days)).days + 1
         raise PartitionKeyError(
             f"{next(iter(meant))!r} is not a partition key",
+            unharmed=UNASKED,
             next_step=(_typed({partitions: span if one else listed}) if one or len(days) <= _MOST else "")
             or "give a range by --start-date and --end-date, days one by one by --partitions",
         )

@@ -25,7 +25,11 @@ def materialize(
         str | None, typer.Option("--ref", help="Branch to read and write; default: MILLPOND_REF.")
     ] = None,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Load days also with far fewer rows than are loaded.")
+        bool,
+        typer.Option(
+            "--accept-shrink",
+            help="Load days also with far fewer rows than are loaded; not those beyond the source's reach.",
+        ),
     ] = False,
     dbt_select: Annotated[
         str | None,

@@ -39,8 +39,7 @@ def accept_lines(found: Sequence[Held]) -> list[str]:
 
 def accept_command(asset: str, days: Window, ref: str) -> str:
     """Return the command that accepts days."""
-    option = "--partition" if len(days) == 1 else "--range"
-    return f"millpond sources accept {asset} {option} {days}{ref_option(ref)}"
+    return f"millpond sources accept {asset} {days.option}{ref_option(ref)}"
 
 
 def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: bool) -> bool:
@@ -55,7 +54,7 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     from millpond.errors import ConfigError
     from millpond.lake.held import held
 
-    window, on, wanted = window_of(days), existing(ref), raw_tables(name)
+    window, on, wanted = window_of(days, cut=True), existing(ref), raw_tables(name)
     every = [each for each in held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
     if not found:

@@ -74,7 +74,7 @@ def missing_fields_errors(
                 next_step="if the source renamed a field, set `field:` of its column in"
                 f" sources/{source}.yaml; if it sends another type, set `type:`; if rows may do"
                 " without, set `optional: true`, and if bad values may become null, `on_bad: null`; then"
-                f" `millpond materialize {table.asset} --range {window.start}...{window.last}"
+                f" `millpond materialize {table.asset} {window.option}"
                 f"{ref_option(ref)}` loads them",
             )
             errors |= dict.fromkeys(window.days, error)

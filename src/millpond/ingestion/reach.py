@@ -54,7 +54,7 @@ def kept_as_loaded(table: SourceTable, days: Collection[dt.date]) -> BeyondReach
         f"{table.asset}, {', '.join(map(str, contiguous(days)))}: beyond the source's reach, which"
         " lists fewer rows than are loaded and none from before",
         unharmed="what was loaded for these days while they were within reach",
-        next_step="leave such days out; they cannot be loaded any more",
+        next_step="leave such days out; they cannot be loaded any more, also not with --accept-shrink",
     )
 
 
@@ -70,5 +70,5 @@ def _error(
     return BeyondReach(
         f"{table.asset}, {shown}: beyond the source's reach, which lists {back_to}",
         unharmed="what was loaded for these days while they were within reach",
-        next_step="leave such days out; they cannot be loaded any more",
+        next_step="leave such days out; they cannot be loaded any more, also not with --accept-shrink",
     )

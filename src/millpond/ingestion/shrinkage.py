@@ -168,12 +168,11 @@ def _error(
         listed = [f"{day} {days[day].rows:,} → {verdicts.counts[day].good:,}" for day in window.days[:_SHOWN]]
         more = f", and {len(window) - _SHOWN} more days" if len(window) > _SHOWN else ""
         text += f"; loaded → now: {', '.join(listed)}{more}"
-    option = "--partition" if len(window) == 1 else "--range"
     return RowsHeldBack(
         text,
         unharmed=f"the {there:,} rows loaded before, which stay visible; the new rows are kept on branch"
         f" {branch} for {settings().branch_retention_days:g} days",
         next_step="if these rows are gone at the source for good,"
-        f" `millpond sources accept {table.asset} {option} {window}{ref_option(ref)}` takes the smaller"
+        f" `millpond sources accept {table.asset} {window.option}{ref_option(ref)}` takes the smaller"
         " state; if not, load again when the source is complete",
     )

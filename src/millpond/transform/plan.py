@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from millpond.errors import BuildFailed, ConfigError, InputMissing
 from millpond.lake import read
 from millpond.naming import ref_option
-from millpond.partitions import RANGE_SEPARATOR, Window
+from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen, descendants, is_daily, upstream_tables
@@ -139,7 +139,7 @@ def refuse_partial_refresh(parsed: Parsed, wanted: Sequence[Model], window: Wind
 
 
 def _missing(model: str, table: str, asset: str, ref: str, window: Window | None) -> InputMissing:
-    days = f" --range {window.start}{RANGE_SEPARATOR}{window.last}" if window else ""
+    days = f" {window.option}" if window else ""
     return InputMissing(
         f"model {model} reads {table}, which is not on ref {ref} yet",
         unharmed="every table; nothing was built",

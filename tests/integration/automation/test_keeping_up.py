@@ -181,6 +181,7 @@ def test_an_unknown_name_is_refused_with_the_near_one(recorded: dg.DagsterInstan
     with pytest.raises(ConfigError, match="no schedule or sensor 'keepup'") as refused:
         switch(definitions(), recorded, settings(), "keepup", on=False)
     assert "did you mean keep_up?" in refused.value.next_step
+    assert "nothing was paused" in refused.value.unharmed
 
 
 def test_what_is_on_and_when_it_comes_next_is_listed_and_a_pause_shows(recorded: dg.DagsterInstance) -> None:

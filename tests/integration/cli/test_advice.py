@@ -151,7 +151,7 @@ def test_what_is_missing_is_built_by_what_is_advised_until_it_is_there(
     source: FakeSource, typist: Typist
 ) -> None:
     first = ["materialize", "stg_glucose_entries", "-p", str(DAYS[0])]
-    assert typist.follows(*first) == [f"millpond materialize {RAW} --range {DAYS[0]}...{DAYS[0]}"]
+    assert typist.follows(*first) == [f"millpond materialize {RAW} --partition {DAYS[0]}"]
     assert rows("bronze.stg_glucose_entries") == [40, 0, 0]
 
     mart = "marts/mrt_glucose_overview"

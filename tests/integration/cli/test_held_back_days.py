@@ -72,6 +72,12 @@ def test_a_purged_day_is_held_back_listed_and_gone_from_every_layer_once_accepte
     assert f"80 rows loaded, 10 now; {command}" in out
 
     requests = len(loaded.requests)
+    code, out, err = run("sources", "accept", "github", "--range", "2026-11-02...2999-01-01")
+    assert (code, "no rows of github are held back" in err) == (2, True)
+    code, out, err = run("sources", "accept", "nightscout", "--range", "2999-01-01...2999-01-02")
+    assert code == 2
+    assert "has not begun yet" in err
+    assert "Unharmed: everything" in err
     code, out, err = run("sources", "accept", "nightscout", "--partition", "2026-11-02")
     assert code == 0, out + err
     assert len(loaded.requests) == requests
@@ -85,7 +91,9 @@ def test_a_purged_day_is_held_back_listed_and_gone_from_every_layer_once_accepte
     assert "no rows of nightscout are held back for 2026-11-02" in err
     assert "dlt_glucose_entries --partition 2026-11-03" in err
 
-    code, out, err = run("sources", "accept", "dlt_glucose_entries", "--range", RANGE, "--only", "--json")
+    code, out, err = run(
+        "sources", "accept", "nightscout", "--range", f"{DAYS[0]}...2999-01-01", "--only", "--json"
+    )
     assert (code, [o["success"] for o in json.loads(out)]) == (0, [True]), err
     assert rows("raw.glucose_entries", DAYS[2]) == 10
     assert run("sources", "held")[:2] == (0, "no days are held back\n")
@@ -99,6 +107,7 @@ def test_a_backfill_holds_back_days_names_both_counts_and_takes_them_when_told_t
     assert code == 1
     said = " ".join(out.split())
     assert "2026-11-02: held back, the source now has 0 good rows, 40 are loaded" in said
+    assert "failed dlt_glucose_entries 2026-11-02 held back, the source now has" in said, "each once, dated"
     assert "millpond sources accept dlt_glucose_entries --partition 2026-11-02" in said
     assert [rows("raw.glucose_entries", day) for day in DAYS] == [41, 40, 40]
     code, out, err = run("backfill", "dlt_glucose_entries", "--partitions", "2026-11-02", "--force", "--json")

@@ -33,7 +33,7 @@ def test_a_field_that_is_renamed_fails_the_day_which_stays_and_names_the_new_one
         " fields that the spec does not name: trendArrow"
     )
     assert "set `field:` of its column in sources/nightscout.yaml" in error.next_step
-    assert "`millpond materialize dlt_glucose_entries --range 2026-11-01...2026-11-01`" in error.next_step
+    assert "`millpond materialize dlt_glucose_entries --partition 2026-11-01`" in error.next_step
     assert raw("direction") == ["Flat"] * 2 * LEAST
     columns = table_of("glucose_entries")[1].columns
     renamed = columns["direction"].model_copy(update={"field": "trendArrow"})
