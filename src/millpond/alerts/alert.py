@@ -24,7 +24,7 @@ class Alert:
     `source` names the one thing that was seen (`event:17`), so that seeing it twice makes one alert.
     Alerts with one `dedup_key` are one while it is open. `position` is the id of the event in Dagster's log:
     only what comes later can resolve it. `partition` is a day, a range `A...B`, several of both
-    (`A...B, C`) or empty.
+    (`A...B, C`) or empty. `causes` are names of what made a run fail, by which it is known again.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Alert:
     resolved_at: dt.datetime | None = None
     resolution: str = ""
     closed_by: str = ""
+    causes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         kind = KINDS[self.kind]

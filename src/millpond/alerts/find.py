@@ -21,6 +21,7 @@ from millpond.alerts.finders.late import record_late
 from millpond.alerts.finders.made import ever_made
 from millpond.alerts.finders.notices import record_notices
 from millpond.alerts.finders.recoveries import resolve_recovered
+from millpond.alerts.finders.recurring import joined
 from millpond.alerts.finders.summary import record_summary
 from millpond.alerts.finders.ticks import record_ticks
 from millpond.alerts.finders.unpublished import record_unpublished
@@ -47,7 +48,9 @@ def find(
     while True:
         with outbox() as connection:
             events = new_events(connection, _EVENTS, _FIRST_DAYS)
-            new += record(connection, _alerts(instance, events, routing, known, pages))
+            new += record(
+                connection, joined(connection, _alerts(instance, events, routing, known, pages), known)
+            )
         if len(events) < _EVENTS:
             break
         if time.monotonic() > deadline:

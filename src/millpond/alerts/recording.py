@@ -22,7 +22,11 @@ _INSERT = f"""
     values ({", ".join(f"%({name})s" for name in _GIVEN)}, %(ended)s, %(ended)s)
     on conflict (dedup_key) where resolved_at is null do update set
         times = alerts.times + 1, last_at = clock_timestamp(), reason = excluded.reason,
-        unharmed = excluded.unharmed, next_step = excluded.next_step,
+        title = case when cardinality(excluded.causes) = 0 then alerts.title else excluded.title end,
+        partition = case when cardinality(excluded.causes) = 0 then alerts.partition
+            else excluded.partition end,
+        assets = case when cardinality(excluded.causes) = 0 then alerts.assets else excluded.assets end,
+        causes = excluded.causes, unharmed = excluded.unharmed, next_step = excluded.next_step,
         run_id = excluded.run_id, run_url = excluded.run_url,
         position = greatest(alerts.position, excluded.position)
 """  # noqa: S608 - column names of our own
@@ -39,6 +43,12 @@ def record(connection: Connection, found: Iterable[Alert]) -> int:
             _insert(connection, alert)
             new += 1
     return new
+
+
+def is_recorded(connection: Connection, alert: Alert) -> bool:
+    """Return whether what the alert was found by was recorded before."""
+    seen = connection.execute("select 1 from alert_sources where source = %s", (alert.source,))
+    return seen.fetchone() is not None
 
 
 def _insert(connection: Connection, alert: Alert) -> None:

@@ -49,6 +49,7 @@ comment on table alerts is 'what people are told; one row per dedup_key while it
 alter table alerts add column if not exists unharmed text not null default '';
 alter table alerts add column if not exists next_step text not null default '';
 alter table alerts add column if not exists closed_by text not null default '';
+alter table alerts add column if not exists causes text[] not null default '{}';
 create unique index if not exists alerts_open on alerts (dedup_key) where resolved_at is null;
 create index if not exists alerts_unrouted on alerts (id) where routed_at is null;
 create index if not exists alerts_end_unrouted on alerts (id)

@@ -298,6 +298,45 @@ def test_an_alert_names_the_days_that_failed_and_is_over_when_each_of_them_is_ma
     assert not named(rows)
 
 
+def test_days_that_fail_again_for_one_cause_are_one_alert_that_counts_and_has_the_days_of_all(
+    recorded: dg.DagsterInstance, rows: Any
+) -> None:
+    def days(first: int, last: int) -> Window:
+        return Window.of_days(dt.date(2026, 10, first), dt.date(2026, 10, last))
+
+    run(recorded, loads_but(3, 4, 6))
+    look(recorded)
+    with outbox() as connection:
+        connection.execute(
+            "insert into alert_deliveries (alert, action, channel, state)"
+            " select id, 'tell', 'log', 'delivered' from alerts"
+        )
+    run(recorded, loads_but(6), days=days(6, 6))
+    look(recorded)
+    assert rows("select state from alert_deliveries") == [{"state": "delivered"}]
+    run(recorded, loads_but(10), days=days(10, 10))
+    run(recorded, loads_but(4, 6, 7, 9), days=days(3, 9))
+    look(recorded)
+    assert rows("select partition, title, times from alerts where resolved_at is null order by id") == [
+        {
+            "partition": "2026-10-04, 2026-10-06...2026-10-07, 2026-10-09",
+            "title": "broken failed for 2026-10-04, 2026-10-06...2026-10-07, 2026-10-09",
+            "times": 3,
+        },
+        {"partition": "2026-10-10", "title": "broken failed for 2026-10-10", "times": 1},
+    ]
+    assert rows("select state from alert_deliveries") == [{"state": "pending"}]
+    run(recorded, loads_but(9, 10), days=days(9, 10))
+    look(recorded)
+    assert named(rows) == ["2026-10-04, 2026-10-06...2026-10-07, 2026-10-09...2026-10-10"]
+    run(recorded, broken, days=days(9, 9))
+    look(recorded)
+    assert len(named(rows)) == 2
+    run(recorded, loads_but(), days=days(3, 10))
+    look(recorded)
+    assert not named(rows)
+
+
 def test_days_that_a_step_made_before_it_failed_did_not_fail(recorded: dg.DagsterInstance, rows: Any) -> None:
     @dg.asset(name="broken", partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
     def breaks_off(context: dg.AssetExecutionContext) -> None:

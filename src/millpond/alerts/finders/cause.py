@@ -18,6 +18,8 @@ from millpond.resources.failure import DayFailure, failed_days, is_interrupt
 BEYOND_REACH = "BeyondReach"
 _OURS = re.compile(r"^(?:millpond\.errors\.\w+|dagster\.\S*\.Failure|dagster\.Failure): ")
 _WRAPPERS = ("Dagster", "RetryRequested")
+_SAME_CAUSE = {"BreakerOpen": "SourceUnreachable"}
+"""A host that is left alone was unreachable before."""
 _BY_CHECK = "DagsterAssetCheckFailedError"
 _CONSEQUENCE = re.compile(r"(?i)\b(upstream\b.*\bfail|not run\b|was skipped|dependenc\w+ .*fail|waits for)")
 _CONSEQUENCES = ("InputMissing", "DagsterStepFailedUpstream", "DagsterExecutionStepNotFoundError")
@@ -32,7 +34,7 @@ class Cause:
     """Why a run failed; `text` begins with the root cause. `root` is the asset that it is about, if one is.
 
     `beyond_reach` says that all that failed are days that the source no longer serves; `stopped` that the run
-    was told to end.
+    was told to end. `names` are those of the errors and checks, by which the same cause is known again.
     """
 
     text: str
@@ -41,6 +43,7 @@ class Cause:
     root: str = ""
     beyond_reach: bool = False
     stopped: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -80,6 +83,7 @@ def find_cause(
         next(iter(told.next_steps), ""),
         _root(own, checks),
         bool(steps) and not checks and all(_beyond_reach(event) for event in steps),
+        names=_cause_names(own, checks, failure),
     )
 
 
@@ -200,6 +204,18 @@ def _names(event: DagsterEvent) -> set[str]:
     value = given and given.metadata.get("error")
     own = str(value.value).split(", ") if value else []
     return {*own, *(_class(each) for each in _chain(_error(event)))} - {""}
+
+
+def _cause_names(
+    steps: Sequence[DagsterEvent], checks: Sequence[AssetCheckEvaluation], failure: DagsterEvent | None
+) -> tuple[str, ...]:
+    found = {f"check {check.check_name}" for check in checks}
+    for event in steps:
+        given = event.step_failure_data.user_failure_data
+        names = {name for name in _names(event) if not name.startswith(_WRAPPERS)}
+        found |= names - {"Failure"} if given and given.metadata.get("error") else names
+    found = found or {_class(_run_error(failure)) or "run"}
+    return tuple(sorted({_SAME_CAUSE.get(name, name) for name in found}))
 
 
 def _is_consequence(event: DagsterEvent) -> bool:

@@ -51,7 +51,7 @@ def run_failed(
     return Alert(
         kind=kind,
         source=f"event:{event_id}",
-        dedup_key=f"run:{','.join(assets) or run.job_name}:{partition}:{ref}",
+        dedup_key=f"run:{','.join(assets) or run.job_name}:{partition}:{ref}:{event_id}",
         title=f"{_subject(cause.root, assets, run)} {_VERBS.get(kind, 'failed')}{days}{on_ref}",
         reason=cause.text,
         unharmed=cause.unharmed,
@@ -67,6 +67,7 @@ def run_failed(
         run_id=run.run_id,
         run_url=f"{pages}/runs/{run.run_id}",
         position=event_id,
+        causes=cause.names,
     )
 
 
