@@ -54,6 +54,21 @@ LONG = (
 SHORT = (("name", "since", "why"), [("mrt_glucose_overview", "2026-11-25 10:00:01", "because " * 20)])
 
 
+@pytest.mark.parametrize("width", [84, 88, 92])
+@pytest.mark.parametrize("assets", ["dlt_x_items, stg_x_items, fct_x_items", "dlt_glucose_entries, " * 9])
+def test_no_frame_is_cut_where_several_columns_break(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, assets: str
+) -> None:
+    """A column gets the room of its longest word, whatever another would like to have."""
+    monkeypatch.setattr(output, "terminal_width", lambda: width)
+    why = "forced: its code changed, and the_inputs_of_it changed"
+    rows = [(assets, "2026-11-01...2026-11-30", "fresh", why, "yes"), (assets, "30 days", "stale", "", "")]
+    output.rows_as_table(("assets", "days", "state", "why", "run"), rows)
+    framed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert framed
+    assert all(line.endswith("│") and len(line) <= width for line in framed)
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 140, None])
 @pytest.mark.parametrize(("columns", "rows"), [LONG, SHORT])
 def test_no_date_name_or_address_is_broken_at_any_width(

@@ -87,11 +87,18 @@ def print_table(
     table = Table(title=title, title_justify="left", header_style="bold")
     if plain:
         table.box, table.padding = None, (0, 2, 0, 0)
-    for name, wrap, smallest in zip(columns, wraps, least, strict=True):
+    exact = _shared(cells, least, width - frame - sum(least)) if width else [None] * len(columns)
+    for name, wrap, smallest, fixed in zip(columns, wraps, least, exact, strict=True):
         side: Literal["left", "right"] = "right" if name in right else "left"
         most = max(smallest, _MOST_OF_A_TEXT) if wrap and not width else None
         table.add_column(
-            Text(name), justify=side, no_wrap=not wrap, min_width=smallest, max_width=most, overflow="fold"
+            Text(name),
+            justify=side,
+            no_wrap=not wrap,
+            width=fixed,
+            min_width=smallest,
+            max_width=most,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*row)
@@ -130,6 +137,21 @@ def _least(column: Sequence[Text], wraps: bool) -> int:
         return whole
     longest = max(len(word) for text in lines for word in text.split() or [""])
     return max(longest, min(whole, _ENOUGH_FOR_PROSE))
+
+
+def _shared(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: int) -> list[int]:
+    """Return the widths of columns of which the narrowest that breaks a line gets of what is to spare first.
+
+    Rich shares by the longest column alone; another may get less than its longest word, which cuts the frame.
+    """
+    wanted = [max(line.cell_len for cell in column for line in cell.split()) for column in cells]
+    widths = list(least)
+    for _ in range(spare):
+        short = [n for n, wide in enumerate(widths) if wide < wanted[n]]
+        if not short:
+            break
+        widths[min(short, key=lambda n: widths[n])] += 1
+    return widths
 
 
 def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], title: str | None) -> None:
