@@ -8,7 +8,7 @@ from hypothesis import given, seed
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from millpond.alerts.days import days_in, make_commands, partition_of, with_days
+from millpond.alerts.days import add_commands, days_in, make_commands, partition_of, with_days
 
 FIRST = dt.date(2026, 1, 1)
 DAYS = st.sets(st.integers(0, 60), min_size=1).map(
@@ -51,4 +51,15 @@ def test_advice_without_a_command_stays_as_it_is_when_the_days_change() -> None:
     ) == (
         "a failed for 2026-11-02",
         "wait",
+    )
+
+
+def test_what_depends_on_the_days_that_did_not_fail_stays_in_the_advice_as_days_are_made() -> None:
+    run, failed = "2026-11-01...2026-11-05", "2026-11-02...2026-11-03"
+    step = add_commands("fix it", "a*", failed, "dev", run)
+    others = 'for what depends on the other days: millpond backfill "a*" --start-date 2026-11-01'
+    others += " --end-date 2026-11-05 --ref dev"
+    assert step == f'fix it; then run: millpond materialize "a*" --range {failed} --ref dev; {others}'
+    assert with_days("a failed", step, failed, "2026-11-03", "dev")[1] == (
+        f'fix it; then run: millpond materialize "a*" --partition 2026-11-03 --ref dev; {others}'
     )

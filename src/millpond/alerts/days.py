@@ -14,6 +14,7 @@ _SHOWN = 6
 _RUNS, _LISTED = 3, 20
 """Most runs, and most days, that a command for days apart from each other names one by one."""
 _AGAIN = "; then run: "
+_OTHERS = "; for what depends on the other days: "
 _COMMAND = re.compile(r'millpond \w+ "([^"]*)"')
 
 
@@ -69,14 +70,23 @@ def make_commands(selection: str, partition: str, ref: str) -> str:
     return f'millpond materialize "{selection}"{days_option(partition, ref)}'
 
 
-def add_commands(advice: str, selection: str, partition: str, ref: str) -> str:
-    """Return `advice`, then the commands that make `selection` for the days of `partition`."""
-    return f"{advice}{_AGAIN}{make_commands(selection, partition, ref)}"
+def add_commands(advice: str, selection: str, partition: str, ref: str, others: str = "") -> str:
+    """Return `advice`, then the commands that make `selection` for the days of `partition`.
+
+    `others` are the days of a run, whose other days were made: what depends on them waits too.
+    """
+    step = f"{advice}{_AGAIN}{make_commands(selection, partition, ref)}"
+    if not others:
+        return step
+    days = days_in(others)
+    between = f"--start-date {days[0]} --end-date {days[-1]}{ref_option(ref)}"
+    return f'{step}{_OTHERS}millpond backfill "{selection}" {between}'
 
 
 def with_days(title: str, next_step: str, old: str, new: str, ref: str) -> tuple[str, str]:
     """Return title and next step of an alert about the days `old` as they are for the days `new`."""
     advice, between, commands = next_step.rpartition(_AGAIN)
     if between and (command := _COMMAND.match(commands)):
-        next_step = add_commands(advice, command[1], new, ref)
+        others = "".join(commands.partition(_OTHERS)[1:])
+        next_step = add_commands(advice, command[1], new, ref) + others
     return title.replace(f" for {shown_days(old)}", f" for {shown_days(new)}"), next_step

@@ -45,6 +45,8 @@ def run_failed(
     partition = (
         partitions_of(run.tags) if cause.stopped else _failed_days(instance, run, steps, planned, checks)
     )
+    asked = partitions_of(run.tags)
+    others = asked if asked != partition and any(e.step_key not in broken for e in planned) else ""
     days = f" for {shown_days(partition)}" if partition else ""
     on_ref = "" if ref == MAIN_REF else f" on ref {ref}"
     urgent = ref == MAIN_REF or not KINDS[kind].lasts
@@ -55,7 +57,7 @@ def run_failed(
         title=f"{_subject(cause.root, assets, run)} {_VERBS.get(kind, 'failed')}{days}{on_ref}",
         reason=cause.text,
         unharmed=cause.unharmed,
-        next_step=_next_step(cause, assets, partition, ref) if kind in FAILURES else "",
+        next_step=_next_step(cause, assets, partition, ref, others) if kind in FAILURES else "",
         severity=KINDS[kind].severity if urgent else "warning",
         assets=assets,
         checks=tuple(sorted(check.check_name for check in checks)),
@@ -81,13 +83,16 @@ def _kind(cause: Cause, by_check: bool, retried_out: Callable[[], bool]) -> str:
     return "retries_exhausted" if retried_out() else "run_failed"
 
 
-def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str) -> str:
-    """Return what the error says to do, and the command that makes what failed and all that depends on it."""
+def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str, others: str) -> str:
+    """Return what the error says to do, and the commands that make what failed and all that depends on it.
+
+    `others` are the days of the run, if it was to make more of them than failed, and what depends on them.
+    """
     names = [cause.root] if cause.root in assets else list(assets)
     selection = ",".join(f"{name}*" for name in names) if 0 < len(names) <= _NAMED else "*"
     if "millpond materialize" in cause.next_step:
         return cause.next_step
-    return add_commands(cause.next_step or "fix the cause", selection, partition, ref)
+    return add_commands(cause.next_step or "fix the cause", selection, partition, ref, others)
 
 
 def _failed_days(
