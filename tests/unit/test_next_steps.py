@@ -69,7 +69,11 @@ def test_a_command_that_an_error_advises_exists_with_its_options(where: str, com
         known = {o for parameter in found.params for o in (*parameter.opts, *parameter.secondary_opts)}
 
 
-_FILLED = {"sources accept x x xx": "sources accept x --partition x", "sql --ref": "sql --ref x query"}
+_FILLED = {
+    "sources accept x xx": "sources accept x --partition x",
+    "materialize x xx": "materialize x --partition x",
+    "sql --ref": "sql --ref x query",
+}
 """What stands for an option, or is cut off, when its values are left out."""
 
 

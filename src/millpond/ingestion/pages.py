@@ -50,11 +50,11 @@ class PageDecoder:
     def __call__(self, body: bytes | None) -> pa.Table:
         """Return the page of a UTF-8 `body`, an empty one if there is none.
 
-        Raises ValueError if the body is no list of JSON values; null is none, whatever the selector.
+        Raises ValueError if the body is no list of JSON values.
         """
         body = b"[]" if body is None else body.strip(b" \t\r\n")
-        if body == b"null":
-            raise ValueError(f"{'an object' if self.single_object else 'a list'} was expected, not null")
+        if body == b"null" and self.selector == "$" and not self.single_object:
+            body = b"[]"
         if (self.selector != "$" or self.single_object) and body != b"[]":
             ways = [*self.key, *([self.time[0]] if self.time else [])]
             fields = {way[0] for way in ways if way}
