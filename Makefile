@@ -59,7 +59,7 @@ up: $(VENV)/.runtime ## Dagster, its daemon and every embedded part in this term
 down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down
 
-test: $(VENV)/.dev lint ## Lint, types and the test suite (under 10 minutes)
+test: $(VENV)/.dev lint ## Lint, types and the test suite (some 14 minutes on two cores)
 	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not scale and not docker" tests
 
 test-slow: $(VENV)/.dev browser ## The longer variations of the fault and property tests, and the pages in a browser
