@@ -55,7 +55,7 @@ class Sandbox:
         """Have a new cursor use the lake; a new call of dbt sees the branch as it is now, and to its end."""
         with self._lock:
             if self._invocation != get_invocation_id():
-                _refuse_what_means_nothing_here()
+                _refuse_another_time_zone()
                 self._pin_branch(cursor)
                 self._invocation = get_invocation_id()
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(duck.DATABASE)}.{quoted(schema)}")
@@ -241,15 +241,9 @@ class Sandbox:
         self._own.pop(table, None)
 
 
-def _refuse_what_means_nothing_here() -> None:
-    """Raise DbtRuntimeError for `dbt clone`, and for models given another time zone than the settings'."""
+def _refuse_another_time_zone() -> None:
+    """Raise DbtRuntimeError for models that are given another time zone than the settings'."""
     flags: Any = get_flags()  # type: ignore[no-untyped-call]
-    if flags.WHICH == "clone":
-        raise DbtRuntimeError(
-            "dbt clone is not supported: a branch holds every table of main when it is taken\n"
-            "Unharmed: everything; nothing was read or written\n"
-            "Next: `millpond branch drop` the branch; the next call of dbt starts from main again"
-        )
     file = Path(str(getattr(flags, "PROJECT_DIR", "."))) / "dbt_project.yml"
     declared = (yaml.safe_load(file.read_text()) or {}).get("vars", {}) if file.exists() else {}
     if "timezone" not in declared:
