@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from served_days import BAD, READINGS, WEEK
 
-from fake_source import Entries, FakeSource, fake_source, reading
+from fake_source import Entries, Events, FakeSource, event, fake_source, reading
 from millpond.resources.instance import instance
 from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.down import down
@@ -52,7 +53,11 @@ def source() -> Iterator[FakeSource]:
     with fake_source() as server:
         rows = [reading(n, day) for day in WEEK.days for n in range(READINGS)]
         rows += [reading(n, BAD, sgv=None if n % 2 else 100) for n in range(READINGS)]
-        server.serve = Entries(rows)
+        entries, noon = Entries(rows), dt.time(12, tzinfo=dt.UTC)
+        days = [WEEK.start - dt.timedelta(days=1), *WEEK.days]
+        made = [event(n, dt.datetime.combine(day, noon)) for n, day in enumerate(days)]
+        events = Events(made, server.url)
+        server.serve = lambda request: (events if "events" in request.path else entries)(request)
         yield server
 
 
@@ -65,6 +70,8 @@ def address(browser: Browser, source: FakeSource) -> Iterator[str]:
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MILLPOND_NIGHTSCOUT_URL", source.url)
+        environment.setenv("MILLPOND_GITHUB_URL", source.url)
+        environment.setenv("MILLPOND_GITHUB_USER", "octocat")
         environment.setenv("MILLPOND_DAGSTER_PORT", "0")
         environment.setenv("MILLPOND_CATALOG_PORT", "0")
         settings.cache_clear()
