@@ -114,7 +114,6 @@ def test_the_page_of_a_failed_run_says_what_was_wrong_and_what_is_unharmed(
     assert read.loaded("main", "raw.glucose_entries").metadata.current_snapshot_id == before
 
 
-@pytest.mark.xfail(reason="a defect: what is built whole fails where a snapshot reads days looked back on")
 def test_a_range_of_every_asset_launched_from_the_lineage_page_is_two_runs_and_never_counts_above_all(
     page: Page, recorded: dg.DagsterInstance
 ) -> None:

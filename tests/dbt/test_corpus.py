@@ -44,6 +44,13 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(
     assert all(words in refused[key] for key, words in expected.get("refused", {}).items())
     for name, deps in expected.get("deps", {}).items():
         assert sorted(d.asset_key.to_user_string() for d in specs[name].deps) == deps
+    back = {
+        name: {dep.asset_key.to_user_string(): dep.partition_mapping.start_offset}
+        for name in specs
+        for dep in specs[name].deps
+        if isinstance(dep.partition_mapping, dg.TimeWindowPartitionMapping)
+    }
+    assert back == expected.get("look_back", {})
     for name, found in expected.get("checks", {}).items():
         assert {c[1]: spec.blocking for c, spec in checks.items() if c[0] == name} == found
     parsed = current(settings())

@@ -28,6 +28,7 @@ from millpond.transform.manifest import described
 from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
 from millpond.transform.results import AuditFailed, BuildResult, joined
+from millpond.transform.steps import ModelsDefinition, without_mappings
 
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
@@ -56,16 +57,16 @@ def build_assets() -> list[dg.AssetsDefinition]:
     days = _days(configured)
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
-        prepared = [specs[model.unique_id] for model in members]
-        by_day = [model.daily for model in members]
+        prepared = [(specs[model.unique_id], model.daily) for model in members]
+        own = [
+            each.spec.replace_attributes(partitions_def=days) if daily else each.spec
+            for each, daily in prepared
+        ]
 
         @dg.multi_asset(
             name=name,
-            specs=[
-                each.spec.replace_attributes(partitions_def=days) if daily else each.spec
-                for each, daily in zip(prepared, by_day, strict=True)
-            ],
-            check_specs=[check for each in prepared for check in each.checks],
+            specs=list(map(without_mappings, own)),
+            check_specs=[check for each, _ in prepared for check in each.checks],
             can_subset=True,
             allow_arbitrary_check_specs=True,
             pool=POOL,
@@ -76,7 +77,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
             with interrupts_are_final(context):
                 yield from _made(context, {model.key: model for model in members})
 
-        return made
+        return ModelsDefinition.of(made, own)
 
     domains = sorted({model.domain for model in every})
     with warnings.catch_warnings():

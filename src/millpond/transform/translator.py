@@ -11,6 +11,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
+from millpond.naming import PARTITION_COLUMN
 from millpond.transform.models import KINDS, is_daily
 from millpond.transform.specs import code_version, owner_name
 
@@ -101,9 +102,9 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_partition_mapping(
         self, dbt_resource_props: _Node, dbt_parent_resource_props: _Node
     ) -> dg.PartitionMapping | None:
-        """Return the days of a daily parent that a model reads which looks back."""
+        """Return the days of a daily parent that a daily model reads which looks back."""
         back = int(_meta(dbt_resource_props).get("look_back_days", 0))
-        if back and is_daily(dbt_parent_resource_props):
+        if back and is_daily(dbt_resource_props) and _has_days(dbt_parent_resource_props):
             return dg.TimeWindowPartitionMapping(
                 start_offset=-back, allow_nonexistent_upstream_partitions=True
             )
@@ -139,6 +140,12 @@ def load_translator(
             next_step="derive it from millpond.transform.translator.MillpondDbtTranslator",
         )
     return found(document, variables, engine)
+
+
+def _has_days(parent: _Node) -> bool:
+    if parent["resource_type"] == "source":
+        return bool(parent["config"].get("event_time") == PARTITION_COLUMN)
+    return is_daily(parent)
 
 
 def _meta(node: _Node) -> Mapping[str, Any]:

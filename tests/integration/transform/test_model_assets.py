@@ -123,6 +123,18 @@ def test_a_range_is_one_run_with_an_event_and_a_data_version_for_each_day(run: R
     }
 
 
+def test_what_is_built_whole_runs_without_days_also_where_it_reads_what_a_daily_model_looks_back_on(
+    run: Run, definitions: dg.Definitions
+) -> None:
+    graph = definitions.resolve_asset_graph()
+    looks_back = graph.get(dg.AssetKey("fct_glucose_readings")).partition_mappings
+    assert dg.AssetKey("stg_glucose_entries") in looks_back
+    assert run("stg_glucose_entries", "fct_glucose_readings", partition_key=str(FIRST)).success
+    whole = run("device_versions", "dim_device")
+    assert whole.success
+    assert _materialized(whole).keys() == {("device_versions", None), ("dim_device", None)}
+
+
 def test_a_full_refresh_replaces_tables_whole_and_records_each_day(run: Run) -> None:
     before = _materialized(run(tags=RANGE))
     result = run("fct_glucose_readings", tags=RANGE | {FULL_REFRESH_TAG: "true"})
