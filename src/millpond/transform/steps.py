@@ -16,9 +16,9 @@ class ModelsDefinition(dg.AssetsDefinition):
     """Assets of one step, each with the partition mappings of its own spec.
 
     Dagster takes mappings from the step where it runs, and keeps one for each table that the step reads. So
-    two models that look back different numbers of days on one table could not be in one step, and a run without
-    partitions of what is built whole would fail where a daily model looks back. What is planned goes by the
-    specs: there each asset keeps its mappings, and the step has none.
+    two models that look back different numbers of days on one table could not be in one step, and a run
+    without partitions of what is built whole would fail where a daily model looks back. What is planned
+    goes by the specs: there each asset keeps its mappings, and the step has none.
     """
 
     def __init__(self, *, specs: Iterable[dg.AssetSpec] = (), **attributes: Any) -> None:
