@@ -64,6 +64,10 @@ class PartitionKeyError(MillpondError):
     """A partition key is no date, lies before the start or in the future."""
 
 
+class QueryRefused(MillpondError):
+    """A query is no SQL, names what is not there, or does more than read; nothing was changed."""
+
+
 class EmbeddedPartError(MillpondError):
     """A server we stand on could not be started, reached or stopped."""
 

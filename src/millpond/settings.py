@@ -356,7 +356,8 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
         name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
     given = _without_account(problem["input"])
     given = redacted(given if given.isprintable() else repr(given))
-    shown = "" if any(word in name.lower() for word in _SECRET) else f" = {given}"
+    secret = any(word in name.lower() for word in _SECRET)
+    shown = " cannot be used" if secret else f" = {given}"  # what follows NAME: looks like its value
     return f"{name}{shown}: {reason}", f"set {name}: {help_}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from millpond.errors import ConfigError
+from millpond.redaction import redacted
 from millpond.settings import (
     PREFIX,
     Settings,
@@ -201,9 +202,10 @@ def test_a_character_that_no_request_can_carry_is_refused_by_the_settings_name(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     error = refused(f"MILLPOND_{name}", value, monkeypatch)
-    assert error.what.startswith(f"MILLPOND_{name}: ")
+    assert error.what.startswith(f"MILLPOND_{name} cannot be used: ")
     assert reason in error.what
     assert "canary" not in str(error)
+    assert redacted(error.what) == error.what, "what is printed still says why"
 
 
 def test_a_wrong_source_setting_beside_a_secret_does_not_show_the_secret(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from types import TracebackType
 
@@ -10,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from millpond.backfill.counts import in_words
-from millpond.backfill.display_tally import Finished, Tally
+from millpond.backfill.display_tally import Finished, Tally, Unit
 from millpond.backfill.engine import Told
 from millpond.backfill.ledger_chunks import Part
 
@@ -21,6 +22,12 @@ _LOOKS = {
     Part.UNREACHABLE: ("–", "unreachable", "yellow"),
     Part.OPEN: ("…", "open", "dim"),
 }
+
+
+_PLACE = re.compile(r"^[\w/]+, [\d.-]+: ")
+"""The asset and days that a reason begins with."""
+_LONG = 120
+"""Signs of a reason from which on a line breaks it off."""
 
 
 class Display:
@@ -36,6 +43,7 @@ class Display:
         self._settled_after = 0.0
         self._at: dict[int, Text] = {}
         self._counts: dict[int, tuple[str, int, int]] = {}
+        self._reasons: dict[str, Unit] = {}
         self._live: Live | None = None
         if self._console.is_terminal and not quiet:
             self._live = Live(get_renderable=self._status, console=self._console, transient=True)
@@ -83,8 +91,17 @@ class Display:
         if finished.seconds is not None and finished.state == Part.DONE:
             line.append(f" {finished.seconds:.1f} s", "dim")
         if finished.reason:
-            line.append(f" {finished.reason.splitlines()[0]}", "dim")
+            line.append(f" {self._reason(finished)}", "dim")
         return line
+
+    def _reason(self, finished: Finished) -> str:
+        """Return the beginning of a reason, or where it stands already; the summary has all of it, once."""
+        said = finished.reason.splitlines()[0]
+        bare = _PLACE.sub("", said)
+        first = self._reasons.setdefault(bare, finished.unit)
+        if first != finished.unit:
+            return f"as {first}"
+        return said if len(said) <= _LONG else f"{said[:_LONG].rpartition(' ')[0]} …"
 
     def _status(self) -> RenderableType:
         done, total, spent = len(self.tally.finished), self.tally.total, time.monotonic() - self._began

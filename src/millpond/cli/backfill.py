@@ -105,12 +105,13 @@ def run(
     hint = "nothing is running; `millpond backfill list` shows what there is to resume"
     with interrupted_at_once(hint), builder(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
+        from millpond.cli.refs import checked_with
 
         if not dry_run:
             print_notice(ref)
         options = commands.Options(
             selection=selection,
-            days=commands.days(start_date, end_date, partitions),
+            days=checked_with(ref, lambda: commands.days(start_date, end_date, partitions)),
             ref=ref,
             force=force,
             stale=stale,

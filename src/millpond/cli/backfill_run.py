@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -29,6 +29,7 @@ from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.lake.home_zone import refuse_other_zone
+from millpond.naming import MAIN_REF
 from millpond.partitions import Window
 from millpond.resources.instance import CODE_LOCATION, instance
 
@@ -75,6 +76,7 @@ def begin(options: Options) -> int:
             "a backfill needs days",
             next_step="give --start-date and --end-date, or --partitions; or --stale alone",
         )
+    options = replace(options, ref=existing(options.ref))
     refuse_other_zone()
     with instance() as recording:
         plan = _planned(options, recording)
@@ -160,7 +162,7 @@ def _planned(options: Options, recording: dg.DagsterInstance) -> Plan:
         options.days,
         instance=recording,
         definitions=_definitions(),
-        ref=existing(options.ref),
+        ref=options.ref or MAIN_REF,
         force=options.force,
         stale_only=options.stale,
         downstream=options.downstream,

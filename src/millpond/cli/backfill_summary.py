@@ -101,7 +101,9 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
         if row["state"] in (Part.FAILED, Part.UNREACHABLE):
             reason = (row["reason"] or "").partition("\n")[0]
             reason = re.sub(rf"^{re.escape(row['asset'])}, [\d.-]+: ", "", reason)  # both are said before it
-            shared = re.sub(rf"(?<!\.\.\.){row['day']}(?!\.\.\.)", "the day", reason)
+            shared = reason
+            if row["day"]:
+                shared = re.sub(rf"(?<!\.\.\.){row['day']}(?!\.\.\.)", "the day", reason)
             key = (row["state"], row["asset"], shared)
             single.setdefault(key, reason)
             found.setdefault(key, []).extend([row["day"]] if row["day"] else [])
@@ -110,10 +112,8 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
         if len(days) == 1:
             reason = single[key]
         colour = "red" if state == Part.FAILED else "yellow"
-        where = ", ".join(map(str, contiguous(days)))
-        console.print(
-            Text.assemble((f"{state} ", colour), f"{asset} {where} ", (reason, "dim")), soft_wrap=True
-        )
+        where = " ".join([asset, ", ".join(map(str, contiguous(days)))]).rstrip()
+        console.print(Text.assemble((f"{state} ", colour), f"{where} ", (reason, "dim")), soft_wrap=True)
     if len(found) > _REASONS:
         console.print(
             f"… and {len(found) - _REASONS} more reasons: millpond backfill show {backfill.id} --json",

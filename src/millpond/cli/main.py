@@ -42,6 +42,7 @@ from millpond.errors import (
     NotUp,
     PartitionKeyError,
     PortTaken,
+    QueryRefused,
     RefExists,
     RefNotFound,
     RefRefused,
@@ -51,7 +52,7 @@ DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
     *(BackfillOverlap, BackfillNotFound, BackfillChanged, NotUp),
-    *(RefNotFound, RefExists, RefRefused),
+    *(RefNotFound, RefExists, RefRefused, QueryRefused),
 )
 
 app = typer.Typer(
@@ -150,9 +151,9 @@ def _print_usage_error(error: Any) -> None:
 
 
 def _print_error(kind: str, what: str, unharmed: str = "", next_step: str = "", *, code: int) -> None:
+    unharmed = unharmed or (NOTHING_BEGUN if code == REFUSED else STANDS)
     what, unharmed, next_step = map(redaction.redacted, (what, unharmed, next_step))
     if as_json():
-        unharmed = unharmed or (NOTHING_BEGUN if code == REFUSED else STANDS)
         print(error_object(kind, what, unharmed, next_step, code), file=sys.stderr)
         return
     from rich.console import Console

@@ -60,6 +60,7 @@ def materialize(
     """
     from millpond.cli.companions import builder, dismiss_builder_unless_due
     from millpond.cli.days import window_of
+    from millpond.cli.refs import checked_with, existing
     from millpond.cli.reload import print_notice
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
@@ -73,14 +74,14 @@ def materialize(
     configured = settings()
     print_notice(ref)
     if text := partition or range_:
-        window = window_of(text)
+        window = checked_with(ref, lambda: window_of(text))
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
     refused: dict[str, str] = {}
     with builder():
+        on = existing(ref)  # before what takes long
         from millpond.backfill.selection import selected
         from millpond.cli.progress import run_with_progress
-        from millpond.cli.refs import existing
         from millpond.definitions import defs
         from millpond.resources.run import FULL_REFRESH_TAG, accept_tags
 
@@ -97,7 +98,7 @@ def materialize(
         if full_refresh:
             from millpond.transform.plan import plan_full_refresh
 
-            plan = plan_full_refresh([key.to_user_string() for key in keys], existing(ref))
+            plan = plan_full_refresh([key.to_user_string() for key in keys], on)
             for name in plan.kept:
                 typer.echo(f"{name} stays as it is: its config says full_refresh: false", err=True)
             selection, window = ",".join(f'key:"{name}"' for name in plan.assets), plan.window or window
@@ -108,7 +109,7 @@ def materialize(
             window,
             quiet=as_json,
             definitions=defs,
-            ref=existing(ref),
+            ref=on,
             tags=tags,
         )
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from millpond.errors import ConfigError
+from millpond.errors import QueryRefused
 from millpond.lake import duck
 from millpond.naming import literal, marts_schema, ref_option
 from millpond.runtime.databases import databases
@@ -32,7 +32,7 @@ def run_query(
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """Return the column names and rows of one SELECT.
 
-    Raises ConfigError with the engine's own words for SQL that cannot be run.
+    Raises QueryRefused with the engine's own words for SQL that cannot be run.
     """
     ref = ref or settings().ref
     if settings().scale:
@@ -43,7 +43,7 @@ def run_query(
         try:
             statements = duckdb.extract_statements(query)
             if len(statements) != 1 or statements[0].type not in _READING:
-                raise ConfigError(
+                raise QueryRefused(
                     "millpond sql runs one statement that reads",
                     unharmed="nothing was changed",
                     next_step="give a single SELECT; data is changed by assets, not by hand",
@@ -51,7 +51,11 @@ def run_query(
             cursor = connection.execute(statements[0], parameters)
             return [c[0] for c in cursor.description or []], cursor.fetchall()
         except duckdb.Error as error:
-            raise ConfigError(str(error).strip(), next_step=_advice(str(error), query, ref)) from error
+            raise QueryRefused(
+                str(error).strip(),
+                unharmed="everything; nothing was changed",
+                next_step=_advice(str(error), query, ref),
+            ) from error
 
 
 def _advice(complaint: str, query: str, ref: str) -> str:

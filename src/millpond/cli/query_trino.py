@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from trino.exceptions import TrinoQueryError
 
-from millpond.errors import ConfigError
+from millpond.errors import QueryRefused
 from millpond.lake import trino
 from millpond.naming import LAYERS, marts_schema, quoted, ref_option
 from millpond.runtime.databases import databases
@@ -25,19 +25,19 @@ def run_query(
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """Return the column names and rows of one statement that reads.
 
-    Trino reads each table as it is on the ref when the statement begins. Raises ConfigError with the words
+    Trino reads each table as it is on the ref when the statement begins. Raises QueryRefused with the words
     of the server that refused it.
     """
     bare = _COMMENTS.sub(" ", query).strip()
     if not _READS.match(bare):
-        raise ConfigError(
+        raise QueryRefused(
             "millpond sql runs one statement that reads",
             unharmed="nothing was changed",
             next_step="give a single SELECT; data is changed by assets, not by hand",
         )
     if _MARTS.search(bare):
         if _LAKE.search(bare):
-            raise ConfigError(
+            raise QueryRefused(
                 "under the profile scale one query reads the lake or the marts, not both",
                 next_step="read the mart's gold table instead: gold.<mart> holds the same rows",
             )
@@ -47,7 +47,7 @@ def run_query(
         return trino.query(query.rstrip().rstrip(";"), ref, parameters)
     except TrinoQueryError as error:
         advice = "`millpond tables` lists the lake's tables and their names"
-        raise ConfigError(f"Trino: {error.message}", next_step=advice) from error
+        raise QueryRefused(f"Trino: {error.message}", next_step=advice) from error
 
 
 def _of_postgres(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
@@ -57,7 +57,7 @@ def _of_postgres(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any
             cursor = connection.execute(named.encode())
             return [column.name for column in cursor.description or ()], cursor.fetchall()
         except psycopg.Error as error:
-            raise ConfigError(
+            raise QueryRefused(
                 f"Postgres: {error.diag.message_primary or error}",
                 next_step=f"if the marts of {ref} are not published yet:"
                 f" `millpond materialize group:marts{ref_option(ref)}`",

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from millpond.errors import RefNotFound
+from collections.abc import Callable
+from typing import TypeVar
+
+from millpond.errors import PartitionKeyError, RefNotFound
 from millpond.naming import MAIN_REF, ref_name
 from millpond.settings import settings
+
+T = TypeVar("T")
+
+
+def checked_with(ref: str | None, days: Callable[[], T]) -> T:
+    """Return what `days` makes of what was typed; if they are wrong and `ref` is too, the error says both."""
+    try:
+        return days()
+    except PartitionKeyError as error:
+        try:
+            existing(ref)
+        except RefNotFound as other:
+            error.what += f"; and {other.what}"
+            error.next_step += f"; then {other.next_step}"
+        raise
 
 
 def existing(ref: str | None) -> str:

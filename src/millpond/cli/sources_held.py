@@ -29,11 +29,15 @@ def as_rows(found: Sequence[Held]) -> list[list[Any]]:
 
 
 def accept_lines(found: Sequence[Held]) -> list[str]:
-    """Return a line for each stretch of days that are held back: how many rows, and how to accept them."""
+    """Return two lines for each stretch of days that are held back: how many rows, and how to accept them."""
     return [
-        f"{asset} {days}: {sum(e.rows_loaded for e in part):,} rows loaded,"
-        f" {sum(e.rows_held for e in part):,} now; {accept_command(asset, days, ref)}"
+        line
         for asset, ref, days, part in _stretches(found)
+        for line in (
+            f"{asset} {days}: {sum(e.rows_loaded for e in part):,} rows loaded,"
+            f" {sum(e.rows_held for e in part):,} now",
+            f"  {accept_command(asset, days, ref)}",
+        )
     ]
 
 
@@ -50,19 +54,24 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     from millpond.cli import output
     from millpond.cli.companions import builder, dismiss_builder_unless_due
     from millpond.cli.days import window_of
-    from millpond.cli.refs import existing
+    from millpond.cli.refs import checked_with, existing
     from millpond.errors import ConfigError
     from millpond.lake.held import held
 
-    window, on, wanted = window_of(days, cut=True), existing(ref), raw_tables(name)
+    window = checked_with(ref, lambda: window_of(days, cut=True))
+    on, wanted = existing(ref), raw_tables(name)
     every = [each for each in held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
     if not found:
-        waiting = "; ".join(accept_lines(every))
+        waiting = "; ".join(
+            f"`{accept_command(asset, days, on)}`" for asset, on, days, _ in _stretches(every)
+        )
         raise ConfigError(
             f"no rows of {name} are held back for {window}",
             unharmed="everything; nothing was changed",
-            next_step=f"held back are: {waiting}" if every else "`millpond sources held` lists what is",
+            next_step=f"{waiting} takes what is held back"
+            if every
+            else "`millpond sources held` lists what is",
         )
     with builder():
         from millpond.backfill.selection import selected

@@ -20,7 +20,7 @@ from millpond.ingestion.judge import judged
 from millpond.ingestion.missing_fields import find_missing_fields, missing_fields_errors
 from millpond.ingestion.outside import shrink_rule
 from millpond.ingestion.patience import Limits
-from millpond.ingestion.reach import kept_as_loaded
+from millpond.ingestion.reach import kept_as_loaded, note_kept_days
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
@@ -81,6 +81,8 @@ def load(
             shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
             written, held_back = _write(table, verdicts, window, failed, shrinkage, ref, run_id)
             failed |= held_back
+    if accept_shrink:
+        note_kept_days(failed.values())
     seconds = time.perf_counter() - began
     share = seconds / len(window)
     loaded = [

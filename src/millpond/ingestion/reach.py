@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from zoneinfo import ZoneInfo
 
-from millpond.errors import BeyondReach
+from millpond.errors import BeyondReach, MillpondError
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.spec import SourceTable
 from millpond.partitions import Window, contiguous, instant
@@ -56,6 +56,12 @@ def kept_as_loaded(table: SourceTable, days: Collection[dt.date]) -> BeyondReach
         unharmed="what was loaded for these days while they were within reach",
         next_step="leave such days out; they cannot be loaded any more, also not with --accept-shrink",
     )
+
+
+def note_kept_days(errors: Iterable[MillpondError]) -> None:
+    """Say in the errors of days beyond reach that accepting smaller days does not concern them."""
+    for error in {error for error in errors if isinstance(error, BeyondReach)}:
+        error.what += "; --accept-shrink is not for such days: the rows loaded of them stay"
 
 
 def _error(

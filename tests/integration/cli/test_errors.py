@@ -41,6 +41,8 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (("sources", "accept", "nightscout", "--json"), "UsageError"),
         (("demo", "--days", "91", "--json"), "UsageError"),
         (("no_such_command", "--json"), "UsageError"),
+        (("sql", "selec 1", "--json"), "QueryRefused"),
+        (("alerts", "close", "99999", "--json"), "ConfigError"),
     ],
 )
 def test_with_json_a_mistake_is_one_json_object_on_standard_error(
@@ -55,6 +57,25 @@ def test_with_json_a_mistake_is_one_json_object_on_standard_error(
     assert error["what"]
     assert error["unharmed"].startswith("everything")
     assert error["next"]
+
+
+def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(home: Home, run: Run) -> None:
+    assert run("alerts", "close", "99999") == (
+        2,
+        "",
+        "there is no alert 99999\n  Unharmed: everything; nothing was begun\n"
+        "  Next: `millpond alerts list --all` shows them\n",
+    )
+    days = ("materialize", "--partition"), ("backfill", "--partitions")
+    for command, option in days:
+        code, _, err = run(command, "dlt_glucose_entries", option, "2026-13-45", "--ref", "nosuch")
+        what, unharmed, step = err.splitlines()
+        assert code == 2
+        assert "2026-13-45" in what
+        assert "nosuch" in what
+        assert "Unharmed: everything" in unharmed
+        assert "YYYY-MM-DD" in step
+        assert "millpond branch create nosuch" in step
 
 
 def test_every_command_has_a_json_form_but_those_that_serve_until_they_are_stopped() -> None:

@@ -69,7 +69,8 @@ def test_a_purged_day_is_held_back_listed_and_gone_from_every_layer_once_accepte
     assert listed == {"github": 0, "nightscout": 2}
     out = run("sources", "held")[1]
     command = "millpond sources accept dlt_glucose_entries --range 2026-11-02...2026-11-03"
-    assert f"80 rows loaded, 10 now; {command}" in out
+    assert f"80 rows loaded, 10 now\n  {command}\n" in out
+    assert max(map(len, out.splitlines())) <= 80
 
     requests = len(loaded.requests)
     code, out, err = run("sources", "accept", "github", "--range", "2026-11-02...2999-01-01")

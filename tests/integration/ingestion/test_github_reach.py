@@ -197,4 +197,5 @@ def test_days_that_only_the_declared_reach_covers_never_lose_rows(server: FakeSo
     table = table.model_copy(update={"window": NOMINAL})
     again = load_window(source, table, Window.of_day(day(35)), ref="main", run_id="test", accept_shrink=True)
     assert sorted(again.failed) == [day(35)]
+    assert "--accept-shrink is not for such days" in again.failed[day(35)].what
     assert len(stored("id")) == 120

@@ -163,5 +163,12 @@ def test_keys_are_the_same_only_where_type_and_value_are() -> None:
     assert one == same != other
 
 
+@pytest.mark.parametrize("beside", ["x", r"\u0022q\u0022", r"\\u0022", r"\"\""])
+def test_of_a_name_given_twice_the_last_value_counts_however_quotes_are_written(beside: str) -> None:
+    row = f'{{"id": 1, "id": 2, "say": "{beside}"}}'
+    (text,) = PageDecoder()(f"[{row}]".encode())[PAYLOAD].to_pylist()
+    assert json.loads(text, object_pairs_hook=list) == list(json.loads(row).items())
+
+
 def test_a_body_of_null_is_no_rows() -> None:
     assert PageDecoder()(b" null ").num_rows == 0
