@@ -14,13 +14,15 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Two more than cores that a small machine has: many tests wait for processes that they start.
 WORKERS ?= 4
+# A file's tests stay together, as they share servers; the longest files come first, see tests/conftest.py.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Which tests of the containers `make test-docker` runs; "docker and not slow" leaves out the longer ones.
 DOCKER ?= docker
 COMPOSE := docker compose --file docker/compose.yaml
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
 DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
 
-.PHONY: help setup demo up test test-slow test-scale test-docker docker-up docker-demo docker-down browser bench lint lint-types lint-sql lint-style format down lock clean
+.PHONY: help setup demo up test test-fast test-slow test-scale test-docker docker-up docker-demo docker-down browser bench lint lint-types lint-sql lint-style format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,8 +61,11 @@ up: $(VENV)/.runtime ## Dagster, its daemon and every embedded part in this term
 down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down
 
-test: $(VENV)/.dev lint ## Lint, types and the test suite (some 14 minutes on two cores)
-	@$(BIN)/pytest -n $(WORKERS) -m "not slow and not scale and not docker" tests
+test: $(VENV)/.dev ## Lint, types and the test suite (some 14 minutes on two cores)
+	@$(MAKE) --no-print-directory --jobs=2 test-fast lint-types lint-sql lint-style
+
+test-fast: $(VENV)/.dev
+	@$(BIN)/pytest $(PARALLEL) -m "not slow and not scale and not docker" tests
 
 test-slow: $(VENV)/.dev browser ## The longer variations of the fault and property tests, and the pages in a browser
 	@$(BIN)/pytest -n $(WORKERS) -m "slow and not browser and not scale and not docker" tests

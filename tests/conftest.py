@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,6 +35,26 @@ _DEFINITIONS = "millpond.definitions"
 _FOLDER = "millpond-test-"
 _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 """Variables of a developer's environment that would reach the code under test."""
+
+_LONGEST = (
+    "integration/runtime/test_up.py",
+    "integration/transform/test_dbt_by_hand.py",
+    "integration/test_embedded_postgres.py",
+    "integration/transform/test_replacing.py",
+    "faults/test_source_faults.py",
+    "integration/ingestion/test_shrunk_days.py",
+    "integration/transform/test_audit.py",
+    "integration/cli/test_advice.py",
+    "integration/transform/test_model_assets.py",
+    "integration/backfill/test_planning.py",
+    "integration/runs/test_dagster_commands.py",
+    "integration/runtime/test_deployment.py",
+    "integration/cli/test_main_path.py",
+    "integration/runs/test_broken_dbt_project.py",
+    "faults/test_killed_backfills.py",
+    "integration/lake/test_lake_model.py",
+)
+"""These begin first, the longest before the others, so that no process is left with one in the end."""
 
 _environment = pytest.MonkeyPatch()
 _EMPTIED = """
@@ -84,6 +106,38 @@ def pytest_configure(config: pytest.Config) -> None:
     _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
     settings.cache_clear()
     mark_demo_home(settings())
+    parsed = Path(getattr(config, "workerinput", {}).get("parsed", ""))
+    if parsed.name and parsed.exists():
+        shutil.copytree(parsed, _parsed())
+
+
+def _parsed() -> Path:
+    return layout(settings()).dbt / "manifests"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Parse the dbt project once for the processes that are about to start, and compile what they import."""
+    subprocess.run([sys.executable, "-c", f"import {_DEFINITIONS}"], check=False)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Name the parsed project to a test process."""
+    node.workerinput["parsed"] = str(_parsed())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    ranks = {CHECKOUT / "tests" / file: rank for rank, file in enumerate(_LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage leave alone what stays: imported modules and the tests themselves."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
