@@ -10,73 +10,34 @@ from typing import Any, Final
 
 import orjson
 from requests import Response
-from requests.utils import parse_header_links
 
-_NEXT: Final = re.compile(
-    r"(odata)?next(page|result|record|item|batch|set|row|request|starting)?s?"
-    r"(url|uri|link|href|cursor|token|offset|marker|key|start|skip|id|number|params|query|path|index)?"
-    r"|cursor|continu(e|ation)(token|key)?|pagetoken|lastevaluatedkey|exclusivestartkey"
+from millpond.ingestion.links import hides_next, link_relations
+from millpond.ingestion.marker_words import (
+    COUNT,
+    COUNT_HEADERS,
+    COUNTED,
+    CUT,
+    CUT_HEADER,
+    EVERY_PAGES,
+    HEADER,
+    INSIDE,
+    JSON_HEADER,
+    LAST,
+    LAST_NUMBER,
+    LEFT,
+    LEFT_ALONE,
+    LINKS,
+    MORE,
+    NEXT,
+    OF_ROWS,
+    PAGES,
+    QUOTA,
+    RANGE,
+    SIZE,
+    TOTAL,
 )
-_EVERY_PAGES: Final = re.compile(r"scrollid|after|(end|after|next)?cursor(after|next)?")
-"""Cursors that many sources give on every page, also the last: a sign only where nothing follows them."""
-_MORE: Final = re.compile(
-    r"(is|has|are|there(is|are))?(more|next|truncated|incomplete)"
-    r"(pages?|results?|items?|records?|rows?|data|entries|documents|available|(items|results)incollection)?"
-    r"|(results?|data|response|list|output)(is|was)?(truncated|incomplete)"
-)
-_CUT: Final = re.compile(r"(has|is)?(exceeded\w*limit|\w*limit(is|was)?(exceeded|reached))")
-"""By yes: rows were cut off. By no it says nothing of the end."""
-_LAST: Final = re.compile(
-    r"(is)?(last|lastpage|final|finalpage|done|complete|completed|finished|exhausted)"
-    r"|(is)?endof(records|results|list|data|pages|collection)"
-)
-_LAST_NUMBER: Final = frozenset(["last", "lastpage", "final", "finalpage"])
-"""Which may be the number of a page or a link as well."""
-_THINGS: Final = r"(results?|items?|rows?|entries|records?|hits|elements|docs|documents|objects|matches)"
-_TOTAL: Final = re.compile(
-    rf"(odata|grand|overall|full|{_THINGS})?total(number)?(of)?(size|count|found|available|{_THINGS}(count)?)?"
-    rf"|(odatacount|numfound|{_THINGS}filtered|num(ber)?of{_THINGS})"
-)
-_COUNTED: Final = re.compile(
-    rf"count|{_THINGS}count|num{_THINGS}|nb{_THINGS}|(number)?matched|(number)?found|available(count)?"
-)
-"""Which may count a page, or all rows: only more than there are say something."""
-_LEFT: Final = re.compile(
-    rf"(has|is)?(num(ber)?(of)?)?(pages?|{_THINGS})?"
-    r"(are|still)*(remaining|left(over)?|more|omitted|outstanding|pending|missing|dropped|tofollow|tocome"
-    r"|not(shown|listed|included|returned))"
-    rf"(num(ber)?)?(of)?(pages?|{_THINGS})?(count|number|total)?"
-)
-"""How many are still to come."""
-_LEFT_ALONE: Final = re.compile(r"(outstanding|pending|missing|dropped)(count|number|total)?")
-"""Which speak of rows only if they name them."""
-_OF_ROWS: Final = re.compile(rf"pages?|{_THINGS}")
-_QUOTA: Final = re.compile(
-    r"\w*quota\w*|\w*ratelimit\w*|reset(s|at|in|time|after)?|used|(api)?(credits|calls)\w*|retryafter"
-)
-"""Fields next to which what remains are requests."""
-_PAGES: Final = re.compile(
-    r"(total|num|numberof|totalnumberof|max)?pages(total|count)?|(total)?pagecount|lastpage"
-)
-INSIDE: Final = re.compile(
-    r"(response)?meta(data|info)?|(page|paging|pagination|paginator|pager|pageable)(info|data|details|meta|metadata)?"
-    r"|links|cursors?|results?|resultset|resultinfo|data|response|info|hits|additional(data)?|navigation"
-)
-"""Objects in which answers say how they came about."""
-_LINKS: Final = re.compile(r"links?")
-_HEADER: Final = re.compile(
-    r"(x)?(xms|ms)?((pagination|paging|page)?next(page|cursor|token|link|url|offset|key|id)?"
-    r"|continuation(token)?|cursor|hasmore)"
-)
-_TOTAL_HEADER: Final = re.compile(rf"(x)?(wp|pagination|paging)?total(count|{_THINGS})?")
-_PAGES_HEADER: Final = re.compile(r"(x)?(wp|pagination|paging)?((total|num)pages|(total)?pagecount)")
-_JSON_HEADER: Final = re.compile(r"(x)?(pagination|paging)")
-_RANGE: Final = re.compile(r"[\w-]*\s*\d+-\d+/(\d+)")
+
 _PARTIAL: Final = 206
-_SIZE: Final = frozenset(
-    ["limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults", "xperpage"]
-)
-_COUNT: Final = re.compile(r"([0-9]{1,3}(?:[,.'_ \u00a0\u202f][0-9]{3})+|[0-9]+)(?:\.0*)?(\+)?")
 _STEP: Final = re.compile(
     r"""\.?(?:([^\s.'"\[\]*?|&:,`()]+)|'([^']*)'|"([^"]*)"|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\])"""
 )
@@ -118,7 +79,7 @@ def as_count(value: Any) -> int | None:
         return int(value) if value >= 0 and value.is_integer() else None
     if isinstance(value, int):
         return value if value >= 0 else None
-    found = _COUNT.fullmatch(value.strip())
+    found = COUNT.fullmatch(value.strip())
     return int(re.sub(r"[^0-9]", "", found[1])) if found and len(found[1]) < _LONGEST else None
 
 
@@ -131,16 +92,6 @@ def envelope(response: Response) -> Any:
             return response.json()
         except ValueError:
             return None
-
-
-def link_relations(response: Response) -> dict[str, str]:
-    """Return the addresses of the `Link` header by relation, in small letters; a link may have several."""
-    found: dict[str, str] = {}
-    for link in parse_header_links(response.headers.get("Link", "")):
-        for name, value in link.items():
-            if name.lower() == "rel":
-                found |= {each: link["url"] for each in value.lower().split() if each not in found}
-    return found
 
 
 def as_truth(value: Any) -> bool | None:
@@ -162,7 +113,7 @@ def find_markers(response: Response, selector: str, ignored: Collection[str]) ->
     """Return what `response` says besides its rows, which are at `selector`; not in the fields `ignored`."""
     found = Markers()
     _from_headers(response, ignored, found)
-    whole = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    whole = RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if (
         response.status_code == _PARTIAL
         and not (whole and as_count(whole[1]))
@@ -175,11 +126,11 @@ def find_markers(response: Response, selector: str, ignored: Collection[str]) ->
             where, _, last = name.rpartition(".")
             if name not in ignored and last not in ignored:
                 _take(name, said, found)
-            if _QUOTA.fullmatch(_plain(last)):
+            if QUOTA.fullmatch(_plain(last)):
                 quotas.add(where)
         for name in list(found.left):
             where, _, last = name.rpartition(".")
-            if not _OF_ROWS.search(_plain(last)) and (found.ended or where in quotas):
+            if not OF_ROWS.search(_plain(last)) and (found.ended or where in quotas):
                 del found.left[name]
     if found.ended:
         found.cursors.clear()
@@ -191,26 +142,29 @@ def find_markers(response: Response, selector: str, ignored: Collection[str]) ->
 def _from_headers(response: Response, ignored: Collection[str], found: Markers) -> None:
     if link_relations(response).get("next") and "Link" not in ignored:
         found.next.append(("Link: rel=next", "header_link"))
+    elif hides_next(response) and "Link" not in ignored:
+        found.more.append("Link")
     for name, value in response.headers.items():
-        if name in ignored or not value.strip():
-            continue
-        plain = _plain(name)
-        if _HEADER.fullmatch(plain) and value.strip().lower() not in {"0", "null", "none", "false", "no"}:
-            found.next.append((name, "header_cursor"))
-        elif _LEFT.fullmatch(plain.removeprefix("x")) and _OF_ROWS.search(plain):
-            _note(found, "left", name, value)
-        elif _TOTAL_HEADER.fullmatch(plain):
-            _note(found, "total", name, value)
-        elif _PAGES_HEADER.fullmatch(plain):
-            _note(found, "pages", name, value)
-        elif plain in _SIZE:
-            _note(found, "size", name, value)
-        elif plain == "contentrange":
-            _note(found, "total", name, value.rpartition("/")[2])
-        elif _JSON_HEADER.fullmatch(plain):
-            with suppress(ValueError):
-                for inner, said in _fields(orjson.loads(value), [], _DEEP):
-                    _take(f"{name}: {inner}", said, found)
+        if name not in ignored and value.strip():
+            _from_header(name, value, found)
+
+
+def _from_header(name: str, value: str, found: Markers) -> None:
+    plain = _plain(name)
+    if HEADER.fullmatch(plain) and value.strip().lower() not in {"0", "null", "none", "false", "no"}:
+        found.next.append((name, "header_cursor"))
+    elif CUT_HEADER.fullmatch(plain) and as_truth(value):
+        found.more.append(name)
+    elif LEFT.fullmatch(plain.removeprefix("x")) and OF_ROWS.search(plain):
+        _note(found, "left", name, value)
+    elif plain == "contentrange":
+        _note(found, "total", name, value.rpartition("/")[2])
+    elif JSON_HEADER.fullmatch(plain):
+        with suppress(ValueError):
+            for inner, said in _fields(orjson.loads(value), [], _DEEP):
+                _take(f"{name}: {inner}", said, found)
+    elif kind := next((kind for kind, words in COUNT_HEADERS.items() if words.fullmatch(plain)), ""):
+        _note(found, kind, name, value)
 
 
 def _take(name: str, said: Any, found: Markers) -> None:
@@ -219,39 +173,39 @@ def _take(name: str, said: Any, found: Markers) -> None:
     plain, truth = _plain(re.split(r"[.:]", name)[-1]), as_truth(value)
     if paginator := _paginator(plain, value):
         found.next.append((f"{name}: next" if isinstance(value, list) else name, paginator))
-    elif _MORE.fullmatch(plain) and truth is not None and (plain != "next" or isinstance(value, bool)):
+    elif MORE.fullmatch(plain) and truth is not None and (plain != "next" or isinstance(value, bool)):
         found.more += [name] if truth else []
         found.ended |= not truth and plain != "next"
-    elif _CUT.fullmatch(plain):
+    elif CUT.fullmatch(plain):
         found.more += [name] if truth else []
-    elif _MORE.fullmatch(plain) or (_LEFT.fullmatch(plain) and not _LEFT_ALONE.fullmatch(plain)):
+    elif MORE.fullmatch(plain) or (LEFT.fullmatch(plain) and not LEFT_ALONE.fullmatch(plain)):
         if truth and as_count(value) is None:
             found.more.append(name)
         _note(found, "left", name, value)
-    elif _LAST.fullmatch(plain) and truth is not None and (plain not in _LAST_NUMBER or _is_bool(value)):
+    elif LAST.fullmatch(plain) and truth is not None and (plain not in LAST_NUMBER or _is_bool(value)):
         found.more += [] if truth else [name]
         found.ended |= truth
-    elif _EVERY_PAGES.fullmatch(plain):
+    elif EVERY_PAGES.fullmatch(plain):
         found.cursors += [name] if _leads_on(value) else []
-    elif _TOTAL.fullmatch(plain):
+    elif TOTAL.fullmatch(plain):
         open_end = isinstance(said, Mapping) and said.get("relation", "eq") != "eq"
         open_end |= isinstance(value, str) and value.strip().endswith("+")
         _note(found, "at_least" if open_end else "total", name, value)
-    elif _PAGES.fullmatch(plain):
+    elif PAGES.fullmatch(plain):
         _note(found, "pages", name, value)
-    elif plain in _SIZE:
+    elif plain in SIZE:
         _note(found, "size", name, value)
-    elif _COUNTED.fullmatch(plain):
+    elif COUNTED.fullmatch(plain):
         _note(found, "counted", name, value)
 
 
 def _paginator(plain: str, value: Any) -> str:
     """Return the paginator that follows what a field of this name holds; blank if that is no next page."""
-    if _LINKS.fullmatch(plain) and isinstance(value, list):
+    if LINKS.fullmatch(plain) and isinstance(value, list):
         return "json_link" if any(map(_is_next_link, value)) else ""
     if plain == "offset":
         return "cursor" if isinstance(value, str) and value and not value.isdecimal() else ""
-    if not _NEXT.fullmatch(plain) or not _leads_on(value):
+    if not NEXT.fullmatch(plain) or not _leads_on(value):
         return ""
     link = isinstance(value, Mapping) or str(value).startswith(("http://", "https://", "/", "?"))
     return "json_link" if link else "cursor"

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from millpond.ingestion.selection import kind_of, parse_integer, parse_json, select_rows
+from millpond.ingestion.selection import kind_of, names_are_repeated, parse_integer, parse_json, select_rows
 from millpond.ingestion.sql import LEAST_MILLISECONDS
 
 PAYLOAD: Final = "_payload"
@@ -63,7 +62,7 @@ class PageDecoder:
         if self.fields is not None:
             self.fields.update(*_modest(rows))
         texts = _texts(body, rows)
-        columns = {PAYLOAD: _with_distinct_names(texts) if _names_are_repeated(body, rows) else texts}
+        columns = {PAYLOAD: _with_distinct_names(texts) if names_are_repeated(body, rows) else texts}
         if self.time:
             columns[TIME] = _times(rows, *self.time)
         if self.key:
@@ -96,19 +95,6 @@ def _texts(body: bytes, rows: Sequence[Any]) -> pa.Array:
         text[start:end] = ord(" ")
     offsets = np.concatenate(([1], gaps[:, 0], [len(body) - 1])).astype(np.int32)
     return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
-
-
-def _names_are_repeated(body: bytes, rows: Sequence[Any]) -> bool:
-    """Return whether an object may have a name twice: parsing has then dropped quotes with it.
-
-    A quote that is written as a number has more signs once it is written again, which may make up for these.
-    """
-    if rb"\u0022" in body:
-        return True
-    try:
-        return orjson.dumps(rows).count(b'"') != body.count(b'"')
-    except TypeError:  # half a surrogate, or an integer of more than 64 bits
-        return True
 
 
 def _with_distinct_names(texts: pa.Array) -> pa.Array:

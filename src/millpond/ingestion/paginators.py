@@ -13,7 +13,8 @@ from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete, SourceError, SourceRefused
-from millpond.ingestion.markers import as_truth, envelope, link_relations
+from millpond.ingestion.links import link_relations
+from millpond.ingestion.markers import as_truth, envelope
 from millpond.ingestion.pages import KEY
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally

@@ -238,6 +238,16 @@ def test_rows_that_the_first_page_says_are_still_to_come_have_to_come(server: Fa
     assert "remaining of the first answer there are 100 rows" in failure(declared, server.url).what
 
 
+@pytest.mark.parametrize("selector", ["items", "data.items", "data.items[*]"])
+def test_a_list_given_twice_is_no_listing_as_one_of_them_would_be_lost(
+    server: FakeSource, selector: str
+) -> None:
+    name = selector.split(".")[0]
+    parts = [json.dumps(part if name == "items" else {"items": part}) for part in (rows(60), rows(120)[:60])]
+    server.serve = lambda _: Answer(f'{{"{name}": {parts[0]}, "{name}": {parts[1]}}}'.encode())
+    assert f"it has {name} twice" in failure(spec(endpoint={"data_selector": selector}), server.url).what
+
+
 @pytest.mark.parametrize(
     ("selector", "body", "words"),
     [
@@ -394,6 +404,20 @@ def test_a_list_of_all_rows_in_another_order_than_newest_first_fails(server: Fak
         {"meta": {"result_total": "1,300"}},
         {"metadata": {"resultset": {"count": 130, "offset": 1}}},
         {"number_of_pages": 3},
+        {"nhits": 130},
+        {"hitCount": 130},
+        {"iTotalRecords": "130"},
+        {"full_count": 130},
+        {"list_info": {"has_more_rows": True}},
+        {"batch": {"hasMore": True}},
+        {"searchInfo": {"totalResults": "130"}},
+        {"queries": {"nextPage": [{"startIndex": 51}]}},
+        {"moreDataAvailable": True},
+        {"resumptionToken": "x"},
+        {"bookmark": "g1AAAA"},
+        {"more_url": "/rows?page=2"},
+        {"eof": False},
+        {"maxResultsReached": True},
     ],
 )
 def test_whatever_a_source_calls_what_follows_a_single_page_fails(
@@ -415,6 +439,8 @@ def test_whatever_a_source_calls_what_follows_a_single_page_fails(
         {"count": 50, "offset": "0", "limit": 100},
         {"links": [{"rel": "self", "href": "/a"}, {"rel": "next", "href": None}], "next": {"href": None}},
         {"meta": {"pages": 1, "total": "50", "next": None}},
+        {"eof": True, "nhits": 50, "bookmark": "nil", "query": {"count": 1000}, "end": "2026-11-02"},
+        {"resumptionToken": "", "overflow": False, "list_info": {"row_count": 50, "has_more_rows": False}},
     ],
 )
 def test_a_single_page_that_says_it_is_whole_is_complete(server: FakeSource, beside: dict[str, Any]) -> None:
@@ -432,6 +458,12 @@ def test_a_single_page_that_says_it_is_whole_is_complete(server: FakeSource, bes
         (206, "Content-Range", "items 0-49/*"),
         (206, "Content-Range", "items 0-49/130"),
         (206, "Content-Range", "items 0-49/" + "9" * 5000),
+        (200, "X-Pages", "3"),
+        (200, "X-Last-Page", "2"),
+        (200, "X-Result-Count", "130"),
+        (200, "X-Truncated", "true"),
+        (200, "X-Has-More-Rows", "yes"),
+        (200, "Link", '</rows?page=2> rel="next"'),
     ],
 )
 def test_headers_that_speak_of_more_fail(server: FakeSource, status: int, header: str, value: str) -> None:
@@ -439,15 +471,33 @@ def test_headers_that_speak_of_more_fail(server: FakeSource, status: int, header
     assert "the listing may lack rows" in failure(spec(), server.url).what
 
 
+@pytest.mark.parametrize("header", ["X-Pages", "X-Count", "X-Partial", "X-Truncated"])
+def test_headers_that_speak_of_no_more_do_not(server: FakeSource, header: str) -> None:
+    value = {"X-Pages": "1", "X-Count": "50"}.get(header, "false")
+    server.serve = lambda r: Answer(json.dumps(rows(50)).encode(), headers={header: value})
+    assert len(read(spec(), server.url)[0]) == 50
+
+
 @pytest.mark.parametrize(
-    "relation", ['rel="next last"', 'rel="prefetch next"', 'rel="Next"', 'REL="next"', "rel=next"]
+    "relation",
+    [
+        'rel="next last"',
+        'rel="prefetch next"',
+        'rel="Next"',
+        'REL="next"',
+        "rel=next",
+        "rel = 'next'",
+        'title="a, <b>; rel=prev"; rel="next"',
+        'rel="next"; results="true", </rows?page=0>; rel="first"',
+        'rel="http://www.iana.org/assignments/relation/next"',
+    ],
 )
 def test_a_link_is_followed_whatever_its_relation_is_written_like(server: FakeSource, relation: str) -> None:
     listed = rows(120)
 
     def serve(request: Request) -> Answer:
         here = int(request.query.get("page", 0))
-        more = {"Link": f"<rows?page={here + 1}>; {relation}"} if here < 2 else {}
+        more = {"Link": f"<rows;v=1,2?page={here + 1}&sort=a;b,c>; {relation}"} if here < 2 else {}
         return answer(listed[here * 40 : (here + 1) * 40], **more)
 
     server.serve = serve
