@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 import pytest
-import yaml
 
-from millpond.lake import read
+from corpus_builds import FEATURES, build_feature
 from millpond.runtime.home import Home
-from millpond.transform.results import CheckResult
-from small_projects import Write, built, load
-
-FEATURES: dict[str, dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent / "corpus" / "builds.yml").read_text()
-)
+from small_projects import Write
 
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_a_build_of_a_feature_comes_out_as_the_table_says(
     feature: str, write_project: Write, home: Home
 ) -> None:
-    expected = FEATURES[feature]
-    write_project(expected["files"])
-    for name, columns in expected.get("raw", {}).items():
-        load(name, pa.table(columns))
-    result, text = built(expected["build"])
-    assert result.merged is expected.get("merged", True), text
-    assert {check.check: ended(check) for check in result.checks} == expected["results"]
-    assert expected.get("message", "") in text
-    failed = {model.model: model.message for model in result.failed}
-    assert failed.keys() == expected.get("failed", {}).keys()
-    assert all(words in failed[name] for name, words in expected.get("failed", {}).items())
-    ref = "main" if result.merged else result.branch
-    for table, rows in expected.get("tables", {}).items():
-        found = read.scan(ref, table).to_pylist()
-        assert (len(found) if isinstance(rows, int) else found) == rows, table
-
-
-def ended(check: CheckResult) -> str:
-    """Return how a check ended, in dbt's words."""
-    if not check.ran:
-        return "not run"
-    if check.passed:
-        return "pass"
-    return "error" if check.message else ("fail" if check.blocking else "warn")
+    build_feature(FEATURES[feature], write_project)

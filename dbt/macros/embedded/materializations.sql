@@ -53,9 +53,10 @@
 {% macro replace_in_lake(sql=none) %}
     {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
     {{ run_hooks(pre_hooks) }}
+    {%- set rows = with_columns_of_table(sql or compiled_code) %}
     {% call statement('main') -%}
         create or replace temporary view {{ result }} as (
-            {{ sql or compiled_code }}
+            {{ rows }}
         )
     {%- endcall %}
     {%- if config.get('contract').enforced -%}

@@ -39,11 +39,12 @@
     {%- set name = this.identifier ~ '__result' -%}
     {%- set result = api.Relation.create(database=this.database, schema=this.schema, identifier=name) -%}
     {{ run_hooks(pre_hooks) }}
+    {%- set rows = with_columns_of_table(sql or compiled_code) %}
     {% call statement('main') -%}
         create table {{ result }}
         {{ properties() }}
         as (
-            {{ sql or compiled_code }}
+            {{ rows }}
         )
     {%- endcall %}
     {%- if config.get('contract').enforced -%}
