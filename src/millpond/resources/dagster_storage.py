@@ -23,7 +23,7 @@ from millpond.resources.connections import Pooled, pool
 from millpond.resources.containers import container_launcher
 from millpond.resources.origin import with_origin
 from millpond.resources.page_backfills import within_target
-from millpond.resources.pause import hold_queued, mark_automatic, read_pause, with_pause
+from millpond.resources.pause import hold_at_launch, hold_queued, mark_automatic, read_pause, with_pause
 from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases
@@ -61,7 +61,7 @@ class HomeInstance(DagsterInstance):
             launcher = container_launcher()
             launcher.register_instance(self)
             self._run_launcher = launcher
-        return super().run_launcher
+        return hold_at_launch(self, super().run_launcher)
 
     def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
         """Store the switch of a schedule or sensor that is new here; off while the home is paused."""

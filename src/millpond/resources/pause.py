@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dagster import DagsterInstance, DagsterRun
+from dagster import DagsterEvent, DagsterInstance, DagsterRun
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.instance.config import ConcurrencyConfig
+from dagster._core.launcher import LaunchRunContext, RunLauncher
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
@@ -123,6 +124,27 @@ def hold_queued(instance: DagsterInstance, config: ConcurrencyConfig) -> Concurr
     return ConcurrencyConfig(
         pool_config=config.pool_config, run_queue_config=queue._replace(tag_concurrency_limits=limits)
     )
+
+
+def hold_at_launch(instance: DagsterInstance, launcher: RunLauncher) -> RunLauncher:
+    """Return `launcher`, which puts automatic runs back into the queue while the home is paused.
+
+    Dagster's daemon first reads which runs may leave the queue, then launches them one by one: a pause may
+    begin in between.
+    """
+    if "launch_run" in vars(launcher):
+        return launcher
+    launch = launcher.launch_run
+
+    def launch_unless_paused(context: LaunchRunContext) -> None:
+        run = context.dagster_run
+        if AUTOMATIC_TAG in run.tags and read_pause(instance) is not None:
+            instance.report_dagster_event(DagsterEvent.job_enqueue(run), run_id=run.run_id)
+        else:
+            launch(context)
+
+    launcher.launch_run = launch_unless_paused  # type: ignore[method-assign]
+    return launcher
 
 
 def _resumed_by_name(instance: DagsterInstance, tags: Mapping[str, str]) -> bool:

@@ -14,6 +14,7 @@ import every_kind
 import pytest
 import time_machine
 from dagster._core.events import DagsterEvent
+from dagster._core.instance.config import ConcurrencyConfig
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin
 from dagster._core.storage.tags import SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -149,6 +150,13 @@ def leaving(recorded: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in QueuedRunCoordinatorDaemon(1)._get_runs_to_dequeue(recorded, config, None)}
 
 
+def launch(recorded: dg.DagsterInstance, run: dg.DagsterRun, config: ConcurrencyConfig) -> None:
+    """Launch a run as Dagster's daemon does, which had chosen it by `config`."""
+    with loaded(recorded, "defs") as workspace:
+        daemon, request = QueuedRunCoordinatorDaemon(1), workspace.create_request_context()
+        assert daemon._dequeue_run(recorded, request, run, config, None)
+
+
 def queue(recorded: dg.DagsterInstance, **tags: str) -> str:
     """Put a run into the queue; return its id."""
     named = {f"dagster/{name}": value for name, value in tags.items()}
@@ -180,8 +188,11 @@ def test_a_pause_keeps_automatic_runs_in_the_queue_until_resume_and_lets_those_o
         with pytest.MonkeyPatch.context() as more:
             more.setitem(recorded._settings["concurrency"]["runs"], "max_concurrent_runs", 99)
             assert leaving(recorded) == held | free
+            chosen, config = recorded.get_runs(dg.RunsFilter([min(held)])), recorded.get_concurrency_config()
             daemons.switched(None, on=False)
             assert leaving(recorded) == free
+            launch(recorded, chosen[0], config)
+            assert leaving(recorded) == free, "one that the daemon had chosen before goes back into the queue"
             assert vars(under_way(recorded)) == {"working": 0, "queued": 3, "held": 5}
             late = queue(recorded, sensor_name="by_job")
             daemons.switched("by_job", on=True)
