@@ -17,6 +17,7 @@ from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from sqlalchemy import text
 
 from millpond.resources.command_backfills import CommandBackfills
 from millpond.resources.connections import Pooled, pool
@@ -33,6 +34,10 @@ from millpond.settings import settings
 
 EVENT_BATCH = 500
 """Events of one run that are written together; Dagster's own default is to write each alone."""
+_TABLES_ARE_THERE = text(
+    "SELECT bool_and(to_regclass(name) IS NOT NULL)"
+    " FROM unnest(ARRAY['runs', 'instance_info', 'event_logs', 'jobs']) AS name"
+)
 
 
 class HomeInstance(DagsterInstance):
@@ -109,20 +114,34 @@ class HomeScheduleStorage(Pooled, PostgresScheduleStorage):
     """Schedules and sensors, in the home's Postgres."""
 
 
+def _has_tables() -> bool:
+    """Return whether Dagster's tables are there; each of its storages asks with a connection of its own.
+
+    The last of them is among those looked for, so that what is half made is waited for.
+    """
+    with pool().connect() as connection:
+        return bool(connection.scalar(_TABLES_ARE_THERE))
+
+
 class HomeStorage(DagsterStorage, ConfigurableClass):
     """Dagster's storage of this home; its address comes from the home, so dagster.yaml holds no secret."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         address = databases().dagster.uri.get_secret_value()
-        home = layout(settings())
-        with exclusive(home.run / "dagster.lock", doing="making Dagster's tables"):
-            self._runs = HomeRunStorage(address)
-            self._events = RefEventLogStorage(address, self._runs)
-            self._schedules = HomeScheduleStorage(address)
+        if _has_tables():
+            self._open(address, autocreate=False)
+        else:
+            with exclusive(layout(settings()).run / "dagster.lock", doing="making Dagster's tables"):
+                self._open(address, autocreate=True)
         for storage in (self._runs, self._events, self._schedules):
             storage._engine = pool()
         super().__init__()  # type: ignore[no-untyped-call]
+
+    def _open(self, address: str, *, autocreate: bool) -> None:
+        self._runs = HomeRunStorage(address, autocreate)
+        self._events = RefEventLogStorage(address, self._runs, autocreate)
+        self._schedules = HomeScheduleStorage(address, autocreate)
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:

@@ -32,11 +32,11 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
     batches: the planned ones of a year of days take it 20 times as long.
     """
 
-    def __init__(self, postgres_url: str) -> None:
+    def __init__(self, postgres_url: str, autocreate: bool) -> None:
         self._seen_names: set[str] = set()
         self._held = threading.local()
         self._waiting = WaitingEvents(self._store)
-        super().__init__(postgres_url)
+        super().__init__(postgres_url, autocreate)
 
     @property
     def can_store_asset_failure_events(self) -> bool:

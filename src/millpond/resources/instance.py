@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 
@@ -13,4 +16,11 @@ __all__ = ["CODE_LOCATION", "dagster_home", "instance"]
 
 def instance() -> DagsterInstance:
     """Return the instance of this home; starts Postgres if it does not run. Close it after use (`with`)."""
-    return DagsterInstance.from_ref(InstanceRef.from_dir(str(dagster_home(settings()))))
+    folder = dagster_home(settings())
+    return DagsterInstance.from_ref(_ref(folder, (folder / "dagster.yaml").read_bytes()))
+
+
+@lru_cache(2)
+def _ref(folder: Path, _content: bytes) -> InstanceRef:
+    """Return what dagster.yaml says; reading it takes longer than opening the instance."""
+    return InstanceRef.from_dir(str(folder))

@@ -35,10 +35,10 @@ class RefEventLogStorage(HomeEventLogStorage):
     What checks found on another ref stays in the log of its run.
     """
 
-    def __init__(self, postgres_url: str, runs: RunStorage) -> None:
+    def __init__(self, postgres_url: str, runs: RunStorage, autocreate: bool) -> None:
         self._runs = runs
         self._refs: OrderedDict[str, str] = OrderedDict()
-        super().__init__(postgres_url)
+        super().__init__(postgres_url, autocreate)
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event as its run's ref asks for."""

@@ -249,3 +249,13 @@ def test_the_configuration_follows_the_projects(home: Home) -> None:
     target.write_text("# stale")
     dagster_home(settings())
     assert target.read_bytes() == source.read_bytes()
+
+
+def test_the_instance_is_opened_again_without_a_connection_more(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with instance() as first:
+        assert first.get_runs_count() == 0
+    monkeypatch.setattr("psycopg2.connect", None)
+    with instance() as again:
+        assert again.get_runs_count() == 0
