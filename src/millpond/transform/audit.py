@@ -42,6 +42,9 @@ def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
 
     Raises BuildFailed if dbt did not begin.
     """
+    from millpond.transform.lean_classes import lighten
+
+    lighten()
     configured = settings()
     target, events = engine.of(configured), DbtEvents()
     wanted = {model.unique_id for model in job.models} | {check.unique_id for check in job.checks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,7 +75,7 @@ def invoke(
     """
     from dbt.cli.main import dbtRunner
 
-    from millpond.transform.thrift import spare
+    from millpond.transform.thrift import spare, valid
 
     folder, project = layout(settings).dbt, project_folder(settings)
     every = {**variables_of(settings), **(variables or {})}
@@ -93,7 +94,8 @@ def invoke(
         engine.of_target(target).prepare()
         _under_way.append(command[0])
         try:
-            result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
+            with valid() if manifest else nullcontext():
+                result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
         finally:
             _under_way.pop()
     if result.exception and not isinstance(result.exception, Exception):  # somebody wants this process to end

@@ -116,6 +116,9 @@ def _parsed(settings: Settings, name: str) -> Parsed:
     if not parsed.json.exists():
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():
+                from millpond.transform.lean_classes import lighten
+
+                lighten()
                 from millpond.transform.parsing import parse
 
                 last = _last(settings)

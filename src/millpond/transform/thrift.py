@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from dbt.task import test
 from dbt_common.behavior_flags import BehaviorFlagRendered
 from dbt_common.clients.jinja import catch_jinja, get_environment
 from dbt_common.clients.jinja import get_template as get_captured
+from dbt_common.dataclass_schema import dbtClassMixin
 from dbt_common.events.base_types import BaseEvent, EventLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import ctx_set_event_manager
@@ -81,6 +83,25 @@ def spare() -> None:
     compiling.generate_runtime_model_context = _compile_context
     running_tests: Any = test
     running_tests.generate_runtime_model_context = _run_context
+    _validate_on_demand(dbtClassMixin)
+
+
+_valid: list[bool] = []
+
+
+@contextmanager
+def valid() -> Iterator[None]:
+    """Have dbt not hold its files against JSON schemas within: parsing has, and making these is dear."""
+    _valid.append(True)
+    try:
+        yield
+    finally:
+        _valid.pop()
+
+
+def _validate_on_demand(classes: Any) -> None:
+    validate = classes.validate.__func__
+    classes.validate = classmethod(lambda cls, data: None if _valid else validate(cls, data))
 
 
 def _fill_in_late(events: Any) -> None:

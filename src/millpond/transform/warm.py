@@ -10,6 +10,9 @@ from millpond.transform.manifest import current
 
 def warm_up() -> None:
     """Bring in dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
+    from millpond.transform.lean_classes import lighten
+
+    lighten()
     from dagster_dbt.core import dbt_cli_event
 
     from millpond.transform import runner
