@@ -1,1 +1,22 @@
 """Millpond: a lakehouse platform in a box."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection that shows the lake and the marts of `ref`, for notebooks and scripts.
+
+    `ref` is a branch; by default what `MILLPOND_REF` says, main. Tables are `silver.fct_orders`, marts
+    `marts.mrt_orders`. The lake is shown as it is at this moment, and nothing in it can be written. Starts
+    the embedded Postgres if it does not run. Raises RefNotFound.
+
+    Example: `millpond.connect().sql("select * from silver.fct_glucose_readings limit 5")`
+    """
+    from millpond.lake.duck import connect_with_marts
+
+    return connect_with_marts(ref)

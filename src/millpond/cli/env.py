@@ -23,6 +23,10 @@ def env(
     export: Annotated[
         bool, typer.Option("--export", help="Print shell lines that let Dagster's own commands run here.")
     ] = False,
+    as_recipes: Annotated[
+        bool,
+        typer.Option("--recipes", help="Print lines for psql, DuckDB, PyIceberg, DBeaver, Superset."),
+    ] = False,
 ) -> None:
     """Print how other programs connect: Postgres, the Iceberg catalog, Dagster.
 
@@ -30,19 +34,25 @@ def env(
     installation; they are valid on this machine only. The token of the Iceberg catalog and the role
     of the marts only read: what other programs write is published without the checks that a run makes first.
 
-    Example: eval "$(millpond env --export)" && dagster asset list
+    Examples: eval "$(millpond env --export)" && dagster asset list; millpond env --recipes
     """
     from millpond.cli.connections import connections, dagster_variables
+    from millpond.cli.recipes import recipes
     from millpond.cli.refs import existing
 
     if export:
         for name, value in dagster_variables(existing(ref)).items():
             typer.echo(f"export {name}={shlex.quote(value)}")
-    elif as_json:
+        return
+    found = connections(existing(ref), write=write)
+    shown = recipes(found) if as_recipes else found
+    if as_json:
         import json
 
-        typer.echo(json.dumps(connections(existing(ref), write=write), indent=2))
+        typer.echo(json.dumps(shown, indent=2))
+    elif as_recipes:
+        typer.echo("\n\n".join(f"# {program}\n{lines}" for program, lines in shown.items()))
     else:
         from millpond.cli import output
 
-        output.rows_as_table(("name", "value"), list(connections(existing(ref), write=write).items()))
+        output.rows_as_table(("name", "value"), list(shown.items()))

@@ -10,21 +10,8 @@ import duckdb
 
 from millpond.errors import QueryRefused
 from millpond.lake import duck
-from millpond.naming import literal, marts_schema, ref_option
-from millpond.runtime.databases import databases
+from millpond.naming import marts_schema, ref_option
 from millpond.settings import settings
-
-
-def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a connection with the lake pinned at one moment and the ref's marts attached as `marts`."""
-    ref = ref or settings().ref
-    connection = duck.connect(ref)
-    connection.execute("LOAD postgres_scanner")
-    uri = databases().marts_readonly.uri.get_secret_value()
-    connection.execute(
-        f"ATTACH {literal(uri)} AS marts (TYPE postgres, READ_ONLY, SCHEMA {literal(marts_schema(ref))})"
-    )
-    return connection
 
 
 def run_query(
@@ -39,7 +26,7 @@ def run_query(
         from millpond.cli import query_trino
 
         return query_trino.run_query(query, ref, parameters)
-    with connect(ref) as connection:
+    with duck.connect_with_marts(ref) as connection:
         try:
             statements = duckdb.extract_statements(query)
             if len(statements) != 1 or statements[0].type not in _READING:

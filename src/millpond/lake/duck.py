@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 import duckdb
 
 from millpond.lake import pins
-from millpond.naming import LAYERS, literal, quoted
+from millpond.naming import LAYERS, literal, marts_schema, quoted
+from millpond.runtime.databases import databases
 from millpond.runtime.extensions import duckdb_connection
 from millpond.settings import settings
 
@@ -102,6 +103,18 @@ def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     weakref.finalize(connection, _release, os.getpid(), found.name)
     Lake(connection).show(connection, found.pointers)
     connection.execute(f"USE {quoted(DATABASE)}.raw")
+    return connection
+
+
+def connect_with_marts(ref: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Return what `connect` does, with the marts of the ref attached as `marts`, read-only too."""
+    ref = ref or settings().ref
+    connection = connect(ref)
+    connection.execute("LOAD postgres_scanner")
+    uri = databases().marts_readonly.uri.get_secret_value()
+    connection.execute(
+        f"ATTACH {literal(uri)} AS marts (TYPE postgres, READ_ONLY, SCHEMA {literal(marts_schema(ref))})"
+    )
     return connection
 
 
