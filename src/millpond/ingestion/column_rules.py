@@ -87,8 +87,13 @@ class Value:
         text = f"nullif({self.text}, '')"
         if self.column.type in {"string", "json"}:
             return text
-        value = micros(self.text, "iso") if self.column.type == "timestamp" else self.as_strict()
-        return f"coalesce(({value})::varchar, {text})"
+        value = f"({self.as_strict()})::varchar"
+        if self.column.type == "number":
+            value = f"({self.as_strict()} + 0)::varchar"  # -0.0 is 0.0
+        elif self.column.type == "timestamp":  # with what is finer than a microsecond
+            finer = f"rtrim(regexp_extract({self.text}, '[.][0-9]{{6}}([0-9]+)', 1), '0')"
+            value = f"({micros(self.text, 'iso')})::varchar || {finer}"
+        return f"coalesce({value}, {text})"
 
     def ranks(self) -> list[str]:
         """Return the expressions by which a later version is larger, the first that differs decides.

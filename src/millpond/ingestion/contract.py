@@ -97,7 +97,12 @@ class Contract:
         Values are compared as what they are: 1, 1.0 and "01" are one key of type int, and three texts.
         """
         parts = [self.of(name).canonical() for name in self.table.key]
-        return parts[0] if len(parts) == 1 else f"({' || chr(31) || '.join(parts)})"
+        if len(parts) == 1:
+            return parts[0]
+        marked = (
+            f"replace(replace({part}, chr(30), chr(30) || '0'), chr(31), chr(30) || '1')" for part in parts
+        )
+        return f"({' || chr(31) || '.join(marked)})"
 
     def later_first(self) -> str:
         """Return the ORDER BY list that puts the later of two rows with one key first."""

@@ -159,6 +159,9 @@ def test_a_key_of_several_columns_is_one_key(tmp_path: Path) -> None:
     [
         ("int", [1, 1.0, "01", "1"], 2),
         ("number", [1, 1.0, "1e0", "1.00"], 1.5),
+        ("number", [0, -0.0, "0"], 1),
+        ("timestamp", ["2026-11-01T00:00:00.0000001Z", "2026-11-01T00:00:00.00000010Z"], NOON),
+        ("timestamp", ["2026-11-01T00:00:00Z"], "2026-11-01T00:00:00.0000001Z"),
         (
             "timestamp",
             ["2026-11-01T00:00:00Z", "2026-11-01 01:00:00+01", "2026-11-01T00:00:00.000+00:00"],
@@ -175,6 +178,15 @@ def test_keys_are_compared_as_their_type(tmp_path: Path, kind: str, same: list[A
     good, _, counts = judge(tmp_path, spec, rows)
     assert [row["id"] for row in good] == [str(len(same) - 1), str(len(same))]
     assert counts[DAY].duplicate == len(same) - 1
+
+
+def test_parts_of_a_key_may_hold_any_sign_and_stay_apart(tmp_path: Path) -> None:
+    spec = table({"a": {}, "b": {}}, key=["a", "b"])
+    pairs = [("x\x1fy", "z"), ("x", "y\x1fz"), ("x\x1e1y", "z"), ("x\x1e", "z"), ("x", "\x1ez")]
+    rows = [{"id": str(n), "a": a, "b": b, "at": NOON} for n, (a, b) in enumerate(pairs)]
+    good, _, counts = judge(tmp_path, spec, rows)
+    assert len(good) == len(pairs)
+    assert counts[DAY].duplicate == 0
 
 
 @pytest.mark.parametrize(
