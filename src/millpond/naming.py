@@ -19,6 +19,7 @@ PAUSE_KEY: Final = "millpond/automation_pause"
 """Where Dagster's storage of cursors holds the pause of a home."""
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NOT_IN_DAGSTER = re.compile(r"[^A-Za-z0-9_]")
 _REF = re.compile(r"[a-z0-9][a-z0-9_]{0,56}")
 """`marts_<ref>` is a Postgres schema: 63 characters at most, and a different one for each ref."""
 
@@ -28,13 +29,18 @@ def identifier(name: str, what: str = "name") -> str:
 
     Raises ConfigError otherwise: lower-case letters, digits and underscores, 63 characters at most.
     """
-    if not _IDENTIFIER.fullmatch(name):
+    if not is_identifier(name):
         raise ConfigError(
             f"{what} {name!r} is not a valid identifier",
             next_step="use lower-case letters, digits and underscores, not starting with a digit, "
             "63 characters at most, for example glucose_entries",
         )
     return name
+
+
+def is_identifier(name: str) -> bool:
+    """Return whether `identifier` takes `name`."""
+    return bool(_IDENTIFIER.fullmatch(name))
 
 
 def table_name(name: str) -> tuple[str, str]:
@@ -56,6 +62,11 @@ def ref_name(name: str) -> str:
             next_step="use lower-case letters, digits and underscores, 57 at most, for example dev",
         )
     return name
+
+
+def dagster_name(name: object) -> str:
+    """Return `name` with what Dagster does not take in the names of steps and checks replaced."""
+    return _NOT_IN_DAGSTER.sub("_", str(name))
 
 
 def ref_option(ref: str) -> str:

@@ -152,6 +152,60 @@ def test_what_dbt_warns_of_names_file_and_node(
     assert "orders.yml" in warned
 
 
+_SEMANTIC = """
+semantic_models:
+  - name: sales
+    model: ref('orders')
+    defaults: {agg_time_dimension: d}
+    entities: [{name: x, type: primary}]
+    dimensions: [{name: d, type: time, type_params: {time_granularity: day}}]
+    measures: [{name: total, agg: sum, expr: x}]
+metrics:
+  - {name: total_sales, label: Total, type: simple, type_params: {measure: total}}
+"""
+_TIME_SPINE = """
+models:
+  - name: days
+    time_spine: {standard_granularity_column: day}
+    columns: [{name: day, granularity: day}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {
+                "models/silver/a.sql": "select * from {{ ref('b') }}",
+                "models/silver/b.sql": "select * from {{ ref('a') }}",
+            },
+            "Found a cycle: model.small.",
+        ),
+        (
+            {"models/silver/a.sql": "select '{{ env_var(\"NOT_SET\") }}' as id"},
+            "'NOT_SET' in models/silver/a.sql",
+        ),
+        (
+            {
+                "models/silver/orders.sql": "select 1 as x",
+                "models/silver/semantic.yml": _SEMANTIC,
+                "models/silver/days.sql": "select date '2026-01-01' as day",
+                "models/silver/days.yml": _TIME_SPINE,
+            },
+            "Invalid name `x`",
+        ),
+    ],
+    ids=["circle", "variable", "semantic_model"],
+)
+def test_a_project_that_does_not_parse_is_refused_with_what_is_wrong_in_it(
+    files: dict[str, str], said: str, write_project: Write
+) -> None:
+    write_project(files)
+    with pytest.raises(ConfigError, match="the dbt project does not parse") as refused:
+        current(settings())
+    assert said in refused.value.what
+
+
 def test_loading_the_specs_of_a_parsed_project_imports_neither_dbt_dagster_dbt_nor_sqlglot() -> None:
     current(settings())
     code = (

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from millpond.errors import ConfigError
-from millpond.naming import identifier
+from millpond.naming import dagster_name, identifier
 
 Columns = tuple[str, ...]
 
@@ -99,7 +99,7 @@ def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> MartSpec:
         name=identifier(node["alias"], "mart"),
         table=f"{node['schema']}.{node['alias']}",
         declared=declared,
-        domain=_meta(node).get("domain") or node["fqn"][-2],
+        domain=dagster_name(_meta(node).get("domain") or node["fqn"][-2]),
         description=(node["description"] or "").strip(),
         columns=columns,
         owner=_owner(node, manifest),
@@ -122,7 +122,7 @@ def _owner(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
     for found in manifest.get("groups", {}).values():
         if group and found["name"] == group:
             email = found["owner"].get("email")
-            return str(email) if email else f"team:{group}"
+            return str(email if isinstance(email, str) else email[0]) if email else f"team:{group}"
     return None
 
 

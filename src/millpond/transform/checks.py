@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from millpond.naming import dagster_name
 from millpond.transform.models import KINDS, Models, upstream_tables
 
 _OF_KEYS = frozenset({"has_key", "unique"})
@@ -94,7 +95,7 @@ def _data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mappi
     return Check(
         unique_id=node["unique_id"],
         kind="test",
-        name=node["name"],
+        name=dagster_name(node["name"]),
         asset=keys.get(of, ""),
         of=of,
         reads=tables,

@@ -23,6 +23,8 @@ class DbtEvents:
     results: list[Any] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What dbt warns of beside the results of tests: with file and node, as dbt words it."""
+    invalid: list[str] = field(default_factory=list)
+    """What is wrong with semantic models and metrics: dbt's exception only says that something is."""
     _died_of: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -34,6 +36,8 @@ class DbtEvents:
                 self.results.append(event)
             elif name == "GenericExceptionOnRun":
                 self._died_of[event.data.unique_id] = event.data.exc
+            elif name == "SemanticValidationFailure":
+                self.invalid.append(" ".join(event.info.msg.split()))
             elif event.info.level == "warn" and not name.startswith(_SUMMARIES):
                 self.warnings.append(" ".join(event.info.msg.split()))
 

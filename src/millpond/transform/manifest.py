@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "11"
+_FORM = "12"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""
@@ -218,6 +218,16 @@ def _files(project: Path) -> list[Path]:
         ]
         found += [path for name in names if name not in _IGNORED and (path := Path(folder, name)).exists()]
     return sorted(found)
+
+
+def files_that_name(variable: str, settings: Settings) -> list[str]:
+    """Return the files of the project that read a variable with `env_var`."""
+    project = project_folder(settings)
+    return [
+        str(file.relative_to(project))
+        for file in _files(project)
+        if variable.encode() in _ENVIRONMENT.findall(file.read_bytes())
+    ]
 
 
 def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import dagster as dg
 
 from millpond.errors import ConfigError
+from millpond.naming import dagster_name, is_identifier
 
 STATIC = "static"
 KINDS = ("model", "seed", "snapshot")
 """Resource types of dbt that become tables."""
 
+_DATABASE = "lake"
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _LAYERS = ("bronze", "silver", "gold")
 _Document = Mapping[str, Any]
 
@@ -115,6 +119,12 @@ def is_ephemeral(node: Mapping[str, Any]) -> bool:
     return bool(node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral")
 
 
+def key_columns(node: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a node's `meta.key`, which may be the name of one."""
+    key = (node["config"].get("meta") or {}).get("key") or ()
+    return [key] if isinstance(key, str) else [str(column) for column in key]
+
+
 def upstream_tables(node: Mapping[str, Any], document: _Document) -> list[str]:
     """Return the unique_ids of what a node reads, through models that are ephemeral and so no tables."""
     found: dict[str, None] = {}
@@ -149,9 +159,9 @@ def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]
         parents=tuple(key for key in upstream if key.split(".")[0] in KINDS),
         sources={f"{s['schema']}.{s['identifier']}": keys[s["unique_id"]] for s in sources},
         tags=frozenset(node["tags"]),
-        look_back_days=int(meta.get("look_back_days", 0)),
+        look_back_days=_days(meta.get("look_back_days")) or 0,
         daily=is_daily(node),
-        domain=meta.get("domain") or _folder(node),
+        domain=dagster_name(meta.get("domain") or _folder(node)),
         refused=_refusal(node),
     )
 
@@ -171,9 +181,35 @@ def _refusal(node: Mapping[str, Any]) -> str:
         return "a microbatch model needs an event_time and batch_size day"
     if is_daily(node) and config.get("full_refresh") is True:
         return "full_refresh 'true' is not supported; leave it out, materialize has --full-refresh"
+    if node["database"] != _DATABASE:
+        return (
+            f"its database {node['database']} is not {_DATABASE}, where all tables are; leave out +database"
+        )
     if schema not in _LAYERS:
         return f"its schema {schema} is none of the layers {', '.join(_LAYERS)}; set +schema to one of them"
+    if not is_identifier(node["alias"]):
+        return (
+            f"a table cannot be called '{node['alias']}': set alias to a name of lower-case letters, digits"
+            " and underscores, not starting with a digit, 63 characters at most"
+        )
+    if _days((config.get("meta") or {}).get("look_back_days")) is None:
+        return "meta.look_back_days is not a number of days; write it like look_back_days: 3"
+    if _is_empty(node):
+        return "its file is empty; write into it, or remove it"
     return ""
+
+
+def _is_empty(node: Mapping[str, Any]) -> bool:
+    if node["resource_type"] == "seed":
+        return bool(node["checksum"]["checksum"] == _OF_NOTHING)
+    return not node["raw_code"].strip()
+
+
+def _days(value: object) -> int | None:
+    """Return a number of days, 0 where none is declared; None for what is none."""
+    if value is None:
+        return 0
+    return int(value) if isinstance(value, int | str) and str(value).isdigit() else None
 
 
 def _folder(node: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -21,8 +22,9 @@ from millpond.transform.checks import read_checks
 from millpond.transform.dbt_events import DbtEvents
 from millpond.transform.invocation import OFFLINE, invoke
 from millpond.transform.lineage import trace_lineage
+from millpond.transform.manifest import files_that_name
 from millpond.transform.models import read_models
-from millpond.transform.prepared import prepare_specs, read_keys
+from millpond.transform.prepared import prepare_specs, read_keys, refuse_unfit
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _TABLES = ("resource_type:model", "resource_type:snapshot")
+_NOT_SET = re.compile(r"Env var required but not provided: '(\w+)'")
 _KEEP_SECONDS = 86_400.0
 """Manifests of former contents stay this long, for processes that still run with them."""
 
@@ -48,7 +51,7 @@ def parse(
     """
     events = DbtEvents()
     parsed = invoke(["parse"], settings=settings, target=engine.of(settings).target, on_event=events)
-    manifest = _succeeded(parsed, settings)
+    manifest = _succeeded(parsed, settings, events)
     for warning in events.warnings:
         _log.warning("dbt warns: %s", warning)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -56,10 +59,11 @@ def parse(
     unfinished.mkdir(parents=True)
     (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
     document = manifest.writable_manifest().to_dict(omit_none=False)
+    compiled = _compile(manifest, settings)
     translator = translate(settings, document)
     keys = read_keys(document, translator)
-    models = read_models(document, keys)
-    lineage = trace_lineage(document, models, keys, _compile(manifest, settings), former)
+    models = refuse_unfit(document, translator, read_models(document, keys))
+    lineage = trace_lineage(document, models, keys, compiled, former)
     found = {
         "manifest": document,
         "lineage": lineage,
@@ -76,7 +80,10 @@ def parse(
 
 
 def _compile(manifest: Manifest, settings: Settings) -> dict[str, str]:
-    """Return the SQL of models and snapshots; what needs a database for it is not among them."""
+    """Return the SQL of models and snapshots; what needs a database for it is not among them.
+
+    Raises ConfigError for models that read each other in a circle, which dbt looks for here and not before.
+    """
     with without_database():
         ran = invoke(
             ["compile", "--select", *_TABLES, "--indirect-selection=empty", *OFFLINE],
@@ -84,19 +91,27 @@ def _compile(manifest: Manifest, settings: Settings) -> dict[str, str]:
             target=engine.of(settings).target,
             manifest=manifest,
         )
+    if "Found a cycle" in str(ran.exception):
+        raise _does_not_parse(ran.exception, settings)
     results: Any = ran.result or ()
     return {r.node.unique_id: r.node.compiled_code or "" for r in results if str(r.status) == "success"}
 
 
-def _succeeded(ran: dbtRunnerResult, settings: Settings) -> Manifest:
+def _succeeded(ran: dbtRunnerResult, settings: Settings, events: DbtEvents) -> Manifest:
     if not ran.success or ran.result is None:
-        raise ConfigError(
-            f"the dbt project does not parse: {ran.exception}",
-            unharmed="what was built before",
-            next_step=f"correct the file that is named, below {settings.project / 'dbt'}",
-        )
+        raise _does_not_parse("\n  ".join([str(ran.exception), *events.invalid]), settings)
     manifest: Any = ran.result
     return manifest  # type: ignore[no-any-return]
+
+
+def _does_not_parse(why: object, settings: Settings) -> ConfigError:
+    if missing := _NOT_SET.search(str(why)):
+        why = f"{why} in {', '.join(files_that_name(missing[1], settings))}"
+    return ConfigError(
+        f"the dbt project does not parse: {why}",
+        unharmed="what was built before",
+        next_step=f"correct the file that is named, below {settings.project / 'dbt'}",
+    )
 
 
 def _forget_old(newest: Path) -> None:

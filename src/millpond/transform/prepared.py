@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._core.definitions.metadata import normalize_metadata
 from dagster._serdes import deserialize_value, serialize_value
 
+from millpond.naming import dagster_name
 from millpond.transform.models import KINDS, Model, Models, upstream_tables
 
 if TYPE_CHECKING:
@@ -32,10 +33,54 @@ def read_keys(document: Mapping[str, Any], translator: MillpondDbtTranslator) ->
     """Return the keys of assets by the unique_id of models and sources."""
     nodes = [*document["sources"].values(), *document["nodes"].values()]
     return {
-        node["unique_id"]: translator.get_asset_key(node).to_user_string()
+        node["unique_id"]: _read_key(node, translator)
         for node in nodes
         if node["resource_type"] in (*KINDS, "source")
     }
+
+
+def _read_key(node: Mapping[str, Any], translator: MillpondDbtTranslator) -> str:
+    try:
+        return translator.get_asset_key(node).to_user_string()
+    except Exception:  # noqa: BLE001 - `refuse_unfit` says what is wrong with it
+        return str(node["name"])
+
+
+def refuse_unfit(
+    document: Mapping[str, Any], translator: MillpondDbtTranslator, every: Models
+) -> dict[str, Model]:
+    """Return the models; those are refused of which Dagster takes no asset, or none of what they read.
+
+    One such asset would keep a code location from loading.
+    """
+
+    unfit: dict[str, str] = {}
+    found: dict[str, Model] = {}
+    for unique_id, model in every.items():  # dagster-dbt makes the assets of what a model reads for its own
+        for key in (*upstream_tables(document["nodes"][unique_id], document), unique_id):
+            unfit[key] = unfit[key] if key in unfit else _unfit(key, document, translator)
+            if unfit[key]:
+                unfit[unique_id] = unfit[key] if key == unique_id else f"it reads {key}: {unfit[key]}"
+                break
+        found[unique_id] = replace(model, refused=model.refused or unfit[unique_id])
+    return found
+
+
+def _unfit(key: str, document: Mapping[str, Any], translator: MillpondDbtTranslator) -> str:
+    """Return why Dagster takes no asset of a node; empty where it does."""
+    try:
+        spec = translator.get_asset_spec(document, key, None)
+        name = spec.key.to_python_identifier()
+        dg.AssetSpec(spec.key, group_name=spec.group_name, owners=spec.owners, tags=spec.tags)
+    except Exception as error:  # noqa: BLE001 - whatever the translator, or Dagster, makes of what is declared
+        said = " ".join(str(error).split())
+        return f"Dagster refuses what is declared of it: {said}; change its meta.dagster"
+    if name != dagster_name(name):
+        return (
+            f"Dagster takes no asset called {spec.key.to_user_string()}: set meta.dagster.asset_key to"
+            " letters A to Z, digits and underscores"
+        )
+    return ""
 
 
 def prepare_specs(
@@ -56,7 +101,7 @@ def prepare_specs(
     known = {model.key for model in every.values() if not model.refused}
     known |= {key for model in every.values() for key in model.sources.values()}
     prepared = {}
-    for model in every.values():
+    for model in (model for model in every.values() if not model.refused):
         spec = translator.get_asset_spec(document, model.unique_id, None)
         prepared[model.unique_id] = {
             "spec": _spec(_with_lineage(spec, lineage.get(model.unique_id)), document, model, known),
@@ -133,7 +178,7 @@ def _checks(of: str, translator: MillpondDbtTranslator, document: Mapping[str, A
             node = document["nodes"][child]
             found.append(
                 {
-                    "name": check.name,
+                    "name": dagster_name(check.name),
                     "asset": list(spec.key.path),
                     "description": check.description or (node.get("description") or "").strip() or None,
                     "blocking": check.blocking,

@@ -15,6 +15,7 @@ from millpond.lake.hashing import Digest
 from millpond.lake.spec import TableSpec, Written
 from millpond.partitions import Window
 from millpond.transform.building import Building, Stored, under_way
+from millpond.transform.models import key_columns
 
 _PARTITIONING = re.compile(r"'(month|day)\((\w+)\)'")
 
@@ -48,7 +49,7 @@ def table_spec(model: Mapping[str, Any], schema: pa.Schema, *, any_schema: bool 
         name=f"{model['schema']}.{model['alias']}",
         schema=schema,
         window_column=column,
-        key=tuple(config["meta"].get("key", ())),
+        key=tuple(key_columns(model)),
         grain=grain,
         sort_by=(column,) if column else (),
         comments={name: _one_line(c["description"]) for name, c in model["columns"].items()},

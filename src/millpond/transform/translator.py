@@ -11,8 +11,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
-from millpond.naming import PARTITION_COLUMN
-from millpond.transform.models import KINDS, is_daily
+from millpond.naming import PARTITION_COLUMN, dagster_name
+from millpond.transform.models import KINDS, is_daily, key_columns
 from millpond.transform.specs import code_version, owner_name
 
 _Node = Mapping[str, Any]
@@ -62,7 +62,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_tags(self, dbt_resource_props: _Node) -> Mapping[str, str]:
         """Return dbt's tags, the layer and the domain."""
         domain = _meta(dbt_resource_props).get("domain")
-        about = {"domain": domain} if domain else {}
+        about = {"domain": dagster_name(domain)} if domain else {}
         return {**super().get_tags(dbt_resource_props), "layer": dbt_resource_props["schema"], **about}
 
     def get_automation_condition(self, dbt_resource_props: _Node) -> dg.AutomationCondition[Any] | None:
@@ -80,7 +80,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_metadata(self, dbt_resource_props: _Node) -> Mapping[str, Any]:
         """Return dagster-dbt's metadata, with the table's key and the constraints that follow."""
         found = dict(super().get_metadata(dbt_resource_props))
-        key = list(_meta(dbt_resource_props).get("key", ()))
+        key = key_columns(dbt_resource_props)
         schema = found.get("dagster/column_schema")
         if schema is not None:
             columns = [
