@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import psutil
 import psycopg
 import pytest
 import time_machine
+from xdist.scheduler import LoadFileScheduling
 
 from millpond.lake import home_zone
 from millpond.lake.connect import catalog_tables
@@ -38,11 +40,11 @@ _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 
 _LONGEST = (
     "integration/runtime/test_up.py",
-    "integration/transform/test_dbt_by_hand.py",
-    "integration/test_embedded_postgres.py",
-    "integration/transform/test_replacing.py",
     "faults/test_source_faults.py",
     "integration/ingestion/test_shrunk_days.py",
+    "integration/test_embedded_postgres.py",
+    "integration/transform/test_replacing.py",
+    "integration/transform/test_dbt_by_hand.py",
     "integration/transform/test_audit.py",
     "integration/cli/test_advice.py",
     "integration/transform/test_model_assets.py",
@@ -90,6 +92,7 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Point this process at a new home before any test module is imported."""
+    gc.disable()  # until all is imported, of which nothing is garbage
     if not hasattr(config, "workerinput"):
         _remove_leftovers()
     for name in process_environment():
@@ -127,6 +130,29 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["parsed"] = str(_parsed())
 
 
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Deals out whole files, and to one process all that start processes off a server: it takes long to load.
+
+    But for the longest, which has enough to do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        path = CHECKOUT / file
+        return "processes" if path != CHECKOUT / "tests" / _LONGEST[0] and _starts_processes(path) else file
+
+
+@cache
+def _starts_processes(file: Path) -> bool:
+    return file.is_file() and "\nfrom processes import" in file.read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Return what deals out the tests of `--dist loadfile`."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
@@ -136,8 +162,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector of garbage leave alone what stays: imported modules and the tests themselves."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import os
 import runpy
@@ -28,7 +29,10 @@ def main() -> None:
     _end_with(int(parent))
     # A shell's background job ignores Ctrl-C, and Dagster's programs take their SIGTERM handling from it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # nothing that is imported is garbage: looking for some is a seventh of the time
     importlib.import_module(preload)
+    gc.freeze()
+    gc.enable()
     if awaited != "-":
         _await(awaited)
     sys.argv = [module, *arguments]

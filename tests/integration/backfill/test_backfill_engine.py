@@ -187,7 +187,7 @@ def test_what_is_told_is_what_the_ledger_holds(recorded: dg.DagsterInstance) -> 
     assert rows == [10] * 9
 
 
-@pytest.mark.parametrize("asset", ["raw", "silver", "gold"])
+@pytest.mark.parametrize("asset", ["raw", pytest.param("silver", marks=pytest.mark.slow), "gold"])
 def test_a_database_that_dies_in_mid_run_costs_no_more_than_that_run(
     home: Home, recorded: dg.DagsterInstance, asset: str
 ) -> None:

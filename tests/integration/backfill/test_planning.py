@@ -178,9 +178,24 @@ def test_a_changed_or_failed_source_day_concerns_what_reads_it_until_all_is_made
     assert states(loaded.plan()) == {State.FRESH}
 
 
-def test_new_sql_of_a_model_concerns_its_days_and_what_reads_it(
-    loaded: Platform, configure: Callable[..., Settings], tmp_path: Path
+def test_a_branch_goes_its_own_way_and_new_sql_of_a_model_concerns_its_days_and_what_reads_it(
+    loaded: Platform, server: FakeSource, configure: Callable[..., Settings], tmp_path: Path
 ) -> None:
+    refs.create("dev")
+    since = refs.branch("dev").created_at
+    assert states(loaded.plan(ref="dev")) == {State.FRESH}
+    server.serve = Entries(rows(sgv=222))
+    assert loaded.run("dlt_glucose_entries", Window.of_day(DAYS[1]), ref="dev")
+    assert states(loaded.plan()) == {State.FRESH}, "main knows nothing of it"
+    plan = loaded.plan(ref="dev")
+    assert due(plan)["fct_glucose_readings"] == {DAYS[1], DAYS[2]}
+    loaded.do(plan)
+    assert states(loaded.plan(ref="dev")) == {State.FRESH}
+    refs.merge("dev")
+    promoted(loaded.recorded, "dev", "main", since=since, but=("marts",))
+    assert set(due(loaded.plan())) == MARTS, "a merge publishes nothing"
+    loaded.do(loaded.plan())
+
     shutil.copytree(settings().project / "dbt", tmp_path / "dbt", ignore=shutil.ignore_patterns("target"))
     shutil.copytree(settings().project / "sources", tmp_path / "sources")
     model = tmp_path / "dbt" / "models" / "gold" / "glucose" / "fct_daily_glucose_metrics"
@@ -202,22 +217,6 @@ def test_new_sql_of_a_model_concerns_its_days_and_what_reads_it(
     assert {i.reason for i in plan.todo() if i.partition} == {"its code changed"}
     loaded.do(plan)
     assert states(loaded.plan()) == {State.FRESH}
-
-
-def test_a_branch_is_as_main_was_and_then_goes_its_own_way(loaded: Platform, server: FakeSource) -> None:
-    refs.create("dev")
-    since = refs.branch("dev").created_at
-    assert states(loaded.plan(ref="dev")) == {State.FRESH}
-    server.serve = Entries(rows(sgv=222))
-    assert loaded.run("dlt_glucose_entries", Window.of_day(DAYS[1]), ref="dev")
-    assert states(loaded.plan()) == {State.FRESH}, "main knows nothing of it"
-    plan = loaded.plan(ref="dev")
-    assert due(plan)["fct_glucose_readings"] == {DAYS[1], DAYS[2]}
-    loaded.do(plan)
-    assert states(loaded.plan(ref="dev")) == {State.FRESH}
-    refs.merge("dev")
-    promoted(loaded.recorded, "dev", "main", since=since, but=("marts",))
-    assert set(due(loaded.plan())) == MARTS, "a merge publishes nothing"
 
 
 @pytest.mark.usefixtures("clock")

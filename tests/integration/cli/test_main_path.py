@@ -42,14 +42,14 @@ def snapshots() -> dict[str, int | None]:
 
 @pytest.mark.usefixtures("clock")
 def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_nothing(
-    home: Home, run_as_typed: Run
+    home: Home, run_as_typed: Run, request: pytest.FixtureRequest
 ) -> None:
-    run = run_as_typed
-    code, out, err = run("demo", "--days", "3")
+    code, out, err = run_as_typed("demo", "--days", "3")
     assert code == 0, out + err
     assert out.count("3 of 3") == 2
     assert "✗" not in out
     first = snapshots()
+    run = request.getfixturevalue("run")  # from here on without a companion
     assert {name.split(".")[0] for name in first} == {"raw", "bronze", "silver", "gold", "quarantine"}
 
     code, out, _ = run("demo", "--days", "3", "--json")

@@ -18,11 +18,11 @@ from millpond.settings import Settings
 @pytest.mark.parametrize(
     ("last", "zone", "hours"),
     [
-        ("2024-02-29", "UTC", 24),
+        pytest.param("2024-02-29", "UTC", 24, marks=pytest.mark.slow),
         ("2024-12-31", "Asia/Kathmandu", 24),
         ("2025-11-02", "America/New_York", 25),
         ("2026-03-29", "Europe/Berlin", 23),
-        ("2026-10-25", "Europe/Berlin", 25),
+        pytest.param("2026-10-25", "Europe/Berlin", 25, marks=pytest.mark.slow),
     ],
 )
 def test_a_day_is_complete_once_its_midnight_has_passed_and_loads_whole(

@@ -215,8 +215,8 @@ def test_a_day_with_too_many_bad_rows_is_kept_as_it_was_and_the_others_load(serv
     [
         ("Europe/Berlin", dt.date(2026, 3, 29), 23),
         ("Europe/Berlin", dt.date(2026, 10, 25), 25),
-        ("Asia/Kolkata", dt.date(2024, 2, 29), 24),
-        ("America/New_York", dt.date(2025, 12, 31), 24),
+        pytest.param("Asia/Kolkata", dt.date(2024, 2, 29), 24, marks=pytest.mark.slow),
+        pytest.param("America/New_York", dt.date(2025, 12, 31), 24, marks=pytest.mark.slow),
     ],
 )
 def test_a_day_has_the_hours_of_its_zone_and_meets_its_neighbours(

@@ -220,8 +220,8 @@ def test_a_key_that_is_no_day_so_far_fails_before_anything_is_asked(
     [
         lambda _: Answer(f"<a href='?token={CANARY}'>{CANARY}</a>".encode()),
         lambda _: Answer(f"bad token {CANARY}".encode(), 401),
-        lambda _: Answer(CANARY.encode(), 500),
-        lambda _: Answer(raw=lambda connection: connection.close()),
+        pytest.param(lambda _: Answer(CANARY.encode(), 500), marks=pytest.mark.slow),
+        pytest.param(lambda _: Answer(raw=lambda connection: connection.close()), marks=pytest.mark.slow),
         lambda _: Answer(b"", 302, {"Location": f"http://127.0.0.1:9/?token={CANARY}"}),
     ],
     ids=["malformed", "refused", "broken", "closed", "redirected"],

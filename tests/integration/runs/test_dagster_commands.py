@@ -36,6 +36,14 @@ def materialized(asset: str | list[str]) -> set[str | None]:
         return {record.partition_key for record in records}
 
 
+def test_an_asset_for_one_day(home: Home) -> None:
+    done = dagster(dagster_home(settings()), "--select", "dlt_glucose_entries", "--partition", str(FIRST))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert materialized("dlt_glucose_entries") == {str(FIRST)}
+    assert read.count("main", "raw.glucose_entries", window=Window.of_day(FIRST)) > 0
+
+
+@pytest.mark.slow
 def test_everything_downstream_of_a_source_for_one_day(home: Home) -> None:
     done = dagster(dagster_home(settings()), "--select", "dlt_glucose_entries*", "--partition", str(FIRST))
     assert done.returncode == 0, done.stderr[-4000:]

@@ -15,7 +15,9 @@ from raw_rows import Build, Rows
 DECIMALS = {"gmi_pct": 2, "gmi_7d_pct": 2}
 
 
-@pytest.mark.parametrize(("zone", "seed"), [("UTC", 1), ("Europe/Berlin", 2)])
+@pytest.mark.parametrize(
+    ("zone", "seed"), [pytest.param("UTC", 1, marks=pytest.mark.slow), ("Europe/Berlin", 2)]
+)
 def test_every_figure_agrees_with_its_definition(
     build_all: Build, table: Callable[..., Rows], configure: Callable[..., Settings], zone: str, seed: int
 ) -> None:
