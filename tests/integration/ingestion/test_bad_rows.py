@@ -64,6 +64,15 @@ def test_each_broken_rule_is_named_and_the_row_kept_as_it_came(
     assert found == expected
 
 
+def test_an_uploader_that_writes_all_it_says_beside_readings_in_words_costs_no_reading(
+    server: FakeSource,
+) -> None:
+    said = {"trend": "Flat", "noise": "Clean", "utcOffset": "+01:00", "rssi": "good", "filtered": "n/a"}
+    server.serve = Entries([reading(n, **said, unfiltered=[n]) for n in range(20)])
+    (day,) = load_days(DAY).partitions
+    assert (day.rows_loaded, sum(day.nulled.values())) == (20, 6 * 20)
+
+
 def test_a_bad_value_beside_the_reading_becomes_null_and_is_counted_and_the_reading_stays(
     server: FakeSource,
 ) -> None:

@@ -64,13 +64,13 @@ def test_few_rows_are_compared_with_what_is_loaded_of_their_day_and_of_those_bef
         (error,) = load_days(day).failed.values()
         assert "no row has the field direction" in error.what
     assert raw("direction") == ["Flat"] * 6
-    server.serve = Entries([row for day in days for row in lacking(2, day, noise="Clean")])
-    assert not load_days(days[3]).failed  # no row before has a noise, so nothing says that one is due
-    server.serve = Entries([row for day in days for row in lacking(2, day, noise=1)])
+    server.serve = Entries([row for day in days for row in lacking(2, day, slope="Clean")])
+    assert not load_days(days[3]).failed  # no row before has a slope, so nothing says that one is due
+    server.serve = Entries([row for day in days for row in lacking(2, day, slope=1)])
     assert not load_days(days[0], days[3]).failed
-    server.serve = Entries(lacking(2, noise="Clean"))
+    server.serve = Entries(lacking(2, slope="Clean"))
     (error,) = load_days(DAY).failed.values()
-    assert "no value of the column noise is usable" in error.what
+    assert "no value of the column slope is usable" in error.what
 
 
 def test_a_value_that_is_optional_or_an_explicit_null_or_excused_may_be_absent(server: FakeSource) -> None:
@@ -118,14 +118,14 @@ def test_a_path_that_never_resolves_fails_the_day(server: FakeSource, actor: obj
 
 
 def test_a_column_of_which_each_value_is_of_another_type_fails_the_day(server: FakeSource) -> None:
-    server.serve = Entries([*lacking(LEAST, noise="Clean"), reading(100)])
+    server.serve = Entries([*lacking(LEAST, slope="Clean"), reading(100)])
     (error,) = load_days(DAY).failed.values()
     assert isinstance(error, FieldsMissing)
-    assert "no value of the column noise is usable: noise is no whole number" in error.what
-    server.serve = Entries([*lacking(LEAST, noise="Clean"), reading(100, noise=1)])
+    assert "no value of the column slope is usable: slope is no number" in error.what
+    server.serve = Entries([*lacking(LEAST, slope="Clean"), reading(100, slope=1)])
     assert load_days(DAY).partitions[0].values_nulled == LEAST
     columns = table_of("glucose_entries")[1].columns
-    lenient = columns["noise"].model_copy(update={"on_bad": "null"})
-    server.serve = Entries(lacking(LEAST, noise="Clean", direction="Sideways"))
-    columns = {**columns, "noise": lenient}
+    lenient = columns["slope"].model_copy(update={"on_bad": "null"})
+    server.serve = Entries(lacking(LEAST, slope="Clean", direction="Sideways"))
+    columns = {**columns, "slope": lenient}
     assert load_days(DAY, columns=columns, shrink=Shrink(hold_below=0)).partitions[0].values_nulled == 10
