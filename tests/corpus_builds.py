@@ -22,7 +22,8 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
     write_project(expected["files"])
     for name, columns in expected.get("raw", {}).items():
         load(name, pa.table(columns))
-    result, text = built(expected["build"])
+    for _ in range(expected.get("times", 1)):
+        result, text = built(expected["build"])
     assert result.merged is expected.get("merged", True), text
     assert {check.check: ended(check) for check in result.checks} == expected["results"]
     assert expected.get("message", "") in text

@@ -25,13 +25,18 @@
 {% macro add_constraint(queries, constraint, columns, result) %}
     {%- set kind = constraint.type.value if constraint.type.value is defined else constraint.type -%}
     {%- set listed = columns | join(', ') -%}
+    {%- set quoted = [] -%}
+    {%- for column in columns -%}
+        {%- do quoted.append(column if column.startswith('"') else adapter.quote(column)) -%}
+    {%- endfor -%}
+    {%- set key = quoted | join(', ') -%}
     {%- if kind in ['not_null', 'primary_key'] -%}
-        {%- do queries.append(broken_rows(kind ~ ' (' ~ listed ~ ')', result, (columns | join(' is null or ')) ~ ' is null')) -%}
+        {%- do queries.append(broken_rows(kind ~ ' (' ~ listed ~ ')', result, (quoted | join(' is null or ')) ~ ' is null')) -%}
     {%- endif -%}
     {%- if kind in ['unique', 'primary_key'] -%}
         {%- set twice -%}
-            (select {{ listed }} from {{ result }} where {{ columns | join(' is not null and ') }} is not null
-            group by {{ listed }} having count(*) > 1) as twice
+            (select {{ key }} from {{ result }} where {{ quoted | join(' is not null and ') }} is not null
+            group by {{ key }} having count(*) > 1) as twice
         {%- endset -%}
         {%- do queries.append(broken_rows(kind ~ ' (' ~ listed ~ ')', twice, 'true')) -%}
     {%- elif kind == 'check' -%}

@@ -91,7 +91,9 @@ class Parsed:
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
-        return _warm(self.folder / "manifest.msgpack", project_folder(settings()))
+        manifest = _warm(self.folder / "manifest.msgpack", project_folder(settings()))
+        _forget_compiled(manifest)
+        return manifest
 
 
 def manifest_path(settings: Settings) -> Path:
@@ -251,6 +253,18 @@ def _read(file: Path) -> Any:
 @lru_cache(2)
 def _instances(file: Path, of: type[Any]) -> dict[str, Any]:
     return TypeAdapter(dict[str, of]).validate_json(file.read_bytes())  # type: ignore[valid-type]
+
+
+def _forget_compiled(manifest: Manifest) -> None:
+    """Have dbt compile each node as for the first time.
+
+    What a call of dbt compiled stays in the manifest, and dbt would leave out the SQL of ephemeral models from
+    what it compiles again.
+    """
+    for node in manifest.nodes.values():
+        if getattr(node, "compiled", False):
+            node.compiled, node.compiled_code = False, None  # type: ignore[union-attr]
+            node.extra_ctes, node.extra_ctes_injected = [], False  # type: ignore[union-attr]
 
 
 @lru_cache(1)
