@@ -258,13 +258,14 @@ def _instances(file: Path, of: type[Any]) -> dict[str, Any]:
 def _forget_compiled(manifest: Manifest) -> None:
     """Have dbt compile each node as for the first time.
 
-    What a call of dbt compiled stays in the manifest, and dbt would leave out the SQL of ephemeral models from
-    what it compiles again.
+    What a call of dbt compiled stays in the manifest, and compiling it again leaves out the SQL of ephemeral
+    models.
     """
-    for node in manifest.nodes.values():
+    nodes: Any = manifest.nodes.values()
+    for node in nodes:
         if getattr(node, "compiled", False):
-            node.compiled, node.compiled_code = False, None  # type: ignore[union-attr]
-            node.extra_ctes, node.extra_ctes_injected = [], False  # type: ignore[union-attr]
+            node.compiled, node.compiled_code = False, None
+            node.extra_ctes, node.extra_ctes_injected = [], False
 
 
 @lru_cache(1)
