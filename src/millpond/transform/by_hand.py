@@ -1,4 +1,4 @@
-"""dbt-duckdb's connections where dbt was typed by hand: what they write goes to the branch."""
+"""dbt-duckdb's connections: what is written over them past the models goes to the branch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def follow() -> None:
 
     def handle(env: LocalEnvironment) -> Any:
         opened: Any = original(env)
-        sandboxes = [getattr(plugin, "sandbox", None) for plugin in env._plugins.values()]
+        sandboxes = [getattr(plugin, "writes", None) for plugin in env._plugins.values()]
         return next((_Handle(opened, s, env) for s in sandboxes if s), opened)
 
     handle.followed = True  # type: ignore[attr-defined]

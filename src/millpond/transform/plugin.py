@@ -25,6 +25,7 @@ from millpond.settings import settings
 from millpond.transform import batches
 from millpond.transform.building import Building, under_way
 from millpond.transform.by_hand import follow
+from millpond.transform.hook_writes import HookWrites
 from millpond.transform.invocation import invoking
 from millpond.transform.sandbox import Sandbox
 from millpond.transform.storing import build_for, stored, table_spec, window
@@ -42,6 +43,8 @@ class Plugin(BasePlugin):
         """Where dbt works now, if it was typed by hand."""
         self._by_hand: Sandbox | None = None
         self._branch: str | None = plugin_config.get("branch")
+        self.writes: Sandbox | None = None
+        """What stores the statements that write past the models."""
         follow()
         self._cursors = threading.local()
         self._showing = threading.Lock()
@@ -57,7 +60,8 @@ class Plugin(BasePlugin):
             conn.load_extension(extension)
         self._connection = conn
         self._lake, self._ref = duck.Lake(conn), ""
-        self.sandbox = self._by_hand = None
+        self.sandbox = self._by_hand = self.writes = None
+        self._of_builds = HookWrites(self._lake, conn)
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Show the ref of the build under way, or what dbt typed by hand works on."""
@@ -65,12 +69,17 @@ class Plugin(BasePlugin):
         build = under_way()
         if build is None and not invoking():
             self._begin_by_hand(cursor)
+            self.writes = self.sandbox
             return
         if self.sandbox:
             self.sandbox.leave(cursor)
             self.sandbox = None
         if build is None or self._ref != build.ref:
+            self._of_builds.leave(cursor)
             self._show(cursor, build.ref if build else settings().ref)
+        self.writes = self._of_builds if build else None
+        if build:
+            self._of_builds.begin_build(cursor, build, self.creds.schema if self.creds else "gold")
 
     def _begin_by_hand(self, cursor: duckdb.DuckDBPyConnection) -> None:
         with self._showing:

@@ -79,7 +79,7 @@ class Sandbox:
         undo: dict[str, str] = {}
         for target in targets(sql):
             for table in self._tables(cursor, target):
-                self.refuse_main(table)
+                self.refuse(table)
                 touched.add(table)
                 with self._lock:
                     location = self._lake.shown(table)
@@ -98,7 +98,7 @@ class Sandbox:
                     self._lake.point(cursor, table, location)
             raise
 
-    def refuse_main(self, table: str) -> None:
+    def refuse(self, table: str) -> None:
         """Raise DbtRuntimeError if what dbt works on is main."""
         if self.ref == MAIN_REF:
             raise DbtRuntimeError(
@@ -110,7 +110,7 @@ class Sandbox:
     def store(self, cursor: duckdb.DuckDBPyConnection, replacement: Replacement) -> None:
         """Write a model's result to the branch and show it."""
         table = replacement.table.name
-        self.refuse_main(table)
+        self.refuse(table)
         with self._lock:
             tables.replace([replacement], ref=self.ref, run_id=self.run_id)
             if table in self._own:

@@ -43,6 +43,7 @@ _PATTERNS: tuple[tuple[Write, re.Pattern[str]], ...] = (
     ("drop", _compiled(r"^drop (?:table|view) (?:if exists )?NAME")),
     ("drop schema", _compiled(r"^drop schema (?:if exists )?NAME")),
 )
+_TEMPORARY = _compiled(r"^create (?:or replace )?temp(?:orary)?\b")
 _COLUMN = _compiled(r"^comment on column NAME")
 _RENAMED = re.compile(rf"\brename\s+to\s+(?P<name>{_PART})\s*;?\s*$", re.IGNORECASE)
 _NOTE = re.compile(r"\s*(/\*.*?\*/|--[^\n]*(\n|$))", re.DOTALL)
@@ -68,6 +69,8 @@ def targets(sql: str) -> list[Target]:
 
 
 def _of_one(sql: str) -> list[Target]:
+    if _TEMPORARY.search(sql):
+        return []
     if match := _COLUMN.search(sql):
         return [Target("change", _parts(match["name"])[:-1])]
     for write, pattern in _PATTERNS:
