@@ -23,6 +23,7 @@ from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.resources.zombies import close_zombies
+from millpond.runtime.garbage import resume_search
 from millpond.settings import settings
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -62,6 +63,7 @@ def materialize(
     if window and any(graph.get(key).is_partitioned for key in keys):
         run_tags |= partition_tags(window)
     run_id, began = run_id or make_new_run_id(), time.perf_counter()
+    resume_search()
     with _recording(instance) as recording:
         close_zombies(recording)
         progress = RunProgress(on_event, lambda: _cancel(recording, run_id))

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _PACKAGE, _WARM_UP = "millpond.transform", "millpond.transform.warm:warm_up"
 
 
-def builder(*, needed: bool = True) -> AbstractContextManager[None]:
-    """Have models built by a companion within the block; start it before importing what takes long."""
-    from millpond.runtime.companion import companion
+@contextmanager
+def builder(*, needed: bool = True) -> Iterator[None]:
+    """Have models built by a companion within the block; start it before importing what takes long.
 
-    return companion(_PACKAGE, _WARM_UP) if needed else nullcontext()
+    Until the first run begins, this process searches for no garbage.
+    """
+    from millpond.runtime.companion import companion
+    from millpond.runtime.garbage import pause_search, resume_search
+
+    if not needed:
+        yield
+        return
+    pause_search()
+    try:
+        with companion(_PACKAGE, _WARM_UP):
+            yield
+    finally:
+        resume_search()
 
 
 def dismiss_builder_unless_due(assets: Iterable[str]) -> None:
