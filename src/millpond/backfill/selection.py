@@ -10,6 +10,7 @@ from dagster import DagsterInvalidSubsetError
 from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from millpond.backfill.unknown_asset import refuse, unknown_asset
 from millpond.errors import ConfigError
 
 _EXAMPLES = (
@@ -18,8 +19,6 @@ _EXAMPLES = (
 )
 _NAMED = re.compile(r"\b(key|group):\s*(?:\"([^\"]*)\"|([^\s()\"+]+))")
 """A name within an expression; of several that are joined, Dagster passes over one that does not exist."""
-_SHOWN = 20
-"""Names that a message lists."""
 
 
 def selected(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
@@ -74,18 +73,12 @@ def _refuse_unknown(term: str, graph: AssetGraph) -> None:
 
 def _unknown(term: str, graph: AssetGraph) -> ConfigError:
     keys = sorted(graph.get_all_asset_keys())
+    names = [key.to_user_string() for key in keys]
     kind, _, value = term.rpartition(":")
     if kind == "group":
-        what, known = f"no asset is in the group {value!r}", sorted({graph.get(k).group_name for k in keys})
+        known = sorted({graph.get(k).group_name for k in keys})
         near = [f"group:{name}" for name in difflib.get_close_matches(value, known, n=3, cutoff=0.5)]
-    elif kind in ("", "key"):
-        name = value.strip('*+"')
-        what, known = f"no asset is called {name!r}", [k.to_user_string() for k in keys]
-        ending = [k for k in known if k.split("/")[-1] == name]
-        near = list(dict.fromkeys(ending + difflib.get_close_matches(name, known, n=3, cutoff=0.5)))[:3]
-    else:
-        what, known, near = f"the selection {term!r} names no asset", [k.to_user_string() for k in keys], []
-    advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:_SHOWN])}"
-    if not near and (more := len(known) - _SHOWN) > 0:
-        advice += f" and {more} more; `millpond tables` and `millpond sources list` name most of them"
-    return ConfigError(what, unharmed="everything; nothing was begun", next_step=advice)
+        return refuse(f"no asset is in the group {value!r}", near, known)
+    if kind in ("", "key"):
+        return unknown_asset(value.strip('*+"'), names)
+    return refuse(f"the selection {term!r} names no asset", [], names)

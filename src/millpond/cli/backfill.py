@@ -98,11 +98,14 @@ def run(
     millpond backfill show ID                                   what came of each partition
     millpond backfill cancel ID                                 stop one from another terminal
     """
+    from millpond.cli.asset_names import AssetNames
     from millpond.cli.companions import builder
     from millpond.cli.leaving import interrupted_at_once
     from millpond.cli.reload import print_notice
 
     hint = "nothing is running; `millpond backfill list` shows what there is to resume"
+    if selection and not resume:
+        AssetNames.now().refuse_unknown(selection)
     with interrupted_at_once(hint), builder(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
         from millpond.cli.refs import checked_with

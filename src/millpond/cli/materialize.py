@@ -58,6 +58,7 @@ def materialize(
               millpond materialize "stg_glucose_entries*" --full-refresh
               millpond materialize --dbt-select "fct_glucose_readings+" --dbt-exclude tag:static
     """
+    from millpond.cli.asset_names import AssetNames
     from millpond.cli.companions import builder, dismiss_builder_unless_due
     from millpond.cli.days import window_of
     from millpond.cli.refs import checked_with, existing
@@ -77,6 +78,9 @@ def materialize(
         window = checked_with(ref, lambda: window_of(text))
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
+    names = AssetNames.now()
+    if selection:
+        names.refuse_unknown(selection)
     refused: dict[str, str] = {}
     with builder():
         on = existing(ref)  # before what takes long
@@ -93,7 +97,9 @@ def materialize(
             if not as_json:
                 print_refused(refused)
         assert selection
-        keys = selected(selection, defs.resolve_asset_graph())
+        graph = defs.resolve_asset_graph()
+        names.keep(key.to_user_string() for key in graph.get_all_asset_keys())
+        keys = selected(selection, graph)
         tags = accept_tags(accept_shrink)
         if full_refresh:
             from millpond.transform.plan import plan_full_refresh

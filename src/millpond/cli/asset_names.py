@@ -1,0 +1,73 @@
+"""The names of all assets, kept from one command to the next: a mistyped one is refused at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PLAIN: Final = re.compile(r"\+*([\w/]+)[+*]*")
+
+
+@dataclass(frozen=True)
+class AssetNames:
+    """Where the names are kept, and a hash of all that they depend on: make it before definitions load.
+
+    Without a hash none are kept.
+    """
+
+    file: Path
+    project: str
+
+    @classmethod
+    def now(cls) -> AssetNames:
+        """Return those of the project as it is now."""
+        import millpond
+        from millpond.ingestion.reading import source_files
+        from millpond.runtime.home import layout
+        from millpond.settings import settings
+        from millpond.transform.manifest import fingerprint
+
+        configured = settings()
+        digest = hashlib.sha256(fingerprint(configured).encode())
+        for file in source_files(configured):
+            if file.suffix == ".py":  # whose tables may depend on anything
+                return cls(Path(os.devnull), "")
+            digest.update(f"{file}\0".encode() + file.read_bytes())
+        for code in sorted(Path(str(millpond.__file__)).parent.rglob("*.py")):
+            digest.update(f"{code}\0{code.stat().st_mtime_ns}\0".encode())
+        return cls(layout(configured).run / "asset_names.json", digest.hexdigest())
+
+    def refuse_unknown(self, selection: str) -> None:
+        """Raise ConfigError if `selection` plainly names an asset that is none, as far as names are kept."""
+        if not self.project:
+            return
+        kept: dict[str, object] = {}
+        with suppress(OSError, ValueError):
+            kept = json.loads(self.file.read_text())
+        names = kept.get("names")
+        if kept.get("project") != self.project or not isinstance(names, list):
+            return
+        for term in selection.split(","):
+            plain = _PLAIN.fullmatch(term.strip())
+            if plain and plain[1] not in names:
+                from millpond.backfill.unknown_asset import unknown_asset
+
+                raise unknown_asset(plain[1], names)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Keep the names of the assets of the definitions that were loaded since."""
+        if not self.project:
+            return
+        text = json.dumps({"project": self.project, "names": sorted(names)})
+        with suppress(OSError):  # a home that this process may only read
+            if not self.file.exists() or self.file.read_text() != text:
+                written = self.file.with_suffix(f".{os.getpid()}")
+                written.write_text(text)
+                written.replace(self.file)
