@@ -28,6 +28,7 @@ SOURCES = (
 )
 CONFIG = (
     "{{{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='day',"
+    " on_schema_change='append_new_columns',"
     " batch_size='day', begin='2024-01-01'{more}) }}}} "
 )
 ORDERS = CONFIG.format(more="") + "select day, COLUMNS from {{ source('raw', 'orders') }}"

@@ -24,6 +24,7 @@ from millpond.runtime.companion import call
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
 from millpond.transform.building import Stored
+from millpond.transform.checks import Check
 from millpond.transform.manifest import described
 from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
@@ -52,6 +53,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
     if (parsed := described(configured)) is None:
         return []
     _log_refused(parsed.models())
+    _log_never_run(parsed.checks())
     every = [model for model in parsed.models().values() if not model.refused]
     specs = load_specs(parsed.specs(), configured.project / "dbt")
     days = _days(configured)
@@ -92,6 +94,12 @@ def _log_refused(every: Models) -> None:
     for model in every.values():
         if model.refused:
             _LOG.warning("%s is no asset: %s", model.unique_id, model.refused)
+
+
+def _log_never_run(checks: Mapping[str, Check]) -> None:
+    for test in checks.values():
+        if test.kind == "test" and not test.reads:
+            _LOG.warning("%s is never run: name what it reads with ref() or source()", test.unique_id)
 
 
 def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
