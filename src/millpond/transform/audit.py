@@ -126,12 +126,18 @@ def _collect(
         ),
         checks=tuple(_checked(job, results, metadata, events, build.ref, checks)),
         failed=tuple(_failed(failures(results.values(), events), every, checks)),
-        warnings=tuple(dict.fromkeys(events.warnings)),
+        warnings=tuple(dict.fromkeys([*events.warnings, *_waiting_unit_tests(job, checks)])),
         passed=tuple(key for key, r in results.items() if key in checks and str(r.status) == "pass"),
     )
     return (
         found if found.failed or found.blocked_by else replace(found, failed=_left_out(job, results, build))
     )
+
+
+def _waiting_unit_tests(job: Job, checks: Mapping[str, Check]) -> Iterable[str]:
+    for key, table in job.waiting.items():
+        if checks[key].kind == "unit_test":
+            yield f"unit test {checks[key].name} was not run: it gives rows of {table}, which is not there yet"
 
 
 def _left_out(job: Job, results: Mapping[str, Any], build: Building) -> tuple[ModelFailed, ...]:

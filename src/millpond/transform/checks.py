@@ -50,7 +50,7 @@ def read_checks(document: Mapping[str, Any], keys: Mapping[str, str]) -> dict[st
     """Return the tests of a manifest by unique_id; `keys` are those of assets by unique_id."""
     tests = [node for node in document["nodes"].values() if node["resource_type"] == "test"]
     found = {node["unique_id"]: _data_test(node, document, keys) for node in tests}
-    return found | {key: _unit_test(node, keys) for key, node in document["unit_tests"].items()}
+    return found | {key: _unit_test(node, keys, document) for key, node in document["unit_tests"].items()}
 
 
 def due(checks: Iterable[Check], built: Iterable[str], every: Models, present: set[str]) -> Due:
@@ -78,10 +78,18 @@ def due(checks: Iterable[Check], built: Iterable[str], every: Models, present: s
     return Due(tuple(ready), waiting)
 
 
-def due_unit_tests(checks: Iterable[Check], built: Iterable[str], passed: set[str]) -> list[Check]:
-    """Return the unit tests of the models `built` that did not pass before with the same project."""
+def due_unit_tests(
+    checks: Iterable[Check], built: Iterable[str], passed: set[str], present: set[str]
+) -> Due:
+    """Return the unit tests of the models `built` that did not pass before with the same project.
+
+    One that gives rows of `this` waits until there is the table: dbt takes the columns from it.
+    """
     changed = set(built)
-    return [c for c in checks if c.kind == "unit_test" and c.of in changed and c.unique_id not in passed]
+    wanted = [c for c in checks if c.kind == "unit_test" and c.of in changed and c.unique_id not in passed]
+    missing = {c.unique_id: ", ".join({*c.reads.values()} - present) for c in wanted}
+    ready = tuple(c for c in wanted if not missing[c.unique_id])
+    return Due(ready, {key: tables for key, tables in missing.items() if tables})
 
 
 def _data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mapping[str, str]) -> Check:
@@ -107,15 +115,16 @@ def _data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mappi
     )
 
 
-def _unit_test(node: Mapping[str, Any], keys: Mapping[str, str]) -> Check:
+def _unit_test(node: Mapping[str, Any], keys: Mapping[str, str], document: Mapping[str, Any]) -> Check:
     of = next((key for key in node["depends_on"]["nodes"] if key.startswith("model.")), "")
+    of_this = any(given["input"] == "this" for given in node["given"])
     return Check(
         unique_id=node["unique_id"],
         kind="unit_test",
         name=node["name"],
         asset=keys.get(of, ""),
         of=of,
-        reads={},
+        reads={of: _table(document["nodes"][of])} if of and of_this else {},
         description=_description(node),
         severity="error",
     )

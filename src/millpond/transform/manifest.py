@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "12"
+_FORM = "13"
 """Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""

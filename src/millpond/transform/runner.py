@@ -17,7 +17,7 @@ from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.audit import Job, run_dbt
 from millpond.transform.building import Building, Stored
-from millpond.transform.checks import due, due_unit_tests
+from millpond.transform.checks import Due, due, due_unit_tests
 from millpond.transform.manifest import Parsed, current
 from millpond.transform.models import Model, Models, chosen
 from millpond.transform.plan import extra_days, refuse_partial_refresh, refuse_without_window, with_inputs
@@ -144,8 +144,9 @@ def _planned(
     ids = [model.unique_id for model in built]
     checks = parsed.checks().values()
     tests = due(checks, ids, every, present)
-    unit_tests = (
-        due_unit_tests(checks, ids, passed_before(parsed)) if engine.of(settings()).unit_tests else []
-    )
+    unit_tests = Due((), {})
+    if engine.of(settings()).unit_tests:
+        unit_tests = due_unit_tests(checks, ids, passed_before(parsed), present)
     extra = extra_days(every, ids, window, ref, present)
-    return Job(built, [*tests.ready, *unit_tests], tests.waiting, window, extra)
+    waiting = {**tests.waiting, **unit_tests.waiting}
+    return Job(built, [*tests.ready, *unit_tests.ready], waiting, window, extra)
