@@ -137,7 +137,7 @@ def _collect(
 def _waiting_unit_tests(job: Job, checks: Mapping[str, Check]) -> Iterable[str]:
     for key, table in job.waiting.items():
         if checks[key].kind == "unit_test":
-            yield f"unit test {checks[key].name} was not run: it gives rows of {table}, which is not there yet"
+            yield f"unit test {checks[key].name} was not run: it reads {table}, which is not there yet"
 
 
 def _left_out(job: Job, results: Mapping[str, Any], build: Building) -> tuple[ModelFailed, ...]:

@@ -78,9 +78,7 @@ def due(checks: Iterable[Check], built: Iterable[str], every: Models, present: s
     return Due(tuple(ready), waiting)
 
 
-def due_unit_tests(
-    checks: Iterable[Check], built: Iterable[str], passed: set[str], present: set[str]
-) -> Due:
+def due_unit_tests(checks: Iterable[Check], built: Iterable[str], passed: set[str], present: set[str]) -> Due:
     """Return the unit tests of the models `built` that did not pass before with the same project.
 
     One that gives rows of `this` waits until there is the table: dbt takes the columns from it.
