@@ -36,6 +36,8 @@ class DbtEvents:
                 self.results.append(event)
             elif name == "GenericExceptionOnRun":
                 self._died_of[event.data.unique_id] = event.data.exc
+            elif name == "CatchableExceptionOnRun":
+                self._died_of.setdefault(event.data.node_info.unique_id, event.data.exc)
             elif name == "SemanticValidationFailure":
                 self.invalid.append(" ".join(event.info.msg.split()))
             elif event.info.level == "warn" and not name.startswith(_SUMMARIES):

@@ -27,7 +27,7 @@ from dbt_common.events.event_manager_client import ctx_set_event_manager
 
 from dbt import compilation
 
-HEARD = frozenset({"GenericExceptionOnRun"})
+HEARD = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
 """Events that are passed on at any level."""
 _UNHEARD = frozenset({"LogStartLine", "LogStartBatch", "LogBatchResult"})
 """Events that say how far a command is, of which nobody hears."""
