@@ -33,7 +33,7 @@ _SOURCES = load_sources(_SETTINGS)
 
 _DBT = described(_SETTINGS)
 _MANIFEST, _MODELS = (_DBT.document(), _DBT.models()) if _DBT else (NO_MANIFEST, {})
-_MARTS = publish_assets(_MANIFEST)
+_MARTS = publish_assets(_MANIFEST, {key: model.key for key, model in _MODELS.items()})
 _MADE = [*ingestion_assets(_SOURCES), *transform_assets(), *_MARTS]
 _READ_AS = {dep.asset_key: spec.key for each in _MARTS for spec in each.specs for dep in spec.deps}
 _ASKED = [source for source in _SOURCES if has_address(source, _SETTINGS)]

@@ -10,7 +10,7 @@ from millpond.errors import ConfigError
 from millpond.lake import read
 from millpond.naming import marts_schema, table_name
 from millpond.publish.schemas import list_marts
-from millpond.publish.spec import marts
+from millpond.publish.spec import declaring
 from millpond.settings import settings
 from millpond.transform.manifest import current
 
@@ -30,7 +30,10 @@ class Orphaned:
 def find_orphaned(ref: str) -> list[Orphaned]:
     """Return the tables and marts of `ref` that no model makes; of the project as it is on disk."""
     tables = tables_without_a_model(read.table_names(ref))
-    schema, declared = marts_schema(ref), {m.name for m in marts(current(settings()).document())}
+    schema, declared = (
+        marts_schema(ref),
+        {node["alias"] for node in declaring(current(settings()).document())},
+    )
     left = {name for name in list_marts(ref) if name not in declared}
     found = []
     for table in tables:

@@ -1,5 +1,6 @@
 """The marts as Dagster assets `marts/<name>`; those of one domain are published in one step, all at once."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from millpond.errors import MillpondError
 from millpond.naming import marts_schema
-from millpond.publish.spec import MartSpec, marts
+from millpond.publish.spec import MartSpec, marts, mistakes
 from millpond.redaction import redacted
 from millpond.resources.check_events import CheckEvents
 from millpond.resources.interrupts import interrupts_are_final
@@ -24,14 +25,19 @@ if TYPE_CHECKING:
 GROUP = "marts"
 CHECK = "equals_lake"
 POOL = "publish"
+_LOG = logging.getLogger(__name__)
 
 
-def build_assets(manifest: Mapping[str, Any]) -> list[dg.AssetsDefinition]:
+def build_assets(
+    manifest: Mapping[str, Any], keys: Mapping[str, str] | None = None
+) -> list[dg.AssetsDefinition]:
     """Return the assets of all marts that the models of dbt's manifest declare; none if there are none.
 
-    Raises ConfigError for a declaration that is wrong.
+    `keys` are the asset keys of models by unique_id. A wrong declaration makes no mart, and a warning.
     """
-    found = marts(manifest)
+    for wrong in mistakes(manifest):
+        _LOG.warning("a mart is no asset: %s; %s", wrong.what, wrong.next_step)
+    found = marts(manifest, keys)
     return [
         _step(domain, {_key(mart): mart for mart in found if mart.domain == domain})
         for domain in sorted({mart.domain for mart in found})
@@ -114,7 +120,7 @@ def _asset(mart: MartSpec) -> dg.AssetSpec:
     columns = [dg.TableColumn(c.name, c.data_type or "unknown", c.description or None) for c in mart.columns]
     return dg.AssetSpec(
         key=_key(mart),
-        deps=[dg.AssetKey([mart.name])],
+        deps=[dg.AssetKey.from_user_string(mart.model)],
         group_name=GROUP,
         kinds={"postgres"},
         owners=[mart.owner] if mart.owner else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -50,6 +51,8 @@ class MartSpec(BaseModel):
 
     name: str
     table: str
+    model: str = ""
+    """The asset key of the model that makes the table, as Dagster writes it."""
     declared: PublishDeclaration
     domain: str = "marts"
     description: str = ""
@@ -64,20 +67,35 @@ class MartSpec(BaseModel):
         return {c.name: c.description for c in self.columns if c.description}
 
 
-def marts(manifest: Mapping[str, Any]) -> list[MartSpec]:
-    """Return every mart that the models of dbt's manifest declare, by name.
+def marts(manifest: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> list[MartSpec]:
+    """Return every mart that the models of dbt's manifest declare, by name; without those of `mistakes`.
 
-    Raises ConfigError naming the model and what is wrong with its `meta.publish`.
+    `keys` are the asset keys of models by unique_id, where they are not the names of the models.
     """
-    found = [
-        _mart(node, manifest)
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and "publish" in _meta(node)
-    ]
+    found = []
+    for node in declaring(manifest):
+        with suppress(ConfigError):
+            found.append(_mart(node, manifest, keys or {}))
     return sorted(found, key=lambda mart: mart.name)
 
 
-def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> MartSpec:
+def mistakes(manifest: Mapping[str, Any]) -> list[ConfigError]:
+    """Return for each model whose `meta.publish` is wrong what is wrong with it: it is no mart."""
+    found = []
+    for node in declaring(manifest):
+        try:
+            _mart(node, manifest, {})
+        except ConfigError as error:
+            found.append(error)
+    return found
+
+
+def declaring(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the nodes of the models that declare a mart, rightly or wrongly."""
+    return [n for n in manifest["nodes"].values() if n["resource_type"] == "model" and "publish" in _meta(n)]
+
+
+def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any], keys: Mapping[str, str]) -> MartSpec:
     where = f"meta.publish of model {node['name']} ({node['original_file_path']})"
     try:
         declared = PublishDeclaration.model_validate(_meta(node)["publish"])
@@ -98,6 +116,7 @@ def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> MartSpec:
     return MartSpec(
         name=identifier(node["alias"], "mart"),
         table=f"{node['schema']}.{node['alias']}",
+        model=keys.get(node.get("unique_id", ""), node["name"]),
         declared=declared,
         domain=dagster_name(_meta(node).get("domain") or node["fqn"][-2]),
         description=(node["description"] or "").strip(),

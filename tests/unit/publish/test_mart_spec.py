@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from millpond.errors import ConfigError
-from millpond.publish.spec import marts
+from millpond.publish.spec import marts, mistakes
 
 
 def manifest(publish: Any, **more: Any) -> dict[str, Any]:
@@ -58,13 +57,20 @@ def test_a_model_that_declares_nothing_is_no_mart() -> None:
     ],
 )
 def test_a_mistake_is_told_with_the_model_and_the_place(publish: Any, message: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        marts(manifest(publish))
-    assert "meta.publish of model mrt_days (models/gold/mrt_days.sql)" in refused.value.what
-    assert message in refused.value.what
-    assert refused.value.next_step
+    assert marts(manifest(publish)) == [], "which keeps no other mart from being one"
+    (refused,) = mistakes(manifest(publish))
+    assert "meta.publish of model mrt_days (models/gold/mrt_days.sql)" in refused.what
+    assert message in refused.what
+    assert refused.next_step
 
 
 def test_a_name_that_postgres_cannot_carry_is_refused() -> None:
-    with pytest.raises(ConfigError, match="mart 'x\";drop' is not a valid identifier"):
-        marts(manifest({"key": ["day"]}, alias='x";drop'))
+    (refused,) = mistakes(manifest({"key": ["day"]}, alias='x";drop'))
+    assert "mart 'x\";drop' is not a valid identifier" in refused.what
+
+
+def test_a_mart_is_made_from_the_asset_of_its_model_whatever_its_table_is_called() -> None:
+    found = manifest({"key": ["day"]}, alias="days", unique_id="model.millpond.mrt_days")
+    assert [(mart.name, mart.model) for mart in marts(found)] == [("days", "mrt_days")]
+    (mart,) = marts(found, {"model.millpond.mrt_days": "finance/days"})
+    assert (mart.name, mart.table, mart.model) == ("days", "gold.days", "finance/days")
