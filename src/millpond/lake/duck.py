@@ -13,6 +13,8 @@ from millpond.lake import pins
 from millpond.naming import LAYERS, literal, marts_schema, quoted
 from millpond.runtime.databases import databases
 from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.home import layout
+from millpond.runtime.postmaster import found as found_server
 from millpond.settings import settings
 
 DATABASE = "lake"
@@ -140,5 +142,6 @@ def _storage_secret() -> str:
 
 
 def _release(pid: int, name: str) -> None:
-    if pid == os.getpid():
+    """Give back a pin of this process; a server that was stopped meanwhile is not started for it."""
+    if pid == os.getpid() and (settings().scale or found_server(layout(settings()))):
         pins.release(name)

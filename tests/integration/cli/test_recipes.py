@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -23,8 +24,11 @@ from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
 from millpond.runtime.cluster import binaries
 from millpond.runtime.databases import databases
+from millpond.runtime.down import down
 from millpond.runtime.extensions import duckdb_connection
 from millpond.runtime.home import Home
+from millpond.runtime.postmaster import found
+from millpond.settings import settings
 
 Run = Callable[..., tuple[int, str, str]]
 READINGS = pa.table({"entry_id": ["a", "b"]})
@@ -87,6 +91,15 @@ def test_a_notebook_sees_the_ref_it_asks_for(recipes: dict[str, str]) -> None:
             assert connection.sql("select count(*) from silver.fct_glucose_readings").fetchone() == (rows,)
     with pytest.raises(RefNotFound, match="nope"):
         millpond.connect("nope")
+
+
+def test_a_notebook_that_ends_after_down_starts_nothing(recipes: dict[str, str], home: Home) -> None:
+    connection = millpond.connect()
+    down(settings())
+    connection.close()
+    del connection
+    gc.collect()
+    assert found(home) is None
 
 
 def test_a_shell_completes_commands_and_options() -> None:
