@@ -99,9 +99,11 @@ class _ReplaceFiles(_OverwriteFiles):
 
     @override
     def _build_manifest_evaluator(self, spec_id: int):  # type: ignore[no-untyped-def]
-        if len({f.partition for f in self._deleted_data_files}) <= _PARTITIONS:
-            return super()._build_manifest_evaluator(spec_id)
-        return lambda _: True
+        if len({f.partition for f in self._deleted_data_files}) > _PARTITIONS:
+            return lambda _: True
+        # PyIceberg asks one evaluator from several threads, and it holds the manifest that it is at.
+        build = super()._build_manifest_evaluator
+        return lambda manifest: build(spec_id)(manifest)
 
     @override
     def _existing_manifests(self) -> list[ManifestFile]:
