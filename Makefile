@@ -61,7 +61,7 @@ up: $(VENV)/.runtime ## Dagster, its daemon and every embedded part in this term
 down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down
 
-test: $(VENV)/.dev ## Lint, types and the test suite (some 14 minutes on two cores)
+test: $(VENV)/.dev ## Lint, types and the test suite (some 12 minutes on two cores)
 	@$(MAKE) --no-print-directory --jobs=2 test-fast lint-types lint-sql lint-style
 
 test-fast: $(VENV)/.dev
