@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import os
 import shutil
 import signal
@@ -28,6 +27,7 @@ from millpond.lake.connect import catalog_tables
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.down import down
+from millpond.runtime.garbage import pause_search, resume_search
 from millpond.runtime.home import Home, layout
 from millpond.runtime.postmaster import found
 from millpond.settings import PREFIX, Settings, process_environment, settings
@@ -92,7 +92,7 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Point this process at a new home before any test module is imported."""
-    gc.disable()  # until all is imported, of which nothing is garbage
+    pause_search()  # until all is imported
     if not hasattr(config, "workerinput"):
         _remove_leftovers()
     for name in process_environment():
@@ -162,8 +162,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector of garbage leave alone what stays: imported modules and the tests themselves."""
-    gc.freeze()
-    gc.enable()
+    resume_search()
 
 
 def pytest_unconfigure() -> None:
