@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -29,7 +29,6 @@ from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.lake.home_zone import refuse_other_zone
-from millpond.naming import MAIN_REF
 from millpond.partitions import Window
 from millpond.resources.instance import CODE_LOCATION, instance
 
@@ -76,10 +75,10 @@ def begin(options: Options) -> int:
             "a backfill needs days",
             next_step="give --start-date and --end-date, or --partitions; or --stale alone",
         )
-    options = replace(options, ref=existing(options.ref))
+    ref = existing(options.ref)
     refuse_other_zone()
     with instance() as recording:
-        plan = _planned(options, recording)
+        plan = _planned(options, ref, recording)
         if not options.as_json:
             print_plan(plan)
         if options.dry_run or not plan.chunks:
@@ -156,13 +155,13 @@ def _carried_out(
     return FAILED if ended.unfinished else DONE
 
 
-def _planned(options: Options, recording: dg.DagsterInstance) -> Plan:
+def _planned(options: Options, ref: str, recording: dg.DagsterInstance) -> Plan:
     return make_plan(
         options.selection or "",
         options.days,
         instance=recording,
         definitions=_definitions(),
-        ref=options.ref or MAIN_REF,
+        ref=ref,
         force=options.force,
         stale_only=options.stale,
         downstream=options.downstream,

@@ -30,10 +30,8 @@ class Orphaned:
 def find_orphaned(ref: str) -> list[Orphaned]:
     """Return the tables and marts of `ref` that no model makes; of the project as it is on disk."""
     tables = tables_without_a_model(read.table_names(ref))
-    schema, declared = (
-        marts_schema(ref),
-        {node["alias"] for node in declaring(current(settings()).document())},
-    )
+    schema = marts_schema(ref)
+    declared = {node["alias"] for node in declaring(current(settings()).document())}
     left = {name for name in list_marts(ref) if name not in declared}
     found = []
     for table in tables:

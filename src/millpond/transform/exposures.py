@@ -10,7 +10,7 @@ import dagster as dg
 
 from millpond.naming import dagster_name
 from millpond.transform.models import Models, source_key, upstream_tables
-from millpond.transform.specs import owner_name
+from millpond.transform.specs import owner_names
 
 GROUP = "exposures"
 
@@ -31,7 +31,7 @@ def _spec(
     node: _Node, document: _Node, every: Models, marts: Mapping[dg.AssetKey, dg.AssetKey]
 ) -> dg.AssetSpec:
     read = {_key(each, document, every) for each in upstream_tables(node, document)}
-    named = node["owner"].get("email") or node["owner"].get("name") or ()
+    owner = node["owner"]
     metadata: dict[str, Any] = {"dbt/type": node["type"], "dbt/maturity": node["maturity"]}
     if node["url"]:
         metadata["url"] = dg.MetadataValue.url(node["url"])
@@ -40,7 +40,7 @@ def _spec(
         deps=sorted(marts.get(key, key) for key in read if key),
         group_name=GROUP,
         description=(node["description"] or node["label"] or "").strip() or None,
-        owners=[owner_name(each) for each in ([named] if isinstance(named, str) else named)] or None,
+        owners=owner_names(owner.get("email") or owner.get("name")),
         tags={re.sub(r"[^\w.-]", "_", tag)[:63]: "" for tag in node["tags"]},
         kinds={"dbt", re.sub(r"\W", "", node["type"])},
         metadata={name: value for name, value in metadata.items() if value is not None},

@@ -1,10 +1,10 @@
-"""What of a spec is computed from more than one field of dbt's: the code version, the name of an owner."""
+"""What of a spec is computed from more than one field of dbt's: the code version, the names of owners."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _Node = Mapping[str, Any]
@@ -40,8 +40,12 @@ def _seeds(node: _Node) -> list[str]:
     return sorted(key for key in node["depends_on"].get("nodes", ()) if key.startswith("seed."))
 
 
-def owner_name(name: str) -> str:
-    """Return an owner as Dagster accepts it: an e-mail address, else a team."""
+def owner_names(named: str | Sequence[str] | None) -> list[str] | None:
+    """Return owners as Dagster accepts them: e-mail addresses, else teams; None if there are none."""
+    return [_owner_name(each) for each in ([named] if isinstance(named, str) else named or ())] or None
+
+
+def _owner_name(name: str) -> str:
     if "@" in name:
         return name
     return "team:" + re.sub(r"[^\w-]+", "-", name.removeprefix("team:")).strip("-")

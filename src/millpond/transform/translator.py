@@ -13,7 +13,7 @@ from dagster_dbt import DagsterDbtTranslator
 from millpond.errors import ConfigError
 from millpond.naming import PARTITION_COLUMN, dagster_name
 from millpond.transform.models import KINDS, is_daily, key_columns
-from millpond.transform.specs import code_version, owner_name
+from millpond.transform.specs import code_version, owner_names
 
 _Node = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         group = dbt_resource_props.get("group")
         owner = group.get("owner", {}) if isinstance(group, Mapping) else {}
         named = _dagster(dbt_resource_props).get("owners") or owner.get("email") or owner.get("name")
-        return [owner_name(each) for each in ([named] if isinstance(named, str) else named or ())] or None
+        return owner_names(named)
 
     def get_tags(self, dbt_resource_props: _Node) -> Mapping[str, str]:
         """Return dbt's tags, the layer and the domain."""
