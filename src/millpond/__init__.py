@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import dagster as dg
     import duckdb
 
 
@@ -20,3 +21,13 @@ def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     from millpond.lake.duck import connect_with_marts
 
     return connect_with_marts(ref)
+
+
+def daily_partitions() -> dg.DailyPartitionsDefinition:
+    """Return the partitions of raw tables and daily models: days in the configured zone, today included.
+
+    Example: `@dg.asset(partitions_def=millpond.daily_partitions(), deps=["fct_daily_glucose_metrics"])`
+    """
+    from millpond.resources.days import daily_partitions
+
+    return daily_partitions()

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
+from millpond.project.config import find_project, read_project
 from millpond.redaction import redacted, register, register_address
 from millpond.settings_alerts import AlertSettings
 from millpond.settings_automation import AutomationSettings
@@ -34,6 +35,7 @@ _SECRET = (
     "heartbeat_url",
 )
 """Parts of the names of settings whose value is not shown, also where it is wrong."""
+_SOURCE_SUFFIXES = frozenset({".yaml", ".yml", ".py"})
 
 
 class Settings(
@@ -53,7 +55,8 @@ class Settings(
 
     project: Path = Field(
         default_factory=lambda: _default_project(),
-        description="folder that holds sources/ and dbt/; default: the checkout, else the current folder",
+        description="folder of the project; default: the current one, or the nearest above, whose "
+        "pyproject.toml has [tool.millpond], else the checkout",
     )
     home: Path = Field(
         Path(".millpond"),
@@ -189,7 +192,7 @@ class Settings(
 
     @property
     def code(self) -> Path:
-        """Folder of the sources/, dbt/ and waits.yaml in use: the project, or what was deployed of it."""
+        """Folder of the sources, models and definitions in use: the project, or what was deployed of it."""
         return Path(os.environ.get(DEPLOYED) or self.project)
 
     @property
@@ -279,12 +282,20 @@ def process_environment(**changes: str) -> dict[str, str]:
 
 
 def source_names(project: Path) -> list[str]:
-    """Return the names of the files in the project's `sources/`."""
-    files = sorted((project / "sources").glob("*"))
-    return [f.stem for f in files if f.suffix in {".yaml", ".yml", ".py"} and not f.stem.startswith("_")]
+    """Return the names of the project's sources."""
+    return [file.stem for file in source_files(project)]
+
+
+def source_files(project: Path) -> list[Path]:
+    """Return the files in the project's folders of sources that declare one, by name."""
+    files = [file for folder in read_project(project).sources for file in (project / folder).glob("*")]
+    declaring = [f for f in files if f.suffix in _SOURCE_SUFFIXES and not f.name.startswith("_")]
+    return sorted(declaring, key=lambda file: (file.name, file))
 
 
 def _default_project() -> Path:
+    if found := find_project(Path.cwd()):
+        return found
     checkout = Path(__file__).resolve().parents[2]
     return checkout if (checkout / "dbt" / "dbt_project.yml").exists() else Path.cwd()
 

@@ -4,7 +4,7 @@ A raw table is loaded by its cadence. What is made from it follows in the same t
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -64,17 +64,24 @@ class BeyondReach(SubsetAutomationCondition[dg.AssetKey]):
 
 
 def with_conditions(
-    assets: Sequence[dg.AssetsDefinition], chains: Sequence[Chain], timezone: str
+    assets: Sequence[dg.AssetsDefinition],
+    chains: Sequence[Chain],
+    timezone: str,
+    apart: Collection[dg.AssetKey] = (),
 ) -> list[dg.AssetsDefinition]:
     """Return `assets`, each with its condition or with the reason for having none.
 
-    A condition that a model brings along, as `meta.dagster` or a translator says, stays.
+    A condition that an asset brings along stays, and so does such a reason, with which a person forgoes one.
+    Those `apart` are never in one run with a chain; they follow what they read when it is there.
     """
     given = frozenset().union(*(chain.given for chain in chains))
+    parents = {spec.key: [dep.asset_key for dep in spec.deps] for each in assets for spec in each.specs}
 
     def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
-        if spec.automation_condition:
+        if spec.automation_condition or EXEMPTION in spec.metadata:
             return spec
+        if spec.key in apart:
+            return _made_apart(spec, [chain for chain in chains if _reads(spec.key, chain, parents)])
         if spec.key in given:
             crons = {
                 each.cron for chain in chains if spec.key in chain.given for each in chain.cadences.values()
@@ -92,6 +99,23 @@ def with_conditions(
         return spec.replace_attributes(automation_condition=condition)
 
     return [each.map_asset_specs(automated) for each in assets]
+
+
+def _reads(key: dg.AssetKey, chain: Chain, parents: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> bool:
+    return any(each in chain.assets or _reads(each, chain, parents) for each in parents.get(key, ()))
+
+
+def _made_apart(spec: dg.AssetSpec, chains: Sequence[Chain]) -> dg.AssetSpec:
+    """Follow the inputs by Dagster's own rule for this, over as many days as the chain looks back."""
+    days = isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
+    if not chains or (spec.partitions_def and not days):
+        why = "its partitions are no days" if chains else "nothing it is made from has a cadence"
+        return spec.merge_attributes(metadata={EXEMPTION: f"none: {why}"})
+    condition: Any = When.eager()
+    if days:
+        reach = max(_reach(chain) for chain in chains)
+        condition = condition.replace(When.in_latest_time_window(), When.in_latest_time_window(reach))
+    return spec.replace_attributes(automation_condition=condition)
 
 
 def _ticks(crons: Iterable[str], timezone: str) -> _Condition:

@@ -27,6 +27,7 @@ def joined(requests: Sequence[dg.RunRequest], chains: Sequence[Chain]) -> list[d
     """Return one request for each chain of what `requests` ask for: all its assets over all its days.
 
     An asset that belongs to no chain alone, a calendar, goes with each chain that reads it.
+    What belongs to none is asked for as it was.
     """
     found = []
     for chain in chains:
@@ -37,9 +38,11 @@ def joined(requests: Sequence[dg.RunRequest], chains: Sequence[Chain]) -> list[d
     taken = {key for request in found for key in request.asset_selection or ()}
     for request in requests:
         if rest := set(request.asset_selection or ()) - taken:
-            chain = next(each for each in chains if rest & each.given)
-            found.append(_of_chain(chain, [request]))
-            taken |= rest
+            if reader := next((each for each in chains if rest & each.given), None):
+                found.append(_of_chain(reader, [request]))
+                taken |= rest
+            else:
+                found.append(request.with_replaced_attrs(asset_selection=sorted(rest)))
     return found
 
 

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import dagster as dg
 from dagster import AssetKey
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.partitions.subset import TimeWindowPartitionsSubset
@@ -27,6 +26,7 @@ from millpond.backfill.ledger_chunks import Part
 from millpond.backfill.ledger_holds import Holder
 from millpond.backfill.ledger_tables import transaction
 from millpond.partitions import Window, contiguous
+from millpond.resources.days import daily_partitions
 from millpond.resources.run import REF_TAG
 from millpond.settings import settings
 
@@ -182,9 +182,7 @@ def _subset(parts: Iterable[Row]) -> AssetGraphSubset:
 
 def _days(windows: Iterable[Window]) -> TimeWindowPartitionsSubset:
     configured = settings()
-    every = dg.DailyPartitionsDefinition(
-        start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
-    )
+    every = daily_partitions(configured)
     joined = list(contiguous([day for window in windows for day in window.days]))
     spans = [TimeWindow(*window.bounds(configured.zone)) for window in joined]
     return TimeWindowPartitionsSubset(every, sum(map(len, joined)), spans)

@@ -29,14 +29,16 @@ class AssetNames:
     def now(cls) -> AssetNames:
         """Return those of the project as it is now."""
         import millpond
-        from millpond.ingestion.reading import source_files
+        from millpond.project.config import read_project
         from millpond.runtime.home import layout
-        from millpond.settings import settings
+        from millpond.settings import settings, source_files
         from millpond.transform.manifest import fingerprint
 
         configured = settings()
         digest = hashlib.sha256(fingerprint(configured).encode())
-        for file in source_files(configured):
+        if read_project(configured.code).definitions:  # which may define any asset
+            return cls(Path(os.devnull), "")
+        for file in source_files(configured.code):
             if file.suffix == ".py":  # whose tables may depend on anything
                 return cls(Path(os.devnull), "")
             digest.update(f"{file}\0".encode() + file.read_bytes())

@@ -17,18 +17,18 @@ from millpond.errors import (
 )
 from millpond.ingestion.columns import SQL_TYPES
 from millpond.ingestion.materializations import done, materializations
-from millpond.ingestion.reading import source_files
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
+from millpond.resources.days import daily_partitions
 from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.record import REACH
 from millpond.resources.retries import PASSING, retry_policy
 from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import skip_days
-from millpond.settings import settings
+from millpond.settings import settings, source_files
 
 _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *PASSING)
 _SHOWN = 3
@@ -46,9 +46,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=table.asset,
-        partitions_def=dg.DailyPartitionsDefinition(
-            start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
-        ),
+        partitions_def=daily_partitions(configured),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=table.group,
         kinds=set(table.kinds),
@@ -63,8 +61,10 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             **({REACH: table.window.reach.days} if table.window.reach else {}),
             "dagster/code_references": dg.CodeReferencesMetadataValue(
                 code_references=[
-                    dg.LocalFileCodeReference(file_path=str(configured.project / "sources" / file.name))
-                    for file in source_files(configured)
+                    dg.LocalFileCodeReference(
+                        file_path=str(configured.project / file.relative_to(configured.code))
+                    )
+                    for file in source_files(configured.code)
                     if file.stem == source.source
                 ]
             ),

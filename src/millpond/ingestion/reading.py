@@ -13,12 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
-from millpond.settings import Settings
+from millpond.settings import Settings, source_files
 
 _COMPARE = "see docs/source-keys.md for each key, and sources/nightscout.yaml for an example"
 _TAGS = {"bearer", "api_key", "http_basic", "[key]"}
 """What pydantic adds to a place that is not written there."""
-_SUFFIXES = {".yaml", ".yml", ".py"}
 
 
 def load_sources(settings: Settings) -> list[SourceSpec]:
@@ -28,7 +27,7 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
     """
     sources: dict[str, SourceSpec] = {}
     owners: dict[str, str] = {}
-    for file in source_files(settings):
+    for file in source_files(settings.code):
         source = read_source(file)
         if source.source in sources:
             raise _mistake(file, f"a second file declares the source {source.source}", "keep one of them")
@@ -40,12 +39,6 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
             owners[table.name] = file.name
         sources[source.source] = source
     return list(sources.values())
-
-
-def source_files(settings: Settings) -> list[Path]:
-    """Return the files of `sources/` in use that declare one, by name."""
-    folder = settings.code / "sources"
-    return sorted(f for f in folder.glob("*") if f.suffix in _SUFFIXES and not f.stem.startswith("_"))
 
 
 def find_table(sources: list[SourceSpec], name: str) -> tuple[SourceSpec, int]:

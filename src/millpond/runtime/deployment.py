@@ -1,4 +1,4 @@
-"""What automation runs: a copy of sources/, dbt/ and waits.yaml below the home, taken by an explicit act.
+"""What automation runs: a copy of the project's sources, models and Python, taken by an explicit act.
 
 `millpond up` takes one when it starts, `millpond reload` and Dagster's "Reload" take the next. An edit in the
 project is in none of them until then.
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import millpond
 from millpond.errors import DeployRefused
+from millpond.project.config import read_project
 from millpond.runtime.home import Home, layout, located
 from millpond.runtime.locks import exclusive
 from millpond.settings import DEPLOYED, Settings, process_environment, variable
 
-_FOLDERS, _FILES = ("dbt", "sources"), ("waits.yaml",)
+_FILES = ("pyproject.toml", "waits.yaml")
 _IGNORED = frozenset({"target", "logs", "parsed", "__pycache__", ".user.yml"})
 _CHECK = "millpond.cli.check_definitions"
 _CHECK_SECONDS = 300.0
@@ -129,14 +130,17 @@ def forget_old(settings: Settings) -> list[str]:
 
 def _content(settings: Settings) -> dict[str, bytes]:
     """Return the files that make a deployment, by their path below the project."""
-    found = {}
-    for name in _FOLDERS:
+    found, project = {}, read_project(settings.project)
+    folders, files = [*project.dbt, *project.sources], list(_FILES)
+    if code := project.code:
+        (files if code.endswith(".py") else folders).append(code)
+    for name in folders:
         folder = settings.project / name
         for path in _files(folder):
             leads_out = path.resolve().parent != path.parent.resolve()
             data = _LINK + os.fsencode(path.resolve()) if leads_out else path.read_bytes()
             found[f"{name}/{path.relative_to(folder)}"] = data
-    for name in _FILES:
+    for name in files:
         if (path := settings.project / name).exists():
             found[name] = path.read_bytes()
     return found

@@ -13,7 +13,7 @@ from millpond.runtime.home import Home
 from millpond.runtime.part import UNHEALTHY, UP, Health, Part
 from millpond.runtime.postmaster import found
 from millpond.runtime.processes import Process, registered, stop
-from millpond.settings import Settings, variable
+from millpond.settings import Settings, source_files, variable
 
 POSTGRES = "postgres"
 _DEMO = re.compile(r"^\s*demo\s*[:=]", re.MULTILINE)
@@ -39,7 +39,7 @@ def without_address(settings: Settings) -> list[str]:
 
 
 def _without_url(settings: Settings) -> list[str]:
-    files = [f for f in (settings.project / "sources").glob("[!_]*") if f.suffix in {".yaml", ".yml", ".py"}]
+    files = source_files(settings.project)
     return sorted(f.stem for f in files if not settings.source(f.stem).url and _DEMO.search(f.read_text()))
 
 

@@ -15,13 +15,14 @@ import dagster as dg
 from millpond.errors import MillpondError
 from millpond.partitions import Window, contiguous
 from millpond.redaction import redacted
+from millpond.resources.days import daily_partitions
 from millpond.resources.interrupts import interrupts_are_final
 from millpond.resources.provenance import Inputs
 from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import Unreachable, find_unreachable
 from millpond.runtime.companion import call
-from millpond.settings import Settings, settings
+from millpond.settings import settings
 from millpond.transform import materializations as told
 from millpond.transform.building import Stored
 from millpond.transform.checks import Check
@@ -56,7 +57,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
     _log_never_run(parsed.checks())
     every = [model for model in parsed.models().values() if not model.refused]
     specs = load_specs(parsed.specs(), configured.project / "dbt")
-    days = _days(configured)
+    days = daily_partitions(configured)
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
         prepared = [(specs[model.unique_id], model.daily) for model in members]
@@ -100,12 +101,6 @@ def _log_never_run(checks: Mapping[str, Check]) -> None:
     for test in checks.values():
         if test.kind == "test" and not test.reads:
             _LOG.warning("%s is never run: name what it reads with ref() or source()", test.unique_id)
-
-
-def _days(configured: Settings) -> dg.DailyPartitionsDefinition:
-    return dg.DailyPartitionsDefinition(
-        start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
-    )
 
 
 def _made(context: dg.AssetExecutionContext, members: _Models) -> _Events:

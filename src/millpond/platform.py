@@ -1,0 +1,68 @@
+"""Table of contents: everything Dagster knows of an installation, and what a project adds to it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from millpond.alerts.sensors import build_sensors as alert_sensors
+from millpond.automation import new_data, queue, waiting
+from millpond.automation.chains import chains_of
+from millpond.automation.conditions import with_conditions
+from millpond.automation.jobs import housekeeping
+from millpond.automation.schedules import build_schedules
+from millpond.automation.sensors import build_sensors as automation_sensors
+from millpond.automation.waits import read_waits
+from millpond.ingestion.assets import build_assets as ingestion_assets
+from millpond.ingestion.origins import has_address
+from millpond.ingestion.reading import load_sources
+from millpond.own_definitions import OwnDefinitions
+from millpond.publish.assets import build_assets as publish_assets
+from millpond.quality.checks import build_checks
+from millpond.quality.freshness import declared_in_dbt, with_freshness
+from millpond.resources.days import daily_partitions
+from millpond.resources.engines import build_resources
+from millpond.resources.run import JOB
+from millpond.settings import settings
+from millpond.transform.assets import build_assets as transform_assets
+from millpond.transform.exposures import exposure_specs
+from millpond.transform.manifest import NO_MANIFEST, described
+
+
+def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
+    """Return the platform's definitions for the project of the settings, with `own` beside them.
+
+    Assets of `own` are automated, promised to be fresh and watched like the platform's, unless they say
+    otherwise. Opens no socket and starts nothing. Raises ConfigError, also where two assets have one key.
+    """
+    configured = settings()
+    mine = OwnDefinitions(own, daily_partitions(configured))
+    sources = load_sources(configured)
+    dbt = described(configured)
+    manifest, models = (dbt.document(), dbt.models()) if dbt else (NO_MANIFEST, {})
+    marts = publish_assets(manifest, {key: model.key for key, model in models.items()})
+    made = [*ingestion_assets(sources), *transform_assets(), *marts]
+    mine.refuse_names_of(made)
+    made += mine.joining
+    read_as = {dep.asset_key: spec.key for each in marts for spec in each.specs for dep in spec.deps}
+    asked = [source for source in sources if has_address(source, configured)]
+    chains = chains_of(made, asked)
+    fresh = with_freshness([*made, *mine.others], sources, declared_in_dbt(manifest, models))
+    assets = with_conditions(fresh, chains, configured.timezone, mine.apart)
+    job = dg.define_asset_job(JOB, selection="*", description="Every asset, source to mart.")
+    return dg.Definitions(
+        assets=[*assets, *exposure_specs(manifest, models, read_as), *mine.external],
+        asset_checks=[*build_checks(sources), *mine.checks],
+        jobs=[job, housekeeping, *mine.jobs],
+        schedules=[*build_schedules(job, chains, configured), *mine.schedules],
+        sensors=[
+            *alert_sensors(assets, [source for source in sources if source not in asked]),
+            *automation_sensors(chains, configured),
+            *new_data.build_sensors(asked, chains),
+            *queue.build_sensors(sources),
+            *waiting.build_sensors(read_waits(configured)),
+            *mine.sensors,
+        ],
+        resources={**build_resources(configured), **mine.resources},
+        executor=mine.executor or dg.in_process_executor,
+        loggers=mine.loggers,
+    )

@@ -1,0 +1,135 @@
+"""What a project is made of: `[tool.millpond]` in its pyproject.toml, or the usual folders without it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from millpond.errors import ConfigError
+
+PLATFORM: Final = "millpond.definitions"
+"""The module that Dagster loads; it brings in the project's own, see there."""
+_FILE: Final = "pyproject.toml"
+_MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as its pyproject.toml declares it.
+
+    `definitions` is the module of the user's own definitions, `dbt` and `sources` are folders, as paths below
+    `root`.
+    """
+
+    root: Path
+    definitions: str | None = None
+    dbt: tuple[str, ...] = ("dbt",)
+    sources: tuple[str, ...] = ("sources",)
+
+    @property
+    def code(self) -> str | None:
+        """The folder or file, below `root`, that the module of the definitions is in; None if not there."""
+        if not self.definitions:
+            return None
+        top = self.definitions.partition(".")[0]
+        for name in (top, f"src/{top}"):
+            if (self.root / name).is_dir():
+                return name
+            if (self.root / f"{name}.py").is_file():
+                return f"{name}.py"
+        return None
+
+
+def find_project(folder: Path) -> Path | None:
+    """Return `folder` or the nearest above it whose pyproject.toml has a `[tool.millpond]`."""
+    for each in (folder, *folder.parents):
+        if _declared(each) is not None:
+            return each
+    return None
+
+
+def read_project(root: Path) -> Project:
+    """Return the project in `root`; without `[tool.millpond]` one of the usual folders.
+
+    Raises ConfigError for a key that is unknown or a value that cannot be used.
+    """
+    return _project(root, _stamp(root / _FILE))
+
+
+@lru_cache(8)
+def _project(root: Path, _: object) -> Project:
+    declared = _declared(root)
+    known = [field.name for field in fields(Project) if field.name != "root"]
+    found: dict[str, Any] = {}
+    for key, value in (declared or {}).items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise _refused(root, f"unknown key `{key}`", f"did you mean `{near[0]}`?" if near else _KEYS)
+        found[key] = _module(root, value) if key == "definitions" else _folders(root, key, value)
+    return Project(root, **found)
+
+
+_KEYS: Final = "the keys are definitions, dbt and sources"
+
+
+def _stamp(file: Path) -> object:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _declared(root: Path) -> Mapping[str, Any] | None:
+    file = root / _FILE
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if "tool.millpond" not in file.read_text(encoding="utf-8", errors="replace"):
+            return None  # somebody else's file above the current folder
+        raise ConfigError(f"{file} cannot be read: {error}", next_step="correct the file") from None
+    tool = content.get("tool")
+    declared = tool.get("millpond") if isinstance(tool, dict) else None
+    if declared is not None and not isinstance(declared, dict):
+        raise _refused(root, "it is no table", _KEYS)
+    return declared
+
+
+def _module(root: Path, value: object) -> str:
+    if not isinstance(value, str) or not _MODULE.fullmatch(value):
+        raise _refused(
+            root,
+            f"definitions = {value!r} is no name of a module",
+            'name it as Python imports it, for example definitions = "my_project.definitions"',
+        )
+    if value == PLATFORM:
+        raise _refused(root, f"definitions = {value!r} is the platform's own module", "leave the key out")
+    return value
+
+
+def _folders(root: Path, key: str, value: object) -> tuple[str, ...]:
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(each, str) and each for each in listed):
+        raise _refused(root, f"{key} = {value!r} is no list of folders", f'for example {key} = ["{key}"]')
+    names = [os.path.normpath(each) for each in listed]
+    for name in names:
+        if os.path.isabs(name) or name.startswith("..") or name == ".":
+            raise _refused(root, f"{key}: {name} lies outside the project", "name folders below the project")
+        if names.count(name) > 1:
+            raise _refused(root, f"{key}: {name} is named twice", "name it once")
+        if not (root / name).is_dir():
+            raise _refused(root, f"{key}: there is no folder {name}", "make it, or correct its name")
+    return tuple(names)
+
+
+def _refused(root: Path, what: str, next_step: str) -> ConfigError:
+    return ConfigError(f"[tool.millpond] in {root / _FILE}: {what}", next_step=next_step)
