@@ -38,7 +38,7 @@ _ANSWER_SECONDS = 60.0
 _GONE = ("CATALOG_NOT_FOUND", "CATALOG_UNAVAILABLE")
 _PASSING = frozenset({"INTERNAL_ERROR", "INSUFFICIENT_RESOURCES", "EXTERNAL"})
 _ON_LAKE = re.compile(
-    rf'(?<![\w."])(?:"{DATABASE}"|{DATABASE})(?=\."?(?:{"|".join(LAYERS)}|information_schema)\b)',
+    rf'(?<![\w."])(?:"{DATABASE}"|{DATABASE})(?=\s*\.\s*"?(?:{"|".join(LAYERS)}|information_schema)\b)',
     re.IGNORECASE,
 )
 _OF_FILES = ("ICEBERG_", "HIVE_", "PARQUET_", "FILESYSTEM_")

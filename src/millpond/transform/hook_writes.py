@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import duckdb
-from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.lake import duck
-from millpond.naming import LAYERS, quoted
-from millpond.settings import settings
+from millpond.naming import quoted
 from millpond.transform.building import Building
-from millpond.transform.manifest import current
+from millpond.transform.hook_targets import refuse_foreign
 from millpond.transform.sandbox import Sandbox
-
-_LAYERS = [layer for layer in LAYERS if layer != "raw"]
 
 
 class HookWrites(Sandbox):
@@ -35,17 +31,7 @@ class HookWrites(Sandbox):
 
     def refuse(self, table: str) -> None:
         """Raise DbtRuntimeError for a table of a model or a source, which hooks do not write in a build."""
-        layer, every = table.partition(".")[0], current(settings()).models().values()
-        owner = next((model.unique_id for model in every if model.table == table), "")
-        if owner:
-            why, instead = f"{owner} makes it", "put it into the SQL of the model"
-        elif layer not in _LAYERS:
-            why, instead = f"{layer} is none of the layers {', '.join(_LAYERS)}", "write to one of them"
-        else:
-            return
-        raise DbtRuntimeError(
-            f"{table} was not written by a hook or macro: {why}; {instead}, or build by hand on a branch"
-        )
+        refuse_foreign(table)
 
     def sweep(self) -> None:
         """Do nothing: each statement of a build is followed."""

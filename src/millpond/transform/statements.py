@@ -9,7 +9,8 @@ from typing import Literal
 import duckdb
 
 _PART = r'(?:"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
-_NAME = rf"(?P<name>{_PART}(?:\s*\.\s*{_PART}){{0,3}})"
+NAME = rf"(?P<name>{_PART}(?:\s*\.\s*{_PART}){{0,3}})"
+"""A pattern of the name of a table or a column, which `name_parts` takes apart."""
 Write = Literal["create", "replace", "change", "drop", "drop schema"]
 
 
@@ -25,7 +26,7 @@ class Target:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern.replace(" ", r"\s+").replace("NAME", _NAME), re.IGNORECASE)
+    return re.compile(pattern.replace(" ", r"\s+").replace("NAME", NAME), re.IGNORECASE)
 
 
 _PATTERNS: tuple[tuple[Write, re.Pattern[str]], ...] = (
@@ -64,7 +65,7 @@ def targets(sql: str) -> list[Target]:
     found: list[Target] = []
     for statement in statements:
         if statement.type not in _READS:
-            found += _of_one(_without_notes(statement.query))
+            found += _of_one(without_notes(statement.query))
     return found
 
 
@@ -72,21 +73,23 @@ def _of_one(sql: str) -> list[Target]:
     if _TEMPORARY.search(sql):
         return []
     if match := _COLUMN.search(sql):
-        return [Target("change", _parts(match["name"])[:-1])]
+        return [Target("change", name_parts(match["name"])[:-1])]
     for write, pattern in _PATTERNS:
         if match := pattern.search(sql):
-            name = _parts(match["name"])
+            name = name_parts(match["name"])
             renamed = _RENAMED.search(sql) if sql[:5].lower() == "alter" else None
-            also = [Target("create", (*name[:-1], *_parts(renamed["name"])))] if renamed else []
+            also = [Target("create", (*name[:-1], *name_parts(renamed["name"])))] if renamed else []
             return [Target(write, name), *also]
     return []
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def name_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a name that matched NAME, without their quotes."""
     return tuple(p[1:-1].replace('""', '"') if p[0] == '"' else p for p in re.findall(_PART, name))
 
 
-def _without_notes(sql: str) -> str:
+def without_notes(sql: str) -> str:
+    """Return SQL without the comments that it begins with."""
     while match := _NOTE.match(sql):
         sql = sql[match.end() :]
     return sql.strip()

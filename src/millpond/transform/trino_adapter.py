@@ -24,6 +24,7 @@ from millpond.lake import trino
 from millpond.settings import settings
 from millpond.transform import trino_storing
 from millpond.transform.building import under_way
+from millpond.transform.trino_writes import on_branch
 
 
 class LakeConnectionManager(TrinoConnectionManager):
@@ -31,18 +32,21 @@ class LakeConnectionManager(TrinoConnectionManager):
 
     @classmethod
     def open(cls, connection: Any) -> Any:
-        """Open a connection; where no build is under way, as the profile says."""
-        if connection.state != "open" and under_way():
-            connection.handle = ConnectionWrapper(trino.connection(), False)  # type: ignore[no-untyped-call]
+        """Open a connection as the settings say, to the catalog of the ref of the build."""
+        if connection.state != "open":
+            build = under_way()
+            name = trino.catalog_name(build.ref if build else settings().ref)
+            made = trino.connection(catalog=name, schema=connection.credentials.schema)
+            connection.handle = ConnectionWrapper(made, False)  # type: ignore[no-untyped-call]
             connection.state = "open"
-            return connection
-        return super().open(connection)  # type: ignore[no-untyped-call]
+        return connection
 
     def add_query(self, sql: str, *args: Any, **named: Any) -> Any:
-        """Run a statement on the ref of the build."""
+        """Run a statement on the ref of the build; outside of a build, statements only read."""
         build = under_way()
-        ref = build.ref if build else settings().ref
-        return super().add_query(trino.on_ref(sql, ref), *args, **named)  # type: ignore[no-untyped-call]
+        ref = build.ref if build else None
+        sent = on_branch(sql, ref, self.profile.credentials.schema)
+        return super().add_query(sent, *args, **named)  # type: ignore[no-untyped-call]
 
     @contextmanager
     def exception_handler(self, sql: str) -> Iterator[None]:

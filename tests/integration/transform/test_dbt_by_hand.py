@@ -152,6 +152,7 @@ def build_on_a_branch(dbt: Dbt) -> None:
 def test_a_build_by_hand_is_on_a_branch_and_nothing_is_on_main(dbt: Dbt) -> None:
     build_on_a_branch(dbt)
     assert "memory.main.lost was not written" in dbt.said("run-operation into_memory", "failed")
+    assert "dbt-by-hand-does-not-use-trino" in dbt.said("run-operation straight_on --target scale", "failed")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from servers.stack import Stack
 
 from column_changes import live_through_column_changes
 from corpus_builds import FEATURES, build_feature
+from millpond.lake import read, trino
 from millpond.settings import settings
 from small_projects import Write, built, write_files
 from snapshot_histories import FILES, T1, T2, history, snapshot
@@ -50,6 +51,21 @@ def test_failures_that_are_to_be_stored_are_refused_by_name(write_project: Write
     result, _ = built(["orders"])
     (check,) = result.checks
     assert "store_failures is not supported on Trino" in check.message
+
+
+def test_what_hooks_of_a_failed_build_dropped_is_still_on_main(write_project: Write) -> None:
+    orders = "{{{{ config(post_hook={hooks}) }}}} select 1 as id"
+    write_project(
+        {"models/silver/orders.sql": orders.format(hooks=["create table gold.kept as select 1 as n"])}
+    )
+    assert built(["orders"])[0].merged
+    hooks = ["drop table lake.gold.kept", "call lake.system.unregister_table('gold', 'kept')"]
+    write_project({"models/silver/orders.sql": orders.format(hooks=hooks)})
+    result, text = built(["orders"])
+    assert not result.merged
+    assert "not run by a hook or macro: `call lake.system" in text
+    assert not read.exists(result.branch, "gold.kept")
+    assert trino.query("select n from lake.gold.kept", "main")[1] == [[1]]
 
 
 def test_columns_that_change_are_treated_as_on_duckdb_until_a_full_refresh(write_project: Write) -> None:

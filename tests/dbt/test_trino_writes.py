@@ -1,0 +1,67 @@
+"""What hooks and macros of a build send to Trino: to the build's branch, or nothing."""
+
+from __future__ import annotations
+
+import pytest
+from dbt_common.exceptions import DbtRuntimeError
+
+from millpond.transform.trino_writes import on_branch
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        ("select 1 from lake.gold.log", 'select 1 from "lake_audit".gold.log'),
+        ('/* note */ insert into "lake"."gold"."log" select * from "lake"."silver"."x"', None),
+        ("insert into gold.log values (1)", 'insert into "lake_audit"."gold"."log" values (1)'),
+        ("INSERT INTO log values (1)", 'INSERT INTO "lake_audit"."gold"."log" values (1)'),
+        ("update LAKE . gold.Log set a = 1", 'update "lake_audit"."gold"."log" set a = 1'),
+        (
+            "comment on column gold.log.a is 'why'",
+            'comment on column "lake_audit"."gold"."log"."a" is \'why\'',
+        ),
+        ("create or replace table log as select 1 as a", None),
+        ("alter table if exists log add column b integer", None),
+        ("create schema if not exists lake.gold", "select 1"),
+        ("with a as (select 1) select * from a", "with a as (select 1) select * from a"),
+    ],
+)
+def test_tables_of_layers_are_written_on_the_branch(sql: str, sent: str | None) -> None:
+    found = on_branch(sql, "audit", "gold")
+    assert sent is None or found == sent
+    assert '"lake_audit"' in found or sent
+    assert '"lake".' not in found
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("insert into lake.silver.fct_glucose_readings select 1", "fct_glucose_readings makes it"),
+        ("delete from raw.glucose_entries", "raw is none of the layers"),
+        ("create table lake.scratch.log (a integer)", "scratch is none of the layers"),
+        ("insert into lake_dev.gold.log values (1)", "lake_dev is not the lake"),
+        ("create schema lake.scratch", "past the audit"),
+        ("create schema if not exists lake.scratch", "no layer scratch"),
+        ("alter table gold.log rename to gold.other", "alter its columns only"),
+        (
+            "alter table gold.log execute expire_snapshots(retention_threshold => '0d')",
+            "alter its columns only",
+        ),
+        ("call lake.system.rollback_to_snapshot('gold', 'log', 1)", "past the audit"),
+        ("execute immediate 'delete from lake.gold.log'", "past the audit"),
+        ("explain analyze delete from lake.gold.log", "past the audit"),
+        ("create view lake.gold.v as select 1", "past the audit"),
+        ("grant select on lake.gold.log to somebody", "past the audit"),
+        ("use lake.gold", "past the audit"),
+        ("select 1; delete from lake.raw.glucose_entries", "raw is none of the layers"),
+    ],
+)
+def test_what_would_change_anything_else_is_refused(sql: str, why: str) -> None:
+    with pytest.raises(DbtRuntimeError, match=why):
+        on_branch(sql, "audit", "gold")
+
+
+def test_outside_of_a_build_statements_only_read() -> None:
+    with pytest.raises(DbtRuntimeError, match="part of no build"):
+        on_branch("insert into lake.gold.log values (1)", None, "gold")
+    assert on_branch("select 1 from lake.gold.log", None, "gold") == 'select 1 from "lake".gold.log'
