@@ -6,9 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 
-from dagster import DagsterInstance, DagsterRun, RunsFilter
-from dagster._core.events.log import EventLogEntry
-from dagster._serdes import deserialize_value
+from dagster import DagsterInstance, DagsterRun, EventLogEntry, RunsFilter, deserialize_value
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.channels import channels

@@ -9,15 +9,10 @@ from typing import Any
 
 import dagster as dg
 from dagster import AutomationCondition as When
-from dagster._core.asset_graph_view.entity_subset import EntitySubset
-from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
-from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
-    SubsetAutomationCondition,
-)
-from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._record import record
+from dagster import AutomationContext
 
 from millpond.automation.chains import Chain
+from millpond.internals.dagster import AssetKeyPartitionKey, EntitySubset, SubsetAutomationCondition, record
 from millpond.resources.run import BACKFILL_TAG
 from millpond.resources.unreachable import skipped_days
 

@@ -4,11 +4,11 @@ import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from millpond.automation.chains import Chain
 from millpond.automation.requests import chain_tags
 from millpond.automation.unfinished import covering
+from millpond.internals.dagster import UnresolvedAssetJobDefinition
 from millpond.partitions import Window
 from millpond.settings import Settings
 

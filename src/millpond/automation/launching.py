@@ -4,11 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
-from dagster._core.storage.tags import SENSOR_NAME_TAG
 
 from millpond.automation.schedules import loads_by_itself
+from millpond.internals.dagster import IN_PROGRESS_RUN_STATUSES, SENSOR_NAME_TAG, BaseAssetGraph
 from millpond.partitions import Window
 from millpond.resources.run import REF_TAG, partition_tags
 from millpond.settings import settings

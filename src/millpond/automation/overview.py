@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick
-from dagster._utils.schedules import schedule_execution_time_iterator
 
 from millpond.automation.tick import ChainSensor
+from millpond.internals.dagster import schedule_execution_time_iterator
+from millpond.internals.dagster_on_demand import InstigatorState, InstigatorStatus, InstigatorTick
 from millpond.settings import Settings
 
 _LOOKED_AT = 5

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import dagster as dg
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from millpond import notices
 from millpond.automation.launching import from_the_start, graph_of, run_request, with_downstream
@@ -14,6 +13,7 @@ from millpond.automation.messages import read_message, wanted
 from millpond.automation.queue_client import VISIBILITY_SECONDS, Queue, Received
 from millpond.errors import MillpondError, QueueUnreachable
 from millpond.ingestion.spec import SourceSpec
+from millpond.internals.dagster import RUN_KEY_TAG
 from millpond.resources.run import JOB
 from millpond.runtime.databases import databases
 from millpond.settings import Settings, settings

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
-from dagster._core.storage.tags import MAX_RETRIES_TAG, RETRY_STRATEGY_TAG
 
 from millpond.automation.chains import Chain
+from millpond.internals.dagster import MAX_RETRIES_TAG, RETRY_STRATEGY_TAG
 from millpond.partitions import Window
 from millpond.resources.run import partition_tags, window_of
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from millpond.automation.chains import Chain
 from millpond.automation.daily import build_daily, is_weekend
 from millpond.automation.jobs import Night, housekeeping, night
+from millpond.internals.dagster import UnresolvedAssetJobDefinition
 from millpond.naming import MAIN_REF
 from millpond.settings import Settings
 

@@ -8,19 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import RemoteInstigatorOrigin
-from dagster._core.scheduler.instigation import (
+
+from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
+from millpond.errors import ConfigError
+from millpond.internals.dagster import (
+    AUTO_RETRY_RUN_ID_TAG,
+    WILL_RETRY_TAG,
+    InstigatorType,
+    RemoteInstigatorOrigin,
+)
+from millpond.internals.dagster_on_demand import (
     InstigatorState,
     InstigatorStatus,
     ScheduleInstigatorData,
     SensorInstigatorData,
     TickStatus,
 )
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
-
-from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
-from millpond.errors import ConfigError
 from millpond.resources.origin import repository_origin
 from millpond.resources.pause import (
     AUTOMATIC_TAG,

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.sensor_definition import SensorExecutionData
-from dagster._record import copy
 
 from millpond.automation.chains import Chain
 from millpond.automation.requests import joined
+from millpond.internals.dagster import SensorExecutionData, copy_record
 
 NAME = "keep_up"
 _SECONDS = 30
@@ -40,4 +39,4 @@ class ChainSensor(dg.AutomationConditionSensorDefinition):
     def evaluate_tick(self, context: dg.SensorEvaluationContext) -> SensorExecutionData:
         """Return Dagster's evaluation, its requests joined by chain."""
         found = super().evaluate_tick(context)
-        return copy(found, run_requests=joined(found.run_requests or (), self.chains))
+        return copy_record(found, run_requests=joined(found.run_requests or (), self.chains))

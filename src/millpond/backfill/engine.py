@@ -11,8 +11,6 @@ from typing import Literal
 import dagster as dg
 import psycopg
 from dagster import DagsterError
-from dagster._core.storage.tags import BACKFILL_ID_TAG
-from dagster._core.utils import make_new_run_id
 from sqlalchemy.exc import SQLAlchemyError
 
 from millpond.backfill import ledger_chunks as chunks
@@ -25,6 +23,7 @@ from millpond.backfill.progress import Progress
 from millpond.backfill.run import materialize
 from millpond.errors import MillpondError, advice
 from millpond.ingestion.patience import backoff
+from millpond.internals.dagster import BACKFILL_ID_TAG, make_new_run_id
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.run import BACKFILL_TAG, accept_tags
 

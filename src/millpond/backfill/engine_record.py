@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEventType, DagsterInstance, EventLogEntry
-from dagster._core.events import DagsterEvent, StepMaterializationData
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, EventLogEntry
 
 from millpond.backfill.counts import numbers_of
 from millpond.backfill.engine_verdict import Failure
 from millpond.backfill.ledger_chunks import Part, Settled
 from millpond.backfill.pieces import Key
 from millpond.backfill.progress import Progress, RunProgress
+from millpond.internals.dagster import StepMaterializationData
 from millpond.partitions import RANGE_SEPARATOR, Window, parse_day
 
 

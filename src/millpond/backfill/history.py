@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from sqlalchemy import func, select, union_all
 
 from millpond.backfill.progress import ROWS
 from millpond.backfill.staleness import Failed
+from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
 from millpond.partitions import parse_day
 from millpond.resources.failure import INTERRUPTS
 from millpond.resources.record import (

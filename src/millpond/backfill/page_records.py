@@ -11,20 +11,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dagster import AssetKey
-from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
-from dagster._core.definitions.partitions.subset import TimeWindowPartitionsSubset
-from dagster._core.definitions.partitions.utils.time_window import TimeWindow
-from dagster._core.definitions.timestamp import TimestampWithTimezone
-from dagster._core.execution.asset_backfill import AssetBackfillData
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
-from dagster_shared.error import SerializableErrorInfo
+from dagster import AssetKey, TimeWindow
 
 from millpond.backfill import ledger
 from millpond.backfill.ledger import Course
 from millpond.backfill.ledger_chunks import Part
 from millpond.backfill.ledger_holds import Holder
 from millpond.backfill.ledger_tables import transaction
+from millpond.internals.dagster import AssetGraphSubset, TimestampWithTimezone, TimeWindowPartitionsSubset
+from millpond.internals.dagster_on_demand import (
+    AssetBackfillData,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+    SerializableErrorInfo,
+)
 from millpond.partitions import Window, contiguous
 from millpond.resources.days import daily_partitions
 from millpond.resources.run import REF_TAG

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from millpond.backfill.chunks import chunked, days_a_chunk, fused
 from millpond.backfill.estimate import estimate
@@ -20,6 +19,7 @@ from millpond.backfill.pipelines import pipelines
 from millpond.backfill.plan import Item, Plan, State
 from millpond.backfill.selection import selected
 from millpond.backfill.staleness import Asked, Failed, Known, Node, judged
+from millpond.internals.dagster import AssetGraph
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import latest_complete_day
 from millpond.resources.provenance import edges

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry
-from dagster._core.events import DagsterEvent
+from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, EventLogEntry
 
 from millpond.errors import advice
 from millpond.resources.failure import DayFailure, error_name, failed_days, is_interrupt, reason

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from functools import cache
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.utils import make_new_run_id
 
 from millpond.backfill.progress import Progress, RunOutcome, RunProgress
 from millpond.backfill.selection import selected
+from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
 from millpond.partitions import Window, checked_window

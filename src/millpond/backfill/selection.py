@@ -7,11 +7,10 @@ import re
 
 import dagster as dg
 from dagster import DagsterInvalidSubsetError
-from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from millpond.backfill.unknown_asset import refuse, unknown_asset
 from millpond.errors import ConfigError
+from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
 
 _EXAMPLES = (
     'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*",'

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dagster_webserver.cli import main
-
 from millpond.backfill.page_records import LedgerRecords
+from millpond.internals.dagster_on_demand import webserver_cli
 from millpond.resources.command_backfills import show_backfills
 from millpond.resources.page_backfills import launch_in_few_runs
 from millpond.resources.runbook_page import serve_runbook
@@ -15,7 +14,7 @@ def begin() -> None:
     serve_runbook()
     launch_in_few_runs()
     show_backfills(LedgerRecords())
-    main()  # type: ignore[no-untyped-call]
+    webserver_cli()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.sources.helpers.rest_client.client import RESTClient
-from dlt.sources.rest_api.config_setup import create_auth
 from requests import Request, Response
 
 from millpond.errors import SourceRefused
@@ -25,6 +23,7 @@ from millpond.ingestion.placeholders import Values, bounds, filled
 from millpond.ingestion.ranges import RangePager
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.tally import Tally
+from millpond.internals.dlt import RuntimeConfiguration, create_auth
 
 _NO_ROWS = pa.table(
     {

@@ -13,12 +13,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from dagster._core.events import DagsterEventBatchMetadata
-from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from millpond.ingestion.results import PartitionResult
+from millpond.internals.dagster import (
+    BACKFILL_ID_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
+    DagsterEventBatchMetadata,
+)
 from millpond.partitions import Window
 from millpond.resources.record import UNFINISHED_TAG
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from dlt.common import jsonpath
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from requests import Request, Response
 
@@ -18,6 +17,7 @@ from millpond.ingestion.markers import as_truth, envelope
 from millpond.ingestion.pages import KEY
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
+from millpond.internals.dlt import jsonpath
 from millpond.redaction import redacted
 
 _SIZES: Final = re.compile(r"(limit|per_?page|page_?size|count|size|\$?top|max_?results|first|rows)", re.I)

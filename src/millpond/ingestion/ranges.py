@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlt.common import jsonpath
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete
@@ -12,6 +11,7 @@ from millpond.ingestion.markers import as_count, envelope
 from millpond.ingestion.paginators import Gap, Pager, Probe, said_more, size_param
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
+from millpond.internals.dlt import jsonpath
 
 BEYOND_THE_END = frozenset({400, 404, 410, 416, 422})
 """Statuses with which servers refuse a page after the last; they end a listing whose total is reached."""

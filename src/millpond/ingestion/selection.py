@@ -107,7 +107,7 @@ def _at(document: Any, selector: str) -> list[Any]:
     An element of a list (`[*]`) that lacks what the selector leads to is returned itself: it is no good row,
     but it is one.
     """
-    from dlt.common import jsonpath
+    from millpond.internals.dlt import jsonpath
 
     above, elements, below = selector.rpartition("[*]")
     if elements and not _MANY.search(_QUOTED.sub("", below)):

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import dlt
 import pyarrow as pa
-from dlt.common.runtime.anon_tracker import disable_anon_tracker
 from dlt.pipeline.exceptions import PipelineStepFailed
+
+from millpond.internals.dlt import disable_anon_tracker
 
 _ABANDONED_SECONDS = 24 * 3600
 

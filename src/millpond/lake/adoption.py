@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyiceberg.expressions.visitors import ROWS_MUST_MATCH, _StrictMetricsEvaluator
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import DataScan, Table
 from pyiceberg.table.metadata import TableMetadata
 
+from millpond.internals.pyiceberg import ROWS_MUST_MATCH, StrictMetricsEvaluator
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change
 from millpond.lake.datafiles import around
@@ -147,7 +147,7 @@ def _files_to_remove(
     files = [t.file for t in DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files()]
     if windows.parts is None or day_column is None:
         return files, False
-    inside = _StrictMetricsEvaluator(metadata.schema(), exact)
+    inside = StrictMetricsEvaluator(metadata.schema(), exact)
     return files, any(inside.eval(file) != ROWS_MUST_MATCH for file in files)
 
 

@@ -16,13 +16,14 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.io import FileIO
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
-from pyiceberg.table import CommitTableResponse, StagedTable, Table
+from pyiceberg.table import Table
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
 from pyiceberg.table.update import AssertCreate, TableRequirement, TableUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
 from millpond.errors import RefNotFound
+from millpond.internals.pyiceberg import CommitTableResponse, StagedTable
 from millpond.lake.commit import swap
 from millpond.lake.connect import engine, pooled
 from millpond.lake.files import NotedIO, discard, flush, warehouse_uri

@@ -11,14 +11,21 @@ from operator import not_
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
-from pyiceberg.expressions.visitors import ROWS_MIGHT_NOT_MATCH, _InclusiveMetricsEvaluator
-from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files, write_file
 from pyiceberg.manifest import DataFile
-from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
-from pyiceberg.table import DataScan, FileScanTask, WriteTask
+from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import MonthTransform
 
+from millpond.internals.pyiceberg import (
+    ROWS_MIGHT_NOT_MATCH,
+    ArrowScan,
+    InclusiveMetricsEvaluator,
+    PartitionFieldValue,
+    PartitionKey,
+    WriteTask,
+    dataframe_to_data_files,
+    write_file,
+)
 from millpond.lake.hashing import Digests, combined, digests
 from millpond.lake.rows import fitted, gathered
 from millpond.lake.schema import arrow_schema
@@ -55,7 +62,7 @@ class Touched:
         metadata, exact = staging.table_metadata, windows.filter(day_column)
         wide = AlwaysTrue() if staging.turned else around(metadata, windows, day_column)
         tasks = list(DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files())
-        evaluator = _InclusiveMetricsEvaluator(metadata.schema(), exact)
+        evaluator = InclusiveMetricsEvaluator(metadata.schema(), exact)
         hits = [evaluator.eval(t.file) != ROWS_MIGHT_NOT_MATCH for t in tasks]
         hit = list(compress(tasks, hits))
         missed = compress(tasks, map(not_, hits))
@@ -144,7 +151,7 @@ def write(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]
         ordered = piece if _in_order(piece, order) else piece.sort_by(order).combine_chunks()
         parts = _partitions(metadata, ordered)
         if parts is None:
-            files += _dataframe_to_data_files(metadata, ordered, io)
+            files += dataframe_to_data_files(metadata, ordered, io)
         else:
             files += write_file(io, metadata, _tasks(metadata, parts))
     return files

@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import Properties
 from typing_extensions import override
 
 from millpond.errors import ConfigError, StorageFailed
+from millpond.internals.pyiceberg import PyArrowFile
 from millpond.runtime.home import layout
 from millpond.settings import Settings, settings
 

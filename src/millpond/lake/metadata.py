@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict
 
 from pyiceberg.io import FileIO
-from pyiceberg.serializers import FromInputFile, ToOutputFile
 from pyiceberg.table.metadata import TableMetadata
 
+from millpond.internals.pyiceberg import FromInputFile, ToOutputFile
 from millpond.lake.files import lake_io, reading
 
 _KEPT = 64

@@ -8,11 +8,12 @@ from itertools import pairwise
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
-from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, MonthTransform
 from pyiceberg.types import NestedField
 
 from millpond.errors import SchemaConflict
+from millpond.internals.pyiceberg import assign_fresh_schema_ids
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.schema import arrow_schema, evolved, reshaped, turned, widest
 from millpond.lake.spec import TableSpec

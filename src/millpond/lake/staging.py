@@ -12,13 +12,17 @@ from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
-from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update import TableUpdate, update_table_metadata
-from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
+from pyiceberg.table.update import TableUpdate
 from typing_extensions import override
 
+from millpond.internals.pyiceberg import (
+    ManifestMergeManager,
+    OverwriteFiles,
+    load_location_provider,
+    update_table_metadata,
+)
 from millpond.lake.metadata import write_metadata
 
 _MANIFESTS = 16
@@ -89,7 +93,7 @@ class Staging(Transaction):
         return metadata, location
 
 
-class _ReplaceFiles(_OverwriteFiles):
+class _ReplaceFiles(OverwriteFiles):
     """Keeps no manifest without live files, and merges manifests when they are many."""
 
     @override
@@ -120,5 +124,5 @@ class _ReplaceFiles(_OverwriteFiles):
         others = [m for m in manifests if m.content != ManifestContent.DATA]
         if len(data) < _MANIFESTS:
             return manifests
-        merging = _ManifestMergeManager(_MANIFEST_BYTES, _MANIFESTS, True, self)
+        merging = ManifestMergeManager(_MANIFEST_BYTES, _MANIFESTS, True, self)
         return merging.merge_manifests(data) + others

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
-from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table.metadata import TableMetadata
 
+from millpond.internals.pyiceberg import ArrowScan
 from millpond.lake.files import lake_io
 from millpond.lake.history import windows_since
 from millpond.lake.schema import arrow_schema

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from millpond.errors import MillpondError
+from millpond.internals.dagster import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts, mistakes
 from millpond.redaction import redacted

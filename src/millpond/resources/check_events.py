@@ -7,9 +7,8 @@ from typing import Any
 
 import dagster as dg
 from dagster import AssetCheckExecutionContext, AssetExecutionContext
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
+
+from millpond.internals.dagster import AssetCheckEvaluationTargetMaterializationData
 
 
 class CheckEvents:

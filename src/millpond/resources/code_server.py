@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from dagster._cli.code_server import code_server_cli
-from dagster._grpc.__generated__ import dagster_api_pb2
-from dagster._grpc.proxy_server import DagsterProxyApiServicer
-
 from millpond.errors import MillpondError
+from millpond.internals.dagster_on_demand import DagsterProxyApiServicer, code_server_cli, dagster_api_pb2
 from millpond.runtime import deployment
 from millpond.settings import settings, use_deployed
 

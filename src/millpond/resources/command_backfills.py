@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
-from dagster._record import copy
-from dagster._time import datetime_from_timestamp
-from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres import PostgresRunStorage
 
 from millpond.errors import ConfigError
+from millpond.internals.dagster import copy_record, datetime_from_timestamp
+from millpond.internals.dagster_on_demand import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 
 class Records(Protocol):
@@ -99,4 +98,4 @@ def _command_backfill(backfill_id: str) -> PartitionBackfill | None:
 def _before(filters: BulkActionsFilter, backfill: PartitionBackfill) -> BulkActionsFilter:
     started = datetime_from_timestamp(backfill.backfill_timestamp)
     earlier = min(filters.created_before, started) if filters.created_before else started
-    return copy(filters, created_before=earlier)
+    return copy_record(filters, created_before=earlier)

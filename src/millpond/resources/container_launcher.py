@@ -6,13 +6,13 @@ import socket
 from typing import Any
 
 from dagster import DagsterRun
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster_docker import DockerRunLauncher
-from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 from docker.client import from_env
 from docker.errors import DockerException
 
 from millpond.errors import ConfigError
+from millpond.internals.dagster import CheckRunHealthResult, WorkerStatus
+from millpond.internals.dagster_on_demand import DOCKER_CONTAINER_ID_TAG
 
 
 class ContainerLauncher(DockerRunLauncher):  # type: ignore[misc]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._core.launcher import RunLauncher
-
 from millpond.errors import ConfigError
+from millpond.internals.dagster import RunLauncher
 
 _SOCKET = "docker.sock"
 _PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")

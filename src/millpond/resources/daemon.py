@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dagster._daemon.cli import main
-
+from millpond.internals.dagster_on_demand import daemon_cli
 from millpond.resources.instance import instance
 from millpond.resources.zombies import close_zombies
 
@@ -12,7 +11,7 @@ def begin() -> None:
     """Close the runs whose process is gone, then be Dagster's daemon; the arguments are its own."""
     with instance() as recorded:
         close_zombies(recorded)
-    main()
+    daemon_cli()
 
 
 if __name__ == "__main__":

@@ -7,11 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from dagster._core.storage.compute_log_manager import CapturedLogContext
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._core.storage.root import LocalArtifactStorage
-from dagster._serdes import ConfigurableClassData
-
+from millpond.internals.dagster import CapturedLogContext, ConfigurableClassData
+from millpond.internals.dagster_on_demand import LocalArtifactStorage, LocalComputeLogManager
 from millpond.runtime.home import layout
 from millpond.settings import settings
 

@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
-from dagster._core.execution.backfill import PartitionBackfill
-from dagster._core.instance.config import ConcurrencyConfig
-from dagster._core.instance.ref import InstanceRef
-from dagster._core.launcher import RunLauncher
-from dagster._core.scheduler.instigation import InstigatorState
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from dagster_postgres import PostgresScheduleStorage
 from sqlalchemy import text
 
+from millpond.internals.dagster import (
+    WILL_RETRY_TAG,
+    ConcurrencyConfig,
+    ConfigurableClass,
+    ConfigurableClassData,
+    InstanceRef,
+    RunLauncher,
+)
+from millpond.internals.dagster_on_demand import DagsterStorage, InstigatorState, PartitionBackfill
 from millpond.resources.command_backfills import CommandBackfills
 from millpond.resources.connections import Pooled, pool
 from millpond.resources.containers import container_launcher

@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import (
+from dagster import EventLogEntry, serialize_value
+from dagster_postgres import PostgresEventLogStorage
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from millpond.internals.dagster import ASSET_CHECK_EVENTS, ASSET_EVENTS, AssetCheckExecutionRecordStatus
+from millpond.internals.dagster_on_demand import (
     AssetCheckExecutionsTable,
     ConcurrencyLimitsTable,
     SqlEventLogStorageTable,
 )
-from dagster_postgres.event_log import PostgresEventLogStorage
-from dagster_shared.serdes import serialize_value
-from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
-
 from millpond.resources.connections import Pooled
 from millpond.resources.record import is_indexed
 from millpond.resources.waiting_events import WaitingEvents, can_wait

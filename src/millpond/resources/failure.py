@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dagster._core.execution.plan.objects import StepFailureData
-from dagster_shared.error import SerializableErrorInfo
+from millpond.internals.dagster import StepFailureData
+from millpond.internals.dagster_on_demand import SerializableErrorInfo
 
 _WRAPPERS = ("Dagster", "RetryRequested")
 """What Dagster raises around an error of ours; its last retry says how often it tried, not why it failed."""

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dagster import DagsterInstance
-from dagster._core.instance.ref import InstanceRef
 
+from millpond.internals.dagster import InstanceRef
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.settings import settings
 

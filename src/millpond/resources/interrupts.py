@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._utils import interrupts
+from dagster import DagsterExecutionInterruptedError
+
+from millpond.internals.dagster import interrupts
 
 
 @contextmanager

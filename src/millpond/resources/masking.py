@@ -9,9 +9,9 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import Engine, event
 
+from millpond.internals.dagster_on_demand import SerializableErrorInfo
 from millpond.redaction import redacted, without_known
 
 _from_traceback = SerializableErrorInfo.from_traceback

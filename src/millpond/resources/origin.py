@@ -5,13 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from dagster import DagsterRun
-from dagster._core.remote_origin import (
-    GrpcServerCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
 
 from millpond.errors import ConfigError
+from millpond.internals.dagster import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from millpond.resources.run import JOB
 from millpond.runtime.dagster_home import CODE_LOCATION
 from millpond.runtime.dagster_parts import code_server_socket, location_name

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dagster import AssetKey, DagsterInstance
-from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.data_version import CODE_VERSION_TAG
-from dagster._core.execution.backfill import PartitionBackfill
+
+from millpond.internals.dagster import CODE_VERSION_TAG, AssetGraphSubset, BaseAssetGraph
+from millpond.internals.dagster_on_demand import PartitionBackfill
 
 
 def launch_in_few_runs() -> None:

@@ -13,15 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.instance.config import ConcurrencyConfig
-from dagster._core.launcher import LaunchRunContext, RunLauncher
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    SensorInstigatorData,
-)
-from dagster._core.storage.tags import (
+
+from millpond.internals.dagster import (
     AUTO_MATERIALIZE_TAG,
     AUTO_OBSERVE_TAG,
     AUTOMATION_CONDITION_TAG,
@@ -29,8 +22,12 @@ from dagster._core.storage.tags import (
     RETRY_NUMBER_TAG,
     SCHEDULE_NAME_TAG,
     SENSOR_NAME_TAG,
+    ConcurrencyConfig,
+    InstigatorType,
+    LaunchRunContext,
+    RunLauncher,
 )
-
+from millpond.internals.dagster_on_demand import InstigatorState, InstigatorStatus, SensorInstigatorData
 from millpond.naming import PAUSE_KEY
 
 AUTOMATIC_TAG = "millpond/automatic"

@@ -8,10 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, EventLogEntry, RunsFilter
-from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, StepMaterializationData
-from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, EventLogEntry, RunsFilter
 
+from millpond.internals.dagster import (
+    RUNLESS_JOB_NAME,
+    RUNLESS_RUN_ID,
+    DagsterEventBatchMetadata,
+    StepMaterializationData,
+)
 from millpond.naming import MAIN_REF
 from millpond.resources.record import MERGED_TAG
 from millpond.resources.run import REF_TAG

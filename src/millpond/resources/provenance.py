@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import get_input_data_version_tag
 
+from millpond.internals.dagster import AssetGraph, get_input_data_version_tag
 from millpond.partitions import Window
 from millpond.resources.record import Day, versions
 

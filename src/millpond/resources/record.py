@@ -8,19 +8,15 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_TAG,
-    INPUT_DATA_VERSION_TAG_PREFIX,
-)
-from dagster._core.storage.event_log.schema import (
-    AssetEventTagsTable,
-    AssetKeyTable,
-    SqlEventLogStorageTable,
-)
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, or_, select
 
+from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG, INPUT_DATA_VERSION_TAG_PREFIX
+from millpond.internals.dagster_on_demand import (
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorage,
+    SqlEventLogStorageTable,
+)
 from millpond.naming import MAIN_REF
 from millpond.resources.run import REF_TAG
 

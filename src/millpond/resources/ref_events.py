@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from dagster import AssetObservation, DagsterEventType, RunsFilter
-from dagster._core.events import AssetObservationData, DagsterEvent
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.runs import RunStorage
+from dagster import AssetObservation, DagsterEvent, DagsterEventType, EventLogEntry, RunsFilter
 
+from millpond.internals.dagster import AssetObservationData
+from millpond.internals.dagster_on_demand import RunStorage
 from millpond.naming import MAIN_REF
 from millpond.resources.event_log import HomeEventLogStorage
 from millpond.resources.run import ref_of

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from dagster import AssetExecutionContext
-from dagster._core.storage.tags import (
+
+from millpond.errors import ConfigError
+from millpond.internals.dagster import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
-
-from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
 from millpond.settings import settings

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dagster_webserver.webserver import DagsterWebserver
 from markdown_it import MarkdownIt  # comes with rich
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
+from millpond.internals.dagster_on_demand import DagsterWebserver
 from millpond.settings import settings
 
 _FILE = Path("docs", "runbook.md")

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.events import (
+from sqlalchemy import func, select
+
+from millpond.internals.dagster import (
+    AssetFailedToMaterializeData,
+    AssetGraph,
     AssetMaterializationFailure,
     AssetMaterializationFailureReason,
     AssetMaterializationFailureType,
+    DagsterEventBatchMetadata,
 )
-from dagster._core.events import AssetFailedToMaterializeData, DagsterEventBatchMetadata
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from sqlalchemy import func, select
-
+from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
 from millpond.partitions import Window, contiguous, parse_day
 from millpond.resources.provenance import edges
 from millpond.resources.record import connection, database_key, versions

@@ -10,10 +10,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dagster import DagsterEventType
-from dagster._core.events.log import EventLogEntry
-from dagster._core.utils import coerce_valid_log_level
+from dagster import DagsterEventType, EventLogEntry
 
+from millpond.internals.dagster import coerce_valid_log_level
 from millpond.runtime.clock import Clock
 
 LONGEST_WAIT = 0.2

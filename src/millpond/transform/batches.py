@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from millpond.transform.invocation import LOCK, invoking
 
 if TYPE_CHECKING:
-    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+    from millpond.internals.dbt import MicrobatchBuilder
 
 _Batches = list[tuple[dt.datetime, dt.datetime]]
 
@@ -24,7 +24,7 @@ def one_batch(extra_days: Mapping[str, int]) -> AbstractContextManager[None]:
     `extra_days` lengthens the batch of a model, by unique_id: for rows that depend on the days before theirs.
     dbt itself knows neither; its microbatch models run day by day then, slower but with the same rows.
     """
-    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+    from millpond.internals.dbt import MicrobatchBuilder
 
     def whole(builder: MicrobatchBuilder, start: dt.datetime, end: dt.datetime) -> _Batches:
         return [(start, end + dt.timedelta(days=extra_days.get(builder.model.unique_id, 0)))]
@@ -34,7 +34,7 @@ def one_batch(extra_days: Mapping[str, int]) -> AbstractContextManager[None]:
 
 def one_batch_by_hand() -> None:
     """Make one batch of each microbatch model in all calls of dbt that are not ours."""
-    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+    from millpond.internals.dbt import MicrobatchBuilder
 
     original = MicrobatchBuilder.build_batches
     if hasattr(original, "by_hand"):
@@ -52,7 +52,7 @@ def only(unique_ids: Collection[str]) -> AbstractContextManager[None]:
 
     A selector of dbt's takes a name for all nodes that have it, and a path for all that lies below it.
     """
-    from dbt.graph.selector import NodeSelector
+    from millpond.internals.dbt import NodeSelector
 
     def exactly(selector: NodeSelector, *_: object, **__: object) -> set[str]:
         return set(selector.filter_selection(set(unique_ids)))  # type: ignore[arg-type]
@@ -63,9 +63,9 @@ def only(unique_ids: Collection[str]) -> AbstractContextManager[None]:
 @contextmanager
 def without_database() -> Iterator[None]:
     """Have `dbt compile` within fail nodes that ask the database for something, and go on to others."""
-    from dbt.adapters.contracts.connection import LazyHandle
-    from dbt.task.compile import CompileTask
     from dbt_common.exceptions import DbtRuntimeError
+
+    from millpond.internals.dbt import CompileTask, LazyHandle
 
     def refuse(*_: object) -> None:
         raise DbtRuntimeError("it asks the database for something while it compiles")

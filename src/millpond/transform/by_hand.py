@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from millpond.transform.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from dbt.adapters.duckdb.environments.local import LocalEnvironment
+    from millpond.internals.dbt import LocalEnvironment
 
 
 class _Cursor:
@@ -49,7 +49,7 @@ class _Handle:
 
 def follow() -> None:
     """Have each handle that dbt-duckdb opens for a plugin with a sandbox store what is written over it."""
-    from dbt.adapters.duckdb.environments.local import LocalEnvironment
+    from millpond.internals.dbt import LocalEnvironment
 
     original: Any = LocalEnvironment.handle
     if hasattr(original, "followed"):

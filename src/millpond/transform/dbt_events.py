@@ -55,8 +55,9 @@ class DbtEvents:
 
         `known` are the nodes that Dagster knows.
         """
-        from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
         from google.protobuf.json_format import MessageToDict
+
+        from millpond.internals.dagster_on_demand import DbtCoreCliEventMessage
 
         found: dict[str, dict[str, Any]] = {}
         for event in self.results:

@@ -14,13 +14,13 @@ from typing import Any, cast
 import dagster as dg
 import orjson
 from dagster_dbt import DagsterDbtTranslator
-from dagster_dbt.core.dbt_cli_event import EventHistoryMetadata, _build_column_lineage_metadata
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 from sqlglot.schema import MappingSchema
 
+from millpond.internals.dagster_on_demand import EventHistoryMetadata, build_column_lineage_metadata
 from millpond.transform.models import Models, upstream_tables
 
 _Node = Mapping[str, Any]
@@ -107,7 +107,7 @@ def _trace(
             path /= f"{node['name']}.sql"
         path.parent.mkdir(parents=True)
         path.write_text(sql)
-        metadata = _build_column_lineage_metadata(
+        metadata = build_column_lineage_metadata(
             EventHistoryMetadata(columns=columns, parents=known),
             {**node, "depends_on": {"nodes": list(parents)}},
             document,

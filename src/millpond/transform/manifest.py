@@ -271,7 +271,8 @@ def _forget_compiled(manifest: Manifest) -> None:
 @lru_cache(1)
 def _warm(path: Path, project: Path) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
-    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    from millpond.internals.dbt import extended_mashumuro_decoder
 
     manifest = Manifest.from_msgpack(path.read_bytes(), decoder=extended_mashumuro_decoder)
     # dbt reads seeds from where they were parsed, which may be another copy of the project.

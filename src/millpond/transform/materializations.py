@@ -13,16 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import CODE_VERSION_TAG, DATA_VERSION_TAG, DataVersion
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from dagster._core.events import DagsterEventBatchMetadata
-from dagster._core.execution.plan.execute_step import (
-    _build_data_version_tags,
-    _get_code_version,
-    _get_input_provenance_data,
-)
-from dagster._core.storage.tags import BACKFILL_ID_TAG
+from dagster import DataVersion
 
+from millpond.internals.dagster import (
+    BACKFILL_ID_TAG,
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
+    DagsterEventBatchMetadata,
+    build_data_version_tags,
+    get_code_version,
+    get_input_provenance_data,
+)
 from millpond.resources.check_events import CheckEvents
 from millpond.resources.provenance import Inputs
 from millpond.resources.record import Day
@@ -85,7 +87,7 @@ def again(
         return None
     step = context.op_execution_context.get_step_execution_context()
     then = (last.tags.get(CODE_VERSION_TAG), *(_value(last, name) for name in ("snapshot_id", "ref")))
-    if then != (_get_code_version(key, step), str(snapshot_id), ref):
+    if then != (get_code_version(key, step), str(snapshot_id), ref):
         return None
     return dg.MaterializeResult(
         key, metadata=last.metadata, data_version=DataVersion(last.tags[DATA_VERSION_TAG])
@@ -137,8 +139,8 @@ def samples(rows: Iterable[Mapping[str, Any]]) -> dg.JsonMetadataValue:
 def _version_tags(context: dg.AssetExecutionContext, key: dg.AssetKey, content_hash: str) -> dict[str, str]:
     """Return the tags by which Dagster tells whether an asset or what it was made from has changed."""
     step = context.op_execution_context.get_step_execution_context()
-    inputs = _get_input_provenance_data(key, step)
-    return _build_data_version_tags(DataVersion(content_hash), _get_code_version(key, step), inputs, True)
+    inputs = get_input_provenance_data(key, step)
+    return build_data_version_tags(DataVersion(content_hash), get_code_version(key, step), inputs, True)
 
 
 def _key(model: str) -> dg.AssetKey:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from dbt.parser.manifest import extended_mashumaro_encoder
 
 from millpond.errors import ConfigError
+from millpond.internals.dbt import extended_mashumaro_encoder
 from millpond.settings import Settings
 from millpond.transform import engine
 from millpond.transform.batches import without_database

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.definitions.metadata import normalize_metadata
-from dagster._serdes import deserialize_value, serialize_value
+from dagster import deserialize_value, serialize_value
 
+from millpond.internals.dagster import normalize_metadata
 from millpond.naming import dagster_name
 from millpond.transform.models import KINDS, Model, Models, upstream_tables
 

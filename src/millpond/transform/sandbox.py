@@ -12,11 +12,10 @@ from typing import Any
 import duckdb
 import yaml
 from dbt.adapters.events.logging import AdapterLogger
-from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
-from dbt_common.invocation import get_invocation_id
 
 from millpond.errors import MillpondError, RefExists
+from millpond.internals.dbt import get_flags, get_invocation_id
 from millpond.lake import duck, pins, refs, tables
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import pooled

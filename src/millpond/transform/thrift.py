@@ -10,22 +10,28 @@ from typing import Any
 
 import jinja2
 import parsedatetime
-from dbt.clients import jinja
-from dbt.clients.jinja import MacroGenerator
-from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
-from dbt.context.providers import ModelContext, RuntimeProvider
-from dbt.contracts.graph.nodes import ParsedNode
-from dbt.plugins.manager import PluginManager
-from dbt.task import test
-from dbt_common.behavior_flags import BehaviorFlagRendered
-from dbt_common.clients.jinja import catch_jinja, get_environment
-from dbt_common.clients.jinja import get_template as get_captured
-from dbt_common.dataclass_schema import dbtClassMixin
-from dbt_common.events.base_types import BaseEvent, EventLevel
-from dbt_common.events.event_manager import EventManager
-from dbt_common.events.event_manager_client import ctx_set_event_manager
 
-from dbt import compilation
+from millpond.internals.dbt import (
+    BaseEvent,
+    BehaviorFlagRendered,
+    EventLevel,
+    EventManager,
+    MacroGenerator,
+    MacroNamespace,
+    MacroNamespaceBuilder,
+    ModelContext,
+    ParsedNode,
+    PluginManager,
+    RuntimeProvider,
+    catch_jinja,
+    ctx_set_event_manager,
+    dbt_compilation,
+    dbt_jinja,
+    dbt_test_task,
+    dbtClassMixin,
+    get_environment,
+    get_template_of_common,
+)
 
 HEARD = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
 """Events that are passed on at any level."""
@@ -77,11 +83,11 @@ def spare() -> None:
     builder.add_macros = _add_macros
     original = MacroNamespaceBuilder.build_namespace
     builder.build_namespace = lambda self, macros, ctx: Macros(original(self, macros, ctx))
-    rendering: Any = jinja
+    rendering: Any = dbt_jinja
     rendering.get_template = _get_template
-    compiling: Any = compilation
+    compiling: Any = dbt_compilation
     compiling.generate_runtime_model_context = _compile_context
-    running_tests: Any = test
+    running_tests: Any = dbt_test_task
     running_tests.generate_runtime_model_context = _run_context
     _validate_on_demand(dbtClassMixin)
 
@@ -178,7 +184,7 @@ def _get_template(
     string: str, ctx: dict[str, Any], node: Any = None, capture_macros: bool = False, native: bool = False
 ) -> jinja2.Template:
     if capture_macros:
-        return get_captured(string, ctx, node, capture_macros, native)
+        return get_template_of_common(string, ctx, node, capture_macros, native)
     with catch_jinja(node):
         environment, code = _compiled(str(string), native)
         return environment.template_class.from_code(environment, code, environment.make_globals(ctx), None)

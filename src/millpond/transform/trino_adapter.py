@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import dbt.adapters.trino as dbt_trino
 from dbt.adapters.base.meta import available
-from dbt.adapters.base.relation import EventTimeFilter
-from dbt.adapters.trino.connections import ConnectionWrapper, TrinoConnectionManager
-from dbt.adapters.trino.impl import TrinoAdapter
-from dbt.adapters.trino.relation import TrinoRelation
 from dbt_common.exceptions import DbtBaseException
 
+from millpond.internals.dbt import (
+    ConnectionWrapper,
+    EventTimeFilter,
+    TrinoAdapter,
+    TrinoConnectionManager,
+    TrinoPlugin,
+    TrinoRelation,
+)
 from millpond.lake import trino
 from millpond.settings import settings
 from millpond.transform import trino_storing
@@ -86,4 +89,4 @@ class TrinoAdapterOnLake(TrinoAdapter):
 
 def install() -> None:
     """Have dbt in this process take this adapter where a profile says trino."""
-    dbt_trino.Plugin.adapter = TrinoAdapterOnLake  # type: ignore[assignment]
+    TrinoPlugin.adapter = TrinoAdapterOnLake  # type: ignore[assignment]

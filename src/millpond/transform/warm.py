@@ -13,8 +13,7 @@ def warm_up() -> None:
     from millpond.transform.lean_classes import lighten
 
     lighten()
-    from dagster_dbt.core import dbt_cli_event
-
+    from millpond.internals.dagster_on_demand import dbt_cli_event
     from millpond.transform import runner
 
     assert runner

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagster._core.execution.backfill import PartitionBackfill
-from dagster._serdes import deserialize_value
+from dagster import deserialize_value
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.finders.events import asked
 from millpond.alerts.kinds import Severity
 from millpond.alerts.recording import record
 from millpond.alerts.tables import Connection
+from millpond.internals.dagster_on_demand import PartitionBackfill
 from millpond.naming import MAIN_REF
 from millpond.partitions import RANGE_SEPARATOR
 

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEventType
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.events import DagsterEvent
-from dagster_shared.error import SerializableErrorInfo
+from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType
 
 from millpond.alerts.finders.days_advice import next_step_by_days, unharmed_by_days
+from millpond.internals.dagster_on_demand import SerializableErrorInfo
 from millpond.resources.failure import DayFailure, failed_days, is_interrupt
 
 BEYOND_REACH = "BeyondReach"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagster import DagsterRun
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.events import DagsterEvent
+from dagster import AssetCheckEvaluation, DagsterEvent, DagsterRun
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.finders.cause import describe_check

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.events import DagsterEvent
+from dagster import (
+    AssetCheckEvaluation,
+    AssetKey,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+)
 
 from millpond.alerts.alert import Alert, listed
 from millpond.alerts.days import add_commands, days_in, partition_of, shown_days

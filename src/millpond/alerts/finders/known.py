@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
-from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from millpond.alerts.alert import Alert
+from millpond.internals.dagster import TimeWindowFreshnessPolicy
 
 MARTS = "marts"
 """Value of the tag `layer` by which a mart is known."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dagster._core.scheduler.instigation import TickData
-from dagster._serdes import deserialize_value
+from dagster import deserialize_value
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.finders.events import asked
 from millpond.alerts.recording import open_alerts, record, resolve
 from millpond.alerts.tables import Connection
+from millpond.internals.dagster_on_demand import TickData
 
 _FAILED = """
     select id, tick_body from job_ticks where status = 'FAILURE'

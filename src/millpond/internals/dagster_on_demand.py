@@ -1,0 +1,81 @@
+"""Parts of Dagster that only some processes need: its storage, its servers, its records of backfills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millpond.internals.on_demand import import_on_demand
+
+if TYPE_CHECKING:
+    from dagster._cli.code_server import code_server_cli
+    from dagster._core.execution.asset_backfill import AssetBackfillData
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+    from dagster._core.scheduler.instigation import (
+        InstigatorState,
+        InstigatorStatus,
+        InstigatorTick,
+        ScheduleInstigatorData,
+        SensorInstigatorData,
+        TickData,
+        TickStatus,
+    )
+    from dagster._core.storage.base_storage import DagsterStorage
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable,
+        AssetEventTagsTable,
+        AssetKeyTable,
+        ConcurrencyLimitsTable,
+        SqlEventLogStorageTable,
+    )
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+    from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+    from dagster._core.storage.root import LocalArtifactStorage
+    from dagster._core.storage.runs import RunStorage
+    from dagster._daemon.cli import main as daemon_cli
+    from dagster._grpc.__generated__ import dagster_api_pb2
+    from dagster._grpc.proxy_server import DagsterProxyApiServicer
+    from dagster_dbt.core import dbt_cli_event
+    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage, EventHistoryMetadata
+    from dagster_dbt.core.dbt_cli_event import _build_column_lineage_metadata as build_column_lineage_metadata
+    from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+    from dagster_shared.error import SerializableErrorInfo
+    from dagster_webserver.cli import main as webserver_cli
+    from dagster_webserver.webserver import DagsterWebserver
+
+PARTS = {
+    "code_server_cli": "dagster._cli.code_server:code_server_cli",
+    "AssetBackfillData": "dagster._core.execution.asset_backfill:AssetBackfillData",
+    "BulkActionStatus": "dagster._core.execution.backfill:BulkActionStatus",
+    "BulkActionsFilter": "dagster._core.execution.backfill:BulkActionsFilter",
+    "PartitionBackfill": "dagster._core.execution.backfill:PartitionBackfill",
+    "InstigatorState": "dagster._core.scheduler.instigation:InstigatorState",
+    "InstigatorStatus": "dagster._core.scheduler.instigation:InstigatorStatus",
+    "InstigatorTick": "dagster._core.scheduler.instigation:InstigatorTick",
+    "ScheduleInstigatorData": "dagster._core.scheduler.instigation:ScheduleInstigatorData",
+    "SensorInstigatorData": "dagster._core.scheduler.instigation:SensorInstigatorData",
+    "TickData": "dagster._core.scheduler.instigation:TickData",
+    "TickStatus": "dagster._core.scheduler.instigation:TickStatus",
+    "DagsterStorage": "dagster._core.storage.base_storage:DagsterStorage",
+    "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema:AssetCheckExecutionsTable",
+    "AssetEventTagsTable": "dagster._core.storage.event_log.schema:AssetEventTagsTable",
+    "AssetKeyTable": "dagster._core.storage.event_log.schema:AssetKeyTable",
+    "ConcurrencyLimitsTable": "dagster._core.storage.event_log.schema:ConcurrencyLimitsTable",
+    "SqlEventLogStorageTable": "dagster._core.storage.event_log.schema:SqlEventLogStorageTable",
+    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage",
+    "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager:LocalComputeLogManager",
+    "LocalArtifactStorage": "dagster._core.storage.root:LocalArtifactStorage",
+    "RunStorage": "dagster._core.storage.runs:RunStorage",
+    "daemon_cli": "dagster._daemon.cli:main",
+    "dagster_api_pb2": "dagster._grpc.__generated__.dagster_api_pb2",
+    "DagsterProxyApiServicer": "dagster._grpc.proxy_server:DagsterProxyApiServicer",
+    "dbt_cli_event": "dagster_dbt.core.dbt_cli_event",
+    "DbtCoreCliEventMessage": "dagster_dbt.core.dbt_cli_event:DbtCoreCliEventMessage",
+    "EventHistoryMetadata": "dagster_dbt.core.dbt_cli_event:EventHistoryMetadata",
+    "build_column_lineage_metadata": "dagster_dbt.core.dbt_cli_event:_build_column_lineage_metadata",
+    "DOCKER_CONTAINER_ID_TAG": "dagster_docker.docker_run_launcher:DOCKER_CONTAINER_ID_TAG",
+    "SerializableErrorInfo": "dagster_shared.error:SerializableErrorInfo",
+    "webserver_cli": "dagster_webserver.cli:main",
+    "DagsterWebserver": "dagster_webserver.webserver:DagsterWebserver",
+}
+
+__getattr__ = import_on_demand(__name__, PARTS)

@@ -1,0 +1,77 @@
+"""Parts of dbt, its adapters and dbt_common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millpond.internals.on_demand import import_on_demand
+
+if TYPE_CHECKING:
+    from dbt.adapters.base.relation import EventTimeFilter
+    from dbt.adapters.contracts.connection import LazyHandle
+    from dbt.adapters.duckdb.environments.local import LocalEnvironment
+    from dbt.adapters.trino import Plugin as TrinoPlugin
+    from dbt.adapters.trino.connections import ConnectionWrapper, TrinoConnectionManager
+    from dbt.adapters.trino.impl import TrinoAdapter
+    from dbt.adapters.trino.relation import TrinoRelation
+    from dbt.clients import jinja as dbt_jinja
+    from dbt.clients.jinja import MacroGenerator
+    from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+    from dbt.context.providers import ModelContext, RuntimeProvider
+    from dbt.contracts.graph.nodes import ParsedNode
+    from dbt.flags import get_flags
+    from dbt.graph.selector import NodeSelector
+    from dbt.materializations.incremental.microbatch import MicrobatchBuilder
+    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
+    from dbt.plugins.manager import PluginManager
+    from dbt.task import test as dbt_test_task
+    from dbt.task.compile import CompileTask
+    from dbt_common.behavior_flags import BehaviorFlagRendered
+    from dbt_common.clients.jinja import catch_jinja, get_environment
+    from dbt_common.clients.jinja import get_template as get_template_of_common
+    from dbt_common.dataclass_schema import dbtClassMixin
+    from dbt_common.events.base_types import BaseEvent, EventLevel
+    from dbt_common.events.event_manager import EventManager
+    from dbt_common.events.event_manager_client import ctx_set_event_manager
+    from dbt_common.invocation import get_invocation_id
+
+    from dbt import compilation as dbt_compilation
+
+PARTS = {
+    "dbt_compilation": "dbt.compilation",
+    "EventTimeFilter": "dbt.adapters.base.relation:EventTimeFilter",
+    "LazyHandle": "dbt.adapters.contracts.connection:LazyHandle",
+    "LocalEnvironment": "dbt.adapters.duckdb.environments.local:LocalEnvironment",
+    "TrinoPlugin": "dbt.adapters.trino:Plugin",
+    "ConnectionWrapper": "dbt.adapters.trino.connections:ConnectionWrapper",
+    "TrinoConnectionManager": "dbt.adapters.trino.connections:TrinoConnectionManager",
+    "TrinoAdapter": "dbt.adapters.trino.impl:TrinoAdapter",
+    "TrinoRelation": "dbt.adapters.trino.relation:TrinoRelation",
+    "dbt_jinja": "dbt.clients.jinja",
+    "MacroGenerator": "dbt.clients.jinja:MacroGenerator",
+    "MacroNamespace": "dbt.context.macros:MacroNamespace",
+    "MacroNamespaceBuilder": "dbt.context.macros:MacroNamespaceBuilder",
+    "ModelContext": "dbt.context.providers:ModelContext",
+    "RuntimeProvider": "dbt.context.providers:RuntimeProvider",
+    "ParsedNode": "dbt.contracts.graph.nodes:ParsedNode",
+    "get_flags": "dbt.flags:get_flags",
+    "NodeSelector": "dbt.graph.selector:NodeSelector",
+    "MicrobatchBuilder": "dbt.materializations.incremental.microbatch:MicrobatchBuilder",
+    "extended_mashumaro_encoder": "dbt.parser.manifest:extended_mashumaro_encoder",
+    "extended_mashumuro_decoder": "dbt.parser.manifest:extended_mashumuro_decoder",
+    "PluginManager": "dbt.plugins.manager:PluginManager",
+    "dbt_test_task": "dbt.task.test",
+    "CompileTask": "dbt.task.compile:CompileTask",
+    "BehaviorFlagRendered": "dbt_common.behavior_flags:BehaviorFlagRendered",
+    "catch_jinja": "dbt_common.clients.jinja:catch_jinja",
+    "get_environment": "dbt_common.clients.jinja:get_environment",
+    "get_template_of_common": "dbt_common.clients.jinja:get_template",
+    "dbtClassMixin": "dbt_common.dataclass_schema:dbtClassMixin",
+    "BaseEvent": "dbt_common.events.base_types:BaseEvent",
+    "EventLevel": "dbt_common.events.base_types:EventLevel",
+    "EventManager": "dbt_common.events.event_manager:EventManager",
+    "ctx_set_event_manager": "dbt_common.events.event_manager_client:ctx_set_event_manager",
+    "get_invocation_id": "dbt_common.invocation:get_invocation_id",
+}
+
+__getattr__ = import_on_demand(__name__, PARTS)

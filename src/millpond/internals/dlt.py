@@ -1,0 +1,22 @@
+"""Parts of dlt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millpond.internals.on_demand import import_on_demand
+
+if TYPE_CHECKING:
+    from dlt.common import jsonpath
+    from dlt.common.configuration.specs import RuntimeConfiguration
+    from dlt.common.runtime.anon_tracker import disable_anon_tracker
+    from dlt.sources.rest_api.config_setup import create_auth
+
+PARTS = {
+    "jsonpath": "dlt.common.jsonpath",
+    "RuntimeConfiguration": "dlt.common.configuration.specs:RuntimeConfiguration",
+    "disable_anon_tracker": "dlt.common.runtime.anon_tracker:disable_anon_tracker",
+    "create_auth": "dlt.sources.rest_api.config_setup:create_auth",
+}
+
+__getattr__ = import_on_demand(__name__, PARTS)
