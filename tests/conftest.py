@@ -22,8 +22,9 @@ import pytest
 import time_machine
 from xdist.scheduler import LoadFileScheduling
 
+import former_state
 from millpond.lake import home_zone
-from millpond.lake.connect import catalog_tables
+from millpond.naming import LAYERS, MAIN_REF
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.down import down
@@ -67,11 +68,16 @@ BEGIN
     FOR name IN
         SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
         WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
-          AND tablename NOT IN ('alembic_version', 'secondary_indexes', 'instance_info')
+          AND tablename NOT IN ('alembic_version', 'secondary_indexes', 'instance_info', 'migrations')
     LOOP
         EXECUTE 'DELETE FROM ' || name;
     END LOOP;
 END $$
+"""
+_LAKE_EMPTIED = f"""{_EMPTIED};
+INSERT INTO catalog.lake_refs (name) VALUES ('{MAIN_REF}');
+INSERT INTO catalog.iceberg_namespace_properties
+    SELECT '{MAIN_REF}', layer, 'exists', 'true' FROM unnest(ARRAY{list(LAYERS)}) AS layer
 """
 _MARTS_EMPTIED = """
 DO $$
@@ -238,20 +244,39 @@ def _superusers() -> Iterator[dict[tuple[object, str], psycopg.Connection[Any]]]
 @pytest.fixture
 def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home:
     """Return the home of this test process with Postgres up and all data gone: lake, ops, marts, Dagster."""
-    databases()
+    for schema in (databases().catalog, databases().ops):
+        schema.connect().close()
     folders = layout(settings())
     server = found(folders)
     assert server is not None
-    for database, statement in (("lake", _EMPTIED), ("dagster", _EMPTIED), ("marts", _MARTS_EMPTIED)):
+    for database, statement in (
+        ("lake", _LAKE_EMPTIED),
+        ("dagster", _EMPTIED),
+        ("marts", _MARTS_EMPTIED),
+    ):
         if (key := (server, database)) not in _superusers:
             _superusers[key] = superuser(folders, server, database)
             _superusers[key].autocommit = True
         _superusers[key].execute(statement)
     for folder in (folders.warehouse, folders.staging):
         shutil.rmtree(folder)
-    catalog_tables.cache_clear()
     home_zone.verified.clear()
     return layout(settings())
+
+
+@pytest.fixture
+def bare(home: Home) -> Iterator[Home]:
+    """A home whose Postgres is made and in which nothing was done; put right for other tests afterwards."""
+    former_state.empty()
+    yield home
+    former_state.empty()
+
+
+@pytest.fixture
+def former(bare: Home) -> Home:
+    """A home as the release before left it: tables with rows, and no version."""
+    former_state.make_former()
+    return bare
 
 
 def _is_ours(folder: Path) -> bool:

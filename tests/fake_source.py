@@ -175,7 +175,7 @@ def fake_source() -> Iterator[FakeSource]:
 
 def table_of(name: str, **changes: Any) -> tuple[SourceSpec, SourceTable]:
     """Return a shipped source and its table `name`, the table with `changes`."""
-    shipped = tuple((file, file.read_bytes()) for file in source_files(settings()))
+    shipped = tuple((file, file.read_bytes()) for file in source_files(settings().code))
     source, index = find_table(_sources(shipped), name)
     return source, source.tables[index].model_copy(update=changes)
 

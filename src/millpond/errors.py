@@ -60,6 +60,22 @@ class ZoneChanged(ConfigError):
     """The days of this home were loaded in another time zone than the one that is set; nothing was done."""
 
 
+class HomeTooNew(ConfigError):
+    """A newer Millpond than the one installed here wrote the state of this home; nothing was done."""
+
+
+class HomeTooOld(ConfigError):
+    """The state of this home has to be migrated by `millpond upgrade` first; nothing was done."""
+
+
+class MigrationFailed(MillpondError):
+    """Postgres refused a step that brings a home's state to this release; the step was rolled back."""
+
+
+class UpgradeRefused(ConfigError):
+    """A home cannot be upgraded while something works in it; nothing was changed."""
+
+
 class PartitionKeyError(MillpondError):
     """A partition key is no date, lies before the start or in the future."""
 

@@ -6,38 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 
 from millpond.redaction import redacted
-
-_TABLE: Final = """
-create table if not exists notices (
-    id bigint generated always as identity primary key,
-    kind text not null,
-    key text not null,
-    over boolean not null,
-    source text,
-    title text not null default '',
-    reason text not null default '',
-    assets text[] not null default '{}',
-    partition text not null default '',
-    at timestamptz not null default clock_timestamp()
-);
-comment on table notices is 'what is to become an alert, or the end of one; taken out when it has';
-"""
-
-
-_LOCK: Final = 0x6E6F7469636573
-"""Advisory lock that keeps two processes from creating the table at once."""
-
-
-def ensure(connection: psycopg.Connection[Any]) -> None:
-    """Make the table where it is missing, in a transaction of its own."""
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_TABLE)
 
 
 def tell(

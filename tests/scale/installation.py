@@ -17,8 +17,9 @@ from servers.server import Server
 from servers.stack import Stack
 
 from millpond.lake import home_zone, trino
-from millpond.lake.connect import catalog_tables, connection
+from millpond.lake.connect import connection
 from millpond.resources.connections import pool
+from millpond.runtime import databases
 from millpond.runtime.databases import administrator
 from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.provisioning import provision
@@ -103,7 +104,7 @@ def refusing_writes(server: Server, restart: Callable[[Server], float]) -> Itera
 def _forget() -> None:
     """Let nothing of another installation in this process live on."""
     settings.cache_clear()
-    catalog_tables.cache_clear()
     home_zone.verified.clear()
+    databases.verified.clear()
     pool.cache_clear()
     trino._made.clear()

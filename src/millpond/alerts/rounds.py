@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
-from millpond.alerts.tables import Connection, ensure
+from millpond.alerts.tables import Connection
 from millpond.errors import EmbeddedPartError
 from millpond.runtime.databases import databases
 
@@ -50,7 +50,6 @@ class Rounds:
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = databases().ops.connect(row_factory=dict_row, autocommit=True)
-                ensure(self._connection)
             return True, work(self._connection)
         except (psycopg.OperationalError, EmbeddedPartError) as error:
             _logger.warning("the outbox cannot be reached: %s", error)

@@ -108,7 +108,6 @@ class _Tick:
         if not last:
             return
         with databases().ops.connect() as connection:
-            notices.ensure(connection)
             notices.tell(
                 connection,
                 "message_rejected",

@@ -113,7 +113,6 @@ class _Tick:
         if not fresh and not over:
             return
         with databases().ops.connect() as connection:
-            notices.ensure(connection)
             for day, kind, run in fresh:
                 self._tell(connection, day, kind, run)
                 self._told.setdefault(str(day), []).append(f"{kind} {run}")

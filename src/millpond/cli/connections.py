@@ -9,7 +9,7 @@ from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
 from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.runtime.dagster_parts import dagster_url
-from millpond.runtime.databases import databases
+from millpond.runtime.databases import databases, refuse_other_version
 from millpond.runtime.servers import trino_address
 from millpond.settings import Settings, settings, variable
 
@@ -24,13 +24,14 @@ def dagster_variables(ref: str | None = None) -> dict[str, str]:
 def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str]:
     """Return addresses and credentials by name, for `ref` (default: the setting).
 
-    Starts the embedded Postgres and the shared catalog if they do not run.
+    Starts the embedded Postgres and the shared catalog if they do not run. Raises HomeTooNew, HomeTooOld.
 
     `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; its token only reads, unless `write`;
     so does the role of `marts_dsn`. `marts_readonly_dsn` always reads only, for BI tools.
     Under the profile scale, `trino_*` stands in its place: a catalog of Trino's that shows the ref.
     Raises ConfigError for `write` there, where Trino's own access rules decide.
     """
+    refuse_other_version()
     configured, found = settings(), databases()
     ref = ref or configured.ref
     if write and configured.scale:

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from millpond.errors import MillpondError
     from millpond.runtime.board import Status
 
 _COLOURS = {"up": "green", "starting": "yellow", "unhealthy": "bold red", "down": "red"}
@@ -25,7 +26,8 @@ def status(
     Exits with 0 when `millpond up` runs and every part does its work, with 1 otherwise; so
     `millpond status || millpond up --detach` starts what is not there. Starts nothing itself.
     Also tells which sources are left alone because they did not answer, since when automation is paused, and
-    if MILLPOND_TIMEZONE is not the zone that this home's days were loaded in.
+    if MILLPOND_TIMEZONE is not the zone that this home's days were loaded in, or another release of Millpond
+    is needed for this home.
 
     Example: millpond status --json
     """
@@ -39,10 +41,12 @@ def status(
     from millpond.settings import settings, variable
 
     configured, now = settings(), report(settings())
+    version = _version_error() if now.has("postgres") else None
+    looks_into_state = now.has("postgres") and version is None
     changed = changes(configured) if now.supervisor else None
-    left_alone = open_breakers() if now.has("postgres") else []
-    paused = _paused_since() if now.has("postgres") else None
-    zone = zone_error() if now.has("postgres") else None
+    left_alone = open_breakers() if looks_into_state else []
+    paused = _paused_since() if looks_into_state else None
+    zone = zone_error() if looks_into_state else None
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
     if as_json:
         supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
@@ -54,6 +58,7 @@ def status(
         answer["without_address"] = without_address(configured)
         answer["automation_paused_since"] = _iso(paused)
         answer["timezone_refused"] = zone and zone.what
+        answer["version_refused"] = version and version.what
         typer.echo(json.dumps(answer, indent=2))
     else:
         console = output.console()
@@ -67,6 +72,9 @@ def status(
             console.print(line, style="red", highlight=False, markup=False)
         if paused:
             console.print(paused_line(paused), style="yellow", highlight=False)
+        if version:
+            words = f"This home cannot be used: {version.what}. Next: {version.next_step}."
+            console.print(words, style="bold red", highlight=False, markup=False)
         if zone:
             words = f"Nothing is loaded or built: {zone.what}. Next: {zone.next_step}."
             console.print(words, style="bold red", highlight=False, markup=False)
@@ -81,8 +89,20 @@ def status(
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:
             console.print("`millpond up` does not run; commands start the parts they need by themselves.")
-    if not now.is_up:
+    if version or not now.is_up:
         raise typer.Exit(1)
+
+
+def _version_error() -> MillpondError | None:
+    """Return why this release cannot work with the home, if so; migrates it as any command does."""
+    from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
+    from millpond.runtime.databases import refuse_other_version
+
+    try:
+        refuse_other_version()
+    except (HomeTooNew, HomeTooOld, MigrationFailed) as error:
+        return error
+    return None
 
 
 def _paused_since() -> float | None:

@@ -10,7 +10,6 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -24,21 +23,9 @@ from millpond.runtime.databases import databases
 from millpond.settings import settings
 
 KIND: Final = "breaker_open"
-_LOCK: Final = 0x627265616B6572
-"""Advisory lock that keeps two processes from creating the tables at once."""
 _PROBE_SECONDS: Final = 60.0
 """A probe that has not told its outcome by then, because its process was killed, is given up."""
 
-_TABLE = """
-create table if not exists breakers (
-    host text primary key,
-    failures int not null,
-    opened_at timestamptz,
-    next_probe timestamptz,
-    last_error text not null
-);
-comment on table breakers is 'hosts that failed of late; open where opened_at is set';
-"""
 _SELECT = "select host, failures, opened_at, next_probe, last_error, next_probe <= now() as due from breakers"
 _CLAIM = """
     update breakers set next_probe = now() + %s * interval '1 second'
@@ -57,7 +44,6 @@ _REOPEN = """
 """
 
 _log = logging.getLogger(__name__)
-_made: set[tuple[Path, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -158,20 +144,14 @@ def close(host: str, words: str) -> bool:
 def breakers() -> list[Breaker]:
     """Return the hosts that failed of late, by name."""
     with databases().ops.connect(autocommit=True, row_factory=class_row(Breaker)) as connection:
-        try:
-            return connection.execute(f"{_SELECT} order by host").fetchall()
-        except psycopg.errors.UndefinedTable:
-            return []
+        return connection.execute(f"{_SELECT} order by host").fetchall()
 
 
 def _read(host: str, alongside: Callable[[psycopg.Connection[Any]], None] | None = None) -> Breaker | None:
     with databases().ops.connect(autocommit=True, row_factory=class_row(Breaker)) as connection:
         if alongside:
             alongside(connection)
-        try:
-            return connection.execute(f"{_SELECT} where host = %s", (host,)).fetchone()
-        except psycopg.errors.UndefinedTable:
-            return None
+        return connection.execute(f"{_SELECT} where host = %s", (host,)).fetchone()
 
 
 def _claimed(host: str) -> bool:
@@ -182,12 +162,6 @@ def _claimed(host: str) -> bool:
 def _note(work: Callable[[psycopg.Connection[Any]], Any]) -> Any:
     """Run `work` in one transaction on the breakers."""
     with databases().ops.connect() as connection:
-        if (key := (settings().home, connection.info.port)) not in _made:
-            notices.ensure(connection)
-            with connection.transaction():
-                connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-                connection.execute(_TABLE)
-            _made.add(key)
         return work(connection)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,17 +18,8 @@ from millpond.settings import Settings, settings, variable
 
 DEMO: Final = "demo data"
 _LOCK: Final = 0x6F726967696E73
-"""Advisory lock that keeps two processes from creating the table, or noting an origin, at once."""
+"""Advisory lock that keeps two processes from noting an origin at once."""
 
-_TABLE = """
-create table if not exists source_origins (
-    table_name text primary key,
-    source text not null,
-    origin text not null,
-    since timestamptz not null default now()
-);
-comment on table source_origins is 'where each raw table was loaded from, on all refs';
-"""
 _SELECT = """
     select table_name, origin from source_origins
     where table_name = %(table)s or (origin = %(demo)s) <> (%(origin)s = %(demo)s)
@@ -42,8 +32,6 @@ _RECORD = """
     on conflict (table_name) do nothing
 """
 _MOVE = "update source_origins set origin = %s, since = now() where source = %s and origin <> %s"
-
-_made: set[tuple[Path, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -88,10 +76,7 @@ def check(connection: psycopg.Connection[Any], origin: Origin) -> bool:
     from the demo source where this one is not, or the other way round.
     """
     asked = {"table": origin.table, "origin": origin.address, "demo": DEMO}
-    try:
-        found = connection.cursor(row_factory=tuple_row).execute(_SELECT, asked).fetchone()
-    except psycopg.errors.UndefinedTable:
-        return False
+    found = connection.cursor(row_factory=tuple_row).execute(_SELECT, asked).fetchone()
     if found and found[1] != origin.address:
         raise _changed(origin, *found)
     return found is not None
@@ -100,7 +85,6 @@ def check(connection: psycopg.Connection[Any], origin: Origin) -> bool:
 def tables_of_real_sources() -> list[str]:
     """Return the raw tables of this home that were loaded from anything but the demo source."""
     with databases().ops.connect() as connection:
-        _ensure(connection)
         found = connection.cursor(row_factory=tuple_row).execute(_SELECT_REAL, (DEMO,)).fetchall()
     return [name for (name,) in found]
 
@@ -111,7 +95,6 @@ def record(origin: Origin) -> None:
     Raises OriginChanged if another process noted another origin meanwhile, or demo data beside real ones.
     """
     with databases().ops.connect() as connection:
-        _ensure(connection)
         connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(_RECORD, (origin.table, origin.source, origin.address))
         check(connection, origin)
@@ -127,7 +110,6 @@ def accept_move(source: SourceSpec, configured: Settings) -> list[str]:
     values = {"url": found.url, "user": found.user}
     new = origin_of(source, source.tables[0], values, configured).address
     with databases().ops.connect() as connection:
-        _ensure(connection)
         rows = connection.execute(
             "select distinct origin from source_origins where source = %s order by 1", (source.source,)
         ).fetchall()
@@ -146,14 +128,6 @@ def _address(source: SourceSpec, values: Values) -> str:
     port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
     place = f"{parts.hostname}{port}{parts.path.rstrip('/')}"
     return f"{place} as {values['user']}" if values.get("user") else place
-
-
-def _ensure(connection: psycopg.Connection[Any]) -> None:
-    if (key := (settings().home, connection.info.port)) not in _made:
-        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_TABLE)
-        connection.commit()
-        _made.add(key)
 
 
 def _changed(origin: Origin, table: str, recorded: str) -> ConfigError:

@@ -1,4 +1,4 @@
-"""Connections to the catalog's database: one pool per process, its tables made on first use."""
+"""Connections to the catalog's database: one pool per process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from millpond.errors import EmbeddedPartError, OutcomeUnknown
-from millpond.lake.ddl import ensure_tables
 from millpond.runtime.databases import databases
 
 if TYPE_CHECKING:
@@ -27,13 +26,11 @@ _OUTCOME_SECONDS = 60.0
 
 
 def connection() -> psycopg.Connection:
-    """Return a new connection to the catalog, in autocommit mode, its tables in place.
+    """Return a new connection to the catalog, in autocommit mode.
 
-    Raises EmbeddedPartError if the server gives none.
+    Raises EmbeddedPartError if the server gives none; HomeTooNew, HomeTooOld.
     """
-    found = databases().catalog
-    catalog_tables(os.getpid(), found.uri.get_secret_value())
-    return found.connect(autocommit=True)
+    return databases().catalog.connect(autocommit=True)
 
 
 def reconnection() -> psycopg.Connection:
@@ -59,7 +56,6 @@ def reconnection() -> psycopg.Connection:
 def pooled() -> Iterator[psycopg.Connection]:
     """Lend a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
     uri = databases().catalog.uri.get_secret_value()
-    catalog_tables(os.getpid(), uri)
     idle = _idle(os.getpid(), uri)
     conn = _usable(idle) or connection()
     try:
@@ -74,15 +70,7 @@ def pooled() -> Iterator[psycopg.Connection]:
 def engine() -> Engine:
     """Return this process's SQLAlchemy engine on the catalog, which PyIceberg's catalog works with."""
     uri = databases().catalog.uri.get_secret_value()
-    catalog_tables(os.getpid(), uri)
     return _engine(os.getpid(), uri)
-
-
-@lru_cache(8)
-def catalog_tables(pid: int, uri: str) -> None:  # noqa: ARG001 - they key the cache
-    """See to it, once per process and server, that the catalog's tables and `main` exist."""
-    with databases().catalog.connect(autocommit=True) as conn:
-        ensure_tables(conn)
 
 
 @lru_cache(8)

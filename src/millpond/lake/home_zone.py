@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -19,17 +19,6 @@ from millpond.partitions import instant
 from millpond.runtime.databases import databases
 from millpond.settings import settings, variable
 
-_LOCK: Final = 0x686F6D657A6F6E65
-"""Advisory lock that keeps two processes from creating the table at once."""
-
-_TABLE = """
-create table if not exists home_zone (
-    only_row boolean primary key default true check (only_row),
-    zone text not null,
-    since timestamptz not null default now()
-);
-comment on table home_zone is 'the time zone whose midnights bound the days of all that is loaded here';
-"""
 _FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2050, 1, 1)
 """Days that a partition can be, see MILLPOND_START_DATE."""
 
@@ -84,8 +73,6 @@ def record_zone() -> None:
     if _key(databases().ops.port) in verified:
         return
     with databases().ops.connect() as connection:
-        connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(_TABLE)
         connection.execute(
             "insert into home_zone (zone) values (%s) on conflict do nothing", (settings().timezone,)
         )
@@ -103,10 +90,7 @@ def have_same_days(one: str, other: str) -> bool:
 
 
 def _recorded(connection: psycopg.Connection[Any]) -> str | None:
-    try:
-        found = connection.cursor(row_factory=tuple_row).execute("select zone from home_zone").fetchone()
-    except psycopg.errors.UndefinedTable:
-        return None
+    found = connection.cursor(row_factory=tuple_row).execute("select zone from home_zone").fetchone()
     return str(found[0]) if found else None
 
 

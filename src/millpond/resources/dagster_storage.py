@@ -28,7 +28,7 @@ from millpond.resources.page_backfills import within_target
 from millpond.resources.pause import hold_at_launch, hold_queued, mark_automatic, read_pause, with_pause
 from millpond.resources.ref_events import RefEventLogStorage
 from millpond.resources.zombies import HOST_TAG
-from millpond.runtime.databases import databases
+from millpond.runtime.databases import databases, refuse_other_version
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
 from millpond.settings import settings
@@ -129,6 +129,7 @@ class HomeStorage(DagsterStorage, ConfigurableClass):
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
+        refuse_other_version()
         address = databases().dagster.uri.get_secret_value()
         if _has_tables():
             self._open(address, autocreate=False)

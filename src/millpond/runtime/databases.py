@@ -21,6 +21,7 @@ from millpond.redaction import register
 from millpond.runtime import postgres
 from millpond.runtime.home import Home, layout
 from millpond.runtime.locks import exclusive
+from millpond.runtime.migrations.version import SCHEMAS, is_current, migrate
 from millpond.runtime.passwords import SUPERUSER, passwords
 from millpond.runtime.postmaster import Server, data_folder, found
 from millpond.runtime.provisioning import is_provisioned, mark_provisioned, provision
@@ -56,16 +57,34 @@ class Database:
         return SecretStr(self._address("postgresql+psycopg"))
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """Return a new connection.
+        """Return a new connection to a schema that is as this release needs it.
 
-        Starts the embedded server if it is gone; waits some seconds for a connection if all are taken.
-        Raises EmbeddedPartError if that does not help; ServerUnreachable for a server of others.
+        Starts the embedded server if it is gone; waits some seconds for a connection if all are taken. The
+        first connection of a process asks for the schema's version and, where it is older, migrates the home.
+        Raises EmbeddedPartError if there is no connection, ServerUnreachable for a server of others;
+        HomeTooNew, HomeTooOld and MigrationFailed.
         """
+        database, connection = self._connected(options)
+        if database.key in SCHEMAS and database not in verified:
+            try:
+                if not is_current(connection):
+                    _migrate()
+            except BaseException:
+                connection.close()
+                raise
+            verified.add(database)
+        return connection
+
+    def connect_as_it_is(self) -> psycopg.Connection[Any]:
+        """Return a new connection in autocommit mode, whatever the schema's version. Raises as `connect`."""
+        return self._connected({"autocommit": True})[1]
+
+    def _connected(self, options: Mapping[str, Any]) -> tuple[Database, psycopg.Connection[Any]]:
         deadline = time.monotonic() + _CONNECT_SECONDS
         database, pause = self, 0.02
         while True:
             try:
-                return psycopg.connect(database.uri.get_secret_value(), **options)
+                return database, psycopg.connect(database.uri.get_secret_value(), **options)
             except psycopg.OperationalError as error:
                 passing = database.port != self.port or any(text in str(error) for text in _PASSING)
                 if not passing or time.monotonic() > deadline:
@@ -100,6 +119,8 @@ class Databases:
     marts_readonly: Database
 
 
+verified: set[Database] = set()
+"""Those that this process found to be as this release needs them; that does not change any more."""
 _known: dict[tuple[int, Path], tuple[Server, Databases]] = {}
 
 
@@ -120,6 +141,21 @@ def databases() -> Databases:
         server = _started(home, configured.postgres_port)
     _known[key] = server, _databases(home, server)
     return _known[key][1]
+
+
+def refuse_other_version() -> None:
+    """Raise HomeTooNew for a home that a newer release wrote; migrates an older one, or raises HomeTooOld.
+
+    For those who work in a home without a connection to the lake; no cost once this process has made one.
+    """
+    if databases().ops not in verified:
+        databases().ops.connect().close()
+
+
+def _migrate() -> None:
+    for key in SCHEMAS:
+        with getattr(databases(), key).connect_as_it_is() as connection:
+            migrate(connection, key)
 
 
 def dagster_as_it_is(home: Home) -> psycopg.Connection[Any] | None:

@@ -79,7 +79,7 @@ def _state(settings: Settings, name: str, address: str, ask: Callable[[Settings]
 
 
 def _postgres(_: Settings) -> str:
-    with databases().catalog.connect() as connection:
+    with databases().catalog.connect_as_it_is() as connection:
         return f"Postgres {connection.info.server_version // 10_000}"
 
 

@@ -21,7 +21,6 @@ KNOWN = Known(owners={"dlt_a": ("team:a",)})
 
 def left(*, over: bool = False, source: str | None = None) -> None:
     with databases().ops.connect() as connection:
-        notices.ensure(connection)
         if over:
             notices.over(connection, "breaker_open", "host", "It answers again.")
         else:

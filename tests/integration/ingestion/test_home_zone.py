@@ -123,7 +123,7 @@ def test_a_home_from_before_records_its_zone_with_the_next_load(
     loaded: FakeSource, configure: Callable[..., Settings]
 ) -> None:
     with databases().ops.connect() as connection:
-        connection.execute("drop table home_zone")
+        connection.execute("delete from home_zone")
     home_zone.verified.clear()
     assert not load_days(DAY).failed
     home_zone.verified.clear()

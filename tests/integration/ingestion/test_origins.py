@@ -11,7 +11,6 @@ import pytest
 from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, raw, reading, table_of
 from millpond.cli.main import main
 from millpond.errors import NoSourceAddress, OriginChanged
-from millpond.ingestion import origins
 from millpond.ingestion.demo_home import open_demo_home
 from millpond.ingestion.load import load
 from millpond.ingestion.news import look_for_news
@@ -111,8 +110,7 @@ def test_the_demo_opens_a_home_without_a_mark_whose_rows_it_made_and_no_other(
     with fake_source() as real:
         real.serve = Entries([reading(1, DAY)])
         with databases().ops.connect() as connection:
-            connection.execute("drop table source_origins")
-        origins._made.clear()
+            connection.execute("delete from source_origins")
         configure(nightscout_url=real.url)
         assert not load_days(DAY, shrink=Shrink(hold_below=0)).failed
     with pytest.raises(OriginChanged, match=r"did not load \(raw.glucose_entries\)"):

@@ -54,11 +54,6 @@ def _dagsters(pages: str, since: float) -> Iterator[Alert]:
 
 
 def _ours(connection: Connection) -> Iterator[Alert]:
-    there = connection.execute(
-        "select to_regclass('backfills') as ledger, to_regclass('backfill_partitions') as partitions"
-    ).fetchone()
-    if not there or not all(there.values()):
-        return
     for row in connection.execute(_OURS).fetchall():
         days = f"{row['first_day']}{RANGE_SEPARATOR}{row['last_day']}" if row["first_day"] else ""
         tally = ", ".join(f"{n} {state}" for state, n in (row["partitions"] or {}).items())

@@ -13,9 +13,6 @@ from millpond.alerts.tables import Connection
 
 def record_notices(connection: Connection, known: Known) -> int:
     """Turn what was left into alerts, in the caller's transaction; returns how many are new."""
-    there = connection.execute("select to_regclass('notices') as there").fetchone()
-    if not there or not there["there"]:
-        return 0
     new = 0
     for row in sorted(connection.execute("delete from notices returning *"), key=lambda row: row["id"]):
         if row["over"]:

@@ -1,15 +1,8 @@
-"""The catalog's own tables in Postgres: PyIceberg's two, and ours for refs, pins and the ref log."""
+"""Step 1 in schema `catalog`: PyIceberg's two tables; ours for refs, pins, held days and the ref log."""
 
-from __future__ import annotations
+from typing import Final
 
-import psycopg
-
-from millpond.naming import LAYERS, MAIN_REF
-
-_LOCK = 0x6D696C6C706F6E64
-"""Advisory lock that keeps two processes from creating the tables at once."""
-
-_TABLES = """
+TABLES: Final = """
 create table if not exists iceberg_tables (
     catalog_name varchar(255) not null,
     table_namespace varchar(255) not null,
@@ -84,30 +77,9 @@ create table if not exists lake_ref_log (
 comment on table lake_ref_log is 'every move of a pointer and every life event of a ref, in order';
 create index if not exists lake_ref_log_table on lake_ref_log (table_namespace, table_name, id);
 create index if not exists lake_ref_log_commit on lake_ref_log (commit_id) where commit_id is not null;
+insert into lake_refs (name) values ('main') on conflict do nothing;
+insert into iceberg_namespace_properties
+    select 'main', layer, 'exists', 'true'
+    from unnest(array['raw', 'bronze', 'silver', 'gold', 'quarantine']) layer
+    on conflict do nothing;
 """
-
-
-def ensure_tables(conn: psycopg.Connection) -> None:
-    """Create the catalog's tables, `main` and its layers where they are missing; safe when raced."""
-    if _in_place(conn):
-        return
-    with conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-        conn.execute(_TABLES)
-        conn.execute("insert into lake_refs (name) values (%s) on conflict do nothing", (MAIN_REF,))
-        for layer in LAYERS:
-            conn.execute(
-                "insert into iceberg_namespace_properties values (%s, %s, 'exists', 'true')"
-                " on conflict do nothing",
-                (MAIN_REF, layer),
-            )
-
-
-def _in_place(conn: psycopg.Connection) -> bool:
-    try:
-        found = conn.execute(
-            "select kept, to_regclass('lake_held') from lake_refs where name = %s", (MAIN_REF,)
-        ).fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        return False
-    return found is not None and found[1] is not None

@@ -1,0 +1,133 @@
+"""Which steps a home's schemas have on record, and applying those they lack; each schema by its own role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
+from millpond.runtime.migrations import steps
+from millpond.runtime.migrations.steps import Step
+
+SCHEMAS: Final = ("catalog", "ops")
+"""Of database `lake`; each belongs to a role that does not see the other, so each has its own record."""
+
+_LOCK: Final = 0x6D696772617465
+"""Advisory lock of who migrates: many processes may open a home for the first time at once."""
+_LOCK_TIMEOUT: Final = "set local lock_timeout = '30s'"
+_TABLE: Final = """
+create table if not exists migrations (
+    number int primary key,
+    name text not null,
+    applied_at timestamptz not null default clock_timestamp(),
+    millpond text not null
+);
+comment on table migrations is 'the steps that were applied to this schema; the last is its version';
+"""
+_NEWEST: Final = "select number, millpond from migrations order by number desc limit 1"
+_RECORD: Final = "insert into migrations (number, name, millpond) values (%s, %s, %s)"
+
+
+@dataclass(frozen=True)
+class Version:
+    """How far a schema is: the number of its last step, 0 without any, and the Millpond that applied it."""
+
+    number: int
+    millpond: str = ""
+
+
+def newest() -> int:
+    """Return the version that this release brings a home to."""
+    return steps.STEPS[-1].number
+
+
+def version(connection: psycopg.Connection[Any]) -> Version:
+    """Return how far the schema of this connection is; one query, and no transaction is left open."""
+    try:
+        found = connection.cursor(row_factory=tuple_row).execute(_NEWEST).fetchone()
+    except psycopg.errors.UndefinedTable:
+        found = None
+    if not connection.autocommit:
+        connection.rollback()
+    return Version(*found) if found else Version(0)
+
+
+def is_current(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether nothing is to be applied to this schema. Raises HomeTooNew; costs one query."""
+    found = version(connection)
+    _refuse_newer(found)
+    return found.number == newest()
+
+
+def pending(found: Version) -> Sequence[Step]:
+    """Return the steps that a schema at this version lacks. Raises HomeTooNew."""
+    _refuse_newer(found)
+    return [step for step in steps.STEPS if step.number > found.number]
+
+
+def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool = False) -> list[Step]:
+    """Apply what `schema` lacks, each step in a transaction with its record; returns what was applied.
+
+    `connection` is the schema's owner's, in autocommit mode. Processes that do so at once wait for each
+    other, and one that is killed leaves whole steps. Unless `by_hand`, raises HomeTooOld at a step that
+    only `millpond upgrade` applies; raises HomeTooNew, and MigrationFailed where Postgres refuses.
+    """
+    applied = []
+    for step in pending(version(connection)):
+        try:
+            with connection.transaction():
+                if _applied(connection, schema, step, by_hand=by_hand):
+                    applied.append(step)
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError) and not isinstance(error, _PERSISTENT):
+                raise  # the server went away: whoever asked may try again
+            raise MigrationFailed(
+                f"step {step.number} ({step.name}) cannot be applied to schema {schema}:"
+                f" {str(error).strip()}",
+                unharmed="the data: the step was rolled back",
+                next_step="end what uses this home (`millpond down`), then `millpond upgrade`",
+            ) from error
+    return applied
+
+
+def _applied(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_hand: bool) -> bool:
+    """Apply `step` unless another process did so while this one waited for the lock."""
+    connection.execute(_LOCK_TIMEOUT)
+    connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+    connection.execute(_TABLE)
+    found = connection.cursor(row_factory=tuple_row).execute(_NEWEST).fetchone()
+    if found and found[0] >= step.number:
+        return False
+    if not step.on_opening and not by_hand:
+        raise HomeTooOld(
+            f"this home's state has version {step.number - 1}, and Millpond {_installed()} needs {newest()};"
+            f" step {step.number} ({step.name}) is not applied while a home is opened",
+            unharmed="all of it: nothing was changed",
+            next_step="`millpond upgrade`",
+        )
+    if sql := step.sql(schema):
+        connection.execute(sql)
+    connection.execute(_RECORD, (step.number, step.name, _installed()))
+    return True
+
+
+def _refuse_newer(found: Version) -> None:
+    if found.number > newest():
+        raise HomeTooNew(
+            f"this home's state has version {found.number}, written by Millpond {found.millpond};"
+            f" Millpond {_installed()}, which is installed here, knows versions up to {newest()}",
+            unharmed="all of it: nothing was changed",
+            next_step=f"`pip install 'millpond>={found.millpond}'`, or another home (MILLPOND_HOME)",
+        )
+
+
+def _installed() -> str:
+    return metadata.version("millpond")
+
+
+_PERSISTENT: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)

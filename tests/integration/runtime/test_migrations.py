@@ -1,0 +1,133 @@
+"""A home's state has a version: an older one is brought to this release's, a newer one is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from former_state import FORMER, SCHEMAS, contents, recorded
+from millpond.errors import HomeTooOld, MigrationFailed
+from millpond.lake import refs
+from millpond.naming import LAYERS, MAIN_REF
+from millpond.resources.instance import instance
+from millpond.runtime import databases as module
+from millpond.runtime.databases import databases
+from millpond.runtime.home import Home
+from millpond.runtime.migrations import steps
+from millpond.runtime.migrations.steps import Step
+from millpond.settings import process_environment
+
+
+def test_a_home_of_the_release_before_opens_with_every_row_and_gets_its_version(former: Home) -> None:
+    before = contents()
+    assert {table for table, rows in before.items() if not rows} == {"iceberg_namespace_properties"}
+    assert before.keys() >= FORMER.keys()
+    assert [ref.name for ref in refs.list_refs()] == ["main", "dev"]
+    after = contents()
+    assert len(after.pop("iceberg_namespace_properties")) == len(LAYERS)
+    assert after == {table: rows for table, rows in before.items() if rows}
+    assert recorded() == {"catalog": [1], "ops": [1]}
+
+
+def test_a_home_that_an_earlier_release_left_without_some_columns_and_tables_opens_too(former: Home) -> None:
+    with databases().ops.connect_as_it_is() as connection:
+        connection.execute("alter table alerts drop column causes, drop column closed_by")
+        connection.execute("drop table breakers")
+        connection.execute("alter table backfill_partitions drop column nulled")
+    with databases().catalog.connect_as_it_is() as connection:
+        connection.execute("alter table lake_refs drop column kept")
+    with databases().ops.connect() as connection:
+        assert connection.execute("select title, causes from alerts").fetchall() == [("t", [])]
+        assert connection.execute("select count(nulled) from backfill_partitions").fetchone() == (0,)
+        assert connection.execute("select * from breakers").fetchall() == []
+    assert [ref.name for ref in refs.list_refs()] == ["main", "dev"]
+
+
+def test_a_new_home_has_main_its_layers_and_the_newest_version(bare: Home) -> None:
+    assert [ref.name for ref in refs.list_refs()] == [MAIN_REF]
+    rows = contents()["iceberg_namespace_properties"]
+    assert sorted(str(row[0]).split(",")[1] for row in rows) == sorted(LAYERS)
+    assert recorded() == {"catalog": [1], "ops": [1]}
+
+
+def test_many_processes_that_open_a_new_home_at_once_all_succeed(bare: Home) -> None:
+    opening = (
+        "from millpond.runtime.databases import databases\n"
+        "import sys; getattr(databases(), sys.argv[1]).connect().close()"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", opening, SCHEMAS[number % 2]],
+            env=process_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    assert [process.communicate(timeout=60)[1] for process in started] == [""] * 6
+    assert recorded() == {"catalog": [1], "ops": [1]}
+
+
+def test_a_process_asks_for_the_version_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    module.verified.clear()
+    asked = []
+    monkeypatch.setattr(module, "is_current", lambda connection: asked.append(connection) or True)
+    for _ in range(3):
+        databases().ops.connect().close()
+        databases().catalog.connect().close()
+    module.refuse_other_version()
+    assert len(asked) == 2
+
+
+def extended(monkeypatch: pytest.MonkeyPatch, *more: Step) -> None:
+    """Open the home, then have this process know steps of a release to come."""
+    module.refuse_other_version()
+    module.verified.clear()
+    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, *more))
+
+
+def test_a_step_of_this_release_is_applied_on_opening_in_both_schemas(
+    former: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module.refuse_other_version()
+    before = contents()
+    grown = Step(
+        2, "silences say why", ops="alter table alert_silences add column why text not null default ''"
+    )
+    extended(monkeypatch, grown)
+    with databases().ops.connect() as connection:
+        assert connection.execute("select pattern, why from alert_silences").fetchall() == [("glucose*", "")]
+    assert recorded() == {"catalog": [1, 2], "ops": [1, 2]}
+    after = contents()
+    assert {table: len(rows) for table, rows in after.items() if table in FORMER} == {
+        table: len(rows) for table, rows in before.items() if table in FORMER
+    }
+
+
+def test_a_step_that_takes_long_waits_for_the_upgrade_and_so_does_what_follows(
+    bare: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Step(2, "rewrites", ops="create table rewritten (a int)", on_opening=False)
+    extended(monkeypatch, slow, Step(3, "after it", ops="create table later (a int)"))
+    for open_home in (databases().ops.connect, databases().catalog.connect, lambda: instance().get_ref()):
+        with pytest.raises(HomeTooOld, match=r"version 1, and Millpond .* needs 3") as refused:
+            open_home()
+        assert "`millpond upgrade`" in refused.value.next_step
+    assert recorded() == {"catalog": [1], "ops": [1]}
+
+
+def test_a_step_that_postgres_refuses_leaves_the_state_as_it_was(
+    bare: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extended(monkeypatch, Step(2, "wrong", ops="create table half (a int); select 1 / 0"))
+    with pytest.raises(
+        MigrationFailed, match=r"step 2 \(wrong\) cannot be applied to schema ops: division"
+    ) as no:
+        databases().ops.connect()
+    assert "rolled back" in no.value.unharmed
+    with databases().ops.connect_as_it_is() as connection, pytest.raises(psycopg.errors.UndefinedTable):
+        connection.execute("select * from half")
+    assert recorded()["ops"] == [1]
