@@ -1,5 +1,8 @@
 """Parts of Dagster that `import dagster` loads anyway."""
 
+from typing import Any
+
+from dagster import AssetCheckKey, AssetCheckResult
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
@@ -83,3 +86,20 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._time import datetime_from_timestamp
 from dagster._utils import interrupts
 from dagster._utils.schedules import schedule_execution_time_iterator
+
+
+def announce_interrupt() -> None:
+    """Have Dagster raise an interrupt before it begins the next step, as if a signal had come."""
+    interrupts._received_interrupt["received"] = True
+
+
+def find_check_target(
+    step: Any, result: AssetCheckResult, key: AssetCheckKey
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """Return which materialization a check's result speaks of, as Dagster looks it up in the event log."""
+    return result._get_target_materialization_data(step, key)
+
+
+def use_engine(storage: Any, engine: Any) -> None:
+    """Have one of Dagster's Postgres storages take its connections from `engine`."""
+    storage._engine = engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from millpond.internals.on_demand import import_on_demand
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from dbt.plugins.manager import PluginManager
     from dbt.task import test as dbt_test_task
     from dbt.task.compile import CompileTask
-    from dbt_common.behavior_flags import BehaviorFlagRendered
     from dbt_common.clients.jinja import catch_jinja, get_environment
     from dbt_common.clients.jinja import get_template as get_template_of_common
     from dbt_common.dataclass_schema import dbtClassMixin
@@ -62,7 +61,6 @@ PARTS = {
     "PluginManager": "dbt.plugins.manager:PluginManager",
     "dbt_test_task": "dbt.task.test",
     "CompileTask": "dbt.task.compile:CompileTask",
-    "BehaviorFlagRendered": "dbt_common.behavior_flags:BehaviorFlagRendered",
     "catch_jinja": "dbt_common.clients.jinja:catch_jinja",
     "get_environment": "dbt_common.clients.jinja:get_environment",
     "get_template_of_common": "dbt_common.clients.jinja:get_template",
@@ -75,3 +73,26 @@ PARTS = {
 }
 
 __getattr__ = import_on_demand(__name__, PARTS)
+
+
+def name_no_flag_source() -> None:
+    """Have dbt not ask the whole call stack for its files, for each behavior flag, to say who declared it."""
+    from dbt_common.behavior_flags import BehaviorFlagRendered
+
+    flags: Any = BehaviorFlagRendered
+    flags._default_source = staticmethod(lambda: "dbt")
+
+
+def macro_namespaces(found: MacroNamespace) -> list[Any]:
+    """Return the dictionaries in which dbt looks for a macro, in its order."""
+    return list(found._search_order())
+
+
+def plugins_of(env: LocalEnvironment) -> list[Any]:
+    """Return the plugins of a DuckDB that dbt-duckdb opened."""
+    return list(env._plugins.values())
+
+
+def compile_results(catalog: object) -> list[Any]:
+    """Return the results of compiling that come with the result of `dbt docs generate`, if it compiled."""
+    return getattr(getattr(catalog, "_compile_results", None), "results", None) or []

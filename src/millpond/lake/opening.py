@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pyarrow as pa
-from pyiceberg.catalog import Catalog
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, MonthTransform
 from pyiceberg.types import NestedField
 
 from millpond.errors import SchemaConflict
-from millpond.internals.pyiceberg import assign_fresh_schema_ids
+from millpond.internals.pyiceberg import assign_fresh_schema_ids, convert_schema
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.schema import arrow_schema, evolved, reshaped, turned, widest
 from millpond.lake.spec import TableSpec
@@ -85,7 +84,7 @@ def _drop_columns(staging: Staging, spec: TableSpec, current: pa.Schema, target:
 
 def _add_columns(staging: Staging, spec: TableSpec, target: pa.Schema) -> None:
     current = arrow_schema(staging.table_metadata.schema())
-    fresh = {f.name: f.field_type for f in Catalog._convert_schema_if_needed(target).fields}
+    fresh = {f.name: f.field_type for f in convert_schema(target).fields}
     with staging.update_schema() as update:
         for column in target:
             if column.name not in current.names:
@@ -107,7 +106,7 @@ def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Stagi
             unharmed="everything; the table is not there",
             next_step="declare its columns in the spec",
         )
-    plain = assign_fresh_schema_ids(Catalog._convert_schema_if_needed(target))
+    plain = assign_fresh_schema_ids(convert_schema(target))
     schema = Schema(*(_commented(f, spec.comments.get(f.name)) for f in plain.fields))
     properties = {
         "comment": spec.description,

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster import AssetCheckExecutionContext, AssetExecutionContext
 
-from millpond.internals.dagster import AssetCheckEvaluationTargetMaterializationData
+from millpond.internals.dagster import AssetCheckEvaluationTargetMaterializationData, find_check_target
 
 
 class CheckEvents:
@@ -58,5 +58,5 @@ class CheckEvents:
         if self._before:
             return None
         if key.asset_key not in self._targets:
-            self._targets[key.asset_key] = result._get_target_materialization_data(self._step, key)
+            self._targets[key.asset_key] = find_check_target(self._step, result, key)
         return self._targets[key.asset_key]

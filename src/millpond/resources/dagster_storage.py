@@ -18,6 +18,7 @@ from millpond.internals.dagster import (
     ConfigurableClassData,
     InstanceRef,
     RunLauncher,
+    use_engine,
 )
 from millpond.internals.dagster_on_demand import DagsterStorage, InstigatorState, PartitionBackfill
 from millpond.resources.command_backfills import CommandBackfills
@@ -137,7 +138,7 @@ class HomeStorage(DagsterStorage, ConfigurableClass):
             with exclusive(layout(settings()).run / "dagster.lock", doing="making Dagster's tables"):
                 self._open(address, autocreate=True)
         for storage in (self._runs, self._events, self._schedules):
-            storage._engine = pool()
+            use_engine(storage, pool())
         super().__init__()  # type: ignore[no-untyped-call]
 
     def _open(self, address: str, *, autocreate: bool) -> None:

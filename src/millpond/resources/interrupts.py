@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
-from millpond.internals.dagster import interrupts
+from millpond.internals.dagster import announce_interrupt
 
 
 @contextmanager
@@ -23,5 +23,5 @@ def interrupts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
         if run and run.status == dg.DagsterRunStatus.STARTED:
             context.instance.report_run_canceling(run, "Its process was told to end.")
         # Dagster raises it anew before the next step begins, where no policy applies.
-        interrupts._received_interrupt["received"] = True
+        announce_interrupt()
         raise dg.Failure("interrupted", allow_retries=False) from interrupt

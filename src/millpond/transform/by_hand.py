@@ -49,7 +49,7 @@ class _Handle:
 
 def follow() -> None:
     """Have each handle that dbt-duckdb opens for a plugin with a sandbox store what is written over it."""
-    from millpond.internals.dbt import LocalEnvironment
+    from millpond.internals.dbt import LocalEnvironment, plugins_of
 
     original: Any = LocalEnvironment.handle
     if hasattr(original, "followed"):
@@ -57,7 +57,7 @@ def follow() -> None:
 
     def handle(env: LocalEnvironment) -> Any:
         opened: Any = original(env)
-        sandboxes = [getattr(plugin, "writes", None) for plugin in env._plugins.values()]
+        sandboxes = [getattr(plugin, "writes", None) for plugin in plugins_of(env)]
         return next((_Handle(opened, s, env) for s in sandboxes if s), opened)
 
     handle.followed = True  # type: ignore[attr-defined]

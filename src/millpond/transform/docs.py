@@ -8,6 +8,7 @@ from pathlib import Path
 
 import millpond.resources  # noqa: F401 - leaves out what Dagster warns of when specs are prepared
 from millpond.errors import BuildFailed
+from millpond.internals.dbt import compile_results
 from millpond.naming import MAIN_REF
 from millpond.runtime.home import layout
 from millpond.settings import Settings
@@ -56,6 +57,5 @@ def generate_docs(settings: Settings, ref: str) -> Path:
 
 def _failures(result: object) -> str:
     found = getattr(result, "errors", None) or []
-    compiled = getattr(getattr(result, "_compile_results", None), "results", None) or []
-    failed = [f"{r.node.name}: {r.message}" for r in compiled if r.status == "error"]
+    failed = [f"{r.node.name}: {r.message}" for r in compile_results(result) if r.status == "error"]
     return "; ".join([*map(str, found), *failed]) or "see dbt's log"

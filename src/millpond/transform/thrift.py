@@ -13,7 +13,6 @@ import parsedatetime
 
 from millpond.internals.dbt import (
     BaseEvent,
-    BehaviorFlagRendered,
     EventLevel,
     EventManager,
     MacroGenerator,
@@ -31,6 +30,8 @@ from millpond.internals.dbt import (
     dbtClassMixin,
     get_environment,
     get_template_of_common,
+    macro_namespaces,
+    name_no_flag_source,
 )
 
 HEARD = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
@@ -56,7 +57,7 @@ class Macros(dict[str, Any]):
         super().__init__()
         self.global_namespace, self.local_namespace = found.global_namespace, found.local_namespace
         self.packages, self.global_project_namespace = found.packages, found.global_project_namespace
-        for part in reversed(list(found._search_order())):
+        for part in reversed(macro_namespaces(found)):
             self.update(part)
 
     get_from_package = MacroNamespace.get_from_package
@@ -73,8 +74,7 @@ def spare() -> None:
     ctx_set_event_manager(Undebugged())
     plugins: Any = PluginManager
     plugins.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
-    flags: Any = BehaviorFlagRendered
-    flags._default_source = staticmethod(lambda: "dbt")
+    name_no_flag_source()
     parsedatetime.Constants = cache(parsedatetime.Constants)
     nodes: Any = ParsedNode
     nodes.write_node = lambda *_: None
