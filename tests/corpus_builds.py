@@ -29,7 +29,10 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
     assert expected.get("message", "") in text
     failed = {model.model: model.message for model in result.failed}
     assert failed.keys() == expected.get("failed", {}).keys()
-    assert all(words in failed[name] for name, words in expected.get("failed", {}).items())
+    missed = {
+        name: failed[name] for name, words in expected.get("failed", {}).items() if words not in failed[name]
+    }
+    assert not missed, missed
     ref = "main" if result.merged else result.branch
     for table, rows in expected.get("tables", {}).items():
         found = read.scan(ref, table).to_pylist()

@@ -27,6 +27,7 @@ from millpond.lake.pointers import Move, Note, pointers
 from millpond.lake.schema import arrow_schema
 from millpond.lake.spec import TableSpec, Written
 from millpond.lake.staging import Staging
+from millpond.lake.values import refuse_bounds
 from millpond.lake.windows import Windows
 
 Insert = Callable[[str, str, list[str], str], None]
@@ -91,6 +92,7 @@ def _prepared(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) 
         columns = staging.table.schema().column_names
         a.insert(source, a.spec.name, columns, _around_but_not_in(staging, a))
     added = _files(lake.load_table(source)) if a.after or partly else []
+    refuse_bounds(a.spec.name, staging.table_metadata.schema(), added)
     summary = {
         "millpond.run_id": note.run_id,
         "millpond.commit_id": note.commit_id or "",

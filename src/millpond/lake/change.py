@@ -18,6 +18,7 @@ from millpond.lake.rows import Rows, refuse_outside
 from millpond.lake.schema import arrow_schema
 from millpond.lake.spec import TableSpec, Written
 from millpond.lake.staging import Staging
+from millpond.lake.values import refuse_values
 from millpond.lake.windows import Windows
 
 
@@ -89,6 +90,7 @@ def prepared(
 
 def _checked(rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows) -> Iterator[pa.Table]:
     for piece in rows.pieces(target):
+        refuse_values(rows.table, piece)
         if day_column and windows.parts is not None:
             refuse_outside(rows.table, piece, day_column, windows)
         yield piece

@@ -71,7 +71,8 @@ def fitted(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
             raise SchemaConflict(
                 f"{table}.{field.name}: a value does not fit the column's type {field.type}: {error}",
                 unharmed="the table; nothing of this write is visible",
-                next_step="let the row contract quarantine such rows, or give them a column of their own",
+                next_step="cast it in the model (to timestamp, for times), let the row contract of a source "
+                "quarantine such rows, or give them a column of their own",
             ) from error
     return pa.table(columns, schema=target)
 

@@ -88,7 +88,7 @@ def storable(table: str, column: str, kind: pa.DataType) -> pa.DataType:
     t = pa.types
     if t.is_dictionary(kind):
         return storable(table, column, kind.value_type)
-    if t.is_list(kind) or t.is_large_list(kind):
+    if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
         return pa.large_list(pa.field("element", storable(table, column, kind.value_type)))
     if t.is_struct(kind):
         return pa.struct([pa.field(f.name, storable(table, column, f.type)) for f in kind])
@@ -100,9 +100,9 @@ def storable(table: str, column: str, kind: pa.DataType) -> pa.DataType:
     if t.is_decimal128(kind) or t.is_fixed_size_binary(kind):
         return kind
     raise SchemaConflict(
-        f"{table}.{column}: Iceberg has no column type for {kind}",
+        f"{table}.{column}: no table of the lake has a column of the type {kind}",
         unharmed=_UNCHANGED,
-        next_step="cast it to a type Iceberg knows: bigint, double, decimal, varchar, date, timestamp",
+        next_step="cast it to a type that the lake knows: bigint, double, decimal, varchar, date, timestamp",
     )
 
 

@@ -25,6 +25,7 @@ from millpond.settings import settings
 from millpond.transform import batches
 from millpond.transform.building import Building, under_way
 from millpond.transform.by_hand import follow
+from millpond.transform.column_types import rows_of
 from millpond.transform.hook_writes import HookWrites
 from millpond.transform.invocation import invoking
 from millpond.transform.sandbox import Sandbox
@@ -112,7 +113,7 @@ class Plugin(BasePlugin):
         build = None if self.sandbox else self._build_for(model)
         started = time.perf_counter()
         try:
-            rows = self._cursors.mine.execute(f"from {target_config.config['result']}").to_arrow_table()
+            rows = rows_of(self._cursors.mine, target_config.config["result"], f"model {model['name']}")
         except duckdb.Error as error:
             raise DbtRuntimeError(str(error)) from error
         if build is None:

@@ -23,6 +23,7 @@ from millpond.lake.pointers import pointers
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.naming import MAIN_REF, identifier, quoted
 from millpond.settings import settings
+from millpond.transform.column_types import rows_of
 from millpond.transform.statements import Target, targets
 
 _LOG = AdapterLogger("Millpond")
@@ -257,7 +258,7 @@ def _refuse_another_time_zone() -> None:
 
 
 def _replacement(cursor: duckdb.DuckDBPyConnection, table: str) -> Replacement:
-    rows = cursor.execute(f"from {_full(duck.DATABASE, table)}").to_arrow_table()
+    rows = rows_of(cursor, _full(duck.DATABASE, table), table)
     notes = cursor.execute(
         "select column_name, comment from duckdb_columns() where database_name = $1"
         " and lower(schema_name || '.' || table_name) = $2 and comment is not null",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt.adapters.base.meta import available
-from dbt_common.exceptions import DbtBaseException
+from dbt_common.exceptions import DbtBaseException, DbtDatabaseError
 
 from millpond.internals.dbt import (
     ConnectionWrapper,
@@ -27,6 +27,7 @@ from millpond.lake import trino
 from millpond.settings import settings
 from millpond.transform import trino_storing
 from millpond.transform.building import under_way
+from millpond.transform.trino_types import columns_no_table_holds
 from millpond.transform.trino_writes import on_branch
 
 
@@ -49,7 +50,12 @@ class LakeConnectionManager(TrinoConnectionManager):
         build = under_way()
         ref = build.ref if build else None
         sent = on_branch(sql, ref, self.profile.credentials.schema)
-        return super().add_query(sent, *args, **named)  # type: ignore[no-untyped-call]
+        try:
+            return super().add_query(sent, *args, **named)  # type: ignore[no-untyped-call]
+        except DbtDatabaseError as error:
+            if found := columns_no_table_holds(sent, str(error)):
+                raise DbtDatabaseError(found) from error
+            raise
 
     @contextmanager
     def exception_handler(self, sql: str) -> Iterator[None]:

@@ -173,7 +173,7 @@ def test_lists_and_structs_are_stored() -> None:
 
 
 def test_a_type_iceberg_does_not_know_is_a_conflict() -> None:
-    with pytest.raises(SchemaConflict, match="Iceberg has no column type for uint64"):
+    with pytest.raises(SchemaConflict, match="no table of the lake has a column of the type uint64"):
         _write(0, v=pa.array([2**63], pa.uint64()))
 
 
