@@ -61,17 +61,30 @@ class Report:
 
     def print_next_steps(self) -> None:
         """Print what to try next."""
-        self._console.print(
-            "[bold]Next[/bold]\n"
-            '  millpond sql "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"\n'
-            '  millpond sql "select reason, payload from quarantine.glucose_entries limit 5"\n'
-            '  millpond materialize "*" --range A...B    more days, few runs\n'
-            "  millpond env                              connect psql, a BI tool, an Iceberg client\n"
-            "  make demo                                 again: nothing changes\n"
-            "  millpond down                             stop the parts; the data stays\n"
-            "Your own server: set MILLPOND_NIGHTSCOUT_URL or MILLPOND_GITHUB_URL (.env.example explains).",
-            soft_wrap=True,
-        )
+        from millpond.settings import settings, source_names, variable
+
+        configured = settings()
+        addresses = [
+            variable("url", name)
+            for name in source_names(configured.project)
+            if not configured.source(name).url
+        ]
+        steps = [
+            (
+                'sql "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"',
+                "",
+                self._marts,
+            ),
+            ('sql "select reason, payload from quarantine.glucose_entries limit 5"', "", self._loads),
+            ('materialize "*" --range A...B', "more days, few runs", True),
+            ("env", "connect psql, a BI tool, an Iceberg client", True),
+            ("demo", "again: nothing changes", True),
+            ("down", "stop the parts; the data stays", True),
+        ]
+        lines = [f"  {f'millpond {typed}':<41} {what}".rstrip() for typed, what, shown in steps if shown]
+        if addresses:
+            lines.append(f"Your own server: set {' or '.join(addresses)} (.env.example explains).")
+        self._console.print("\n".join(["[bold]Next[/bold]", *lines]), soft_wrap=True)
 
     def _print_loads(self, asset: str) -> bool:
         table = Table(

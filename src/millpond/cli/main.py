@@ -19,6 +19,7 @@ from millpond.cli import (
     demo,
     docs,
     env,
+    init,
     maintain,
     materialize,
     parts,
@@ -68,6 +69,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 ended by Ctrl-C. "
     "With --json an error is a JSON object on standard error.",
 )
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("status")(status.status)

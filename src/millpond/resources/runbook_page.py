@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
 from millpond.internals.dagster_on_demand import DagsterWebserver
+from millpond.project.template import root
 from millpond.settings import settings
 
 _FILE = Path("docs", "runbook.md")
@@ -34,7 +35,7 @@ def serve_runbook() -> None:
 
 def page() -> str:
     """Return the project's runbook as HTML; each kind of alert is an anchor of its own name."""
-    files = (settings().project / _FILE, Path(__file__).parents[3] / _FILE)
+    files = (settings().project / _FILE, root() / _FILE)
     text = next((file.read_text() for file in files if file.is_file()), _MISSING)
     body = _HEADING.sub(r'<h2 id="\1">\1</h2>', MarkdownIt("commonmark").enable("table").render(text))
     return f"<!doctype html><meta charset=utf-8><title>Runbook</title><style>{_STYLE}</style>{body}"

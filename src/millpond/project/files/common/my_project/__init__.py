@@ -1,0 +1,1 @@
+"""Python of this project: `definitions` is what Dagster loads beside sources and models."""

@@ -1,0 +1,90 @@
+"""The files of a new project: the repository's own sources and models, and what only a project has.
+
+They are text in which `my_project` stands for the project's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Literal
+
+Template = Literal["glucose", "empty"]
+"""`glucose`: the Nightscout source with all its models; `empty`: no source and no model."""
+
+NAME: Final = "my_project"
+_OWN: Final = Path(__file__).parent / "files"
+_SHARED: Final = (
+    *("dbt/dbt_project.yml", "dbt/profiles.yml", "dbt/macros", "dbt/models", "dbt/snapshots", "sources"),
+    *("docker", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml", ".env.example"),
+)
+"""What the repository has at its top, and the wheel in `template/`."""
+_HIDDEN: Final = ("gitignore", "github", "devcontainer")
+_NEVER: Final = re.compile(
+    r"(^|/)(__pycache__|target|logs|secrets|\.env)(/|$)|^docker/(stand-ins|compose\.stand-ins)"
+)
+_DOMAINS: Final = {"glucose": ("github",), "empty": ("github", "glucose", "calendar")}
+"""The domains of models that a template leaves out."""
+_SOURCES: Final = {"glucose": ("github",), "empty": ("github", "nightscout")}
+_OF_GITHUB: Final = re.compile(r"repository")
+_OF_GLUCOSE: Final = re.compile(r"device")
+
+
+def root() -> Path:
+    """Return the folder of the shared files: in the wheel `millpond/template`, else the checkout."""
+    packed = Path(__file__).parents[1] / "template"
+    return packed if packed.is_dir() else Path(__file__).parents[3]
+
+
+def rendered(name: str, template: Template) -> dict[str, bytes]:
+    """Return the files of a new project `name`, by their path below it."""
+    found: dict[str, bytes] = {}
+    for path, file in _shared():
+        if not _left_out(path, template):
+            found[path] = _adapted(path, file.read_bytes(), name, template)
+    for part in ("common", template):
+        for file in _below(_OWN / part):
+            path = file.relative_to(_OWN / part).as_posix().replace(NAME, name)
+            top = path.partition("/")[0]
+            found[f".{path}" if top in _HIDDEN else path] = _adapted(path, file.read_bytes(), name, template)
+    return dict(sorted(found.items()))
+
+
+def _shared() -> Iterator[tuple[str, Path]]:
+    for entry in _SHARED:
+        place = root() / entry
+        for file in _below(place) if place.is_dir() else [place] if place.is_file() else []:
+            path = file.relative_to(root()).as_posix()
+            if not _NEVER.search(path):
+                yield path, file
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+
+
+def _left_out(path: str, template: Template) -> bool:
+    parts = path.split("/")
+    if parts[0] == "sources":
+        return Path(path).stem in _SOURCES[template]
+    if parts[:2] == ["dbt", "models"] and len(parts) > 3:
+        return parts[3] in _DOMAINS[template]
+    if parts[:2] == ["dbt", "snapshots"]:
+        return bool(template == "empty" or _OF_GITHUB.search(path))
+    return template == "empty" and path == "dbt/models/groups.yml"
+
+
+def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
+    text = content.decode()
+    for source in _SOURCES[template]:
+        text = re.sub(rf"(?im)^.*\bmillpond_{source}_.*\n", "", text)
+        text = re.sub(rf" {source}_token\b", "", text)
+    if path == "dbt/dbt_project.yml":
+        text = re.sub(r"\blakehouse\b", name, text)
+    if path == "workspace.yaml":
+        text = text.replace("location_name: millpond", f"location_name: {name}")
+    if path == "pyproject.toml":
+        text = text.replace('"millpond"', f'"millpond=={metadata.version("millpond")}"')
+    return re.sub(rf"\b{NAME}\b", name, text).encode()
