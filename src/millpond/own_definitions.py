@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from millpond.backfill.selection import takes_many_days
 from millpond.errors import ConfigError, MillpondError
 from millpond.project.config import Project, read_project
 from millpond.settings import Settings
@@ -76,11 +77,6 @@ def _joins(spec: dg.AssetSpec, of: dg.AssetsDefinition, days: dg.PartitionsDefin
     return spec.partitions_def is None or (
         spec.partitions_def == days and takes_many_days(of.backfill_policy)
     )
-
-
-def takes_many_days(policy: dg.BackfillPolicy | None) -> bool:
-    """Return whether one run of an asset with this policy makes any number of days."""
-    return policy is not None and policy.max_partitions_per_run is None
 
 
 def load_own(configured: Settings) -> dg.Definitions | None:

@@ -17,7 +17,7 @@ from millpond.backfill.estimate import estimate
 from millpond.backfill.history import failures, past_runs, rows_a_day
 from millpond.backfill.pipelines import pipelines
 from millpond.backfill.plan import Item, Plan, State
-from millpond.backfill.selection import selected
+from millpond.backfill.selection import has_other_partitions, made_day_by_day, selected
 from millpond.backfill.staleness import Asked, Failed, Known, Node, judged
 from millpond.internals.dagster import AssetGraph
 from millpond.naming import MAIN_REF, ref_name
@@ -67,6 +67,8 @@ def make_plan(
             rows_a_day(instance, [node.name for node in nodes if node.daily and node.name in assets])
         )
     todo = [item for item in items if item.todo]
+    if made_day_by_day({dg.AssetKey.from_user_string(item.asset) for item in todo}, graph):
+        chunk_days = 1
     apart = pipelines(nodes)
     chunks = list(chunked(todo, names, chunk_days, _read_by_days(nodes, todo), apart))
     if chunks and not side_by_side:
@@ -95,7 +97,8 @@ def _node(graph: AssetGraph, key: dg.AssetKey) -> Node:
     node, name = graph.get(key), key.to_user_string()
     reach = node.metadata.get(REACH)
     days = reach.value if isinstance(reach, dg.IntMetadataValue) else reach
-    return Node(name, node.is_partitioned, node.code_version, tuple(edges(graph, name)), days)
+    daily = node.is_partitioned and not has_other_partitions(key, graph)
+    return Node(name, daily, node.code_version, tuple(edges(graph, name)), days)
 
 
 def _gone(failed: dict[Day, Failed]) -> dict[Day, Failed]:

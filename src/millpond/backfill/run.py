@@ -12,7 +12,8 @@ from functools import cache
 import dagster as dg
 
 from millpond.backfill.progress import Progress, RunOutcome, RunProgress
-from millpond.backfill.selection import selected
+from millpond.backfill.selection import made_day_by_day, selected
+from millpond.errors import ConfigError
 from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
@@ -58,6 +59,12 @@ def materialize(
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
     _spare_libraries()
     keys = selected(selection, graph)
+    if window and len(window) > 1 and (single := made_day_by_day(keys, graph)):
+        raise ConfigError(
+            f"one run makes one day of {', '.join(single)}: its backfill_policy is not single_run",
+            unharmed="everything; nothing was begun",
+            next_step=f"`millpond backfill '{selection}' --range {window}` makes a run for each day",
+        )
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
     if window and any(graph.get(key).is_partitioned for key in keys):
         run_tags |= partition_tags(window)

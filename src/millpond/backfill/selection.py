@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 
 import dagster as dg
 from dagster import DagsterInvalidSubsetError
@@ -11,6 +12,7 @@ from dagster import DagsterInvalidSubsetError
 from millpond.backfill.unknown_asset import refuse, unknown_asset
 from millpond.errors import ConfigError
 from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
+from millpond.resources.days import daily_partitions
 
 _EXAMPLES = (
     'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*",'
@@ -51,7 +53,34 @@ def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
             f"nothing materializes {names}: it only shows what reads the assets above it",
             next_step=f'select those, for example "+{sorted(found)[0].to_user_string()}"',
         )
-    return set(made)
+    if by_day := made - (apart := {key for key in made if has_other_partitions(key, graph)}):
+        return set(by_day)
+    others = sorted(key.to_user_string() for key in apart)
+    raise ConfigError(
+        f"{', '.join(others)}: its partitions are not the days of daily_partitions()",
+        unharmed="everything; nothing was begun",
+        next_step=f"`dg launch --assets {others[0]} --partition KEY`, or Dagster's pages",
+    )
+
+
+def has_other_partitions(key: dg.AssetKey, graph: AssetGraph) -> bool:
+    """Return whether an asset has partitions, but not the platform's days."""
+    partitions = graph.get(key).partitions_def
+    return partitions is not None and partitions != daily_partitions()
+
+
+def made_day_by_day(keys: Iterable[dg.AssetKey], graph: AssetGraph) -> list[str]:
+    """Return the assets of which one run makes one day: the project's own, without `single_run`."""
+    return sorted(
+        key.to_user_string()
+        for key in keys
+        if graph.get(key).is_partitioned and not takes_many_days(graph.get(key).backfill_policy)
+    )
+
+
+def takes_many_days(policy: dg.BackfillPolicy | None) -> bool:
+    """Return whether one run of an asset with this policy makes any number of days."""
+    return policy is not None and policy.max_partitions_per_run is None
 
 
 def _refuse_unknown(term: str, graph: AssetGraph) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import dagster as dg
     from rich.console import Console
 
     from millpond.backfill.progress import RunOutcome
@@ -46,7 +47,9 @@ def demo(
             from millpond.cli.progress import run_with_progress
             from millpond.definitions import defs
         report = Report(console, window)
-        outcome = run_with_progress("*", window, quiet=as_json, on_event=report.take, definitions=defs)
+        outcome = run_with_progress(
+            _everything(defs), window, quiet=as_json, on_event=report.take, definitions=defs
+        )
     _add_stages(watch, outcome)
     with watch.timing("read the results back"):
         complete = report.print(outcome)
@@ -58,13 +61,31 @@ def demo(
         raise typer.Exit(1)
 
 
+def _everything(definitions: dg.Definitions) -> str:
+    """Return a selection of all that one run makes for many days."""
+    from millpond.backfill.selection import made_day_by_day, selected
+
+    graph = definitions.resolve_asset_graph()
+    keys = selected("*", graph)
+    single = made_day_by_day(keys, graph)
+    names = [key.to_user_string() for key in keys]
+    return ",".join(f'key:"{name}"' for name in names if name not in single) if single else "*"
+
+
 def _start_parts(console: Console) -> None:
+    from millpond.errors import ConfigError
     from millpond.ingestion.demo_home import open_demo_home
     from millpond.runtime.databases import databases
     from millpond.runtime.demo_source import ensure_demo_source
     from millpond.settings import settings, source_names
 
     configured = settings()
+    if not source_names(configured.project):
+        raise ConfigError(
+            f"{configured.project} has no source, so there is nothing to demonstrate",
+            unharmed="everything; nothing was begun",
+            next_step="add a source to sources/, or `millpond init NAME` makes a project with one",
+        )
     marts = databases().marts
     played = [n for n in source_names(configured.project) if not configured.source(n).url]
     if played:

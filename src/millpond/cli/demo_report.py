@@ -15,10 +15,12 @@ from millpond.cli.query import run_query
 from millpond.lake.pins import pinned
 from millpond.lake.read import count, table_names
 from millpond.partitions import Window
-from millpond.settings import settings
+from millpond.settings import settings, source_names, variable
 
 _WHERE = ("rows_loaded", "rows_quarantined", "duplicates_dropped", "rows_outside_window")
 """Where each row of a source may have gone."""
+_OVERVIEW = "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"
+_QUARANTINED = "select reason, payload from quarantine.glucose_entries limit 5"
 
 
 class Report:
@@ -40,8 +42,10 @@ class Report:
         """Print the tables and the picture; return whether every row is accounted for."""
         complete = [self._print_loads(asset) for asset in sorted(self._loads)]
         self._print_models(outcome)
-        complete.append(self._print_marts())
-        self._print_picture()
+        if self._marts:
+            complete.append(self._print_marts())
+        if any(each.asset == "fct_glucose_readings" for each in outcome.assets):
+            self._print_picture()
         return all(complete)
 
     def as_document(self, outcome: RunOutcome) -> dict[str, Any]:
@@ -61,8 +65,6 @@ class Report:
 
     def print_next_steps(self) -> None:
         """Print what to try next."""
-        from millpond.settings import settings, source_names, variable
-
         configured = settings()
         addresses = [
             variable("url", name)
@@ -70,12 +72,8 @@ class Report:
             if not configured.source(name).url
         ]
         steps = [
-            (
-                'sql "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"',
-                "",
-                self._marts,
-            ),
-            ('sql "select reason, payload from quarantine.glucose_entries limit 5"', "", self._loads),
+            (f'sql "{_OVERVIEW}"', "", "marts/mrt_glucose_overview" in self._marts),
+            (f'sql "{_QUARANTINED}"', "", "dlt_glucose_entries" in self._loads),
             ('materialize "*" --range A...B', "more days, few runs", True),
             ("env", "connect psql, a BI tool, an Iceberg client", True),
             ("demo", "again: nothing changes", True),
@@ -134,7 +132,7 @@ class Report:
             equal = "[green]✓[/green]" if lake == postgres else "[red]✗[/red]"
             table.add_row(mart.removeprefix("marts/"), f"{lake:,}", f"{postgres:,}", changed, equal)
         self._console.print(table)
-        return bool(right) and all(right)
+        return all(right)
 
     def _print_picture(self) -> None:
         day = self._window.last

@@ -21,7 +21,7 @@ def tables(
     from millpond.cli import output
     from millpond.lake.pins import pinned
     from millpond.lake.read import loaded, table_names
-    from millpond.settings import settings
+    from millpond.settings import settings, source_names
 
     with pinned(ref or settings().ref) as pin:
         rows = [(name, *_figures(loaded(pin, name))) for name in table_names(pin)]
@@ -32,7 +32,9 @@ def tables(
     if orphaned := _without_a_model([name for name, *_ in rows]):
         typer.echo(f"No model makes {', '.join(orphaned)} any more. Next: millpond retire")
     if not rows:
-        typer.echo("The lake is empty. Next: millpond demo, or millpond materialize dlt_glucose_entries")
+        sources = source_names(settings().project)
+        begin = "millpond demo, or millpond materialize '*'" if sources else "add a source to sources/"
+        typer.echo(f"The lake is empty. Next: {begin}")
 
 
 def _without_a_model(names: list[str]) -> list[str]:
