@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from millpond.automation.conditions import EXEMPTION
 from millpond.backfill.selection import takes_many_days
 from millpond.errors import ConfigError, MillpondError
 from millpond.project.config import Project, read_project
@@ -36,6 +37,9 @@ class OwnDefinitions:
         self.apart = _apart(made, days)
         self.joining = [each for each in made if not self.apart & each.keys]
         self.others = [each for each in made if self.apart & each.keys]
+        self.with_other_partitions = sorted(
+            spec.key for each in made for spec in each.specs if spec.partitions_def not in (None, days)
+        )
         self.external = [each for each in given.assets or () if not isinstance(each, dg.AssetsDefinition)]
         self.checks = list(given.asset_checks or ())
         self.jobs, self.schedules = list(given.jobs or ()), list(given.schedules or ())
@@ -72,7 +76,7 @@ def _apart(made: Sequence[dg.AssetsDefinition], days: dg.PartitionsDefinition[An
 
 
 def _joins(spec: dg.AssetSpec, of: dg.AssetsDefinition, days: dg.PartitionsDefinition[Any]) -> bool:
-    if spec.automation_condition or not of.is_executable or of.is_observable:
+    if spec.automation_condition or EXEMPTION in spec.metadata or not of.is_executable or of.is_observable:
         return False
     return spec.partitions_def is None or (
         spec.partitions_def == days and takes_many_days(of.backfill_policy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
@@ -48,7 +50,12 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     chains = chains_of(made, asked)
     fresh = with_freshness([*made, *mine.others], sources, declared_in_dbt(manifest, models))
     assets = with_conditions(fresh, chains, configured.timezone, mine.apart)
-    job = dg.define_asset_job(JOB, selection="*", description="Every asset, source to mart.")
+    by_day: dg.AssetSelection | str = "*"
+    if mine.with_other_partitions:  # which Dagster lets no job have beside days
+        by_day = dg.AssetSelection.all() - dg.AssetSelection.assets(*mine.with_other_partitions)
+    # Days of its own assets that take a run each are made so; Dagster warns of them each time it loads the job.
+    warnings.filterwarnings("ignore", f"Asset job {JOB} materializes assets with varying BackfillPolicies")
+    job = dg.define_asset_job(JOB, selection=by_day, description="Every asset, source to mart.")
     return dg.Definitions(
         assets=[*assets, *exposure_specs(manifest, models, read_as), *mine.external],
         asset_checks=[*build_checks(sources), *mine.checks],
