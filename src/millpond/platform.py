@@ -53,7 +53,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     by_day: dg.AssetSelection | str = "*"
     if mine.with_other_partitions:  # which Dagster lets no job have beside days
         by_day = dg.AssetSelection.all() - dg.AssetSelection.assets(*mine.with_other_partitions)
-    # Days of its own assets that take a run each are made so; Dagster warns of them each time it loads the job.
+    # Of assets that take a run for each day Dagster warns whenever it loads the job.
     warnings.filterwarnings("ignore", f"Asset job {JOB} materializes assets with varying BackfillPolicies")
     job = dg.define_asset_job(JOB, selection=by_day, description="Every asset, source to mart.")
     return dg.Definitions(

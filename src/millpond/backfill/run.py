@@ -63,7 +63,8 @@ def materialize(
         raise ConfigError(
             f"one run makes one day of {', '.join(single)}: its backfill_policy is not single_run",
             unharmed="everything; nothing was begun",
-            next_step=f"`millpond backfill '{selection}' --range {window}` makes a run for each day",
+            next_step=f"`millpond backfill '{selection}' --start-date {window.start} "
+            f"--end-date {window.last}` makes a run for each day",
         )
     run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
     if window and any(graph.get(key).is_partitioned for key in keys):
