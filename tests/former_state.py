@@ -7,6 +7,8 @@ from pathlib import Path
 from millpond.lake import connect
 from millpond.runtime import databases as module
 from millpond.runtime.databases import databases
+from millpond.runtime.migrations import steps
+from millpond.runtime.migrations.steps import Step
 
 _FOLDER = Path(__file__).parent / "former"
 SCHEMAS = ("catalog", "ops")
@@ -100,3 +102,22 @@ def stamp(number: int, millpond: str = "9.8.7") -> None:
     for schema in SCHEMAS:
         with getattr(databases(), schema).connect_as_it_is() as connection:
             connection.execute("insert into migrations values (%s, 'x', now(), %s)", (number, millpond))
+
+
+def next_release() -> tuple[Step, ...]:
+    """Return the steps of a release to come: one that adds, one that takes long."""
+    return (
+        *steps.STEPS,
+        Step(2, "adds", ops="create table added (a int)", catalog="create table added (a int)"),
+        Step(
+            3,
+            "rewrites",
+            ops="create table rewritten (a int); insert into rewritten values (1)",
+            on_opening=False,
+        ),
+    )
+
+
+def know_next_release() -> None:
+    """Make this process one of a release to come."""
+    steps.STEPS = next_release()  # type: ignore[misc]

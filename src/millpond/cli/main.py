@@ -31,6 +31,7 @@ from millpond.cli import (
     status,
     tables,
     up,
+    upgrade,
 )
 from millpond.cli.leaving import NOTHING_BEGUN, STANDS, as_json, error_object, leave, print_interrupted
 from millpond.errors import (
@@ -82,6 +83,7 @@ app.command("retire")(retire.retire)
 app.command("docs")(docs.docs)
 app.command("maintain")(maintain.maintain)
 app.command("env")(env.env)
+app.command("upgrade")(upgrade.upgrade)
 app.command("provision")(provision.provision)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")

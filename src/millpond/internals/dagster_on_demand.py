@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TickStatus,
     )
     from dagster._core.storage.base_storage import DagsterStorage
+    from dagster._core.storage.event_log.migration import ASSET_DATA_MIGRATIONS, EVENT_LOG_DATA_MIGRATIONS
     from dagster._core.storage.event_log.schema import (
         AssetCheckExecutionsTable,
         AssetEventTagsTable,
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
     from dagster._core.storage.root import LocalArtifactStorage
     from dagster._core.storage.runs import RunStorage
+    from dagster._core.storage.runs.migration import OPTIONAL_DATA_MIGRATIONS as OPTIONAL_RUN_MIGRATIONS
+    from dagster._core.storage.runs.migration import REQUIRED_DATA_MIGRATIONS as REQUIRED_RUN_MIGRATIONS
+    from dagster._core.storage.schedules.migration import (
+        OPTIONAL_SCHEDULE_DATA_MIGRATIONS,
+        REQUIRED_SCHEDULE_DATA_MIGRATIONS,
+    )
+    from dagster._core.storage.sql import get_alembic_config
     from dagster._daemon.cli import main as daemon_cli
     from dagster._grpc.__generated__ import dagster_api_pb2
     from dagster._grpc.proxy_server import DagsterProxyApiServicer
@@ -56,6 +64,8 @@ PARTS = {
     "TickData": "dagster._core.scheduler.instigation:TickData",
     "TickStatus": "dagster._core.scheduler.instigation:TickStatus",
     "DagsterStorage": "dagster._core.storage.base_storage:DagsterStorage",
+    "ASSET_DATA_MIGRATIONS": "dagster._core.storage.event_log.migration:ASSET_DATA_MIGRATIONS",
+    "EVENT_LOG_DATA_MIGRATIONS": "dagster._core.storage.event_log.migration:EVENT_LOG_DATA_MIGRATIONS",
     "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema:AssetCheckExecutionsTable",
     "AssetEventTagsTable": "dagster._core.storage.event_log.schema:AssetEventTagsTable",
     "AssetKeyTable": "dagster._core.storage.event_log.schema:AssetKeyTable",
@@ -65,6 +75,15 @@ PARTS = {
     "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager:LocalComputeLogManager",
     "LocalArtifactStorage": "dagster._core.storage.root:LocalArtifactStorage",
     "RunStorage": "dagster._core.storage.runs:RunStorage",
+    "OPTIONAL_RUN_MIGRATIONS": "dagster._core.storage.runs.migration:OPTIONAL_DATA_MIGRATIONS",
+    "REQUIRED_RUN_MIGRATIONS": "dagster._core.storage.runs.migration:REQUIRED_DATA_MIGRATIONS",
+    "OPTIONAL_SCHEDULE_DATA_MIGRATIONS": (
+        "dagster._core.storage.schedules.migration:OPTIONAL_SCHEDULE_DATA_MIGRATIONS"
+    ),
+    "REQUIRED_SCHEDULE_DATA_MIGRATIONS": (
+        "dagster._core.storage.schedules.migration:REQUIRED_SCHEDULE_DATA_MIGRATIONS"
+    ),
+    "get_alembic_config": "dagster._core.storage.sql:get_alembic_config",
     "daemon_cli": "dagster._daemon.cli:main",
     "dagster_api_pb2": "dagster._grpc.__generated__.dagster_api_pb2",
     "DagsterProxyApiServicer": "dagster._grpc.proxy_server:DagsterProxyApiServicer",

@@ -1,6 +1,6 @@
 """The steps that bring a home's tables in Postgres to what this release needs, in order.
 
-A step that was released is never edited: a change of a table is a new step at the end. docs/upgrading.md says
+A step that was released is never edited: a change of a table is a new step at the end. CONTRIBUTING.md says
 what a step may do.
 """
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import tuple_row
 
+from millpond import crash_points
 from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
 from millpond.runtime.migrations import steps
 from millpond.runtime.migrations.steps import Step
@@ -81,8 +82,10 @@ def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool =
     for step in pending(version(connection)):
         try:
             with connection.transaction():
-                if _applied(connection, schema, step, by_hand=by_hand):
-                    applied.append(step)
+                if not _applied(connection, schema, step, by_hand=by_hand):
+                    continue
+            applied.append(step)
+            crash_points.reached("migrations.recorded")
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and not isinstance(error, _PERSISTENT):
                 raise  # the server went away: whoever asked may try again
@@ -112,6 +115,7 @@ def _applied(connection: psycopg.Connection[Any], schema: str, step: Step, *, by
         )
     if sql := step.sql(schema):
         connection.execute(sql)
+    crash_points.reached("migrations.applied")
     connection.execute(_RECORD, (step.number, step.name, _installed()))
     return True
 
