@@ -25,7 +25,8 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
     for _ in range(expected.get("times", 1)):
         result, text = built(expected["build"])
     assert result.merged is expected.get("merged", True), text
-    assert {check.check: ended(check) for check in result.checks} == expected["results"]
+    results = {check.check: ended(check) for check in result.checks}
+    assert results == expected["results"], results
     assert expected.get("message", "") in text
     failed = {model.model: model.message for model in result.failed}
     assert failed.keys() == expected.get("failed", {}).keys()
@@ -39,7 +40,7 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
         if isinstance(rows, int):
             assert len(found) == rows, table
         else:
-            assert sorted(found, key=str) == sorted(rows, key=str), table
+            assert sorted(found, key=str) == sorted(rows, key=str), found
 
 
 def ended(check: CheckResult) -> str:

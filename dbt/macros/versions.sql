@@ -3,9 +3,13 @@
     first with another. The first version of a key begins with its first row. A row without a value says nothing, but
     a key that never has one gets a version without. Of rows of one instant, the last by `tie_breaker` counts.
 
+    With `holds_hours` a value holds as long as rows with it keep coming, at most so many hours apart: another begins a
+    version when the former has ended, or, if its rows began before that, when they have outlived it by as many hours.
+    So two sources that share a key and differ in the value make no version for each row.
+
     All follows from the rows alone: any days may be loaded again, later, or in another order.
 -#}
-{% macro versions(relation, key, attribute, instant, tie_breaker) -%}
+{% macro versions(relation, key, attribute, instant, tie_breaker, holds_hours=none) -%}
 with
 
 keyed as (
@@ -28,13 +32,70 @@ in_order as (
     where {{ attribute }} is not null or value_count = 0
 ),
 
+one_per_instant as (
+    select {{ key }}, {{ attribute }}, shown_at, first_at
+    from in_order
+    where next_at is null or next_at > shown_at
+),
+
+{%- if holds_hours %}
+{%- set of_value = "partition by " ~ key ~ ", " ~ attribute %}
+{%- set hold = holds_hours * 3600000 %}
+
+gaps as (
+    select
+        *,
+        {{ epoch_ms('shown_at') }} as shown_ms,
+        {{ epoch_ms('shown_at') }} - {{ epoch_ms('lag(shown_at) over (' ~ of_value ~ ' order by shown_at)') }} as gap_ms
+    from one_per_instant
+),
+
+numbered as (
+    select
+        *,
+        sum(case when gap_ms <= {{ hold }} then 0 else 1 end) over ({{ of_value }} order by shown_at) as run_number
+    from gaps
+),
+
+runs as (
+    select
+        *,
+        min(shown_ms) over ({{ of_value }}, run_number) as run_start,
+        max(shown_ms) over ({{ of_value }}, run_number) as run_end
+    from numbered
+),
+
+runs_before as (
+    select
+        *,
+        max(run_end) over (
+            partition by {{ key }} order by run_start, shown_ms rows between unbounded preceding and 1 preceding
+        ) as end_before
+    from runs
+),
+
+held as (
+    select
+        *,
+        max(case when shown_ms = run_start then end_before end) over ({{ of_value }}, run_number) as held_until
+    from runs_before
+),
+
+lasting as (
+    select * from held
+    where
+        held_until is null
+        or run_start > held_until
+        or (run_end > held_until + {{ hold }} and shown_ms > held_until)
+),
+{%- endif %}
+
 compared as (
     select
         *,
         row_number() over (partition by {{ key }} order by shown_at) as row_position,
         lag({{ attribute }}) over (partition by {{ key }} order by shown_at) as previous_value
-    from in_order
-    where next_at is null or next_at > shown_at
+    from {{ 'lasting' if holds_hours else 'one_per_instant' }}
 ),
 
 changes as (

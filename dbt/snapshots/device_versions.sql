@@ -1,5 +1,9 @@
 {% snapshot device_versions %}
 
-    {{ versions(ref('stg_glucose_entries'), 'device', 'utc_offset_minutes', 'reading_at', 'entry_id') }}
+    {{
+        versions(
+            ref('stg_glucose_entries'), 'device', 'utc_offset_minutes', 'reading_at', 'entry_id', holds_hours=6
+        )
+    }}
 
 {% endsnapshot %}

@@ -163,7 +163,7 @@ def devices(raw: list[Row]) -> dict[tuple[Any, dt.datetime], Row]:
         (epoch + dt.timedelta(milliseconds=r["date"]), r["_id"], r["device"], r["utc_offset"])
         for r in plausible
     ]
-    return _versions(rows, "utc_offset_minutes")
+    return _versions(rows, "utc_offset_minutes", holds=dt.timedelta(hours=6))
 
 
 def repositories(raw: list[Row]) -> dict[tuple[Any, dt.datetime], Row]:
@@ -173,7 +173,7 @@ def repositories(raw: list[Row]) -> dict[tuple[Any, dt.datetime], Row]:
 
 
 def _versions(
-    rows: list[tuple[dt.datetime, str, Any, Any]], attribute: str
+    rows: list[tuple[dt.datetime, str, Any, Any]], attribute: str, holds: dt.timedelta | None = None
 ) -> dict[tuple[Any, dt.datetime], Row]:
     """Return the values that each key has had in turn, of rows (instant, id, key, value)."""
     values: dict[Any, dict[dt.datetime, Any]] = defaultdict(dict)
@@ -184,12 +184,32 @@ def _versions(
     for key in {row[2] for row in rows} - {None}:
         first = min(at for at, _, of, _ in rows if of == key)
         turns: list[tuple[dt.datetime, Any]] = []
-        for at, value in values[key].items() or [(first, None)]:
+        shown = values[key] if holds is None else _lasting(values[key], holds)
+        for at, value in shown.items() or [(first, None)]:
             if not turns or value != turns[-1][1]:
                 turns.append((at if turns else first, value))
         for (start, value), end in zip(turns, [*(at for at, _ in turns[1:]), None], strict=True):
             found[key, start] = {attribute: value, "effective_end": end, "is_current": end is None}
     return found
+
+
+def _lasting(values: dict[dt.datetime, Any], holds: dt.timedelta) -> dict[dt.datetime, Any]:
+    """Return the values that no former value outlasts, by when they take over."""
+    runs: list[list[Any]] = []
+    for value in set(values.values()):
+        times = [at for at, of in values.items() if of == value]
+        for at in times:
+            if runs and runs[-1][0] == value and at - runs[-1][1][-1] <= holds:
+                runs[-1][1].append(at)
+            else:
+                runs.append([value, [at]])
+    found: dict[dt.datetime, Any] = {}
+    until = dt.datetime.min.replace(tzinfo=dt.UTC)
+    for value, times in sorted(runs, key=lambda run: run[1][0]):
+        if times[0] > until or times[-1] > until + holds:
+            found[min(at for at in times if at > until)] = value
+        until = max(until, times[-1])
+    return dict(sorted(found.items()))
 
 
 def _one_per_slot(rows: list[Row], zone: ZoneInfo) -> list[Row]:
