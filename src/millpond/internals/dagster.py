@@ -1,6 +1,8 @@
 """Parts of Dagster that `import dagster` loads anyway."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from dagster import AssetCheckKey, AssetCheckResult
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
@@ -87,6 +89,9 @@ from dagster._time import datetime_from_timestamp
 from dagster._utils import interrupts
 from dagster._utils.schedules import schedule_execution_time_iterator
 
+if TYPE_CHECKING:
+    from dagster_postgres import PostgresRunStorage
+
 
 def announce_interrupt() -> None:
     """Have Dagster raise an interrupt before it begins the next step, as if a signal had come."""
@@ -100,6 +105,6 @@ def find_check_target(
     return result._get_target_materialization_data(step, key)
 
 
-def use_engine(storage: Any, engine: Any) -> None:
+def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:
     """Have one of Dagster's Postgres storages take its connections from `engine`."""
     storage._engine = engine

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dbt.adapters.trino.connections import ConnectionWrapper, TrinoConnectionManager
     from dbt.adapters.trino.impl import TrinoAdapter
     from dbt.adapters.trino.relation import TrinoRelation
+    from dbt.artifacts.schemas.catalog import CatalogArtifact
     from dbt.clients import jinja as dbt_jinja
     from dbt.clients.jinja import MacroGenerator
     from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dbt.plugins.manager import PluginManager
     from dbt.task import test as dbt_test_task
     from dbt.task.compile import CompileTask
+    from dbt_common.behavior_flags import BehaviorFlagRendered
     from dbt_common.clients.jinja import catch_jinja, get_environment
     from dbt_common.clients.jinja import get_template as get_template_of_common
     from dbt_common.dataclass_schema import dbtClassMixin
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from dbt_common.events.event_manager import EventManager
     from dbt_common.events.event_manager_client import ctx_set_event_manager
     from dbt_common.invocation import get_invocation_id
+    from mashumaro.core.meta.code.builder import CodeBuilder
 
     from dbt import compilation as dbt_compilation
 
@@ -46,6 +49,7 @@ PARTS = {
     "TrinoConnectionManager": "dbt.adapters.trino.connections:TrinoConnectionManager",
     "TrinoAdapter": "dbt.adapters.trino.impl:TrinoAdapter",
     "TrinoRelation": "dbt.adapters.trino.relation:TrinoRelation",
+    "CatalogArtifact": "dbt.artifacts.schemas.catalog:CatalogArtifact",
     "dbt_jinja": "dbt.clients.jinja",
     "MacroGenerator": "dbt.clients.jinja:MacroGenerator",
     "MacroNamespace": "dbt.context.macros:MacroNamespace",
@@ -61,6 +65,7 @@ PARTS = {
     "PluginManager": "dbt.plugins.manager:PluginManager",
     "dbt_test_task": "dbt.task.test",
     "CompileTask": "dbt.task.compile:CompileTask",
+    "BehaviorFlagRendered": "dbt_common.behavior_flags:BehaviorFlagRendered",
     "catch_jinja": "dbt_common.clients.jinja:catch_jinja",
     "get_environment": "dbt_common.clients.jinja:get_environment",
     "get_template_of_common": "dbt_common.clients.jinja:get_template",
@@ -70,17 +75,15 @@ PARTS = {
     "EventManager": "dbt_common.events.event_manager:EventManager",
     "ctx_set_event_manager": "dbt_common.events.event_manager_client:ctx_set_event_manager",
     "get_invocation_id": "dbt_common.invocation:get_invocation_id",
+    "CodeBuilder": "mashumaro.core.meta.code.builder:CodeBuilder",
 }
 
 __getattr__ = import_on_demand(__name__, PARTS)
 
 
-def name_no_flag_source() -> None:
+def name_no_flag_source(flags: type[BehaviorFlagRendered]) -> None:
     """Have dbt not ask the whole call stack for its files, for each behavior flag, to say who declared it."""
-    from dbt_common.behavior_flags import BehaviorFlagRendered
-
-    flags: Any = BehaviorFlagRendered
-    flags._default_source = staticmethod(lambda: "dbt")
+    flags._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
 
 def macro_namespaces(found: MacroNamespace) -> list[Any]:
@@ -93,6 +96,6 @@ def plugins_of(env: LocalEnvironment) -> list[Any]:
     return list(env._plugins.values())
 
 
-def compile_results(catalog: object) -> list[Any]:
+def compile_results(catalog: CatalogArtifact | object) -> list[Any]:
     """Return the results of compiling that come with the result of `dbt docs generate`, if it compiled."""
     return getattr(getattr(catalog, "_compile_results", None), "results", None) or []

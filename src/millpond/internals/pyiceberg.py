@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, MetastoreCatalog
+from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions.visitors import ROWS_MIGHT_NOT_MATCH, ROWS_MUST_MATCH
 from pyiceberg.expressions.visitors import _InclusiveMetricsEvaluator as InclusiveMetricsEvaluator
 from pyiceberg.expressions.visitors import _StrictMetricsEvaluator as StrictMetricsEvaluator

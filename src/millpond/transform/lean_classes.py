@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from mashumaro.core.meta.code.builder import CodeBuilder
+from millpond.internals.dbt import CodeBuilder
 
 _SCHEMAS = "mashumaro.jsonschema.models"
 

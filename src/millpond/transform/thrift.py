@@ -13,6 +13,7 @@ import parsedatetime
 
 from millpond.internals.dbt import (
     BaseEvent,
+    BehaviorFlagRendered,
     EventLevel,
     EventManager,
     MacroGenerator,
@@ -74,7 +75,7 @@ def spare() -> None:
     ctx_set_event_manager(Undebugged())
     plugins: Any = PluginManager
     plugins.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
-    name_no_flag_source()
+    name_no_flag_source(BehaviorFlagRendered)
     parsedatetime.Constants = cache(parsedatetime.Constants)
     nodes: Any = ParsedNode
     nodes.write_node = lambda *_: None
