@@ -19,6 +19,7 @@ from millpond.automation.conditions import EXEMPTION
 from millpond.backfill.selection import takes_many_days
 from millpond.errors import ConfigError, MillpondError
 from millpond.project.config import Project, read_project
+from millpond.resources.days import OWN_PARTITIONS
 from millpond.settings import Settings
 
 _UNHARMED = "all data; nothing was started"
@@ -33,13 +34,10 @@ class OwnDefinitions:
 
     def __init__(self, own: dg.Definitions | None, days: dg.PartitionsDefinition[Any]) -> None:
         given = own or dg.Definitions()
-        made = [each for each in given.assets or () if isinstance(each, dg.AssetsDefinition)]
+        made = [_marked(each, days) for each in given.assets or () if isinstance(each, dg.AssetsDefinition)]
         self.apart = _apart(made, days)
         self.joining = [each for each in made if not self.apart & each.keys]
         self.others = [each for each in made if self.apart & each.keys]
-        self.with_other_partitions = sorted(
-            spec.key for each in made for spec in each.specs if spec.partitions_def not in (None, days)
-        )
         self.external = [each for each in given.assets or () if not isinstance(each, dg.AssetsDefinition)]
         self.checks = list(given.asset_checks or ())
         self.jobs, self.schedules = list(given.jobs or ()), list(given.schedules or ())
@@ -60,6 +58,13 @@ class OwnDefinitions:
                 unharmed=_UNHARMED,
                 next_step="give the one in the project's module another key",
             )
+
+
+def _marked(each: dg.AssetsDefinition, days: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+    """Return an asset whose partitions are not the platform's with metadata that says so."""
+    if all(spec.partitions_def in (None, days) for spec in each.specs):
+        return each
+    return each.map_asset_specs(lambda spec: spec.merge_attributes(metadata={OWN_PARTITIONS: True}))
 
 
 def _apart(made: Sequence[dg.AssetsDefinition], days: dg.PartitionsDefinition[Any]) -> set[dg.AssetKey]:

@@ -21,7 +21,7 @@ from millpond.own_definitions import OwnDefinitions
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
 from millpond.quality.freshness import declared_in_dbt, with_freshness
-from millpond.resources.days import daily_partitions
+from millpond.resources.days import OWN_PARTITIONS, daily_partitions
 from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB
 from millpond.settings import settings
@@ -51,8 +51,9 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     fresh = with_freshness([*made, *mine.others], sources, declared_in_dbt(manifest, models))
     assets = with_conditions(fresh, chains, configured.timezone, mine.apart)
     by_day: dg.AssetSelection | str = "*"
-    if mine.with_other_partitions:  # which Dagster lets no job have beside days
-        by_day = dg.AssetSelection.all() - dg.AssetSelection.assets(*mine.with_other_partitions)
+    # Dagster lets no job have both kinds of partitions.
+    if other := [spec.key for each in mine.others for spec in each.specs if OWN_PARTITIONS in spec.metadata]:
+        by_day = dg.AssetSelection.all() - dg.AssetSelection.assets(*other)
     # Of assets that take a run for each day Dagster warns whenever it loads the job.
     warnings.filterwarnings("ignore", f"Asset job {JOB} materializes assets with varying BackfillPolicies")
     job = dg.define_asset_job(JOB, selection=by_day, description="Every asset, source to mart.")

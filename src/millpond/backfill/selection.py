@@ -12,7 +12,7 @@ from dagster import DagsterInvalidSubsetError
 from millpond.backfill.unknown_asset import refuse, unknown_asset
 from millpond.errors import ConfigError
 from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
-from millpond.resources.days import daily_partitions
+from millpond.resources.days import OWN_PARTITIONS
 
 _EXAMPLES = (
     'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*",'
@@ -65,8 +65,7 @@ def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
 
 def has_other_partitions(key: dg.AssetKey, graph: AssetGraph) -> bool:
     """Return whether an asset has partitions, but not the platform's days."""
-    partitions = graph.get(key).partitions_def
-    return partitions is not None and partitions != daily_partitions()
+    return OWN_PARTITIONS in graph.get(key).metadata
 
 
 def made_day_by_day(keys: Iterable[dg.AssetKey], graph: AssetGraph) -> list[str]:

@@ -6,6 +6,9 @@ import dagster as dg
 
 from millpond.settings import Settings, settings
 
+OWN_PARTITIONS = "own_partitions"
+"""Metadata of an asset that has partitions, but not these."""
+
 
 def daily_partitions(configured: Settings | None = None) -> dg.DailyPartitionsDefinition:
     """Return the partitions of raw tables and daily models: days in the configured zone, today included.
