@@ -114,6 +114,7 @@ lint-types: $(VENV)/.mypy
 	@$(VENV)/mypy/bin/mypy --python-executable $(BIN)/python
 
 lint-sql: $(VENV)/.dev
+	@$(BIN)/python -m millpond.runtime.dbt_package dbt > /dev/null
 	@$(BIN)/sqlfluff lint --nocolor dbt/models dbt/snapshots
 
 lint-style: $(VENV)/.dev
@@ -124,6 +125,7 @@ lint-style: $(VENV)/.dev
 format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(BIN)/python -m millpond.runtime.dbt_package dbt > /dev/null
 	@$(BIN)/sqlfluff fix --quiet dbt/models dbt/snapshots
 
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml

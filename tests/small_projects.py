@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from millpond.lake.tables import replace
 from millpond.transform.results import AuditFailed, BuildResult
 from millpond.transform.runner import build
 
-_MACROS = Path(__file__).parents[1] / "dbt"
 _PROJECT = """
 name: small
 version: 1.0.0
@@ -34,8 +32,6 @@ def write_files(root: Path, files: dict[str, str]) -> None:
     if not folder.exists():
         folder.mkdir(parents=True)
         (folder / "dbt_project.yml").write_text(_PROJECT)
-        (folder / "profiles.yml").symlink_to((_MACROS / "profiles.yml").resolve())
-        shutil.copytree(_MACROS / "macros", folder / "macros")
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)

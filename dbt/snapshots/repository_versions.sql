@@ -1,5 +1,7 @@
 {% snapshot repository_versions %}
 
-    {{ versions(ref('stg_github_user_events'), 'repository_id', 'repository_name', 'event_at', 'event_id') }}
+    {{ millpond.versions(
+        ref('stg_github_user_events'), 'repository_id', 'repository_name', 'event_at', 'event_id'
+    ) }}
 
 {% endsnapshot %}

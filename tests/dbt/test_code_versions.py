@@ -14,7 +14,7 @@ from millpond.transform.manifest import current
 from millpond.transform.specs import code_version
 
 PATTERNS, READINGS, OVERVIEW = (
-    f"model.millpond.{name}"
+    f"model.lakehouse.{name}"
     for name in ("mrt_glucose_hourly_patterns", "fct_glucose_readings", "mrt_glucose_overview")
 )
 Document = dict[str, Any]
@@ -68,9 +68,9 @@ def test_it_changes_with_a_variable_that_is_used_and_no_other() -> None:
 def test_it_changes_with_the_content_of_a_seed_that_is_read() -> None:
     def with_seed(content: str) -> str:
         document = copy.deepcopy(current(settings()).document())
-        document["nodes"]["seed.millpond.targets"] = {"checksum": {"name": "sha256", "checksum": content}}
+        document["nodes"]["seed.lakehouse.targets"] = {"checksum": {"name": "sha256", "checksum": content}}
         node = document["nodes"][OVERVIEW]
-        node["depends_on"]["nodes"].append("seed.millpond.targets")
+        node["depends_on"]["nodes"].append("seed.lakehouse.targets")
         return code_version(node, document, {})
 
     assert with_seed("a") != with_seed("b")

@@ -60,7 +60,7 @@ def test_a_package_that_is_a_link_to_elsewhere_is_part_of_the_project(copied: Pa
     package = tmp_path / "shared"
     package.mkdir()
     (package / "loop").symlink_to(package)
-    (copied / "dbt_packages").mkdir()
+    (copied / "dbt_packages").mkdir(exist_ok=True)
     (copied / "dbt_packages/shared").symlink_to(package)
     before = fingerprint(settings())
     (package / "macro.sql").write_text("{% macro one() %} 1 {% endmacro %}")

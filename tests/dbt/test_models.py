@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from millpond.runtime.dbt_package import PACKAGE
 from millpond.transform.models import is_daily
 
 LAYERS = ("bronze", "silver", "gold")
@@ -35,7 +36,7 @@ def test_every_layer_has_its_models(models: Nodes) -> None:
 def test_every_model_has_one_sql_and_one_yml_of_its_name(models: Nodes, project: Path) -> None:
     for name, node in models.items():
         assert Path(node["original_file_path"]).name == f"{name}.sql"
-        assert node["patch_path"] == f"millpond://{node['original_file_path'].removesuffix('.sql')}.yml"
+        assert node["patch_path"] == f"lakehouse://{node['original_file_path'].removesuffix('.sql')}.yml"
         assert Path(node["original_file_path"]).parts[1] == node["schema"]
     assert len(list(project.glob("models/**/*.sql"))) == len(models)
 
@@ -129,12 +130,12 @@ def test_models_use_nothing_that_one_engine_alone_understands(construct: str, pr
         assert not re.search(construct, file.read_text(), re.IGNORECASE), file.name
 
 
-def test_what_differs_between_engines_has_both_versions(project: Path) -> None:
-    for file in project.glob("macros/engine/*.sql"):
+def test_what_differs_between_engines_has_both_versions() -> None:
+    for file in PACKAGE.glob("macros/engine/*.sql"):
         text = file.read_text()
         assert f"macro duckdb__{file.stem}(" in text, file.name
         assert f"macro trino__{file.stem}(" in text, file.name
-    for file in project.glob("macros/*.sql"):
+    for file in PACKAGE.glob("macros/*.sql"):
         assert "target.type" not in file.read_text(), file.name
 
 

@@ -71,6 +71,8 @@ def _left_out(path: str, template: Template) -> bool:
         return Path(path).stem in _SOURCES[template]
     if parts[:2] == ["dbt", "models"] and len(parts) > 3:
         return parts[3] in _DOMAINS[template]
+    if path == "dbt/macros/glucose.sql":
+        return template != "glucose"
     if parts[:2] == ["dbt", "snapshots"]:
         return bool(template == "empty" or _OF_GITHUB.search(path))
     return template == "empty" and path == "dbt/models/groups.yml"

@@ -21,6 +21,7 @@ from pathlib import Path
 import millpond
 from millpond.errors import DeployRefused
 from millpond.project.config import read_project
+from millpond.runtime.dbt_package import PACKAGE, is_installed_copy
 from millpond.runtime.home import Home, layout, located
 from millpond.runtime.locks import exclusive
 from millpond.settings import DEPLOYED, Settings, process_environment, variable
@@ -148,7 +149,9 @@ def _content(settings: Settings) -> dict[str, bytes]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name not in _IGNORED)
+        folders[:] = sorted(
+            name for name in folders if name not in _IGNORED and not is_installed_copy(Path(parent, name))
+        )
         for name in sorted(names):
             if name not in _IGNORED and (path := Path(parent, name)).exists():
                 yield path
@@ -159,7 +162,7 @@ def _deployment(content: Mapping[str, bytes]) -> Deployment:
     package = Path(millpond.__file__).parent
     python = {
         f"src/{path.relative_to(package.parent)}": hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in sorted(package.rglob("*.py"))
+        for path in sorted([*package.rglob("*.py"), *(PACKAGE / "macros").rglob("*.sql")])
     }
     state = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()[:16]
     return Deployment(state, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), files, python)

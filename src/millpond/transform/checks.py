@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from millpond.naming import dagster_name
+from millpond.runtime.dbt_package import NAME
 from millpond.transform.models import KINDS, Models, upstream_tables
 
 _OF_KEYS = frozenset({"has_key", "unique"})
@@ -149,7 +150,7 @@ def _raw(unique_ids: Iterable[str], document: Mapping[str, Any]) -> set[str]:
 
 def _key(kind: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the columns by which a generic test finds keys that are twice there; none for expressions."""
-    if kind.get("name") not in _OF_KEYS or kind.get("namespace"):
+    if kind.get("name") not in _OF_KEYS or kind.get("namespace") not in (None, NAME):
         return ()
     arguments = kind["kwargs"]
     found = [str(column) for column in arguments.get("columns") or [arguments.get("column_name")]]

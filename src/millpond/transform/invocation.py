@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from millpond.runtime.dbt_package import NAME, PACKAGE
 from millpond.runtime.home import layout
 from millpond.settings import Settings
 from millpond.transform import engine
@@ -53,6 +55,15 @@ def _target(settings: Settings) -> str:
     return "target" if settings.code == settings.project else "target-deployed"
 
 
+def _profiles(project: Path) -> Path:
+    """Return the folder whose `profiles.yml` holds our profile: the project's, or the package's."""
+    try:
+        own = (project / "profiles.yml").read_text()
+    except OSError:
+        own = ""
+    return project if re.search(rf"^{NAME}\s*:", own, re.MULTILINE) else PACKAGE
+
+
 def variables_of(settings: Settings) -> dict[str, object]:
     """Return the variables that the project is given in each call."""
     return {"timezone": settings.timezone, "start_date": str(settings.start_date)}
@@ -83,7 +94,8 @@ def invoke(
         *command,
         *_QUIET,
         f"--project-dir={project}",
-        f"--profiles-dir={project}",
+        f"--profiles-dir={_profiles(project)}",
+        f"--profile={NAME}",
         f"--target={target}",
         f"--target-path={target_path or folder / _target(settings)}",
         f"--log-path={folder / 'logs'}",

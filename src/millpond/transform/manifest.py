@@ -18,6 +18,8 @@ import orjson
 from pydantic import TypeAdapter
 
 from millpond.errors import ConfigError
+from millpond.runtime import dbt_package
+from millpond.runtime.dbt_package import is_installed_copy
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
 from millpond.settings import Settings, process_environment, settings
@@ -177,6 +179,7 @@ def fingerprint(settings: Settings) -> str:
         content = file.read_bytes()
         digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
         read.update(_ENVIRONMENT.findall(content))
+    digest.update(dbt_package.digest().encode())
     environment = process_environment()
     for name in sorted(read):
         digest.update(f"{name.decode()}={environment.get(name.decode())!r}\0".encode())
@@ -216,7 +219,9 @@ def _files(project: Path) -> list[Path]:
         folders[:] = [
             name
             for name in folders
-            if name not in _IGNORED and os.path.realpath(Path(folder, name)) not in entered
+            if name not in _IGNORED
+            and not is_installed_copy(Path(folder, name))
+            and os.path.realpath(Path(folder, name)) not in entered
         ]
         found += [path for name in names if name not in _IGNORED and (path := Path(folder, name)).exists()]
     return sorted(found)
@@ -278,7 +283,7 @@ def _warm(path: Path, project: Path) -> Manifest:
     # dbt reads seeds from where they were parsed, which may be another copy of the project.
     for node in manifest.nodes.values():
         if root := getattr(node, "root_path", None):
-            of_package = Path(root).parent.name == "dbt_packages"
+            of_package = node.package_name != manifest.metadata.project_name
             node.root_path = str(project / "dbt_packages" / Path(root).name if of_package else project)  # type: ignore[union-attr]
     manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     return manifest

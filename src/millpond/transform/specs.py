@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _Node = Mapping[str, Any]
+_OF_DBT = frozenset({"dbt", "dbt_duckdb", "dbt_trino"})
 _VARIABLE = re.compile(r"""\bvar\(\s*["'](\w+)""")
 
 
 def code_version(node: _Node, document: _Node, variables: Mapping[str, object]) -> str:
     """Return a hash of what a model's rows are computed by.
 
-    Its SQL, the project's own macros that it reaches through whatever others, the content of seeds it reads,
-    and the values of the `variables` that these name.
+    Its SQL, the macros that it reaches but for dbt's own, the content of seeds it reads, and the values of
+    the `variables` that these name.
     """
-    own = [macro for macro in _reached(node, document) if macro["package_name"] == node["package_name"]]
+    own = [macro for macro in _reached(node, document) if macro["package_name"] not in _OF_DBT]
     code = [node["raw_code"], *(macro["macro_sql"] for macro in own)]
     named = sorted(set(_VARIABLE.findall("".join(code))))
     seeds = [document["nodes"][key]["checksum"]["checksum"] for key in _seeds(node)]

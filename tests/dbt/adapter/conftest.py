@@ -32,13 +32,10 @@ def dbt_profile_target() -> dict[str, Any]:
 
 @pytest.fixture(scope="class")
 def dbt_project_yml(project_root: Any, project_config_update: dict[str, Any] | str) -> dict[str, Any]:
-    """The project that a case declares, with our macros."""
+    """The project that a case declares; our macros come to it by themselves."""
     update = project_config_update
     declared: dict[str, Any] = yaml.safe_load(update) if isinstance(update, str) else update or {}
-    macros = [
-        *declared.get("macro-paths", ["macros"]),
-        *(str(project_folder(settings()) / "macros" / folder) for folder in ("embedded", "lake")),
-    ]
+    macros = [*declared.get("macro-paths", ["macros"]), str(Path(__file__).parent / "macros")]
     quiet = {"send_anonymous_usage_stats": False}
     config = {"name": "test", "profile": "test", "flags": quiet, **declared, "macro-paths": macros}
     Path(project_root, "dbt_project.yml").write_text(yaml.safe_dump(config))

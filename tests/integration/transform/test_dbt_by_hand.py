@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,19 +15,18 @@ import pytest
 
 from millpond.errors import LakeError
 from millpond.lake import duck, read, refs
+from millpond.runtime.dbt_package import PACKAGE
 from millpond.runtime.home import Home
-from millpond.settings import settings
-from millpond.transform.invocation import project_folder
 from small_projects import load
 
 PROJECT = {
     "dbt_project.yml": """
 name: shop
 profile: millpond
-macro-paths: [macros, {macros}]
-flags: {{send_anonymous_usage_stats: false}}
+clean-targets: [target, dbt_packages]
+flags: {send_anonymous_usage_stats: false}
 on-run-start: ["create table if not exists gold.calls (called varchar)"]
-on-run-end: ["insert into gold.calls values ('{{{{ flags.WHICH }}}}')"]
+on-run-end: ["insert into gold.calls values ('{{ flags.WHICH }}')"]
 """,
     "seeds/raw_orders.csv": "id,customer,amount\n1,ann,10\n2,bob,-20\n",
     "models/orders.sql": """
@@ -86,7 +86,7 @@ def shop(tmp_path: Path) -> Path:
     for name, text in PROJECT.items():
         file = tmp_path / "shop" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.format(macros=project_folder(settings()) / "macros") if name[0] == "d" else text)
+        file.write_text(text)
     return tmp_path / "shop"
 
 
@@ -102,10 +102,10 @@ class Dbt:
     """One process of this installation in which commands of dbt are typed: its start proves nothing."""
 
     def __init__(self, shop: Path) -> None:
-        (shop / "profiles.yml").write_text((project_folder(settings()) / "profiles.yml").read_text())
         self.process = subprocess.Popen(
             [sys.executable, "-c", LOOP],
             cwd=shop,
+            env={**os.environ, "DBT_PROFILES_DIR": str(PACKAGE)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -149,8 +149,11 @@ def build_on_a_branch(dbt: Dbt) -> None:
     assert sorted(r["called"] for r in rows_of("gold.calls")) == ["build", "orders"]
 
 
-def test_a_build_by_hand_is_on_a_branch_and_nothing_is_on_main(dbt: Dbt) -> None:
+def test_a_build_by_hand_is_on_a_branch_and_nothing_is_on_main(dbt: Dbt, shop: Path) -> None:
     build_on_a_branch(dbt)
+    assert (shop / "dbt_packages" / "millpond").resolve() == PACKAGE
+    dbt.said("deps")
+    assert not (shop / "dbt_packages" / "millpond").exists()
     assert "memory.main.lost was not written" in dbt.said("run-operation into_memory", "failed")
     assert "dbt-by-hand-does-not-use-trino" in dbt.said("run-operation straight_on --target scale", "failed")
 

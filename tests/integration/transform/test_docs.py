@@ -27,11 +27,11 @@ def test_docs_show_rows_and_columns_of_each_table_until_ctrl_c(home: Home, ctrl_
         manifest, catalog = (
             requests.get(f"{address}/{name}.json", timeout=60).json() for name in ("manifest", "catalog")
         )
-        assert "compiled_code" in manifest["nodes"]["model.millpond.dim_date"]
-        dates = catalog["nodes"]["model.millpond.dim_date"]
+        assert "compiled_code" in manifest["nodes"]["model.lakehouse.dim_date"]
+        dates = catalog["nodes"]["model.lakehouse.dim_date"]
         assert dates["metadata"]["type"] == "BASE TABLE"
         assert dates["columns"]["date_day"]["type"] == "DATE"
-        described = manifest["nodes"]["model.millpond.dim_date"]
+        described = manifest["nodes"]["model.lakehouse.dim_date"]
         assert dates["metadata"]["comment"] == " ".join(described["description"].split())
         assert dates["columns"]["date_day"]["comment"] == described["columns"]["date_day"]["description"]
         assert dates["stats"]["row_count"]["value"] == read.count("main", "gold.dim_date")

@@ -25,7 +25,7 @@ def manifest(publish: Any, **more: Any) -> dict[str, Any]:
         **more,
     }
     groups = {"group.health": {"name": "health", "owner": {"name": "Health", "email": None}}}
-    return {"nodes": {"model.millpond.mrt_days": node}, "groups": groups}
+    return {"nodes": {"model.lakehouse.mrt_days": node}, "groups": groups}
 
 
 def test_a_declaration_becomes_a_mart_with_the_models_descriptions() -> None:
@@ -70,7 +70,7 @@ def test_a_name_that_postgres_cannot_carry_is_refused() -> None:
 
 
 def test_a_mart_is_made_from_the_asset_of_its_model_whatever_its_table_is_called() -> None:
-    found = manifest({"key": ["day"]}, alias="days", unique_id="model.millpond.mrt_days")
+    found = manifest({"key": ["day"]}, alias="days", unique_id="model.lakehouse.mrt_days")
     assert [(mart.name, mart.model) for mart in marts(found)] == [("days", "mrt_days")]
-    (mart,) = marts(found, {"model.millpond.mrt_days": "finance/days"})
+    (mart,) = marts(found, {"model.lakehouse.mrt_days": "finance/days"})
     assert (mart.name, mart.table, mart.model) == ("days", "gold.days", "finance/days")

@@ -8,7 +8,7 @@ renamed as (
     select
         _id as entry_id,
         sgv as glucose_mg_dl,
-        {{ timestamp_from_epoch_ms('date') }} as reading_at,
+        {{ millpond.timestamp_from_epoch_ms('date') }} as reading_at,
         direction,
         trend,
         device,

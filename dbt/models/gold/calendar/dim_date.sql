@@ -8,7 +8,7 @@ numbers as (
 ),
 
 days as (
-    select {{ add_days(first_day, 'cast(generated_number as bigint) - 1') }} as date_day
+    select {{ millpond.add_days(first_day, 'cast(generated_number as bigint) - 1') }} as date_day
     from numbers
     where generated_number <= {{ days }}
 ),
@@ -22,7 +22,7 @@ numbered as (
         cast(extract(week from date_day) as bigint) as iso_week,
         cast(extract(day from date_day) as bigint) as day_of_month,
         cast(extract(doy from date_day) as bigint) as day_of_year,
-        cast({{ iso_day_of_week('date_day') }} as bigint) as day_of_week
+        cast({{ millpond.iso_day_of_week('date_day') }} as bigint) as day_of_week
     from days
 ),
 
@@ -32,16 +32,16 @@ final as (
         year,
         quarter,
         month,
-        {{ month_name('month') }} as month_name,
-        cast(extract(year from {{ add_days('date_day', '4 - day_of_week') }}) as bigint) as iso_year,
+        {{ millpond.month_name('month') }} as month_name,
+        cast(extract(year from {{ millpond.add_days('date_day', '4 - day_of_week') }}) as bigint) as iso_year,
         iso_week,
         day_of_month,
         day_of_year,
         day_of_week,
-        {{ day_name('day_of_week') }} as day_name,
+        {{ millpond.day_name('day_of_week') }} as day_name,
         day_of_week >= 6 as is_weekend,
         day_of_month = 1 as is_month_start,
-        extract(day from {{ add_days('date_day', 1) }}) = 1 as is_month_end
+        extract(day from {{ millpond.add_days('date_day', 1) }}) = 1 as is_month_end
     from numbered
 )
 

@@ -16,10 +16,10 @@ counted as (
     select
         reading_date,
         cast(count(*) as bigint) as entry_count,
-        {{ count_if("kind = 'plausible'") }} as plausible_count,
-        {{ count_if("kind = 'no value'") }} as no_value_count,
-        {{ count_if("kind = 'implausible'") }} as implausible_count,
-        {{ count_if("kind = 'other type'") }} as other_type_count
+        {{ millpond.count_if("kind = 'plausible'") }} as plausible_count,
+        {{ millpond.count_if("kind = 'no value'") }} as no_value_count,
+        {{ millpond.count_if("kind = 'implausible'") }} as implausible_count,
+        {{ millpond.count_if("kind = 'other type'") }} as other_type_count
     from entries
     group by reading_date
 ),

@@ -42,17 +42,17 @@ final as (
         rolling.coefficient_of_variation,
         rolling.gmi_pct,
         round(rolling.mean_7d, 1) as avg_glucose_7d_mg_dl,
-        round({{ percentage('rolling.readings_in_range_7d', 'rolling.readings_7d') }}, 1)
+        round({{ millpond.percentage('rolling.readings_in_range_7d', 'rolling.readings_7d') }}, 1)
             as time_in_range_7d_pct,
         round({{ glucose_management_indicator('rolling.mean_7d') }}, 2) as gmi_7d_pct,
         case
-            when rolling.previous_date = {{ add_days('rolling.reading_date', -1) }}
+            when rolling.previous_date = {{ millpond.add_days('rolling.reading_date', -1) }}
                 then round(rolling.mean - rolling.previous_mean, 1)
         end as glucose_change_from_prev_day,
         rolling.time_below_54_pct
     from rolling
     cross join newest
-    where rolling.reading_date > {{ add_days('newest.reading_date', -90) }}
+    where rolling.reading_date > {{ millpond.add_days('newest.reading_date', -90) }}
 )
 
 select * from final

@@ -9,8 +9,8 @@ final as (
         event_id,
         event_at,
         _partition_date as event_date,
-        cast(extract(hour from {{ local_time('event_at') }}) as bigint) as hour_of_day,
-        cast({{ iso_day_of_week('_partition_date') }} as bigint) as day_of_week,
+        cast(extract(hour from {{ millpond.local_time('event_at') }}) as bigint) as hour_of_day,
+        cast({{ millpond.iso_day_of_week('_partition_date') }} as bigint) as day_of_week,
         event_type,
         case
             when event_type in ('PushEvent', 'CreateEvent', 'DeleteEvent') then 'code_contribution'

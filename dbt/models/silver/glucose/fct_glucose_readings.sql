@@ -1,15 +1,15 @@
 with
 
 entries as (
-    select * from {{ look_back(ref('stg_glucose_entries'), days=2) }}
+    select * from {{ millpond.look_back(ref('stg_glucose_entries'), days=2) }}
 ),
 
 in_time as (
     select
         *,
-        {{ epoch_ms('reading_at') }} as at_ms,
-        mod({{ epoch_ms('reading_at') }}, 300000) as phase_ms,
-        lag({{ epoch_ms('reading_at') }}) over (order by reading_at, entry_id) as previous_ms
+        {{ millpond.epoch_ms('reading_at') }} as at_ms,
+        mod({{ millpond.epoch_ms('reading_at') }}, 300000) as phase_ms,
+        lag({{ millpond.epoch_ms('reading_at') }}) over (order by reading_at, entry_id) as previous_ms
     from entries
 ),
 
@@ -66,8 +66,8 @@ classified as (
         device,
         reading_at,
         _partition_date as reading_date,
-        cast(extract(hour from {{ local_time('reading_at') }}) as bigint) as hour_of_day,
-        cast({{ iso_day_of_week('_partition_date') }} as bigint) as day_of_week,
+        cast(extract(hour from {{ millpond.local_time('reading_at') }}) as bigint) as hour_of_day,
+        cast({{ millpond.iso_day_of_week('_partition_date') }} as bigint) as day_of_week,
         glucose_mg_dl,
         case
             when glucose_mg_dl < 54 then 'hypoglycemia_level_2'
@@ -92,17 +92,17 @@ final as (
         reading_date,
         hour_of_day,
         day_of_week,
-        {{ day_name('day_of_week') }} as day_name,
+        {{ millpond.day_name('day_of_week') }} as day_name,
         glucose_mg_dl,
         glucose_category,
         glucose_category = 'in_range' as is_in_range,
         case when has_previous then glucose_mg_dl - previous_glucose_mg_dl end as glucose_change_mg_dl,
-        case when has_previous then {{ minutes_between('previous_reading_at', 'reading_at') }} end
+        case when has_previous then {{ millpond.minutes_between('previous_reading_at', 'reading_at') }} end
             as minutes_since_last_reading,
         direction,
         trend
     from classified
-    where {{ in_window('reading_date') }}
+    where {{ millpond.in_window('reading_date') }}
 )
 
 select * from final

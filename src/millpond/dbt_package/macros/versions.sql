@@ -45,8 +45,8 @@ one_per_instant as (
 gaps as (
     select
         *,
-        {{ epoch_ms('shown_at') }} as shown_ms,
-        {{ epoch_ms('shown_at') }} - {{ epoch_ms('lag(shown_at) over (' ~ of_value ~ ' order by shown_at)') }} as gap_ms
+        {{ millpond.epoch_ms('shown_at') }} as shown_ms,
+        {{ millpond.epoch_ms('shown_at') }} - {{ millpond.epoch_ms('lag(shown_at) over (' ~ of_value ~ ' order by shown_at)') }} as gap_ms
     from one_per_instant
 ),
 
@@ -109,7 +109,7 @@ changes as (
 
 select
     {{ dbt.hash(dbt.concat([
-        dbt.safe_cast(key, dbt.type_string()), "' '", dbt.safe_cast(epoch_ms('effective_start'), dbt.type_string())
+        dbt.safe_cast(key, dbt.type_string()), "' '", dbt.safe_cast(millpond.epoch_ms('effective_start'), dbt.type_string())
     ])) }} as surrogate_key,
     {{ key }},
     {{ attribute }},

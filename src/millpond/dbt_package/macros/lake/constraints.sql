@@ -5,11 +5,11 @@
 {% macro refuse_broken_constraints(result) %}
     {%- set queries = [] -%}
     {%- for constraint in model.get('constraints') or [] -%}
-        {%- do add_constraint(queries, constraint, constraint.get('columns') or [], result) -%}
+        {%- do millpond.add_constraint(queries, constraint, constraint.get('columns') or [], result) -%}
     {%- endfor -%}
     {%- for column in model.columns.values() -%}
         {%- for constraint in column.get('constraints') or [] -%}
-            {%- do add_constraint(queries, constraint, [column.name], result) -%}
+            {%- do millpond.add_constraint(queries, constraint, [column.name], result) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- if queries -%}
@@ -31,16 +31,16 @@
     {%- endfor -%}
     {%- set key = quoted | join(', ') -%}
     {%- if kind in ['not_null', 'primary_key'] -%}
-        {%- do queries.append(broken_rows(kind ~ ' (' ~ listed ~ ')', result, (quoted | join(' is null or ')) ~ ' is null')) -%}
+        {%- do queries.append(millpond.broken_rows(kind ~ ' (' ~ listed ~ ')', result, (quoted | join(' is null or ')) ~ ' is null')) -%}
     {%- endif -%}
     {%- if kind in ['unique', 'primary_key'] -%}
         {%- set twice -%}
             (select {{ key }} from {{ result }} where {{ quoted | join(' is not null and ') }} is not null
             group by {{ key }} having count(*) > 1) as twice
         {%- endset -%}
-        {%- do queries.append(broken_rows(kind ~ ' (' ~ listed ~ ')', twice, 'true')) -%}
+        {%- do queries.append(millpond.broken_rows(kind ~ ' (' ~ listed ~ ')', twice, 'true')) -%}
     {%- elif kind == 'check' -%}
-        {%- do queries.append(broken_rows('check (' ~ constraint.expression ~ ')', result, 'not (' ~ constraint.expression ~ ')')) -%}
+        {%- do queries.append(millpond.broken_rows('check (' ~ constraint.expression ~ ')', result, 'not (' ~ constraint.expression ~ ')')) -%}
     {%- elif kind != 'not_null' -%}
         {{ exceptions.raise_compiler_error(
             "model " ~ model.name ~ ": constraint " ~ kind ~ " is not enforced in the lake; remove it, and use a data test"

@@ -15,7 +15,7 @@
 {% macro duckdb__list_relations_without_caching(schema_relation) -%}
     {%- set relations -%}
         select table_database, table_name, table_schema, if(table_type = 'VIEW', 'view', 'table') as table_type
-        from ({{ duckdb__get_catalog_tables_sql(schema_relation) }})
+        from ({{ millpond.duckdb__get_catalog_tables_sql(schema_relation) }})
         where lower(table_schema) = lower('{{ schema_relation.schema }}')
     {%- endset -%}
     {{ return(run_query(relations)) }}
@@ -43,6 +43,32 @@
         from duckdb_views()
         where lower(database_name) = lower('{{ information_schema.database }}') and not internal and not temporary
     ) as relations
+{%- endmacro %}
+
+
+{% macro duckdb__get_catalog(information_schema, schemas) -%}
+    {{ return(millpond.catalog_of(information_schema, duckdb__get_catalog_schemas_where_clause_sql(schemas))) }}
+{%- endmacro %}
+
+
+{% macro duckdb__get_catalog_relations(information_schema, relations) -%}
+    {{ return(millpond.catalog_of(information_schema, duckdb__get_catalog_relations_where_clause_sql(relations))) }}
+{%- endmacro %}
+
+
+{% macro catalog_of(information_schema, where) -%}
+    {%- set query -%}
+        with tables as (
+            {{ millpond.duckdb__get_catalog_tables_sql(information_schema) }}
+            {{ where }}
+        ),
+        columns as (
+            {{ duckdb__get_catalog_columns_sql(information_schema) }}
+            {{ where }}
+        )
+        {{ millpond.duckdb__get_catalog_results_sql() }}
+    {%- endset -%}
+    {{ return(run_query(query)) }}
 {%- endmacro %}
 
 

@@ -3,48 +3,48 @@
     handed to the plugin `lake`, which computes it and replaces the table, or the window of the run, in one commit.
 -#}
 {% materialization table, adapter='duckdb' %}
-    {%- if needs_own_ddl() -%} {{ return(dbt.materialization_table_duckdb()) }} {%- endif -%}
-    {{ return(replace_in_lake()) }}
+    {%- if millpond.needs_own_ddl() -%} {{ return(dbt.materialization_table_duckdb()) }} {%- endif -%}
+    {{ return(millpond.replace_in_lake()) }}
 {% endmaterialization %}
 
 
 {% materialization incremental, adapter='duckdb' %}
-    {%- if config.get('incremental_strategy') != 'microbatch' and by_hand() -%}
+    {%- if config.get('incremental_strategy') != 'microbatch' and millpond.by_hand() -%}
         {{ return(dbt.materialization_incremental_duckdb()) }}
     {%- endif -%}
     {%- if config.get('incremental_strategy') != 'microbatch' -%}
-        {{ refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
+        {{ millpond.refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
     {%- endif -%}
     {%- if config.get('batch_size') != 'day' -%}
-        {{ refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
+        {{ millpond.refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
     {%- endif -%}
-    {{ return(replace_in_lake()) }}
+    {{ return(millpond.replace_in_lake()) }}
 {% endmaterialization %}
 
 
 {% materialization view, adapter='duckdb' %}
-    {%- if by_hand() -%} {{ return(dbt.materialization_view_default()) }} {%- endif -%}
-    {{ refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
+    {%- if millpond.by_hand() -%} {{ return(dbt.materialization_view_default()) }} {%- endif -%}
+    {{ millpond.refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
 {% endmaterialization %}
 
 
 {% materialization snapshot, adapter='duckdb' %}
-    {%- if by_hand() -%} {{ return(dbt.materialization_snapshot_default()) }} {%- endif -%}
-    {{ return(replace_in_lake(snapshot_rows())) }}
+    {%- if millpond.by_hand() -%} {{ return(dbt.materialization_snapshot_default()) }} {%- endif -%}
+    {{ return(millpond.replace_in_lake(millpond.snapshot_rows())) }}
 {% endmaterialization %}
 
 
 {% materialization seed, adapter='duckdb' %}
-    {%- if by_hand() -%} {{ return(dbt.materialization_seed_default()) }} {%- endif -%}
+    {%- if millpond.by_hand() -%} {{ return(dbt.materialization_seed_default()) }} {%- endif -%}
     {%- set rows = load_agate_table() -%}
     {%- set seed = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__seed') -%}
     {%- do store_result('agate_table', response='OK', agate_table=rows) -%}
-    {% call statement('create') -%} create or replace temporary table {{ seed }} ({{ seed_columns(rows) }}) {%- endcall %}
+    {% call statement('create') -%} create or replace temporary table {{ seed }} ({{ millpond.seed_columns(rows) }}) {%- endcall %}
     {%- do adapter.add_query(
         "copy " ~ seed ~ " from '" ~ adapter.get_seed_file_path(model) ~ "' (format csv, header true, delimiter '"
         ~ config.get('delimiter', ',') ~ "')", auto_begin=false, abridge_sql_log=true
     ) -%}
-    {%- set relations = replace_in_lake('select * from ' ~ seed) -%}
+    {%- set relations = millpond.replace_in_lake('select * from ' ~ seed) -%}
     {% call statement('drop_seed') -%} drop table {{ seed }} {%- endcall %}
     {{ return(relations) }}
 {% endmaterialization %}
@@ -53,7 +53,7 @@
 {% macro replace_in_lake(sql=none) %}
     {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
     {{ run_hooks(pre_hooks) }}
-    {%- set rows = with_columns_of_table(sql or compiled_code) %}
+    {%- set rows = millpond.with_columns_of_table(sql or compiled_code) %}
     {% call statement('main') -%}
         create or replace temporary view {{ result }} as (
             {{ rows }}
@@ -61,7 +61,7 @@
     {%- endcall %}
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent('select * from ' ~ result) }}
-        {%- do refuse_broken_constraints(result) -%}
+        {%- do millpond.refuse_broken_constraints(result) -%}
     {%- endif -%}
     {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
     {% call statement('drop_result') -%} drop view {{ result }} {%- endcall %}

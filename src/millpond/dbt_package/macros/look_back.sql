@@ -1,8 +1,8 @@
 {#-
     For models in which a row depends on days before its own.
 
-    look_back(relation, days) reads a daily parent over the window of the run and `days` days before it.
-    in_window(column) then keeps the rows of the window alone; without a window both let everything pass.
+    millpond.look_back(relation, days) reads a daily parent over the window of the run and `days` days before it.
+    millpond.in_window(column) then keeps the rows of the window alone; without a window both let everything pass.
     A model that looks back declares `meta.look_back_days`, so that a corrected day also rebuilds the days after it.
 -#}
 {% macro look_back(relation, days) -%}
@@ -12,7 +12,7 @@
         (
             select *
             from {{ relation.render() }}
-            where {{ window.field_name }} >= {{ date_literal(start) }} and {{ window.field_name }} < {{ date_literal(window.end) }}
+            where {{ window.field_name }} >= {{ millpond.date_literal(start) }} and {{ window.field_name }} < {{ millpond.date_literal(window.end) }}
         )
     {%- else -%}
         {{ relation }}
@@ -23,7 +23,7 @@
 {% macro in_window(column) -%}
     {%- set batch = model.get('batch') -%}
     {%- if batch -%}
-        {{ column }} >= {{ date_literal(batch.event_time_start) }} and {{ column }} < {{ date_literal(batch.event_time_end) }}
+        {{ column }} >= {{ millpond.date_literal(batch.event_time_start) }} and {{ column }} < {{ millpond.date_literal(batch.event_time_end) }}
     {%- else -%}
         true
     {%- endif -%}

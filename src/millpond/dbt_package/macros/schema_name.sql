@@ -1,4 +1,4 @@
 {#- A model's schema is its layer, whatever the target: bronze, silver, gold. What a test stores is in quarantine. -#}
-{% macro generate_schema_name(custom_schema_name, node) -%}
+{% macro default__generate_schema_name(custom_schema_name, node) -%}
     {%- if node.resource_type == 'test' -%} quarantine {%- else -%} {{ custom_schema_name or target.schema }} {%- endif -%}
 {%- endmacro %}

@@ -10,5 +10,5 @@
 {#- Whether a model declares what only a `create table` of DuckDB heeds. -#}
 {% macro needs_own_ddl() -%}
     {%- set declared = model.get('constraints', []) + model.columns.values() | map(attribute='constraints') | sum(start=[]) -%}
-    {{ return((config.get('sql_header') or (config.get('contract').enforced and declared)) and by_hand()) }}
+    {{ return((config.get('sql_header') or (config.get('contract').enforced and declared)) and millpond.by_hand()) }}
 {%- endmacro %}

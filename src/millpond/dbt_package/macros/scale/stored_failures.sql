@@ -5,5 +5,5 @@
             "test " ~ model.name ~ ": store_failures is not supported on Trino; remove it, or use the profile embedded"
         ) -%}
     {%- endif -%}
-    {%- do return(default__get_create_sql(relation, sql)) -%}
+    {%- do return(dbt.default__get_create_sql(relation, sql)) -%}
 {%- endmacro %}

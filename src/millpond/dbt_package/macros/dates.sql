@@ -12,7 +12,7 @@
 
 {#- Minutes from one instant to another, with fractions. -#}
 {% macro minutes_between(first_instant, second_instant) -%}
-    cast({{ epoch_ms(second_instant) }} - {{ epoch_ms(first_instant) }} as double) / 60000
+    cast({{ millpond.epoch_ms(second_instant) }} - {{ millpond.epoch_ms(first_instant) }} as double) / 60000
 {%- endmacro %}
 
 

@@ -4,10 +4,10 @@
 -#}
 {% test falls_on_day(model, instant, day) %}
 
-{%- set midnight = days_between("date '1970-01-01'", day) ~ ' * 86400000' %}
+{%- set midnight = millpond.days_between("date '1970-01-01'", day) ~ ' * 86400000' %}
 
 select *
 from {{ model }}
-where not coalesce({{ epoch_ms(instant) }} - {{ midnight }} between -14 * 3600000 and 37 * 3600000, false)
+where not coalesce({{ millpond.epoch_ms(instant) }} - {{ midnight }} between -14 * 3600000 and 37 * 3600000, false)
 
 {% endtest %}

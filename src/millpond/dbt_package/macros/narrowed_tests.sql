@@ -5,26 +5,26 @@
     were made. A test that looks at each row by itself sees those days. One that looks for keys that are twice there
     sees, of other days, the rows whose key is also on those days. Any other test sees all rows.
 -#}
-{% macro get_where_subquery(relation) -%}
+{% macro default__get_where_subquery(relation) -%}
     {%- set kind = model.get('test_metadata') or {} -%}
     {%- set days = var('millpond_days', {}).get(relation.schema ~ '.' ~ relation.identifier) -%}
     {%- set where = config.get('where', '') -%}
     {%- set key = (kind.get('kwargs') or {}).get('columns') or [(kind.get('kwargs') or {}).get('column_name')] -%}
     {%- set rows = none -%}
-    {%- if days and not kind.get('namespace') -%}
+    {%- if days and kind.get('namespace') in [none, 'millpond'] -%}
         {%- if kind.get('name') in ['rows_satisfy', 'falls_on_day', 'not_null', 'accepted_values'] -%}
             {%- set rows -%}
-                select * from {{ relation }} where {{ among(days, days.column) }}
+                select * from {{ relation }} where {{ millpond.among(days, days.column) }}
                 {%- if where %} and ({{ where }}) {%- endif -%}
             {%- endset -%}
-        {%- elif kind.get('name') in ['has_key', 'unique'] and not where and are_columns(key) -%}
-            {%- set rows = rows_of_keys(relation, days, key) -%}
+        {%- elif kind.get('name') in ['has_key', 'unique'] and not where and millpond.are_columns(key) -%}
+            {%- set rows = millpond.rows_of_keys(relation, days, key) -%}
         {%- endif -%}
     {%- endif -%}
     {%- if rows -%}
         {% do return('(' ~ rows ~ ') dbt_subquery') %}
     {%- endif -%}
-    {% do return(adapter.dispatch('get_where_subquery', 'dbt')(relation)) %}
+    {% do return(dbt.default__get_where_subquery(relation)) %}
 {%- endmacro %}
 
 
@@ -36,18 +36,18 @@
 {#- Of the days and of all others the keys that are on those days; the day itself may be part of the key. -#}
 {% macro rows_of_keys(relation, days, key) -%}
     {%- if days.column in key -%}
-        select {{ key | join(', ') }} from {{ relation }} where {{ among(days, days.column) }}
+        select {{ key | join(', ') }} from {{ relation }} where {{ millpond.among(days, days.column) }}
     {%- else -%}
         {%- set same = [] -%}
         {%- for column in key -%}
             {%- do same.append('ours.' ~ column ~ ' = other.' ~ column) -%}
         {%- endfor -%}
-        select {{ key | join(', ') }} from {{ relation }} where {{ among(days, days.column) }}
+        select {{ key | join(', ') }} from {{ relation }} where {{ millpond.among(days, days.column) }}
         union all
         select {{ key | join(', ') }} from {{ relation }} as other
-        where not {{ among(days, 'other.' ~ days.column) }} and exists (
+        where not {{ millpond.among(days, 'other.' ~ days.column) }} and exists (
             select 1 from {{ relation }} as ours
-            where {{ among(days, 'ours.' ~ days.column) }} and {{ same | join(' and ') }}
+            where {{ millpond.among(days, 'ours.' ~ days.column) }} and {{ same | join(' and ') }}
         )
     {%- endif -%}
 {%- endmacro %}

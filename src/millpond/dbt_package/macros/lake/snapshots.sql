@@ -8,7 +8,7 @@
     {%- set strategy = strategy_dispatch(config.get('strategy'))(
         model, 'snapshotted_data', 'source_data', model['config'], known is not none
     ) -%}
-    {%- do refuse_keys_that_come_twice(strategy.unique_key) -%}
+    {%- do millpond.refuse_keys_that_come_twice(strategy.unique_key) -%}
     {%- if known is none -%}
         {{ return(build_snapshot_table(strategy, model['compiled_code'])) }}
     {%- endif -%}

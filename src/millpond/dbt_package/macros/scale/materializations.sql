@@ -3,35 +3,35 @@
     its files the model's, or those of the window of the run, in one commit.
 -#}
 {% materialization table, adapter='trino' %}
-    {{ return(hand_to_lake()) }}
+    {{ return(millpond.hand_to_lake()) }}
 {% endmaterialization %}
 
 
 {% materialization incremental, adapter='trino' %}
     {%- if config.get('incremental_strategy') != 'microbatch' -%}
-        {{ refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
+        {{ millpond.refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
     {%- endif -%}
     {%- if config.get('batch_size') != 'day' -%}
-        {{ refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
+        {{ millpond.refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
     {%- endif -%}
-    {{ return(hand_to_lake()) }}
+    {{ return(millpond.hand_to_lake()) }}
 {% endmaterialization %}
 
 
 {% materialization view, adapter='trino' %}
-    {{ refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
+    {{ millpond.refuse('materialized', 'view', 'use ephemeral, or table where others read it') }}
 {% endmaterialization %}
 
 
 {% materialization snapshot, adapter='trino' %}
-    {{ return(hand_to_lake(snapshot_rows())) }}
+    {{ return(millpond.hand_to_lake(millpond.snapshot_rows())) }}
 {% endmaterialization %}
 
 
 {% materialization seed, adapter='trino' %}
     {%- set rows = load_agate_table() -%}
     {%- do store_result('agate_table', response='OK', agate_table=rows) -%}
-    {{ return(hand_to_lake(seed_rows(rows))) }}
+    {{ return(millpond.hand_to_lake(millpond.seed_rows(rows))) }}
 {% endmaterialization %}
 
 
@@ -39,7 +39,7 @@
     {%- set name = this.identifier ~ '__result' -%}
     {%- set result = api.Relation.create(database=this.database, schema=this.schema, identifier=name) -%}
     {{ run_hooks(pre_hooks) }}
-    {%- set rows = with_columns_of_table(sql or compiled_code) %}
+    {%- set rows = millpond.with_columns_of_table(sql or compiled_code) %}
     {% call statement('main') -%}
         create table {{ result }}
         {{ properties() }}
@@ -49,7 +49,7 @@
     {%- endcall %}
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent('select * from ' ~ result) }}
-        {%- do refuse_broken_constraints(result) -%}
+        {%- do millpond.refuse_broken_constraints(result) -%}
     {%- endif -%}
     {% do adapter.replace_in_lake(model, this.schema ~ '.' ~ name) %}
     {{ run_hooks(post_hooks) }}

@@ -1,7 +1,7 @@
 {#- The columns of a seed with their types: those of `column_types`, else what dbt infers from the rows. -#}
 {% macro seed_columns(rows) %}
     {%- for name in rows.column_names -%}
-        {{ adapter.quote_seed_column(name, config.get('quote_columns', none)) }} {{ seed_type(rows, name, loop.index0) }}
+        {{ adapter.quote_seed_column(name, config.get('quote_columns', none)) }} {{ millpond.seed_type(rows, name, loop.index0) }}
         {%- if not loop.last %}, {% endif -%}
     {%- endfor -%}
 {% endmacro %}
@@ -16,7 +16,7 @@
 {% macro seed_rows(rows) %}
     select
         {%- for name in rows.column_names %}
-        cast({{ adapter.quote(name) }} as {{ seed_type(rows, name, loop.index0) }}) as {{ adapter.quote(name) }}
+        cast({{ adapter.quote(name) }} as {{ millpond.seed_type(rows, name, loop.index0) }}) as {{ adapter.quote(name) }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     from (
