@@ -73,7 +73,7 @@ class MigrationFailed(MillpondError):
 
 
 class UpgradeRefused(ConfigError):
-    """A home cannot be upgraded while something works in it; nothing was changed."""
+    """A home in which something works, or a project of a newer release; nothing was changed."""
 
 
 class PartitionKeyError(MillpondError):

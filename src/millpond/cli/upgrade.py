@@ -1,41 +1,95 @@
-"""`millpond upgrade`: a home brought to the release that is installed."""
+"""`millpond upgrade`: a home and a project brought to the release that is installed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from millpond.cli.upgrade_home import Change
+    from millpond.project.upgrade import FileChange
 
 
 def upgrade(
     check: Annotated[
         bool,
-        typer.Option("--check", help="Change nothing; exit with 1 if something is to be upgraded."),
+        typer.Option(
+            "--check",
+            "--dry-run",
+            help="Change nothing, show the differences; exit with 1 if something is to be upgraded.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Bring this home to the Millpond that is installed: its state in Postgres, and Dagster's storage.
+    """Bring this home and this project to the Millpond that is installed.
 
-    Type it after `pip install --upgrade millpond`. May be repeated; after an interruption it goes on. Refuses
-    while runs are in progress. Data in the lake and the marts is not touched.
+    Type it after `pip install --upgrade millpond`. The home: its state in Postgres, and Dagster's storage;
+    data in the lake and the marts is not touched. The project: files that `millpond init` wrote and the
+    release changed; your own edits stay. May be repeated; after an interruption it goes on. Refuses while
+    runs are in progress.
 
     Example: millpond upgrade --check
     """
     from importlib import metadata
 
-    from millpond.cli import output, upgrade_home
+    from millpond.cli import upgrade_home
+    from millpond.project.upgrade import project_upgrade
+    from millpond.settings import settings
 
+    project = project_upgrade(settings().project)
     home = upgrade_home.home_changes() if upgrade_home.is_there() else []
-    if not check and upgrade_home.is_there():
-        upgrade_home.refuse_while_working(is_changed=bool(home))
-        upgrade_home.migrate_home()
-    state = "to do" if check else "done"
+    if not check:
+        if upgrade_home.is_there():
+            upgrade_home.refuse_while_working(is_changed=bool(home))
+            upgrade_home.migrate_home()
+        if project:
+            project.apply()
+    files = project.changes if project else ()
     if as_json:
-        changes = [{"part": each.part, "change": each.change, "state": state} for each in home]
-        output.as_json({"millpond": metadata.version("millpond"), "changes": changes})
-    elif home:
-        output.rows_as_table(("part", "change", "state"), [(each.part, each.change, state) for each in home])
+        _print_json(metadata.version("millpond"), home, files, check=check)
     else:
-        typer.echo(f"nothing to upgrade: the home is as Millpond {metadata.version('millpond')} needs it")
-    if check and home:
+        _print(metadata.version("millpond"), home, files, check=check)
+    if check and (home or files):
         raise typer.Exit(1)
+
+
+def _print(release: str, home: Sequence[Change], files: Sequence[FileChange], *, check: bool) -> None:
+    from millpond.cli import output
+
+    if not home and not files:
+        typer.echo(f"nothing to upgrade: home and project are as Millpond {release} has them")
+        return
+    rows = [(each.part, each.change, _state(check=check)) for each in home]
+    rows += [(each.path, each.words, _state(each, check=check)) for each in files]
+    output.rows_as_table(("part", "change", "state"), rows)
+    if check:
+        for each in files:
+            if each.diff:
+                typer.echo(f"\n{each.diff}")
+        return
+    if files:
+        typer.echo(
+            "Look at the project's files (`git diff`); while `up` runs, `millpond reload` deploys them."
+        )
+    for each in files:
+        if each.is_conflict:
+            typer.echo(f"{each.path}: take from {each.target} what you want, then delete that file.")
+
+
+def _print_json(release: str, home: Sequence[Change], files: Sequence[FileChange], *, check: bool) -> None:
+    from millpond.cli import output
+
+    changes = [{"part": each.part, "change": each.change, "state": _state(check=check)} for each in home]
+    changes += [
+        {"part": each.path, "change": each.words, "state": _state(each, check=check), "diff": each.diff}
+        for each in files
+    ]
+    output.as_json({"millpond": release, "changes": changes})
+
+
+def _state(change: FileChange | None = None, *, check: bool) -> str:
+    if change and (change.is_conflict or not change.target):
+        return "by hand" if change.is_conflict else "kept"
+    return "to do" if check else "done"
