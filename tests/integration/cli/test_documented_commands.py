@@ -41,6 +41,7 @@ ELSEWHERE = {
     "cd dbt": "a shell's own",
     "../.venv/bin/dbt": "integration/transform/test_dbt_by_hand.py",
     "millpond docs": "integration/transform/test_docs.py",
+    "millpond init": "unit/test_project_template.py",
     "millpond up": "integration/runtime/test_up.py",
     "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",
     "MILLPOND_PROFILE=scale millpond provision": "scale/test_scale_commands.py",
