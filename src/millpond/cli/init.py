@@ -17,6 +17,7 @@ def init(
         str,
         typer.Option("--template", help="What is in it: glucose, a source with models, or empty."),
     ] = "glucose",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Make a new project: sources/, dbt/, Python definitions, tests, settings, containers and CI.
 
@@ -27,6 +28,7 @@ def init(
     """
     import shlex
 
+    from millpond.cli import output
     from millpond.errors import ConfigError
     from millpond.project.create import create
 
@@ -37,6 +39,9 @@ def init(
             next_step="choose glucose or empty",
         )
     folder = create(name, template)  # type: ignore[arg-type]
+    if as_json:
+        output.as_json({"project": str(folder), "template": template})
+        return
     typer.echo(f"made {folder}\n")
     typer.echo("Next:")
     typer.echo(f"  cd {shlex.quote(str(name))}")

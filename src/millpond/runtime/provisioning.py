@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -11,6 +12,7 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
+from millpond.runtime.migrations.version import SCHEMAS, is_current
 from millpond.runtime.passwords import ROLES
 
 Connect = Callable[[str], "psycopg.Connection[Any]"]
@@ -85,11 +87,14 @@ def provision(connect: Connect, passwords: Mapping[str, SecretStr], *, shared: b
     """Bring roles, databases, schemas and grants to what this release needs; may be repeated.
 
     On a `shared` server nothing but our own databases is touched. Returns the databases that were created.
+    Raises HomeTooNew, and changes nothing, where a newer release did this.
     """
     with connect(_MAINTENANCE) as connection:
         connection.autocommit = True
-        _roles(connection, passwords)
         there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        if "lake" in there:
+            _refuse_newer(connect)
+        _roles(connection, passwords)
         missing = [database for database in _OWNERS if database not in there]
         for database in missing:
             owner = sql.Identifier(_OWNERS[database] or connection.info.user)
@@ -101,6 +106,17 @@ def provision(connect: Connect, passwords: Mapping[str, SecretStr], *, shared: b
             for statement in statements:
                 connection.execute(statement)
     return missing
+
+
+def _refuse_newer(connect: Connect) -> None:
+    with connect("lake") as connection:
+        for schema in SCHEMAS:
+            connection.execute("SELECT set_config('search_path', %s, false)", (schema,))
+            connection.commit()
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                is_current(connection)
+                continue
+            connection.rollback()
 
 
 def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:

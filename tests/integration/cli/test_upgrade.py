@@ -19,9 +19,11 @@ from dagster._daemon.types import DaemonHeartbeat
 from former_state import contents, next_release, recorded, stamp
 from millpond.errors import HomeTooNew
 from millpond.resources.instance import instance
-from millpond.runtime.databases import databases, refuse_other_version
+from millpond.runtime import databases as databases_module
+from millpond.runtime.databases import databases, refuse_other_version, superuser
 from millpond.runtime.home import Home
 from millpond.runtime.migrations import steps
+from millpond.runtime.postmaster import found
 from millpond.runtime.processes import start_time
 from millpond.settings import process_environment
 
@@ -63,15 +65,30 @@ def test_every_command_refuses_a_home_of_a_newer_release_and_changes_nothing(bar
     assert '"version_refused": "this home' in run("status", "--json")[1]
     up = subprocess.run(
         [sys.executable, "-m", "millpond.cli.main", "up"],
-        env=process_environment(),
+        env=process_environment(MILLPOND_DAGSTER_PORT="0", MILLPOND_CATALOG_PORT="0"),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (up.returncode, "state has version 7" in up.stderr) == (2, True)
+    assert (up.returncode, "state has version 7" in up.stderr) == (2, True), up.stderr
     assert contents() == before
     with pytest.raises(HomeTooNew):
         instance()
+    (bare.postgres / "provisioned").write_text("by a newer release, with other roles")
+    databases_module._known.clear()
+    assert run("tables")[0] == 2
+    assert (bare.postgres / "provisioned").read_text() == "by a newer release, with other roles"
+    (bare.postgres / "provisioned").unlink()
+    _forget_newer(bare)
+
+
+def _forget_newer(home: Home) -> None:
+    """Make the home one of this release again; it is not provisioned, so only the superuser gets in."""
+    server = found(home)
+    assert server
+    with superuser(home, server, "lake") as connection:
+        for schema in ("catalog", "ops"):
+            connection.execute(f"delete from {schema}.migrations where number > 1")
 
 
 def test_upgrade_brings_a_home_of_the_release_before_to_this_one_and_may_be_repeated(
