@@ -34,6 +34,7 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
         name: failed[name] for name, words in expected.get("failed", {}).items() if words not in failed[name]
     }
     assert not missed, missed
+    assert all(any(words in text for text in result.warnings) for words in expected.get("warned", ()))
     ref = "main" if result.merged else result.branch
     for table, rows in expected.get("tables", {}).items():
         found = read.scan(ref, table).to_pylist()

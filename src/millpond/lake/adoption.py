@@ -89,7 +89,8 @@ def _prepared(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) 
         scraps.append(source)
     removed, partly = _files_to_remove(staging, a.windows, a.spec.window_column)
     if partly:
-        columns = staging.table.schema().column_names
+        known = staging.table.schema().column_names
+        columns = [name for name in staging.table_metadata.schema().column_names if name in known]
         a.insert(source, a.spec.name, columns, _around_but_not_in(staging, a))
     added = _files(lake.load_table(source)) if a.after or partly else []
     refuse_bounds(a.spec.name, staging.table_metadata.schema(), added)

@@ -34,8 +34,8 @@ def opened(
     """Return a change to the table at `location` (None: to a new table) that has room for the data.
 
     Where the `whole` table is replaced, its columns become those of spec and data; otherwise they may
-    only grow. With `turning` the caller writes all rows anew where the type of a column changes
-    (`Staging.turned`). Raises SchemaConflict.
+    only grow, unless the spec `drops` those that the data lacks. With `turning` the caller writes all rows
+    anew where the type of a column changes (`Staging.turned`). Raises SchemaConflict.
     """
     if location is None:
         return _new(lake, spec, data)
@@ -45,6 +45,9 @@ def opened(
     wanted = turned(current, spec.schema) if turning and not whole else current
     if wanted != current:
         staging.turned = before
+    if spec.drops and not whole:
+        returned = {name for schema in (spec.schema, *data) for name in schema.names}
+        wanted = pa.schema([column for column in wanted if column.name in returned])
     target = (reshaped if whole else evolved)(spec.name, wanted, spec.schema, *data)
     if target != current:
         _drop_columns(staging, spec, current, target)

@@ -34,6 +34,8 @@ class TableSpec:
     sort_by: tuple[str, ...] = ()
     comments: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    drops: bool = False
+    """Whether a write of some days also takes away, for all days, the columns that its rows lack."""
     any_schema: bool = False
     """Whether it may lie outside the layers, as what dbt by hand writes to a branch may."""
 

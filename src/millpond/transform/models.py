@@ -19,6 +19,7 @@ KINDS = ("model", "seed", "snapshot")
 _DATABASE = "lake"
 _OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _LAYERS = ("bronze", "silver", "gold")
+_MATERIALIZED = ("table", "incremental", "ephemeral", "seed", "snapshot")
 _Document = Mapping[str, Any]
 
 
@@ -168,19 +169,9 @@ def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]
 
 def _refusal(node: Mapping[str, Any]) -> str:
     """Return why a node can be no table of the lake, and what to do instead; empty where it can be one."""
-    config, schema = node["config"], node["schema"]
-    kind = config.get("materialized")
-    if node.get("language") == "python":
-        return "Python models are not supported; write it in SQL, or as an asset of your own"
-    if kind in ("view", "materialized_view"):
-        return f"materialized '{kind}' is not supported; use ephemeral, or table where others read it"
-    if kind == "incremental" and config.get("incremental_strategy") != "microbatch":
-        strategy = config.get("incremental_strategy")
-        return f"incremental_strategy '{strategy}' is not supported; use the strategy microbatch, or table"
-    if kind == "incremental" and not is_daily(node):
-        return "a microbatch model needs an event_time and batch_size day"
-    if is_daily(node) and config.get("full_refresh") is True:
-        return "full_refresh 'true' is not supported; leave it out, materialize has --full-refresh"
+    schema = node["schema"]
+    if way := _refusal_of_way(node):
+        return way
     if node["database"] != _DATABASE:
         return (
             f"its database {node['database']} is not {_DATABASE}, where all tables are; leave out +database"
@@ -196,6 +187,28 @@ def _refusal(node: Mapping[str, Any]) -> str:
         return "meta.look_back_days is not a number of days; write it like look_back_days: 3"
     if _is_empty(node):
         return "its file is empty; write into it, or remove it"
+    return ""
+
+
+def _refusal_of_way(node: Mapping[str, Any]) -> str:
+    """Return why a node cannot be built in the way it declares; empty where it can be."""
+    config = node["config"]
+    kind = config.get("materialized")
+    if node.get("language") == "python":
+        return "Python models are not supported; write it in SQL, or as an asset of your own"
+    if kind in ("view", "materialized_view"):
+        return f"materialized '{kind}' is not supported; use ephemeral, or table where others read it"
+    if kind not in _MATERIALIZED:
+        return f"materialized '{kind}' is not supported; use table, and a hook for what goes beyond its rows"
+    if functions := [key for key in node["depends_on"].get("nodes", ()) if key.startswith("function.")]:
+        return f"it calls {', '.join(functions)}: functions of dbt are not supported; write a macro instead"
+    if kind == "incremental" and config.get("incremental_strategy") != "microbatch":
+        strategy = config.get("incremental_strategy")
+        return f"incremental_strategy '{strategy}' is not supported; use the strategy microbatch, or table"
+    if kind == "incremental" and not is_daily(node):
+        return "a microbatch model needs an event_time and batch_size day"
+    if is_daily(node) and config.get("full_refresh") is True:
+        return "full_refresh 'true' is not supported; leave it out, materialize has --full-refresh"
     return ""
 
 

@@ -54,6 +54,7 @@ def table_spec(model: Mapping[str, Any], schema: pa.Schema, *, any_schema: bool 
         sort_by=(column,) if column else (),
         comments={name: _one_line(c["description"]) for name, c in model["columns"].items()},
         description=_one_line(model["description"]),
+        drops=config.get("on_schema_change") == "sync_all_columns",
         any_schema=any_schema,
     )
 

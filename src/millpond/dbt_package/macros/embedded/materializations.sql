@@ -52,7 +52,7 @@
 
 {% macro replace_in_lake(sql=none) %}
     {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
-    {{ run_hooks(pre_hooks) }}
+    {%- do millpond.run_before_model() -%}
     {%- set rows = millpond.with_columns_of_table(sql or compiled_code) %}
     {% call statement('main') -%}
         create or replace temporary view {{ result }} as (
@@ -65,7 +65,7 @@
     {%- endif -%}
     {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
     {% call statement('drop_result') -%} drop view {{ result }} {%- endcall %}
-    {{ run_hooks(post_hooks) }}
+    {%- do millpond.run_after_model() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}
 

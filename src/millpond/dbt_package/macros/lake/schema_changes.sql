@@ -1,6 +1,6 @@
 {#-
     The config `on_schema_change` of a daily model: the columns that its SQL returns are held against those of its table.
-    Those that are to be added are added where the rows are stored; a full refresh takes all columns as they come.
+    Those that are to be added or removed are so where the rows are stored; a full refresh takes all columns as they come.
 -#}
 {% macro with_columns_of_table(sql) %}
     {%- set rule = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
@@ -18,11 +18,12 @@
     {%- set changes = [] -%}
     {%- if added -%} {%- do changes.append("adds " ~ added | join(', ')) -%} {%- endif -%}
     {%- if gone -%} {%- do changes.append("no longer returns " ~ gone | join(', ')) -%} {%- endif -%}
-    {%- if gone or (added and rule == 'fail') -%}
+    {%- if (gone and rule != 'sync_all_columns') or (added and rule == 'fail') -%}
         {{ exceptions.raise_compiler_error(
             "model " ~ model.name ~ " " ~ changes | join(" and ") ~ ", and its on_schema_change is '" ~ rule
             ~ "'; `millpond materialize " ~ model.name ~ " --full-refresh` builds its table with the new columns"
-            ~ (", on_schema_change 'append_new_columns' lets it keep columns that it no longer returns" if gone else "")
+            ~ (", on_schema_change 'append_new_columns' keeps columns that it no longer returns, 'sync_all_columns' removes them"
+               if gone else "")
         ) }}
     {%- endif -%}
     {%- if not added or rule == 'sync_all_columns' -%} {{ return(sql) }} {%- endif -%}

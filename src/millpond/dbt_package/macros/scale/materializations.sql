@@ -38,7 +38,7 @@
 {% macro hand_to_lake(sql=none) %}
     {%- set name = this.identifier ~ '__result' -%}
     {%- set result = api.Relation.create(database=this.database, schema=this.schema, identifier=name) -%}
-    {{ run_hooks(pre_hooks) }}
+    {%- do millpond.run_before_model() -%}
     {%- set rows = millpond.with_columns_of_table(sql or compiled_code) %}
     {% call statement('main') -%}
         create table {{ result }}
@@ -52,7 +52,7 @@
         {%- do millpond.refuse_broken_constraints(result) -%}
     {%- endif -%}
     {% do adapter.replace_in_lake(model, this.schema ~ '.' ~ name) %}
-    {{ run_hooks(post_hooks) }}
+    {%- do millpond.run_after_model() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}
 
