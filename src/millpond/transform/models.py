@@ -183,7 +183,7 @@ def _refusal(node: Mapping[str, Any]) -> str:
             f"a table cannot be called '{node['alias']}': set alias to a name of lower-case letters, digits"
             " and underscores, not starting with a digit, 63 characters at most"
         )
-    if _days((config.get("meta") or {}).get("look_back_days")) is None:
+    if _days((node["config"].get("meta") or {}).get("look_back_days")) is None:
         return "meta.look_back_days is not a number of days; write it like look_back_days: 3"
     if _is_empty(node):
         return "its file is empty; write into it, or remove it"
