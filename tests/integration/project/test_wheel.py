@@ -1,0 +1,57 @@
+"""From the wheel alone, in an environment that holds nothing else, to a project that works."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from millpond.settings import process_environment
+
+CHECKOUT = Path(__file__).parents[3]
+UV = Path(sys.executable).parent / "uv"
+
+
+@pytest.mark.slow
+def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_own(tmp_path: Path) -> None:
+    environment = {name: value for name, value in process_environment().items() if "MILLPOND" not in name}
+    environment.pop("PYTHONPATH", None)
+
+    def run(*command: object, folder: Path = tmp_path, **more: str) -> str:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=folder,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(UV, "build", "--wheel", "--out-dir", tmp_path / "dist", CHECKOUT)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    run(UV, "venv", "--python", sys.executable, tmp_path / "venv")
+    python, scripts = tmp_path / "venv" / "bin" / "python", tmp_path / "venv" / "bin"
+    install = (UV, "pip", "install", "--python", python)
+    run(*install, "--require-hashes", "-r", CHECKOUT / "requirements" / "runtime.txt")
+    run(*install, "--no-deps", wheel)
+    environment["PATH"] = f"{scripts}{os.pathsep}{environment['PATH']}"
+
+    run("millpond", "init", "pond")
+    pond = tmp_path / "pond"
+    try:
+        made = json.loads(run("millpond", "demo", "--days", "2", "--json", folder=pond))
+        assert made["complete"]
+        assert set(made["loads"]) == {"dlt_glucose_entries"}
+        assert json.loads(run("millpond", "materialize", "my_report", "--json", folder=pond))["success"]
+        where = run(python, "-c", "import millpond; print(millpond.__file__)", folder=pond).strip()
+        assert Path(where).is_relative_to(tmp_path)
+        run("dbt", "parse", folder=pond / "dbt")
+    finally:
+        run("millpond", "down", folder=pond)
