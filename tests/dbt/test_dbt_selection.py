@@ -17,6 +17,8 @@ from small_projects import Write
         ("path:models/silver", None, {"fct_glucose_readings", "fct_github_user_events"}),
         ("path:models/silver", "*github*", {"fct_glucose_readings"}),
         ("tag:static dim_date", None, {"dim_date"}),
+        ("resource_type:snapshot,group:health", None, {"device_versions"}),
+        ("source:raw.glucose_entries+1,path:models/bronze", None, {"stg_glucose_entries"}),
         ("+fct_github_user_events,path:models/bronze", None, {"stg_github_user_events"}),
     ],
 )
@@ -27,6 +29,21 @@ def test_dbt_decides_what_a_selection_chooses(select: str, exclude: str | None, 
 def test_a_selection_that_dbt_cannot_read_fails_with_its_words() -> None:
     with pytest.raises(ConfigError, match=r"'colour' is not a valid method name"):
         list_assets("colour:blue", None)
+
+
+@pytest.mark.parametrize(
+    "select", ["result:error", "tag:a,state:modified+", "1+source_status:fresher", "a +state:new"]
+)
+def test_a_selection_that_compares_with_a_former_run_is_refused_by_name(select: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"(result|state|source_status) compares with files of a former run"
+    ):
+        list_assets(select, None)
+
+
+def test_an_empty_selection_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is empty"):
+        list_assets(" ", None)
 
 
 def test_a_selection_that_chooses_nothing_says_so_and_names_the_models() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.invocation import invoke
 from millpond.transform.manifest import current
+
+_COMPARING = re.compile(r"(?:^|[\s,+@])(result|state|source_status)(?:\.\w+)*:")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ def select_assets(select: str, exclude: str | None) -> Selected:
 
 def list_assets(select: str, exclude: str | None) -> Selected:
     """Do what `select_assets` does, in this process."""
+    _refuse_comparing(select, exclude or "")
     configured = settings()
     parsed = current(configured)
     said: list[str] = []
@@ -71,6 +75,20 @@ def list_assets(select: str, exclude: str | None) -> Selected:
             next_step=f"choose among {', '.join(sorted(model.key for model in every if not model.refused))}",
         )
     return Selected(keys, refused)
+
+
+def _refuse_comparing(*selections: str) -> None:
+    """Raise ConfigError for methods that compare with a former run of dbt, and for no selection at all."""
+    for method in _COMPARING.findall(" ".join(selections)):
+        raise ConfigError(
+            f"dbt's method {method} compares with files of a former run of dbt, which builds do not keep",
+            next_step="`millpond backfill --help` says how what changed or failed since is built again",
+        )
+    if not selections[0].strip():
+        raise ConfigError(
+            "the selection of dbt is empty",
+            next_step="write it as for `dbt ls --select`, for example tag:nightly or +fct_glucose_readings",
+        )
 
 
 def _note(event: Any, said: list[str]) -> None:

@@ -20,6 +20,7 @@ _DATABASE = "lake"
 _OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _LAYERS = ("bronze", "silver", "gold")
 _MATERIALIZED = ("table", "incremental", "ephemeral", "seed", "snapshot")
+_ENFORCED = {"not_null", "unique", "primary_key", "check"}
 _Document = Mapping[str, Any]
 
 
@@ -202,6 +203,8 @@ def _refusal_of_way(node: Mapping[str, Any]) -> str:
         return f"materialized '{kind}' is not supported; use table, and a hook for what goes beyond its rows"
     if functions := [key for key in node["depends_on"].get("nodes", ()) if key.startswith("function.")]:
         return f"it calls {', '.join(functions)}: functions of dbt are not supported; write a macro instead"
+    if unknown := _constraints(node) - _ENFORCED:
+        return f"constraint {', '.join(sorted(unknown))} is not enforced in the lake; use a data test instead"
     if kind == "incremental" and config.get("incremental_strategy") != "microbatch":
         strategy = config.get("incremental_strategy")
         return f"incremental_strategy '{strategy}' is not supported; use the strategy microbatch, or table"
@@ -210,6 +213,14 @@ def _refusal_of_way(node: Mapping[str, Any]) -> str:
     if is_daily(node) and config.get("full_refresh") is True:
         return "full_refresh 'true' is not supported; leave it out, materialize has --full-refresh"
     return ""
+
+
+def _constraints(node: Mapping[str, Any]) -> set[str]:
+    """Return the types of the constraints that the enforced contract of a model has."""
+    if not (node["config"].get("contract") or {}).get("enforced"):
+        return set()
+    declared = [node, *node["columns"].values()]
+    return {str(found["type"]) for each in declared for found in each.get("constraints") or ()}
 
 
 def _is_empty(node: Mapping[str, Any]) -> bool:
