@@ -2,8 +2,8 @@
 
     python bench/overwrite.py [PAIRS]
 
-Works in a home of its own, which is removed at the end. Both write the same rows into a table of their own, in
-turn, so that they are compared under the same load. CPU is that of this process.
+Works in a home of its own, which is removed at the end. Both write the same rows in turn, each into its own
+table, so that they are compared under the same load. CPU is that of this process.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbt.plugins.manager import dbtPlugin
+from dbt.plugins import dbtPlugin
 
 
 class Millpond(dbtPlugin):

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from dbt.artifacts.schemas.catalog import CatalogArtifact
     from dbt.clients import jinja as dbt_jinja
     from dbt.clients.jinja import MacroGenerator
+    from dbt.config.project import Project
+    from dbt.config.runtime import UnsetProfile
     from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
     from dbt.context.providers import ModelContext, RuntimeProvider
     from dbt.contracts.graph.nodes import ParsedNode
+    from dbt.exceptions import UninstalledPackagesFoundError
     from dbt.flags import get_flags
     from dbt.graph.selector import NodeSelector
     from dbt.materializations.incremental.microbatch import MicrobatchBuilder
@@ -52,11 +55,14 @@ PARTS = {
     "CatalogArtifact": "dbt.artifacts.schemas.catalog:CatalogArtifact",
     "dbt_jinja": "dbt.clients.jinja",
     "MacroGenerator": "dbt.clients.jinja:MacroGenerator",
+    "Project": "dbt.config.project:Project",
+    "UnsetProfile": "dbt.config.runtime:UnsetProfile",
     "MacroNamespace": "dbt.context.macros:MacroNamespace",
     "MacroNamespaceBuilder": "dbt.context.macros:MacroNamespaceBuilder",
     "ModelContext": "dbt.context.providers:ModelContext",
     "RuntimeProvider": "dbt.context.providers:RuntimeProvider",
     "ParsedNode": "dbt.contracts.graph.nodes:ParsedNode",
+    "UninstalledPackagesFoundError": "dbt.exceptions:UninstalledPackagesFoundError",
     "get_flags": "dbt.flags:get_flags",
     "NodeSelector": "dbt.graph.selector:NodeSelector",
     "MicrobatchBuilder": "dbt.materializations.incremental.microbatch:MicrobatchBuilder",

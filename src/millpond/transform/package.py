@@ -14,7 +14,7 @@ from millpond.settings import settings
 from millpond.transform.invocation import variables_of
 
 if TYPE_CHECKING:
-    from dbt.config.project import Project
+    from millpond.internals.dbt import Project
 
 _BUILT_IN = "dbt"
 """The namespace of what dbt and its adapters dispatch."""
@@ -48,7 +48,7 @@ def supply() -> None:
 
 
 def _builds_in_the_lake(profile: Any) -> bool:
-    from dbt.config.runtime import UnsetProfile
+    from millpond.internals.dbt import UnsetProfile
 
     if profile is None or isinstance(profile, UnsetProfile):  # `dbt deps` and `dbt clean` read no profile
         return False
@@ -58,7 +58,7 @@ def _builds_in_the_lake(profile: Any) -> bool:
 
 def _refuse_missing_packages(project: Project, folder: Path) -> None:
     """Raise what dbt raises before `dbt deps`: it counts packages, and ours is in none of its lists."""
-    from dbt.exceptions import UninstalledPackagesFoundError
+    from millpond.internals.dbt import UninstalledPackagesFoundError
 
     installed = [p for p in folder.iterdir() if p.is_dir() and p.name != NAME and not p.name.startswith("__")]
     if len(project.packages.packages) > len(installed):

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from internal_uses import FAMILIES, Uses, all_uses, own_names, own_underscores
+from internal_uses import OURS, Uses, all_uses, is_theirs, own_names, own_underscores
 
 FILE = Path(__file__).with_name("contract.json")
 ABSENT = "not installed"
@@ -134,7 +134,7 @@ def _tables() -> Contract:
 
 def _modules_with_subclasses() -> list[Uses]:
     """Return the modules in which a class is made of one of theirs, or of such a class of ours."""
-    ours = [uses for uses in all_uses().values() if uses.module.startswith("millpond.")]
+    ours = [uses for uses in all_uses().values() if uses.module.partition(".")[0] in OURS]
     classes = {
         uses.module: [
             (n.name, [_first_name(b) for b in n.bases]) for n in uses.nodes if isinstance(n, ast.ClassDef)
@@ -156,10 +156,10 @@ def _modules_with_subclasses() -> list[Uses]:
 
 def _imported(uses: Uses) -> Iterator[str]:
     for node in uses.nodes:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(FAMILIES):
+        if isinstance(node, ast.ImportFrom) and is_theirs(node.module or ""):
             yield from (a.asname or a.name for a in node.names)
         elif isinstance(node, ast.Import):
-            yield from (a.asname or a.name for a in node.names if a.name.startswith(FAMILIES))
+            yield from (a.asname or a.name for a in node.names if is_theirs(a.name))
 
 
 def _first_name(base: ast.expr) -> str:
@@ -176,13 +176,13 @@ def _of_subclasses(uses: Uses) -> Contract:
     found: Contract = {f"{uses.module} can be loaded": "yes"}
     for node in (n for n in uses.nodes if isinstance(n, ast.ClassDef) and n.name in vars(module)):
         cls = getattr(module, node.name)
-        theirs = [c for c in cls.__mro__ if c.__module__.startswith(FAMILIES)]
+        theirs = [c for c in cls.__mro__ if is_theirs(c.__module__)]
         for name in sorted(own_names(node)):
             owner = next((c for c in theirs if name in vars(c)), None)
             if owner and not name.startswith("__"):
                 is_there = _describe_member(owner, name)
                 found[f"{uses.module}.{node.name} overrides {name}"] = f"{owner.__qualname__}: {is_there}"
-        ours = {name for c in cls.__mro__ if c.__module__.startswith("millpond.") for name in _own(c)}
+        ours = {name for c in cls.__mro__ if c.__module__.partition(".")[0] in OURS for name in _own(c)}
         for name in sorted(own_underscores(node)) if theirs else ():
             inherited = [text for c in theirs if (text := _describe_member(c, name)) != MISSING]
             if (inherited or name not in ours) and not _is_method(node, name):

@@ -12,6 +12,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[3]
 SOURCE = REPOSITORY / "src"
 INTERNALS = "millpond.internals"
+OURS = ("millpond", "dbt_millpond")
 FAMILIES = ("dagster", "dbt", "dlt", "pyiceberg", "mashumaro")
 """Packages by the beginning of their names: `dagster_dbt` and `dbt_common` are among them."""
 
@@ -25,6 +26,7 @@ PUBLIC: dict[str, set[str] | None] = {
     "dbt.cli.main": {"dbtRunner", "dbtRunnerResult"},
     "dbt.contracts.graph.manifest": {"Manifest"},
     "dbt.adapters.base.meta": {"available"},
+    "dbt.plugins": {"dbtPlugin"},
     "dbt.adapters.events.logging": {"AdapterLogger"},
     "dbt.adapters.duckdb.plugins": {"BasePlugin"},
     "dbt.adapters.duckdb.utils": {"TargetConfig"},
@@ -86,7 +88,7 @@ class Uses:
 
 def files() -> list[Path]:
     """Return the Python files of the code, of the shipped sources and of the dbt project."""
-    folders = (SOURCE / "millpond", REPOSITORY / "sources", REPOSITORY / "dbt")
+    folders = (*(SOURCE / name for name in OURS), REPOSITORY / "sources", REPOSITORY / "dbt")
     return sorted(file for folder in folders for file in folder.rglob("*.py"))
 
 
@@ -103,9 +105,15 @@ def used_by(part: str, attribute: str | None = None) -> list[str]:
     return [m for m, uses in all_uses().items() if (part, attribute) in uses.members]
 
 
+def is_theirs(module: str) -> bool:
+    """Return whether a module is of one of these packages."""
+    top = module.partition(".")[0]
+    return top not in OURS and any(top == f or top.startswith(f"{f}_") for f in FAMILIES)
+
+
 def is_private(module: str, name: str) -> bool:
     """Return whether a name in a module is beyond what the packages document."""
-    if not any(module == f or module.startswith((f"{f}.", f"{f}_")) for f in FAMILIES):
+    if not is_theirs(module):
         return False
     public = PUBLIC.get(module, set())
     return name.startswith("_") or (public is not None and name not in public)
@@ -171,7 +179,7 @@ def _note(uses: Uses, node: ast.ImportFrom) -> None:
             uses.private.add(f"{node.module}.{alias.name}")
         if node.module.startswith(f"{INTERNALS}."):
             uses.parts[name] = f"{node.module}:{alias.name}"
-        elif inside and node.module.startswith(FAMILIES):
+        elif inside and is_theirs(node.module):
             uses.parts[name] = f"{uses.module}:{name}"
             uses.origins[uses.parts[name]] = (node.module, alias.name)
 

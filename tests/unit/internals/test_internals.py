@@ -14,7 +14,7 @@ import internal_contract
 import pyarrow as pa
 import pytest
 from internal_contract import ABSENT, Contract
-from internal_uses import INTERNALS, all_uses, files, foreign_underscores, is_private, used_by
+from internal_uses import INTERNALS, OURS, all_uses, files, foreign_underscores, is_private, used_by
 
 ON_DEMAND = ("dagster_on_demand", "dbt", "dlt")
 RECORD = "python tests/unit/internals/internal_contract.py"
@@ -57,7 +57,7 @@ def users(name: str) -> list[str]:
         table = name.rpartition(" ")[2]
         texts = {file: file.read_text() for file in files()}
         return [file.stem for file, text in texts.items() if f" {table} " in text]
-    if name.startswith("millpond."):
+    if name.startswith(OURS):
         return [name.partition(" ")[0]]
     part, _, attribute = name.partition(":")[2].partition(".")
     module = f"{INTERNALS}.{name.partition(':')[0]}"
