@@ -21,10 +21,11 @@ from millpond.errors import HomeTooNew
 from millpond.resources.instance import instance
 from millpond.runtime import databases as databases_module
 from millpond.runtime.databases import databases, refuse_other_version, superuser
+from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home
 from millpond.runtime.migrations import steps
 from millpond.runtime.postmaster import found
-from millpond.runtime.processes import start_time
+from millpond.runtime.processes import Process, register, start_time
 from millpond.settings import process_environment
 
 Run = Callable[..., tuple[int, str, str]]
@@ -191,6 +192,18 @@ def test_upgrade_waits_for_what_works_in_the_home_and_not_for_what_was_killed(fo
     with databases().ops.connect_as_it_is() as connection:
         connection.execute("update backfills set state = 'done', host = 'h', pid = 1, pid_started = 1.0")
     assert contents() == before
+
+
+def test_upgrade_asks_to_stop_up_where_there_is_something_to_change(former: Home, run: Run) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        begun = start_time(other.pid)
+        assert begun
+        register(former, Process(SUPERVISOR, other.pid, begun, 0))
+        code, _, said = run("upgrade")
+        assert (code, "`millpond down`, then `millpond upgrade`" in said) == (2, True)
+        refuse_other_version()
+        assert run("upgrade")[0] == 0
+        other.kill()
 
 
 def test_upgrade_refuses_while_a_run_is_in_progress(home: Home, run: Run) -> None:
