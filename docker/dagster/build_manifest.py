@@ -19,5 +19,5 @@ with tempfile.TemporaryDirectory() as home:
         iceberg_warehouse_path="s3://none/none",
         **_NOBODY,
     )
-    parsed = current(settings).folder
-    shutil.copytree(parsed, shipped(settings) / parsed.name)
+    for parsed in current(settings).parts:
+        shutil.copytree(parsed.folder, shipped(settings, parsed.project) / parsed.folder.name)

@@ -10,7 +10,8 @@ import pytest
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
 from millpond.transform import parsing
-from millpond.transform.manifest import current, fingerprint, manifest_path, shipped
+from millpond.transform.fingerprint import fingerprint
+from millpond.transform.manifest import current, manifest_path, shipped
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from millpond.errors import ConfigError
 from millpond.runtime import dbt_package
 from millpond.runtime.dbt_package import PACKAGE, install
 from millpond.settings import Settings, settings
-from millpond.transform.manifest import current, fingerprint
+from millpond.transform.fingerprint import fingerprint
+from millpond.transform.manifest import current
 from small_projects import Write
 
 MODEL = {

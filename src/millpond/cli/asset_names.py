@@ -32,7 +32,7 @@ class AssetNames:
         from millpond.project.config import read_project
         from millpond.runtime.home import layout
         from millpond.settings import settings, source_files
-        from millpond.transform.manifest import fingerprint
+        from millpond.transform.fingerprint import fingerprint
 
         configured = settings()
         digest = hashlib.sha256(fingerprint(configured).encode())

@@ -26,18 +26,23 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
     Raises ConfigError naming the file, the place in it and an example.
     """
     sources: dict[str, SourceSpec] = {}
+    files: dict[str, Path] = {}
     owners: dict[str, str] = {}
     for file in source_files(settings.code):
         source = read_source(file)
         if source.source in sources:
-            raise _mistake(file, f"a second file declares the source {source.source}", "keep one of them")
+            raise _mistake(
+                file,
+                f"{_shown_file(files[source.source])} declares the source {source.source} already",
+                "keep one of them",
+            )
         for table in source.tables:
             if other := owners.get(table.name):
                 raise _mistake(
                     file, f"the table {table.name} is declared by {other} already", "give it another name"
                 )
-            owners[table.name] = file.name
-        sources[source.source] = source
+            owners[table.name] = _shown_file(file)
+        sources[source.source], files[source.source] = source, file
     return list(sources.values())
 
 
@@ -138,8 +143,12 @@ def _texts(node: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], 
             yield from _texts(value, [*path, index])
 
 
+def _shown_file(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
 def _mistake(file: Path, what: str, next_step: str) -> ConfigError:
-    return ConfigError(f"sources/{file.name}: {what}", next_step=next_step)
+    return ConfigError(f"{_shown_file(file)}: {what}", next_step=next_step)
 
 
 def _from_validation(file: Path, error: ValidationError) -> ConfigError:

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from millpond.errors import MillpondError
+from millpond.naming import dagster_name
 from millpond.partitions import Window, contiguous
 from millpond.redaction import redacted
 from millpond.resources.days import daily_partitions
@@ -22,11 +23,12 @@ from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
 from millpond.resources.unreachable import Unreachable, find_unreachable
 from millpond.runtime.companion import call
-from millpond.settings import settings
+from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
 from millpond.transform.building import Stored
 from millpond.transform.checks import Check
-from millpond.transform.manifest import described
+from millpond.transform.invocation import project_names
+from millpond.transform.manifest import Parsed, described
 from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
 from millpond.transform.results import AuditFailed, BuildResult, joined
@@ -51,13 +53,19 @@ def build_assets() -> list[dg.AssetsDefinition]:
     Of a project that does not parse they are the models as they were when last it did.
     """
     configured = settings()
-    if (parsed := described(configured)) is None:
-        return []
+    found = described(configured)
+    return [step for part in (found.parts if found else ()) for step in _steps(part, configured)]
+
+
+def _steps(parsed: Parsed, configured: Settings) -> list[dg.AssetsDefinition]:
+    """Return the steps of one project."""
     _log_refused(parsed.models())
     _log_never_run(parsed.checks())
     every = [model for model in parsed.models().values() if not model.refused]
-    specs = load_specs(parsed.specs(), configured.project / "dbt")
+    specs = load_specs(parsed.specs(), configured.project / parsed.project)
     days = daily_partitions(configured)
+    first = parsed.project == project_names(configured)[0]
+    prefix = STEP if first else f"{STEP}{dagster_name(parsed.project)}_"
 
     def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
         prepared = [(specs[model.unique_id], model.daily) for model in members]
@@ -86,7 +94,7 @@ def build_assets() -> list[dg.AssetsDefinition]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references; mappings before the first day
         return [
-            step(f"{STEP}{domain}", [model for model in every if model.domain == domain])
+            step(f"{prefix}{domain}", [model for model in every if model.domain == domain])
             for domain in domains
         ]
 

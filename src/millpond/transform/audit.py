@@ -59,6 +59,7 @@ def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
             command,
             settings=configured,
             target=target.target,
+            project=parsed.project,
             manifest=parsed.warm(),
             variables={"millpond_days": days_to_test(job)},
             on_event=events,

@@ -51,20 +51,23 @@ def list_assets(select: str, exclude: str | None) -> Selected:
     ]
     if exclude:
         command += ["--exclude", *exclude.split()]
-    ran = invoke(
-        command,
-        settings=configured,
-        target=engine.of(configured).target,
-        manifest=parsed.warm(),
-        on_event=lambda event: _note(event, said),
-    )
-    if not ran.success:
-        raise ConfigError(
-            f"dbt cannot select {select!r}: {ran.exception}",
-            next_step="write it as for `dbt ls --select`, for example tag:nightly or +fct_glucose_readings",
+    chosen: set[str] = set()
+    for part in parsed.parts:
+        ran = invoke(
+            command,
+            settings=configured,
+            target=engine.of(configured).target,
+            project=part.project,
+            manifest=part.warm(),
+            on_event=lambda event: _note(event, said),
         )
-    listed: Any = ran.result
-    chosen = {orjson.loads(line)["unique_id"] for line in listed or ()}
+        if not ran.success:
+            raise ConfigError(
+                f"dbt cannot select {select!r}: {ran.exception}",
+                next_step="write it as for `dbt ls --select`, for example tag:nightly or +dim_date",
+            )
+        listed: Any = ran.result
+        chosen |= {orjson.loads(line)["unique_id"] for line in listed or ()}
     every = parsed.models().values()
     keys = [model.key for model in every if model.unique_id in chosen and not model.refused]
     refused = {m.unique_id: m.refused for m in every if m.unique_id in chosen and m.refused}

@@ -15,7 +15,7 @@ from millpond.settings import Settings
 from millpond.transform import engine
 from millpond.transform.building import Building, building
 from millpond.transform.invocation import LOCK, invoke
-from millpond.transform.manifest import current
+from millpond.transform.manifest import Parsed, current
 
 _FILES = ("index.html", "manifest.json", "catalog.json")
 
@@ -23,10 +23,20 @@ _FILES = ("index.html", "manifest.json", "catalog.json")
 def generate_docs(settings: Settings, ref: str) -> Path:
     """Have dbt write its docs with the tables of `ref`, which are only read; returns the folder with them.
 
+    Those of each further dbt project are in a folder of its name in there.
+
     Raises BuildFailed, ConfigError if the project does not parse.
     """
-    parsed, target = current(settings), engine.of(settings).target
-    work = layout(settings).dbt / f"docs.{os.getpid()}"
+    first, *others = current(settings).parts
+    folder = layout(settings).dbt / "docs" / ref
+    _generate(settings, first, ref, folder)
+    for part in others:
+        _generate(settings, part, ref, folder / part.project)
+    return folder
+
+
+def _generate(settings: Settings, parsed: Parsed, ref: str, folder: Path) -> None:
+    target, work = engine.of(settings).target, layout(settings).dbt / f"docs.{os.getpid()}"
     if ref != MAIN_REF:
         engine.of(settings).enter(ref)
     try:
@@ -35,6 +45,7 @@ def generate_docs(settings: Settings, ref: str) -> Path:
                 ["docs", "generate"],
                 settings=settings,
                 target=target,
+                project=parsed.project,
                 manifest=parsed.warm(),
                 target_path=work,
             )
@@ -44,11 +55,9 @@ def generate_docs(settings: Settings, ref: str) -> Path:
                 unharmed="every table; docs only read",
                 next_step="correct the model that is named, and run `millpond docs` again",
             )
-        folder = layout(settings).dbt / "docs" / ref
         folder.mkdir(parents=True, exist_ok=True)
         for name in _FILES:
             (work / name).replace(folder / name)
-        return folder
     finally:
         if ref != MAIN_REF:
             engine.of(settings).leave(ref)

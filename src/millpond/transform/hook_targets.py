@@ -6,14 +6,15 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.naming import LAYERS
 from millpond.settings import settings
-from millpond.transform.manifest import current
+from millpond.transform.manifest import described
 
 _LAYERS = [layer for layer in LAYERS if layer != "raw"]
 
 
 def refuse_foreign(table: str) -> None:
     """Raise DbtRuntimeError for a table of a model or a source, which hooks do not write in a build."""
-    layer, every = table.partition(".")[0], current(settings()).models().values()
+    layer, projects = table.partition(".")[0], described(settings())
+    every = projects.models().values() if projects else ()
     owner = next((model.unique_id for model in every if model.table == table), "")
     if owner:
         why, instead = f"{owner} makes it", "put it into the SQL of the model"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from millpond.project.config import read_project
 from millpond.runtime.dbt_package import NAME, PACKAGE
 from millpond.runtime.home import layout
 from millpond.settings import Settings
@@ -45,14 +46,20 @@ def invoking() -> bool:
     return bool(_under_way)
 
 
-def project_folder(settings: Settings) -> Path:
-    """Return the folder of the dbt project in use."""
-    return settings.code / "dbt"
+def project_names(settings: Settings) -> tuple[str, ...]:
+    """Return the folders of the dbt projects in use, as paths below the project; there is one at least."""
+    return read_project(settings.code).dbt or ("dbt",)
 
 
-def _target(settings: Settings) -> str:
+def project_folder(settings: Settings, project: str = "") -> Path:
+    """Return the folder of a dbt project in use, of the first without a name."""
+    return settings.code / (project or project_names(settings)[0])
+
+
+def _target(settings: Settings, project: str) -> str:
     """Return the name of dbt's target folder: a copy of the project has another root than the project."""
-    return "target" if settings.code == settings.project else "target-deployed"
+    name = "target" if settings.code == settings.project else "target-deployed"
+    return name if project in ("", "dbt") else f"{name}-{project.replace('/', '-')}"
 
 
 def _profiles(project: Path) -> Path:
@@ -74,6 +81,7 @@ def invoke(
     *,
     settings: Settings,
     target: str,
+    project: str = "",
     manifest: Manifest | None = None,
     variables: Mapping[str, object] | None = None,
     target_path: Path | None = None,
@@ -81,23 +89,24 @@ def invoke(
 ) -> dbtRunnerResult:
     """Run a dbt command and return its result; what goes wrong inside dbt is in the result, not raised.
 
-    With `manifest` nothing is parsed. `variables` are added to those that come from the settings. `on_event`
-    hears of what dbt logs above the level of debugging, on its threads.
+    `project` is one of `project_names`, else the first. With `manifest` nothing is parsed. `variables` are
+    added to those that come from the settings. `on_event` hears of what dbt logs above the level of
+    debugging, on its threads.
     """
     from dbt.cli.main import dbtRunner
 
     from millpond.transform.thrift import spare, valid
 
-    folder, project = layout(settings).dbt, project_folder(settings)
+    folder, at = layout(settings).dbt, project_folder(settings, project)
     every = {**variables_of(settings), **(variables or {})}
     args = [
         *command,
         *_QUIET,
-        f"--project-dir={project}",
-        f"--profiles-dir={_profiles(project)}",
+        f"--project-dir={at}",
+        f"--profiles-dir={_profiles(at)}",
         f"--profile={NAME}",
         f"--target={target}",
-        f"--target-path={target_path or folder / _target(settings)}",
+        f"--target-path={target_path or folder / _target(settings, project)}",
         f"--log-path={folder / 'logs'}",
         f"--vars={orjson.dumps(every).decode()}",
     ]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import re
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -18,14 +15,13 @@ import orjson
 from pydantic import TypeAdapter
 
 from millpond.errors import ConfigError
-from millpond.runtime import dbt_package
-from millpond.runtime.dbt_package import is_installed_copy
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
-from millpond.settings import Settings, process_environment, settings
+from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform.checks import Check
-from millpond.transform.invocation import project_folder, variables_of
+from millpond.transform.fingerprint import fingerprint, of_settings
+from millpond.transform.invocation import project_folder, project_names, variables_of
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -33,11 +29,7 @@ if TYPE_CHECKING:
     from millpond.transform.models import Models
     from millpond.transform.translator import MillpondDbtTranslator
 
-_IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _log = logging.getLogger(__name__)
-_ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
-_FORM = "13"
-"""Of the files a parse leaves behind; a new one makes former files unknown."""
 _broken: set[str] = set()
 """Fingerprints of projects that did not parse in this process."""
 
@@ -51,6 +43,17 @@ class Parsed:
     """One parsed state of the dbt project; its folder holds the manifest twice, specs, tests and warnings."""
 
     folder: Path
+    project: str = ""
+    """Its folder, as `project_names` has it."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Keys that sources have here, each with that of the model of another project which makes the table."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Models that are none beside those of another project, by unique_id, each with the reason."""
+
+    @property
+    def parts(self) -> tuple[Parsed, ...]:
+        """The projects that this stands for; see `projects.Several`."""
+        return (self,)
 
     @property
     def json(self) -> Path:
@@ -63,7 +66,9 @@ class Parsed:
 
     def checks(self) -> dict[str, Check]:
         """Return the tests by unique_id."""
-        return _instances(self.folder / "checks.json", Check)
+        found: dict[str, Check] = _instances(self.folder / "checks.json", Check)
+        keys = dict(self.renamed)
+        return {name: replace(each, asset=keys.get(each.asset, each.asset)) for name, each in found.items()}
 
     def checks_of_assets(self) -> set[str]:
         """Return the unique_ids of the tests that Dagster shows as checks of assets."""
@@ -79,7 +84,8 @@ class Parsed:
 
     def specs(self) -> dict[str, Any]:
         """Return what Dagster shows of the models, see `prepared.load_specs`."""
-        return cast("dict[str, Any]", _read(self.folder / "specs.json"))
+        found = cast("dict[str, Any]", _read(self.folder / "specs.json"))
+        return with_keys(found, dict(self.renamed)) if self.renamed else found
 
     def lineage(self) -> dict[str, Any]:
         """Return what `lineage.trace_lineage` found, for the next parse."""
@@ -89,11 +95,22 @@ class Parsed:
         """Return the models by unique_id, parents first."""
         from millpond.transform.models import Model
 
-        return _instances(self.folder / "models.json", Model)
+        found: dict[str, Model] = _instances(self.folder / "models.json", Model)
+        if not self.renamed and not self.refused:
+            return found
+        keys, refused = dict(self.renamed), dict(self.refused)
+        return {
+            name: replace(
+                each,
+                sources={table: keys.get(key, key) for table, key in each.sources.items()},
+                refused=each.refused or refused.get(name, ""),
+            )
+            for name, each in found.items()
+        }
 
     def warm(self) -> Manifest:
         """Return the manifest as dbt wants it, so that a run parses nothing."""
-        manifest = _warm(self.folder / "manifest.msgpack", project_folder(settings()))
+        manifest = _warm(self.folder / "manifest.msgpack", project_folder(settings(), self.project))
         _forget_compiled(manifest)
         return manifest
 
@@ -108,15 +125,25 @@ def current(settings: Settings) -> Parsed:
 
     Opens no connection. Raises ConfigError with dbt's message if the project does not parse.
     """
-    return _parsed(settings, fingerprint(settings))
+    names = project_names(settings)
+    if len(names) == 1:
+        return current_of(settings, names[0])
+    from millpond.transform.projects import combined
+
+    return combined([current_of(settings, name) for name in names])
 
 
-def _parsed(settings: Settings, name: str) -> Parsed:
-    """Return the project, whose fingerprint is `name`."""
+def current_of(settings: Settings, project: str) -> Parsed:
+    """Return one of the projects as it is now; else as `current`."""
+    return _parsed(settings, project, fingerprint(settings, project))
+
+
+def _parsed(settings: Settings, project: str, name: str) -> Parsed:
+    """Return a project, whose fingerprint is `name`."""
     home = layout(settings).dbt
-    if (ready := Parsed(shipped(settings) / name)).json.exists():
+    if (ready := Parsed(shipped(settings, project) / name, project)).json.exists():
         return ready
-    parsed = Parsed(home / "manifests" / name)
+    parsed = Parsed(home / "manifests" / name, project)
     if not parsed.json.exists():
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():
@@ -125,8 +152,8 @@ def _parsed(settings: Settings, name: str) -> Parsed:
                 lighten()
                 from millpond.transform.parsing import parse
 
-                last = _last(settings)
-                parse(parsed.folder, settings, translator, last.lineage() if last else {})
+                last = _last(settings, project)
+                parse(parsed.folder, settings, translator, last.lineage() if last else {}, project)
     with suppress(OSError):  # a home that this process may only read
         os.utime(parsed.folder)
     return parsed
@@ -137,13 +164,24 @@ def described(settings: Settings) -> Parsed | None:
 
     This is for showing models and for all that needs none; building them needs `current`, which raises.
     """
-    name = fingerprint(settings)
+    names = project_names(settings)
+    if len(names) == 1:
+        return described_of(settings, names[0])
+    from millpond.transform.projects import combined
+
+    found = [described_of(settings, name) for name in names]
+    return combined([each for each in found if each]) if any(found) else None
+
+
+def described_of(settings: Settings, project: str) -> Parsed | None:
+    """Return one of the projects; else as `described`."""
+    name = fingerprint(settings, project)
     if name not in _broken:
         try:
-            return _parsed(settings, name)
+            return _parsed(settings, project, name)
         except ConfigError as error:
             what = error.what
-    last = _last(settings)
+    last = _last(settings, project)
     if name not in _broken:
         _broken.add(name)
         shown = "its models are shown as they were when last it did" if last else "no model is shown"
@@ -151,90 +189,17 @@ def described(settings: Settings) -> Parsed | None:
     return last
 
 
-def _last(settings: Settings) -> Parsed | None:
+def _last(settings: Settings, project: str) -> Parsed | None:
     """Return what was last parsed with these settings and this form, whatever the files were."""
-    folders = [shipped(settings), layout(settings).dbt / "manifests"]
-    found = [path for folder in folders for path in folder.glob(f"{_of_settings(settings)}-*/manifest.json")]
-    return Parsed(max(found, key=lambda path: path.parent.stat().st_mtime).parent) if found else None
+    folders = [shipped(settings, project), layout(settings).dbt / "manifests"]
+    pattern = f"{of_settings(settings, project)}-*/manifest.json"
+    found = [path for folder in folders for path in folder.glob(pattern)]
+    return Parsed(max(found, key=lambda path: path.parent.stat().st_mtime).parent, project) if found else None
 
 
-def shipped(settings: Settings) -> Path:
+def shipped(settings: Settings, project: str = "") -> Path:
     """Return the folder in which parsed states come with the project, as in our container image."""
-    return settings.project / "dbt" / "parsed"
-
-
-def fingerprint(settings: Settings) -> str:
-    """Return a hash of all that parsing depends on: settings, versions, the dbt folder, what it reads of env.
-
-    Packages are part of the folder, also where they are links to elsewhere.
-    """
-    project = project_folder(settings)
-    if not (project / "dbt_project.yml").is_file():
-        raise ConfigError(
-            f"there is no dbt project in {project}",
-            next_step="run Millpond in a folder that holds sources/ and dbt/, or set MILLPOND_PROJECT to it",
-        )
-    digest, read = hashlib.sha256(), set()
-    for file in _files(project):
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
-        read.update(_ENVIRONMENT.findall(content))
-    digest.update(dbt_package.digest().encode())
-    environment = process_environment()
-    for name in sorted(read):
-        digest.update(f"{name.decode()}={environment.get(name.decode())!r}\0".encode())
-    return f"{_of_settings(settings)}-{digest.hexdigest()[:16]}"
-
-
-def _of_settings(settings: Settings) -> str:
-    """Return a hash of what parsing depends on beside the project."""
-    parts = (
-        _FORM,
-        settings.timezone,
-        str(settings.start_date),
-        engine.of(settings).target,
-        settings.dbt_translator or "",
-        _code_of(settings.dbt_translator),
-        version("dbt-core"),
-        version("dagster-dbt"),
-        version("dbt-duckdb"),
-    )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
-
-
-def _code_of(translator: str | None) -> str:
-    """Return the code of the module of a translator, if there is such a file; does not import it."""
-    if not translator:
-        return ""
-    with suppress(ImportError, ValueError, OSError):
-        found = find_spec(translator.partition(":")[0])
-        return Path(found.origin).read_text() if found and found.origin else ""
-    return ""
-
-
-def _files(project: Path) -> list[Path]:
-    found, entered = [], set()
-    for folder, folders, names in os.walk(project, followlinks=True):
-        entered.add(os.path.realpath(folder))
-        folders[:] = [
-            name
-            for name in folders
-            if name not in _IGNORED
-            and not is_installed_copy(Path(folder, name))
-            and os.path.realpath(Path(folder, name)) not in entered
-        ]
-        found += [path for name in names if name not in _IGNORED and (path := Path(folder, name)).exists()]
-    return sorted(found)
-
-
-def files_that_name(variable: str, settings: Settings) -> list[str]:
-    """Return the files of the project that read a variable with `env_var`."""
-    project = project_folder(settings)
-    return [
-        str(file.relative_to(project))
-        for file in _files(project)
-        if variable.encode() in _ENVIRONMENT.findall(file.read_bytes())
-    ]
+    return settings.project / (project or project_names(settings)[0]) / "parsed"
 
 
 def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:
@@ -245,17 +210,35 @@ def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTrans
     return load_translator(settings.dbt_translator, document, variables_of(settings), kind)
 
 
-@lru_cache(1)
+@lru_cache(2)
 def _translator(folder: Path, _: str | None) -> MillpondDbtTranslator:
     return translator(settings(), Parsed(folder).document())
 
 
-@lru_cache(4)
+def with_keys(specs: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return specs of models with other keys of what they read."""
+
+    def key(path: list[str]) -> list[str]:
+        return keys[name].split("/") if (name := "/".join(path)) in keys else path
+
+    return {
+        unique_id: {
+            "spec": {
+                **each["spec"],
+                "deps": [[key(path), mapping] for path, mapping in each["spec"]["deps"]],
+            },
+            "checks": [{**check, "asset": key(check["asset"])} for check in each["checks"]],
+        }
+        for unique_id, each in specs.items()
+    }
+
+
+@lru_cache(12)
 def _read(file: Path) -> Any:
     return orjson.loads(file.read_bytes())
 
 
-@lru_cache(2)
+@lru_cache(6)
 def _instances(file: Path, of: type[Any]) -> dict[str, Any]:
     return TypeAdapter(dict[str, of]).validate_json(file.read_bytes())  # type: ignore[valid-type]
 
@@ -273,7 +256,7 @@ def _forget_compiled(manifest: Manifest) -> None:
             node.extra_ctes, node.extra_ctes_injected = [], False
 
 
-@lru_cache(1)
+@lru_cache(2)
 def _warm(path: Path, project: Path) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
 

@@ -20,9 +20,9 @@ from millpond.transform import engine
 from millpond.transform.batches import without_database
 from millpond.transform.checks import read_checks
 from millpond.transform.dbt_events import DbtEvents
+from millpond.transform.fingerprint import files_that_name
 from millpond.transform.invocation import OFFLINE, invoke
 from millpond.transform.lineage import trace_lineage
-from millpond.transform.manifest import files_that_name
 from millpond.transform.models import read_models
 from millpond.transform.prepared import prepare_specs, read_keys, refuse_unfit
 
@@ -44,14 +44,17 @@ def parse(
     settings: Settings,
     translate: Callable[[Settings, dict[str, Any]], MillpondDbtTranslator],
     former: Mapping[str, Any],
+    project: str,
 ) -> None:
     """Write all that a parsed project consists of into `folder`; `former` is the lineage of the last one.
 
     Opens no connection. Raises ConfigError with dbt's message.
     """
     events = DbtEvents()
-    parsed = invoke(["parse"], settings=settings, target=engine.of(settings).target, on_event=events)
-    manifest = _succeeded(parsed, settings, events)
+    parsed = invoke(
+        ["parse"], settings=settings, target=engine.of(settings).target, project=project, on_event=events
+    )
+    manifest = _succeeded(parsed, settings, events, project)
     for warning in events.warnings:
         _log.warning("dbt warns: %s", warning)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -59,7 +62,7 @@ def parse(
     unfinished.mkdir(parents=True)
     (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
     document = manifest.writable_manifest().to_dict(omit_none=False)
-    compiled = _compile(manifest, settings)
+    compiled = _compile(manifest, settings, project)
     translator = translate(settings, document)
     keys = read_keys(document, translator)
     models = refuse_unfit(document, translator, read_models(document, keys))
@@ -79,7 +82,7 @@ def parse(
     _forget_old(folder)
 
 
-def _compile(manifest: Manifest, settings: Settings) -> dict[str, str]:
+def _compile(manifest: Manifest, settings: Settings, project: str) -> dict[str, str]:
     """Return the SQL of models and snapshots; what needs a database for it is not among them.
 
     Raises ConfigError for models that read each other in a circle, which dbt looks for here and not before.
@@ -89,28 +92,29 @@ def _compile(manifest: Manifest, settings: Settings) -> dict[str, str]:
             ["compile", "--select", *_TABLES, "--indirect-selection=empty", *OFFLINE],
             settings=settings,
             target=engine.of(settings).target,
+            project=project,
             manifest=manifest,
         )
     if "Found a cycle" in str(ran.exception):
-        raise _does_not_parse(ran.exception, settings)
+        raise _does_not_parse(ran.exception, settings, project)
     results: Any = ran.result or ()
     return {r.node.unique_id: r.node.compiled_code or "" for r in results if str(r.status) == "success"}
 
 
-def _succeeded(ran: dbtRunnerResult, settings: Settings, events: DbtEvents) -> Manifest:
+def _succeeded(ran: dbtRunnerResult, settings: Settings, events: DbtEvents, project: str) -> Manifest:
     if not ran.success or ran.result is None:
-        raise _does_not_parse("\n  ".join([str(ran.exception), *events.invalid]), settings)
+        raise _does_not_parse("\n  ".join([str(ran.exception), *events.invalid]), settings, project)
     manifest: Any = ran.result
     return manifest  # type: ignore[no-any-return]
 
 
-def _does_not_parse(why: object, settings: Settings) -> ConfigError:
+def _does_not_parse(why: object, settings: Settings, project: str) -> ConfigError:
     if missing := _NOT_SET.search(str(why)):
-        why = f"{why} in {', '.join(files_that_name(missing[1], settings))}"
+        why = f"{why} in {', '.join(files_that_name(missing[1], settings, project))}"
     return ConfigError(
         f"the dbt project does not parse: {why}",
         unharmed="what was built before",
-        next_step=f"correct the file that is named, below {settings.project / 'dbt'}",
+        next_step=f"correct the file that is named, below {settings.project / project}",
     )
 
 

@@ -18,9 +18,10 @@ from millpond.transform import engine
 from millpond.transform.audit import Job, run_dbt
 from millpond.transform.building import Building, Stored
 from millpond.transform.checks import Due, due, due_unit_tests
-from millpond.transform.manifest import Parsed, current
+from millpond.transform.manifest import Parsed, current, described
 from millpond.transform.models import Model, Models, chosen
 from millpond.transform.plan import extra_days, refuse_partial_refresh, refuse_without_window, with_inputs
+from millpond.transform.projects import as_it_is, part_of
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
 from millpond.transform.unit_tests import passed_before, remember_passed
 
@@ -46,8 +47,7 @@ def build(
     Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict; ZoneChanged.
     """
     refuse_other_zone()
-    parsed = current(settings())
-    every = parsed.models()
+    parsed, every = part_of(settings(), select)
     wanted = chosen(every, select)
     refuse_without_window(wanted, window)
     if full_refresh:
@@ -84,9 +84,17 @@ def check(checks: Iterable[tuple[str, str]], *, ref: str) -> list[CheckResult]:
 
     They run on a branch, which is dropped: a test may store what it finds.
     """
-    parsed, asked = current(settings()), set(checks)
+    asked = set(checks)
+    found = described(settings()) or current(settings())
+    return [result for part in found.parts for result in _checked(part, asked, ref)]
+
+
+def _checked(parsed: Parsed, asked: set[tuple[str, str]], ref: str) -> list[CheckResult]:
     present = set(read.table_names(ref))
     wanted = [c for c in parsed.checks().values() if c.kind == "test" and (c.asset, c.name) in asked]
+    if not wanted:
+        return []
+    parsed = as_it_is(settings(), parsed)
     missing = {c.unique_id: ", ".join(sorted({*c.reads.values()} - present)) for c in wanted}
     ready = [c for c in wanted if not missing[c.unique_id]]
     job = Job([], ready, {key: tables for key, tables in missing.items() if tables})
@@ -101,7 +109,7 @@ def check(checks: Iterable[tuple[str, str]], *, ref: str) -> list[CheckResult]:
 
 def snapshot_id(unique_id: str, *, ref: str) -> int | None:
     """Return the snapshot of a model's table on `ref`; None if there is no table, or none yet."""
-    table = current(settings()).models()[unique_id].table
+    table = part_of(settings(), [unique_id])[1][unique_id].table
     if not read.exists(ref, table):
         return None
     return read.loaded(ref, table).metadata.current_snapshot_id

@@ -26,5 +26,6 @@ def warm_up() -> None:
         ["compile", "--select", "resource_type:model", *OFFLINE],
         settings=configured,
         target=engine.of(configured).target,
+        project=parsed.project,
         manifest=parsed.warm(),
     )

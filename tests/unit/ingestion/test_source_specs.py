@@ -32,8 +32,10 @@ tables:
 
 
 def read(folder: Path, text: str, name: str = "shop.yaml") -> Any:
-    (folder / name).write_text(text)
-    return read_source(folder / name)
+    file = folder / "sources" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return read_source(file)
 
 
 def changed(path: str, value: Any) -> str:
@@ -208,8 +210,25 @@ def test_a_table_name_belongs_to_one_source_only(tmp_path: Path, configure: Call
     folder.mkdir()
     (folder / "shop.yaml").write_text(SPEC)
     (folder / "store.yaml").write_text(SPEC.replace("source: shop", "source: store"))
-    with pytest.raises(ConfigError, match="the table orders is declared by"):
+    with pytest.raises(
+        ConfigError, match=r"store.yaml(.|\n)*the table orders is declared by sources/shop.yaml"
+    ):
         load_sources(configure(project=tmp_path))
+
+
+def test_sources_of_one_name_in_two_folders_are_refused_with_both_files(
+    tmp_path: Path, configure: Callable[..., Settings]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.millpond]\nsources = ["sources", "more"]\n')
+    for folder in ("sources", "more"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "shop.yaml").write_text(SPEC)
+    with pytest.raises(ConfigError, match=r"sources/shop.yaml(.|\n)*more/shop.yaml declares the source shop"):
+        load_sources(configure(project=tmp_path))
+    (tmp_path / "more" / "shop.yaml").rename(tmp_path / "more" / "store.yaml")
+    second = SPEC.replace("source: shop", "source: store").replace("name: orders", "name: others")
+    (tmp_path / "more" / "store.yaml").write_text(second)
+    assert [source.source for source in load_sources(configure(project=tmp_path))] == ["shop", "store"]
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""What a dbt project is parsed from: when any of it changes, the project is parsed again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from millpond.errors import ConfigError
+from millpond.runtime import dbt_package
+from millpond.runtime.dbt_package import is_installed_copy
+from millpond.settings import Settings, process_environment
+from millpond.transform import engine
+from millpond.transform.invocation import project_folder, project_names
+
+_IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
+_ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
+_FORM = "13"
+"""Of the files a parse leaves behind; a new one makes former files unknown."""
+
+
+def fingerprint(settings: Settings, project: str = "") -> str:
+    """Return the fingerprint of one project, or of all that are in use."""
+    if project:
+        return _fingerprint(settings, project)
+    return " ".join(_fingerprint(settings, name) for name in project_names(settings))
+
+
+def _fingerprint(settings: Settings, name: str) -> str:
+    """Return a hash of all that parsing depends on: settings, versions, the dbt folder, what it reads of env.
+
+    Packages are part of the folder, also where they are links to elsewhere.
+    """
+    project = project_folder(settings, name)
+    if not (project / "dbt_project.yml").is_file():
+        raise ConfigError(
+            f"there is no dbt project in {project}",
+            next_step="run Millpond in a folder that holds sources/ and dbt/, or set MILLPOND_PROJECT to it",
+        )
+    digest, read = hashlib.sha256(), set()
+    for file in _files(project):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
+        read.update(_ENVIRONMENT.findall(content))
+    digest.update(dbt_package.digest().encode())
+    environment = process_environment()
+    for variable in sorted(read):
+        digest.update(f"{variable.decode()}={environment.get(variable.decode())!r}\0".encode())
+    return f"{of_settings(settings, name)}-{digest.hexdigest()[:16]}"
+
+
+def of_settings(settings: Settings, project: str) -> str:
+    """Return a hash of what parsing depends on beside the project's files."""
+    parts = (
+        "" if project == "dbt" else project,
+        _FORM,
+        settings.timezone,
+        str(settings.start_date),
+        engine.of(settings).target,
+        settings.dbt_translator or "",
+        _code_of(settings.dbt_translator),
+        version("dbt-core"),
+        version("dagster-dbt"),
+        version("dbt-duckdb"),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+
+def _code_of(translator: str | None) -> str:
+    """Return the code of the module of a translator, if there is such a file; does not import it."""
+    if not translator:
+        return ""
+    with suppress(ImportError, ValueError, OSError):
+        found = find_spec(translator.partition(":")[0])
+        return Path(found.origin).read_text() if found and found.origin else ""
+    return ""
+
+
+def _files(project: Path) -> list[Path]:
+    found, entered = [], set()
+    for folder, folders, names in os.walk(project, followlinks=True):
+        entered.add(os.path.realpath(folder))
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _IGNORED
+            and not is_installed_copy(Path(folder, name))
+            and os.path.realpath(Path(folder, name)) not in entered
+        ]
+        found += [path for name in names if name not in _IGNORED and (path := Path(folder, name)).exists()]
+    return sorted(found)
+
+
+def files_that_name(variable: str, settings: Settings, name: str) -> list[str]:
+    """Return the files of the project that read a variable with `env_var`."""
+    project = project_folder(settings, name)
+    return [
+        str(file.relative_to(project))
+        for file in _files(project)
+        if variable.encode() in _ENVIRONMENT.findall(file.read_bytes())
+    ]
