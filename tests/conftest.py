@@ -23,6 +23,7 @@ import time_machine
 from xdist.scheduler import LoadFileScheduling
 
 import former_state
+from example_project import make_project
 from millpond.lake import home_zone
 from millpond.naming import LAYERS, MAIN_REF
 from millpond.runtime.databases import databases, superuser
@@ -107,10 +108,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     folder.chmod(0o711)
     project = folder / "project"
-    project.mkdir()
-    for entry in CHECKOUT.iterdir():
-        if not entry.name.startswith("."):
-            (project / entry.name).symlink_to(entry)
+    make_project(project)
     _environment.setenv(f"{PREFIX}PROJECT", str(project))
     _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
     settings.cache_clear()

@@ -25,11 +25,10 @@ _HIDDEN: Final = ("gitignore", "github", "devcontainer")
 _NEVER: Final = re.compile(
     r"(^|/)(__pycache__|target|logs|secrets|\.env)(/|$)|^docker/(stand-ins|compose\.stand-ins)"
 )
-_DOMAINS: Final = {"glucose": ("github",), "empty": ("github", "glucose", "calendar")}
-"""The domains of models that a template leaves out."""
-_SOURCES: Final = {"glucose": ("github",), "empty": ("github", "nightscout")}
-_OF_GITHUB: Final = re.compile(r"repository")
-_OF_GLUCOSE: Final = re.compile(r"device")
+_SOURCES: Final = {"glucose": ("nightscout",), "empty": ()}
+_DOMAINS: Final = {"glucose": ("glucose", "calendar"), "empty": ()}
+"""The sources, and the domains of models, that a template has of the repository's."""
+_SNAPSHOTS: Final = {"glucose": ("device_versions",), "empty": ()}
 
 
 def root() -> Path:
@@ -66,21 +65,21 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _left_out(path: str, template: Template) -> bool:
-    parts = path.split("/")
+    parts, stem = path.split("/"), Path(path).stem
     if parts[0] == "sources":
-        return Path(path).stem in _SOURCES[template]
+        return stem not in _SOURCES[template]
     if parts[:2] == ["dbt", "models"] and len(parts) > 3:
-        return parts[3] in _DOMAINS[template]
-    if path == "dbt/macros/glucose.sql":
-        return template != "glucose"
+        return parts[3] not in _DOMAINS[template]
     if parts[:2] == ["dbt", "snapshots"]:
-        return bool(template == "empty" or _OF_GITHUB.search(path))
+        return stem not in _SNAPSHOTS[template]
+    if parts[:2] == ["dbt", "macros"]:
+        return stem not in _DOMAINS[template]
     return template == "empty" and path == "dbt/models/groups.yml"
 
 
 def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
     text = content.decode()
-    for source in _SOURCES[template]:
+    for source in {"github", "nightscout"} - set(_SOURCES[template]):
         text = re.sub(rf"(?im)^.*\bmillpond_{source}_.*\n", "", text)
         text = re.sub(rf" {source}_token\b", "", text)
     if path == "dbt/dbt_project.yml":

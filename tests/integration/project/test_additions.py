@@ -1,0 +1,70 @@
+"""Somebody who adds a source and a model to this repository meets no failing test of the platform."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from example_project import files
+from millpond.settings import process_environment, settings
+
+CHECKOUT = Path(__file__).parents[3]
+THAT_LIST_ASSETS = (
+    *("tests/definitions/test_definitions.py", "tests/dbt/test_models.py", "tests/dbt/test_unit_tests.py"),
+    *("tests/unit/ingestion/test_source_specs.py", "tests/unit/test_project_template.py"),
+)
+SOURCE = """
+source: shop
+rest: { base_url: "{url}" }
+tables:
+  - name: orders
+    key: [id]
+    event_time: { column: ordered_at, unit: iso }
+    endpoint: { path: orders }
+    window: { params: { from: "{start_iso}", until: "{end_iso}" } }
+    columns:
+      id: { type: int, required: true }
+      ordered_at: { type: timestamp, required: true }
+"""
+
+
+def test_tests_run_in_a_project_of_the_examples_files_and_no_others() -> None:
+    project = settings().project
+    found = {
+        str(file.relative_to(project))
+        for folder in ("sources", "dbt/models", "dbt/snapshots", "dbt/macros")
+        for file in (project / folder).rglob("*")
+        if file.is_file()
+    }
+    assert found == {name for name in files() if name.count("/") > 1 or name.startswith("sources/")}
+
+
+@pytest.mark.slow
+def test_a_source_and_models_that_are_added_fail_no_test(tmp_path: Path) -> None:
+    copy = tmp_path / "checkout"
+    for name in ("src", "tests", "dbt", "sources", "docker", "docs"):
+        unwanted = shutil.ignore_patterns("__pycache__", "target", "logs", "dbt_packages", "secrets", ".env")
+        shutil.copytree(CHECKOUT / name, copy / name, symlinks=True, ignore=unwanted)
+    for file in CHECKOUT.iterdir():
+        if file.is_file() and file.name != ".env":
+            shutil.copy2(file, copy / file.name)
+    (copy / "sources" / "shop.yaml").write_text(SOURCE)
+    for folder in ("gold/shop", "gold/glucose"):
+        (copy / "dbt" / "models" / folder).mkdir(exist_ok=True)
+        (copy / "dbt" / "models" / folder / f"{folder[5:]}_more.sql").write_text("select 1 as n")
+    environment = {name: value for name, value in process_environment().items() if "MILLPOND" not in name}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *THAT_LIST_ASSETS],
+        cwd=copy,
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(copy / "src")])},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
