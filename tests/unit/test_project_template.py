@@ -35,6 +35,20 @@ def files_below(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("template", BOTH)
+def test_the_image_copies_what_a_project_has_and_neither_state_nor_secrets(template: Template) -> None:
+    files = rendered("pond_1", template)
+    for line in re.findall(r"^COPY (?!--from)(.*)$", files["docker/Dockerfile"].decode(), re.M):
+        for source in line.split()[:-1]:
+            assert source in (".", "docker/wheel[s]") or source in files
+    ignored = files[".dockerignore"].decode().splitlines()
+    assert {".*", "docker", "!docker/dagster"} <= set(ignored)  # .env, .millpond, docker/secrets
+    compose = yaml.safe_load(files["docker/compose.yaml"])
+    assert compose["name"] == "pond_1"
+    assert compose["services"]["provision"]["image"] == "${MILLPOND_IMAGE:-pond_1:0.1.0}"
+    assert compose["services"]["provision"]["build"]["dockerfile"] == "docker/Dockerfile"
+
+
+@pytest.mark.parametrize("template", BOTH)
 def test_every_file_is_text_of_its_kind_and_names_the_project(template: Template) -> None:
     files = rendered("pond_1", template)
     for path, content in files.items():

@@ -21,7 +21,7 @@ _SHARED: Final = (
     *("docker", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml", ".env.example"),
 )
 """What the repository has at its top, and the wheel in `template/`."""
-_HIDDEN: Final = ("gitignore", "github", "devcontainer")
+_HIDDEN: Final = ("gitignore", "dockerignore", "github", "devcontainer")
 _NEVER: Final = re.compile(
     r"(^|/)(__pycache__|target|logs|secrets|\.env)(/|$)|^docker/(stand-ins|compose\.stand-ins)"
 )
@@ -86,6 +86,10 @@ def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
         text = re.sub(r"\blakehouse\b", name, text)
     if path == "workspace.yaml":
         text = text.replace("location_name: millpond", f"location_name: {name}")
+    if path == "docker/compose.yaml":
+        text = text.replace("\nname: millpond\n", f"\nname: {name}\n").replace(
+            "-millpond:0.1.0}", f"-{name}:0.1.0}}"
+        )
     if path == "pyproject.toml":
         text = text.replace('"millpond"', f'"millpond=={metadata.version("millpond")}"')
     return re.sub(rf"\b{NAME}\b", name, text).encode()
