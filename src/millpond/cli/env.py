@@ -44,8 +44,11 @@ def env(
         for name, value in dagster_variables(existing(ref)).items():
             typer.echo(f"export {name}={shlex.quote(value)}")
         return
-    found = connections(existing(ref), write=write)
-    shown = recipes(found) if as_recipes else found
+    found = shown = connections(existing(ref), write=write)
+    if as_recipes:
+        from millpond.lake.read import table_names
+
+        shown = recipes(found, table_names(found["ref"]))
     if as_json:
         import json
 

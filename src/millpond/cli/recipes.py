@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 
-def recipes(found: Mapping[str, str]) -> dict[str, str]:
-    """Return by program the lines that connect it, made of what `connections` returns."""
+def recipes(found: Mapping[str, str], tables: Sequence[str]) -> dict[str, str]:
+    """Return by program the lines that connect it, made of what `connections` returns.
+
+    They read one of `tables`, the lake's; where it is empty, one that may come.
+    """
+    modelled = [name for layer in ("silver", "gold") for name in tables if name.startswith(f"{layer}.")]
+    table = next(iter([*modelled, *tables]), "silver.my_table")
     marts = {
         "psql": f'psql "{found["marts_readonly_dsn"]}" -c "\\dt"',
         "DBeaver": _fields(found),
         "Superset, SQLAlchemy": found["marts_readonly_dsn"].replace("postgresql:", "postgresql+psycopg2:", 1),
     }
-    lake = _of_catalog(found) if "catalog_uri" in found else _of_trino(found)
-    return {**marts, **lake, "Python, on this machine": _of_millpond(found["ref"])}
+    lake = _of_catalog(found, table) if "catalog_uri" in found else _of_trino(found)
+    return {**marts, **lake, "Python, on this machine": _of_millpond(found["ref"], table)}
 
 
 def _fields(found: Mapping[str, str]) -> str:
@@ -32,7 +37,7 @@ def _fields(found: Mapping[str, str]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in fields.items())
 
 
-def _of_catalog(found: Mapping[str, str]) -> dict[str, str]:
+def _of_catalog(found: Mapping[str, str], table: str) -> dict[str, str]:
     uri, token, warehouse = (found[f"catalog_{name}"] for name in ("uri", "token", "warehouse"))
     return {
         "DuckDB": "\n".join(
@@ -40,7 +45,7 @@ def _of_catalog(found: Mapping[str, str]) -> dict[str, str]:
                 "INSTALL iceberg; LOAD iceberg;",
                 f"CREATE SECRET millpond (TYPE iceberg, TOKEN '{token}');",
                 f"ATTACH '{warehouse}' AS lake (TYPE iceberg, ENDPOINT '{uri}', SECRET millpond);",
-                "SELECT count(*) FROM lake.silver.fct_glucose_readings;",
+                f"SELECT count(*) FROM lake.{table};",  # noqa: S608 - shown, not run
             )
         ),
         "PyIceberg": "\n".join(
@@ -48,7 +53,7 @@ def _of_catalog(found: Mapping[str, str]) -> dict[str, str]:
                 "from pyiceberg.catalog import load_catalog",
                 f'lake = load_catalog("millpond", type="rest", uri="{uri}",',
                 f'                    token="{token}", warehouse="{warehouse}")',
-                'rows = lake.load_table("silver.fct_glucose_readings").scan().to_arrow()',
+                f'rows = lake.load_table("{table}").scan().to_arrow()',
             )
         ),
     }
@@ -62,11 +67,11 @@ def _of_trino(found: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _of_millpond(ref: str) -> str:
+def _of_millpond(ref: str, table: str) -> str:
     return "\n".join(
         (
             "import millpond",
-            f'connection = millpond.connect(ref="{ref}")  # DuckDB; or, as marts: marts.mrt_glucose_overview',
-            'rows = connection.sql("select * from silver.fct_glucose_readings").to_arrow_table()',
+            f'connection = millpond.connect(ref="{ref}")  # DuckDB; the marts are marts.…',
+            f'rows = connection.sql("select * from {table}").to_arrow_table()',  # noqa: S608 - the same
         )
     )

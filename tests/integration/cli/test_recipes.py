@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy
 
 import millpond
+from millpond.cli.recipes import recipes as recipes_of
 from millpond.errors import RefNotFound
 from millpond.lake import refs
 from millpond.lake.spec import Replacement, TableSpec
@@ -79,6 +80,21 @@ def test_each_recipe_connects_its_program_and_none_can_write(recipes: dict[str, 
     with pytest.raises(Exception, match="is not an table"):
         found["connection"].execute("insert into silver.fct_glucose_readings values ('c')")
     found["connection"].close()
+
+
+def test_a_recipe_reads_a_table_that_is_there() -> None:
+    found = {
+        name: name for name in ("marts_schema", "ref", "catalog_uri", "catalog_token", "catalog_warehouse")
+    }
+    found["marts_readonly_dsn"] = "postgresql://reader:x@127.0.0.1:1/marts"
+    for tables, read in (
+        ([], "silver.my_table"),
+        (["quarantine.a", "raw.a"], "quarantine.a"),
+        (["gold.b", "raw.a"], "gold.b"),
+        (["gold.b", "silver.c"], "silver.c"),
+    ):
+        shown = recipes_of(found, tables)
+        assert all(read in shown[program] for program in ("DuckDB", "PyIceberg", "Python, on this machine"))
 
 
 def test_a_notebook_sees_the_ref_it_asks_for(recipes: dict[str, str]) -> None:
