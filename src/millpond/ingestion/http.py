@@ -144,16 +144,19 @@ class _PatientAdapter(WatchedAdapter):
 
     def _body(self, request: PreparedRequest, response: Response) -> bytes:
         chunks, size = [], 0
-        for chunk in response.iter_content(_CHUNK):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._limits.body_bytes:
-                response.close()
-                raise self._complain.refused(
-                    request,
-                    f"the answer is larger than {self._limits.body_bytes >> 20} MB",
-                    "ask for smaller pages, or raise MILLPOND_RESPONSE_MAX_MB",
-                )
+        try:
+            for chunk in response.iter_content(_CHUNK):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > self._limits.body_bytes:
+                    raise self._complain.refused(
+                        request,
+                        f"the answer is larger than {self._limits.body_bytes >> 20} MB",
+                        "ask for smaller pages, or raise MILLPOND_RESPONSE_MAX_MB",
+                    )
+        except BaseException:
+            response.close()  # an answer that is not read to its end would keep its connection
+            raise
         body = b"".join(chunks)
         response._content = body
         return body

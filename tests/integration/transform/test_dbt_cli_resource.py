@@ -10,6 +10,7 @@ import pytest
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from millpond.lake import read
+from millpond.runtime.dbt_package import PACKAGE
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.manifest import manifest_path
@@ -34,7 +35,9 @@ def test_assets_of_a_user_build_with_dbt_on_a_branch(
         yield from dbt.cli(["build"], context=context).stream()
 
     dbt = DbtCliResource(
-        project_dir=tmp_path / "dbt", dbt_executable=str(Path(sys.executable).parent / "dbt")
+        project_dir=tmp_path / "dbt",
+        profiles_dir=str(PACKAGE),
+        dbt_executable=str(Path(sys.executable).parent / "dbt"),
     )
     result = dg.materialize([shop], resources={"dbt": dbt})
     assert result.success
