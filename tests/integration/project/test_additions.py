@@ -15,7 +15,7 @@ from millpond.settings import process_environment, settings
 
 CHECKOUT = Path(__file__).parents[3]
 THAT_LIST_ASSETS = (
-    *("tests/definitions/test_definitions.py", "tests/dbt/test_models.py", "tests/dbt/test_unit_tests.py"),
+    *("tests/definitions/test_definitions.py", "tests/dbt/example"),
     *("tests/unit/ingestion/test_source_specs.py", "tests/unit/test_project_template.py"),
 )
 SOURCE = """

@@ -17,7 +17,7 @@ from millpond.settings import settings
 from millpond.transform.invocation import invoke
 from millpond.transform.manifest import Parsed
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "transform"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "integration" / "transform"))
 from model_oracle import glucose_readings
 
 Entry = tuple[str, str, int]
