@@ -21,7 +21,7 @@ def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_
     environment = {name: value for name, value in process_environment().items() if "MILLPOND" not in name}
     environment.pop("PYTHONPATH", None)
 
-    def run(*command: object, folder: Path = tmp_path, **more: str) -> str:
+    def run(*command: object, folder: Path = tmp_path, code: int = 0, **more: str) -> str:
         done = subprocess.run(
             [str(word) for word in command],
             cwd=folder,
@@ -31,8 +31,8 @@ def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_
             timeout=500,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
 
     run(UV, "build", "--wheel", "--out-dir", tmp_path / "dist", CHECKOUT)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
@@ -53,5 +53,8 @@ def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_
         where = run(python, "-c", "import millpond; print(millpond.__file__)", folder=pond).strip()
         assert Path(where).is_relative_to(tmp_path)
         run("dbt", "parse", folder=pond / "dbt")
+        apprise = {"MILLPOND_APPRISE_URLS": "json://127.0.0.1:9"}
+        said = run("millpond", "alerts", "test", "apprise", folder=pond, code=1, **apprise)
+        assert 'pip install "millpond[apprise]"' in said
     finally:
         run("millpond", "down", folder=pond)
