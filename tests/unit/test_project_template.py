@@ -21,6 +21,7 @@ from millpond.project import create as creating
 from millpond.project.config import read_project
 from millpond.project.create import create
 from millpond.project.template import Template, _shared, rendered, root
+from millpond.runtime.dbt_package import PACKAGE
 
 CHECKOUT = Path(__file__).parents[2]
 BOTH: list[Template] = ["glucose", "empty"]
@@ -32,6 +33,10 @@ def init(*arguments: str) -> Any:
 
 def files_below(folder: Path) -> set[str]:
     return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+
+def test_the_profile_of_a_project_is_that_of_the_package() -> None:
+    assert rendered("pond_1", "empty")["dbt/profiles.yml"] == (PACKAGE / "profiles.yml").read_bytes()
 
 
 @pytest.mark.parametrize("template", BOTH)
