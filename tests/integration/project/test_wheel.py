@@ -49,7 +49,11 @@ def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_
         made = json.loads(run("millpond", "demo", "--days", "2", "--json", folder=pond))
         assert made["complete"]
         assert set(made["loads"]) == {"dlt_glucose_entries"}
+        assert "my_report" in {asset["asset"] for asset in made["run"]["assets"]}
         assert json.loads(run("millpond", "materialize", "my_report", "--json", folder=pond))["success"]
+        planned = run("millpond", "backfill", "*", "--partitions", "2026-11-01", "--dry-run", folder=pond)
+        assert "my_report" in planned
+        assert "my_report" in run("millpond", "automation", "list", folder=pond)
         where = run(python, "-c", "import millpond; print(millpond.__file__)", folder=pond).strip()
         assert Path(where).is_relative_to(tmp_path)
         run("dbt", "parse", folder=pond / "dbt")
