@@ -79,7 +79,7 @@ def tolerant_project(folder: Path) -> Path:
     shutil.copytree(original / "dbt", folder / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
     (folder / "sources").symlink_to(original / "sources")
     with (folder / "dbt" / "dbt_project.yml").open("a") as file:
-        file.write("\ndata_tests: {millpond: {+severity: warn}}\n")
+        file.write("\ndata_tests: {lakehouse: {+severity: warn}}\n")
     return folder
 
 
