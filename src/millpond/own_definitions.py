@@ -18,6 +18,7 @@ import dagster as dg
 from millpond.automation.conditions import EXEMPTION
 from millpond.backfill.selection import takes_many_days
 from millpond.errors import ConfigError, MillpondError
+from millpond.internals.dagster import LazyDefinitions
 from millpond.project.config import Project, read_project
 from millpond.resources.days import OWN_PARTITIONS
 from millpond.settings import Settings
@@ -97,16 +98,15 @@ def load_own(configured: Settings) -> dg.Definitions | None:
     if not project.definitions:
         return None
     module = _imported(project, project.definitions)
-    found = [each for each in vars(module).values() if isinstance(each, dg.Definitions)]
-    lazy = [each for each in vars(module).values() if type(each).__name__ == "LazyDefinitions"]
-    every: list[Any] = list({id(each): each for each in [*found, *lazy]}.values())
-    if len(every) != 1:
+    kinds = (dg.Definitions, LazyDefinitions)
+    found = list({id(each): each for each in vars(module).values() if isinstance(each, kinds)}.values())
+    if len(found) != 1:
         raise ConfigError(
-            f"{project.definitions} defines {len(every) or 'no'} dg.Definitions; it must define one",
+            f"{project.definitions} defines {len(found) or 'no'} dg.Definitions; it must define one",
             unharmed=_UNHARMED,
             next_step="end the module with `defs = dg.Definitions(assets=[…])`, of all that it is to hold",
         )
-    return _call(project, every[0]) if lazy else every[0]
+    return found[0] if isinstance(found[0], dg.Definitions) else _call(project, found[0])
 
 
 def _imported(project: Project, name: str) -> Any:

@@ -49,13 +49,13 @@ def chains_of(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpe
     specs = {spec.key: spec for each in assets for spec in each.specs}
     parents = {key: frozenset(dep.asset_key for dep in spec.deps) for key, spec in specs.items()}
     tables = {dg.AssetKey(table.asset): table for source in sources for table in source.tables}
-    roots = {key: _above(key, parents) & tables.keys() for key in specs}
+    roots = {key: upstream_of(key, parents) & tables.keys() for key in specs}
     found = []
     for members in _joined(roots):
         raw = sorted(members & tables.keys())
         cadences = {key: cadence for key in raw if (cadence := tables[key].cadence)}
         if cadences:
-            above = frozenset().union(*(_above(key, parents) for key in members))
+            above = frozenset().union(*(upstream_of(key, parents) for key in members))
             daily = frozenset(key for key in members if specs[key].partitions_def)
             found.append(
                 Chain("+".join(tables[key].name for key in raw), members, above - members, daily, cadences)
@@ -63,9 +63,9 @@ def chains_of(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpe
     return sorted(found, key=lambda chain: chain.name)
 
 
-def _above(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Keys]) -> Keys:
+def upstream_of(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Iterable[dg.AssetKey]]) -> Keys:
     """Return `key` and all that it is made from."""
-    return frozenset({key}).union(*(_above(parent, parents) for parent in parents.get(key, ())))
+    return frozenset({key}).union(*(upstream_of(parent, parents) for parent in parents.get(key, ())))
 
 
 def _joined(roots: Mapping[dg.AssetKey, Keys]) -> list[Keys]:

@@ -4,14 +4,14 @@ A raw table is loaded by its cadence. What is made from it follows in the same t
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import dagster as dg
 from dagster import AutomationCondition as When
 from dagster import AutomationContext
 
-from millpond.automation.chains import Chain
+from millpond.automation.chains import Chain, upstream_of
 from millpond.internals.dagster import AssetKeyPartitionKey, EntitySubset, SubsetAutomationCondition, record
 from millpond.resources.run import BACKFILL_TAG
 from millpond.resources.unreachable import skipped_days
@@ -76,7 +76,8 @@ def with_conditions(
         if spec.automation_condition or EXEMPTION in spec.metadata:
             return spec
         if spec.key in apart:
-            return _made_apart(spec, [chain for chain in chains if _reads(spec.key, chain, parents)])
+            read = upstream_of(spec.key, parents)
+            return _made_apart(spec, [chain for chain in chains if chain.assets & read])
         if spec.key in given:
             crons = {
                 each.cron for chain in chains if spec.key in chain.given for each in chain.cadences.values()
@@ -94,10 +95,6 @@ def with_conditions(
         return spec.replace_attributes(automation_condition=condition)
 
     return [each.map_asset_specs(automated) for each in assets]
-
-
-def _reads(key: dg.AssetKey, chain: Chain, parents: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> bool:
-    return any(each in chain.assets or _reads(each, chain, parents) for each in parents.get(key, ()))
 
 
 def _made_apart(spec: dg.AssetSpec, chains: Sequence[Chain]) -> dg.AssetSpec:

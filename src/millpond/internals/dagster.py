@@ -88,6 +88,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._time import datetime_from_timestamp
 from dagster._utils import interrupts
 from dagster._utils.schedules import schedule_execution_time_iterator
+from dagster.components.definitions import LazyDefinitions
 
 if TYPE_CHECKING:
     from dagster_postgres import PostgresRunStorage

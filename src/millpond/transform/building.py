@@ -33,6 +33,8 @@ class Building:
     """Whether daily models are built whole, as dbt does with `--full-refresh`."""
     stored: dict[str, Stored] = field(default_factory=dict)
     """By the unique_id of the model."""
+    makers: Mapping[str, str] | None = None
+    """Of each table that a model makes, its unique_id; None until something asks."""
     broken_off: list[MillpondError] = field(default_factory=list)
     """What says that a server broke off, not that a model is wrong."""
 

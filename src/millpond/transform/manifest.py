@@ -67,6 +67,8 @@ class Parsed:
     def checks(self) -> dict[str, Check]:
         """Return the tests by unique_id."""
         found: dict[str, Check] = _instances(self.folder / "checks.json", Check)
+        if not self.renamed:
+            return found
         keys = dict(self.renamed)
         return {name: replace(each, asset=keys.get(each.asset, each.asset)) for name, each in found.items()}
 

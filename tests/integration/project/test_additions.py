@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from example_project import files
-from millpond.settings import process_environment, settings
+from millpond.settings import settings
+from newcomers import environment_with, typed
 
 CHECKOUT = Path(__file__).parents[3]
 THAT_LIST_ASSETS = (
@@ -57,14 +56,5 @@ def test_a_source_and_models_that_are_added_fail_no_test(tmp_path: Path) -> None
     for folder in ("gold/shop", "gold/glucose"):
         (copy / "dbt" / "models" / folder).mkdir(exist_ok=True)
         (copy / "dbt" / "models" / folder / f"{folder[5:]}_more.sql").write_text("select 1 as n")
-    environment = {name: value for name, value in process_environment().items() if "MILLPOND" not in name}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *THAT_LIST_ASSETS],
-        cwd=copy,
-        env=environment | {"PYTHONPATH": os.pathsep.join([str(copy / "src")])},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *THAT_LIST_ASSETS)
+    typed(environment_with(Path(sys.executable).parent), copy, *tests, PYTHONPATH=str(copy / "src"))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -20,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from millpond.project.create import create
-from millpond.settings import process_environment
+from newcomers import environment_with, typed
 from served_app import serving
 
 BIN = Path(sys.executable).parent
@@ -36,23 +35,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def calling() -> Iterator[Callable[[Path], Run]]:
     """Run programs of this environment in a project, as a person does who knows no setting."""
-    environment = {name: value for name, value in process_environment().items() if "MILLPOND" not in name}
-    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
-    projects = set[Path]()
+    environment, projects = environment_with(BIN), set[Path]()
 
-    def called(folder: Path, *command: str, code: int = 0, aloud: bool = False, **more: str) -> str:
+    def called(folder: Path, *command: str, **options: Any) -> str:
         projects.add(folder)
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment | more,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 and not aloud else done.stdout + done.stderr
+        return typed(environment, folder, *command, **options)
 
     yield lambda folder: partial(called, folder)
     for folder in sorted(projects):

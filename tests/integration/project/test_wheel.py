@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from millpond.settings import process_environment
+from newcomers import environment_with, typed
 
 CHECKOUT = Path(__file__).parents[3]
 UV = Path(sys.executable).parent / "uv"
@@ -18,30 +17,18 @@ UV = Path(sys.executable).parent / "uv"
 
 @pytest.mark.slow
 def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_own(tmp_path: Path) -> None:
-    environment = {name: value for name, value in process_environment().items() if "MILLPOND" not in name}
-    environment.pop("PYTHONPATH", None)
+    scripts = tmp_path / "venv" / "bin"
+    environment = environment_with(scripts)
 
-    def run(*command: object, folder: Path = tmp_path, code: int = 0, **more: str) -> str:
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=folder,
-            env=environment | more,
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stderr
+    def run(*command: object, folder: Path = tmp_path, **options: Any) -> str:
+        return typed(environment, folder, *command, **options)
 
     run(UV, "build", "--wheel", "--out-dir", tmp_path / "dist", CHECKOUT)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     run(UV, "venv", "--python", sys.executable, tmp_path / "venv")
-    python, scripts = tmp_path / "venv" / "bin" / "python", tmp_path / "venv" / "bin"
-    install = (UV, "pip", "install", "--python", python)
+    install = (UV, "pip", "install", "--python", scripts / "python")
     run(*install, "--require-hashes", "-r", CHECKOUT / "requirements" / "runtime.txt")
     run(*install, "--no-deps", wheel)
-    environment["PATH"] = f"{scripts}{os.pathsep}{environment['PATH']}"
 
     run("millpond", "init", "pond")
     pond = tmp_path / "pond"
@@ -54,7 +41,7 @@ def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_
         planned = run("millpond", "backfill", "*", "--partitions", "2026-11-01", "--dry-run", folder=pond)
         assert "my_report" in planned
         assert "my_report" in run("millpond", "automation", "list", folder=pond)
-        where = run(python, "-c", "import millpond; print(millpond.__file__)", folder=pond).strip()
+        where = run("python", "-c", "import millpond; print(millpond.__file__)", folder=pond).strip()
         assert Path(where).is_relative_to(tmp_path)
         run("dbt", "parse", folder=pond / "dbt")
         apprise = {"MILLPOND_APPRISE_URLS": "json://127.0.0.1:9"}

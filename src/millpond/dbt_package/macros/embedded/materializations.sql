@@ -12,12 +12,7 @@
     {%- if config.get('incremental_strategy') != 'microbatch' and millpond.by_hand() -%}
         {{ return(dbt.materialization_incremental_duckdb()) }}
     {%- endif -%}
-    {%- if config.get('incremental_strategy') != 'microbatch' -%}
-        {{ millpond.refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
-    {%- endif -%}
-    {%- if config.get('batch_size') != 'day' -%}
-        {{ millpond.refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
-    {%- endif -%}
+    {%- do millpond.refuse_other_batches() -%}
     {{ return(millpond.replace_in_lake()) }}
 {% endmaterialization %}
 
@@ -67,11 +62,4 @@
     {% call statement('drop_result') -%} drop view {{ result }} {%- endcall %}
     {%- do millpond.run_after_model() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
-{% endmacro %}
-
-
-{% macro refuse(setting, value, instead) %}
-    {{ exceptions.raise_compiler_error(
-        "model " ~ model.name ~ ": " ~ setting ~ " '" ~ value ~ "' is not supported in the lake; " ~ instead
-    ) }}
 {% endmacro %}

@@ -8,12 +8,7 @@
 
 
 {% materialization incremental, adapter='trino' %}
-    {%- if config.get('incremental_strategy') != 'microbatch' -%}
-        {{ millpond.refuse('incremental_strategy', config.get('incremental_strategy'), 'use the strategy microbatch with an event_time') }}
-    {%- endif -%}
-    {%- if config.get('batch_size') != 'day' -%}
-        {{ millpond.refuse('batch_size', config.get('batch_size'), 'use batch_size day') }}
-    {%- endif -%}
+    {%- do millpond.refuse_other_batches() -%}
     {{ return(millpond.hand_to_lake()) }}
 {% endmaterialization %}
 
