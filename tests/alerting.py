@@ -10,8 +10,7 @@ from typing import Any
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.dispatcher import Dispatcher
-from millpond.alerts.recording import open_alerts, record, resolve
-from millpond.alerts.tables import outbox
+from millpond.alerts.outbox import open_alerts, outbox, record, resolve
 from millpond.settings import Settings
 
 UNROUTED = """

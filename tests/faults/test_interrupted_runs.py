@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from fake_source import DAY, Answer, fake_source
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
-from millpond.alerts.reading import list_alerts
+from millpond.alerts.commands import list_alerts
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
 from millpond.backfill.run import JOB
 from millpond.lake import read
@@ -89,7 +89,7 @@ def test_a_run_that_was_killed_is_an_error(home: Home) -> None:
 
 def alerts_of(recorded: dg.DagsterInstance) -> list[tuple[str, str, bool]]:
     """Return kind, severity and whether it is open of each alert that is found."""
-    find(recorded, settings(), Routing(late_after_days=0), Known())
+    find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
     return [
         (alert.kind, alert.severity, alert.is_open)
         for alert, _ in list_alerts(everything=True, kind=None, limit=9)

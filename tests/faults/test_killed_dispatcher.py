@@ -16,7 +16,7 @@ import pytest
 
 from alerting import FAST, OPEN, UNROUTED, alert, put, until
 from millpond.alerts.__main__ import main
-from millpond.alerts.tables import outbox
+from millpond.alerts.outbox import outbox
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 from processes import start

@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.alerts.tables import outbox
 from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.resources.instance import instance
@@ -32,12 +32,12 @@ def broken() -> None:
 
 
 def finds_for_ever(ready: Any) -> None:
-    known = Known.of([broken])
+    known = AssetFacts.of([broken])
     with instance() as recorded:
-        find(recorded, settings(), QUIET, known)
+        find_alerts(recorded, settings(), QUIET, known)
         ready.set()
         while True:
-            find(recorded, settings(), QUIET, known)
+            find_alerts(recorded, settings(), QUIET, known)
 
 
 def fails(recorded: dg.DagsterInstance, day: int) -> None:
@@ -59,7 +59,7 @@ def killed_while_runs_fail(seeds: Sequence[int]) -> list[dict[str, Any]]:
             time.sleep(random.Random(seed).uniform(0, 0.2))
             finder.kill()
             finder.join()
-        find(recorded, settings(), QUIET, Known.of([broken]))
+        find_alerts(recorded, settings(), QUIET, AssetFacts.of([broken]))
     with outbox() as connection:
         return connection.execute("select partition, kind, times from alerts order by 1").fetchall()
 

@@ -12,10 +12,10 @@ import dagster as dg
 import pytest
 
 from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, reading, table_of
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.alerts.tables import outbox
 from millpond.errors import BreakerOpen, SourceLimited, SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.assets import build_assets
@@ -71,11 +71,11 @@ def time_is_over() -> None:
 
 def told() -> list[dict[str, Any]]:
     with instance() as recorded:
-        find(
+        find_alerts(
             recorded,
             settings(),
             Routing(late_after_days=0),
-            Known(owners={"dlt_glucose_entries": ("team:x",)}),
+            AssetFacts(owners={"dlt_glucose_entries": ("team:x",)}),
         )
     with outbox() as connection:
         return connection.execute("select * from alerts order by id").fetchall()

@@ -8,7 +8,7 @@ from hypothesis import given, seed
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from millpond.alerts.days import add_commands, days_in, make_commands, partition_of, with_days
+from millpond.alerts.days import add_commands, format_days, make_commands, parse_days, with_days
 
 FIRST = dt.date(2026, 1, 1)
 DAYS = st.sets(st.integers(0, 60), min_size=1).map(
@@ -20,27 +20,27 @@ DAYS = st.sets(st.integers(0, 60), min_size=1).map(
 @limits(max_examples=50, deadline=None)
 @given(DAYS)
 def test_days_are_kept_as_ranges_and_come_back(days: list[str]) -> None:
-    assert days_in(partition_of(days)) == days
+    assert parse_days(format_days(days)) == days
 
 
 def test_a_key_that_is_no_day_is_kept_as_it_is() -> None:
-    assert partition_of(["west", "east"]) == "east, west"
-    assert days_in("east, west") == ["east", "west"]
-    assert days_in("") == []
+    assert format_days(["west", "east"]) == "east, west"
+    assert parse_days("east, west") == ["east", "west"]
+    assert parse_days("") == []
 
 
 def test_days_apart_are_named_one_by_one_while_they_are_few() -> None:
     apart = [f"2026-11-{day:02}" for day in range(1, 9, 2)]
-    assert make_commands("a*", partition_of(apart[:2]), "dev") == (
+    assert make_commands("a*", format_days(apart[:2]), "dev") == (
         'millpond materialize "a*" --partition 2026-11-01 --ref dev;'
         ' millpond materialize "a*" --partition 2026-11-03 --ref dev'
     )
     listed = ",".join(apart)
-    assert make_commands("a*", partition_of(apart), "main") == (
+    assert make_commands("a*", format_days(apart), "main") == (
         f'millpond backfill "a*" --partitions {listed} --force'
     )
     many = [str(FIRST + dt.timedelta(days=2 * n)) for n in range(30)]
-    assert make_commands("a*", partition_of(many), "main") == (
+    assert make_commands("a*", format_days(many), "main") == (
         'millpond materialize "a*" --range 2026-01-01...2026-02-28'
     )
 

@@ -11,12 +11,11 @@ from hypothesis import given, seed
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from millpond.alerts.alert import Alert
+from millpond.alerts.alert import Alert, compose, cut, units
 from millpond.alerts.channels.email import EmailChannel
 from millpond.alerts.channels.pagerduty import event
 from millpond.alerts.channels.slack import blocks
 from millpond.alerts.channels.webhook import document
-from millpond.alerts.fitting import compose, cut, units
 from millpond.alerts.kinds import KINDS
 from millpond.alerts.message import Message
 from millpond.redaction import register

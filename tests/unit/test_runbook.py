@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from millpond.alerts.alert import Alert
-from millpond.alerts.fitting import compose
+from millpond.alerts.alert import Alert, compose
 from millpond.alerts.kinds import KINDS
-from millpond.alerts.links import runbook_page
+from millpond.alerts.message import runbook_page
 from millpond.alerts.routing import read_routing
 from millpond.cli.main import app
 from millpond.resources.runbook_page import page

@@ -18,7 +18,7 @@ _OTHERS = "; for what depends on the other days: "
 _COMMAND = re.compile(r'millpond \w+ "([^"]*)"')
 
 
-def days_in(partition: str) -> list[str]:
+def parse_days(partition: str) -> list[str]:
     """Return each day of `partition` in order; a key that is no day is kept as it is."""
     days: list[str] = []
     for part in filter(None, partition.split(_BETWEEN)):
@@ -30,7 +30,7 @@ def days_in(partition: str) -> list[str]:
     return sorted(set(days))
 
 
-def partition_of(days: Iterable[str]) -> str:
+def format_days(days: Iterable[str]) -> str:
     """Return `days` as few ranges, in order."""
     found = sorted(set(days))
     try:
@@ -39,7 +39,7 @@ def partition_of(days: Iterable[str]) -> str:
         return _BETWEEN.join(found)
 
 
-def shown_days(partition: str) -> str:
+def shorten_days(partition: str) -> str:
     """Return the first ranges of `partition`, and how many more there are."""
     parts = partition.split(_BETWEEN)
     more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
@@ -65,7 +65,7 @@ def make_commands(selection: str, partition: str, ref: str) -> str:
     parts = partition.split(_BETWEEN)
     if len(parts) <= _RUNS:
         return "; ".join(f'millpond materialize "{selection}"{days_option(part, ref)}' for part in parts)
-    if len(days := days_in(partition)) <= _LISTED:
+    if len(days := parse_days(partition)) <= _LISTED:
         return f'millpond backfill "{selection}" --partitions {",".join(days)} --force{ref_option(ref)}'
     return f'millpond materialize "{selection}"{days_option(partition, ref)}'
 
@@ -78,7 +78,7 @@ def add_commands(advice: str, selection: str, partition: str, ref: str, others: 
     step = f"{advice}{_AGAIN}{make_commands(selection, partition, ref)}"
     if not others:
         return step
-    days = days_in(others)
+    days = parse_days(others)
     between = f"--start-date {days[0]} --end-date {days[-1]}{ref_option(ref)}"
     return f'{step}{_OTHERS}millpond backfill "{selection}" {between}'
 
@@ -89,4 +89,4 @@ def with_days(title: str, next_step: str, old: str, new: str, ref: str) -> tuple
     if between and (command := _COMMAND.match(commands)):
         others = "".join(commands.partition(_OTHERS)[1:])
         next_step = add_commands(advice, command[1], new, ref) + others
-    return title.replace(f" for {shown_days(old)}", f" for {shown_days(new)}"), next_step
+    return title.replace(f" for {shorten_days(old)}", f" for {shorten_days(new)}"), next_step

@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from millpond.alerts.alert import of_row
+from millpond.alerts.alert import alert_from_row
 from millpond.alerts.message import Message
-from millpond.alerts.tables import Connection
+from millpond.alerts.outbox import Connection
 
 _LARGEST_DIGEST = 2000
 
@@ -88,12 +88,12 @@ def _message(connection: Connection, ids: list[int], message: str, *, repeat: bo
         " where d.id = any(%s) order by a.id",
         (ids,),
     ).fetchall()
-    alerts = tuple(map(of_row, rows))
+    alerts = tuple(map(alert_from_row, rows))
     tries = max(row["attempts"] for row in rows)
     return Message(message, rows[0]["action"], alerts, rows[0]["incident"], repeat, tries)
 
 
-def delivered(connection: Connection, channel: str, message: Message) -> None:
+def mark_delivered(connection: Connection, channel: str, message: Message) -> None:
     """Note that the channel took the message."""
     connection.execute(
         "update alert_deliveries set state = 'delivered', delivered_at = clock_timestamp(), last_error = '',"
@@ -102,7 +102,7 @@ def delivered(connection: Connection, channel: str, message: Message) -> None:
     )
 
 
-def postponed(
+def mark_postponed(
     connection: Connection, channel: str, message: Message, *, pause: float, error: str, uncertain: bool
 ) -> None:
     """Note that the channel did not take the message, or that nobody knows; due after `pause` seconds."""

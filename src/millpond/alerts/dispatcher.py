@@ -14,13 +14,10 @@ from collections.abc import Callable
 
 from millpond.alerts import deliveries
 from millpond.alerts.channels import channels
-from millpond.alerts.heartbeat import Heartbeat
-from millpond.alerts.rounds import Rounds
-from millpond.alerts.router import end_silences, route
-from millpond.alerts.routing import Routing, read_routing
-from millpond.alerts.tables import Connection
-from millpond.alerts.watch import Watch
-from millpond.alerts.worker import Worker
+from millpond.alerts.monitor import DaemonWatch, Heartbeat
+from millpond.alerts.outbox import Connection
+from millpond.alerts.routing import Routing, end_silences, read_routing, route
+from millpond.alerts.worker import OutboxConnection, Worker
 from millpond.errors import ConfigError
 from millpond.settings import Settings
 
@@ -44,7 +41,7 @@ class Dispatcher:
             Worker(channel, lambda: self._routing, available.keys(), self._claimer, self._stop)
             for channel in available.values()
         ]
-        self._watch, self._watched = Watch(settings), time.monotonic() - _WATCH_SECONDS
+        self._watch, self._watched = DaemonWatch(settings), time.monotonic() - _WATCH_SECONDS
         self._round_at = 0.0
         self._heartbeat = Heartbeat.of(settings, self._is_well, self._stop)
 
@@ -54,8 +51,8 @@ class Dispatcher:
 
     def run(self) -> None:
         """Work until `stop`; the caller sees to it that no other dispatcher works in this home."""
-        rounds = Rounds(self._stop)
-        rounds.surely(lambda connection: deliveries.take_over(connection, self._claimer))
+        connection_ = OutboxConnection(self._stop)
+        connection_.retry(lambda connection: deliveries.take_over(connection, self._claimer))
         threads = [threading.Thread(target=each.serve, name=f"alerts {each.name}") for each in self._workers]
         if self._heartbeat:
             threads.append(threading.Thread(target=self._heartbeat.serve, name="heartbeat"))
@@ -63,7 +60,7 @@ class Dispatcher:
             thread.start()
         try:
             while not self._stop.is_set():
-                if rounds.tried(self.round):
+                if connection_.try_once(self.round):
                     self._round_at = time.monotonic()
                     self._beat(self._wrong)
                 self._stop.wait(_LOOK_SECONDS)
@@ -71,7 +68,7 @@ class Dispatcher:
             self._stop.set()
             for thread in threads:
                 thread.join()
-            rounds.close()
+            connection_.close()
 
     def round(self, connection: Connection) -> None:
         """Route what is new; now and then see after the daemon, and give up what is too old."""

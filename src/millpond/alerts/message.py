@@ -1,4 +1,4 @@
-"""What goes through a channel at once: an alert, or a digest of many of one kind; beginning or end."""
+"""A message to a channel: an alert, or a digest of many of one kind; beginning or end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
-from millpond.alerts.alert import Alert
-from millpond.alerts.fitting import compose, headline
+from millpond.alerts.alert import Alert, compose, headline
 from millpond.alerts.kinds import KINDS, SEVERITIES, Severity
-from millpond.alerts.links import runbook_page
 from millpond.redaction import redacted
+from millpond.runtime.dagster_parts import dagster_url
+from millpond.settings import Settings, settings
+
+
+def dagster_pages(configured: Settings) -> str:
+    """Return the base address of Dagster's pages: the public one, else the local one."""
+    return configured.public_url or dagster_url(configured)
+
+
+def runbook_page(kind: str) -> str:
+    """Return the address of the runbook's entry for this kind of alert."""
+    configured = settings()
+    return f"{configured.runbook_url or f'{dagster_pages(configured)}/runbook'}#{kind}"
+
 
 Action = Literal["tell", "resolve"]
 _LINES, _LINE_LIMIT = 10, 250
@@ -94,7 +106,7 @@ class Message:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What is known besides, by name."""
+        """What is facts besides, by name."""
         if not self.is_digest:
             return self.alert.facts
         first, last = min(map(_seen, self.alerts)), max(map(_seen, self.alerts))

@@ -1,8 +1,9 @@
-"""Who is told what: alerts.yaml, read and applied."""
+"""alerts.yaml, and the deliveries that it makes of new and resolved alerts."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from millpond.alerts.alert import Alert
+from millpond.alerts.alert import Alert, alert_from_row
 from millpond.alerts.kinds import KINDS, Severity
+from millpond.alerts.outbox import Connection
 from millpond.errors import ConfigError
 from millpond.settings import Settings
 
@@ -65,7 +67,7 @@ class Match(_Part):
             (self.owner, alert.owners),
             (self.tag, alert.tags),
         )
-        return _within(self.between, now) and all(_any(have, want) for want, have in asked if want)
+        return _is_within(self.between, now) and all(_any(have, want) for want, have in asked if want)
 
 
 class Route(_Part):
@@ -125,14 +127,14 @@ def read_routing(settings: Settings) -> Routing:
     try:
         return Routing.model_validate(yaml.safe_load(path.read_text()) or {})
     except yaml.YAMLError as error:
-        raise _refused(path, str(error)) from None
+        raise _invalid(path, str(error)) from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise _refused(path, f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
+        raise _invalid(path, f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
-def _refused(path: Path, reason: str) -> ConfigError:
+def _invalid(path: Path, reason: str) -> ConfigError:
     return ConfigError(
         f"{path}: {reason}",
         unharmed="alerts are kept, and sent once this is corrected",
@@ -140,8 +142,88 @@ def _refused(path: Path, reason: str) -> ConfigError:
     )
 
 
-def _within(span: str | None, now: dt.time) -> bool:
+def _is_within(span: str | None, now: dt.time) -> bool:
     if span is None:
         return True
     start, end = (dt.time.fromisoformat(part) for part in span.split("-"))
     return start <= now < end if start <= end else now >= start or now < end
+
+
+_AT_ONCE = 1000
+_URGENT = ("error", "critical")
+
+
+def route(connection: Connection, routing: Routing, available: Collection[str], now: dt.datetime) -> int:
+    """Make deliveries for up to 1000 new and 1000 ended alerts; returns how many alerts these were.
+
+    `available` are the channels that are set up; `now` is in the configured zone.
+    """
+    with connection.transaction():
+        return _route_new(connection, routing, available, now) + _route_ended(connection)
+
+
+def _route_new(connection: Connection, routing: Routing, available: Collection[str], now: dt.datetime) -> int:
+    rows = connection.execute(
+        "select * from alerts where routed_at is null order by id limit %s for update skip locked",
+        (_AT_ONCE,),
+    ).fetchall()
+    if not rows:
+        return 0
+    silences = connection.execute("select pattern, until from alert_silences where until > now()").fetchall()
+    deliveries = []
+    for alert in map(alert_from_row, rows):
+        until = max((s["until"] for s in silences if matches_silence(alert, s["pattern"])), default=None)
+        for channel in _reachable(alert, routing, available, now):
+            hold = until if channel != "log" else None
+            deliveries.append((alert.id, channel, "silenced" if hold else "pending", hold))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into alert_deliveries (alert, action, channel, state, next_attempt)"
+            " values (%s, 'tell', %s, %s, coalesce(%s, clock_timestamp())) on conflict do nothing",
+            deliveries,
+        )
+    connection.execute(
+        "update alerts set routed_at = clock_timestamp() where id = any(%s)", ([row["id"] for row in rows],)
+    )
+    return len(rows)
+
+
+def _reachable(alert: Alert, routing: Routing, available: Collection[str], now: dt.datetime) -> list[str]:
+    """Return the channels for an alert; what is urgent and would be in the log alone goes to the fallback."""
+    found = [name for name in routing.channels(alert, now) if name in available]
+    if found == ["log"] and alert.severity in _URGENT:
+        found += [name for name in routing.fallback if name in available]
+    return list(dict.fromkeys(found))
+
+
+def _route_ended(connection: Connection) -> int:
+    rows = connection.execute(
+        "select id from alerts where resolved_at is not null and end_routed_at is null and routed_at is not"
+        " null order by id limit %s for update skip locked",
+        (_AT_ONCE,),
+    ).fetchall()
+    ids = [row["id"] for row in rows]
+    if ids:
+        connection.execute(
+            "insert into alert_deliveries (alert, action, channel)"
+            " select alert, 'resolve', channel from alert_deliveries"
+            " where alert = any(%s) and action = 'tell' and state not in ('silenced', 'abandoned')"
+            " order by id on conflict do nothing",
+            (ids,),
+        )
+        connection.execute("update alerts set end_routed_at = clock_timestamp() where id = any(%s)", (ids,))
+    return len(ids)
+
+
+def end_silences(connection: Connection) -> None:
+    """Have told what was silenced and is still open after that."""
+    connection.execute(
+        "update alert_deliveries d set state = 'pending' from alerts a"
+        " where a.id = d.alert and d.state = 'silenced' and d.next_attempt <= now() and a.resolved_at is null"
+    )
+
+
+def matches_silence(alert: Alert, pattern: str) -> bool:
+    """Return whether `pattern` means this alert: by its kind, an asset, an owner or its key."""
+    names = (alert.kind, *alert.assets, *alert.owners, alert.dedup_key)
+    return any(fnmatchcase(name, pattern) for name in names)

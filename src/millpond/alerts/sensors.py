@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.routing import read_routing
 from millpond.ingestion.spec import SourceSpec
 from millpond.settings import settings
@@ -19,7 +19,7 @@ def build_sensors(
 
     Nothing is late that rests on sources without address, `unasked`, if these were never loaded.
     """
-    known = Known.of(assets, [table.asset for source in unasked for table in source.tables])
+    facts = AssetFacts.of(assets, [table.asset for source in unasked for table in source.tables])
 
     @dg.sensor(
         minimum_interval_seconds=_SECONDS,
@@ -28,10 +28,10 @@ def build_sensors(
         " them. `millpond alerts list` shows them.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        from millpond.alerts.find import find  # brings in every channel
+        from millpond.alerts.finders.find import find_alerts  # brings in every channel
 
         configured = settings()
-        new = find(context.instance, configured, read_routing(configured), known)
+        new = find_alerts(context.instance, configured, read_routing(configured), facts)
         return dg.SkipReason(f"{new} new alerts" if new else "nothing new")
 
     return [alerts]

@@ -1,23 +1,107 @@
-"""Delivers what is due on one channel, at the pace it bears."""
+"""Delivers what is due on one channel: rate limit, retries, and a connection that survives restarts."""
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import dict_row
 
 from millpond import crash_points
 from millpond.alerts import deliveries
 from millpond.alerts.channels import Channel
 from millpond.alerts.message import Message
-from millpond.alerts.pace import Allowance, pause
-from millpond.alerts.rounds import Rounds
+from millpond.alerts.outbox import Connection
 from millpond.alerts.routing import Routing
-from millpond.errors import AlertNotSent
+from millpond.errors import AlertNotSent, EmbeddedPartError
+from millpond.runtime.databases import databases
+
+T = TypeVar("T")
+_PAUSE_SECONDS = 1.0
+_logger = logging.getLogger("millpond.alerts")
+
+
+class OutboxConnection:
+    """Runs work for one thread; `stop` ends the waiting for a database that does not come back."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._connection: Connection | None = None
+
+    def try_once(self, work: Callable[[Connection], object]) -> bool:
+        """Run `work` on an autocommit connection; returns whether the database was there for it."""
+        return self._run(work)[0]
+
+    def fetch(self, work: Callable[[Connection], T]) -> T | None:
+        """Return what `work` returns, or None if the database was not there for it."""
+        result: T | None = self._run(work)[1]
+        return result
+
+    def retry(self, work: Callable[[Connection], object]) -> None:
+        """Run `work`, which may be repeated, until the database was there for it or `stop` is set."""
+        while not self.try_once(work) and not self._stop.wait(_PAUSE_SECONDS):
+            pass
+
+    def close(self) -> None:
+        """Let go of the connection; the next work opens one again."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _run(self, work: Callable[[Connection], Any]) -> tuple[bool, Any]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = databases().ops.connect(row_factory=dict_row, autocommit=True)
+            return True, work(self._connection)
+        except (psycopg.OperationalError, EmbeddedPartError) as error:
+            _logger.warning("the outbox cannot be reached: %s", error)
+            self.close()
+            return False, None
+
+
+_DOUBLINGS = 20
+
+
+def retry_delay(tries: int, first: float, longest: float, asked: float | None) -> float:
+    """Return the seconds until the next try: random up to a bound that doubles, and at least what was asked.
+
+    This is "full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    bound = min(longest, first * 2 ** min(max(tries - 1, 0), _DOUBLINGS))
+    return max(asked or 0.0, random.uniform(0, bound))  # noqa: S311 - no secret
+
+
+@dataclass
+class RateLimit:
+    """What a channel may send: `at_once` messages, refilled with `a_minute`."""
+
+    a_minute: float
+    at_once: int
+    _left: float = field(init=False)
+    _since: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._left, self._since = float(self.at_once), time.monotonic()
+
+    def available(self) -> bool:
+        """Return whether a message may be sent now."""
+        now = time.monotonic()
+        self._left = min(self.at_once, self._left + (now - self._since) * self.a_minute / 60)
+        self._since = now
+        return self._left >= 1
+
+    def use(self) -> None:
+        """Count one message."""
+        self._left -= 1
+
 
 _LOOK_SECONDS = 0.5
-_logger = logging.getLogger("millpond.alerts")
 
 
 class Worker:
@@ -34,22 +118,22 @@ class Worker:
         self.name = channel.name
         self._channel, self._routing, self._available = channel, routing, available
         self._claimer, self._stop = claimer, stop
-        self._rounds = Rounds(stop)
-        self._allowance = Allowance(routing().messages_a_minute, routing().messages_at_once)
+        self._outbox = OutboxConnection(stop)
+        self._rate_limit = RateLimit(routing().messages_a_minute, routing().messages_at_once)
         self._free_at = 0.0
 
     def serve(self) -> None:
         """Deliver until told to stop."""
         try:
             while not self._stop.is_set():
-                if not self._may() or not self.once():
+                if not self._may_send() or not self.once():
                     self._stop.wait(_LOOK_SECONDS)
         finally:
-            self._rounds.close()
+            self._outbox.close()
 
     def once(self) -> Message | None:
         """Send the next message that is due; returns it, whether it was taken or not."""
-        message = self._rounds.asked(
+        message = self._outbox.fetch(
             lambda connection: deliveries.claim(
                 connection,
                 self.name,
@@ -61,20 +145,20 @@ class Worker:
         if message is None:
             return None
         crash_points.reached("alert claimed")
-        self._allowance.use()
-        if error := self._sent(message):
+        self._rate_limit.use()
+        if error := self._send(message):
             self._postpone(message, error)
         else:
             crash_points.reached("alert sent")
-            self._rounds.surely(lambda connection: deliveries.delivered(connection, self.name, message))
+            self._outbox.retry(lambda connection: deliveries.mark_delivered(connection, self.name, message))
         return message
 
-    def _may(self) -> bool:
+    def _may_send(self) -> bool:
         if self.name == "log":
             return True
-        return time.monotonic() >= self._free_at and self._allowance.available()
+        return time.monotonic() >= self._free_at and self._rate_limit.available()
 
-    def _sent(self, message: Message) -> AlertNotSent | None:
+    def _send(self, message: Message) -> AlertNotSent | None:
         try:
             self._channel.send(message)
         except AlertNotSent as error:
@@ -85,24 +169,24 @@ class Worker:
         return None
 
     def _postpone(self, message: Message, error: AlertNotSent) -> None:
-        settled = self._routing()
-        seconds = pause(
-            message.tries, settled.first_pause_seconds, settled.longest_pause_seconds, error.retry_after
+        routing = self._routing()
+        seconds = retry_delay(
+            message.tries, routing.first_pause_seconds, routing.longest_pause_seconds, error.retry_after
         )
         if error.retry_after:
-            self._free_at = time.monotonic() + min(error.retry_after, settled.longest_pause_seconds)
+            self._free_at = time.monotonic() + min(error.retry_after, routing.longest_pause_seconds)
         _logger.warning("%s (try %d, again in %.0f s)", error.what, message.tries, seconds)
-        self._rounds.surely(
-            lambda connection: deliveries.postponed(
+        self._outbox.retry(
+            lambda connection: deliveries.mark_postponed(
                 connection,
                 self.name,
                 message,
-                pause=min(seconds, settled.longest_pause_seconds),
+                pause=min(seconds, routing.longest_pause_seconds),
                 error=error.what,
                 uncertain=error.uncertain,
             )
         )
-        patience = settled.fallback_after.get(message.severity)
-        if message.action == "tell" and patience and message.tries >= patience:
-            others = [name for name in settled.fallback if name in self._available and name != self.name]
-            self._rounds.surely(lambda connection: deliveries.add(connection, message, others))
+        fallback_after = routing.fallback_after.get(message.severity)
+        if message.action == "tell" and fallback_after and message.tries >= fallback_after:
+            others = [name for name in routing.fallback if name in self._available and name != self.name]
+            self._outbox.retry(lambda connection: deliveries.add(connection, message, others))

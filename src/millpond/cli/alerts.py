@@ -35,17 +35,17 @@ def list_(
 
     Example: millpond alerts list --all --kind run_failed
     """
-    from millpond.alerts import reading
+    from millpond.alerts import commands
     from millpond.alerts.kinds import KINDS
     from millpond.cli import alerts_view, output
 
     if kind is not None and kind not in KINDS:
         raise typer.BadParameter(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
-    found = reading.list_alerts(everything=everything, kind=kind, limit=limit)
+    found = commands.list_alerts(everything=everything, kind=kind, limit=limit)
     if as_json:
         output.as_json([alerts_view.as_dict(alert, told) for alert, told in found])
     else:
-        alerts_view.print_list(found, reading.silences(), everything=everything)
+        alerts_view.print_list(found, commands.silences(), everything=everything)
 
 
 @app.command()
@@ -54,10 +54,10 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: millpond alerts show 17
     """
-    from millpond.alerts import reading
+    from millpond.alerts import commands
     from millpond.cli import alerts_view, output
 
-    alert, deliveries = reading.one(number)
+    alert, deliveries = commands.get_alert(number)
     if as_json:
         output.as_json({**alerts_view.as_dict(alert), "deliveries": deliveries})
     else:
@@ -75,10 +75,10 @@ def try_out(
 
     Example: millpond alerts test slack
     """
-    from millpond.alerts.trial import trial
+    from millpond.alerts.commands import send_test
     from millpond.cli import output
 
-    title = trial(channel)
+    title = send_test(channel)
     if as_json:
         output.as_json({"channel": channel, "sent": title})
     else:
@@ -93,10 +93,10 @@ def resend(number: Number, as_json: AsJson = False) -> None:
 
     Example: millpond alerts resend 17
     """
-    from millpond.alerts import reading
+    from millpond.alerts import commands
     from millpond.cli import output
 
-    count = reading.resend(number)
+    count = commands.resend(number)
     if as_json:
         output.as_json({"alert": number, "deliveries": count})
     else:
@@ -115,10 +115,10 @@ def close(
 
     Example: millpond alerts close 17 --reason "the source is gone"
     """
-    from millpond.alerts import reading
+    from millpond.alerts import commands
     from millpond.cli import alerts_view, output
 
-    alert, was_open = reading.close(number, reason, alerts_view.person())
+    alert, was_open = commands.close(number, reason, alerts_view.person())
     if as_json:
         output.as_json({**alerts_view.as_dict(alert), "was_open": was_open})
     elif was_open:
@@ -139,10 +139,10 @@ def silence(
 
     Example: millpond alerts silence "dlt_*" --for 2h
     """
-    from millpond.alerts import reading
+    from millpond.alerts import commands
     from millpond.cli import output
 
-    until, fitting = reading.silence(pattern, span(duration))
+    until, fitting = commands.silence(pattern, span(duration))
     if as_json:
         output.as_json({"pattern": pattern, "until": until, "open": fitting})
     else:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.links import runbook_page
+from millpond.alerts.message import runbook_page
 from millpond.cli import output
 
 _COLOURS = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "green"}

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from alerting import FAST, Rows
-from millpond.alerts.tables import outbox
+from millpond.alerts.outbox import outbox
 from millpond.resources.instance import instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings

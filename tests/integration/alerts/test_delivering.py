@@ -13,7 +13,7 @@ import pytest
 
 from alerting import FAST, OPEN, UNROUTED, Rows, alert, delivered, dispatching, end, put, until
 from millpond.alerts.dispatcher import Dispatcher
-from millpond.alerts.tables import outbox
+from millpond.alerts.outbox import outbox
 from millpond.settings import Settings
 from receivers import LOST, Mail, Web, mail, web
 

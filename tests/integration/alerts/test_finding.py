@@ -10,12 +10,12 @@ import pytest
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
-from millpond.alerts.reading import close
+from millpond.alerts.commands import close
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
 from millpond.alerts.sensors import build_sensors
-from millpond.alerts.tables import outbox
 from millpond.backfill.ledger_tables import transaction
 from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
@@ -64,7 +64,7 @@ def usual() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not few, severity=dg.AssetCheckSeverity.WARN, description="few rows")
 
 
-KNOWN = Known.of([broken, tried_twice, fine])
+KNOWN = AssetFacts.of([broken, tried_twice, fine])
 QUIET = Routing(late_after_days=0)
 
 
@@ -73,8 +73,8 @@ def _broken() -> None:
     BROKEN["now"] = True
 
 
-def look(recorded: dg.DagsterInstance, routing: Routing = QUIET, known: Known = KNOWN) -> int:
-    return find(recorded, settings(), routing, known)
+def look(recorded: dg.DagsterInstance, routing: Routing = QUIET, known: AssetFacts = KNOWN) -> int:
+    return find_alerts(recorded, settings(), routing, known)
 
 
 def run(
@@ -147,7 +147,7 @@ def test_an_event_that_becomes_visible_below_one_that_was_read_is_found(
 def test_when_finding_breaks_off_nothing_is_lost(recorded: dg.DagsterInstance, rows: Any) -> None:
     run(recorded, broken)
     with pytest.raises(AttributeError):
-        look(recorded, known=Known(owners=None))  # type: ignore[arg-type]
+        look(recorded, known=AssetFacts(owners=None))  # type: ignore[arg-type]
     assert rows("select 1 from alerts") == []
     assert look(recorded) == 1
 
@@ -226,7 +226,7 @@ def test_a_failure_is_over_when_all_its_days_are_made_and_not_before(
 def test_a_failure_is_over_when_its_assets_are_gone(recorded: dg.DagsterInstance, rows: Any) -> None:
     run(recorded, broken)
     look(recorded)
-    look(recorded, known=Known.of([fine]))
+    look(recorded, known=AssetFacts.of([fine]))
     (over,) = rows("select resolution from alerts where resolved_at is not null")
     assert over["resolution"] == "Its assets no longer exist: they were deleted or renamed."
 
@@ -378,7 +378,9 @@ def test_a_failure_on_a_branch_is_a_warning_that_does_not_stay_open(
 def test_a_day_is_late_whatever_else_was_made_and_also_if_the_asset_never_was(
     recorded: dg.DagsterInstance, rows: Any
 ) -> None:
-    due = Known(daily=frozenset({"fine", "never"}), due={n: dt.timedelta(hours=1) for n in ("fine", "never")})
+    due = AssetFacts(
+        daily=frozenset({"fine", "never"}), due={n: dt.timedelta(hours=1) for n in ("fine", "never")}
+    )
     routing = Routing(late_after_days=2, quarantine_above=1)
     run(recorded, fine, days=Window.of_day(dt.date(2026, 1, 1)))
     look(recorded, routing, due)

@@ -13,9 +13,9 @@ import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
 from alerting import FAST, dispatching, until
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
-from millpond.alerts.heartbeat import Heartbeat
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.monitor import Heartbeat
 from millpond.alerts.routing import Routing
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
@@ -78,7 +78,7 @@ def test_the_dispatcher_beats_once_the_daemon_and_its_sensor_are_heard(
         configure(heartbeat_url=f"{service.url}/{SECRET}", heartbeat_seconds=1)
         configured = routes(FAST)
         recorded.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "id", []))
-        find(recorded, configured, Routing(late_after_days=0), Known())
+        find_alerts(recorded, configured, Routing(late_after_days=0), AssetFacts())
         with dispatching(configured):
             until(lambda: service.requests)
     assert service.requests[0] == ("GET", f"/{SECRET}")
@@ -87,12 +87,12 @@ def test_the_dispatcher_beats_once_the_daemon_and_its_sensor_are_heard(
 def test_a_daemon_that_is_silent_silences_the_heartbeat(
     recorded: dg.DagsterInstance, routes: Callable[..., Settings], rows: Any
 ) -> None:
-    from millpond.alerts.tables import outbox
-    from millpond.alerts.watch import Watch
+    from millpond.alerts.monitor import DaemonWatch
+    from millpond.alerts.outbox import outbox
 
-    watch = Watch(routes(FAST))
+    watch = DaemonWatch(routes(FAST))
     recorded.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 1000, "SENSOR", "id", []))
-    find(recorded, settings(), Routing(late_after_days=0), Known())
+    find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
     with outbox() as connection:
         watch.look(connection)
         assert not watch.hears

@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
-from millpond.alerts.finders.unpublished import missing, record_unpublished
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.finders.late import find_missing, record_unpublished
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.alerts.tables import outbox
 from millpond.partitions import latest_complete_day
 from millpond.resources.record import UNFINISHED_TAG
 from millpond.settings import settings
@@ -37,7 +37,7 @@ def made(name: str, deps: list[str], *, daily: bool = True, layer: str = "gold")
     return asset
 
 
-KNOWN = Known.of(
+KNOWN = AssetFacts.of(
     [
         made("calendar", [], daily=False),
         made("raw", [], layer="raw"),
@@ -68,7 +68,7 @@ def put(recorded: dg.DagsterInstance, *names: str, day: dt.date, unfinished: boo
 
 def look(recorded: dg.DagsterInstance, late_after_days: int = 0, published_by: str | None = NEVER) -> None:
     routing = Routing(late_after_days=late_after_days, published_by=published_by, quarantine_above=1)
-    find(recorded, settings(), routing, KNOWN)
+    find_alerts(recorded, settings(), routing, KNOWN)
 
 
 def open_now(rows: Any, kind: str) -> set[tuple[str, str]]:
@@ -98,7 +98,7 @@ def test_what_rests_on_a_source_without_address_is_late_only_if_it_was_ever_load
     if loaded:
         put(recorded, "raw", day=settings().start_date)
     expected = {"raw", "facts", "marts/facts"} if loaded else set()
-    find(recorded, settings(), routing, Known.of(assets, {"raw"}))
+    find_alerts(recorded, settings(), routing, AssetFacts.of(assets, {"raw"}))
     assert {name for name, _ in open_now(rows, "partition_late")} == expected
     assert {name for name, _ in open_now(rows, "not_published")} == expected & {"marts/facts"}
 
@@ -108,9 +108,9 @@ def test_what_was_late_is_over_once_nobody_waits_for_its_source(
 ) -> None:
     routing = Routing(late_after_days=1, published_by=EARLY)
     assets = [made("raw", [], layer="raw"), made("marts/raw", ["raw"], layer="marts")]
-    find(recorded, settings(), routing, Known.of(assets))
+    find_alerts(recorded, settings(), routing, AssetFacts.of(assets))
     assert {name for name, _ in open_now(rows, "partition_late")} == {"raw", "marts/raw"}
-    find(recorded, settings(), routing, Known.of(assets, {"raw"}))
+    find_alerts(recorded, settings(), routing, AssetFacts.of(assets, {"raw"}))
     assert (open_now(rows, "partition_late"), open_now(rows, "not_published")) == (set(), set())
 
 
@@ -180,4 +180,4 @@ def test_each_asset_on_the_way_must_have_been_made_after_those_before_it(
     for event in events:
         name, unfinished = event if isinstance(event, tuple) else (event, False)
         put(recorded, name, day=yesterday, unfinished=unfinished)
-    assert missing("marts/overview", yesterday, KNOWN, settings()) == why
+    assert find_missing("marts/overview", yesterday, KNOWN, settings()) == why

@@ -8,15 +8,15 @@ import dagster as dg
 import pytest
 
 from millpond import notices
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
-from millpond.alerts.finders.notices import record_notices
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.finders.ticks import record_notices
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.alerts.tables import outbox
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 
-KNOWN = Known(owners={"dlt_a": ("team:a",)})
+KNOWN = AssetFacts(owners={"dlt_a": ("team:a",)})
 
 
 def left(*, over: bool = False, source: str | None = None) -> None:
@@ -29,7 +29,7 @@ def left(*, over: bool = False, source: str | None = None) -> None:
 
 
 def look(recorded: dg.DagsterInstance) -> int:
-    return find(recorded, settings(), Routing(late_after_days=0), KNOWN)
+    return find_alerts(recorded, settings(), Routing(late_after_days=0), KNOWN)
 
 
 def test_a_notice_becomes_an_alert_with_owners_and_without_secrets_once(

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
 from millpond.backfill.run import JOB, materialize
 from millpond.errors import InputMissing, SourceRefused
@@ -29,7 +29,7 @@ def told(recorded: dg.DagsterInstance, rows: Any) -> Any:
     def alert(*assets: dg.AssetsDefinition, checks: Any = ()) -> dict[str, Any]:
         made = dg.Definitions(assets=assets, asset_checks=checks, jobs=[dg.define_asset_job(JOB)])
         materialize("*", WEEK, definitions=made, instance=recorded)
-        find(recorded, settings(), Routing(late_after_days=0), Known.of(list(assets)))
+        find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts.of(list(assets)))
         (found,) = rows("select * from alerts order by id desc limit 1")
         return dict(found)
 

@@ -12,10 +12,10 @@ import pytest
 from dagster._core.storage.tags import RUN_KEY_TAG
 from moto.server import ThreadedMotoServer
 
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.alerts.tables import outbox
 from millpond.automation.queue import build_sensors
 from millpond.definitions import defs
 from millpond.errors import ConfigError
@@ -205,7 +205,7 @@ def test_poison_goes_to_the_dead_letters_after_its_tries_with_the_reason_and_blo
         told = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
         assert ids[told["message_id"]] in told["reason"]
         assert told["tries"] == "1"
-    find(line.recorded, settings(), Routing(late_after_days=0), Known())
+    find_alerts(line.recorded, settings(), Routing(late_after_days=0), AssetFacts())
     with outbox() as connection:
         alerts = connection.execute("select kind, title from alerts").fetchall()
     assert {alert["kind"] for alert in alerts} == {"message_rejected"}

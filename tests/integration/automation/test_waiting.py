@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.alerts.tables import outbox
 from millpond.automation.waiting import build_sensors
 from millpond.automation.waits import Wait, read_waits
 from millpond.definitions import defs
@@ -87,7 +87,7 @@ def shop(recorded: dg.DagsterInstance, day: dt.date = DAY) -> str:
 
 
 def alerts(recorded: dg.DagsterInstance) -> list[dict[str, Any]]:
-    find(recorded, settings(), Routing(late_after_days=0), Known())
+    find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
     with outbox() as connection:
         kinds = ["external_late", "external_failed"]
         return connection.execute(

@@ -15,10 +15,10 @@ from alerting import put
 from fake_source import Answer, Entries, Events, FakeSource, event, fake_source, load_days, reading
 from lake_readings import found, write
 from millpond.alerts.alert import Alert
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.commands import list_alerts
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.kinds import KINDS
-from millpond.alerts.reading import list_alerts
 from millpond.alerts.routing import Routing
 from millpond.backfill import ledger
 from millpond.backfill.planning import make_plan
@@ -103,7 +103,7 @@ def serve(source: FakeSource, *counts: int) -> None:
 def look() -> list[Alert]:
     """Find what failed; returns the alerts that are open."""
     with instance() as recorded:
-        find(recorded, settings(), Routing(late_after_days=0), Known())
+        find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
     return [alert for alert, _ in list_alerts(everything=False, kind=None, limit=10)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from alerting import FAST, alert, delivered, end, put
-from millpond.alerts.tables import outbox
+from millpond.alerts.outbox import outbox
 from millpond.cli.main import app
 from millpond.errors import AlertNotSent, ConfigError
 from millpond.runtime.home import Home

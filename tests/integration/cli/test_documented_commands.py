@@ -16,7 +16,7 @@ import pytest
 
 from alerting import alert, put
 from documented import PAGES, ROOT, Documented, in_blocks, in_help
-from millpond.alerts.tables import outbox
+from millpond.alerts.outbox import outbox
 from millpond.backfill import ledger
 from millpond.backfill.planning import make_plan
 from millpond.errors import SourceUnreachable

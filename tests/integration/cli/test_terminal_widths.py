@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from fake_source import Answer, Entries, FakeSource, fake_source, reading, table_of
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
 from millpond.backfill import ledger
 from millpond.backfill.planning import make_plan
@@ -83,7 +83,7 @@ def filled(home: object, configure: Callable[..., Settings], run: Run) -> dict[s
     from millpond.definitions import defs
 
     with instance() as recorded:
-        find(recorded, settings(), Routing(late_after_days=2), Known())
+        find_alerts(recorded, settings(), Routing(late_after_days=2), AssetFacts())
         plan = make_plan(CHAIN, DAYS, instance=recorded, definitions=defs, ref="main", force=True)
     backfill = ledger.create(plan, {})
     ledger.end(backfill, ledger.Course.INTERRUPTED, 0.0)

@@ -24,10 +24,10 @@ import requests
 from dagster import DagsterRunStatus
 
 from fake_source import DAY, Answer, Entries, fake_source, load_days, reading
-from millpond.alerts.find import find
-from millpond.alerts.finders.known import Known
-from millpond.alerts.links import runbook_page
-from millpond.alerts.reading import list_alerts
+from millpond.alerts.commands import list_alerts
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.message import runbook_page
 from millpond.alerts.routing import Routing
 from millpond.lake import read
 from millpond.lake.home_zone import record_zone
@@ -282,7 +282,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
             run = recorded.get_run_by_id(answer.json()["data"]["launchRun"]["run"]["runId"])
             assert run
             assert run.status == DagsterRunStatus.CANCELED
-            find(recorded, settings(), Routing(late_after_days=0), Known())
+            find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
         alerts = [alert for alert, _ in list_alerts(everything=True, kind=None, limit=99)]
         of_the_run = [(alert.kind, alert.is_open) for alert in alerts if alert.run_id == run.run_id]
         assert of_the_run == [("run_stopped", False)]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from millpond.alerts.channels.apprise import AppriseChannel
-from millpond.alerts.channels.channel import Channel
+from millpond.alerts.channels.channel import Channel, LogChannel
 from millpond.alerts.channels.email import EmailChannel
 from millpond.alerts.channels.jira import JiraChannel
-from millpond.alerts.channels.log import LogChannel
 from millpond.alerts.channels.pagerduty import PagerDutyChannel
 from millpond.alerts.channels.slack import SlackChannel
 from millpond.alerts.channels.webhook import WebhookChannel
@@ -16,7 +15,7 @@ from millpond.settings import Settings
 
 __all__ = ["Channel", "channels"]
 
-_MADE: tuple[Callable[[Settings], Channel | None], ...] = (
+_FACTORIES: tuple[Callable[[Settings], Channel | None], ...] = (
     lambda _: LogChannel(),
     lambda s: SlackChannel(s.slack_webhook) if s.slack_webhook else None,
     lambda s: EmailChannel.of(s) if s.smtp_host and s.email_to else None,
@@ -29,4 +28,4 @@ _MADE: tuple[Callable[[Settings], Channel | None], ...] = (
 
 def channels(settings: Settings) -> dict[str, Channel]:
     """Return the channels that are set up, by name; the log is always among them, and first."""
-    return {channel.name: channel for make in _MADE if (channel := make(settings))}
+    return {channel.name: channel for make in _FACTORIES if (channel := make(settings))}

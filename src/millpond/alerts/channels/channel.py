@@ -1,9 +1,11 @@
-"""What a channel is; each has a file of its own here."""
+"""What a channel is, and the one that is always there: the log of the part `alerts`."""
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
+from millpond.alerts.alert import compose, one_line
 from millpond.alerts.message import Message
 
 
@@ -23,3 +25,26 @@ class Channel(Protocol):
 
     def send(self, message: Message) -> None:
         """Deliver `message`, within seconds; raises AlertNotSent."""
+
+
+_LIMIT = 1500
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
+
+
+class LogChannel:
+    """Writes each alert as one record of the logger `millpond.alerts`."""
+
+    name = "log"
+    incidents = False
+
+    def send(self, message: Message) -> None:
+        """Log each alert; cannot fail."""
+        logger = logging.getLogger("millpond.alerts")
+        for alert in message.alerts:
+            if message.action == "resolve":
+                logger.info("resolved %d: %s: %s", alert.id, alert.title, alert.resolution)
+                continue
+            checks = f" (checks: {', '.join(alert.checks)})" if alert.checks else ""
+            level = _LEVELS.get(alert.severity, logging.ERROR)
+            reason = one_line(compose(alert.excerpt, alert.unharmed, alert.next_step, _LIMIT))
+            logger.log(level, "alert %d: %s%s: %s — %s", alert.id, alert.title, checks, reason, alert.run_url)

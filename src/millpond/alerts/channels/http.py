@@ -63,7 +63,7 @@ def ask(
         f"{name} answered {answer.status_code} {excerpt(answer.content)}",
         unharmed="the alert is in the log and is tried again",
         next_step=f"`millpond alerts test {name}` tries it out",
-        retry_after=_wanted(answer.headers.get("Retry-After")),
+        retry_after=_retry_after(answer.headers.get("Retry-After")),
         uncertain=answer.status_code in _GATEWAY,
     )
 
@@ -77,7 +77,7 @@ def _unreachable(name: str, error: Exception, *, uncertain: bool) -> AlertNotSen
     )
 
 
-def _wanted(header: str | None) -> float | None:
+def _retry_after(header: str | None) -> float | None:
     """Return the seconds that a Retry-After asks for, given as a number or as a date."""
     if not header:
         return None

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from millpond.alerts.alert import compose, one_line
 from millpond.alerts.channels.http import ask
-from millpond.alerts.fitting import compose, one_line
 from millpond.alerts.message import Message
 from millpond.redaction import redacted, register
 

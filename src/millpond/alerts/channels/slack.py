@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from millpond.alerts.alert import cut, one_line, units
 from millpond.alerts.channels.http import ask, keep_secret
-from millpond.alerts.fitting import cut, one_line, units
 from millpond.alerts.message import Message
 from millpond.redaction import redacted
 
@@ -36,30 +36,30 @@ def blocks(message: Message) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [{"type": "header", "block_id": message.id, "text": header}]
     if message.text:
         plain = message.is_digest or message.action == "resolve"
-        shown = _escaped(cut(redacted(message.text), _TEXT_LIMIT, _size))
+        shown = _escape(cut(redacted(message.text), _TEXT_LIMIT, _size))
         parts.append({"type": "section", "text": _text(shown if plain else f"```{shown}```")})
     ends = (("Unharmed", message.unharmed), ("Next", message.next_step))
-    if kept := [f"*{name}:* {_escaped(cut(text, _TEXT_LIMIT // 3, _size))}" for name, text in ends if text]:
+    if kept := [f"*{name}:* {_escape(cut(text, _TEXT_LIMIT // 3, _size))}" for name, text in ends if text]:
         parts.append({"type": "section", "text": _text("\n".join(kept))})
     if facts := message.facts:
-        fields = [_text(f"*{name}*\n{_escaped(cut(v, _FIELD_LIMIT, _size))}") for name, v in facts.items()]
+        fields = [_text(f"*{name}*\n{_escape(cut(v, _FIELD_LIMIT, _size))}") for name, v in facts.items()]
         parts.append({"type": "section", "fields": fields})
     if message.url and not message.is_digest:
         label = {"type": "plain_text", "text": "View logs"}
         parts.append({"type": "actions", "elements": [{"type": "button", "text": label, "url": message.url}]})
-    parts.append({"type": "context", "elements": [_text(_escaped(message.footer))]})
-    return {"text": _escaped(message.subject(_FIELD_LIMIT)), "blocks": parts}
+    parts.append({"type": "context", "elements": [_text(_escape(message.footer))]})
+    return {"text": _escape(message.subject(_FIELD_LIMIT)), "blocks": parts}
 
 
 def _size(text: str) -> int:
-    return units(_escaped(text))
+    return units(_escape(text))
 
 
 def _text(text: str) -> dict[str, str]:
     return {"type": "mrkdwn", "text": text}
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Return `text` so that Slack reads no mention, link or end of a code block in it."""
     safe = redacted(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("```", "'''")

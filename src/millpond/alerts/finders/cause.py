@@ -9,9 +9,46 @@ from typing import Any
 
 from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType
 
-from millpond.alerts.finders.days_advice import next_step_by_days, unharmed_by_days
+from millpond.alerts.days import format_days, shorten_days
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
 from millpond.resources.failure import DayFailure, failed_days, is_interrupt
+
+_DAYS = re.compile(r"--(?:partition|range) \S+?(?=[`\s])|\d{4}-\d\d-\d\d(?:\.\.\.\d{4}-\d\d-\d\d)?")
+_MOST = 6
+
+
+def summarize_unharmed(failures: Sequence[DayFailure]) -> list[str]:
+    """Return each thing that is unharmed, with its days; what is so for all comes last, without."""
+    days: dict[str, list[str]] = {}
+    for each in failures:
+        for clause in filter(None, each.unharmed.split("; ")):
+            days.setdefault(clause, []).append(each.days)
+    of_some = [
+        f"{_list_days(about)}: {clause}" for clause, about in days.items() if len(about) < len(failures)
+    ]
+    more = [f"… and {len(of_some) - _MOST} more like these"] if len(of_some) > _MOST else []
+    of_all = [clause for clause, about in days.items() if len(about) == len(failures)]
+    return [*of_some[:_MOST], *more, *of_all]
+
+
+def summarize_next_steps(failures: Sequence[DayFailure]) -> list[str]:
+    """Return what to do, the days named for which the same is to be done."""
+    steps: dict[str, list[DayFailure]] = {}
+    for each in failures:
+        if each.next:
+            steps.setdefault(_DAYS.sub("days", each.next), []).append(each)
+    return [_name_other_days(group) for group in steps.values()]
+
+
+def _name_other_days(group: Sequence[DayFailure]) -> str:
+    first = group[0].next
+    others = [each.days for each in group if each.next != first]
+    return f"{first} (the same for {_list_days(others)})" if others else first
+
+
+def _list_days(days: Sequence[str]) -> str:
+    return shorten_days(format_days(days) if all("..." not in each for each in days) else ", ".join(days))
+
 
 BEYOND_REACH = "BeyondReach"
 _OURS = re.compile(r"^(?:millpond\.errors\.\w+|dagster\.\S*\.Failure|dagster\.Failure): ")
@@ -32,7 +69,7 @@ class Cause:
     """Why a run failed; `text` begins with the root cause. `root` is the asset that it is about, if one is.
 
     `beyond_reach` says that all that failed are days that the source no longer serves; `stopped` that the run
-    was told to end. `names` are those of the errors and checks, by which the same cause is known again.
+    was told to end. `names` are those of the errors and checks, by which the same cause is facts again.
     """
 
     text: str
@@ -45,7 +82,7 @@ class Cause:
 
 
 @dataclass
-class _Told:
+class _FailureText:
     """Lines of a failure, sorted into what it is."""
 
     lines: list[str] = field(default_factory=list)
@@ -65,20 +102,20 @@ def find_cause(
         return Cause("The run was stopped before it had finished.", stopped=True)
     own = [event for event in steps if _class(_error(event)) != _BY_CHECK]
     own.sort(key=_is_consequence)  # stable: what failed first comes first
-    told = _Told()
+    out = _FailureText()
     for event in own:
-        _tell(told, event)
-    shown = list(told.lines)
+        _add_step(out, event)
+    shown = list(out.lines)
     for check in checks:
         first, *samples = describe_check(check)
         if not any(check.check_name in line for line in shown):
-            told.lines += [first, *samples]
-    if not told.lines:
-        _sort(told, _text(_run_error(failure)) or (failure.message if failure else "") or "")
+            out.lines += [first, *samples]
+    if not out.lines:
+        _add_lines(out, _text(_run_error(failure)) or (failure.message if failure else "") or "")
     return Cause(
-        "\n".join(told.lines) or "the run failed without an error",
-        "; ".join(dict.fromkeys(told.unharmed)),
-        next(iter(told.next_steps), ""),
+        "\n".join(out.lines) or "the run failed without an error",
+        "; ".join(dict.fromkeys(out.unharmed)),
+        next(iter(out.next_steps), ""),
         _root(own, checks),
         bool(steps) and not checks and all(_beyond_reach(event) for event in steps),
         names=_cause_names(own, checks, failure),
@@ -118,15 +155,15 @@ def _rows(samples: Any) -> list[str]:
     ]
 
 
-def _tell(told: _Told, event: DagsterEvent) -> None:
+def _add_step(out: _FailureText, event: DagsterEvent) -> None:
     if days := failed_days(event.step_failure_data):
-        told.lines += _by_cause(days)
-        rest = _Told()
-        _sort(rest, _text(_error(event)))
-        told.unharmed += unharmed_by_days(days) or rest.unharmed
-        told.next_steps += next_step_by_days(days) or rest.next_steps
+        out.lines += _by_cause(days)
+        rest = _FailureText()
+        _add_lines(rest, _text(_error(event)))
+        out.unharmed += summarize_unharmed(days) or rest.unharmed
+        out.next_steps += summarize_next_steps(days) or rest.next_steps
     else:
-        _sort(told, _text(_error(event)) or event.message or "the step failed without an error")
+        _add_lines(out, _text(_error(event)) or event.message or "the step failed without an error")
 
 
 def _by_cause(failures: Sequence[DayFailure]) -> list[str]:
@@ -146,14 +183,14 @@ def _by_cause(failures: Sequence[DayFailure]) -> list[str]:
     return lines
 
 
-def _sort(told: _Told, text: str) -> None:
+def _add_lines(out: _FailureText, text: str) -> None:
     for line in text.splitlines():
         if line.startswith("Unharmed: "):
-            told.unharmed.append(line.removeprefix("Unharmed: "))
+            out.unharmed.append(line.removeprefix("Unharmed: "))
         elif line.startswith("Next: "):
-            told.next_steps.append(line.removeprefix("Next: "))
+            out.next_steps.append(line.removeprefix("Next: "))
         elif line.strip():
-            told.lines.append(line.rstrip())
+            out.lines.append(line.rstrip())
 
 
 def _text(error: SerializableErrorInfo | None) -> str:

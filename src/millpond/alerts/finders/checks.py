@@ -7,8 +7,8 @@ from typing import Any
 from dagster import AssetCheckEvaluation, DagsterEvent, DagsterRun
 
 from millpond.alerts.alert import Alert
+from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.cause import describe_check
-from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import Severity
 from millpond.naming import MAIN_REF
 from millpond.resources.run import partitions_of, ref_of
@@ -16,8 +16,8 @@ from millpond.resources.run import partitions_of, ref_of
 _STATEMENT = 'see the reasons: millpond sql "select reason, count(*) from quarantine.{table} group by 1"'
 
 
-def check_failed(
-    run: DagsterRun, event_id: int, found: AssetCheckEvaluation, known: Known, pages: str
+def report_failed_check(
+    run: DagsterRun, event_id: int, found: AssetCheckEvaluation, facts: AssetFacts, pages: str
 ) -> Alert | None:
     """Return the alert for a check that failed on main; None for a blocking one, which fails its run."""
     if found.passed or found.blocking or ref_of(run.tags) != MAIN_REF:
@@ -32,12 +32,12 @@ def check_failed(
         reason="\n".join(describe_check(found)),
         severity=severity,
         checks=(found.check_name,),
-        **_common(run, event_id, asset, partition, known, pages),
+        **_common(run, event_id, asset, partition, facts, pages),
     )
 
 
-def quarantined(
-    run: DagsterRun, event_id: int, event: DagsterEvent, above: float, known: Known, pages: str
+def report_quarantine(
+    run: DagsterRun, event_id: int, event: DagsterEvent, above: float, facts: AssetFacts, pages: str
 ) -> Alert | None:
     """Return the alert for a day on main with a larger share of bad rows than `above`."""
     made = event.step_materialization_data.materialization
@@ -57,7 +57,7 @@ def quarantined(
         reason=f"{bad / rows:.1%} of the rows broke the row contract, {above:.1%} may. {said}".strip(),
         severity="warning",
         next_step=_STATEMENT.format(table=asset.removeprefix("dlt_")),
-        **_common(run, event_id, asset, partition, known, pages),
+        **_common(run, event_id, asset, partition, facts, pages),
     )
 
 
@@ -66,13 +66,13 @@ def _for(partition: str) -> str:
 
 
 def _common(
-    run: DagsterRun, event_id: int, asset: str, partition: str, known: Known, pages: str
+    run: DagsterRun, event_id: int, asset: str, partition: str, facts: AssetFacts, pages: str
 ) -> dict[str, Any]:
     return {
         "assets": (asset,),
         "partition": partition,
-        "owners": known.owners_of([asset]),
-        "tags": known.tags_of([asset]),
+        "owners": facts.owners_of([asset]),
+        "tags": facts.tags_of([asset]),
         "job": run.job_name,
         "run_id": run.run_id,
         "run_url": f"{pages}/runs/{run.run_id}",

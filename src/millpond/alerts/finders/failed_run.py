@@ -14,10 +14,10 @@ from dagster import (
     DagsterRun,
 )
 
-from millpond.alerts.alert import Alert, listed
-from millpond.alerts.days import add_commands, days_in, partition_of, shown_days
+from millpond.alerts.alert import Alert, shorten_list
+from millpond.alerts.days import add_commands, format_days, parse_days, shorten_days
+from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.cause import Cause, find_cause
-from millpond.alerts.finders.known import Known
 from millpond.alerts.kinds import KINDS
 from millpond.naming import MAIN_REF
 from millpond.resources.failure import failed_days
@@ -29,30 +29,30 @@ FAILURES = ("run_failed", "retries_exhausted", "blocking_check_failed")
 """Kinds that stay open until what failed has succeeded."""
 
 
-def run_failed(
+def report_failed_run(
     instance: DagsterInstance,
     run: DagsterRun,
     event_id: int,
     failure: DagsterEvent | None,
-    known: Known,
+    facts: AssetFacts,
     pages: str,
 ) -> Alert:
-    """Return what is known of the failed `run`; `pages` is the address of Dagster's pages."""
+    """Return what is facts of the failed `run`; `pages` is the address of Dagster's pages."""
     steps = _events(instance, run, DagsterEventType.STEP_FAILURE)
     broken = {event.step_key for event in steps}
     planned = _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     keys = {event.asset_key for event in planned if event.step_key in broken and event.asset_key}
-    checks = _blocking(instance, run)
+    checks = _failed_blocking_checks(instance, run)
     cause = find_cause(steps, checks, failure)
     assets = tuple(sorted(key.to_user_string() for key in keys | {check.asset_key for check in checks}))
     ref = ref_of(run.tags)
-    kind = _kind(cause, bool(checks), lambda: _retried_out(instance, run, broken, assets, known))
+    kind = _kind(cause, bool(checks), lambda: _used_all_retries(instance, run, broken, assets, facts))
     partition = (
         partitions_of(run.tags) if cause.stopped else _failed_days(instance, run, steps, planned, checks)
     )
     asked = partitions_of(run.tags)
     others = asked if asked != partition and any(e.step_key not in broken for e in planned) else ""
-    days = f" for {shown_days(partition)}" if partition else ""
+    days = f" for {shorten_days(partition)}" if partition else ""
     on_ref = "" if ref == MAIN_REF else f" on ref {ref}"
     urgent = ref == MAIN_REF or not KINDS[kind].lasts
     return Alert(
@@ -67,8 +67,8 @@ def run_failed(
         assets=assets,
         checks=tuple(sorted(check.check_name for check in checks)),
         partition=partition,
-        owners=known.owners_of(assets),
-        tags=known.tags_of(assets),
+        owners=facts.owners_of(assets),
+        tags=facts.tags_of(assets),
         ref=ref,
         job=run.job_name,
         run_id=run.run_id,
@@ -78,14 +78,14 @@ def run_failed(
     )
 
 
-def _kind(cause: Cause, by_check: bool, retried_out: Callable[[], bool]) -> str:
+def _kind(cause: Cause, by_check: bool, used_all_retries: Callable[[], bool]) -> str:
     if cause.stopped:
         return "run_stopped"
     if cause.beyond_reach:
         return "days_unreachable"
     if by_check:
         return "blocking_check_failed"
-    return "retries_exhausted" if retried_out() else "run_failed"
+    return "retries_exhausted" if used_all_retries() else "run_failed"
 
 
 def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str, others: str) -> str:
@@ -111,34 +111,38 @@ def _failed_days(
     partition = partitions_of(run.tags)
     if not partition or checks or not steps:
         return partition
-    days, failed = days_in(partition), set[str]()
+    days, failed = parse_days(partition), set[str]()
     made: dict[AssetKey, set[str]] = {}
     for event in _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION):
         done = event.step_materialization_data.materialization
         made.setdefault(done.asset_key, set()).add(done.partition or "")
     for step in steps:
         if named := failed_days(step.step_failure_data):
-            failed |= {day for each in named for day in days_in(each.days)}
+            failed |= {day for each in named for day in parse_days(each.days)}
             continue
         for event in planned:
             if event.step_key == step.step_key and event.asset_key:
                 failed |= set(days) - made.get(event.asset_key, set())
-    return partition_of(failed) or partition
+    return format_days(failed) or partition
 
 
 def _subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str:
     """Return what the title is about: the asset that broke, and how many are not made because of it."""
     if root not in assets or len(assets) == 1:
-        return listed(assets) or f"run of {run.job_name}"
+        return shorten_list(assets) or f"run of {run.job_name}"
     return f"{root} (with {len(assets) - 1} more assets of its step)"
 
 
-def _retried_out(
-    instance: DagsterInstance, run: DagsterRun, broken: set[str | None], assets: tuple[str, ...], known: Known
+def _used_all_retries(
+    instance: DagsterInstance,
+    run: DagsterRun,
+    broken: set[str | None],
+    assets: tuple[str, ...],
+    facts: AssetFacts,
 ) -> bool:
     """Return whether a step failed that had been started again as often as its policy allows."""
     again = Counter(event.step_key for event in _events(instance, run, DagsterEventType.STEP_RESTARTED))
-    allowed = max((known.retries.get(name, 0) for name in assets), default=0) or 1
+    allowed = max((facts.retries.get(name, 0) for name in assets), default=0) or 1
     return any(again[step] >= allowed for step in broken if step)
 
 
@@ -147,7 +151,7 @@ def _events(instance: DagsterInstance, run: DagsterRun, kind: DagsterEventType) 
     return [event for record in records if (event := record.event_log_entry.dagster_event)]
 
 
-def _blocking(instance: DagsterInstance, run: DagsterRun) -> list[AssetCheckEvaluation]:
+def _failed_blocking_checks(instance: DagsterInstance, run: DagsterRun) -> list[AssetCheckEvaluation]:
     found = _events(instance, run, DagsterEventType.ASSET_CHECK_EVALUATION)
     results = [event.asset_check_evaluation_data for event in found]
     return [result for result in results if not result.passed and result.blocking]

@@ -1,26 +1,27 @@
-"""Whether what an open alert tells of is over: asked of Dagster's storage for each open alert."""
+"""Open alerts: resolved when their days succeed, extended when the same days fail again."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from dagster import DagsterInstance, RunsFilter
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.days import days_in, partition_of
-from millpond.alerts.finders.events import Ask, asking
+from millpond.alerts.days import format_days, parse_days, with_days
+from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.event_log import Query, open_dagster
 from millpond.alerts.finders.failed_run import FAILURES
-from millpond.alerts.finders.known import Known
-from millpond.alerts.recording import narrow, open_alerts, resolve
-from millpond.alerts.tables import Connection
+from millpond.alerts.outbox import Connection, is_recorded, narrow, open_alerts, resolve
 from millpond.partitions import RANGE_SEPARATOR
 from millpond.resources.run import partitions_of
 
 _OF_DAYS = ("partition_late", "not_published")
 _NOTICES, _NOTICE_DAYS = ("quarantine", "check_failed"), 7
 """Kinds that leave the run green; nobody may ever make the same days again, so they end by themselves."""
-_MADE = """
+_MATERIALIZED = """
     select distinct e.partition from event_logs e join runs r on r.run_id = e.run_id
     where e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.id > %s and e.asset_key = %s
         and (r.status = 'SUCCESS' or r.status in ('FAILURE', 'CANCELED') and not %s and not exists (
@@ -50,48 +51,48 @@ _PASSED = """
 """
 
 
-def resolve_recovered(connection: Connection, instance: DagsterInstance, known: Known) -> int:
+def resolve_recovered(connection: Connection, instance: DagsterInstance, facts: AssetFacts) -> int:
     """End alerts whose assets, for all their days, or whose checks have succeeded since; returns how many."""
-    ended = _end_of_gone(connection, known)
+    ended = _resolve_deleted(connection, facts)
     long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=_NOTICE_DAYS)
-    with asking() as ask:
+    with open_dagster() as ask:
         for alert in open_alerts(connection, *FAILURES, *_NOTICES):
             if alert.kind in _NOTICES and alert.last_at and alert.last_at < long_ago:
                 resolve(connection, alert, f"It was not seen again for {_NOTICE_DAYS} days.")
                 ended += 1
                 continue
-            days = set(days_in(alert.partition)) or {""}
+            days = set(parse_days(alert.partition)) or {""}
             if alert.kind == "check_failed":
-                left = set() if _passed_again(ask, instance, alert) else days
+                left = set() if _has_passed(ask, instance, alert) else days
             else:
-                left = days_left(ask, alert, known)
+                left = days_left(ask, alert, facts)
             if not left:
                 resolve(connection, alert, "It has succeeded since.")
                 ended += 1
             elif left < days:
-                narrow(connection, alert, partition_of(left))
+                narrow(connection, alert, format_days(left))
     return ended
 
 
-def _end_of_gone(connection: Connection, known: Known) -> int:
-    gone = [a for a in open_alerts(connection, *FAILURES, *_NOTICES, *_OF_DAYS) if known.gone(a.assets)]
+def _resolve_deleted(connection: Connection, facts: AssetFacts) -> int:
+    gone = [a for a in open_alerts(connection, *FAILURES, *_NOTICES, *_OF_DAYS) if facts.gone(a.assets)]
     for alert in gone:
         resolve(connection, alert, "Its assets no longer exist: they were deleted or renamed.")
     return len(gone)
 
 
-def days_left(ask: Ask, alert: Alert, known: Known) -> set[str]:
+def days_left(ask: Query, alert: Alert, facts: AssetFacts) -> set[str]:
     """Return the days of an alert that were not made since; `{""}` stands for what has no days."""
-    days = set(days_in(alert.partition)) or {""}
+    days = set(parse_days(alert.partition)) or {""}
     if not alert.assets:
         return set() if ask(_RAN, (alert.position, alert.job)) else days
     left: set[str] = set()
     for name in alert.assets:
-        if known.names and name not in known.names:
+        if facts.names and name not in facts.names:
             continue
-        key, of_days = json.dumps(name.split("/")), name in known.daily and days != {""}
+        key, of_days = json.dumps(name.split("/")), name in facts.daily and days != {""}
         by_check = alert.kind == "blocking_check_failed"
-        made = {day for (day,) in ask(_MADE, (alert.position, key, by_check))}
+        made = {day for (day,) in ask(_MATERIALIZED, (alert.position, key, by_check))}
         missing = days - made if of_days or not made else set()
         if missing:
             missing -= _ran_since(ask, alert, key)
@@ -99,7 +100,7 @@ def days_left(ask: Ask, alert: Alert, known: Known) -> set[str]:
     return left
 
 
-def _ran_since(ask: Ask, alert: Alert, key: str) -> set[str]:
+def _ran_since(ask: Query, alert: Alert, key: str) -> set[str]:
     """Return the days of the alert that runs which succeeded were to make of the asset.
 
     Days that the source no longer serves are not made even then, and are no failure.
@@ -108,10 +109,10 @@ def _ran_since(ask: Ask, alert: Alert, key: str) -> set[str]:
     if not alert.partition:
         return {""} if found else set()
     windows = [(begin or day, end or day) for begin, end, day in found if begin or day]
-    return {day for day in days_in(alert.partition) if any(a <= day <= b for a, b in windows)}
+    return {day for day in parse_days(alert.partition) if any(a <= day <= b for a, b in windows)}
 
 
-def _passed_again(ask: Ask, instance: DagsterInstance, alert: Alert) -> bool:
+def _has_passed(ask: Query, instance: DagsterInstance, alert: Alert) -> bool:
     key = json.dumps(alert.assets[0].split("/"))
     found = ask(_PASSED, (key, alert.checks[0], alert.position))
     if not found or not alert.partition:
@@ -127,3 +128,71 @@ def _passed_again(ask: Ask, instance: DagsterInstance, alert: Alert) -> bool:
 def _bounds(partition: str) -> tuple[str, str]:
     first, _, last = partition.partition(RANGE_SEPARATOR)
     return first, last or first
+
+
+_NOTIFY_AGAIN = """
+    update alert_deliveries set state = 'pending', attempts = 0, next_attempt = clock_timestamp(),
+        created_at = clock_timestamp(), message = null, uncertain = false
+    where alert = %s and action = 'tell' and state in ('delivered', 'abandoned')
+"""
+
+
+def merge_recurring(connection: Connection, found: Iterable[Alert], facts: AssetFacts) -> Iterator[Alert]:
+    """Yield what was found, a repeated failure as the open alert it belongs to, with the days of both."""
+    for alert in found:
+        if alert.kind in FAILURES and alert.lasts and not is_recorded(connection, alert):
+            with open_dagster() as ask:
+                yield _merge(connection, ask, alert, facts)
+        else:
+            yield alert
+
+
+def _merge(connection: Connection, ask: Query, alert: Alert, facts: AssetFacts) -> Alert:
+    days = set(parse_days(alert.partition))
+    same = [each for each in open_alerts(connection, *FAILURES) if _is_same(each, alert, days)]
+    if not same:
+        return alert
+    first, *others = same
+    before = set[str]()
+    for each in same:
+        before |= days_left(ask, each, facts) - {""}
+    still = days_left(ask, alert, facts) - {""}
+    if days and not before | still:
+        return alert  # all of them were made meanwhile, which the look for recoveries finds
+    for each in others:
+        resolve(connection, each, f"Its days are in alert {first.id} now, which has the same cause.")
+    partition = format_days(before | still) if days else ""
+    title, next_step = with_days(alert.title, alert.next_step, alert.partition, partition, alert.ref)
+    reason, unharmed = [alert.reason], [alert.unharmed]
+    if before - days:  # what this failure says nothing of
+        reason += [line for line in first.reason.splitlines() if line not in alert.reason]
+        unharmed += [first.unharmed] if first.unharmed not in alert.unharmed else []
+    if still - set(parse_days(first.partition)):
+        connection.execute(_NOTIFY_AGAIN, (first.id,))
+    return replace(
+        alert,
+        dedup_key=first.dedup_key,
+        title=title,
+        partition=partition,
+        reason="\n".join(reason),
+        unharmed="; ".join(unharmed),
+        next_step=next_step,
+        assets=tuple(sorted({*first.assets, *alert.assets})),
+        causes=tuple(sorted({*first.causes, *alert.causes})),
+    )
+
+
+def _is_same(there: Alert, alert: Alert, days: set[str]) -> bool:
+    """Return whether `alert` is about what `there` is about; together they claim no day that did not fail."""
+    before, mine, theirs = set(parse_days(there.partition)), set(alert.assets), set(there.assets)
+    if there.ref != alert.ref or bool(before) != bool(days):
+        return False
+    if not mine and there.job != alert.job:
+        return False
+    if there.causes and not set(there.causes) & set(alert.causes):
+        return False
+    if before and not before & days:
+        return False
+    within = mine <= theirs and days <= before
+    around = mine >= theirs and days >= before
+    return mine == theirs or within or around

@@ -1,4 +1,4 @@
-"""What the definitions say about assets that an alert needs: owners, retries, days, when they are due."""
+"""What an alert needs from asset definitions: owners, retries, days, when they are due."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from millpond.alerts.alert import Alert
 from millpond.internals.dagster import TimeWindowFreshnessPolicy
 
 MARTS = "marts"
-"""Value of the tag `layer` by which a mart is known."""
+"""Value of the tag `layer` by which a mart is facts."""
 
 
 @dataclass(frozen=True)
-class Known:
+class AssetFacts:
     """Facts by the asset's name."""
 
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     retries: Mapping[str, int] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
-    """Every asset; empty where it is not known which there are."""
+    """Every asset; empty where it is not facts which there are."""
     daily: frozenset[str] = frozenset()
     due: Mapping[str, dt.timedelta] = field(default_factory=dict)
     """How long after its end a day is to be in the asset."""
@@ -33,8 +33,8 @@ class Known:
     """Of each asset that rests on raw assets of sources without an address: these raw assets."""
 
     @classmethod
-    def of(cls, assets: Sequence[dg.AssetsDefinition], unasked: Collection[str] = ()) -> Known:
-        """Return what is known of `assets`; the sources of the raw assets `unasked` have no address."""
+    def of(cls, assets: Sequence[dg.AssetsDefinition], unasked: Collection[str] = ()) -> AssetFacts:
+        """Return what is facts of `assets`; the sources of the raw assets `unasked` have no address."""
         specs = {spec.key.to_user_string(): spec for each in assets for spec in each.specs}
         return cls(
             owners={name: tuple(spec.owners) for name, spec in specs.items()},
@@ -62,7 +62,7 @@ class Known:
             },
         )
 
-    def expected(self, made: Collection[str]) -> Known:
+    def expected(self, made: Collection[str]) -> AssetFacts:
         """Return the same, with nothing due that rests on sources without address, unless they were `made`.
 
         So a source that was loaded before and has lost its address goes on being missed.

@@ -1,26 +1,26 @@
-"""Backfills that ended: those of Dagster's pages, and those of `millpond backfill` where there were any."""
+"""Alerts that only inform: backfills that ended, and the daily summary."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from dagster import deserialize_value
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.finders.events import asked
+from millpond.alerts.finders.event_log import query_dagster
 from millpond.alerts.kinds import Severity
-from millpond.alerts.recording import record
-from millpond.alerts.tables import Connection
+from millpond.alerts.outbox import Connection, record
 from millpond.internals.dagster_on_demand import PartitionBackfill
 from millpond.naming import MAIN_REF
 from millpond.partitions import RANGE_SEPARATOR
 
-_DAGSTERS = """
+_DAGSTER = """
     select body from bulk_actions
     where status in ('COMPLETED', 'COMPLETED_SUCCESS', 'COMPLETED_FAILED', 'FAILED', 'CANCELED')
         and timestamp > (now() at time zone 'utc') - interval '7 days'
 """
-_OURS = """
+_LEDGER = """
     select b.id, b.selection, b.ref, b.first_day, b.last_day, b.state, b.seconds,
         (select jsonb_object_agg(state, n) from (
             select state, count(*) as n from backfill_partitions where backfill = b.id group by state) tally
@@ -33,11 +33,11 @@ _OURS = """
 
 def record_backfills(connection: Connection, pages: str, since: float) -> int:
     """Record the backfills that ended after `since` (seconds since 1970); returns how many are new."""
-    return record(connection, [*_dagsters(pages, since), *_ours(connection)])
+    return record(connection, [*_from_dagster(pages, since), *_from_ledger(connection)])
 
 
-def _dagsters(pages: str, since: float) -> Iterator[Alert]:
-    for (body,) in asked(_DAGSTERS, ()):
+def _from_dagster(pages: str, since: float) -> Iterator[Alert]:
+    for (body,) in query_dagster(_DAGSTER, ()):
         backfill = deserialize_value(body, PartitionBackfill)
         if (backfill.backfill_end_timestamp or 0.0) < since:
             continue
@@ -53,8 +53,8 @@ def _dagsters(pages: str, since: float) -> Iterator[Alert]:
         )
 
 
-def _ours(connection: Connection) -> Iterator[Alert]:
-    for row in connection.execute(_OURS).fetchall():
+def _from_ledger(connection: Connection) -> Iterator[Alert]:
+    for row in connection.execute(_LEDGER).fetchall():
         days = f"{row['first_day']}{RANGE_SEPARATOR}{row['last_day']}" if row["first_day"] else ""
         tally = ", ".join(f"{n} {state}" for state, n in (row["partitions"] or {}).items())
         state, end = row["state"], f"It took {row['seconds']:.0f} s."
@@ -94,4 +94,45 @@ def _alert(
         partition=partition,
         ref=ref,
         run_url=run_url,
+    )
+
+
+_RUNS = """
+    select count(*) filter (where status = 'SUCCESS'), count(*) filter (where status = 'FAILURE')
+    from runs where end_time > extract(epoch from now()) - 86400
+"""
+_MATERIALIZED = """
+    select count(distinct (asset_key, partition)), count(distinct asset_key) from event_logs
+    where dagster_event_type = 'ASSET_MATERIALIZATION'
+        and timestamp > (now() at time zone 'utc') - interval '1 day'
+"""
+
+
+def record_summary(connection: Connection, at: str, now: dt.datetime, pages: str) -> int:
+    """Record the summary of the last 24 hours once a day, from `at` on (HH:MM, in the zone of `now`).
+
+    Also forgets what was seen long ago. Returns how many are new.
+    """
+    source = f"summary:{now.date()}"
+    told = connection.execute("select 1 from alert_sources where source = %s", (source,)).fetchone()
+    if told or now.time() < dt.time.fromisoformat(at):
+        return 0
+    connection.execute("delete from alert_sources where at < clock_timestamp() - interval '60 days'")
+    good, bad = query_dagster(_RUNS, ())[0]
+    partitions, assets = query_dagster(_MATERIALIZED, ())[0]
+    open_now = connection.execute("select count(*) as n from alerts where resolved_at is null").fetchone()
+    left = open_now["n"] if open_now else 0
+    return record(
+        connection,
+        [
+            Alert(
+                kind="success_summary",
+                source=source,
+                dedup_key="summary",
+                title=f"last 24 hours: {good} runs succeeded, {bad} failed",
+                reason=f"{partitions} partitions of {assets} assets were made. {left} alerts are open.",
+                severity="info",
+                run_url=f"{pages}/runs",
+            )
+        ],
     )

@@ -2,26 +2,28 @@
 
 Ids are drawn before a transaction commits, so an event may appear below one that was read already. The log
 counts as settled up to a mark once every transaction that ran when the mark was set has ended; above it, the
-ids that were read are remembered.
-"""
+ids that were read are remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import datetime as dt
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
 
-from millpond.alerts.tables import Connection
+from millpond.alerts.outbox import Connection
+from millpond.resources.record import UNFINISHED_TAG
 from millpond.runtime.databases import databases
 
-Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _CURSOR = "events"
-_WANTED = """
+_CONDITION = """
     id > %(settled)s and id <> all(%(seen)s) and (
         dagster_event_type in ('PIPELINE_FAILURE', 'PIPELINE_CANCELED')
         or dagster_event_type = 'ASSET_CHECK_EVALUATION' and event ~ '"(passed|success)":\\s*false'
@@ -44,7 +46,7 @@ def new_events(connection: Connection, limit: int, first_days: float) -> list[Ro
 
     Waits for another reader to end. The first look of all goes back `first_days`.
     """
-    cursor = _locked(connection, first_days)
+    cursor = _lock_cursor(connection, first_days)
     settled, seen, mark, mark_xid = (cursor[name] for name in ("settled", "seen", "mark", "mark_xid"))
     with databases().dagster.connect(row_factory=dict_row) as dagster:
         dagster.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -55,7 +57,7 @@ def new_events(connection: Connection, limit: int, first_days: float) -> list[Ro
         ).fetchone()
         assert now is not None
         rows = dagster.execute(
-            f"select id, run_id, dagster_event_type as kind, event from event_logs where {_WANTED}"  # noqa: S608
+            f"select id, run_id, dagster_event_type as kind, event from event_logs where {_CONDITION}"  # noqa: S608
             " order by id limit %(limit)s",
             {"settled": settled, "seen": seen, "limit": limit},
         ).fetchall()
@@ -72,7 +74,7 @@ def new_events(connection: Connection, limit: int, first_days: float) -> list[Ro
     return [Row(**row) for row in rows]
 
 
-def _locked(connection: Connection, first_days: float) -> dict[str, Any]:
+def _lock_cursor(connection: Connection, first_days: float) -> dict[str, Any]:
     for _ in range(2):
         found = connection.execute(
             "select settled, seen, mark, mark_xid::text from alert_cursors where name = %s for update",
@@ -98,14 +100,58 @@ def _before(days: float) -> int:
 
 
 @contextmanager
-def asking() -> Iterator[Ask]:
+def open_dagster() -> Iterator[Query]:
     """Yield a function that returns the rows which Dagster's storage has for a question; it is only read."""
     with databases().dagster.connect(autocommit=True) as dagster:
         dagster.execute("set default_transaction_read_only = on")
         yield lambda statement, values: dagster.execute(statement, values).fetchall()
 
 
-def asked(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+def query_dagster(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Return the rows that Dagster's storage has for one question."""
-    with asking() as ask:
+    with open_dagster() as ask:
         return ask(statement, values)
+
+
+_MATERIALIZATIONS = """
+    select asset_key, partition, id, timestamp from event_logs e
+    where dagster_event_type = 'ASSET_MATERIALIZATION' and asset_key = any(%s) and timestamp >= %s
+        and (partition is null or partition = any(%s))
+        and not exists (select 1 from asset_event_tags t where t.event_id = e.id and t.key = %s)
+    order by id
+"""
+_EVER = "select asset_key from asset_keys where asset_key = any(%s) and last_materialization is not null"
+
+
+class Materialization(NamedTuple):
+    """A materialization: its place in the log, and when it was."""
+
+    id: int
+    at: dt.datetime
+
+
+def read_materializations(
+    moment: dt.datetime, assets: Collection[str], days: Collection[dt.date]
+) -> dict[tuple[str, dt.date | None], list[Materialization]]:
+    """Return the materializations since `moment`, the oldest first, by asset and day.
+
+    The day is None for an asset without partitions. Loads that began before their day had ended are left out.
+    """
+    keys = sorted(json.dumps(name.split("/")) for name in assets)
+    rows = query_dagster(
+        _MATERIALIZATIONS,
+        (keys, moment.astimezone(dt.UTC).replace(tzinfo=None), sorted(map(str, days)), UNFINISHED_TAG),
+    )
+    found: dict[tuple[str, dt.date | None], list[Materialization]] = {}
+    for key, partition, number, at in rows:
+        day = dt.date.fromisoformat(partition) if partition else None
+        found.setdefault(("/".join(json.loads(key)), day), []).append(
+            Materialization(number, at.replace(tzinfo=dt.UTC))
+        )
+    return found
+
+
+def find_materialized(assets: Collection[str]) -> set[str]:
+    """Return those of `assets` of which anything was ever made."""
+    keys = sorted(json.dumps(name.split("/")) for name in assets)
+    return {"/".join(json.loads(key)) for (key,) in query_dagster(_EVER, (keys,))} if keys else set()

@@ -1,14 +1,18 @@
-"""The outbox as people ask for it: lists, one alert with its deliveries, silences; and what they change."""
+"""What `millpond alerts` does: list, show, close, resend and silence alerts, and test a channel."""
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
-from millpond.alerts.alert import Alert, of_row
-from millpond.alerts.recording import storable
-from millpond.alerts.tables import outbox
+from millpond.alerts.alert import Alert, alert_from_row
+from millpond.alerts.channels import channels
+from millpond.alerts.message import Message, dagster_pages
+from millpond.alerts.outbox import outbox, storable
+from millpond.alerts.routing import CHANNELS
 from millpond.errors import ConfigError
+from millpond.settings import settings
 
 _LIST = """
     select a.*, coalesce((select jsonb_object_agg(channel, state) from (
@@ -27,10 +31,10 @@ def list_alerts(*, everything: bool, kind: str | None, limit: int) -> list[tuple
     """
     with outbox() as connection:
         rows = connection.execute(_LIST, {"all": everything, "kind": kind or "%", "limit": limit}).fetchall()
-    return [(of_row(row), row["told"]) for row in rows]
+    return [(alert_from_row(row), row["told"]) for row in rows]
 
 
-def one(number: int) -> tuple[Alert, list[dict[str, Any]]]:
+def get_alert(number: int) -> tuple[Alert, list[dict[str, Any]]]:
     """Return an alert and its deliveries; raises ConfigError if there is none of that number."""
     with outbox() as connection:
         row = connection.execute("select * from alerts where id = %s", (number,)).fetchone()
@@ -41,12 +45,12 @@ def one(number: int) -> tuple[Alert, list[dict[str, Any]]]:
         ).fetchall()
     if row is None:
         raise ConfigError(f"there is no alert {number}", next_step="`millpond alerts list --all` shows them")
-    return of_row(row), deliveries
+    return alert_from_row(row), deliveries
 
 
 def resend(number: int) -> int:
     """Have an alert told anew through each of its channels; returns how many. Raises ConfigError."""
-    one(number)
+    get_alert(number)
     with outbox() as connection:
         found = connection.execute(
             "update alert_deliveries set state = 'pending', attempts = 0, next_attempt = clock_timestamp(),"
@@ -62,7 +66,7 @@ def close(number: int, reason: str, by: str) -> tuple[Alert, bool]:
 
     Those who were notified are notified of the end. A new event of the kind opens a new alert.
     """
-    one(number)
+    get_alert(number)
     words = f"Closed by {by}{f': {reason}' if reason else ''}."
     with outbox() as connection:
         found = connection.execute(
@@ -70,12 +74,12 @@ def close(number: int, reason: str, by: str) -> tuple[Alert, bool]:
             " where id = %s and resolved_at is null",
             (storable(words)[:1000], by, number),
         )
-    return one(number)[0], bool(found.rowcount)
+    return get_alert(number)[0], bool(found.rowcount)
 
 
 def silence(pattern: str, span: dt.timedelta) -> tuple[dt.datetime, int]:
     """Hold back alerts that fit `pattern` for `span`; returns until when, and how many open ones fit."""
-    from millpond.alerts.router import silenced
+    from millpond.alerts.routing import matches_silence
 
     with outbox() as connection:
         row = connection.execute(
@@ -83,7 +87,7 @@ def silence(pattern: str, span: dt.timedelta) -> tuple[dt.datetime, int]:
             (pattern, span),
         ).fetchone()
         rows = connection.execute("select * from alerts where resolved_at is null").fetchall()
-        fitting = [row["id"] for row in rows if silenced(of_row(row), pattern)]
+        fitting = [row["id"] for row in rows if matches_silence(alert_from_row(row), pattern)]
         assert row is not None
         connection.execute(
             "update alert_deliveries set state = 'silenced', next_attempt = %s"
@@ -99,3 +103,32 @@ def silences() -> list[dict[str, Any]]:
         return connection.execute(
             "select pattern, until from alert_silences where until > now() order by until"
         ).fetchall()
+
+
+def send_test(name: str) -> str:
+    """Send a test through channel `name`; returns its title.
+
+    Raises ConfigError if the channel is unknown or not set up, AlertNotSent if it does not take it.
+    """
+    available = channels(settings())
+    if name not in CHANNELS:
+        raise ConfigError(f"{name} is no channel", next_step=f"there are {', '.join(CHANNELS)}")
+    if name not in available:
+        raise ConfigError(
+            f"{name} is not set up", next_step=f"set its variables: .env.example, section Alerts, {name}"
+        )
+    alert = Alert(
+        kind="test",
+        source="test",
+        dedup_key="test",
+        title="this is a test of Millpond's alerts",
+        reason="Nothing is wrong; somebody ran `millpond alerts test`.",
+        severity="info",
+        run_url=dagster_pages(settings()),
+        created_at=dt.datetime.now(dt.UTC),
+    )
+    identity = uuid.uuid4().hex
+    available[name].send(Message(identity, "tell", (alert,), f"millpond-test-{identity}"))
+    if available[name].incidents:
+        available[name].send(Message(uuid.uuid4().hex, "resolve", (alert,), f"millpond-test-{identity}"))
+    return alert.title

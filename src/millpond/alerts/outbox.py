@@ -1,25 +1,42 @@
-"""Puts what was found into the outbox: once for each thing seen, one open alert for each dedup_key."""
+"""The outbox in schema `ops`: alerts are recorded once per event, one open alert per dedup_key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from millpond.alerts.alert import COLUMNS, Alert, of_row
+import psycopg
+from psycopg.rows import dict_row
+
+from millpond.alerts.alert import COLUMNS, Alert, alert_from_row, cut
 from millpond.alerts.days import with_days
-from millpond.alerts.fitting import cut
-from millpond.alerts.tables import Connection
 from millpond.redaction import redacted
+from millpond.runtime.databases import databases
+
+Connection = psycopg.Connection[dict[str, Any]]
+
+
+@contextmanager
+def outbox() -> Iterator[Connection]:
+    """Yield a connection to the outbox; the block is one transaction, kept if it ends without an error.
+
+    Starts Postgres where it does not run.
+    """
+    with databases().ops.connect(row_factory=dict_row) as connection:
+        yield connection
+
 
 _STEP_LIMIT = 1500
-_GIVEN = tuple(
+_COLUMNS_TO_WRITE = tuple(
     name
     for name in COLUMNS
     if name not in {"id", "times", "created_at", "last_at", "resolved_at", "resolution", "closed_by"}
 )
 _INSERT = f"""
-    insert into alerts ({", ".join(_GIVEN)}, resolved_at, end_routed_at)
-    values ({", ".join(f"%({name})s" for name in _GIVEN)}, %(ended)s, %(ended)s)
+    insert into alerts ({", ".join(_COLUMNS_TO_WRITE)}, resolved_at, end_routed_at)
+    values ({", ".join(f"%({name})s" for name in _COLUMNS_TO_WRITE)}, %(ended)s, %(ended)s)
     on conflict (dedup_key) where resolved_at is null do update set
         times = alerts.times + 1, last_at = clock_timestamp(), reason = excluded.reason,
         title = case when cardinality(excluded.causes) = 0 then alerts.title else excluded.title end,
@@ -60,7 +77,7 @@ def _insert(connection: Connection, alert: Alert) -> None:
         next_step=cut(storable(alert.next_step), _STEP_LIMIT),
         dedup_key=alert.dedup_key if alert.lasts else f"{alert.dedup_key}:{alert.source}",
     )
-    values = {name: getattr(clean, name) for name in _GIVEN}
+    values = {name: getattr(clean, name) for name in _COLUMNS_TO_WRITE}
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
     ended = None if alert.lasts else connection.execute("select clock_timestamp() as now").fetchone()
     connection.execute(_INSERT, {**values, "ended": ended and ended["now"]})
@@ -71,7 +88,7 @@ def open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
     rows = connection.execute(
         "select * from alerts where resolved_at is null and kind = any(%s) order by id", (list(kinds),)
     )
-    return [of_row(row) for row in rows]
+    return [alert_from_row(row) for row in rows]
 
 
 def narrow(connection: Connection, alert: Alert, partition: str) -> None:
