@@ -7,12 +7,13 @@ import warnings
 import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
-from millpond.automation import new_data, queue, waiting
-from millpond.automation.chains import chains_of
+from millpond.automation.chains import find_chains
 from millpond.automation.conditions import with_conditions
 from millpond.automation.jobs import housekeeping
+from millpond.automation.queue_sensor import build_queue_sensors
 from millpond.automation.schedules import build_schedules
-from millpond.automation.sensors import build_sensors as automation_sensors
+from millpond.automation.sensors import build_base_sensors, build_new_data_sensors
+from millpond.automation.wait_sensors import build_wait_sensors
 from millpond.automation.waits import read_waits
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.origins import has_address
@@ -47,7 +48,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     made += mine.joining
     read_as = {dep.asset_key: spec.key for each in marts for spec in each.specs for dep in spec.deps}
     asked = [source for source in sources if has_address(source, configured)]
-    chains = chains_of(made, asked)
+    chains = find_chains(made, asked)
     fresh = with_freshness([*made, *mine.others], sources, declared_in_dbt(manifest, models))
     assets = with_conditions(fresh, chains, configured.timezone, mine.apart)
     by_day: dg.AssetSelection | str = "*"
@@ -64,10 +65,10 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
         schedules=[*build_schedules(job, chains, configured), *mine.schedules],
         sensors=[
             *alert_sensors(assets, [source for source in sources if source not in asked]),
-            *automation_sensors(chains, configured),
-            *new_data.build_sensors(asked, chains),
-            *queue.build_sensors(sources),
-            *waiting.build_sensors(read_waits(configured)),
+            *build_base_sensors(chains, configured),
+            *build_new_data_sensors(asked, chains),
+            *build_queue_sensors(sources),
+            *build_wait_sensors(read_waits(configured)),
             *mine.sensors,
         ],
         resources={**build_resources(configured), **mine.resources},

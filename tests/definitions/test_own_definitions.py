@@ -12,7 +12,7 @@ import pytest
 
 import millpond
 from millpond.automation.conditions import EXEMPTION
-from millpond.automation.tick import ChainSensor
+from millpond.automation.sensors import ChainSensor
 from millpond.backfill.planning import make_plan
 from millpond.backfill.run import materialize
 from millpond.backfill.selection import selected
@@ -145,14 +145,14 @@ def test_a_person_says_how_an_own_asset_is_automated_or_that_it_is_not(defs: dg.
 
 
 def test_a_tick_asks_for_what_belongs_to_no_chain_as_dagster_does(defs: dg.Definitions) -> None:
-    from millpond.automation.requests import joined
+    from millpond.automation.requests import merge_by_chain
 
     (sensor,) = [each for each in defs.sensors or () if isinstance(each, ChainSensor)]
     asked = [
         dg.RunRequest(asset_selection=[at_nine.key]),
         dg.RunRequest(asset_selection=[day_by_day.key], partition_key="2024-05-01"),
     ]
-    assert joined(asked, sensor.chains) == asked
+    assert merge_by_chain(asked, sensor.chains) == asked
 
 
 def test_commands_select_own_assets_but_those_with_other_partitions(defs: dg.Definitions) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from millpond.automation.overview import Item as Automatic
-from millpond.automation.preview import Planned
+from millpond.automation.preview import PlannedRun
 from millpond.backfill import ledger
 from millpond.backfill.ledger import Backfill
 from millpond.backfill.ledger_chunks import OUTCOME, Part
@@ -41,7 +41,7 @@ def automation() -> None:
 
 
 def preview() -> None:
-    automation_view.print_preview([Planned("keep_up", "load is due", NAMES, str(DAYS))], NOON)
+    automation_view.print_preview([PlannedRun("keep_up", "load is due", NAMES, str(DAYS))], NOON)
 
 
 def plan() -> None:

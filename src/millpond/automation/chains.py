@@ -44,18 +44,18 @@ class Chain:
         return max(days, default=0)
 
 
-def chains_of(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpec]) -> list[Chain]:
+def find_chains(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpec]) -> list[Chain]:
     """Return the chains that have a cadence, by name: the raw tables at their beginning, joined by `+`."""
     specs = {spec.key: spec for each in assets for spec in each.specs}
     parents = {key: frozenset(dep.asset_key for dep in spec.deps) for key, spec in specs.items()}
     tables = {dg.AssetKey(table.asset): table for source in sources for table in source.tables}
-    roots = {key: upstream_of(key, parents) & tables.keys() for key in specs}
+    roots = {key: find_upstream(key, parents) & tables.keys() for key in specs}
     found = []
-    for members in _joined(roots):
+    for members in _connect(roots):
         raw = sorted(members & tables.keys())
         cadences = {key: cadence for key in raw if (cadence := tables[key].cadence)}
         if cadences:
-            above = frozenset().union(*(upstream_of(key, parents) for key in members))
+            above = frozenset().union(*(find_upstream(key, parents) for key in members))
             daily = frozenset(key for key in members if specs[key].partitions_def)
             found.append(
                 Chain("+".join(tables[key].name for key in raw), members, above - members, daily, cadences)
@@ -63,12 +63,12 @@ def chains_of(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpe
     return sorted(found, key=lambda chain: chain.name)
 
 
-def upstream_of(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Iterable[dg.AssetKey]]) -> Keys:
+def find_upstream(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Iterable[dg.AssetKey]]) -> Keys:
     """Return `key` and all that it is made from."""
-    return frozenset({key}).union(*(upstream_of(parent, parents) for parent in parents.get(key, ())))
+    return frozenset({key}).union(*(find_upstream(parent, parents) for parent in parents.get(key, ())))
 
 
-def _joined(roots: Mapping[dg.AssetKey, Keys]) -> list[Keys]:
+def _connect(roots: Mapping[dg.AssetKey, Keys]) -> list[Keys]:
     """Return the assets that share a raw table, or share one with an asset that shares another."""
     groups: list[tuple[Keys, Keys]] = []
     for key, above in roots.items():

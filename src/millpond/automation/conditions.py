@@ -11,7 +11,7 @@ import dagster as dg
 from dagster import AutomationCondition as When
 from dagster import AutomationContext
 
-from millpond.automation.chains import Chain, upstream_of
+from millpond.automation.chains import Chain, find_upstream
 from millpond.internals.dagster import AssetKeyPartitionKey, EntitySubset, SubsetAutomationCondition, record
 from millpond.resources.run import BACKFILL_TAG
 from millpond.resources.unreachable import skipped_days
@@ -27,7 +27,7 @@ class RequestedThisTick(SubsetAutomationCondition[dg.AssetKey]):
     """True of what is requested in this tick, also for an asset with other partitions than its parent.
 
     Dagster's `will_be_requested` leaves those out, as it would put them into another run; here one run of a
-    chain takes both, see `tick.py`.
+    chain takes both, see `sensors.py`.
     """
 
     @property
@@ -72,20 +72,20 @@ def with_conditions(
     given = frozenset().union(*(chain.given for chain in chains))
     parents = {spec.key: [dep.asset_key for dep in spec.deps] for each in assets for spec in each.specs}
 
-    def automated(spec: dg.AssetSpec) -> dg.AssetSpec:
+    def with_condition(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.automation_condition or EXEMPTION in spec.metadata:
             return spec
         if spec.key in apart:
-            read = upstream_of(spec.key, parents)
-            return _made_apart(spec, [chain for chain in chains if chain.assets & read])
+            read = find_upstream(spec.key, parents)
+            return _follows_apart(spec, [chain for chain in chains if chain.assets & read])
         if spec.key in given:
             crons = {
                 each.cron for chain in chains if spec.key in chain.given for each in chain.cadences.values()
             }
-            condition = _missing(sorted(crons), timezone)
+            condition = _once_missing(sorted(crons), timezone)
         elif chain := next((each for each in chains if spec.key in each.assets), None):
             if cadence := chain.cadences.get(spec.key):
-                condition = _loaded(cadence.cron, chain, timezone)
+                condition = _on_cadence(cadence.cron, chain, timezone)
             elif not spec.deps:
                 return spec.merge_attributes(metadata={EXEMPTION: "none: its source declares no cadence"})
             else:
@@ -94,10 +94,10 @@ def with_conditions(
             return spec.merge_attributes(metadata={EXEMPTION: "none: nothing it is made from has a cadence"})
         return spec.replace_attributes(automation_condition=condition)
 
-    return [each.map_asset_specs(automated) for each in assets]
+    return [each.map_asset_specs(with_condition) for each in assets]
 
 
-def _made_apart(spec: dg.AssetSpec, chains: Sequence[Chain]) -> dg.AssetSpec:
+def _follows_apart(spec: dg.AssetSpec, chains: Sequence[Chain]) -> dg.AssetSpec:
     """Follow the inputs by Dagster's own rule for this, over as many days as the chain looks back."""
     days = isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
     if not chains or (spec.partitions_def and not days):
@@ -117,7 +117,7 @@ def _ticks(crons: Iterable[str], timezone: str) -> _Condition:
     return first.since(When.newly_requested() | When.initial_evaluation())
 
 
-def _loaded(cron: str, chain: Chain, timezone: str) -> _Condition:
+def _on_cadence(cron: str, chain: Chain, timezone: str) -> _Condition:
     """At each tick the day that has begun, and late days that were never tried; not what is being loaded."""
     tried = When.execution_failed() | BeyondReach()
     never = When.in_latest_time_window(_reach(chain)) & When.missing() & ~tried
@@ -125,7 +125,7 @@ def _loaded(cron: str, chain: Chain, timezone: str) -> _Condition:
     return (due & _ticks([cron], timezone) & ~When.in_progress()).with_label(f"at {cron} in {timezone}")
 
 
-def _missing(crons: Sequence[str], timezone: str) -> _Condition:
+def _once_missing(crons: Sequence[str], timezone: str) -> _Condition:
     """With the first tick of whatever reads it, once."""
     return (When.missing() & _ticks(crons, timezone) & ~When.in_progress()).with_label(
         f"once, at {' or '.join(crons)} in {timezone}"

@@ -9,12 +9,12 @@ from typing import Literal
 
 import dagster as dg
 
-from millpond.automation.tick import ChainSensor
+from millpond.automation.sensors import ChainSensor
 from millpond.internals.dagster import schedule_execution_time_iterator
 from millpond.internals.dagster_on_demand import InstigatorState, InstigatorStatus, InstigatorTick
 from millpond.settings import Settings
 
-_LOOKED_AT = 5
+_EVALUATIONS = 5
 """How many of the last evaluations of a condition are searched for one that asked for something."""
 
 Instigator = dg.ScheduleDefinition | dg.SensorDefinition
@@ -131,16 +131,16 @@ def _conditions(
             kind="condition",
             state=sensor.state,
             when=spec.automation_condition.get_label() or spec.automation_condition.name,
-            last=(asked := _last_asked(instance, spec.key)),
+            last=(asked := _last_requested(instance, spec.key)),
             outcome="asked for a run" if asked else "",
             next=next_tick(cron, settings.timezone, now) if cron and sensor.state == "on" else None,
         )
 
 
-def _last_asked(instance: dg.DagsterInstance, key: dg.AssetKey) -> dt.datetime | None:
+def _last_requested(instance: dg.DagsterInstance, key: dg.AssetKey) -> dt.datetime | None:
     storage = instance.schedule_storage
     assert storage is not None
-    for record in storage.get_auto_materialize_asset_evaluations(key, limit=_LOOKED_AT):
+    for record in storage.get_auto_materialize_asset_evaluations(key, limit=_EVALUATIONS):
         if record.get_evaluation_with_run_ids().evaluation.true_subset.size:
             return dt.datetime.fromtimestamp(record.timestamp, dt.UTC)
     return None

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from millpond.automation.overview import instigators, next_tick
-from millpond.automation.requests import CHAIN_TAG, joined
-from millpond.automation.tick import ChainSensor
+from millpond.automation.requests import CHAIN_TAG, merge_by_chain
+from millpond.automation.sensors import ChainSensor
 from millpond.partitions import Window, parse_day
 from millpond.resources.run import partition_tags, window_of
 from millpond.settings import Settings
@@ -19,7 +19,7 @@ _SECOND = dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run that would begin, or, without `assets` and `job`, why there is none."""
 
     by: str
@@ -31,31 +31,31 @@ class Planned:
 
 def preview(
     definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, at: dt.datetime
-) -> list[Planned]:
+) -> list[PlannedRun]:
     """Return what each schedule would start at `at`, and what the conditions would ask for in that minute.
 
     They judge by what is on record now. A schedule without a tick at that minute says when its next one is.
     """
-    found: list[Planned] = []
+    found: list[PlannedRun] = []
     for each in instigators(definitions):
         if isinstance(each, dg.ScheduleDefinition):
-            found += _of_schedule(each, definitions, instance, settings, at)
+            found += _preview_schedule(each, definitions, instance, settings, at)
         elif isinstance(each, ChainSensor):
-            found += _of_conditions(each, definitions, instance, settings, at)
+            found += _preview_conditions(each, definitions, instance, settings, at)
     return found
 
 
-def _of_schedule(
+def _preview_schedule(
     schedule: dg.ScheduleDefinition,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     settings: Settings,
     at: dt.datetime,
-) -> Iterator[Planned]:
+) -> Iterator[PlannedRun]:
     cron, zone = str(schedule.cron_schedule), schedule.execution_timezone or "UTC"
     tick = next_tick(cron, zone, at - _SECOND)
     if tick != at:
-        yield Planned(schedule.name, f"no tick; its next is {_local(tick, settings)}")
+        yield PlannedRun(schedule.name, f"no tick; its next is {_to_local(tick, settings)}")
         return
     context = dg.build_schedule_context(
         instance=instance,
@@ -65,21 +65,23 @@ def _of_schedule(
     with context:
         ticked = schedule.evaluate_tick(context)
     if ticked.skip_message:
-        yield Planned(schedule.name, ticked.skip_message)
+        yield PlannedRun(schedule.name, ticked.skip_message)
     for request in ticked.run_requests or ():
         if request.asset_selection:
-            yield _planned(schedule.name, "completes yesterday, loads again what may have come late", request)
+            yield _plan_run(
+                schedule.name, "completes yesterday, loads again what may have come late", request
+            )
         else:
-            yield Planned(schedule.name, schedule.description or "", job=schedule.job_name)
+            yield PlannedRun(schedule.name, schedule.description or "", job=schedule.job_name)
 
 
-def _of_conditions(
+def _preview_conditions(
     sensor: ChainSensor,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     settings: Settings,
     at: dt.datetime,
-) -> Iterator[Planned]:
+) -> Iterator[PlannedRun]:
     before = dg.evaluate_automation_conditions(definitions, instance, evaluation_time=at - _SECOND)
     then = dg.evaluate_automation_conditions(
         definitions, instance, evaluation_time=at + _SECOND, cursor=before.cursor
@@ -92,24 +94,24 @@ def _of_conditions(
             days = [parse_day(day) for day in asked if day is not None]
             tags = partition_tags(Window.of_days(min(days), max(days))) if days else {}
             requests.append(dg.RunRequest(asset_selection=[key], tags=tags))
-    for request in joined(requests, sensor.chains):
+    for request in merge_by_chain(requests, sensor.chains):
         chain = next(each for each in sensor.chains if each.name == request.tags[CHAIN_TAG])
         due = [key for key in chain.cadences if key in (request.asset_selection or ())]
         why = " and ".join(f"{key.to_user_string()} is due at {chain.cadences[key].cron}" for key in due)
-        yield _planned(sensor.name, f"{why}; the rest follows" if why else "an input changed", request)
+        yield _plan_run(sensor.name, f"{why}; the rest follows" if why else "an input changed", request)
     if not requests:
         ticks = [
             next_tick(c.cron, settings.timezone, at) for ch in sensor.chains for c in ch.cadences.values()
         ]
-        soon = f"; the next load is due {_local(min(ticks), settings)}" if ticks else ""
-        yield Planned(sensor.name, f"no load is due{soon}")
+        soon = f"; the next load is due {_to_local(min(ticks), settings)}" if ticks else ""
+        yield PlannedRun(sensor.name, f"no load is due{soon}")
 
 
-def _planned(by: str, why: str, request: dg.RunRequest) -> Planned:
+def _plan_run(by: str, why: str, request: dg.RunRequest) -> PlannedRun:
     names = tuple(key.to_user_string() for key in request.asset_selection or ())
     window = window_of(request.tags)
-    return Planned(by, why, names, str(window) if window else "")
+    return PlannedRun(by, why, names, str(window) if window else "")
 
 
-def _local(moment: dt.datetime, settings: Settings) -> str:
+def _to_local(moment: dt.datetime, settings: Settings) -> str:
     return f"{moment.astimezone(settings.zone):%Y-%m-%d %H:%M}"

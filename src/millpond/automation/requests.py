@@ -1,15 +1,26 @@
-"""What an automatic run is: one chain, its assets, one window of days."""
+"""Run requests of schedules and sensors: one chain, its assets, one window of days."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 import dagster as dg
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from millpond.automation.chains import Chain
-from millpond.internals.dagster import MAX_RETRIES_TAG, RETRY_STRATEGY_TAG
+from millpond.internals.dagster import (
+    IN_PROGRESS_RUN_STATUSES,
+    MAX_RETRIES_TAG,
+    RETRY_STRATEGY_TAG,
+    SENSOR_NAME_TAG,
+    BaseAssetGraph,
+)
+from millpond.naming import MAIN_REF
 from millpond.partitions import Window
-from millpond.resources.run import partition_tags, window_of
+from millpond.resources.run import REF_TAG, partition_tags, ref_of, window_of
+from millpond.settings import Settings, settings
 
 CHAIN_TAG = "millpond/chain"
 """Run tag that names the chain; dagster.yaml lets one automatic run of a chain work at a time."""
@@ -23,7 +34,7 @@ def chain_tags(chain: Chain, window: Window | None) -> dict[str, str]:
     return {CHAIN_TAG: chain.name, **_IF_THE_PROCESS_DIES, **(partition_tags(window) if window else {})}
 
 
-def joined(requests: Sequence[dg.RunRequest], chains: Sequence[Chain]) -> list[dg.RunRequest]:
+def merge_by_chain(requests: Sequence[dg.RunRequest], chains: Sequence[Chain]) -> list[dg.RunRequest]:
     """Return one request for each chain of what `requests` ask for: all its assets over all its days.
 
     An asset that belongs to no chain alone, a calendar, goes with each chain that reads it.
@@ -34,19 +45,19 @@ def joined(requests: Sequence[dg.RunRequest], chains: Sequence[Chain]) -> list[d
         asked = [each for each in requests if chain.assets & set(each.asset_selection or ())]
         if asked:
             given = [each for each in requests if chain.given & set(each.asset_selection or ())]
-            found.append(_of_chain(chain, [*asked, *given]))
+            found.append(_request_chain(chain, [*asked, *given]))
     taken = {key for request in found for key in request.asset_selection or ()}
     for request in requests:
         if rest := set(request.asset_selection or ()) - taken:
             if reader := next((each for each in chains if rest & each.given), None):
-                found.append(_of_chain(reader, [request]))
+                found.append(_request_chain(reader, [request]))
                 taken |= rest
             else:
                 found.append(request.with_replaced_attrs(asset_selection=sorted(rest)))
     return found
 
 
-def _of_chain(chain: Chain, requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
+def _request_chain(chain: Chain, requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
     mine = chain.assets | chain.given
     checks = [check for each in requests for check in each.asset_check_keys or ()]
     return requests[0].with_replaced_attrs(
@@ -55,11 +66,77 @@ def _of_chain(chain: Chain, requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
         ),
         asset_check_keys=sorted({check for check in checks if check.asset_key in mine}),
         partition_key=None,
-        tags=chain_tags(chain, _hull(each.tags for each in requests)),
+        tags=chain_tags(chain, _enclosing_window(each.tags for each in requests)),
     )
 
 
-def _hull(tags: Iterable[Mapping[str, str]]) -> Window | None:
+def _enclosing_window(tags: Iterable[Mapping[str, str]]) -> Window | None:
     """Return the window from the first to the last day."""
     windows = [window for each in tags if (window := window_of(each))]
     return Window(min(w.start for w in windows), max(w.end for w in windows)) if windows else None
+
+
+def is_automatic(settings: Settings) -> bool:
+    """Return whether data is loaded by itself from the start: not where a person works on a branch."""
+    return settings.automation and settings.ref == MAIN_REF
+
+
+def default_sensor_status() -> dg.DefaultSensorStatus:
+    """Return whether a sensor that starts runs is on until somebody says otherwise."""
+    on = is_automatic(settings())
+    return dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
+
+
+def run_request(
+    assets: Iterable[dg.AssetKey], window: Window, run_key: str, tags: Mapping[str, str] | None = None
+) -> dg.RunRequest:
+    """Return the request for one run of `assets` over all days of `window`; one `run_key` makes one run."""
+    return dg.RunRequest(
+        run_key=run_key,
+        asset_selection=sorted(assets),
+        tags={REF_TAG: settings().ref, **partition_tags(window), **(tags or {})},
+    )
+
+
+def graph_of(context: dg.SensorEvaluationContext) -> BaseAssetGraph[Any]:
+    """Return the assets of this code location."""
+    assert context.repository_def
+    return context.repository_def.asset_graph
+
+
+def with_downstream(graph: BaseAssetGraph[Any], assets: Iterable[str]) -> set[dg.AssetKey]:
+    """Return these assets and all that is made from them."""
+    selection = dg.AssetSelection.assets(*(dg.AssetKey.from_user_string(name) for name in assets))
+    return set(selection.downstream().resolve(graph))
+
+
+def find_unfinished_run(instance: dg.DagsterInstance, sensor: str) -> str | None:
+    """Return the id of a run that `sensor` asked for and that has not ended."""
+    filters = dg.RunsFilter(tags={SENSOR_NAME_TAG: sensor}, statuses=IN_PROGRESS_RUN_STATUSES)
+    return next((run.run_id for run in instance.get_runs(filters, limit=1)), None)
+
+
+_UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+]
+
+
+def find_covering_run(instance: DagsterInstance, assets: AbstractSet[AssetKey], window: Window) -> str | None:
+    """Return the id of a run that waits or works and makes all `assets` for all days of `window`."""
+    runs = instance.get_runs(RunsFilter(statuses=_UNFINISHED))
+    return next((run.run_id for run in runs if _covers(run, assets, window)), None)
+
+
+def _covers(run: DagsterRun, assets: AbstractSet[AssetKey], window: Window) -> bool:
+    made, days = run.asset_selection, window_of(run.tags)
+    return (
+        ref_of(run.tags) == ref_of({})
+        and days is not None
+        and days.start <= window.start
+        and window.end <= days.end
+        and made is not None
+        and assets <= made
+    )

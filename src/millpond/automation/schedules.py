@@ -1,20 +1,76 @@
-"""What runs by the clock."""
+"""Schedules: yesterday and late days are loaded each morning, housekeeping runs each night."""
 
+import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
 
 from millpond.automation.chains import Chain
-from millpond.automation.daily import build_daily, is_weekend
 from millpond.automation.jobs import Night, housekeeping, night
+from millpond.automation.requests import chain_tags, find_covering_run, is_automatic
 from millpond.internals.dagster import UnresolvedAssetJobDefinition
-from millpond.naming import MAIN_REF
+from millpond.partitions import Window
 from millpond.settings import Settings
 
+DAILY_SCHEDULE = "complete_yesterday"
+_SATURDAY = 5
 
-def loads_by_itself(settings: Settings) -> bool:
-    """Return whether data is loaded by itself from the start: not where a person works on a branch."""
-    return settings.automation and settings.ref == MAIN_REF
+
+def is_weekend(day: dt.date) -> bool:
+    """Return whether a day is a Saturday or a Sunday."""
+    return day.weekday() >= _SATURDAY
+
+
+def window_at(moment: dt.datetime, chain: Chain, settings: Settings) -> Window | None:
+    """Return the days to make at `moment`, the last of them yesterday; None before there is one."""
+    today = moment.astimezone(settings.zone).date()
+    before = chain.weekend_lookback_days if is_weekend(today) else chain.lookback_days
+    yesterday = today - dt.timedelta(days=1)
+    first = max(yesterday - dt.timedelta(days=before), settings.start_date)
+    return Window.of_days(first, yesterday) if first <= yesterday else None
+
+
+def build_daily(
+    job: UnresolvedAssetJobDefinition,
+    chains: Sequence[Chain],
+    settings: Settings,
+    default_status: dg.DefaultScheduleStatus,
+) -> dg.ScheduleDefinition:
+    """Return the schedule: one run for each chain, over all its days at once."""
+    hour, minute = settings.daily_at.split(":")
+
+    @dg.schedule(
+        name=DAILY_SCHEDULE,
+        job=job,
+        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        execution_timezone=settings.timezone,
+        default_status=default_status,
+        description="Completes yesterday and loads the days before it again, as many as each source's"
+        " cadence says; one run for each chain.",
+    )
+    def complete_yesterday(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        requests, skipped = [], []
+        for chain in chains:
+            window = window_at(context.scheduled_execution_time, chain, settings)
+            if window is None:
+                skipped.append(f"{chain.name}: no day has ended since MILLPOND_START_DATE")
+            elif run := find_covering_run(context.instance, chain.assets, window):
+                skipped.append(f"{chain.name}: run {run} makes {window} already")
+            else:
+                requests.append(_request(chain, window))
+        for reason in skipped:
+            context.log.info(reason)
+        return requests or dg.SkipReason("; ".join(skipped) or "no source declares a cadence")
+
+    return complete_yesterday
+
+
+def _request(chain: Chain, window: Window) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{chain.name}:{window.last}",
+        asset_selection=sorted(chain.assets | chain.given),
+        tags=chain_tags(chain, window),
+    )
 
 
 def build_schedules(
@@ -23,7 +79,7 @@ def build_schedules(
     """Return the schedules; housekeeping runs each night from the start, as it harms nothing."""
     status = dg.DefaultScheduleStatus
     return [
-        build_daily(job, chains, settings, status.RUNNING if loads_by_itself(settings) else status.STOPPED),
+        build_daily(job, chains, settings, status.RUNNING if is_automatic(settings) else status.STOPPED),
         build_nightly(settings),
     ]
 

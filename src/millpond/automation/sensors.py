@@ -1,28 +1,126 @@
-"""What runs as soon as something is noticed."""
+"""Sensors: automation conditions by chain, new data in a source, and runs whose process died."""
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from millpond.automation.chains import Chain
-from millpond.automation.schedules import loads_by_itself
-from millpond.automation.tick import ChainSensor
+from millpond.automation.requests import (
+    chain_tags,
+    default_sensor_status,
+    find_unfinished_run,
+    graph_of,
+    is_automatic,
+    merge_by_chain,
+    run_request,
+    with_downstream,
+)
+from millpond.errors import SourceError, SourceRefused
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.internals.dagster import SensorExecutionData, copy_record
+from millpond.partitions import contiguous
+from millpond.redaction import redacted
+from millpond.resources.run import JOB
 from millpond.resources.zombies import close_zombies
 from millpond.settings import Settings
 
-_SECONDS = 60
+CONDITION_SENSOR = "keep_up"
+_SECONDS = 30
 
 
-def build_sensors(chains: Sequence[Chain], settings: Settings) -> list[dg.SensorDefinition]:
+class ChainSensor(dg.AutomationConditionSensorDefinition):
+    """Dagster's sensor asks for a run for each kind of partition; this one for one run for each chain."""
+
+    def __init__(self, chains: Sequence[Chain], default_status: dg.DefaultSensorStatus) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # evaluation in the code server
+            super().__init__(
+                CONDITION_SENSOR,
+                target=dg.AssetSelection.all(),
+                use_user_code_server=True,
+                emit_backfills=False,
+                minimum_interval_seconds=_SECONDS,
+                default_status=default_status,
+                description="Loads the day that has begun by the cadence of each source, and makes in the"
+                " same run what follows from it.",
+            )
+        self.chains = chains
+
+    def with_attributes(self, **_: Any) -> "ChainSensor":
+        """Return this sensor; it has no jobs to be replaced."""
+        return self
+
+    def evaluate_tick(self, context: dg.SensorEvaluationContext) -> SensorExecutionData:
+        """Return Dagster's evaluation, its requests joined by chain."""
+        found = super().evaluate_tick(context)
+        return copy_record(found, run_requests=merge_by_chain(found.run_requests or (), self.chains))
+
+
+def build_new_data_sensors(
+    sources: Sequence[SourceSpec], chains: Sequence[Chain]
+) -> list[dg.SensorDefinition]:
+    """Return a sensor for each table whose spec declares `news`; of `chains` each has one run at a time."""
+    return [_sensor(source, table, chains) for source in sources for table in source.tables if table.news]
+
+
+def _sensor(source: SourceSpec, table: SourceTable, chains: Sequence[Chain]) -> dg.SensorDefinition:
+    assert table.news
+    name = f"new_data_{table.name}"
+    chain = next((each for each in chains if dg.AssetKey(table.asset) in each.assets), None)
+    tags = chain_tags(chain, None) if chain else {}
+
+    @dg.sensor(
+        name=name,
+        job_name=JOB,
+        minimum_interval_seconds=round(table.news.every.total_seconds()),
+        default_status=default_sensor_status(),
+        description=f"Asks {source.source} for the newest rows of the last {table.news.days} days and loads"
+        f" the days that have new ones: {table.asset} and all that is made from it, in one run. The first"
+        " look only remembers what is there.",
+    )
+    def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from millpond.ingestion.news import Seen, look_for_news  # brings in pyarrow
+
+        before = Seen.of_text(context.cursor)
+        try:
+            news, seen = look_for_news(source, table, before)
+        except SourceRefused:
+            raise  # credentials or address are wrong: somebody has to act, so the tick fails and is told
+        except SourceError as error:
+            return dg.SensorResult(skip_reason=redacted(str(error)), cursor=context.cursor)
+        if not news:
+            words = "nothing new" if before else "the first look: what comes from now on is loaded"
+            return dg.SensorResult(skip_reason=words, cursor=seen.text)
+        windows = contiguous(news)
+        if run := find_unfinished_run(context.instance, name):
+            words = f"new rows for {', '.join(map(str, windows))}; looked at again once run {run} has ended"
+            return dg.SensorResult(skip_reason=words, cursor=context.cursor)
+        assets = with_downstream(graph_of(context), [table.asset])
+        return dg.SensorResult(
+            run_requests=[
+                run_request(assets, each, f"{name}:{each}:{seen.digest}", tags) for each in windows
+            ],
+            cursor=seen.text,
+        )
+
+    return new_data
+
+
+_DEAD_RUNS_SECONDS = 60
+
+
+def build_base_sensors(chains: Sequence[Chain], settings: Settings) -> list[dg.SensorDefinition]:
     """Return the sensor of automation conditions, and the one that closes runs whose process is gone.
 
     Others wait for the pool slots that such a run holds.
     """
     status = dg.DefaultSensorStatus
-    follow = ChainSensor(chains, status.RUNNING if loads_by_itself(settings) else status.STOPPED)
+    follow = ChainSensor(chains, status.RUNNING if is_automatic(settings) else status.STOPPED)
 
     @dg.sensor(
-        minimum_interval_seconds=_SECONDS,
+        minimum_interval_seconds=_DEAD_RUNS_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Marks runs whose process is gone as failed and frees the pool slots they held.",
     )

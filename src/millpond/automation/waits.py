@@ -1,16 +1,28 @@
-"""What is launched when an asset of somebody else has been made: waits.yaml, read."""
+"""waits.yaml: assets of other pipelines to wait for, and what Dagster has on record of them."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import yaml
+from dagster import (
+    AssetKey,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    EventLogRecord,
+    RunsFilter,
+)
 from pydantic import Field, ValidationError, model_validator
 
 from millpond.errors import ConfigError
 from millpond.ingestion.part import Part
 from millpond.ingestion.window import Duration, Identifier
+from millpond.partitions import instant
 from millpond.settings import Settings
 
 _EXAMPLE = '{ name: orders, asset: shop/orders, then: "fct_orders*", timeout: 6h }'
@@ -62,12 +74,67 @@ def read_waits(settings: Settings) -> tuple[Wait, ...]:
     try:
         return Waits.model_validate(yaml.safe_load(path.read_text()) or {}).waits
     except yaml.YAMLError as error:
-        raise _refused(f"is no YAML: {' '.join(str(error).split())}") from None
+        raise _invalid(f"is no YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"]) or "the top"
-        raise _refused(f"at {place}: {problem['msg'].removeprefix('Value error, ')}") from None
+        raise _invalid(f"at {place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
-def _refused(reason: str) -> ConfigError:
+def _invalid(reason: str) -> ConfigError:
     return ConfigError(f"waits.yaml: {reason}", next_step=f"write for example waits: [{_EXAMPLE}]")
+
+
+@dataclass(frozen=True)
+class ExternalStatus:
+    """For each day: the event that made the asset, and the failed run that came after it, if there is one."""
+
+    made: dict[dt.date, int] = field(default_factory=dict)
+    failed: dict[dt.date, str] = field(default_factory=dict)
+
+
+def read_status(
+    instance: DagsterInstance, asset: str, days: Sequence[dt.date], zone: ZoneInfo
+) -> ExternalStatus:
+    """Return how `asset` stands for `days`, the last of which is the latest that has ended in `zone`."""
+    key = AssetKey.from_user_string(asset)
+    records = instance.get_asset_records([key])
+    if not records:
+        return ExternalStatus()
+    entry = records[0].asset_entry
+    latest = entry.last_materialization_record
+    storage, names = instance.event_log_storage, {str(day): day for day in days}
+    tried = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+    if latest.partition_key is None if latest else not tried:
+        return _read_unpartitioned(instance, latest, entry.last_run_id, days[-1], zone)
+    made = storage.get_latest_storage_id_by_partition(
+        key, DagsterEventType.ASSET_MATERIALIZATION, partitions=set(names)
+    )
+    runs = {name: run_id for name, (run_id, _) in tried.items() if name in names}
+    failed = _find_failed(instance, list(runs.values()))
+    return ExternalStatus(
+        {names[name]: event for name, event in made.items() if name in names},
+        {names[name]: run_id for name, run_id in runs.items() if run_id in failed},
+    )
+
+
+def _read_unpartitioned(
+    instance: DagsterInstance,
+    latest: EventLogRecord | None,
+    run_id: str | None,
+    day: dt.date,
+    zone: ZoneInfo,
+) -> ExternalStatus:
+    """Return how an asset without partitions stands: made for `day` if that was after its end."""
+    end = instant(day + dt.timedelta(days=1), zone)
+    made = {day: latest.storage_id} if latest and latest.timestamp >= end.timestamp() else {}
+    if run_id and (latest is None or latest.run_id != run_id) and _find_failed(instance, [run_id]):
+        return ExternalStatus(made, {day: run_id})
+    return ExternalStatus(made)
+
+
+def _find_failed(instance: DagsterInstance, runs: list[str]) -> set[str]:
+    if not runs:
+        return set()
+    filters = RunsFilter(run_ids=runs, statuses=[DagsterRunStatus.FAILURE])
+    return {run.run_id for run in instance.get_runs(filters)}

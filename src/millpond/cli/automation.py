@@ -118,9 +118,9 @@ def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
     from millpond.cli import output
 
     with _loaded() as (definitions, instance, settings):
-        from millpond.automation.switching import switch, under_way
+        from millpond.automation.switches import count_unfinished_runs, switch
 
-        changed, runs = switch(definitions, instance, settings, name, on=on), under_way(instance)
+        changed, runs = switch(definitions, instance, settings, name, on=on), count_unfinished_runs(instance)
     if as_json:
         answer = {"changed": changed, "state": "on" if on else "paused"}
         output.as_json(answer if on else {**answer, **vars(runs)})

@@ -12,7 +12,7 @@ from millpond.cli import output
 
 if TYPE_CHECKING:
     from millpond.automation.overview import Item
-    from millpond.automation.preview import Planned
+    from millpond.automation.preview import PlannedRun
     from millpond.settings import Settings
 
 _OUTCOMES = {"failure": "red", "nothing to do": "dim"}
@@ -45,7 +45,7 @@ def print_list(items: Sequence[Item], settings: Settings, paused_since: float | 
     console.print(f"Times in {settings.timezone}. It happens while `millpond up` runs.", style="dim")
 
 
-def print_preview(runs: Sequence[Planned], at: dt.datetime) -> None:
+def print_preview(runs: Sequence[PlannedRun], at: dt.datetime) -> None:
     """Print what would run at a moment, and why."""
     rows = []
     for run in runs:

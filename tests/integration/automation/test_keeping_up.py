@@ -14,13 +14,13 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_runs_to_should_retry
 from typer.testing import CliRunner
 
-from millpond.automation.daily import NAME as DAILY
 from millpond.automation.jobs import housekeeping
 from millpond.automation.overview import instigators, is_on, overview, starts_runs
 from millpond.automation.preview import preview
 from millpond.automation.requests import CHAIN_TAG
-from millpond.automation.switching import switch
-from millpond.automation.tick import NAME as KEEP_UP
+from millpond.automation.schedules import DAILY_SCHEDULE as DAILY
+from millpond.automation.sensors import CONDITION_SENSOR as KEEP_UP
+from millpond.automation.switches import switch
 from millpond.cli.main import app
 from millpond.errors import ConfigError
 from millpond.resources.instance import instance
@@ -238,10 +238,10 @@ def test_a_time_of_day_is_the_next_there_is(configure: Callable[..., object]) ->
 def test_on_another_ref_and_where_the_setting_says_so_nothing_loads_by_itself(
     configure: Callable[..., object],
 ) -> None:
-    from millpond.automation.schedules import loads_by_itself
+    from millpond.automation.schedules import is_automatic
 
-    assert loads_by_itself(settings())
+    assert is_automatic(settings())
     configure(ref="dev")
-    assert not loads_by_itself(settings())
+    assert not is_automatic(settings())
     configure(ref="main", automation="false")
-    assert not loads_by_itself(settings())
+    assert not is_automatic(settings())

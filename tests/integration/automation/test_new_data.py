@@ -12,7 +12,7 @@ import pytest
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 
 from fake_source import Answer, Entries, Events, FakeSource, Request, event, fake_source, reading
-from millpond.automation.new_data import build_sensors
+from millpond.automation.sensors import build_new_data_sensors
 from millpond.definitions import defs
 from millpond.errors import SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker
@@ -59,7 +59,7 @@ class Polling:
     """A sensor as the daemon drives it: each tick goes on from the cursor of the one before."""
 
     def __init__(self, recorded: dg.DagsterInstance, name: str = GLUCOSE) -> None:
-        found = {sensor.name: sensor for sensor in build_sensors(load_sources(settings()), [])}
+        found = {sensor.name: sensor for sensor in build_new_data_sensors(load_sources(settings()), [])}
         self.sensor, self.recorded, self.cursor = found[name], recorded, None
 
     def tick(self, keep: bool = True) -> dg.SensorResult:
@@ -233,8 +233,8 @@ def test_there_is_a_sensor_only_where_the_spec_declares_news_and_it_says_what_it
         each.model_copy(update={"tables": tuple(t.model_copy(update={"news": None}) for t in each.tables)})
         for each in sources
     ]
-    assert build_sensors(silent, []) == []
-    for sensor in build_sensors(sources, []):
+    assert build_new_data_sensors(silent, []) == []
+    for sensor in build_new_data_sensors(sources, []):
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
         assert sensor.minimum_interval_seconds == 300
         assert "all that is made from it" in (sensor.description or "")
@@ -242,5 +242,5 @@ def test_there_is_a_sensor_only_where_the_spec_declares_news_and_it_says_what_it
 
 def test_on_a_branch_no_sensor_looks_unless_it_is_switched_on(configure: Callable[..., Settings]) -> None:
     configure(ref="dev")
-    statuses = {sensor.default_status for sensor in build_sensors(load_sources(settings()), [])}
+    statuses = {sensor.default_status for sensor in build_new_data_sensors(load_sources(settings()), [])}
     assert statuses == {dg.DefaultSensorStatus.STOPPED}

@@ -27,7 +27,7 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from typer.testing import CliRunner
 
 from millpond.automation.overview import instigators, is_on
-from millpond.automation.switching import switch, under_way
+from millpond.automation.switches import count_unfinished_runs, switch
 from millpond.cli.main import app
 from millpond.resources.instance import instance
 from millpond.resources.origin import repository_origin
@@ -193,7 +193,7 @@ def test_a_pause_keeps_automatic_runs_in_the_queue_until_resume_and_lets_those_o
             assert leaving(recorded) == free
             launch(recorded, chosen[0], config)
             assert leaving(recorded) == free, "one that the daemon had chosen before goes back into the queue"
-            assert vars(under_way(recorded)) == {"working": 0, "queued": 3, "held": 5}
+            assert vars(count_unfinished_runs(recorded)) == {"working": 0, "queued": 3, "held": 5}
             late = queue(recorded, sensor_name="by_job")
             daemons.switched("by_job", on=True)
             named = queue(recorded, sensor_name="by_job")

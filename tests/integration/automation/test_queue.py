@@ -16,7 +16,7 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.automation.queue import build_sensors
+from millpond.automation.queue_sensor import build_queue_sensors
 from millpond.definitions import defs
 from millpond.errors import ConfigError
 from millpond.ingestion.reading import load_sources
@@ -64,7 +64,7 @@ class Line:
 
     def tick(self, record: bool = True, keep: bool = True) -> dg.SensorResult:
         """Evaluate the sensor as the daemon does, which records a run for each request."""
-        (sensor,) = build_sensors(load_sources(settings()))
+        (sensor,) = build_queue_sensors(load_sources(settings()))
         context = dg.build_sensor_context(
             instance=self.recorded, cursor=self.cursor, repository_def=defs.get_repository_def()
         )
@@ -232,6 +232,6 @@ def test_a_queue_that_is_down_skips_the_tick_with_the_reason(
 def test_without_a_queue_there_is_no_sensor_and_without_dead_letters_no_queue(
     configure: Callable[..., Settings],
 ) -> None:
-    assert build_sensors(load_sources(settings())) == []
+    assert build_queue_sensors(load_sources(settings())) == []
     with pytest.raises(ConfigError, match="MILLPOND_QUEUE_DEAD_LETTER_URL"):
         configure(queue_url="http://127.0.0.1/q")

@@ -14,7 +14,7 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.automation.waiting import build_sensors
+from millpond.automation.wait_sensors import build_wait_sensors
 from millpond.automation.waits import Wait, read_waits
 from millpond.definitions import defs
 from millpond.errors import ConfigError
@@ -63,7 +63,7 @@ class Waiting:
             "timeout": LONG,
             "days": 2,
         }
-        (self.sensor,) = build_sensors([Wait(**{**given, **changes})])
+        (self.sensor,) = build_wait_sensors([Wait(**{**given, **changes})])
         self.recorded, self.cursor = recorded, None
 
     def tick(self, keep: bool = True) -> Any:

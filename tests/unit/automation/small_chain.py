@@ -9,7 +9,7 @@ import dagster as dg
 
 from millpond.automation.chains import Chain
 from millpond.automation.conditions import with_conditions
-from millpond.automation.tick import ChainSensor
+from millpond.automation.sensors import ChainSensor
 from millpond.ingestion.window import Cadence
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_offset=1)

@@ -8,9 +8,9 @@ import dagster as dg
 import yaml
 from small_chain import ASSETS, CHAIN, keys, made
 
-from millpond.automation.chains import Chain, chains_of
+from millpond.automation.chains import Chain, find_chains
 from millpond.automation.conditions import EXEMPTION, with_conditions
-from millpond.automation.requests import CHAIN_TAG, joined
+from millpond.automation.requests import CHAIN_TAG, merge_by_chain
 from millpond.ingestion.spec import SourceSpec
 
 SOURCE = """
@@ -52,7 +52,7 @@ def asked(found: list[dg.RunRequest]) -> list[tuple[str, set[str], str | None, s
 
 
 def test_a_chain_is_what_a_source_leads_to_and_a_calendar_belongs_to_none() -> None:
-    (found,) = chains_of(ASSETS, [source("readings")])
+    (found,) = find_chains(ASSETS, [source("readings")])
     assert found == CHAIN
 
 
@@ -64,7 +64,7 @@ def test_sources_that_meet_in_a_model_are_one_chain_and_others_are_not() -> None
         made("dlt_meals", []),
         made("both", ["facts", "dlt_meals"]),
     ]
-    events, both = chains_of(assets, [source("readings", "events", "meals")])
+    events, both = find_chains(assets, [source("readings", "events", "meals")])
     assert (events.name, events.assets, events.given) == (
         "events",
         keys("dlt_events", "counts"),
@@ -75,7 +75,7 @@ def test_sources_that_meet_in_a_model_are_one_chain_and_others_are_not() -> None
 
 
 def test_a_source_without_a_cadence_is_not_loaded_by_itself_and_says_so() -> None:
-    chains = chains_of(ASSETS, [source("readings", cadence=None)])
+    chains = find_chains(ASSETS, [source("readings", cadence=None)])
     assert chains == []
     for asset in with_conditions(ASSETS, chains, "UTC"):
         for spec in asset.specs:
@@ -84,7 +84,7 @@ def test_a_source_without_a_cadence_is_not_loaded_by_itself_and_says_so() -> Non
 
 
 def test_all_that_a_tick_asks_of_a_chain_is_one_run_from_its_first_day_to_its_last() -> None:
-    found = joined(
+    found = merge_by_chain(
         [
             request("dlt_readings", "facts", day="2026-11-22"),
             request("facts", day="2026-11-20"),
@@ -99,7 +99,7 @@ def test_all_that_a_tick_asks_of_a_chain_is_one_run_from_its_first_day_to_its_la
 
 def test_chains_run_apart_and_each_takes_the_calendar_it_reads() -> None:
     other = Chain("events", keys("dlt_events"), keys("calendar"), keys("dlt_events"), {})
-    found = joined(
+    found = merge_by_chain(
         [request("dlt_readings", "dlt_events", day="2026-11-22"), request("calendar")], [other, CHAIN]
     )
     assert asked(found) == [
@@ -110,5 +110,7 @@ def test_chains_run_apart_and_each_takes_the_calendar_it_reads() -> None:
 
 def test_a_calendar_alone_runs_once_and_nothing_asked_for_is_no_run() -> None:
     other = Chain("events", keys("dlt_events"), keys("calendar"), keys("dlt_events"), {})
-    assert asked(joined([request("calendar")], [other, CHAIN])) == [("events", {"calendar"}, None, None)]
-    assert joined([], [CHAIN]) == []
+    assert asked(merge_by_chain([request("calendar")], [other, CHAIN])) == [
+        ("events", {"calendar"}, None, None)
+    ]
+    assert merge_by_chain([], [CHAIN]) == []

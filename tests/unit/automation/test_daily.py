@@ -11,9 +11,9 @@ import pytest
 from small_chain import CHAIN, definitions, keys
 
 from millpond.automation.chains import Chain
-from millpond.automation.daily import build_daily, window_at
 from millpond.automation.overview import next_tick
 from millpond.automation.requests import CHAIN_TAG
+from millpond.automation.schedules import build_daily, window_at
 from millpond.ingestion.window import Cadence
 from millpond.resources.run import partition_tags
 from millpond.settings import Settings, settings

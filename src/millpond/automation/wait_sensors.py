@@ -1,4 +1,4 @@
-"""A sensor for each asset of somebody else that is waited for: it launches, or tells why it does not."""
+"""A sensor for each entry of waits.yaml: it launches runs, or notifies why it does not."""
 
 import datetime as dt
 import json
@@ -8,9 +8,8 @@ from typing import Any
 import dagster as dg
 
 from millpond import notices
-from millpond.automation.external import Standing, standing
-from millpond.automation.launching import from_the_start, graph_of, run_request
-from millpond.automation.waits import Wait
+from millpond.automation.requests import default_sensor_status, graph_of, run_request
+from millpond.automation.waits import ExternalStatus, Wait, read_status
 from millpond.errors import ConfigError
 from millpond.partitions import Window, instant, latest_complete_day
 from millpond.resources.run import JOB
@@ -21,7 +20,7 @@ LATE, FAILED = "external_late", "external_failed"
 _SECONDS = 60
 
 
-def build_sensors(waits: Sequence[Wait]) -> list[dg.SensorDefinition]:
+def build_wait_sensors(waits: Sequence[Wait]) -> list[dg.SensorDefinition]:
     """Return a sensor for each of `waits`."""
     return [_sensor(wait) for wait in waits]
 
@@ -31,19 +30,19 @@ def _sensor(wait: Wait) -> dg.SensorDefinition:
         name=wait.sensor,
         job_name=JOB,
         minimum_interval_seconds=_SECONDS,
-        default_status=from_the_start(),
+        default_status=default_sensor_status(),
         description=f"Launches {wait.then} for each day for which {wait.asset} was made. Tells when it is not"
         f" there {wait.hours:g} hours after the end of the day, and when its run failed.",
     )
     def waiting(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = _Tick(wait, context.cursor, settings())
-        stands = standing(context.instance, wait.asset, tick.days, tick.zone)
-        keys = _selected(context, wait)
+        status = read_status(context.instance, wait.asset, tick.days, tick.zone)
+        keys = _select_assets(context, wait)
         requests = [
             run_request(keys, Window.of_day(day), f"{wait.sensor}:{day}:{event}")
-            for day, event in tick.new(stands)
+            for day, event in tick.new(status)
         ]
-        words = tick.tell(stands, dt.datetime.now(dt.UTC))
+        words = tick.notify(status, dt.datetime.now(dt.UTC))
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=tick.cursor)
         return dg.SensorResult(skip_reason="\n".join(words), cursor=tick.cursor)
@@ -51,7 +50,7 @@ def _sensor(wait: Wait) -> dg.SensorDefinition:
     return waiting
 
 
-def _selected(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.AssetKey]:
+def _select_assets(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.AssetKey]:
     try:
         found = dg.AssetSelection.from_string(wait.then).resolve(graph_of(context))
     except dg.DagsterInvalidSubsetError:
@@ -71,32 +70,32 @@ class _Tick:
         self._wait, self.zone = wait, settings.zone
         last = latest_complete_day(self.zone)
         self.days = [last - dt.timedelta(days=n) for n in reversed(range(wait.days))]
-        known: dict[str, Any] = json.loads(cursor or "{}")
-        self._launched: dict[str, int] = known.get("launched", {})
-        self._told: dict[str, list[str]] = known.get("told", {})
+        seen: dict[str, Any] = json.loads(cursor or "{}")
+        self._launched: dict[str, int] = seen.get("launched", {})
+        self._notified: dict[str, list[str]] = seen.get("told", {})
 
     @property
     def cursor(self) -> str:
         """What the next tick has to know, of the days that it will look at."""
         kept = {str(day) for day in self.days}
         launched = {day: event for day, event in self._launched.items() if day in kept}
-        return json.dumps({"launched": launched, "told": self._told}, sort_keys=True)
+        return json.dumps({"launched": launched, "told": self._notified}, sort_keys=True)
 
-    def new(self, stands: Standing) -> list[tuple[dt.date, int]]:
+    def new(self, status: ExternalStatus) -> list[tuple[dt.date, int]]:
         """Return the days that were made, or made again, since they were launched."""
-        found = [(d, e) for d, e in sorted(stands.made.items()) if e > self._launched.get(str(d), 0)]
+        found = [(d, e) for d, e in sorted(status.made.items()) if e > self._launched.get(str(d), 0)]
         self._launched |= {str(day): event for day, event in found}
         return found
 
-    def tell(self, stands: Standing, now: dt.datetime) -> list[str]:
-        """Write down what people are to be told; returns how each day stands."""
+    def notify(self, status: ExternalStatus, now: dt.datetime) -> list[str]:
+        """Write down what people are to be told; returns how each day status."""
         words, news, ended = [], [], []
         for day in self.days:
             due = self._wait.due(instant(day + dt.timedelta(days=1), self.zone))
-            if run := stands.failed.get(day):
+            if run := status.failed.get(day):
                 words.append(f"{day}: its latest run, {run}, failed")
                 news.append((day, FAILED, run))
-            elif day in stands.made:
+            elif day in status.made:
                 words.append(f"{day}: made, and launched")
                 ended.append(str(day))
             elif now >= due:
@@ -104,28 +103,28 @@ class _Tick:
                 news.append((day, LATE, ""))
             else:
                 words.append(f"{day}: waited for until {due.astimezone(self.zone):%Y-%m-%d %H:%M}")
-        self._write(news, [*ended, *sorted(self._told.keys() - set(map(str, self.days)))])
+        self._write(news, [*ended, *sorted(self._notified.keys() - set(map(str, self.days)))])
         return words
 
     def _write(self, news: Sequence[tuple[dt.date, str, str]], ended: Sequence[str]) -> None:
-        fresh = [each for each in news if f"{each[1]} {each[2]}" not in self._told.get(str(each[0]), [])]
-        over = [day for day in ended if day in self._told]
+        fresh = [each for each in news if f"{each[1]} {each[2]}" not in self._notified.get(str(each[0]), [])]
+        over = [day for day in ended if day in self._notified]
         if not fresh and not over:
             return
         with databases().ops.connect() as connection:
             for day, kind, run in fresh:
-                self._tell(connection, day, kind, run)
-                self._told.setdefault(str(day), []).append(f"{kind} {run}")
+                self._notify_one(connection, day, kind, run)
+                self._notified.setdefault(str(day), []).append(f"{kind} {run}")
             for name in over:
                 words = (
                     "It is there now."
                     if dt.date.fromisoformat(name) in self.days
                     else "It is not waited for any more."
                 )
-                for kind in {told.split()[0] for told in self._told.pop(name)}:
+                for kind in {each.split()[0] for each in self._notified.pop(name)}:
                     notices.over(connection, kind, f"{self._wait.name}:{name}", words)
 
-    def _tell(self, connection: Any, day: dt.date, kind: str, run: str) -> None:
+    def _notify_one(self, connection: Any, day: dt.date, kind: str, run: str) -> None:
         wait = self._wait
         what = (
             f"its latest run, {run}, failed"

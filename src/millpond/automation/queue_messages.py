@@ -1,14 +1,19 @@
-"""The queue of requests, over SQS's protocol; boto3 is imported when it is first asked."""
+"""The queue of load requests, over SQS's protocol: its client, and what a message may ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from millpond import redaction
 from millpond.errors import ConfigError, QueueUnreachable
+from millpond.ingestion.spec import SourceSpec
+from millpond.partitions import Window, checked_window, today
 from millpond.settings import Settings
 
 T = TypeVar("T")
@@ -46,7 +51,7 @@ class Queue:
 
     def receive(self) -> list[Received]:
         """Return up to ten messages, which then stay hidden for VISIBILITY_SECONDS."""
-        answer = self._asked(
+        answer = self._call(
             lambda sqs: sqs.receive_message(
                 QueueUrl=self._settings.queue_url,
                 MaxNumberOfMessages=_AT_ONCE,
@@ -64,24 +69,24 @@ class Queue:
             for each in answer.get("Messages", [])
         ]
 
-    def done(self, handle: str) -> None:
+    def delete(self, handle: str) -> None:
         """Have the queue forget a message."""
-        self._asked(lambda sqs: sqs.delete_message(QueueUrl=self._settings.queue_url, ReceiptHandle=handle))
+        self._call(lambda sqs: sqs.delete_message(QueueUrl=self._settings.queue_url, ReceiptHandle=handle))
 
     def reject(self, message: Received, reason: str) -> None:
         """Move a message to the dead letters, with the reason; killed in between, it is there twice."""
         text = redaction.redacted(reason)[:_REASON_LIMIT]
-        told = {"reason": text, "message_id": message.id, "tries": str(message.tries)}
-        self._asked(
+        attributes = {"reason": text, "message_id": message.id, "tries": str(message.tries)}
+        self._call(
             lambda sqs: sqs.send_message(
                 QueueUrl=self._settings.queue_dead_letter_url,
                 MessageBody=message.body,
                 MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value} for name, value in told.items()
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
                 },
             )
         )
-        self.done(message.handle)
+        self.delete(message.handle)
 
     @cached_property
     def _sqs(self) -> Any:
@@ -101,7 +106,7 @@ class Queue:
             **self._keys,
         )
 
-    def _asked(self, call: Callable[[Any], T]) -> T:
+    def _call(self, call: Callable[[Any], T]) -> T:
         sqs = self._sqs
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -113,3 +118,56 @@ class Queue:
                 unharmed="its messages: they stay there, or come again",
                 next_step="see whether it is up, and check MILLPOND_QUEUE_URL, …_ENDPOINT and the keys",
             ) from None
+
+
+class Message(BaseModel):
+    """A request for a load: of all days of a source, or of those that may have changed of late.
+
+    `partitions` is a day or a range `A...B`; messages with one `id` come to one run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    type: Literal["full_refresh", "incremental"]
+    source: str
+    partitions: str | None = None
+    id: str | None = Field(None, min_length=1, max_length=200)
+
+
+def read_message(body: str) -> Message:
+    """Return what `body`, a JSON object, asks for; raises ConfigError saying what is wrong with it."""
+    try:
+        return Message.model_validate_json(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(
+            f"the message cannot be read: {place and f'{place}: '}{problem['msg']}",
+            next_step='send for example {"type": "incremental", "source": "nightscout"}',
+        ) from None
+
+
+def resolve_message(
+    message: Message, sources: Sequence[SourceSpec], settings: Settings
+) -> tuple[list[str], Window]:
+    """Return the assets and the days that `message` asks for.
+
+    Without `partitions`, a full refresh means every day that the source still serves, an incremental load the
+    days that each table's cadence loads again. Raises ConfigError or PartitionKeyError.
+    """
+    source = next((each for each in sources if each.source == message.source), None)
+    if source is None:
+        names = ", ".join(each.source for each in sources)
+        raise ConfigError(f"there is no source {message.source!r}", next_step=f"name one of: {names}")
+    assets = [table.asset for table in source.tables]
+    if message.partitions is not None:
+        return assets, checked_window(message.partitions, settings.start_date, settings.zone)
+    last = today(settings.zone)
+    if message.type == "full_refresh":
+        reaches = [table.window.reach for table in source.tables]
+        back = max((reach.days - 1 for reach in reaches if reach), default=0) if all(reaches) else None
+        first = settings.start_date if back is None else last - dt.timedelta(days=back)
+    else:
+        cadences = [table.cadence for table in source.tables]
+        first = last - dt.timedelta(days=max(each.lookback_days if each else 1 for each in cadences))
+    return assets, Window.of_days(max(first, settings.start_date), last)

@@ -1,4 +1,4 @@
-"""Switching schedules and sensors on and off, as Dagster's pages do: kept in its storage, over restarts."""
+"""Pause and resume of schedules and sensors, stored as Dagster's pages store it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def switch(
 
 
 @dataclass(frozen=True)
-class UnderWay:
+class UnfinishedRuns:
     """Runs that a pause leaves alone: those that work, those that wait for their turn; and those it holds."""
 
     working: int
@@ -73,7 +73,7 @@ class UnderWay:
     """Automatic ones that stay in the queue until the home is resumed."""
 
 
-def under_way(instance: dg.DagsterInstance) -> UnderWay:
+def count_unfinished_runs(instance: dg.DagsterInstance) -> UnfinishedRuns:
     """Return how many runs are under way."""
     status = dg.DagsterRunStatus
     working = dg.RunsFilter(statuses=[status.STARTING, status.STARTED, status.CANCELING])
@@ -81,7 +81,7 @@ def under_way(instance: dg.DagsterInstance) -> UnderWay:
     held = 0
     if read_pause(instance):
         held = instance.get_runs_count(dg.RunsFilter(statuses=[status.QUEUED], tags={AUTOMATIC_TAG: "true"}))
-    return UnderWay(instance.get_runs_count(working), instance.get_runs_count(queued) - held, held)
+    return UnfinishedRuns(instance.get_runs_count(working), instance.get_runs_count(queued) - held, held)
 
 
 class _Switches:
@@ -90,12 +90,12 @@ class _Switches:
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings) -> None:
         self._repository = repository_origin(settings)
         self._instance = instance
-        self._known = {self._selector(each): each for each in instigators(definitions)}
-        self._stored = {state.selector_id: state for state in instance.all_instigator_state()}
+        self._instigators = {self._selector(each): each for each in instigators(definitions)}
+        self._states = {state.selector_id: state for state in instance.all_instigator_state()}
 
     def switch_one(self, name: str, *, on: bool) -> list[str]:
         """Switch the one of that name."""
-        every = {each.name: selector for selector, each in self._known.items()}
+        every = {each.name: selector for selector, each in self._instigators.items()}
         if name not in every:
             near = difflib.get_close_matches(name, every, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -115,16 +115,19 @@ class _Switches:
 
     def pause_all(self) -> list[str]:
         """Pause the home; returns once what it pauses no longer looks for something to start."""
-        watching = [selector for selector, each in self._known.items() if not starts_runs(each)]
+        watching = [selector for selector, each in self._instigators.items() if not starts_runs(each)]
         begin_pause(self._instance, watching)
         self._cancel_retries()
         paused = [
             selector
-            for selector in [*self._known, *(each for each in self._stored if each not in self._known)]
+            for selector in [
+                *self._instigators,
+                *(each for each in self._states if each not in self._instigators),
+            ]
             if selector not in watching and self._is_on(selector)
         ]
         for selector in paused:
-            state = self._stored.get(selector)
+            state = self._states.get(selector)
             before = state.status if state else InstigatorStatus.DECLARED_IN_CODE
             note_before(self._instance, selector, before)
             self._store(selector, InstigatorStatus.STOPPED)
@@ -141,10 +144,10 @@ class _Switches:
     def resume_all(self) -> list[str]:
         """Switch on what the pause switched off; without a pause, all that start runs here."""
         was_paused = read_pause(self._instance) is not None
-        before = statuses_before(self._instance, {*self._known, *self._stored})
+        before = statuses_before(self._instance, {*self._instigators, *self._states})
         end_pause(self._instance)
         if not was_paused and not before:
-            chosen = [selector for selector, each in self._known.items() if starts_runs(each)]
+            chosen = [selector for selector, each in self._instigators.items() if starts_runs(each)]
             before = dict.fromkeys(chosen, InstigatorStatus.RUNNING)
         changed = []
         for selector, status in before.items():
@@ -155,31 +158,31 @@ class _Switches:
         return changed
 
     def _is_on(self, selector: str) -> bool:
-        state, known = self._stored.get(selector), self._known.get(selector)
-        if known:
-            return is_on(known, state)
+        state, instigator = self._states.get(selector), self._instigators.get(selector)
+        if instigator:
+            return is_on(instigator, state)
         return state is not None and state.status != InstigatorStatus.STOPPED
 
     def _name(self, selector: str) -> str:
-        known = self._known.get(selector)
-        return known.name if known else self._stored[selector].instigator_name
+        instigator = self._instigators.get(selector)
+        return instigator.name if instigator else self._states[selector].instigator_name
 
     def _store(self, selector: str, status: InstigatorStatus) -> None:
         began = None if status == InstigatorStatus.STOPPED else time.time()
-        stored = self._stored.get(selector)
+        stored = self._states.get(selector)
         if stored is None:
-            self._stored[selector] = self._new(self._known[selector], status, began)
-            self._instance.add_instigator_state(self._stored[selector])
+            self._states[selector] = self._new(self._instigators[selector], status, began)
+            self._instance.add_instigator_state(self._states[selector])
             return
         data = stored.instigator_data
         if isinstance(data, SensorInstigatorData):  # which holds the cursor
             data = data.with_sensor_start_timestamp(time.time())
         elif isinstance(data, ScheduleInstigatorData):
             data = ScheduleInstigatorData(data.cron_schedule, start_timestamp=began)
-        self._stored[selector] = stored.with_status(status)
+        self._states[selector] = stored.with_status(status)
         if data:
-            self._stored[selector] = self._stored[selector].with_data(data)
-        self._instance.update_instigator_state(self._stored[selector])
+            self._states[selector] = self._states[selector].with_data(data)
+        self._instance.update_instigator_state(self._states[selector])
 
     def _new(self, each: Instigator, status: InstigatorStatus, began: float | None) -> InstigatorState:
         """Return the state as Dagster would store it."""
@@ -200,16 +203,16 @@ class _Switches:
     def _wait_for_ticks(self, selectors: Iterable[str]) -> None:
         """Wait for looks that had begun, and pause again what one of them switched on as it ended."""
         paused, deadline = list(selectors), time.monotonic() + _TICK_SECONDS
-        while any(self._looks(selector) for selector in paused) and time.monotonic() < deadline:
+        while any(self._has_open_tick(selector) for selector in paused) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         now = {state.selector_id: state for state in self._instance.all_instigator_state()}
         for selector in paused:
             if selector in now and now[selector].status != InstigatorStatus.STOPPED:
-                self._stored[selector] = now[selector]
+                self._states[selector] = now[selector]
                 self._store(selector, InstigatorStatus.STOPPED)
 
-    def _looks(self, selector: str) -> bool:
-        state = self._stored[selector]
+    def _has_open_tick(self, selector: str) -> bool:
+        state = self._states[selector]
         ticks = self._instance.get_ticks(state.instigator_origin_id, selector, limit=1)
         return any(
             tick.status == TickStatus.STARTED and time.time() - tick.timestamp < _OLDEST_TICK

@@ -1,4 +1,4 @@
-"""The sensor that carries out the messages of a queue: each once, none lost, none that blocks the others."""
+"""The sensor that carries out queue messages: each once, none lost, none that blocks the others."""
 
 import json
 import time
@@ -8,9 +8,14 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 
 from millpond import notices
-from millpond.automation.launching import from_the_start, graph_of, run_request, with_downstream
-from millpond.automation.messages import read_message, wanted
-from millpond.automation.queue_client import VISIBILITY_SECONDS, Queue, Received
+from millpond.automation.queue_messages import (
+    VISIBILITY_SECONDS,
+    Queue,
+    Received,
+    read_message,
+    resolve_message,
+)
+from millpond.automation.requests import default_sensor_status, graph_of, run_request, with_downstream
 from millpond.errors import MillpondError, QueueUnreachable
 from millpond.ingestion.spec import SourceSpec
 from millpond.internals.dagster import RUN_KEY_TAG
@@ -23,7 +28,7 @@ _ID_TAG = "millpond/queue_message"
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _RequestedRun:
     """A message whose run was asked for, and until when its receipt is good."""
 
     handle: str
@@ -31,7 +36,7 @@ class _Asked:
     until: float
 
 
-def build_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefinition]:
+def build_queue_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefinition]:
     """Return the sensor, if the settings name a queue."""
     if settings().queue_url is None:
         return []
@@ -39,7 +44,7 @@ def build_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefinition]:
     @dg.sensor(
         job_name=JOB,
         minimum_interval_seconds=_SECONDS,
-        default_status=from_the_start(),
+        default_status=default_sensor_status(),
         description="Starts the loads that messages of MILLPOND_QUEUE_URL ask for, and takes a message out"
         " once its run is recorded. What cannot be carried out goes to MILLPOND_QUEUE_DEAD_LETTER_URL.",
     )
@@ -58,25 +63,25 @@ class _Tick:
     ) -> None:
         self._context, self._sources, self._settings = context, sources, settings
         self._queue = Queue(settings)
-        self._asked = [_Asked(**each) for each in json.loads(context.cursor or "[]")]
+        self._requested = [_RequestedRun(**each) for each in json.loads(context.cursor or "[]")]
         self._requests: dict[str, dg.RunRequest] = {}
-        self._said: list[str] = []
+        self._log: list[str] = []
 
     def result(self) -> dg.SensorResult:
         """Take out what has its run, then see what there is."""
         try:
-            for asked in list(self._asked):
-                if self._is_recorded(asked.key):
-                    self._queue.done(asked.handle)
-                    self._asked.remove(asked)
+            for requested in list(self._requested):
+                if self._is_recorded(requested.key):
+                    self._queue.delete(requested.handle)
+                    self._requested.remove(requested)
             for message in self._queue.receive():
                 self._take(message)
         except QueueUnreachable as error:
-            self._said.append(str(error))
-        cursor = json.dumps([asdict(each) for each in self._asked if each.until > time.time()])
+            self._log.append(str(error))
+        cursor = json.dumps([asdict(each) for each in self._requested if each.until > time.time()])
         if self._requests:
             return dg.SensorResult(run_requests=list(self._requests.values()), cursor=cursor)
-        return dg.SensorResult(skip_reason="\n".join(self._said) or "no message", cursor=cursor)
+        return dg.SensorResult(skip_reason="\n".join(self._log) or "no message", cursor=cursor)
 
     def _take(self, message: Received) -> None:
         key = f"queue:{message.id}"
@@ -84,10 +89,10 @@ class _Tick:
             read = read_message(message.body)
             key = f"queue:{read.id or message.id}"
             if self._is_recorded(key):
-                self._queue.done(message.handle)
-                self._said.append(f"message {message.id} came again; its run is there")
+                self._queue.delete(message.handle)
+                self._log.append(f"message {message.id} came again; its run is there")
                 return
-            assets, window = wanted(read, self._sources, self._settings)
+            assets, window = resolve_message(read, self._sources, self._settings)
         except QueueUnreachable:
             raise
         except MillpondError as error:
@@ -100,11 +105,11 @@ class _Tick:
             return
         keys = with_downstream(graph_of(self._context), assets)
         self._requests[key] = run_request(keys, window, key, {_ID_TAG: message.id})
-        self._asked.append(_Asked(message.handle, key, time.time() + VISIBILITY_SECONDS))
+        self._requested.append(_RequestedRun(message.handle, key, time.time() + VISIBILITY_SECONDS))
 
     def _refuse(self, message: Received, reason: str, *, last: bool) -> None:
         """Reject a message that was tried often enough; else it comes again."""
-        self._said.append(f"message {message.id}, try {message.tries}: {reason}")
+        self._log.append(f"message {message.id}, try {message.tries}: {reason}")
         if not last:
             return
         with databases().ops.connect() as connection:
