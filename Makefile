@@ -22,7 +22,7 @@ COMPOSE := docker compose --file docker/compose.yaml
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
 DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
 
-.PHONY: help setup demo up test test-fast test-slow test-scale test-docker docker-up docker-demo docker-down browser bench lint lint-types lint-sql lint-style format down lock clean
+.PHONY: help setup demo up test test-fast test-slow test-scale test-docker docker-up docker-demo docker-down browser bench docs lint lint-types lint-sql lint-style lint-docs format down lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,12 @@ $(VENV)/.mypy: requirements/mypy.txt $(VENV)/.dev
 	@$(BIN)/uv pip install --quiet --python $(VENV)/mypy/bin/python --require-hashes -r requirements/mypy.txt
 	@touch $@
 
+# The same: the site has nothing to do with what the platform runs on.
+$(VENV)/.docs: requirements/docs.txt | $(BIN)/uv
+	@$(BIN)/uv venv --quiet --clear $(VENV)/docs
+	@$(BIN)/uv pip install --quiet --python $(VENV)/docs/bin/python --require-hashes -r requirements/docs.txt
+	@touch $@
+
 setup: $(VENV)/.runtime ## Install Millpond into .venv
 	@echo "ready: $(BIN)/millpond --help"
 
@@ -62,7 +68,7 @@ down: $(VENV)/.runtime ## Stop every part that runs for this checkout's state
 	@$(BIN)/millpond down
 
 test: $(VENV)/.dev ## Lint, types and the test suite (some 12 minutes on two cores)
-	@$(MAKE) --no-print-directory --jobs=2 test-fast lint-types lint-sql lint-style
+	@$(MAKE) --no-print-directory --jobs=2 test-fast lint-types lint-sql lint-style lint-docs
 
 test-fast: $(VENV)/.dev
 	@$(BIN)/pytest $(PARALLEL) -m "not slow and not scale and not docker" tests
@@ -107,8 +113,17 @@ browser: ## Install Chromium for the browser tests where there is none (Debian, 
 bench: $(VENV)/.runtime ## Time backfills beside Dagster's own; BENCH="--days 92 --repeat 5" chooses (half an hour)
 	@$(BIN)/python bench/backfill.py $(BENCH)
 
-lint: $(VENV)/.dev ## Style, types, import layers, SQL style
-	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-sql lint-style
+docs: $(VENV)/.dev $(VENV)/.docs ## Write the reference pages from the code, and the site from docs/ into site/; a broken link fails
+	@$(BIN)/python tests/reference_pages.py
+	@$(MAKE) --no-print-directory lint-docs
+	@echo "the documentation: site/index.html"
+
+lint: $(VENV)/.dev ## Style, types, import layers, SQL style, links of the documentation
+	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-sql lint-style lint-docs
+
+# Without writing the reference pages: tests/unit/test_docs.py says whether those that are there are right.
+lint-docs: $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --clean
 
 lint-types: $(VENV)/.mypy
 	@$(VENV)/mypy/bin/mypy --python-executable $(BIN)/python
@@ -132,6 +147,7 @@ lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	@{ echo mypy==2.4.1; grep -o '^pydantic==[^ ]*' requirements/runtime.txt; } | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/mypy.txt
+	@echo mkdocs-material==9.8.2 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/docs.txt
 	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data

@@ -16,7 +16,7 @@ import typer.main
 from millpond.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 _SHELLS = ("sh", "bash")
 _PROGRAM = re.compile(r"(?:[A-Z_]+=\S+ )*(?:millpond|make|docker|dagster|eval) ")
 _REMARK = re.compile(r"\s+#\s.*|\s{2,}.*")
@@ -68,7 +68,8 @@ def in_text() -> Iterator[Documented]:
     """Yield each `millpond …` within the pages' text."""
     for page in PAGES:
         for found in _INLINE.finditer(page.read_text()):
-            yield Documented(str(page.relative_to(ROOT)), " ".join(found[1].split()))
+            for command in re.split(r"\s(?:\|\||&&)\s", " ".join(found[1].split())):
+                yield Documented(str(page.relative_to(ROOT)), command)
 
 
 def in_help() -> Iterator[Documented]:
