@@ -121,7 +121,7 @@ docs: $(VENV)/.dev $(VENV)/.docs ## Write the reference pages from the code, and
 lint: $(VENV)/.dev ## Style, types, import layers, SQL style, links of the documentation
 	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-sql lint-style lint-docs
 
-# Without writing the reference pages: tests/unit/test_docs.py says whether those that are there are right.
+# Without writing the reference pages: tests/unit/test_docs_site.py says whether those that are there are right.
 lint-docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --clean
 
