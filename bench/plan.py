@@ -26,7 +26,7 @@ YEARS, TARGET, ROUNDS = 10, 2.0, 5
 def main(years: int) -> None:
     import dagster as dg
 
-    from millpond.backfill.planning import make_plan
+    from millpond.backfill.planner import make_plan
     from millpond.definitions import defs
     from millpond.partitions import Window, latest_complete_day
     from millpond.resources.instance import instance

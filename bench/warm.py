@@ -27,10 +27,10 @@ CASES = (
 
 
 def main(rounds: int) -> None:
-    from millpond.backfill.run import materialize
     from millpond.definitions import defs
     from millpond.partitions import Window, latest_complete_day
     from millpond.resources.instance import instance
+    from millpond.runs.run import materialize
     from millpond.runtime.databases import databases
     from millpond.runtime.demo_source import ensure_demo_source, mark_demo_home
     from millpond.settings import settings

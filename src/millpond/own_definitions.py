@@ -16,11 +16,11 @@ from typing import Any
 import dagster as dg
 
 from millpond.automation.conditions import EXEMPTION
-from millpond.backfill.selection import takes_many_days
 from millpond.errors import ConfigError, MillpondError
 from millpond.internals.dagster import LazyDefinitions
 from millpond.project.config import Project, read_project
 from millpond.resources.days import OWN_PARTITIONS
+from millpond.runs.selection import takes_many_days
 from millpond.settings import Settings
 
 _UNHARMED = "all data; nothing was started"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from millpond.backfill.selection import selected
 from millpond.errors import ConfigError
+from millpond.runs.selection import resolve_selection
 from millpond.transform.exposures import exposure_specs
 
 DOCUMENT = {
@@ -52,6 +52,6 @@ def test_a_selection_takes_what_can_be_materialized_and_refuses_an_exposure_alon
 
     graph = dg.Definitions(assets=[dlt_orders, *exposure_specs(DOCUMENT, {}, {})]).resolve_asset_graph()
     for selection in ("*", "dlt_orders*", "+exposures/board"):
-        assert selected(selection, graph) == [RAW]
+        assert resolve_selection(selection, graph) == [RAW]
     with pytest.raises(ConfigError, match=r"nothing materializes exposures/board(.|\n)*\+exposures/board"):
-        selected("exposures/board", graph)
+        resolve_selection("exposures/board", graph)

@@ -13,15 +13,15 @@ import pytest
 import millpond
 from millpond.automation.conditions import EXEMPTION
 from millpond.automation.sensors import ChainSensor
-from millpond.backfill.planning import make_plan
-from millpond.backfill.run import materialize
-from millpond.backfill.selection import selected
+from millpond.backfill.planner import make_plan
 from millpond.errors import ConfigError
 from millpond.own_definitions import load_own
 from millpond.partitions import Window
 from millpond.platform import build_definitions
 from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import JOB
+from millpond.runs.run import materialize
+from millpond.runs.selection import resolve_selection
 from millpond.runtime import deployment
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
@@ -157,11 +157,11 @@ def test_a_tick_asks_for_what_belongs_to_no_chain_as_dagster_does(defs: dg.Defin
 
 def test_commands_select_own_assets_but_those_with_other_partitions(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
-    every = {key.to_user_string() for key in selected("*", graph)}
+    every = {key.to_user_string() for key in resolve_selection("*", graph)}
     assert {"report", "by_days", "day_by_day", "alone"} <= every
     assert "weekly" not in every
     with pytest.raises(ConfigError, match="weekly: its partitions are not the days") as refused:
-        selected("weekly", graph)
+        resolve_selection("weekly", graph)
     assert "dg launch --assets weekly" in refused.value.next_step
 
 

@@ -13,10 +13,10 @@ from millpond.alerts.commands import list_alerts
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
-from millpond.backfill.run import JOB
 from millpond.lake import read
 from millpond.resources.instance import instance
 from millpond.resources.zombies import close_zombies
+from millpond.runs.run import JOB
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from processes import exit_code, start

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from millpond.backfill import ledger
-from millpond.backfill.ledger import Course
-from millpond.backfill.ledger_chunks import Part
+from millpond.backfill.ledger import BackfillState
+from millpond.backfill.ledger_chunks import PartitionState
 from millpond.cli.backfill_run import Options, begin, resume
 from millpond.lake import read, refs
 from millpond.partitions import Window
@@ -82,7 +82,7 @@ def carried_out(ref: str, resumed: str | None = None, days: int = len(SIXTY)) ->
 
 def killed(process: ForkServerProcess | subprocess.Popen[bytes], known: set[str], after: float) -> str:
     """Kill a process so many seconds after it has begun a backfill; return its id."""
-    while not (new := [backfill.id for backfill in ledger.every() if backfill.id not in known]):
+    while not (new := [backfill.id for backfill in ledger.list_backfills() if backfill.id not in known]):
         assert start_time(process.pid or 0), "it ended before it began"
         time.sleep(0.02)
     time.sleep(after)
@@ -92,13 +92,13 @@ def killed(process: ForkServerProcess | subprocess.Popen[bytes], known: set[str]
 
 
 def known() -> set[str]:
-    return {backfill.id for backfill in ledger.every()}
+    return {backfill.id for backfill in ledger.list_backfills()}
 
 
 def assert_all_done(backfill: str, days: int = len(SIXTY)) -> None:
     ended = ledger.get(backfill)
     assert ended is not None
-    assert (ended.state, ended.counts) == (Course.DONE, {Part.DONE: 2 * days})
+    assert (ended.state, ended.counts) == (BackfillState.DONE, {PartitionState.DONE: 2 * days})
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def assert_all_done(backfill: str, days: int = len(SIXTY)) -> None:
 def test_a_killed_backfill_resumes_to_the_tables_of_an_undisturbed_one(home: Home, tmp_path: Path) -> None:
     refs.create("calm")
     assert begun("calm", tmp_path / "calm.log").wait() == 0, (tmp_path / "calm.log").read_text()
-    seconds = ledger.every()[0].seconds
+    seconds = ledger.list_backfills()[0].seconds
     backfill = killed(begun("main", tmp_path / "log"), known(), random.Random(11).uniform(0, seconds))
     finished("--resume", backfill)
     assert_all_done(backfill)
@@ -130,7 +130,7 @@ def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int, kills
     undisturbed = start(carried_out, "calm", None, days)
     undisturbed.join()
     assert undisturbed.exitcode == 0
-    calm, seconds = tables("calm"), ledger.every()[0].seconds
+    calm, seconds = tables("calm"), ledger.list_backfills()[0].seconds
     assert len(calm["raw.glucose_entries"]) > 200 * days
     for ref in names:
         backfill = killed(start(carried_out, ref, None, days), known(), chance.uniform(0, seconds))
@@ -139,19 +139,19 @@ def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int, kills
         assert not dead.alive
         again = start(carried_out, ref, backfill)
         again.join()
-        assert again.exitcode == 0 or dead.state == Course.DONE
+        assert again.exitcode == 0 or dead.state == BackfillState.DONE
         assert_all_done(backfill, days)
         assert tables(ref) == calm, f"killed on {ref}, seed {seed}"
 
 
 def test_a_backfill_killed_when_all_was_made_is_done_once_it_is_resumed(home: Home) -> None:
     start(carried_out, "main", None, 3, crash_at=["backfill.worked_off"]).join()
-    (dead,) = ledger.every()
-    assert (dead.state, dead.dead, dead.unfinished) == (Course.RUNNING, True, 0)
+    (dead,) = ledger.list_backfills()
+    assert (dead.state, dead.dead, dead.unfinished) == (BackfillState.RUNNING, True, 0)
     again = start(carried_out, "main", dead.id)
     again.join()
     assert again.exitcode == 0
-    assert ledger.every()[0].state == Course.DONE
+    assert ledger.list_backfills()[0].state == BackfillState.DONE
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_database_killed_in_mid_backfill_leaves_the_same_tables(home: Home) ->
     refs.create("calm")
     calm = start(carried_out, "calm")
     calm.join()
-    seconds, chance = ledger.every()[0].seconds, random.Random(3)
+    seconds, chance = ledger.list_backfills()[0].seconds, random.Random(3)
     for ref in [f"restarted_{n}" for n in range(3)]:
         refs.create(ref)
         before, process = known(), start(carried_out, ref)
@@ -191,9 +191,9 @@ def test_ctrl_c_ends_the_command_with_what_is_done_and_how_to_go_on(
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    (stopped,) = ledger.every()
-    assert stopped.state == Course.INTERRUPTED
-    assert stopped.counts[Part.DONE] > 0
+    (stopped,) = ledger.list_backfills()
+    assert stopped.state == BackfillState.INTERRUPTED
+    assert stopped.counts[PartitionState.DONE] > 0
     assert f"millpond backfill --resume {stopped.id}" in log.read_text()
     again = finished("--resume")
     assert f"{stopped.unfinished} partitions left" in again
@@ -216,11 +216,11 @@ def test_several_workers_make_what_one_makes_and_a_killed_one_is_replaced(home: 
         time.sleep(0.02)
     os.kill(claimed[0], signal.SIGKILL)
     assert process.wait() == 0, log.read_text()
-    (ended,) = ledger.every()
-    assert (ended.state, ended.counts) == (Course.DONE, {Part.DONE: 2 * len(SIXTY)})
+    (ended,) = ledger.list_backfills()
+    assert (ended.state, ended.counts) == (BackfillState.DONE, {PartitionState.DONE: 2 * len(SIXTY)})
 
 
 def _working() -> list[int]:
-    from millpond.backfill.ledger_chunks import abandoned
+    from millpond.backfill.ledger_chunks import find_abandoned
 
-    return [pid for backfill in ledger.every() for pid in abandoned(backfill.id)[1]]
+    return [pid for backfill in ledger.list_backfills() for pid in find_abandoned(backfill.id)[1]]

@@ -15,9 +15,9 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
-from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.resources.instance import instance
+from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import settings
 from processes import FORKED, start

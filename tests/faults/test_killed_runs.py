@@ -8,10 +8,10 @@ import socket
 import dagster as dg
 import pytest
 
-from millpond.backfill.run import JOB, materialize
 from millpond.partitions import Window
 from millpond.resources.instance import instance
 from millpond.resources.zombies import HOST_TAG, close_zombies
+from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from processes import exit_code
 

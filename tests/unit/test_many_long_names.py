@@ -13,8 +13,8 @@ from millpond.automation.overview import Item as Automatic
 from millpond.automation.preview import PlannedRun
 from millpond.backfill import ledger
 from millpond.backfill.ledger import Backfill
-from millpond.backfill.ledger_chunks import OUTCOME, Part
-from millpond.backfill.ledger_holds import Holder
+from millpond.backfill.ledger_access import Holder
+from millpond.backfill.ledger_chunks import OUTCOME_COLUMNS, PartitionState
 from millpond.backfill.plan import Chunk, Item, Plan, State
 from millpond.cli import automation_view, backfill_view, branch_view, output, sources_view
 from millpond.cli.backfill_plan_view import print_plan
@@ -58,17 +58,22 @@ def backfill() -> Backfill:
         options={},
         code="c0de",
         skipped=0,
-        state=ledger.Course.DONE,
+        state=ledger.BackfillState.DONE,
         holder=Holder("here", 1, 0.0, NOON),
         started=NOON,
         ended=NOON,
         seconds=1.0,
-        counts={Part.DONE: len(NAMES)},
+        counts={PartitionState.DONE: len(NAMES)},
     )
 
 
 def summary() -> None:
-    outcome = dict.fromkeys(OUTCOME) | {"state": Part.DONE, "rows": 288, "quarantined": 1, "next": ""}
+    outcome = dict.fromkeys(OUTCOME_COLUMNS) | {
+        "state": PartitionState.DONE,
+        "rows": 288,
+        "quarantined": 1,
+        "next": "",
+    }
     parts = [{"asset": name, "day": day, **outcome} for name in NAMES for day in DAYS.days]
     backfill_view.print_one(backfill(), parts, as_json=False)
 

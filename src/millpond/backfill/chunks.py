@@ -1,17 +1,37 @@
-"""From what is due to runs: days in a row that need the same assets go together, as many as memory allows."""
+"""Cuts what is due into runs: days in a row that need the same assets, as many as memory allows."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import groupby
 
-from millpond.backfill.pipelines import Pipelines
 from millpond.backfill.plan import Chunk, Item
+from millpond.backfill.staleness import Node
 from millpond.partitions import Window
+
+Pipelines = Mapping[str, frozenset[str]]
+"""The pipelines of each asset by their names: an asset with days is in one, a whole one in those it reads."""
+
+
+def find_pipelines(nodes: Iterable[Node]) -> dict[str, frozenset[str]]:
+    """Return the pipelines of `nodes`, which come parents first."""
+    every = list(nodes)
+    name_of = {node.name: node.name for node in every if node.daily}
+    for node in every:
+        for edge in node.edges:
+            if node.name in name_of and edge.parent in name_of:
+                ours, theirs = name_of[node.name], name_of[edge.parent]
+                name_of |= {asset: theirs for asset, name in name_of.items() if name == ours}
+    found = {asset: frozenset({name}) for asset, name in name_of.items()}
+    for node in every:
+        if not node.daily:
+            found[node.name] = frozenset().union(*(found.get(e.parent, frozenset()) for e in node.edges))
+    return found
+
 
 ROWS_A_CHUNK = 500_000
 """Rows of its largest asset that a run may have to hold."""
@@ -27,7 +47,7 @@ def days_a_chunk(rows_a_day: float | None) -> int:
     return max(1, min(MOST_DAYS, int(ROWS_A_CHUNK / max(rows_a_day, 1e-9))))
 
 
-def chunked(
+def split_into_chunks(
     todo: Iterable[Item],
     order: Sequence[str],
     most_days: int,
@@ -63,7 +83,7 @@ def chunked(
             yield Chunk(number, names, part)
 
 
-def fused(chunks: Sequence[Chunk], pipelines: Pipelines) -> list[Chunk]:
+def merge_whole_assets(chunks: Sequence[Chunk], pipelines: Pipelines) -> list[Chunk]:
     """Return the runs with the whole assets of the last one made in the last run of what they are made from.
 
     A run costs a second or more whatever it makes.

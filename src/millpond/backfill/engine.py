@@ -14,18 +14,17 @@ from dagster import DagsterError
 from sqlalchemy.exc import SQLAlchemyError
 
 from millpond.backfill import ledger_chunks as chunks
-from millpond.backfill.engine_record import Record, recorded
-from millpond.backfill.engine_verdict import Failure, Verdict, verdict
 from millpond.backfill.ledger import Backfill
-from millpond.backfill.ledger_chunks import Claim, Part, Settled
-from millpond.backfill.pieces import Key, Piece, grouped
-from millpond.backfill.progress import Progress
-from millpond.backfill.run import materialize
+from millpond.backfill.ledger_chunks import Claim, Outcome, PartitionState
+from millpond.backfill.pieces import Key, Piece, group_pieces
+from millpond.backfill.run_results import Failure, RunRecord, RunResults, evaluate_run, read_run
 from millpond.errors import MillpondError, advice
 from millpond.ingestion.patience import backoff
 from millpond.internals.dagster import BACKFILL_ID_TAG, make_new_run_id
 from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.run import BACKFILL_TAG, accept_tags
+from millpond.runs.progress import Progress
+from millpond.runs.run import materialize
 
 _IDLE_SECONDS = 0.25
 _BREAKS = (MillpondError, DagsterError, SQLAlchemyError, psycopg.Error, OSError)
@@ -33,7 +32,7 @@ _BREAKS = (MillpondError, DagsterError, SQLAlchemyError, psycopg.Error, OSError)
 
 
 @dataclass(frozen=True)
-class Told:
+class WorkerEvent:
     """What a worker says: a step is `working`, a partition was `made`, partitions are `settled` for good.
 
     `reason` says why a step that failed is repeated.
@@ -41,7 +40,7 @@ class Told:
 
     kind: Literal["working", "made", "settled"]
     assets: tuple[str, ...] = ()
-    settled: tuple[tuple[Key, Settled], ...] = ()
+    settled: tuple[tuple[Key, Outcome], ...] = ()
     rows: int | None = None
     reason: str = ""
     worker: int = 0
@@ -53,11 +52,11 @@ class Engine:
 
     backfill: Backfill
     instance: dg.DagsterInstance
-    tell: Callable[[Told], None]
+    tell: Callable[[WorkerEvent], None]
     definitions: dg.Definitions | None = None
     max_failures: int | None = None
     worker: int = 0
-    under_way: tuple[Claim, Record] | None = None
+    current: tuple[Claim, RunRecord] | None = None
 
     def __post_init__(self) -> None:
         definitions = self.definitions or importlib.import_module(CODE_LOCATION).defs
@@ -71,26 +70,26 @@ class Engine:
 
     def work(self) -> None:
         """Run pieces until none is left, or more partitions failed than may."""
-        while self.max_failures is None or chunks.failures(self.backfill.id) < self.max_failures:
+        while self.max_failures is None or chunks.count_failures(self.backfill.id) < self.max_failures:
             claim = chunks.claim(self.backfill.id, make_new_run_id())
             if claim:
-                self.under_way = claim, Record()
+                self.current = claim, RunRecord()
                 try:
-                    self._run(*self.under_way)
+                    self._run(*self.current)
                 except KeyboardInterrupt:
-                    self._settle_in_part(*self.under_way)
+                    self._settle_in_part(*self.current)
                     raise
-                self.under_way = None
+                self.current = None
                 continue
-            left, wait = chunks.pending(self.backfill.id)
+            left, wait = chunks.count_pending(self.backfill.id)
             if not left:
                 return
             time.sleep(min(wait, 1.0) or _IDLE_SECONDS)
 
     def break_off(self) -> None:
         """Note down a run that does not end by itself; for a process that is about to."""
-        if self.under_way:
-            claim, record = self.under_way
+        if self.current:
+            claim, record = self.current
             self._settle_in_part(claim, record)
             run = self.instance.get_run_by_id(claim.run_id)
             if run and not run.is_finished:
@@ -99,19 +98,19 @@ class Engine:
 
     def recover(self) -> None:
         """Settle what dead workers had under way by what Dagster has on record of their runs."""
-        for claim in chunks.abandoned(self.backfill.id)[0]:
-            self._settle_in_part(claim, recorded(self.instance, claim.run_id))
+        for claim in chunks.find_abandoned(self.backfill.id)[0]:
+            self._settle_in_part(claim, read_run(self.instance, claim.run_id))
 
-    def _settle_in_part(self, claim: Claim, record: Record) -> None:
+    def _settle_in_part(self, claim: Claim, record: RunRecord) -> None:
         """Settle what a run completed that was broken off; the rest is to be claimed anew."""
         found = record.done()
         done = {key: found[key] for key in claim.piece.keys if key in found}
         rest = [key for key in claim.piece.keys if key not in done]
         early = claim.piece.assets if claim.piece.early else ()
-        self._settle(claim, Verdict(done, grouped(rest, claim.piece.attempt, early)))
+        self._settle(claim, RunResults(done, group_pieces(rest, claim.piece.attempt, early)))
 
-    def _run(self, claim: Claim, record: Record) -> None:
-        ready, hopeless = self._inputs_made(claim.piece)
+    def _run(self, claim: Claim, record: RunRecord) -> None:
+        ready, blocked = self._remove_blocked(claim.piece)
         failures: list[Failure] = []
         if ready.every:
             try:
@@ -119,7 +118,7 @@ class Engine:
                     ",".join(ready.every),
                     ready.window,
                     instance=self.instance,
-                    on_event=lambda event: self._hear(record, event),
+                    on_event=lambda event: self._report(record, event),
                     definitions=self.definitions,
                     ref=self.backfill.ref,
                     tags={
@@ -130,50 +129,52 @@ class Engine:
                     run_id=claim.run_id,
                 )
             except _BREAKS as error:
-                record = recorded(self.instance, claim.run_id)
+                record = read_run(self.instance, claim.run_id)
                 unharmed, next_step = advice(str(error))
                 name = type(error).__name__
                 failures = [Failure(ready.every, name, str(error), unharmed=unharmed, next=next_step)]
-        found = verdict(ready, record.done(), [*record.failures(), *failures], self._parents, self._had)
-        self._settle(claim, replace(found, settled={**hopeless, **found.settled}))
+        found = evaluate_run(
+            ready, record.done(), [*record.failures(), *failures], self._parents, self._was_materialized
+        )
+        self._settle(claim, replace(found, settled={**blocked, **found.settled}))
 
-    def _hear(self, record: Record, event: Progress) -> None:
+    def _report(self, record: RunRecord, event: Progress) -> None:
         record.take(event)
         if event.kind in ("started", "retrying"):
-            self.tell(Told("working", event.assets, reason=event.message, worker=self.worker))
+            self.tell(WorkerEvent("working", event.assets, reason=event.message, worker=self.worker))
         elif event.kind == "materialized":
-            self.tell(Told("made", event.assets, rows=event.rows, worker=self.worker))
+            self.tell(WorkerEvent("made", event.assets, rows=event.rows, worker=self.worker))
 
-    def _settle(self, claim: Claim, found: Verdict) -> None:
-        wait = backoff(claim.piece.attempt + 1) if found.passing else 0.0
-        chunks.settle(self.backfill.id, claim, found.settled, found.again, wait)
+    def _settle(self, claim: Claim, found: RunResults) -> None:
+        wait = backoff(claim.piece.attempt + 1) if found.transient else 0.0
+        chunks.close_chunk(self.backfill.id, claim, found.settled, found.again, wait)
         settled = tuple(found.settled.items())
-        self.tell(Told("settled", claim.piece.every, settled, worker=self.worker))
+        self.tell(WorkerEvent("settled", claim.piece.every, settled, worker=self.worker))
 
-    def _inputs_made(self, piece: Piece) -> tuple[Piece, dict[Key, Settled]]:
+    def _remove_blocked(self, piece: Piece) -> tuple[Piece, dict[Key, Outcome]]:
         """Return the piece without whole assets that read one of which no partition was ever made."""
-        hopeless: dict[Key, Settled] = {}
+        blocked: dict[Key, Outcome] = {}
         if whole := piece.whole if piece.window else piece.assets:
             inputs = sorted(set().union(*(self._parents[asset] for asset in whole)))
-            states = chunks.states(self.backfill.id, inputs)
+            states = chunks.read_states(self.backfill.id, inputs)
             for asset in _upstream_first(whole, self._parents):
                 for parent in sorted(self._parents[asset]):
-                    lost = hopeless.get((parent, None))
-                    if lost is None and states.get(parent) and Part.DONE not in states[parent]:
-                        lost = self._never_made(parent, states[parent])
+                    lost = blocked.get((parent, None))
+                    if lost is None and states.get(parent) and PartitionState.DONE not in states[parent]:
+                        lost = self._why_blocked(parent, states[parent])
                     if lost:
-                        hopeless[asset, None] = lost
-        kept = tuple(asset for asset in whole if (asset, None) not in hopeless)
-        return replace(piece, whole=kept) if piece.window else replace(piece, assets=kept), hopeless
+                        blocked[asset, None] = lost
+        kept = tuple(asset for asset in whole if (asset, None) not in blocked)
+        return replace(piece, whole=kept) if piece.window else replace(piece, assets=kept), blocked
 
-    def _never_made(self, asset: str, states: set[Part]) -> Settled | None:
-        if Part.OPEN in states or self._had((asset, None)):
+    def _why_blocked(self, asset: str, states: set[PartitionState]) -> Outcome | None:
+        if PartitionState.OPEN in states or self._was_materialized((asset, None)):
             return None
-        if states == {Part.UNREACHABLE}:
-            return Settled(Part.UNREACHABLE, f"no partition of {asset} is within reach")
-        return Settled(Part.BLOCKED, f"waits for {asset}, of which no partition was made")
+        if states == {PartitionState.UNREACHABLE}:
+            return Outcome(PartitionState.UNREACHABLE, f"no partition of {asset} is within reach")
+        return Outcome(PartitionState.BLOCKED, f"waits for {asset}, of which no partition was made")
 
-    def _had(self, key: Key) -> bool:
+    def _was_materialized(self, key: Key) -> bool:
         """Return whether Dagster knows a materialization of the partition, or any of the asset."""
         asset, day = key
         if asset not in self._materialized:

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from millpond.backfill.ledger_chunks import OUTCOME, Part, Settled, add_chunks, note
-from millpond.backfill.ledger_holds import Holder, ourselves, refuse_overlap
-from millpond.backfill.ledger_tables import Connection, transaction
-from millpond.backfill.pieces import Key, Piece, grouped
+from millpond.backfill.ledger_access import Connection, Holder, identify_process, refuse_overlap, transaction
+from millpond.backfill.ledger_chunks import (
+    OUTCOME_COLUMNS,
+    Outcome,
+    PartitionState,
+    add_chunks,
+    record_outcomes,
+)
+from millpond.backfill.pieces import Key, Piece, group_pieces
 from millpond.backfill.plan import Plan, State
 from millpond.partitions import Window
 
 
-class Course(StrEnum):
+class BackfillState(StrEnum):
     """How a backfill stands; INTERRUPTED, FAILED and CANCELLED ones can be resumed."""
 
     RUNNING = "running"
@@ -28,7 +33,7 @@ class Course(StrEnum):
     CANCELLED = "cancelled"
 
 
-LEFT = (Part.OPEN, Part.FAILED, Part.BLOCKED)
+UNFINISHED = (PartitionState.OPEN, PartitionState.FAILED, PartitionState.BLOCKED)
 """What a resumed backfill runs."""
 
 
@@ -43,7 +48,7 @@ class Backfill:
     options: Mapping[str, Any]
     code: str
     skipped: int
-    state: Course
+    state: BackfillState
     holder: Holder
     started: dt.datetime
     ended: dt.datetime | None
@@ -53,17 +58,17 @@ class Backfill:
     @property
     def alive(self) -> bool:
         """Whether a process works on it."""
-        return self.state == Course.RUNNING and self.holder.alive
+        return self.state == BackfillState.RUNNING and self.holder.alive
 
     @property
     def dead(self) -> bool:
         """Whether the process that worked on it is gone without having said how it ended."""
-        return self.state == Course.RUNNING and not self.holder.alive
+        return self.state == BackfillState.RUNNING and not self.holder.alive
 
     @property
     def unfinished(self) -> int:
         """How many partitions a resumed backfill would run."""
-        return sum(self.counts.get(part, 0) for part in LEFT)
+        return sum(self.counts.get(part, 0) for part in UNFINISHED)
 
 
 def create(plan: Plan, options: Mapping[str, Any]) -> str:
@@ -87,7 +92,7 @@ def create(plan: Plan, options: Mapping[str, Any]) -> str:
             " host, pid, pid_started) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 *(backfill, plan.selection, plan.ref, *span, json.dumps(dict(options)), plan.code, skipped),
-                *(Course.RUNNING, *ourselves()),
+                *(BackfillState.RUNNING, *identify_process()),
             ),
         )
         with connection.cursor().copy(
@@ -104,9 +109,9 @@ def create(plan: Plan, options: Mapping[str, Any]) -> str:
 def _partitions(plan: Plan) -> Iterator[tuple[str, dt.date | None, str, str | None]]:
     for item in plan.items:
         if item.todo:
-            yield item.asset, item.partition, Part.OPEN, None
+            yield item.asset, item.partition, PartitionState.OPEN, None
         elif item.state == State.UNREACHABLE:
-            yield item.asset, item.partition, Part.UNREACHABLE, item.reason
+            yield item.asset, item.partition, PartitionState.UNREACHABLE, item.reason
 
 
 def _pieces(plan: Plan) -> Iterator[Piece]:
@@ -118,33 +123,35 @@ def _pieces(plan: Plan) -> Iterator[Piece]:
 
 def get(backfill: str) -> Backfill | None:
     """Return a backfill by its id."""
-    return next(iter(every(backfill)), None)
+    return next(iter(list_backfills(backfill)), None)
 
 
-def every(backfill: str | None = None) -> list[Backfill]:
+def list_backfills(backfill: str | None = None) -> list[Backfill]:
     """Return all backfills, or the one of that id, the newest first."""
     return transaction(lambda connection: _read(connection, backfill))
 
 
 def newest_unfinished() -> Backfill | None:
     """Return the newest backfill that left something to do, or whose process died; not a cancelled one."""
-    return next((b for b in every() if (b.unfinished and b.state != Course.CANCELLED) or b.dead), None)
+    return next(
+        (b for b in list_backfills() if (b.unfinished and b.state != BackfillState.CANCELLED) or b.dead), None
+    )
 
 
-def parts(backfill: str) -> list[dict[str, Any]]:
+def list_partitions(backfill: str) -> list[dict[str, Any]]:
     """Return the partitions of a backfill: asset, day, run_id and what came of each, see `OUTCOME`."""
     return transaction(
         lambda connection: connection.execute(
-            f"select asset, day, run_id, {', '.join(OUTCOME)} from backfill_partitions"  # noqa: S608
+            f"select asset, day, run_id, {', '.join(OUTCOME_COLUMNS)} from backfill_partitions"  # noqa: S608
             " where backfill = %s order by day nulls last, asset",
             (backfill,),
         ).fetchall()
     )
 
 
-def remaining(backfill: str, within: Window | None = None) -> list[Key]:
+def list_remaining(backfill: str, within: Window | None = None) -> list[Key]:
     """Return the partitions of a backfill that are not done, those of `within` only."""
-    found = [row for row in parts(backfill) if row["state"] in LEFT]
+    found = [row for row in list_partitions(backfill) if row["state"] in UNFINISHED]
     keys = [(row["asset"], row["day"]) for row in found]
     return [(asset, day) for asset, day in keys if not (day and within and day not in within)]
 
@@ -158,12 +165,14 @@ def take_over(backfill: Backfill, keys: list[Key]) -> None:
             "select assets from backfill_chunks where backfill = %s and phase = 0", (backfill.id,)
         ).fetchall()
         connection.execute("update backfill_chunks set state = 'closed' where backfill = %s", (backfill.id,))
-        note(connection, backfill.id, dict.fromkeys(keys, Settled(Part.OPEN)), None)
-        add_chunks(connection, backfill.id, grouped(keys, early=set().union(*(e["assets"] for e in early))))
+        record_outcomes(connection, backfill.id, dict.fromkeys(keys, Outcome(PartitionState.OPEN)), None)
+        add_chunks(
+            connection, backfill.id, group_pieces(keys, early=set().union(*(e["assets"] for e in early)))
+        )
         connection.execute(
             "update backfills set state = %s, stop_asked = false, ended = null, heartbeat = now(), host = %s,"
             " pid = %s, pid_started = %s where id = %s",
-            (Course.RUNNING, *ourselves(), backfill.id),
+            (BackfillState.RUNNING, *identify_process(), backfill.id),
         )
 
     transaction(write, alone=True)
@@ -179,13 +188,13 @@ def accept_shrink(backfill: str) -> None:
     )
 
 
-def end(backfill: str, state: Course, seconds: float) -> None:
+def end(backfill: str, state: BackfillState, seconds: float) -> None:
     """Note how a backfill ended, after how many seconds of this process."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set state = %s, ended = clock_timestamp(), seconds = seconds + %s where id = %s"
             " and state = %s",
-            (state, seconds, backfill, Course.RUNNING),
+            (state, seconds, backfill, BackfillState.RUNNING),
         )
     )
 
@@ -197,7 +206,13 @@ def end_if_complete(backfill: str) -> None:
             "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s"
             " and state in (%s, %s) and not exists (select from backfill_partitions p"
             " where p.backfill = backfills.id and p.state = any(%s))",
-            (Course.DONE, backfill, Course.RUNNING, Course.INTERRUPTED, list(LEFT)),
+            (
+                BackfillState.DONE,
+                backfill,
+                BackfillState.RUNNING,
+                BackfillState.INTERRUPTED,
+                list(UNFINISHED),
+            ),
         )
     )
 
@@ -211,12 +226,12 @@ def ask_to_stop(backfill: str) -> None:
     )
 
 
-def ended_by_cancel(backfill: str) -> None:
+def mark_cancelled(backfill: str) -> None:
     """Note a backfill that nobody works on as cancelled."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s",
-            (Course.CANCELLED, backfill),
+            (BackfillState.CANCELLED, backfill),
         )
     )
 
@@ -238,7 +253,7 @@ def _read(connection: Connection, backfill: str | None = None) -> list[Backfill]
             options=row["options"],
             code=row["code"],
             skipped=row["skipped"],
-            state=Course(row["state"]),
+            state=BackfillState(row["state"]),
             holder=Holder(row["host"], row["pid"], row["pid_started"], row["heartbeat"]),
             started=row["started"],
             ended=row["ended"],

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from millpond.backfill.counts import METADATA
-from millpond.backfill.ledger_holds import ourselves
-from millpond.backfill.ledger_tables import Connection, transaction
-from millpond.backfill.pieces import Key, Piece
+from millpond.backfill.ledger_access import Connection, identify_process, transaction
+from millpond.backfill.pieces import COUNT_METADATA, Key, Piece
 from millpond.partitions import Window
 from millpond.redaction import redacted
 from millpond.runtime.processes import start_time
 
 
-class Part(StrEnum):
+class PartitionState(StrEnum):
     """How a partition stands in a backfill; BLOCKED waits for one that failed."""
 
     OPEN = "open"
@@ -27,10 +25,10 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True)
-class Settled:
+class Outcome:
     """What came of a partition; counts are None where nothing was loaded from a source."""
 
-    state: Part
+    state: PartitionState
     reason: str | None = None
     rows: int | None = None
     seconds: float | None = None
@@ -67,20 +65,21 @@ where (backfill, number) = (
 returning *
 """  # noqa: S608 - our own text
 
-OUTCOME: Final = {
+OUTCOME_COLUMNS: Final = {
     "state": "text",
     "reason": "text",
     "rows": "bigint",
     "seconds": "float8",
-    **dict.fromkeys(METADATA, "bigint"),
+    **dict.fromkeys(COUNT_METADATA, "bigint"),
     "unharmed": "text",
     "next": "text",
 }
 """Columns of the ledger that say what came of a partition, with their types: the fields of `Settled`."""
 _NOTE = f"""
-update backfill_partitions p set run_id = coalesce(%s, run_id), {", ".join(f"{c} = n.{c}" for c in OUTCOME)}
-from unnest(%s::text[], %s::date[], {", ".join(f"%s::{t}[]" for t in OUTCOME.values())})
-    as n (asset, day, {", ".join(OUTCOME)})
+update backfill_partitions p set
+    run_id = coalesce(%s, run_id), {", ".join(f"{c} = n.{c}" for c in OUTCOME_COLUMNS)}
+from unnest(%s::text[], %s::date[], {", ".join(f"%s::{t}[]" for t in OUTCOME_COLUMNS.values())})
+    as n (asset, day, {", ".join(OUTCOME_COLUMNS)})
 where backfill = %s and p.asset = n.asset and p.day is not distinct from n.day
 """  # noqa: S608 - our own text
 
@@ -127,14 +126,14 @@ def claim(backfill: str, run_id: str) -> Claim | None:
 
     A piece is given out when all of lower phases are closed.
     """
-    _, pid, started = ourselves()
+    _, pid, started = identify_process()
     wanted = {"id": backfill, "run_id": run_id, "pid": pid, "started": started}
     row = transaction(lambda connection: connection.execute(_CLAIM, wanted).fetchone())
     return _claim(row) if row else None
 
 
-def settle(
-    backfill: str, claim: Claim, settled: Mapping[Key, Settled], again: Sequence[Piece], wait: float = 0.0
+def close_chunk(
+    backfill: str, claim: Claim, settled: Mapping[Key, Outcome], again: Sequence[Piece], wait: float = 0.0
 ) -> None:
     """Close a piece with what came of its partitions; those in `again` are to be claimed anew."""
 
@@ -146,24 +145,26 @@ def settle(
         )
         if not closed.rowcount:
             return
-        note(connection, backfill, settled, claim.run_id)
+        record_outcomes(connection, backfill, settled, claim.run_id)
         add_chunks(connection, backfill, again, wait)
 
     transaction(write)
 
 
-def note(connection: Connection, backfill: str, settled: Mapping[Key, Settled], run_id: str | None) -> None:
+def record_outcomes(
+    connection: Connection, backfill: str, settled: Mapping[Key, Outcome], run_id: str | None
+) -> None:
     """Write down what came of partitions."""
     assets, days = [asset for asset, _ in settled], [day for _, day in settled]
-    columns = [[_noted(getattr(s, name)) for s in settled.values()] for name in OUTCOME]
+    columns = [[_redact(getattr(s, name)) for s in settled.values()] for name in OUTCOME_COLUMNS]
     connection.execute(_NOTE, (run_id, assets, days, *columns, backfill))
 
 
-def _noted(value: Any) -> Any:
+def _redact(value: Any) -> Any:
     return redacted(value) if type(value) is str else value
 
 
-def pending(backfill: str) -> tuple[int, float]:
+def count_pending(backfill: str) -> tuple[int, float]:
     """Return how many pieces are not closed, and in how many seconds the next one may be claimed."""
     row = transaction(
         lambda connection: connection.execute(
@@ -176,7 +177,7 @@ def pending(backfill: str) -> tuple[int, float]:
     return row["n"], max(0.0, float(row["wait"] or 0.0))
 
 
-def abandoned(backfill: str) -> tuple[list[Claim], list[int]]:
+def find_abandoned(backfill: str) -> tuple[list[Claim], list[int]]:
     """Return the pieces whose worker died over them, and the pids of workers that live."""
     rows = transaction(
         lambda connection: connection.execute(
@@ -188,7 +189,7 @@ def abandoned(backfill: str) -> tuple[list[Claim], list[int]]:
     return [_claim(row) for row in rows if row["worker_pid"] not in alive], sorted(alive)
 
 
-def states(backfill: str, assets: Sequence[str]) -> dict[str, set[Part]]:
+def read_states(backfill: str, assets: Sequence[str]) -> dict[str, set[PartitionState]]:
     """Return for each of `assets` the states that its partitions are in; none for one not in the backfill."""
     rows = transaction(
         lambda connection: connection.execute(
@@ -196,10 +197,12 @@ def states(backfill: str, assets: Sequence[str]) -> dict[str, set[Part]]:
             (backfill, list(assets)),
         ).fetchall()
     )
-    return {asset: {Part(row["state"]) for row in rows if row["asset"] == asset} for asset in assets}
+    return {
+        asset: {PartitionState(row["state"]) for row in rows if row["asset"] == asset} for asset in assets
+    }
 
 
-def failures(backfill: str) -> int:
+def count_failures(backfill: str) -> int:
     """Return how many partitions failed, not counting those that wait for one that did."""
     row = transaction(
         lambda connection: connection.execute(

@@ -14,10 +14,9 @@ from typing import Any
 from dagster import AssetKey, TimeWindow
 
 from millpond.backfill import ledger
-from millpond.backfill.ledger import Course
-from millpond.backfill.ledger_chunks import Part
-from millpond.backfill.ledger_holds import Holder
-from millpond.backfill.ledger_tables import transaction
+from millpond.backfill.ledger import BackfillState
+from millpond.backfill.ledger_access import Holder, transaction
+from millpond.backfill.ledger_chunks import PartitionState
 from millpond.internals.dagster import AssetGraphSubset, TimestampWithTimezone, TimeWindowPartitionsSubset
 from millpond.internals.dagster_on_demand import (
     AssetBackfillData,
@@ -32,11 +31,11 @@ from millpond.resources.run import REF_TAG
 from millpond.settings import settings
 
 _STATUS = {
-    Course.DONE: BulkActionStatus.COMPLETED_SUCCESS,
-    Course.FAILED: BulkActionStatus.COMPLETED_FAILED,
-    Course.CANCELLED: BulkActionStatus.CANCELED,
+    BackfillState.DONE: BulkActionStatus.COMPLETED_SUCCESS,
+    BackfillState.FAILED: BulkActionStatus.COMPLETED_FAILED,
+    BackfillState.CANCELLED: BulkActionStatus.CANCELED,
 }
-_FAILED = (Part.FAILED, Part.BLOCKED)
+_FAILED = (PartitionState.FAILED, PartitionState.BLOCKED)
 _HEADS = "select * from backfills where %(ids)s::text[] is null or id = any(%(ids)s) order by started desc"
 _PARTS = """
 select p.backfill, p.asset, p.state, coalesce(c.state = 'claimed', false) as claimed, count(p.day) as n,
@@ -55,7 +54,7 @@ class LedgerRecords:
 
     def find(self, wanted: BulkActionsFilter, limit: int | None = None) -> Sequence[PartitionBackfill]:
         """Return those that match, the newest first, as Dagster's pages show them."""
-        heads = list(_matching(wanted))[:limit]
+        heads = list(_find_rows(wanted))[:limit]
         if not heads:
             return []
         parts: defaultdict[str, list[Row]] = defaultdict(list)
@@ -66,32 +65,32 @@ class LedgerRecords:
 
     def count(self, wanted: BulkActionsFilter) -> int:
         """Return how many match."""
-        return sum(1 for _ in _matching(wanted))
+        return sum(1 for _ in _find_rows(wanted))
 
     def stop(self, backfill_id: str) -> None:
         """Have the process of a backfill stop it; without one it is noted as cancelled."""
         found = ledger.get(backfill_id)
         if found and found.alive:
             ledger.ask_to_stop(backfill_id)
-        elif found and found.state in (Course.RUNNING, Course.INTERRUPTED):
-            ledger.ended_by_cancel(backfill_id)
+        elif found and found.state in (BackfillState.RUNNING, BackfillState.INTERRUPTED):
+            ledger.mark_cancelled(backfill_id)
 
 
-def _matching(wanted: BulkActionsFilter) -> Iterator[Row]:
+def _find_rows(wanted: BulkActionsFilter) -> Iterator[Row]:
     if wanted.job_name or wanted.selector_id:
         return  # for backfills of jobs
     ids = list(wanted.backfill_ids) if wanted.backfill_ids else None
     for head in transaction(lambda connection: connection.execute(_HEADS, {"ids": ids}).fetchall()):
         if (
             (not wanted.statuses or _status(head) in wanted.statuses)
-            and (not wanted.created_before or head["started"] < _aware(wanted.created_before))
-            and (not wanted.created_after or head["started"] > _aware(wanted.created_after))
+            and (not wanted.created_before or head["started"] < _with_zone(wanted.created_before))
+            and (not wanted.created_after or head["started"] > _with_zone(wanted.created_after))
             and all(_tags(head).get(k) in _values(v) for k, v in (wanted.tags or {}).items())
         ):
             yield head
 
 
-def _aware(moment: dt.datetime) -> dt.datetime:
+def _with_zone(moment: dt.datetime) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
@@ -105,25 +104,25 @@ def _tags(head: Row) -> dict[str, str]:
 
 
 def _status(head: Row) -> BulkActionStatus:
-    if _died(head):
+    if _is_dead(head):
         return BulkActionStatus.FAILED
-    if head["state"] == Course.RUNNING:
+    if head["state"] == BackfillState.RUNNING:
         return BulkActionStatus.CANCELING if head["stop_asked"] else BulkActionStatus.REQUESTED
     return _STATUS.get(head["state"], BulkActionStatus.CANCELED)
 
 
-def _died(head: Row) -> bool:
+def _is_dead(head: Row) -> bool:
     """Return whether the process is gone without having said how it ended."""
-    if head["state"] == Course.RUNNING:
+    if head["state"] == BackfillState.RUNNING:
         return not Holder(head["host"], head["pid"], head["pid_started"], head["heartbeat"]).alive
-    return head["state"] == Course.INTERRUPTED and head["ended"] is None
+    return head["state"] == BackfillState.INTERRUPTED and head["ended"] is None
 
 
 def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
     status, started = _status(head), head["started"].timestamp()
-    ended = head["heartbeat"] if _died(head) else head["ended"]
+    ended = head["heartbeat"] if _is_dead(head) else head["ended"]
     working = status in (BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING)
-    under_way = [p for p in parts if working and p["state"] == Part.OPEN and p["claimed"]]
+    running = [p for p in parts if working and p["state"] == PartitionState.OPEN and p["claimed"]]
     return PartitionBackfill(
         backfill_id=head["id"],
         status=status,
@@ -138,8 +137,8 @@ def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
             target_subset=_subset(parts),
             requested_runs_for_target_roots=True,
             latest_storage_id=None,
-            materialized_subset=_subset(p for p in parts if p["state"] == Part.DONE),
-            requested_subset=_subset(under_way),
+            materialized_subset=_subset(p for p in parts if p["state"] == PartitionState.DONE),
+            requested_subset=_subset(running),
             failed_and_downstream_subset=_subset(p for p in parts if p["state"] in _FAILED),
             backfill_start_time=TimestampWithTimezone(started, "UTC"),
         ),
@@ -148,10 +147,10 @@ def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
 
 def _error(head: Row, parts: list[Row]) -> SerializableErrorInfo | None:
     backfill = head["id"]
-    if _died(head):
+    if _is_dead(head):
         what = "The process that worked on it is gone. What it completed is kept."
         then = f"`millpond backfill --resume {backfill}` runs what is left."
-    elif head["state"] == Course.FAILED:
+    elif head["state"] == BackfillState.FAILED:
         tally = Counter[str]()
         for part in parts:
             tally[part["state"]] += part["n"] or 1

@@ -1,10 +1,11 @@
-"""What one run of a backfill makes: assets over days that follow one another."""
+"""What one run of a backfill makes, assets over days in a row, and what its loads count."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from millpond.partitions import Window
 
@@ -50,7 +51,7 @@ class Piece:
         return [Piece(self.assets, half) for half in self.window.chunks((len(self.window) + 1) // 2)]
 
 
-def grouped(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) -> list[Piece]:
+def group_pieces(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) -> list[Piece]:
     """Return the fewest pieces that hold exactly `keys`: by date, whole assets last, but for `early` ones."""
     by_day: dict[dt.date | None, list[str]] = {}
     for asset, day in keys:
@@ -68,3 +69,30 @@ def grouped(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) 
     if ahead:
         pieces.insert(0, Piece(tuple(ahead), None, attempt, early=True))
     return [*pieces, Piece(tuple(behind), None, attempt)] if behind else pieces
+
+
+COUNT_METADATA: Final = {
+    "quarantined": "rows_quarantined",
+    "nulled": "values_nulled",
+    "no_value": "no_value_codes",
+    "duplicates": "duplicates_dropped",
+    "outside": "rows_outside_window",
+}
+"""Metadata of a materialization that has each count."""
+_WORDS: Final = {
+    "quarantined": "quarantined",
+    "nulled": "bad values became null",
+    "no_value": "codes for no value",
+    "duplicates": "duplicates dropped",
+    "outside": "out of range",
+}
+
+
+def read_counts(metadata: Mapping[str, float]) -> dict[str, Any]:
+    """Return the counts that a materialization's metadata has; none where nothing was loaded."""
+    return {count: int(metadata[name]) for count, name in COUNT_METADATA.items() if name in metadata}
+
+
+def format_counts(counts: Mapping[str, Any]) -> str:
+    """Return the counts that are not zero, as a line for people; "" if all are."""
+    return ", ".join(f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts.get(name))

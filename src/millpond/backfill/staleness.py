@@ -30,7 +30,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedAttempt:
     """An attempt that failed after the last success; `gone` if the source serves the day no more."""
 
     why: str
@@ -38,15 +38,15 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Known:
+class Recorded:
     """What is on record: the latest materialization of each day, and the failures since."""
 
     made: Mapping[str, Mapping[Day, Made]]
-    failed: Mapping[str, Mapping[Day, Failed]]
+    failed: Mapping[str, Mapping[Day, FailedAttempt]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What a plan is asked for; `force` takes fresh partitions too, `stale_only` none never made."""
 
     assets: frozenset[str]
@@ -55,24 +55,24 @@ class Asked:
     stale_only: bool = False
 
 
-def judged(
-    nodes: Sequence[Node], known: Known, asked: Asked, now: dt.datetime, zone: ZoneInfo
+def evaluate_partitions(
+    nodes: Sequence[Node], recorded: Recorded, requested: Requested, now: dt.datetime, zone: ZoneInfo
 ) -> Iterator[Item]:
     """Yield the state of each partition asked for, asset by asset.
 
     `nodes` come parents first and include the ancestors of the assets asked for.
     """
-    judge = _Judge(known, asked, now, zone)
+    evaluation = _Evaluation(recorded, requested, now, zone)
     for node in nodes:
-        wanted = node.name in asked.assets
-        for item in judge.items(node):
+        wanted = node.name in requested.assets
+        for item in evaluation.items(node):
             if wanted:
                 yield item
 
 
-class _Judge:
-    def __init__(self, known: Known, asked: Asked, now: dt.datetime, zone: ZoneInfo) -> None:
-        self._known, self._asked, self._now, self._zone = known, asked, now, zone
+class _Evaluation:
+    def __init__(self, recorded: Recorded, requested: Requested, now: dt.datetime, zone: ZoneInfo) -> None:
+        self._recorded, self._requested, self._now, self._zone = recorded, requested, now, zone
         self._due: dict[str, set[Day]] = {}
         self._gone: dict[str, set[Day]] = {}
         self._versions: dict[str, dict[Day, str]] = {}
@@ -80,17 +80,17 @@ class _Judge:
 
     def items(self, node: Node) -> Iterator[Item]:
         due, gone = self._due.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
-        made, failed = self._known.made.get(node.name, {}), self._known.failed.get(node.name, {})
+        made, failed = self._recorded.made.get(node.name, {}), self._recorded.failed.get(node.name, {})
         self._versions[node.name] = {day: one.version for day, one in made.items()}
         self._whole[node.name] = whole(self._versions[node.name])
-        wanted = node.name in self._asked.assets
-        days: Sequence[Day] = self._asked.days if node.daily else (None,)
+        wanted = node.name in self._requested.assets
+        days: Sequence[Day] = self._requested.days if node.daily else (None,)
         for day in days:
             one, failure = made.get(day), failed.get(day)
             state, reason = self._state(node, day, one, failure)
             run = wanted and self._runs(state)
-            if (run or state is State.MISSING) and (why := self._unreachable(node, day, failure)):
-                state, reason, run = _kept(state, reason, one, why)
+            if (run or state is State.MISSING) and (why := self._why_unreachable(node, day, failure)):
+                state, reason, run = _keep(state, reason, one, why)
             if run and state is not State.FRESH:
                 due.add(day)
             if state is State.UNREACHABLE and one is None:
@@ -99,10 +99,12 @@ class _Judge:
 
     def _runs(self, state: State) -> bool:
         if state is State.FRESH:
-            return self._asked.force
-        return state in _REDONE or not self._asked.stale_only
+            return self._requested.force
+        return state in _REDONE or not self._requested.stale_only
 
-    def _state(self, node: Node, day: Day, made: Made | None, failed: Failed | None) -> tuple[State, str]:
+    def _state(
+        self, node: Node, day: Day, made: Made | None, failed: FailedAttempt | None
+    ) -> tuple[State, str]:
         if failed and not failed.gone:
             return State.FAILED, f"the last attempt failed: {failed.why}"
         if made is None:
@@ -113,7 +115,7 @@ class _Judge:
             return State.STALE, "loaded before the day had ended"
         inputs = made.inputs if node.edges else {}
         for edge in node.edges:
-            if why := self._changed(edge, day, made, inputs.get(edge.parent)):
+            if why := self._why_changed(edge, day, made, inputs.get(edge.parent)):
                 return State.STALE, why
         return State.FRESH, "up to date"
 
@@ -121,13 +123,13 @@ class _Judge:
         end = instant(day + dt.timedelta(days=1), self._zone)
         return made.unfinished or (made.at is not None and made.at.replace(tzinfo=dt.UTC) < end)
 
-    def _changed(self, edge: Edge, day: Day, made: Made, recorded: str | None) -> str | None:
+    def _why_changed(self, edge: Edge, day: Day, made: Made, recorded: str | None) -> str | None:
         """Return in which way what `edge` names is not what `day` was made from."""
         if recorded is None:
             return f"it was not made from {edge.parent} yet"
         versions, todo = self._versions.get(edge.parent, {}), self._due.get(edge.parent, set())
         if edge.look_back is None:
-            return self._changed_whole(edge.parent, recorded, made, todo)
+            return self._why_whole_changed(edge.parent, recorded, made, todo)
         now = edge.version(versions, day)
         if now != recorded:
             then, is_now = recorded.split(","), now.split(",")
@@ -140,17 +142,19 @@ class _Judge:
         again = next((one for one in edge.days(day) if one in todo), None) if todo else None
         return f"{edge.parent} of {again} is made first" if again else None
 
-    def _changed_whole(self, parent: str, recorded: str, made: Made, todo: set[Day]) -> str | None:
+    def _why_whole_changed(self, parent: str, recorded: str, made: Made, todo: set[Day]) -> str | None:
         if recorded != self._whole.get(parent, whole({})):
             since = [
                 day
-                for day, one in self._known.made.get(parent, {}).items()
+                for day, one in self._recorded.made.get(parent, {}).items()
                 if day is not None and one.id > made.id
             ]
-            return f"{parent} changed{_on(since)}"
-        return f"{parent} is made first{_on(day for day in todo if day is not None)}" if todo else None
+            return f"{parent} changed{_format_days(since)}"
+        return (
+            f"{parent} is made first{_format_days(day for day in todo if day is not None)}" if todo else None
+        )
 
-    def _unreachable(self, node: Node, day: Day, failed: Failed | None) -> str | None:
+    def _why_unreachable(self, node: Node, day: Day, failed: FailedAttempt | None) -> str | None:
         """Return why a partition cannot be made: the source serves it no more, or all it needs is gone."""
         if failed and failed.gone:
             return "beyond the source's reach, as its last attempt found"
@@ -163,14 +167,14 @@ class _Judge:
             if parents and all(day in self._gone.get(parent, ()) for parent in parents):
                 return f"{' and '.join(parents)} of {day} cannot be had any more"
             return None
-        gone = [edge.parent for edge in node.edges if self._wholly_gone(edge.parent)]
+        gone = [edge.parent for edge in node.edges if self._is_gone(edge.parent)]
         return f"nothing of {' and '.join(gone)} can be had any more" if gone else None
 
-    def _wholly_gone(self, parent: str) -> bool:
+    def _is_gone(self, parent: str) -> bool:
         return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._due.get(parent)
 
 
-def _kept(state: State, reason: str, made: Made | None, why: str) -> tuple[State, str, bool]:
+def _keep(state: State, reason: str, made: Made | None, why: str) -> tuple[State, str, bool]:
     """Return how a partition stands that cannot be made any more."""
     if made is None:
         return State.UNREACHABLE, why, False
@@ -179,7 +183,7 @@ def _kept(state: State, reason: str, made: Made | None, why: str) -> tuple[State
     return State.UNREACHABLE, f"kept as it is, {reason}: {why}", False
 
 
-def _on(days: Iterator[dt.date] | Sequence[dt.date]) -> str:
+def _format_days(days: Iterator[dt.date] | Sequence[dt.date]) -> str:
     found = sorted(days)
     if not found:
         return ""

@@ -6,8 +6,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from millpond.backfill.engine import Engine
-from millpond.backfill.engine_session import found
-from millpond.backfill.engine_stop import INTERRUPTED, Stop
+from millpond.backfill.session import INTERRUPTED, Stop, get_backfill
 from millpond.resources.instance import instance
 
 _GRACE_SECONDS = 0.5
@@ -19,7 +18,7 @@ def main() -> None:
     parent = Connection(int(pipe))
     with instance() as recording:
         engine = Engine(
-            found(backfill),
+            get_backfill(backfill),
             recording,
             parent.send,
             max_failures=int(limit) if limit else None,

@@ -30,7 +30,7 @@ _MODULE = "millpond.backfill.worker"
 class _Worker:
     number: int
     process: subprocess.Popen[bytes]
-    said: Connection
+    pipe: Connection
 
 
 def work_in_processes(engine: Engine, workers: int) -> None:
@@ -42,12 +42,12 @@ def work_in_processes(engine: Engine, workers: int) -> None:
     replaced = 0
     with _team() as team:
         for number in range(1, workers + 1):
-            team.append(_started(engine, number))
+            team.append(_start_worker(engine, number))
         while team:
-            for said in wait([worker.said for worker in team], _LOOK_SECONDS):
-                worker = next(worker for worker in team if worker.said is said)
+            for pipe in wait([worker.pipe for worker in team], _LOOK_SECONDS):
+                worker = next(worker for worker in team if worker.pipe is pipe)
                 try:
-                    engine.tell(worker.said.recv())
+                    engine.tell(worker.pipe.recv())
                     continue
                 except EOFError:
                     team.remove(worker)
@@ -56,9 +56,9 @@ def work_in_processes(engine: Engine, workers: int) -> None:
                 engine.recover()
                 replaced += 1
                 if replaced > _REPLACEMENTS:
-                    raise _too_many(worker)
-                team.append(_started(engine, worker.number))
-        chunks_left, _ = chunks.pending(engine.backfill.id)
+                    raise _worker_error(worker)
+                team.append(_start_worker(engine, worker.number))
+        chunks_left, _ = chunks.count_pending(engine.backfill.id)
         if chunks_left:
             engine.recover()
 
@@ -80,7 +80,7 @@ def _team() -> Iterator[list[_Worker]]:
                 worker.process.wait()
 
 
-def _started(engine: Engine, number: int) -> _Worker:
+def _start_worker(engine: Engine, number: int) -> _Worker:
     limit = "" if engine.max_failures is None else str(engine.max_failures)
     arguments = [engine.backfill.id, str(number), limit]
     return _Worker(number, *start_piped(_MODULE, arguments, preload=CODE_LOCATION, log=_log(number)))
@@ -90,7 +90,7 @@ def _log(number: int) -> Path:
     return layout(settings()).logs / f"backfill-worker-{number}.log"
 
 
-def _too_many(worker: _Worker) -> EmbeddedPartError:
+def _worker_error(worker: _Worker) -> EmbeddedPartError:
     log = _log(worker.number)
     return EmbeddedPartError(
         f"worker {worker.number} ended with exit code {worker.process.returncode}, as others did before it;"

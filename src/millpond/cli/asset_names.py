@@ -59,9 +59,9 @@ class AssetNames:
         for term in selection.split(","):
             plain = _PLAIN.fullmatch(term.strip())
             if plain and plain[1] not in names:
-                from millpond.backfill.unknown_asset import unknown_asset
+                from millpond.naming import unknown_asset_error
 
-                raise unknown_asset(plain[1], names)
+                raise unknown_asset_error(plain[1], names)
 
     def keep(self, names: Iterable[str]) -> None:
         """Keep the names of the assets of the definitions that were loaded since."""

@@ -142,7 +142,7 @@ def list_(as_json: AsJson = False) -> None:
     from millpond.backfill import ledger
     from millpond.cli import backfill_view
 
-    backfill_view.print_list(ledger.every(), as_json=as_json)
+    backfill_view.print_list(ledger.list_backfills(), as_json=as_json)
 
 
 @app.command()
@@ -152,10 +152,10 @@ def show(backfill: Id, as_json: AsJson = False) -> None:
     Example: millpond backfill show 1122_4f09ac
     """
     from millpond.backfill import ledger
-    from millpond.backfill.engine_session import found
+    from millpond.backfill.session import get_backfill
     from millpond.cli import backfill_view
 
-    backfill_view.print_one(found(backfill), ledger.parts(backfill), as_json=as_json)
+    backfill_view.print_one(get_backfill(backfill), ledger.list_partitions(backfill), as_json=as_json)
 
 
 @app.command()
@@ -164,7 +164,7 @@ def cancel(backfill: Id, as_json: AsJson = False) -> None:
 
     Example: millpond backfill cancel 1122_4f09ac
     """
-    from millpond.backfill.engine_session import cancel as stop
+    from millpond.backfill.session import cancel as stop
     from millpond.cli import output
 
     stopped: Backfill = stop(backfill)

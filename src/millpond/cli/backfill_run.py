@@ -12,15 +12,14 @@ import dagster as dg
 import typer
 
 from millpond.backfill import ledger
-from millpond.backfill.display import Display
-from millpond.backfill.display_tally import Tally
 from millpond.backfill.engine import Engine
-from millpond.backfill.engine_session import found, run
-from millpond.backfill.ledger import Backfill, Course
+from millpond.backfill.ledger import Backfill, BackfillState
 from millpond.backfill.pieces import Key
 from millpond.backfill.plan import Plan
-from millpond.backfill.planning import make_plan
+from millpond.backfill.planner import make_plan
+from millpond.backfill.session import get_backfill, run_backfill
 from millpond.cli import output
+from millpond.cli.backfill_display import Display, Tally
 from millpond.cli.backfill_plan_view import plan_json, print_plan
 from millpond.cli.backfill_summary import as_document, print_summary
 from millpond.cli.companions import dismiss_builder_unless_due
@@ -98,7 +97,7 @@ def begin(options: Options) -> int:
 
 def resume(options: Options) -> int:
     """Go on with an unfinished backfill: exactly what is left of it; returns the exit code."""
-    chosen = found(options.selection) if options.selection else ledger.newest_unfinished()
+    chosen = get_backfill(options.selection) if options.selection else ledger.newest_unfinished()
     if chosen is None:
         raise BackfillNotFound(
             "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"
@@ -110,12 +109,12 @@ def resume(options: Options) -> int:
         if not options.force:
             _refuse_changes(chosen, options, recording)
         within = Window.of_days(options.days[0], options.days[-1]) if options.days else None
-        keys = ledger.remaining(chosen.id, within)
+        keys = ledger.list_remaining(chosen.id, within)
         if not options.as_json:
             typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
         if not keys and not chosen.alive and not options.dry_run:
             ledger.end_if_complete(chosen.id)
-            _tell(found(chosen.id), options)
+            _tell(get_backfill(chosen.id), options)
         if options.dry_run or not keys:
             return DONE
         dismiss_builder_unless_due({asset for asset, _ in keys})
@@ -140,7 +139,7 @@ def _carried_out(
         _tell(stopped, options)
 
     with display:
-        ended = run(
+        ended = run_backfill(
             backfill,
             instance=recording,
             tell=display.take,
@@ -150,7 +149,7 @@ def _carried_out(
             last_words=last_words,
         )
     _tell(ended, options)
-    if ended.state in (Course.INTERRUPTED, Course.CANCELLED):
+    if ended.state in (BackfillState.INTERRUPTED, BackfillState.CANCELLED):
         leave()
     return FAILED if ended.unfinished else DONE
 
@@ -206,7 +205,7 @@ def _ask(options: Options, question: str) -> None:
 
 
 def _tell(backfill: Backfill, options: Options) -> None:
-    parts = ledger.parts(backfill.id)
+    parts = ledger.list_partitions(backfill.id)
     if options.as_json:
         output.as_json(as_document(backfill, parts))
     else:

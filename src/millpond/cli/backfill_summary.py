@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from millpond.backfill.counts import METADATA, in_words
 from millpond.backfill.ledger import Backfill
-from millpond.backfill.ledger_chunks import Part
+from millpond.backfill.ledger_chunks import PartitionState
+from millpond.backfill.pieces import COUNT_METADATA, format_counts
 from millpond.cli import output
 from millpond.partitions import contiguous
 
@@ -38,7 +38,7 @@ def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
         "ended": backfill.ended,
         "seconds": round(backfill.seconds, 3),
         "skipped": backfill.skipped,
-        **{part.value: backfill.counts.get(part, 0) for part in Part},
+        **{part.value: backfill.counts.get(part, 0) for part in PartitionState},
         **totals(rows, backfill.seconds),
         "next": next_steps(backfill, rows),
         "partitions": [dict(row) for row in rows],
@@ -47,7 +47,9 @@ def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
 
 def next_steps(backfill: Backfill, parts: Iterable[Row]) -> list[str]:
     """Return what to do about the partitions that failed, then how to go on; none if nothing is left."""
-    advised = [step for row in parts if row["state"] == Part.FAILED for step in row["next"].splitlines()]
+    advised = [
+        step for row in parts if row["state"] == PartitionState.FAILED for step in row["next"].splitlines()
+    ]
     on = [f"`millpond backfill --resume {backfill.id}`"] if backfill.unfinished else []
     return list(dict.fromkeys([*advised, *on]))
 
@@ -63,7 +65,7 @@ def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
     rows = loaded or max(by_asset.values(), default=0)
     return {
         "rows": rows,
-        **{name: sum(row[name] or 0 for row in rows_of) for name in METADATA},
+        **{name: sum(row[name] or 0 for row in rows_of) for name in COUNT_METADATA},
         "rows_per_second": round(rows / seconds if seconds else 0),
     }
 
@@ -76,8 +78,13 @@ def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) ->
     for asset in dict.fromkeys(row["asset"] for row in rows):
         own = [row for row in rows if row["asset"] == asset]
         states = [row["state"] for row in own]
-        failed = states.count(Part.FAILED) + states.count(Part.BLOCKED)
-        counts = (states.count(Part.DONE), failed, states.count(Part.UNREACHABLE), states.count(Part.OPEN))
+        failed = states.count(PartitionState.FAILED) + states.count(PartitionState.BLOCKED)
+        counts = (
+            states.count(PartitionState.DONE),
+            failed,
+            states.count(PartitionState.UNREACHABLE),
+            states.count(PartitionState.OPEN),
+        )
         quarantined = [row["quarantined"] for row in own if row["quarantined"] is not None]
         figures.append(
             (
@@ -98,7 +105,7 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
     found: dict[tuple[str, str, str], list[dt.date]] = {}
     single: dict[tuple[str, str, str], str] = {}
     for row in rows:
-        if row["state"] in (Part.FAILED, Part.UNREACHABLE):
+        if row["state"] in (PartitionState.FAILED, PartitionState.UNREACHABLE):
             reason = (row["reason"] or "").partition("\n")[0]
             reason = re.sub(rf"^{re.escape(row['asset'])}, [\d.-]+: ", "", reason)  # both are said before it
             shared = reason
@@ -111,7 +118,7 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
         state, asset, reason = key
         if len(days) == 1:
             reason = single[key]
-        colour = "red" if state == Part.FAILED else "yellow"
+        colour = "red" if state == PartitionState.FAILED else "yellow"
         where = " ".join([asset, ", ".join(map(str, contiguous(days)))]).rstrip()
         console.print(Text.assemble((f"{state} ", colour), f"{where} ", (reason, "dim")), soft_wrap=True)
     if len(found) > _REASONS:
@@ -123,14 +130,16 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
 
 def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
     counts, sums = backfill.counts, totals(rows, backfill.seconds)
-    failed = counts.get(Part.FAILED, 0) + counts.get(Part.BLOCKED, 0)
+    failed = counts.get(PartitionState.FAILED, 0) + counts.get(PartitionState.BLOCKED, 0)
     words = [
-        f"{(done := counts.get(Part.DONE, 0)):,} partition{'' if done == 1 else 's'} done",
+        f"{(done := counts.get(PartitionState.DONE, 0)):,} partition{'' if done == 1 else 's'} done",
         f"{backfill.skipped:,} skipped" if backfill.skipped else "",
         f"{failed:,} failed" if failed else "",
-        f"{counts.get(Part.UNREACHABLE, 0):,} unreachable" if counts.get(Part.UNREACHABLE) else "",
-        f"{counts.get(Part.OPEN, 0):,} left" if counts.get(Part.OPEN) else "",
-        in_words(sums),
+        f"{counts.get(PartitionState.UNREACHABLE, 0):,} unreachable"
+        if counts.get(PartitionState.UNREACHABLE)
+        else "",
+        f"{counts.get(PartitionState.OPEN, 0):,} left" if counts.get(PartitionState.OPEN) else "",
+        format_counts(sums),
     ]
     colour = "bold green" if backfill.state == "done" else "bold yellow" if not failed else "bold red"
     console.print(

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from millpond.backfill.ledger import Backfill
-from millpond.backfill.ledger_chunks import Part
+from millpond.backfill.ledger_chunks import PartitionState
 from millpond.cli import output
 from millpond.cli.backfill_summary import as_document, print_summary
 
@@ -24,9 +24,9 @@ def print_list(backfills: Sequence[Backfill], *, as_json: bool) -> None:
             one.ref,
             str(one.window) if one.window else None,
             standing(one),
-            one.counts.get(Part.DONE, 0),
-            one.counts.get(Part.FAILED, 0) + one.counts.get(Part.BLOCKED, 0),
-            one.counts.get(Part.OPEN, 0),
+            one.counts.get(PartitionState.DONE, 0),
+            one.counts.get(PartitionState.FAILED, 0) + one.counts.get(PartitionState.BLOCKED, 0),
+            one.counts.get(PartitionState.OPEN, 0),
             round(one.seconds, 1),
             f"{one.started:%Y-%m-%d %H:%M:%S}",
         )

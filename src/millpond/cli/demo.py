@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import dagster as dg
     from rich.console import Console
 
-    from millpond.backfill.progress import RunOutcome
     from millpond.cli.stopwatch import Stopwatch
+    from millpond.runs.progress import RunOutcome
 
 
 def demo(
@@ -63,11 +63,11 @@ def demo(
 
 def _everything(definitions: dg.Definitions) -> str:
     """Return a selection of all that one run makes for many days."""
-    from millpond.backfill.selection import made_day_by_day, selected
+    from millpond.runs.selection import find_single_day_assets, resolve_selection
 
     graph = definitions.resolve_asset_graph()
-    keys = selected("*", graph)
-    single = made_day_by_day(keys, graph)
+    keys = resolve_selection("*", graph)
+    single = find_single_day_assets(keys, graph)
     names = [key.to_user_string() for key in keys]
     return ",".join(f'key:"{name}"' for name in names if name not in single) if single else "*"
 

@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from millpond.backfill.progress import Progress, RunOutcome
 from millpond.cli.picture import glucose_day
 from millpond.cli.query import run_query
 from millpond.lake.pins import pinned
 from millpond.lake.read import count, table_names
 from millpond.partitions import Window
+from millpond.runs.progress import Progress, RunOutcome
 from millpond.settings import settings, source_names, variable
 
 _WHERE = ("rows_loaded", "rows_quarantined", "duplicates_dropped", "rows_outside_window")

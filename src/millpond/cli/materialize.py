@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from millpond.backfill.progress import RunOutcome
+    from millpond.runs.progress import RunOutcome
 
 
 def materialize(
@@ -84,10 +84,10 @@ def materialize(
     refused: dict[str, str] = {}
     with builder():
         on = existing(ref)  # before what takes long
-        from millpond.backfill.selection import selected
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import FULL_REFRESH_TAG, accept_tags
+        from millpond.runs.selection import resolve_selection
 
         if dbt_select:
             from millpond.transform.dbt_selection import select_assets
@@ -99,7 +99,7 @@ def materialize(
         assert selection
         graph = defs.resolve_asset_graph()
         names.keep(key.to_user_string() for key in graph.get_all_asset_keys())
-        keys = selected(selection, graph)
+        keys = resolve_selection(selection, graph)
         tags = accept_tags(accept_shrink)
         if full_refresh:
             from millpond.transform.plan import plan_full_refresh

@@ -13,11 +13,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from millpond.backfill.counts import in_words, numbers_of
-from millpond.backfill.progress import Progress, RunOutcome
-from millpond.backfill.run import materialize
+from millpond.backfill.pieces import format_counts, read_counts
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous, parse_day
+from millpond.runs.progress import Progress, RunOutcome
+from millpond.runs.run import materialize
 
 
 def run_with_progress(
@@ -93,7 +93,7 @@ class _Board:
             if event.rows is not None:
                 line.rows = (line.rows or 0) + event.rows
             line.seconds = (line.seconds or 0) + event.numbers.get("seconds", 0)
-            line.counts.update(numbers_of(event.numbers))
+            line.counts.update(read_counts(event.numbers))
         elif event.kind == "failed":
             for asset in event.assets:
                 line = self.lines.setdefault(asset, _Line(time.perf_counter()))
@@ -119,7 +119,7 @@ def _rendered(asset: str, line: _Line) -> Text:
         text.append(f"{line.partitions:>5} × {rows:<15}", style="")
         if line.seconds:
             text.append(f"{line.seconds:>7.2f} s", style="dim")
-        if said := in_words(line.counts):
+        if said := format_counts(line.counts):
             text.append(f"\n      {said}", style="yellow")
     return text
 

@@ -74,15 +74,15 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
             else "`millpond sources held` lists what is",
         )
     with builder():
-        from millpond.backfill.selection import selected
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import ACCEPT_TAG
+        from millpond.runs.selection import resolve_selection
 
         outcomes = []
         for asset, _, stretch, _ in _stretches(found):
             selection = f"{asset}*" if downstream else asset
-            keys = selected(selection, defs.resolve_asset_graph())
+            keys = resolve_selection(selection, defs.resolve_asset_graph())
             dismiss_builder_unless_due(key.to_user_string() for key in keys)
             tags = {ACCEPT_TAG: "held"}
             outcomes.append(run_with_progress(selection, stretch, quiet=as_json, ref=on, tags=tags))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import dict_row
 
-from millpond.backfill.ledger_holds import Holder
+from millpond.backfill.ledger_access import Holder
 from millpond.errors import UpgradeRefused
 from millpond.resources import dagster_upgrade
 from millpond.resources.zombies import HOST_TAG

@@ -16,9 +16,9 @@ from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
 from millpond.alerts.sensors import build_sensors
-from millpond.backfill.ledger_tables import transaction
-from millpond.backfill.run import JOB, materialize
+from millpond.backfill.ledger_access import transaction
 from millpond.partitions import Window
+from millpond.runs.run import JOB, materialize
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.settings import settings

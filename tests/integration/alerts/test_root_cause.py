@@ -11,9 +11,9 @@ import pytest
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
-from millpond.backfill.run import JOB, materialize
 from millpond.errors import InputMissing, SourceRefused
 from millpond.partitions import Window
+from millpond.runs.run import JOB, materialize
 from millpond.settings import settings
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)

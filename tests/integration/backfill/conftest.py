@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 import small_assets
 
-from millpond.backfill import engine_session
+from millpond.backfill import session
 from millpond.resources.instance import instance
 from millpond.runtime.home import Home
 
@@ -20,7 +20,7 @@ def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(autouse=True)
 def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an interrupted run end by itself also where a machine is busy; else pytest would be ended."""
-    monkeypatch.setattr(engine_session, "GRACE_SECONDS", 60.0)
+    monkeypatch.setattr(session, "GRACE_SECONDS", 60.0)
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 
 from millpond.backfill.plan import Chunk, Item, Plan, State
-from millpond.backfill.run import JOB
 from millpond.partitions import Window
+from millpond.runs.run import JOB
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
 FIRST = dt.date(2026, 10, 1)

@@ -12,12 +12,12 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from small_assets import DAILY, DAYS, MART, broken, day, days, definitions, fails_on, plan, seen
 
 from millpond.backfill import ledger
-from millpond.backfill.engine import Told
-from millpond.backfill.engine_session import cancel, run
-from millpond.backfill.history import failures
-from millpond.backfill.ledger import Backfill, Course
-from millpond.backfill.ledger_chunks import Part
+from millpond.backfill.engine import WorkerEvent
+from millpond.backfill.history import read_failures
+from millpond.backfill.ledger import Backfill, BackfillState
+from millpond.backfill.ledger_chunks import PartitionState
 from millpond.backfill.plan import Plan
+from millpond.backfill.session import cancel, run_backfill
 from millpond.errors import BackfillOverlap, SourceUnreachable
 from millpond.resources.run import BACKFILL_TAG
 from millpond.runtime.home import Home
@@ -25,16 +25,20 @@ from millpond.runtime.postmaster import found as found_server
 
 
 def carried_out(
-    wanted: Plan, recorded: dg.DagsterInstance, *, told: list[Told] | None = None, limit: int | None = None
+    wanted: Plan,
+    recorded: dg.DagsterInstance,
+    *,
+    told: list[WorkerEvent] | None = None,
+    limit: int | None = None,
 ) -> Backfill:
     tell = (lambda _: None) if told is None else told.append
     backfill = ledger.create(wanted, {})
-    return run(backfill, instance=recorded, definitions=definitions(), tell=tell, max_failures=limit)
+    return run_backfill(backfill, instance=recorded, definitions=definitions(), tell=tell, max_failures=limit)
 
 
 def states(backfill: Backfill) -> dict[str, dict[dt.date | None, str]]:
     found: dict[str, dict[dt.date | None, str]] = {}
-    for part in ledger.parts(backfill.id):
+    for part in ledger.list_partitions(backfill.id):
         found.setdefault(part["asset"], {})[part["day"]] = part["state"]
     return found
 
@@ -43,8 +47,8 @@ def test_each_chunk_is_one_run_in_order_of_dates_and_whole_assets_come_last(
     recorded: dg.DagsterInstance,
 ) -> None:
     ended = carried_out(plan(days(6), chunk_days=2), recorded)
-    assert ended.state == Course.DONE
-    assert ended.counts == {Part.DONE: 19}
+    assert ended.state == BackfillState.DONE
+    assert ended.counts == {PartitionState.DONE: 19}
     windows = [keys for name, keys in seen if name == "raw"]
     assert windows == [[str(day(n)), str(day(n + 1))] for n in (0, 2, 4)]
     assert seen[-1] == (MART, [])
@@ -71,13 +75,13 @@ def test_a_bad_day_is_found_and_told_with_its_reason_and_all_others_land(
     broken["silver"] = fails_on(day(5))
     ended = carried_out(plan(days(16)), recorded)
     found = states(ended)
-    assert ended.state == Course.FAILED
-    assert {d for d, state in found["silver"].items() if state != Part.DONE} == {day(5)}
-    assert found["silver"][day(5)] == Part.FAILED
-    assert found["gold"][day(5)] == Part.BLOCKED
-    assert set(found["raw"].values()) == {Part.DONE}
-    assert found[MART] == {None: Part.DONE}
-    (reason,) = [p["reason"] for p in ledger.parts(ended.id) if p["state"] == Part.FAILED]
+    assert ended.state == BackfillState.FAILED
+    assert {d for d, state in found["silver"].items() if state != PartitionState.DONE} == {day(5)}
+    assert found["silver"][day(5)] == PartitionState.FAILED
+    assert found["gold"][day(5)] == PartitionState.BLOCKED
+    assert set(found["raw"].values()) == {PartitionState.DONE}
+    assert found[MART] == {None: PartitionState.DONE}
+    (reason,) = [p["reason"] for p in ledger.list_partitions(ended.id) if p["state"] == PartitionState.FAILED]
     assert reason == "something is wrong"
     assert sum(name == "raw" for name, _ in seen) == 1, "what was made is not made again"
     assert sum(name == "silver" for name, _ in seen) <= 2 * 4 + 1, "sought by halves"
@@ -93,21 +97,21 @@ def test_what_may_pass_by_itself_is_tried_again(recorded: dg.DagsterInstance) ->
 
     broken["raw"] = at_first
     ended = carried_out(plan(days(4)), recorded)
-    assert (ended.state, len(tries)) == (Course.DONE, 2)
+    assert (ended.state, len(tries)) == (BackfillState.DONE, 2)
 
 
 def test_whole_assets_are_not_run_on_nothing(recorded: dg.DagsterInstance) -> None:
     broken["gold"] = fails_on(day(0), day(1))
     ended = carried_out(plan(days(2)), recorded)
-    assert states(ended)[MART] == {None: Part.BLOCKED}
+    assert states(ended)[MART] == {None: PartitionState.BLOCKED}
     assert MART not in [name for name, _ in seen]
 
 
 def test_it_stops_after_as_many_failures_as_it_may_have(recorded: dg.DagsterInstance) -> None:
     broken["raw"] = fails_on(*days(10).days)
     ended = carried_out(plan(days(10), "raw", chunk_days=1), recorded, limit=3)
-    assert ended.counts == {Part.FAILED: 3, Part.OPEN: 7}
-    assert ended.state == Course.FAILED
+    assert ended.counts == {PartitionState.FAILED: 3, PartitionState.OPEN: 7}
+    assert ended.state == BackfillState.FAILED
 
 
 def test_resuming_runs_exactly_what_is_left(recorded: dg.DagsterInstance) -> None:
@@ -116,11 +120,11 @@ def test_resuming_runs_exactly_what_is_left(recorded: dg.DagsterInstance) -> Non
     assert first.unfinished == 2
     broken.clear()
     seen.clear()
-    left = ledger.remaining(first.id)
+    left = ledger.list_remaining(first.id)
     assert sorted(left) == [("gold", day(3)), ("silver", day(3))]
     ledger.take_over(first, left)
-    again = run(first.id, instance=recorded, definitions=definitions())
-    assert again.state == Course.DONE
+    again = run_backfill(first.id, instance=recorded, definitions=definitions())
+    assert again.state == BackfillState.DONE
     assert seen == [("silver", [str(day(3))]), ("gold", [str(day(3))])]
 
 
@@ -132,14 +136,16 @@ def test_ctrl_c_stops_it_keeps_what_is_done_and_leaves_the_rest(recorded: dg.Dag
     broken["silver"] = interrupt
     stopped = carried_out(plan(days(6), chunk_days=2), recorded)
     found = states(stopped)
-    assert stopped.state == Course.INTERRUPTED
-    assert [found["raw"][day(n)] for n in range(6)] == [Part.DONE] * 4 + [Part.OPEN] * 2
-    assert [found["silver"][day(n)] for n in range(6)] == [Part.DONE] * 2 + [Part.OPEN] * 4
+    assert stopped.state == BackfillState.INTERRUPTED
+    assert [found["raw"][day(n)] for n in range(6)] == [PartitionState.DONE] * 4 + [PartitionState.OPEN] * 2
+    assert [found["silver"][day(n)] for n in range(6)] == [PartitionState.DONE] * 2 + [
+        PartitionState.OPEN
+    ] * 4
     assert recorded.get_runs(limit=1)[0].status == dg.DagsterRunStatus.CANCELED
-    assert failures(recorded, DAILY) == {}, "what was stopped did not fail"
+    assert read_failures(recorded, DAILY) == {}, "what was stopped did not fail"
     broken.clear()
-    ledger.take_over(stopped, ledger.remaining(stopped.id))
-    assert run(stopped.id, instance=recorded, definitions=definitions()).state == Course.DONE
+    ledger.take_over(stopped, ledger.list_remaining(stopped.id))
+    assert run_backfill(stopped.id, instance=recorded, definitions=definitions()).state == BackfillState.DONE
 
 
 def test_cancel_from_elsewhere_stops_it(recorded: dg.DagsterInstance) -> None:
@@ -158,10 +164,10 @@ def test_cancel_from_elsewhere_stops_it(recorded: dg.DagsterInstance) -> None:
 
     other = threading.Thread(target=elsewhere)
     other.start()
-    ended = run(backfill, instance=recorded, definitions=definitions())
+    ended = run_backfill(backfill, instance=recorded, definitions=definitions())
     other.join()
-    assert ended.state == Course.CANCELLED
-    assert ended.counts[Part.DONE] == 2
+    assert ended.state == BackfillState.CANCELLED
+    assert ended.counts[PartitionState.DONE] == 2
     assert not hurt.is_set()
 
 
@@ -175,15 +181,15 @@ def test_one_that_overlaps_a_living_one_is_refused_and_says_with_what(recorded: 
     assert f"silver {days(3)}" in text
     assert ledger.create(plan(days(3), "gold"), {})
     assert ledger.create(plan(days(3), "silver", ref="trial"), {})
-    assert len(ledger.every()) == 3
+    assert len(ledger.list_backfills()) == 3
 
 
 def test_what_is_told_is_what_the_ledger_holds(recorded: dg.DagsterInstance) -> None:
-    told: list[Told] = []
+    told: list[WorkerEvent] = []
     ended = carried_out(plan(days(3)), recorded, told=told)
     settled = {key: outcome.state for each in told for key, outcome in each.settled}
-    assert settled == {(p["asset"], p["day"]): p["state"] for p in ledger.parts(ended.id)}
-    rows = [p["rows"] for p in ledger.parts(ended.id) if p["asset"] in DAILY]
+    assert settled == {(p["asset"], p["day"]): p["state"] for p in ledger.list_partitions(ended.id)}
+    rows = [p["rows"] for p in ledger.list_partitions(ended.id) if p["asset"] in DAILY]
     assert rows == [10] * 9
 
 
@@ -203,7 +209,7 @@ def test_a_database_that_dies_in_mid_run_costs_no_more_than_that_run(
     broken[asset] = dies
     ended = carried_out(plan(days(6), chunk_days=2), recorded)
     assert died
-    assert (ended.state, ended.counts) == (Course.DONE, {Part.DONE: 19})
+    assert (ended.state, ended.counts) == (BackfillState.DONE, {PartitionState.DONE: 19})
     of_raw = [keys for name, keys in seen if name == "raw"]
     assert len(of_raw) <= 4
     assert [keys[0] for keys in of_raw].count(str(day(0))) == 1

@@ -23,10 +23,10 @@ from dagster_graphql.schema import create_schema
 from small_assets import broken, day, days, definitions, fails_on, plan
 
 from millpond.backfill import ledger
-from millpond.backfill.engine_session import run
-from millpond.backfill.ledger import Course
-from millpond.backfill.ledger_tables import transaction
+from millpond.backfill.ledger import BackfillState
+from millpond.backfill.ledger_access import transaction
 from millpond.backfill.page_records import LedgerRecords
+from millpond.backfill.session import run_backfill
 from millpond.resources.command_backfills import show_backfills
 from millpond.runtime.processes import start_time
 
@@ -139,11 +139,11 @@ def test_each_backfill_is_listed_with_its_state_and_counts_and_the_daemon_touche
 ) -> None:
     seen_at_work: list[dict[str, Any]] = []
     broken["silver"] = lambda _: seen_at_work.extend(listed(ask))
-    done = run(begun(4, chunk_days=2), instance=recorded, definitions=definitions()).id
+    done = run_backfill(begun(4, chunk_days=2), instance=recorded, definitions=definitions()).id
     broken["silver"] = fails_on(day(2))
-    failed = run(begun(4), instance=recorded, definitions=definitions()).id
+    failed = run_backfill(begun(4), instance=recorded, definitions=definitions()).id
     broken["silver"] = lambda _: os.kill(os.getpid(), signal.SIGINT)
-    stopped = run(begun(4), instance=recorded, definitions=definitions()).id
+    stopped = run_backfill(begun(4), instance=recorded, definitions=definitions()).id
     broken.clear()
 
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
@@ -190,25 +190,25 @@ def test_each_backfill_is_listed_with_its_state_and_counts_and_the_daemon_touche
     assert f"millpond backfill --resume {killed}" in rows[killed]["error"]["message"]
     assert f"millpond backfill show {failed}" in rows[failed]["error"]["message"]
 
-    before, runs = ledger.every(), recorded.get_run_ids()
+    before, runs = ledger.list_backfills(), recorded.get_run_ids()
     show_backfills(None)  # as in the daemon's own process
     assert recorded.get_backfills() == []
     assert recorded.get_backfill(killed) is None
     assert list(execute_backfill_iteration(workspace, logging.getLogger("daemon"))) == [None]
-    assert (ledger.every(), recorded.get_run_ids()) == (before, runs)
+    assert (ledger.list_backfills(), recorded.get_run_ids()) == (before, runs)
     show_backfills(LedgerRecords())
     assert {row["id"]: row["status"] for row in listed(ask)} == {i: row["status"] for i, row in rows.items()}
 
 
 def test_one_that_is_resumed_is_running_again_and_then_done(ask: Ask, recorded: dg.DagsterInstance) -> None:
     broken["gold"] = fails_on(day(1))
-    failed = run(begun(3), instance=recorded, definitions=definitions())
+    failed = run_backfill(begun(3), instance=recorded, definitions=definitions())
     broken.clear()
-    ledger.take_over(failed, ledger.remaining(failed.id))
+    ledger.take_over(failed, ledger.list_remaining(failed.id))
     (again,) = listed(ask)
     assert (again["status"], again["error"], again["endTimestamp"]) == ("REQUESTED", None, None)
     assert counted(again)["gold"] == (3, 0, 2, 0)
-    run(failed.id, instance=recorded, definitions=definitions())
+    run_backfill(failed.id, instance=recorded, definitions=definitions())
     (row,) = listed(ask)
     assert (row["status"], counted(row)["gold"]) == ("COMPLETED_SUCCESS", (3, 0, 3, 0))
 
@@ -220,8 +220,8 @@ def test_a_page_stops_a_backfill_that_lives_or_died_and_is_refused_to_go_on_with
     assert ask(CANCEL, id=backfill) == {"backfillId": backfill}
     assert listed(ask)[0]["status"] == "CANCELING"
     broken["raw"] = lambda _: signal.pause()
-    ended = run(backfill, instance=recorded, definitions=definitions())
-    assert ended.state == Course.CANCELLED
+    ended = run_backfill(backfill, instance=recorded, definitions=definitions())
+    assert ended.state == BackfillState.CANCELLED
     assert listed(ask)[0]["status"] == "CANCELED"
     assert f"millpond backfill --resume {backfill}" in ask(RESUME, id=backfill)["message"]
 

@@ -14,8 +14,7 @@ import pytest
 
 from fake_source import DAY, Answer, Entries, Events, FakeSource, event, fake_source, reading
 from millpond.backfill.plan import Plan, State
-from millpond.backfill.planning import make_plan
-from millpond.backfill.run import JOB, materialize
+from millpond.backfill.planner import make_plan
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.reading import load_sources
 from millpond.lake import refs
@@ -23,6 +22,7 @@ from millpond.partitions import Window
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.resources.instance import instance
 from millpond.resources.promotion import promoted
+from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets as transform_assets

@@ -21,7 +21,7 @@ from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.kinds import KINDS
 from millpond.alerts.routing import Routing
 from millpond.backfill import ledger
-from millpond.backfill.planning import make_plan
+from millpond.backfill.planner import make_plan
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.lake import read, refs
@@ -227,11 +227,11 @@ def test_a_backfill_goes_on_or_ends_by_what_is_advised(source: FakeSource, typis
     shown, cancelled = typist.is_advised("backfill", RAW, "--partitions", NEWEST)
     assert backfill in typist.types(shown)
     assert "cancel" in cancelled
-    ledger.end(backfill, ledger.Course.INTERRUPTED, 0.0)
+    ledger.end(backfill, ledger.BackfillState.INTERRUPTED, 0.0)
     assert "cancel" in typist.types(cancelled)
 
     other = ledger.create(plan, {})
-    ledger.end(other, ledger.Course.INTERRUPTED, 0.0)
+    ledger.end(other, ledger.BackfillState.INTERRUPTED, 0.0)
     assert other in typist.types("millpond backfill list")
     (resume,) = advised(typist.types(f"millpond backfill show {other}"))
     typist.types(resume)

@@ -132,8 +132,8 @@ def test_a_backfill_is_planned_carried_out_listed_and_not_repeated(home: Home, r
 def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home: Home, run: Run) -> None:
     from dataclasses import replace
 
-    from millpond.backfill.ledger import Course
-    from millpond.backfill.planning import make_plan
+    from millpond.backfill.ledger import BackfillState
+    from millpond.backfill.planner import make_plan
     from millpond.definitions import defs
     from millpond.partitions import checked_window
     from millpond.resources.instance import instance
@@ -143,7 +143,7 @@ def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home
     with instance() as recorded:
         made = make_plan("dlt_glucose_entries", window.days, instance=recorded, definitions=defs, ref="main")
     backfill = ledger.create(replace(made, code="another"), {})
-    ledger.end(backfill, Course.INTERRUPTED, 0.0)
+    ledger.end(backfill, BackfillState.INTERRUPTED, 0.0)
     code, _, err = run("backfill", "--resume")
     assert code == 2
     assert "code" in err
@@ -199,7 +199,7 @@ def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home,
         assert "millpond backfill list" in read_until(terminal, "resume")
     psutil.wait_procs(children, timeout=30)
     assert not [child for child in children if child.is_running()]
-    assert ledger.every() == []
+    assert ledger.list_backfills() == []
 
 
 def test_ctrl_c_while_the_command_loads_ends_it_without_a_word_of_python(home: Home, ctrl_c: None) -> None:

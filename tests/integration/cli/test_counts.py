@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from fake_source import DAY, Entries, fake_source, reading
-from millpond.backfill.counts import METADATA
+from millpond.backfill.pieces import COUNT_METADATA
 from millpond.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -29,7 +29,7 @@ def test_materialize_and_backfill_print_each_count_of_a_load_for_people_and_mach
         code, out, err = run("materialize", RAW, "-p", str(DAY))
         assert (code, said in " ".join(out.split())) == (0, True), out + err
         (asset,) = json.loads(run("materialize", RAW, "-p", str(DAY), "--json")[1])["assets"]
-        assert {name: asset["numbers"][METADATA[name]] for name in counts} == counts
+        assert {name: asset["numbers"][COUNT_METADATA[name]] for name in counts} == counts
         backfill = ("backfill", RAW, "--partitions", str(DAY), "--force")
         code, out, err = run(*backfill)
         assert (code, " ".join(out.split()).count(said)) == (0, 2), out + err

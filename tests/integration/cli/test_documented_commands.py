@@ -18,7 +18,7 @@ from alerting import alert, put
 from documented import PAGES, ROOT, Documented, in_blocks, in_help
 from millpond.alerts.outbox import outbox
 from millpond.backfill import ledger
-from millpond.backfill.planning import make_plan
+from millpond.backfill.planner import make_plan
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.lake import refs
@@ -151,7 +151,7 @@ class Typed:
                 "dlt_glucose_entries", days, instance=recorded, definitions=defs, ref="main", force=True
             )
         backfill = ledger.create(plan, {})
-        ledger.end(backfill, ledger.Course.INTERRUPTED, 0.0)
+        ledger.end(backfill, ledger.BackfillState.INTERRUPTED, 0.0)
         return backfill
 
 

@@ -16,7 +16,7 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
 from millpond.backfill import ledger
-from millpond.backfill.planning import make_plan
+from millpond.backfill.planner import make_plan
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.load import load
@@ -86,7 +86,7 @@ def filled(home: object, configure: Callable[..., Settings], run: Run) -> dict[s
         find_alerts(recorded, settings(), Routing(late_after_days=2), AssetFacts())
         plan = make_plan(CHAIN, DAYS, instance=recorded, definitions=defs, ref="main", force=True)
     backfill = ledger.create(plan, {})
-    ledger.end(backfill, ledger.Course.INTERRUPTED, 0.0)
+    ledger.end(backfill, ledger.BackfillState.INTERRUPTED, 0.0)
     assert run("automation", "pause")[0] == 0
     alert, *_ = json.loads(run("alerts", "list", "--json")[1])
     return {"alert": str(alert["id"]), "backfill": backfill}

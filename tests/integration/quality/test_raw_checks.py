@@ -9,8 +9,6 @@ import pyarrow.compute as pc
 import pytest
 
 from fake_source import Entries, FakeSource, reading, table_of
-from millpond.backfill.progress import Progress, RunOutcome
-from millpond.backfill.run import JOB, materialize
 from millpond.cli.progress import run_with_progress
 from millpond.ingestion.assets import build_assets
 from millpond.ingestion.columns import NoValue
@@ -21,6 +19,8 @@ from millpond.lake.tables import Replacement, replace
 from millpond.partitions import Window, latest_complete_day
 from millpond.quality.checks import build_checks
 from millpond.quality.examination import LATEST, RECONCILIATION, Examination
+from millpond.runs.progress import Progress, RunOutcome
+from millpond.runs.run import JOB, materialize
 from millpond.settings import settings
 
 FIRST = dt.date(2026, 10, 1)

@@ -13,12 +13,12 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from fake_source import Events, FakeSource, event, fake_source
 from millpond.automation.conditions import BeyondReach
 from millpond.backfill.plan import State
-from millpond.backfill.planning import make_plan
-from millpond.backfill.progress import RunOutcome
-from millpond.backfill.run import materialize
+from millpond.backfill.planner import make_plan
 from millpond.lake import read
 from millpond.partitions import Window
 from millpond.resources.instance import instance
+from millpond.runs.progress import RunOutcome
+from millpond.runs.run import materialize
 from millpond.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("clock")

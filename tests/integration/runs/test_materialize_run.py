@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from millpond.backfill.progress import Progress
-from millpond.backfill.run import JOB, materialize
 from millpond.errors import ConfigError, PartitionKeyError, SourceRefused
 from millpond.partitions import Window
 from millpond.resources.instance import instance
 from millpond.resources.run import RunInfo
+from millpond.runs.progress import Progress
+from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
-from millpond.backfill.progress import RunProgress
 from millpond.resources.instance import instance
+from millpond.runs.progress import RunProgress
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 

@@ -8,12 +8,12 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from millpond.backfill.run import JOB, materialize
 from millpond.lake import refs
 from millpond.partitions import Window
 from millpond.resources.instance import instance
 from millpond.resources.promotion import MERGED_TAG, promoted
 from millpond.resources.run import REF_TAG, RunInfo
+from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 

@@ -7,8 +7,14 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.backfill.chunks import MOST_DAYS, ROWS_A_CHUNK, chunked, days_a_chunk, fused
-from millpond.backfill.pipelines import pipelines
+from millpond.backfill.chunks import (
+    MOST_DAYS,
+    ROWS_A_CHUNK,
+    days_a_chunk,
+    find_pipelines,
+    merge_whole_assets,
+    split_into_chunks,
+)
 from millpond.backfill.plan import Item, State
 from millpond.backfill.staleness import Node
 from millpond.resources.provenance import Edge
@@ -35,7 +41,7 @@ def test_runs_cover_what_is_due_exactly_once_and_in_order(
     days: set[tuple[str, dt.date]], whole: set[str], first: set[str], most_days: int
 ) -> None:
     todo = [due(*one) for one in days] + [due(asset, None) for asset in whole]
-    chunks = list(chunked(todo, DAILY + WHOLE, most_days, first))
+    chunks = list(split_into_chunks(todo, DAILY + WHOLE, most_days, first))
     done = [
         (asset, one)
         for chunk in chunks
@@ -53,14 +59,14 @@ def test_runs_cover_what_is_due_exactly_once_and_in_order(
 
 def test_days_in_a_row_with_the_same_assets_are_one_run() -> None:
     todo = [due(asset, day(n)) for n in range(10) for asset in DAILY] + [due("overview", None)]
-    first, last = chunked(todo, DAILY + WHOLE, 366)
+    first, last = split_into_chunks(todo, DAILY + WHOLE, 366)
     assert (first.assets, first.window and len(first.window)) == (tuple(DAILY), 10)
     assert (last.assets, last.window) == (("overview",), None)
 
 
 def test_a_gap_or_another_set_of_assets_begins_a_new_run() -> None:
     todo = [due("raw", day(n)) for n in (0, 1, 3)] + [due("stg", day(1)), due("stg", day(4))]
-    chunks = list(chunked(todo, DAILY, 366))
+    chunks = list(split_into_chunks(todo, DAILY, 366))
     assert [(chunk.assets, str(chunk.window)) for chunk in chunks] == [
         (("raw",), "2026-01-01"),
         (("raw", "stg"), "2026-01-02"),
@@ -71,7 +77,7 @@ def test_a_gap_or_another_set_of_assets_begins_a_new_run() -> None:
 
 def test_what_days_are_made_from_comes_before_them() -> None:
     todo = [due("fct", day(0)), due("calendar", None), due("overview", None)]
-    chunks = list(chunked(todo, DAILY + WHOLE, 366, {"calendar"}))
+    chunks = list(split_into_chunks(todo, DAILY + WHOLE, 366, {"calendar"}))
     assert [chunk.assets for chunk in chunks] == [("calendar",), ("fct",), ("overview",)]
 
 
@@ -80,10 +86,10 @@ def test_pipelines_are_cut_into_runs_apart_and_whole_assets_join_the_last_run_of
     todo += [due(asset, None) for asset in WHOLE]
     apart = {"raw": frozenset("a"), "stg": frozenset("b"), "overview": frozenset("a")}
     apart |= {"marts/overview": frozenset("b")}
-    chunks = list(chunked(todo, DAILY + WHOLE, 4, pipelines=apart))
+    chunks = list(split_into_chunks(todo, DAILY + WHOLE, 4, pipelines=apart))
     windows = [(chunk.assets, chunk.window and chunk.window.days[0]) for chunk in chunks]
     assert windows == [(("raw",), day(0)), (("stg",), day(2)), (("raw",), day(4)), (tuple(WHOLE), None)]
-    assert [(chunk.assets, chunk.whole) for chunk in fused(chunks, apart)] == [
+    assert [(chunk.assets, chunk.whole) for chunk in merge_whole_assets(chunks, apart)] == [
         (("raw",), ()),
         (("stg",), ("calendar", "marts/overview")),
         (("raw",), ("overview",)),
@@ -91,8 +97,8 @@ def test_pipelines_are_cut_into_runs_apart_and_whole_assets_join_the_last_run_of
 
 
 def test_whole_assets_alone_are_a_run_of_their_own() -> None:
-    chunks = list(chunked([due("overview", None)], WHOLE, 4))
-    assert fused(chunks, {}) == chunks
+    chunks = list(split_into_chunks([due("overview", None)], WHOLE, 4))
+    assert merge_whole_assets(chunks, {}) == chunks
 
 
 def test_what_reads_one_another_is_one_pipeline_and_a_whole_asset_is_in_all_it_reads() -> None:
@@ -100,7 +106,7 @@ def test_what_reads_one_another_is_one_pipeline_and_a_whole_asset_is_in_all_it_r
         return Node(name, daily, edges=tuple(Edge(parent, 0 if daily else None) for parent in parents))
 
     nodes = [node("a"), node("b"), node("c"), node("ab", "a", "b"), node("calendar", daily=False)]
-    found = pipelines([*nodes, node("d", "c"), node("whole", "ab", "d", "calendar", daily=False)])
+    found = find_pipelines([*nodes, node("d", "c"), node("whole", "ab", "d", "calendar", daily=False)])
     assert found["a"] == found["b"] == found["ab"] != found["c"] == found["d"]
     assert found["whole"] == found["a"] | found["c"]
     assert found["calendar"] == frozenset()

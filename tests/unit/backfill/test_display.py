@@ -8,12 +8,11 @@ import io
 import pytest
 from rich.console import Console
 
-from millpond.backfill.display import Display
-from millpond.backfill.display_tally import Tally
-from millpond.backfill.engine import Told
-from millpond.backfill.ledger import Backfill, Course, Holder
-from millpond.backfill.ledger_chunks import Part, Settled
+from millpond.backfill.engine import WorkerEvent
+from millpond.backfill.ledger import Backfill, BackfillState, Holder
+from millpond.backfill.ledger_chunks import Outcome, PartitionState
 from millpond.backfill.pieces import Key
+from millpond.cli.backfill_display import Display, Tally
 from millpond.cli.backfill_summary import print_summary
 from millpond.partitions import Window
 
@@ -23,13 +22,13 @@ DOWN = f"https://cgm.example.org:443 is left alone since 12:00{' and is not aske
 
 def test_days_that_fail_for_one_reason_say_it_once(capsys: pytest.CaptureFixture[str]) -> None:
     places = ["2026-11-01...2026-11-02"] * 2 + ["2026-11-03...2026-11-04"] * 2
-    settled: dict[Key, Settled] = {
-        ("dlt_a", day): Settled(Part.FAILED, f"dlt_a, {place}: {DOWN}")
+    settled: dict[Key, Outcome] = {
+        ("dlt_a", day): Outcome(PartitionState.FAILED, f"dlt_a, {place}: {DOWN}")
         for day, place in zip(DAYS, places, strict=True)
     }
-    settled["b", None] = Settled(Part.FAILED, "b is None of these")
+    settled["b", None] = Outcome(PartitionState.FAILED, "b is None of these")
     with Display(Tally(settled), None) as display:
-        display.take(Told("settled", settled=tuple(settled.items())))
+        display.take(WorkerEvent("settled", settled=tuple(settled.items())))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(settled)
     assert sum("left alone" in line for line in lines) == 1
@@ -44,7 +43,9 @@ def test_days_that_fail_for_one_reason_say_it_once(capsys: pytest.CaptureFixture
     ]
     begun = dt.datetime(2026, 11, 5, tzinfo=dt.UTC)
     holder = Holder("host", 1, 0.0, begun)
-    backfill = Backfill("1", "*", "main", None, {}, "", 0, Course.FAILED, holder, begun, begun, 1.0, {})
+    backfill = Backfill(
+        "1", "*", "main", None, {}, "", 0, BackfillState.FAILED, holder, begun, begun, 1.0, {}
+    )
     print_summary(Console(file=printed, width=10_000), backfill, rows)
     said = printed.getvalue()
     assert said.count(f"failed dlt_a 2026-11-01...2026-11-04 {DOWN}\n") == said.count("left alone") == 1

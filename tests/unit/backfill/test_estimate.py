@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.backfill.estimate import estimate, pace
-from millpond.backfill.history import PastRun, Share
+from millpond.backfill.history import PastRun, Share, estimate, fit_rate
 from millpond.backfill.plan import Chunk
 from millpond.partitions import Window
 
@@ -43,7 +42,7 @@ def test_runs_that_went_at_an_even_pace_are_extrapolated(lengths: list[int], ask
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1e4)), min_size=1, max_size=5))
 def test_a_pace_is_never_negative_and_goes_through_the_mean(points: list[tuple[int, float]]) -> None:
-    found = pace(points)
+    found = fit_rate(points)
     days = sum(day for day, _ in points) / len(points)
     seconds = sum(second for _, second in points) / len(points)
     assert found.a_run >= -1e-6

@@ -4,24 +4,26 @@ import datetime as dt
 
 import pytest
 
-from millpond.backfill.display_tally import Tally
-from millpond.backfill.engine_verdict import ATTEMPTS, Failure, Verdict, verdict
-from millpond.backfill.ledger_chunks import Part, Settled
-from millpond.backfill.pieces import Key, Piece, grouped
+from millpond.backfill.ledger_chunks import Outcome, PartitionState
+from millpond.backfill.pieces import Key, Piece, group_pieces
+from millpond.backfill.run_results import ATTEMPTS, Failure, RunResults, evaluate_run
+from millpond.cli.backfill_display import Tally
 from millpond.partitions import Window
 
 FIRST = dt.date(2026, 10, 1)
 WEEK = Window.of_days(FIRST, FIRST + dt.timedelta(days=6))
 CHAIN = {"raw": set(), "silver": {"raw"}, "gold": {"silver"}, "other": set(), "mart": {"gold"}}
-DONE = Settled(Part.DONE)
+DONE = Outcome(PartitionState.DONE)
 
 
 def day(number: int) -> dt.date:
     return FIRST + dt.timedelta(days=number)
 
 
-def judged(piece: Piece, done: list[Key], *failures: Failure, had: frozenset[Key] = frozenset()) -> Verdict:
-    return verdict(piece, dict.fromkeys(done, DONE), failures, CHAIN, had.__contains__)
+def judged(
+    piece: Piece, done: list[Key], *failures: Failure, had: frozenset[Key] = frozenset()
+) -> RunResults:
+    return evaluate_run(piece, dict.fromkeys(done, DONE), failures, CHAIN, had.__contains__)
 
 
 def days(asset: str, window: Window = WEEK) -> list[Key]:
@@ -30,7 +32,7 @@ def days(asset: str, window: Window = WEEK) -> list[Key]:
 
 def test_partitions_become_the_fewest_runs_whole_assets_last_but_for_early_ones() -> None:
     keys: list[Key] = [("mart", None), ("calendar", None), *days("raw"), ("silver", day(3))]
-    assert grouped(keys, early=["calendar"]) == [
+    assert group_pieces(keys, early=["calendar"]) == [
         Piece(("calendar",), None, early=True),
         Piece(("raw",), Window(day(0), day(3))),
         Piece(("raw", "silver"), Window.of_day(day(3))),
@@ -50,8 +52,8 @@ def test_a_failure_that_names_its_days_settles_them_and_lets_the_others_go_on() 
     bad = Failure(("raw",), "TooManyBadRows", "half of it is bad", Window.of_day(day(3)))
     made = [key for key in days("raw") if key[1] != day(3)]
     found = judged(Piece(("raw", "silver"), WEEK), made, bad)
-    assert found.settled["raw", day(3)] == Settled(Part.FAILED, "half of it is bad")
-    assert found.settled["silver", day(3)].state == Part.BLOCKED
+    assert found.settled["raw", day(3)] == Outcome(PartitionState.FAILED, "half of it is bad")
+    assert found.settled["silver", day(3)].state == PartitionState.BLOCKED
     assert found.again == [
         Piece(("silver",), Window(day(0), day(3))),
         Piece(("silver",), Window(day(4), day(7))),
@@ -64,7 +66,7 @@ def test_a_day_that_failed_because_others_were_asked_for_with_it_is_asked_for_al
     found = judged(Piece(("raw",), WEEK), made, unsure)
     alone = Piece(("raw",), Window.of_day(day(3)))
     assert found.again == [alone]
-    assert judged(alone, [], unsure).settled["raw", day(3)].state == Part.FAILED
+    assert judged(alone, [], unsure).settled["raw", day(3)].state == PartitionState.FAILED
 
 
 def test_a_failure_that_names_no_day_is_sought_by_halves() -> None:
@@ -75,7 +77,10 @@ def test_a_failure_that_names_no_day_is_sought_by_halves() -> None:
         Piece(("gold", "silver"), Window(day(4), day(7))),
     ]
     single = judged(Piece(("silver", "gold"), Window.of_day(day(0))), [], bad)
-    assert [settled.state for settled in single.settled.values()] == [Part.FAILED, Part.BLOCKED]
+    assert [settled.state for settled in single.settled.values()] == [
+        PartitionState.FAILED,
+        PartitionState.BLOCKED,
+    ]
     assert single.again == []
 
 
@@ -84,13 +89,13 @@ def test_what_may_pass_is_tried_again_a_few_times_and_then_fails() -> None:
     piece = Piece(("raw", "silver"), WEEK)
     for attempt in range(1, ATTEMPTS):
         found = judged(piece, [], down)
-        assert found.passing
+        assert found.transient
         assert found.again == [Piece(("raw", "silver"), WEEK, attempt)]
         (piece,) = found.again
     found = judged(piece, [], down)
     assert {key[0]: settled.state for key, settled in found.settled.items()} == {
-        "raw": Part.FAILED,
-        "silver": Part.BLOCKED,
+        "raw": PartitionState.FAILED,
+        "silver": PartitionState.BLOCKED,
     }
 
 
@@ -111,15 +116,15 @@ def test_whole_assets_made_with_days_that_failed_are_made_alone_once_the_days_ar
 @pytest.mark.parametrize("error", ["ConfigError", "SourceRefused", "BreakerOpen", "InputMissing"])
 def test_what_holds_for_every_day_is_not_sought_by_halves(error: str) -> None:
     found = judged(Piece(("raw",), WEEK), [], Failure(("raw",), error, "no token"))
-    assert {settled.state for settled in found.settled.values()} == {Part.FAILED}
+    assert {settled.state for settled in found.settled.values()} == {PartitionState.FAILED}
 
 
 def test_days_out_of_reach_are_no_failure_and_what_was_loaded_in_time_goes_on() -> None:
     gone = Failure(("raw",), "BeyondReach", "90 days", Window(day(0), day(2)))
     made = [key for key in days("raw") if key[1] and key[1] >= day(2)]
     found = judged(Piece(("raw", "silver"), WEEK), made, gone, had=frozenset({("raw", day(1))}))
-    assert found.settled["raw", day(0)].state == Part.UNREACHABLE
-    assert found.settled["silver", day(0)].state == Part.UNREACHABLE
+    assert found.settled["raw", day(0)].state == PartitionState.UNREACHABLE
+    assert found.settled["silver", day(0)].state == PartitionState.UNREACHABLE
     assert found.again == [Piece(("silver",), Window(day(1), day(7)))]
 
 
@@ -138,17 +143,17 @@ def test_a_run_that_never_says_a_word_is_given_up_in_the_end() -> None:
             break
         (piece,) = found.again
     assert runs == ATTEMPTS
-    assert {settled.state for settled in found.settled.values()} == {Part.FAILED}
+    assert {settled.state for settled in found.settled.values()} == {PartitionState.FAILED}
 
 
 def test_a_day_is_told_once_all_its_assets_are_settled_with_the_worst_of_them() -> None:
     tally = Tally([("raw", day(0)), ("silver", day(0)), ("mart", None)])
     assert tally.total == 2
-    loaded = Settled(Part.DONE, rows=288, quarantined=2, seconds=0.25)
+    loaded = Outcome(PartitionState.DONE, rows=288, quarantined=2, seconds=0.25)
     assert list(tally.settle({("raw", day(0)): loaded, ("raw", day(5)): loaded})) == []
-    (first,) = tally.settle({("silver", day(0)): Settled(Part.FAILED, "a key twice", rows=1)})
-    assert (first.number, first.unit, first.state) == (1, day(0), Part.FAILED)
+    (first,) = tally.settle({("silver", day(0)): Outcome(PartitionState.FAILED, "a key twice", rows=1)})
+    assert (first.number, first.unit, first.state) == (1, day(0), PartitionState.FAILED)
     assert (first.rows, first.counts["quarantined"], first.seconds) == (288, 2, 0.25)
     assert first.reason == "a key twice"
-    (mart,) = tally.settle({("mart", None): Settled(Part.DONE, rows=7)})
+    (mart,) = tally.settle({("mart", None): Outcome(PartitionState.DONE, rows=7)})
     assert (mart.number, mart.unit, mart.rows) == (2, "mart", 7)

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from millpond.backfill.selection import selected
 from millpond.errors import ConfigError
+from millpond.runs.selection import resolve_selection
 
 TABLES = [f"dlt_stock_of_region_{number:03}" for number in range(500)]
 
@@ -23,7 +23,7 @@ def graph() -> AssetGraph:
 
 
 def names(selection: str, graph: AssetGraph) -> list[str]:
-    return [key.to_user_string() for key in selected(selection, graph)]
+    return [key.to_user_string() for key in resolve_selection(selection, graph)]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_name_that_is_not_there_is_refused_at_once_with_the_near_ones_also_wit
 ) -> None:
     began = time.process_time()
     with pytest.raises(ConfigError) as refused:
-        selected(selection, graph)
+        resolve_selection(selection, graph)
     assert time.process_time() - began < 5
     assert said in refused.value.what
     assert near in refused.value.next_step

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millpond.backfill.plan import Item, State
-from millpond.backfill.staleness import Asked, Failed, Known, Node, judged
+from millpond.backfill.staleness import FailedAttempt, Node, Recorded, Requested, evaluate_partitions
 from millpond.resources.provenance import Edge
 from millpond.resources.record import Day, Made
 
@@ -34,7 +34,7 @@ class Lake:
         self.source: dict[dt.date, int] = dict.fromkeys(DAYS, 10)
         self.nodes = {node.name: node for node in NODES}
         self.made: dict[str, dict[Day, Made]] = {name: {} for name in self.nodes}
-        self.failed: dict[str, dict[Day, Failed]] = {}
+        self.failed: dict[str, dict[Day, FailedAttempt]] = {}
         self._events = 0
 
     def versions(self, name: str) -> dict[Day, str]:
@@ -60,9 +60,9 @@ class Lake:
         self.made[name][day] = Made(self._events, LATER, version, node.code or "", "\n".join(inputs))
 
     def plan(self, *assets: str, days: list[dt.date] = DAYS, **more: Any) -> list[Item]:
-        asked = Asked(frozenset(assets or self.nodes), days, **more)
+        asked = Requested(frozenset(assets or self.nodes), days, **more)
         nodes = [self.nodes[node.name] for node in NODES]
-        return list(judged(nodes, Known(self.made, self.failed), asked, NOW, UTC))
+        return list(evaluate_partitions(nodes, Recorded(self.made, self.failed), asked, NOW, UTC))
 
     def do(self, items: list[Item]) -> None:
         for item in items:
@@ -174,7 +174,7 @@ def test_what_is_not_selected_is_not_waited_for() -> None:
 
 def test_a_failure_after_the_last_success_is_told() -> None:
     lake = loaded()
-    lake.failed["stg"] = {DAYS[1]: Failed("AuditFailed")}
+    lake.failed["stg"] = {DAYS[1]: FailedAttempt("AuditFailed")}
     assert in_state(lake.plan(), State.FAILED) == {("stg", DAYS[1]): "the last attempt failed: AuditFailed"}
 
 
@@ -223,7 +223,7 @@ def test_a_day_that_the_source_refused_as_beyond_reach_is_not_asked_for_again() 
     lake = loaded()
     del lake.made["raw"][DAYS[0]]
     del lake.made["stg"][DAYS[0]]
-    lake.failed["raw"] = {day: Failed("BeyondReach", gone=True) for day in DAYS[:2]}
+    lake.failed["raw"] = {day: FailedAttempt("BeyondReach", gone=True) for day in DAYS[:2]}
     gone = in_state(lake.plan(), State.UNREACHABLE)
     assert ("raw", DAYS[0]) in gone
     assert ("stg", DAYS[0]) in gone

@@ -11,8 +11,6 @@ from functools import cache
 
 import dagster as dg
 
-from millpond.backfill.progress import Progress, RunOutcome, RunProgress
-from millpond.backfill.selection import made_day_by_day, selected
 from millpond.errors import ConfigError
 from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
@@ -23,6 +21,8 @@ from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.resources.zombies import close_zombies
+from millpond.runs.progress import Progress, RunOutcome, RunProgress
+from millpond.runs.selection import find_single_day_assets, resolve_selection
 from millpond.runtime.garbage import resume_search
 from millpond.settings import settings
 
@@ -58,8 +58,8 @@ def materialize(
         checked_window(str(window), configured.start_date, configured.zone)
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
     _spare_libraries()
-    keys = selected(selection, graph)
-    if window and len(window) > 1 and (single := made_day_by_day(keys, graph)):
+    keys = resolve_selection(selection, graph)
+    if window and len(window) > 1 and (single := find_single_day_assets(keys, graph)):
         raise ConfigError(
             f"one run makes one day of {', '.join(single)}: its backfill_policy is not single_run",
             unharmed="everything; nothing was begun",
@@ -71,13 +71,13 @@ def materialize(
         run_tags |= partition_tags(window)
     run_id, began = run_id or make_new_run_id(), time.perf_counter()
     resume_search()
-    with _recording(instance) as recording:
-        close_zombies(recording)
-        progress = RunProgress(on_event, lambda: _cancel(recording, run_id))
-        recording.add_event_listener(run_id, progress)
+    with _open_instance(instance) as dagster:
+        close_zombies(dagster)
+        progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))
+        dagster.add_event_listener(run_id, progress)
         with output_to_terminal():
             result = job.execute_in_process(
-                instance=recording,
+                instance=dagster,
                 run_id=run_id,
                 run_config=_SILENT,
                 tags=run_tags,
@@ -106,7 +106,7 @@ def _cancel(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 @contextmanager
-def _recording(instance: dg.DagsterInstance | None) -> Iterator[dg.DagsterInstance]:
+def _open_instance(instance: dg.DagsterInstance | None) -> Iterator[dg.DagsterInstance]:
     if instance is not None:
         yield instance
     else:

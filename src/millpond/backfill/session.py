@@ -1,8 +1,8 @@
-"""Ending a backfill within two seconds, whoever asks: Ctrl-C, SIGTERM, or `millpond backfill cancel`.
+"""One session of a backfill, from start or resume to its end, which takes two seconds at most.
 
-Every write is one atomic commit, so that breaking off is safe anywhere. A run that hears of the signal ends
-by itself; one that is inside a library for longer than the grace is ended with the process.
-"""
+Ctrl-C, SIGTERM and `millpond backfill cancel` end it. Every write is one atomic commit, so that breaking off
+is safe anywhere. A run that hears of the signal ends by itself; one that is inside a library for longer than
+the grace is ended with the process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
+import dagster as dg
 import psycopg
 
-from millpond.backfill.ledger_holds import HEARTBEAT_SECONDS
-from millpond.errors import MillpondError
+from millpond import crash_points
+from millpond.backfill import ledger
+from millpond.backfill.engine import Engine, WorkerEvent
+from millpond.backfill.ledger import Backfill, BackfillState
+from millpond.backfill.ledger_access import HEARTBEAT_SECONDS
+from millpond.backfill.worker_pool import ENDING_SECONDS, work_in_processes
+from millpond.errors import BackfillNotFound, ConfigError, MillpondError
 from millpond.runtime.databases import databases
 
 GRACE_SECONDS, _LAST_WORDS_SECONDS, _LOOK_SECONDS = 0.8, 1.0, 0.5
@@ -81,7 +87,7 @@ class Stop:
                 return
             if self._backfill and not self._over.is_set():
                 beat = time.monotonic() >= beat_at
-                if self._asked(self._backfill, beat=beat):
+                if self._is_asked_to_stop(self._backfill, beat=beat):
                     self.cancelled = True
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 if beat:
@@ -97,7 +103,7 @@ class Stop:
         words.join(_LAST_WORDS_SECONDS)
         os._exit(INTERRUPTED)
 
-    def _asked(self, backfill: str, *, beat: bool) -> bool:
+    def _is_asked_to_stop(self, backfill: str, *, beat: bool) -> bool:
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = databases().ops.connect(autocommit=True)
@@ -117,3 +123,81 @@ class Stop:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+_CANCEL_SECONDS, _POLL_SECONDS = 10.0, 0.1
+
+
+def run_backfill(
+    backfill: str,
+    *,
+    instance: dg.DagsterInstance,
+    tell: Callable[[WorkerEvent], None] = lambda _: None,
+    definitions: dg.Definitions | None = None,
+    parallel: int = 1,
+    max_failures: int | None = None,
+    on_stop: Callable[[], None] = lambda: None,
+    last_words: Callable[[Backfill], None] = lambda _: None,
+) -> Backfill:
+    """Work off what a backfill of this process has to do and return how it stands then.
+
+    Ctrl-C ends it within two seconds, as does `cancel` from elsewhere; `on_stop` hears of it first. Where a
+    library does not let go, the process ends after `last_words`. Call it in the main thread.
+    """
+    began, state = time.monotonic(), BackfillState.INTERRUPTED
+    engine = Engine(get_backfill(backfill), instance, tell, definitions, max_failures)
+
+    def late() -> None:
+        engine.break_off()
+        ledger.end(backfill, _state_after(stop), time.monotonic() - began)
+        last_words(get_backfill(backfill))
+
+    grace = ENDING_SECONDS if parallel > 1 else GRACE_SECONDS
+    with Stop(late, on_stop, backfill=backfill, grace=grace) as stop:
+        try:
+            if parallel > 1:
+                work_in_processes(engine, parallel)
+            else:
+                engine.work()
+            state = BackfillState.FAILED if get_backfill(backfill).unfinished else BackfillState.DONE
+            crash_points.reached("backfill.worked_off")
+        except KeyboardInterrupt:
+            state = _state_after(stop)
+            engine.recover()
+        finally:
+            ledger.end(backfill, state, time.monotonic() - began)
+    return get_backfill(backfill)
+
+
+def get_backfill(backfill: str) -> Backfill:
+    """Return a backfill by its id. Raises BackfillNotFound."""
+    if existing := ledger.get(backfill):
+        return existing
+    raise BackfillNotFound(
+        f"there is no backfill {backfill!r}", next_step="`millpond backfill list` shows those there are"
+    )
+
+
+def cancel(backfill: str) -> Backfill:
+    """Have a backfill stop, wherever it runs, and return how it stands then.
+
+    Raises BackfillNotFound; ConfigError if it does not run.
+    """
+    existing = get_backfill(backfill)
+    if existing.state not in (BackfillState.RUNNING, BackfillState.INTERRUPTED):
+        raise ConfigError(
+            f"backfill {backfill} does not run: it is {existing.state}",
+            next_step="`millpond backfill list` shows which one runs",
+        )
+    if not existing.alive:
+        ledger.mark_cancelled(backfill)
+        return get_backfill(backfill)
+    ledger.ask_to_stop(backfill)
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    while (existing := get_backfill(backfill)).alive and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return existing
+
+
+def _state_after(stop: Stop) -> BackfillState:
+    return BackfillState.CANCELLED if stop.cancelled else BackfillState.INTERRUPTED

@@ -100,8 +100,8 @@ class RunProgress:
         """
         if entry.dagster_event is None:
             return
-        self._heed_interrupt(entry.dagster_event)
-        if (happened := self._understood(entry.dagster_event)) is None:
+        self._handle_interrupt(entry.dagster_event)
+        if (happened := self._interpret(entry.dagster_event)) is None:
             return
         if happened.kind == "materialized":
             self._done[happened.asset][happened.partition] = happened
@@ -127,7 +127,7 @@ class RunProgress:
             tuple(self._skipped),
         )
 
-    def _heed_interrupt(self, event: DagsterEvent) -> None:
+    def _handle_interrupt(self, event: DagsterEvent) -> None:
         error = getattr(event.event_specific_data, "error", None)
         if self.interrupted or not is_interrupt(error):
             return
@@ -137,7 +137,7 @@ class RunProgress:
         if event.event_type == DagsterEventType.STEP_UP_FOR_RETRY:
             raise KeyboardInterrupt
 
-    def _understood(self, event: DagsterEvent) -> Progress | None:
+    def _interpret(self, event: DagsterEvent) -> Progress | None:
         step = event.step_key or ""
         match event.event_type:
             case DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
@@ -149,13 +149,13 @@ class RunProgress:
             case DagsterEventType.STEP_SUCCESS:
                 self._seconds[step] = event.step_success_data.duration_ms / 1000
             case DagsterEventType.ASSET_MATERIALIZATION:
-                return _materialized(event)
+                return _read_materialization(event)
             case DagsterEventType.ASSET_FAILED_TO_MATERIALIZE:
                 skipped = event.asset_failed_to_materialize_data.asset_materialization_failure
                 why = skipped.description or ""
                 return Progress("skipped", (_name(event),), event.partition, message=why)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
-                return _checked(event)
+                return _read_check(event)
             case DagsterEventType.STEP_UP_FOR_RETRY:
                 why = reason(event.step_retry_data.error)
                 return Progress("retrying", self._names(step), passed=False, message=why)
@@ -198,7 +198,7 @@ def _name(event: DagsterEvent) -> str:
     return event.asset_key.to_user_string()
 
 
-def _materialized(event: DagsterEvent) -> Progress:
+def _read_materialization(event: DagsterEvent) -> Progress:
     found = event.step_materialization_data.materialization.metadata
     numbers = {
         name: value.value
@@ -209,7 +209,7 @@ def _materialized(event: DagsterEvent) -> Progress:
     return Progress("materialized", (_name(event),), event.partition, rows, numbers)
 
 
-def _checked(event: DagsterEvent) -> Progress:
+def _read_check(event: DagsterEvent) -> Progress:
     found = event.asset_check_evaluation_data
     return Progress(
         "checked",

@@ -1,7 +1,6 @@
-"""Makes a plan: reads Dagster's record in a few statements, judges every partition, cuts the work into runs.
+"""Makes a plan: reads Dagster's record in a few statements, evaluates partitions, cuts the work into runs.
 
-Opens no connection but the one to Dagster's storage; for a ref other than main also one to the catalog.
-"""
+Opens no connection but the one to Dagster's storage; for a ref other than main also one to the catalog."""
 
 from __future__ import annotations
 
@@ -12,19 +11,17 @@ from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
-from millpond.backfill.chunks import chunked, days_a_chunk, fused
-from millpond.backfill.estimate import estimate
-from millpond.backfill.history import failures, past_runs, rows_a_day
-from millpond.backfill.pipelines import pipelines
+from millpond.backfill.chunks import days_a_chunk, find_pipelines, merge_whole_assets, split_into_chunks
+from millpond.backfill.history import average_rows, estimate, read_failures, read_past_runs
 from millpond.backfill.plan import Item, Plan, State
-from millpond.backfill.selection import has_other_partitions, made_day_by_day, selected
-from millpond.backfill.staleness import Asked, Failed, Known, Node, judged
+from millpond.backfill.staleness import FailedAttempt, Node, Recorded, Requested, evaluate_partitions
 from millpond.internals.dagster import AssetGraph
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import latest_complete_day
 from millpond.resources.provenance import edges
 from millpond.resources.record import REACH, Day, latest
 from millpond.resources.run import JOB
+from millpond.runs.selection import find_single_day_assets, has_other_partitions, resolve_selection
 from millpond.settings import settings
 
 
@@ -55,31 +52,40 @@ def make_plan(
     assets = _assets(selection, graph, downstream=downstream)
     nodes = _nodes(graph, assets)
     names = [node.name for node in nodes]
-    made, failed = latest(instance, names, ref), failures(instance, names)
+    made, failed = latest(instance, names, ref), read_failures(instance, names)
     if ref != MAIN_REF:
-        failed = {asset: _gone(of_days) for asset, of_days in failed.items()}
-    known = Known(made, failed)
-    among = set(days) if days is not None else _every_day(known, assets, latest_complete_day(configured.zone))
-    asked = Asked(assets, sorted(day for day in among if day >= configured.start_date), force, stale_only)
-    items = tuple(judged(nodes, known, asked, dt.datetime.now(dt.UTC), configured.zone))
+        failed = {asset: _only_unreachable(of_days) for asset, of_days in failed.items()}
+    recorded = Recorded(made, failed)
+    among = (
+        set(days) if days is not None else _every_day(recorded, assets, latest_complete_day(configured.zone))
+    )
+    requested = Requested(
+        assets, sorted(day for day in among if day >= configured.start_date), force, stale_only
+    )
+    items = tuple(evaluate_partitions(nodes, recorded, requested, dt.datetime.now(dt.UTC), configured.zone))
     if chunk_days is None:
         chunk_days = days_a_chunk(
-            rows_a_day(instance, [node.name for node in nodes if node.daily and node.name in assets])
+            average_rows(instance, [node.name for node in nodes if node.daily and node.name in assets])
         )
     todo = [item for item in items if item.todo]
-    if made_day_by_day({dg.AssetKey.from_user_string(item.asset) for item in todo}, graph):
+    if find_single_day_assets({dg.AssetKey.from_user_string(item.asset) for item in todo}, graph):
         chunk_days = 1
-    apart = pipelines(nodes)
-    chunks = list(chunked(todo, names, chunk_days, _read_by_days(nodes, todo), apart))
+    apart = find_pipelines(nodes)
+    chunks = list(split_into_chunks(todo, names, chunk_days, _read_by_days(nodes, todo), apart))
     if chunks and not side_by_side:
-        chunks = fused(chunks, apart)
+        chunks = merge_whole_assets(chunks, apart)
     return Plan(
-        selection, ref, _code(graph, assets), items, tuple(chunks), estimate(chunks, past_runs(instance, JOB))
+        selection,
+        ref,
+        _code(graph, assets),
+        items,
+        tuple(chunks),
+        estimate(chunks, read_past_runs(instance, JOB)),
     )
 
 
 def _assets(selection: str, graph: AssetGraph, *, downstream: bool) -> frozenset[str]:
-    keys = set(selected(selection, graph))
+    keys = set(resolve_selection(selection, graph))
     if downstream:
         keys = set(dg.AssetSelection.assets(*keys).downstream().resolve(graph))
         keys &= graph.materializable_asset_keys
@@ -101,15 +107,15 @@ def _node(graph: AssetGraph, key: dg.AssetKey) -> Node:
     return Node(name, daily, node.code_version, tuple(edges(graph, name)), days)
 
 
-def _gone(failed: dict[Day, Failed]) -> dict[Day, Failed]:
+def _only_unreachable(failed: dict[Day, FailedAttempt]) -> dict[Day, FailedAttempt]:
     """Return the failures that speak of the source: what else failed on main says nothing of another ref."""
     return {day: failure for day, failure in failed.items() if failure.gone}
 
 
-def _every_day(known: Known, assets: Iterable[str], last: dt.date) -> set[dt.date]:
+def _every_day(recorded: Recorded, assets: Iterable[str], last: dt.date) -> set[dt.date]:
     found: set[Day] = set()
     for asset in assets:
-        found |= known.made.get(asset, {}).keys() | known.failed.get(asset, {}).keys()
+        found |= recorded.made.get(asset, {}).keys() | recorded.failed.get(asset, {}).keys()
     return {day for day in found if day is not None and day <= last}
 
 

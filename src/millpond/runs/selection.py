@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import DagsterInvalidSubsetError
 
-from millpond.backfill.unknown_asset import refuse, unknown_asset
 from millpond.errors import ConfigError
 from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
+from millpond.naming import selection_error, unknown_asset_error
 from millpond.resources.days import OWN_PARTITIONS
 
 _EXAMPLES = (
@@ -22,7 +22,7 @@ _NAMED = re.compile(r"\b(key|group):\s*(?:\"([^\"]*)\"|([^\s()\"+]+))")
 """A name within an expression; of several that are joined, Dagster passes over one that does not exist."""
 
 
-def selected(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
+def resolve_selection(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
     """Return the keys that `selection` names, sorted; terms are separated by commas.
 
     Raises ConfigError for what cannot be read or names something that is not there, with the nearest names.
@@ -30,11 +30,11 @@ def selected(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
     terms = [term.strip() for term in selection.split(",") if term.strip()]
     if not terms:
         raise ConfigError("the selection is empty", next_step=f"name assets, {_EXAMPLES}")
-    return sorted(set().union(*(_resolved(term, graph) for term in terms)))
+    return sorted(set().union(*(_resolve_term(term, graph) for term in terms)))
 
 
-def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
-    _refuse_unknown(term, graph)
+def _resolve_term(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
+    _check_names(term, graph)
     try:
         found = dg.AssetSelection.from_string(term).resolve(graph)
     except DagsterInvalidAssetSelectionError as error:
@@ -44,16 +44,18 @@ def _resolved(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
             next_step=f"write it {_EXAMPLES}",
         ) from error
     except DagsterInvalidSubsetError as error:
-        raise _unknown(term, graph) from error
+        raise _unknown_error(term, graph) from error
     if not found:
-        raise _unknown(term, graph)
-    if not (made := found & graph.materializable_asset_keys):
+        raise _unknown_error(term, graph)
+    if not (materializable := found & graph.materializable_asset_keys):
         names = ", ".join(sorted(key.to_user_string() for key in found))
         raise ConfigError(
             f"nothing materializes {names}: it only shows what reads the assets above it",
             next_step=f'select those, for example "+{sorted(found)[0].to_user_string()}"',
         )
-    if by_day := made - (apart := {key for key in made if has_other_partitions(key, graph)}):
+    if by_day := materializable - (
+        apart := {key for key in materializable if has_other_partitions(key, graph)}
+    ):
         return set(by_day)
     others = sorted(key.to_user_string() for key in apart)
     raise ConfigError(
@@ -68,7 +70,7 @@ def has_other_partitions(key: dg.AssetKey, graph: AssetGraph) -> bool:
     return OWN_PARTITIONS in graph.get(key).metadata
 
 
-def made_day_by_day(keys: Iterable[dg.AssetKey], graph: AssetGraph) -> list[str]:
+def find_single_day_assets(keys: Iterable[dg.AssetKey], graph: AssetGraph) -> list[str]:
     """Return the assets of which one run makes one day: the project's own, without `single_run`."""
     return sorted(
         key.to_user_string()
@@ -82,7 +84,7 @@ def takes_many_days(policy: dg.BackfillPolicy | None) -> bool:
     return policy is not None and policy.max_partitions_per_run is None
 
 
-def _refuse_unknown(term: str, graph: AssetGraph) -> None:
+def _check_names(term: str, graph: AssetGraph) -> None:
     """Raise ConfigError if an expression names an asset or a group that does not exist."""
     for kind, quoted, bare in _NAMED.findall(term):
         name = (quoted or bare).rstrip("*") if kind == "group" else quoted or bare
@@ -95,17 +97,17 @@ def _refuse_unknown(term: str, graph: AssetGraph) -> None:
             else (dg.AssetKey.from_user_string(name) in keys)
         )
         if not known:
-            raise _unknown(f"{kind}:{name}", graph)
+            raise _unknown_error(f"{kind}:{name}", graph)
 
 
-def _unknown(term: str, graph: AssetGraph) -> ConfigError:
+def _unknown_error(term: str, graph: AssetGraph) -> ConfigError:
     keys = sorted(graph.get_all_asset_keys())
     names = [key.to_user_string() for key in keys]
     kind, _, value = term.rpartition(":")
     if kind == "group":
         known = sorted({graph.get(k).group_name for k in keys})
         near = [f"group:{name}" for name in difflib.get_close_matches(value, known, n=3, cutoff=0.5)]
-        return refuse(f"no asset is in the group {value!r}", near, known)
+        return selection_error(f"no asset is in the group {value!r}", near, known)
     if kind in ("", "key"):
-        return unknown_asset(value.strip('*+"'), names)
-    return refuse(f"the selection {term!r} names no asset", [], names)
+        return unknown_asset_error(value.strip('*+"'), names)
+    return selection_error(f"the selection {term!r} names no asset", [], names)

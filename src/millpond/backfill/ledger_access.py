@@ -1,18 +1,50 @@
-"""Who works on a backfill, whether that process lives, and that no two make the same partitions."""
+"""Transactions on the ledger in schema `ops`, and the processes that hold a backfill."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
-from millpond.backfill.ledger_tables import Connection
+import psycopg
+from psycopg.rows import dict_row
+
 from millpond.backfill.pieces import Key
 from millpond.errors import BackfillOverlap
 from millpond.partitions import contiguous
+from millpond.runtime.databases import databases
 from millpond.runtime.processes import start_time
+
+Connection = psycopg.Connection[dict[str, Any]]
+T = TypeVar("T")
+
+_RETRY_SECONDS, _PAUSE_SECONDS = 30.0, 0.2
+_LOCK: Final = 4_701_326_118_204_417_021
+"""Advisory lock of who looks for other backfills before beginning one."""
+
+
+def transaction(work: Callable[[Connection], T], *, alone: bool = False) -> T:
+    """Run `work` in one transaction and return what it returns; again if the database breaks off meanwhile.
+
+    `work` must therefore come to the same when it is repeated. With `alone`, nobody else who asks for that
+    is in a transaction at the same time. Raises EmbeddedPartError if the database does not come back.
+    """
+    deadline = time.monotonic() + _RETRY_SECONDS
+    while True:
+        try:
+            with databases().ops.connect(row_factory=dict_row) as connection:
+                if alone:
+                    connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
+                return work(connection)
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+
 
 HEARTBEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
 """How often a backfill says that it lives; after how much silence one on another machine counts as dead."""
@@ -38,7 +70,7 @@ class Holder:
         return f"process {self.pid}" + (f" on {self.host}" if self.host != socket.gethostname() else "")
 
 
-def ourselves() -> tuple[str, int, float]:
+def identify_process() -> tuple[str, int, float]:
     """Return host, pid and start of this process."""
     return socket.gethostname(), os.getpid(), start_time(os.getpid()) or 0.0
 
@@ -63,10 +95,10 @@ def refuse_overlap(connection: Connection, ref: str, keys: Sequence[Key], but: s
         ).fetchall()
         common = {(h["asset"], h["day"]) for h in held}.intersection(keys)
         if row["id"] == but or common:
-            raise _overlap(row["id"], row["selection"], holder, common)
+            raise _overlap_error(row["id"], row["selection"], holder, common)
 
 
-def _overlap(backfill: str, selection: str, holder: Holder, common: set[Key]) -> BackfillOverlap:
+def _overlap_error(backfill: str, selection: str, holder: Holder, common: set[Key]) -> BackfillOverlap:
     days: dict[str, list[dt.date]] = {}
     for asset, day in sorted(common, key=str):
         days.setdefault(asset, []).extend([day] if day else [])

@@ -1,0 +1,1 @@
+"""Dagster runs in this process: a selection of assets over a window, and its progress."""
