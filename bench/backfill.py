@@ -134,13 +134,13 @@ def _ours(end: dt.date, days: int, environment: dict[str, str]) -> tuple[float, 
 
 
 def _theirs(days: int, number: int, environment: dict[str, str]) -> float:
-    from millpond.resources.instance import instance
+    from millpond.instance.home import open_instance
 
     os.environ.update({name: environment[name] for name in environment if name.startswith("MILLPOND_")})
     end = DAEMONS - dt.timedelta(days=days * number)
     wanted = [str(end - dt.timedelta(days=day)) for day in range(days)][::-1]
     home = Path(environment["MILLPOND_HOME"])
-    with instance() as recording, daemon(environment, home / "daemon.log"):
+    with open_instance() as recording, daemon(environment, home / "daemon.log"):
         return seconds_a_partition(recording, ASSETS, wanted)
 
 

@@ -28,15 +28,15 @@ def main(years: int) -> None:
 
     from millpond.backfill.planner import make_plan
     from millpond.definitions import defs
+    from millpond.instance.home import open_instance
+    from millpond.instance.record import read_versions
     from millpond.partitions import Window, latest_complete_day
-    from millpond.resources.instance import instance
-    from millpond.resources.record import versions
     from millpond.settings import settings
 
     last = latest_complete_day(settings().zone)
     window = Window.of_days(last - dt.timedelta(days=round(365.25 * years) - 1), last)
     graph = defs.resolve_asset_graph()
-    with instance() as recording:
+    with open_instance() as recording:
         written = _record(recording, graph, window)
         _vacuumed(recording)
         keys = [key.to_user_string() for key in graph.toposorted_asset_keys]
@@ -67,7 +67,7 @@ def main(years: int) -> None:
         taken = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            versions(recording, ["fct_glucose_readings"], "main")
+            read_versions(recording, ["fct_glucose_readings"], "main")
             taken.append(time.perf_counter() - began)
         print(f"what a step adds that reads all days of an asset: median {statistics.median(taken):.3f} s")
 
@@ -78,7 +78,7 @@ def _named(more: dict[str, Any]) -> str:
 
 def _record(instance: Any, graph: Any, window: Any) -> int:
     """Write the events, with versions that make everything fresh; return how many materializations."""
-    from millpond.resources.provenance import Inputs, edges
+    from millpond.instance.provenance import Inputs, edges
 
     versions: dict[str, dict[dt.date | None, str]] = {}
     written = 0

@@ -28,8 +28,8 @@ CASES = (
 
 def main(rounds: int) -> None:
     from millpond.definitions import defs
+    from millpond.instance.home import open_instance
     from millpond.partitions import Window, latest_complete_day
-    from millpond.resources.instance import instance
     from millpond.runs.run import materialize
     from millpond.runtime.databases import databases
     from millpond.runtime.demo_source import ensure_demo_source, mark_demo_home
@@ -39,7 +39,7 @@ def main(rounds: int) -> None:
     mark_demo_home(settings())
     ensure_demo_source(settings())
     last = latest_complete_day(settings().zone)
-    with instance() as recording:
+    with open_instance() as recording:
         for selection, days, target in CASES:
             window = Window.of_days(last.fromordinal(last.toordinal() - days + 1), last)
             taken, cpu, speed = [], [], []

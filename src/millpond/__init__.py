@@ -28,6 +28,6 @@ def daily_partitions() -> dg.DailyPartitionsDefinition:
 
     Example: `@dg.asset(partitions_def=millpond.daily_partitions(), deps=["fct_daily_glucose_metrics"])`
     """
-    from millpond.resources.days import daily_partitions
+    from millpond.resources.run import daily_partitions
 
     return daily_partitions()

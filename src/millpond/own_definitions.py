@@ -19,7 +19,7 @@ from millpond.automation.conditions import EXEMPTION
 from millpond.errors import ConfigError, MillpondError
 from millpond.internals.dagster import LazyDefinitions
 from millpond.project.config import Project, read_project
-from millpond.resources.days import OWN_PARTITIONS
+from millpond.resources.run import OWN_PARTITIONS
 from millpond.runs.selection import takes_many_days
 from millpond.settings import Settings
 

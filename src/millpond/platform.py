@@ -22,9 +22,8 @@ from millpond.own_definitions import OwnDefinitions
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
 from millpond.quality.freshness import declared_in_dbt, with_freshness
-from millpond.resources.days import OWN_PARTITIONS, daily_partitions
 from millpond.resources.engines import build_resources
-from millpond.resources.run import JOB
+from millpond.resources.run import JOB, OWN_PARTITIONS, daily_partitions
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets
 from millpond.transform.exposures import exposure_specs

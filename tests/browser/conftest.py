@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from served_days import BAD, READINGS, WEEK
 
 from fake_source import Entries, Events, FakeSource, event, fake_source, reading
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.down import down
 from millpond.settings import process_environment, settings
@@ -104,5 +104,5 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 @pytest.fixture
 def recorded(address: str) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found

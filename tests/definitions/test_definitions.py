@@ -18,8 +18,8 @@ from dagster._core.definitions.declarative_automation.serialized_objects import 
 from syrupy.assertion import SnapshotAssertion
 
 from millpond.automation.conditions import EXEMPTION as BY_HAND
+from millpond.instance.home import open_instance
 from millpond.quality.freshness import EXEMPTION
-from millpond.resources.instance import instance
 from millpond.runtime.home import Home
 from millpond.settings import process_environment
 
@@ -245,6 +245,6 @@ def test_each_schedule_and_sensor_is_on_the_list_of_what_is_launched() -> None:
 
 @pytest.mark.parametrize("name", sorted(LAUNCHED))
 def test_each_schedule_and_sensor_launches_what_it_is_for(name: str, home: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         assert launched(name, recorded) == LAUNCHED[name]
         assert recorded.get_runs_count() == 0

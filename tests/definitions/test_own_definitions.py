@@ -15,10 +15,10 @@ from millpond.automation.conditions import EXEMPTION
 from millpond.automation.sensors import ChainSensor
 from millpond.backfill.planner import make_plan
 from millpond.errors import ConfigError
+from millpond.instance.home import open_instance as home_instance
 from millpond.own_definitions import load_own
 from millpond.partitions import Window
 from millpond.platform import build_definitions
-from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import JOB
 from millpond.runs.run import materialize
 from millpond.runs.selection import resolve_selection

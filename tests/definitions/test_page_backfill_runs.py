@@ -26,7 +26,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRe
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_graphql.schema import create_schema
 
-from millpond.resources.page_backfills import launch_in_few_runs, within_target
+from millpond.instance.backfills import launch_in_few_runs, limit_to_target
 
 pytestmark = [  # what Dagster itself uses
     pytest.mark.filterwarnings("ignore:Property .ScheduleDefinition.environment_vars"),
@@ -89,7 +89,7 @@ def planned(workspace: WorkspaceRequestContext, backfill: PartitionBackfill) -> 
             backfill.backfill_id, data, view, backfill.backfill_timestamp, _QUIET, None
         )
         data = asked.backfill_data.with_run_requests_submitted(asked.run_requests, view)
-        stored = within_target(backfill._replace(asset_backfill_data=data)).asset_backfill_data
+        stored = limit_to_target(backfill._replace(asset_backfill_data=data)).asset_backfill_data
         assert stored is not None
         data = stored
         for status in data.get_backfill_status_per_asset_key(graph):

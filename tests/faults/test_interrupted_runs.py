@@ -13,9 +13,9 @@ from millpond.alerts.commands import list_alerts
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
+from millpond.instance.dead_runs import fail_dead_runs
+from millpond.instance.home import open_instance
 from millpond.lake import read
-from millpond.resources.instance import instance
-from millpond.resources.zombies import close_zombies
 from millpond.runs.run import JOB
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
@@ -27,7 +27,7 @@ ASSETS = ["dlt_github_user_events", "dlt_glucose_entries"]
 def run_of_both() -> None:
     from millpond.definitions import defs
 
-    with instance() as recorded:
+    with open_instance() as recorded:
         defs.resolve_job_def(JOB).execute_in_process(
             instance=recorded,
             asset_selection=[dg.AssetKey(name) for name in ASSETS],
@@ -42,7 +42,7 @@ def killed() -> None:
 
 
 def run_of_killed() -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         dg.materialize([killed], instance=recorded)
 
 
@@ -66,7 +66,7 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
         process.join()
         over.set()
         assert len(source.requests) == 1
-    with instance() as recorded:
+    with open_instance() as recorded:
         (run,) = recorded.get_runs()
         assert run.status == dg.DagsterRunStatus.CANCELED
         kinds = [
@@ -82,8 +82,8 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
 @pytest.mark.timeout(120)
 def test_a_run_that_was_killed_is_an_error(home: Home) -> None:
     assert exit_code(run_of_killed) == -signal.SIGKILL
-    with instance() as recorded:
-        close_zombies(recorded)
+    with open_instance() as recorded:
+        fail_dead_runs(recorded)
         assert alerts_of(recorded) == [("run_failed", "error", True)]
 
 

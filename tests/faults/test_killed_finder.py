@@ -15,8 +15,8 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
+from millpond.instance.home import open_instance
 from millpond.partitions import Window
-from millpond.resources.instance import instance
 from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import settings
@@ -33,7 +33,7 @@ def broken() -> None:
 
 def finds_for_ever(ready: Any) -> None:
     known = AssetFacts.of([broken])
-    with instance() as recorded:
+    with open_instance() as recorded:
         find_alerts(recorded, settings(), QUIET, known)
         ready.set()
         while True:
@@ -49,7 +49,7 @@ def fails(recorded: dg.DagsterInstance, day: int) -> None:
 
 def killed_while_runs_fail(seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Have two runs fail per seed beside a finder that is killed at a random moment; return the alerts."""
-    with instance() as recorded:
+    with open_instance() as recorded:
         for number, seed in enumerate(seeds):
             ready = FORKED.Event()
             finder = start(finds_for_ever, ready)

@@ -8,9 +8,9 @@ import socket
 import dagster as dg
 import pytest
 
+from millpond.instance.dead_runs import HOST_TAG, fail_dead_runs
+from millpond.instance.home import open_instance
 from millpond.partitions import Window
-from millpond.resources.instance import instance
-from millpond.resources.zombies import HOST_TAG, close_zombies
 from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from processes import exit_code
@@ -38,18 +38,18 @@ def kill_a_run() -> None:
 @pytest.mark.timeout(60)
 def test_a_run_is_judged_by_the_host_it_started_on_alone(home: Home) -> None:
     kill_a_run()
-    with instance() as recorded:
+    with open_instance() as recorded:
         (killed,) = recorded.get_runs()
         recorded.add_run_tags(killed.run_id, {HOST_TAG: "another-container"})
-        assert close_zombies(recorded) == []
+        assert fail_dead_runs(recorded) == []
         recorded.add_run_tags(killed.run_id, {HOST_TAG: socket.gethostname()})
-        assert close_zombies(recorded) == [killed.run_id]
+        assert fail_dead_runs(recorded) == [killed.run_id]
 
 
 @pytest.mark.timeout(60)
 def test_a_killed_run_is_marked_failed_and_gives_its_pool_slot_back(home: Home) -> None:
     kill_a_run()
-    with instance() as recorded:
+    with open_instance() as recorded:
         (killed,) = recorded.get_runs()
         assert killed.status == dg.DagsterRunStatus.STARTED
         assert recorded.event_log_storage.get_concurrency_info("narrow").active_slot_count == 1
@@ -60,19 +60,19 @@ def test_a_killed_run_is_marked_failed_and_gives_its_pool_slot_back(home: Home) 
 
 
 def test_a_run_whose_process_lives_is_left_alone(home: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         closed: list[list[str]] = []
 
         @dg.asset
         def looking() -> None:
-            closed.append(close_zombies(recorded))
+            closed.append(fail_dead_runs(recorded))
 
         assert dg.materialize([looking], instance=recorded).success
         assert closed == [[]]
 
 
 def test_slots_of_a_run_that_is_over_are_freed_by_the_next_one(home: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         over = materialize("*", DAY, definitions=definitions(), instance=recorded)
         storage = recorded.event_log_storage
         storage.claim_concurrency_slot("narrow", over.run_id, "left_behind")

@@ -23,7 +23,7 @@ from millpond.ingestion.connection import connection
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.patience import Limits
 from millpond.ingestion.window import Retries
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime.databases import databases
 from millpond.settings import Settings, settings
 from processes import exit_codes, start
@@ -70,7 +70,7 @@ def time_is_over() -> None:
 
 
 def told() -> list[dict[str, Any]]:
-    with instance() as recorded:
+    with open_instance() as recorded:
         find_alerts(
             recorded,
             settings(),

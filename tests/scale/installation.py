@@ -16,9 +16,9 @@ from servers import postgres, s3
 from servers.server import Server
 from servers.stack import Stack
 
+from millpond.instance.connections import pool
 from millpond.lake import home_zone, trino
 from millpond.lake.connect import connection
-from millpond.resources.connections import pool
 from millpond.runtime import databases
 from millpond.runtime.databases import administrator
 from millpond.runtime.demo_source import mark_demo_home

@@ -16,7 +16,7 @@ from millpond.errors import EmbeddedPartError, ServerUnreachable, StorageFailed
 from millpond.lake import files, read, refs, retention, tables, trino
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.partitions import Window, latest_complete_day
-from millpond.resources.retries import PASSING
+from millpond.resources.steps import TRANSIENT
 from millpond.settings import settings
 from millpond.transform.building import Stored
 from millpond.transform.results import BuildResult
@@ -56,7 +56,7 @@ def test_trino_that_is_down_is_named_and_then_the_same_build_works(untouched: In
     finally:
         servers.restart(servers.trino)
     assert "on no ref" in error.value.unharmed
-    assert isinstance(error.value, PASSING)
+    assert isinstance(error.value, TRANSIENT)
     refs.create("dev")
     try:
         assert _built(ref="dev").merged

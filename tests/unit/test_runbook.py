@@ -14,7 +14,7 @@ from millpond.alerts.kinds import KINDS
 from millpond.alerts.message import runbook_page
 from millpond.alerts.routing import read_routing
 from millpond.cli.main import app
-from millpond.resources.runbook_page import page
+from millpond.cli.pages import page
 from millpond.settings import Settings, settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()

@@ -12,9 +12,9 @@ from dagster import AutomationCondition as When
 from dagster import AutomationContext
 
 from millpond.automation.chains import Chain, find_upstream
+from millpond.instance.unreachable import find_skipped_days
 from millpond.internals.dagster import AssetKeyPartitionKey, EntitySubset, SubsetAutomationCondition, record
 from millpond.resources.run import BACKFILL_TAG
-from millpond.resources.unreachable import skipped_days
 
 EXEMPTION = "automation"
 """Metadata that says why an asset is not made by itself."""
@@ -52,7 +52,7 @@ class BeyondReach(SubsetAutomationCondition[dg.AssetKey]):
     def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
         """Return the days that were skipped since they were last made, if ever."""
         asset = context.key.to_user_string()
-        found = skipped_days(context.asset_graph_view.instance, [asset]).get(asset, set())
+        found = find_skipped_days(context.asset_graph_view.instance, [asset]).get(asset, set())
         keys = {AssetKeyPartitionKey(context.key, str(day)) for day in found}
         view = context.asset_graph_view
         return view.get_asset_subset_from_asset_partitions(context.key, keys)

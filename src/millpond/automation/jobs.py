@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from millpond.resources.zombies import close_zombies
+from millpond.instance.dead_runs import fail_dead_runs
 
 
 class OldBranches(dg.Config):
@@ -34,7 +34,7 @@ def drop_old_branches(context: dg.OpExecutionContext, config: OldBranches) -> li
 @dg.op(description="Marks runs whose process is gone as failed and frees the pool slots they held.")
 def close_dead_runs(context: dg.OpExecutionContext) -> list[str]:
     """Return the ids of the runs that were closed."""
-    closed = close_zombies(context.instance)
+    closed = fail_dead_runs(context.instance)
     context.add_output_metadata({"runs": len(closed), "ids": closed})
     return closed
 

@@ -19,11 +19,11 @@ from millpond.automation.requests import (
 )
 from millpond.errors import SourceError, SourceRefused
 from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.instance.dead_runs import fail_dead_runs
 from millpond.internals.dagster import SensorExecutionData, copy_record
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
 from millpond.resources.run import JOB
-from millpond.resources.zombies import close_zombies
 from millpond.settings import Settings
 
 CONDITION_SENSOR = "keep_up"
@@ -125,7 +125,7 @@ def build_base_sensors(chains: Sequence[Chain], settings: Settings) -> list[dg.S
         description="Marks runs whose process is gone as failed and frees the pool slots they held.",
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        closed = close_zombies(context.instance)
+        closed = fail_dead_runs(context.instance)
         return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every started run has its process")
 
     return [follow, dead_runs]

@@ -11,6 +11,15 @@ import dagster as dg
 
 from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
 from millpond.errors import ConfigError
+from millpond.instance.home import repository_origin
+from millpond.instance.pause import (
+    AUTOMATIC_TAG,
+    begin_pause,
+    end_pause,
+    read_pause,
+    read_saved_statuses,
+    save_status,
+)
 from millpond.internals.dagster import (
     AUTO_RETRY_RUN_ID_TAG,
     WILL_RETRY_TAG,
@@ -23,15 +32,6 @@ from millpond.internals.dagster_on_demand import (
     ScheduleInstigatorData,
     SensorInstigatorData,
     TickStatus,
-)
-from millpond.resources.origin import repository_origin
-from millpond.resources.pause import (
-    AUTOMATIC_TAG,
-    begin_pause,
-    end_pause,
-    note_before,
-    read_pause,
-    statuses_before,
 )
 from millpond.settings import Settings
 
@@ -107,7 +107,7 @@ class _Switches:
             )
         selector = every[name]
         if not on:
-            note_before(self._instance, selector, None)  # off by name: the end of a pause leaves it off
+            save_status(self._instance, selector, None)  # off by name: the end of a pause leaves it off
         if self._is_on(selector) == on:
             return []
         self._store(selector, InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED)
@@ -129,7 +129,7 @@ class _Switches:
         for selector in paused:
             state = self._states.get(selector)
             before = state.status if state else InstigatorStatus.DECLARED_IN_CODE
-            note_before(self._instance, selector, before)
+            save_status(self._instance, selector, before)
             self._store(selector, InstigatorStatus.STOPPED)
         self._wait_for_ticks(paused)
         return [self._name(selector) for selector in paused]
@@ -144,7 +144,7 @@ class _Switches:
     def resume_all(self) -> list[str]:
         """Switch on what the pause switched off; without a pause, all that start runs here."""
         was_paused = read_pause(self._instance) is not None
-        before = statuses_before(self._instance, {*self._instigators, *self._states})
+        before = read_saved_statuses(self._instance, {*self._instigators, *self._states})
         end_pause(self._instance)
         if not was_paused and not before:
             chosen = [selector for selector, each in self._instigators.items() if starts_runs(each)]
@@ -154,7 +154,7 @@ class _Switches:
             if not self._is_on(selector):
                 self._store(selector, status)
                 changed.append(self._name(selector))
-            note_before(self._instance, selector, None)
+            save_status(self._instance, selector, None)
         return changed
 
     def _is_on(self, selector: str) -> bool:

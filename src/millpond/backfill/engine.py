@@ -20,8 +20,8 @@ from millpond.backfill.pieces import Key, Piece, group_pieces
 from millpond.backfill.run_results import Failure, RunRecord, RunResults, evaluate_run, read_run
 from millpond.errors import MillpondError, advice
 from millpond.ingestion.patience import backoff
+from millpond.instance.home import CODE_LOCATION
 from millpond.internals.dagster import BACKFILL_ID_TAG, make_new_run_id
-from millpond.resources.instance import CODE_LOCATION
 from millpond.resources.run import BACKFILL_TAG, accept_tags
 from millpond.runs.progress import Progress
 from millpond.runs.run import materialize

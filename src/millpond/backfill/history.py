@@ -14,16 +14,16 @@ from sqlalchemy import func, select, union_all
 
 from millpond.backfill.plan import Chunk, Estimate
 from millpond.backfill.staleness import FailedAttempt
-from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
-from millpond.partitions import parse_day
-from millpond.resources.failure import INTERRUPTS
-from millpond.resources.record import (
+from millpond.instance.failure import INTERRUPTS
+from millpond.instance.record import (
     DAYS_BEYOND_REACH,
     Day,
     connection,
     database_key,
 )
-from millpond.resources.unreachable import skipped_days
+from millpond.instance.unreachable import find_skipped_days
+from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
+from millpond.partitions import parse_day
 from millpond.runs.progress import ROWS
 
 _EVENTS = SqlEventLogStorageTable.c
@@ -76,7 +76,7 @@ def read_failures(instance: DagsterInstance, assets: Collection[str]) -> dict[st
             day = None if partition is None else parse_day(partition)
             gone = day is not None and day in _days(str(failure.get(DAYS_BEYOND_REACH, "")))
             failed[names[key]][day] = FailedAttempt(str(failure.get("error", "see its run")), gone)
-    for asset, days in skipped_days(instance, assets).items():
+    for asset, days in find_skipped_days(instance, assets).items():
         failed[asset] |= {day: FailedAttempt("BeyondReach", gone=True) for day in days}
     return dict(failed)
 

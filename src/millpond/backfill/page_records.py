@@ -26,8 +26,7 @@ from millpond.internals.dagster_on_demand import (
     SerializableErrorInfo,
 )
 from millpond.partitions import Window, contiguous
-from millpond.resources.days import daily_partitions
-from millpond.resources.run import REF_TAG
+from millpond.resources.run import REF_TAG, daily_partitions
 from millpond.settings import settings
 
 _STATUS = {

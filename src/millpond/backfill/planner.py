@@ -15,11 +15,11 @@ from millpond.backfill.chunks import days_a_chunk, find_pipelines, merge_whole_a
 from millpond.backfill.history import average_rows, estimate, read_failures, read_past_runs
 from millpond.backfill.plan import Item, Plan, State
 from millpond.backfill.staleness import FailedAttempt, Node, Recorded, Requested, evaluate_partitions
+from millpond.instance.provenance import edges
+from millpond.instance.record import REACH, Day, read_latest
 from millpond.internals.dagster import AssetGraph
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import latest_complete_day
-from millpond.resources.provenance import edges
-from millpond.resources.record import REACH, Day, latest
 from millpond.resources.run import JOB
 from millpond.runs.selection import find_single_day_assets, has_other_partitions, resolve_selection
 from millpond.settings import settings
@@ -52,7 +52,7 @@ def make_plan(
     assets = _assets(selection, graph, downstream=downstream)
     nodes = _nodes(graph, assets)
     names = [node.name for node in nodes]
-    made, failed = latest(instance, names, ref), read_failures(instance, names)
+    made, failed = read_latest(instance, names, ref), read_failures(instance, names)
     if ref != MAIN_REF:
         failed = {asset: _only_unreachable(of_days) for asset, of_days in failed.items()}
     recorded = Recorded(made, failed)

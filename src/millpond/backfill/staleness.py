@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from millpond.backfill.plan import Item, State
+from millpond.instance.provenance import Edge, whole
+from millpond.instance.record import Day, LatestMaterialization
 from millpond.partitions import instant
-from millpond.resources.provenance import Edge, whole
-from millpond.resources.record import Day, Made
 
 _REDONE = (State.FAILED, State.STALE)
 
@@ -41,7 +41,7 @@ class FailedAttempt:
 class Recorded:
     """What is on record: the latest materialization of each day, and the failures since."""
 
-    made: Mapping[str, Mapping[Day, Made]]
+    made: Mapping[str, Mapping[Day, LatestMaterialization]]
     failed: Mapping[str, Mapping[Day, FailedAttempt]]
 
 
@@ -103,7 +103,7 @@ class _Evaluation:
         return state in _REDONE or not self._requested.stale_only
 
     def _state(
-        self, node: Node, day: Day, made: Made | None, failed: FailedAttempt | None
+        self, node: Node, day: Day, made: LatestMaterialization | None, failed: FailedAttempt | None
     ) -> tuple[State, str]:
         if failed and not failed.gone:
             return State.FAILED, f"the last attempt failed: {failed.why}"
@@ -119,11 +119,13 @@ class _Evaluation:
                 return State.STALE, why
         return State.FRESH, "up to date"
 
-    def _was_unfinished(self, day: dt.date, made: Made) -> bool:
+    def _was_unfinished(self, day: dt.date, made: LatestMaterialization) -> bool:
         end = instant(day + dt.timedelta(days=1), self._zone)
         return made.unfinished or (made.at is not None and made.at.replace(tzinfo=dt.UTC) < end)
 
-    def _why_changed(self, edge: Edge, day: Day, made: Made, recorded: str | None) -> str | None:
+    def _why_changed(
+        self, edge: Edge, day: Day, made: LatestMaterialization, recorded: str | None
+    ) -> str | None:
         """Return in which way what `edge` names is not what `day` was made from."""
         if recorded is None:
             return f"it was not made from {edge.parent} yet"
@@ -142,7 +144,9 @@ class _Evaluation:
         again = next((one for one in edge.days(day) if one in todo), None) if todo else None
         return f"{edge.parent} of {again} is made first" if again else None
 
-    def _why_whole_changed(self, parent: str, recorded: str, made: Made, todo: set[Day]) -> str | None:
+    def _why_whole_changed(
+        self, parent: str, recorded: str, made: LatestMaterialization, todo: set[Day]
+    ) -> str | None:
         if recorded != self._whole.get(parent, whole({})):
             since = [
                 day
@@ -174,7 +178,7 @@ class _Evaluation:
         return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._due.get(parent)
 
 
-def _keep(state: State, reason: str, made: Made | None, why: str) -> tuple[State, str, bool]:
+def _keep(state: State, reason: str, made: LatestMaterialization | None, why: str) -> tuple[State, str, bool]:
     """Return how a partition stands that cannot be made any more."""
     if made is None:
         return State.UNREACHABLE, why, False

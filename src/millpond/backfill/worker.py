@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 from millpond.backfill.engine import Engine
 from millpond.backfill.session import INTERRUPTED, Stop, get_backfill
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 
 _GRACE_SECONDS = 0.5
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Claim and run pieces until none is left; say over the pipe what happens."""
     pipe, backfill, number, limit = sys.argv[1:]
     parent = Connection(int(pipe))
-    with instance() as recording:
+    with open_instance() as recording:
         engine = Engine(
             get_backfill(backfill),
             recording,

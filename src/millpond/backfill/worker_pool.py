@@ -13,7 +13,7 @@ from pathlib import Path
 from millpond.backfill import ledger_chunks as chunks
 from millpond.backfill.engine import Engine
 from millpond.errors import EmbeddedPartError
-from millpond.resources.instance import CODE_LOCATION
+from millpond.instance.home import CODE_LOCATION
 from millpond.runtime.children import start_piped
 from millpond.runtime.home import layout
 from millpond.runtime.processes import tail

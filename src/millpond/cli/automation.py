@@ -36,7 +36,7 @@ def list_(as_json: AsJson = False) -> None:
 
     with _loaded() as (definitions, instance, settings):
         from millpond.automation.overview import overview
-        from millpond.resources.pause import read_pause
+        from millpond.instance.pause import read_pause
 
         found, pause = overview(definitions, instance, settings), read_pause(instance)
     if as_json:
@@ -120,7 +120,10 @@ def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
     with _loaded() as (definitions, instance, settings):
         from millpond.automation.switches import count_unfinished_runs, switch
 
-        changed, runs = switch(definitions, instance, settings, name, on=on), count_unfinished_runs(instance)
+        changed, runs = (
+            switch(definitions, instance, settings, name, on=on),
+            count_unfinished_runs(instance),
+        )
     if as_json:
         answer = {"changed": changed, "state": "on" if on else "paused"}
         output.as_json(answer if on else {**answer, **vars(runs)})
@@ -152,12 +155,12 @@ def _loaded() -> Iterator[tuple[Any, Any, Settings]]:
     import importlib
 
     from millpond.cli.reload import print_notice
-    from millpond.resources.dagster_files import output_to_terminal
-    from millpond.resources.instance import CODE_LOCATION, instance
+    from millpond.instance.files import output_to_terminal
+    from millpond.instance.home import CODE_LOCATION, open_instance
     from millpond.settings import settings
 
     print_notice()
     _use_what_runs()
     configured = settings()
-    with output_to_terminal(), instance() as recorded:
+    with output_to_terminal(), open_instance() as recorded:
         yield importlib.import_module(CODE_LOCATION).defs, recorded, configured

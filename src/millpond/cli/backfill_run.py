@@ -27,9 +27,9 @@ from millpond.cli.days import days_of
 from millpond.cli.leaving import leave
 from millpond.cli.refs import existing
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
+from millpond.instance.home import CODE_LOCATION, open_instance
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.partitions import Window
-from millpond.resources.instance import CODE_LOCATION, instance
 
 DONE, FAILED = 0, 1
 
@@ -76,7 +76,7 @@ def begin(options: Options) -> int:
         )
     ref = existing(options.ref)
     refuse_other_zone()
-    with instance() as recording:
+    with open_instance() as recording:
         plan = _planned(options, ref, recording)
         if not options.as_json:
             print_plan(plan)
@@ -103,7 +103,7 @@ def resume(options: Options) -> int:
             "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"
         )
     refuse_other_zone()
-    with instance() as recording:
+    with open_instance() as recording:
         if not chosen.alive:
             Engine(chosen, recording, lambda _: None, _definitions()).recover()
         if not options.force:

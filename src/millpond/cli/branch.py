@@ -189,12 +189,12 @@ def _branch(name: str) -> Ref:
 
 
 def _promoted(ref: Ref, merged: Merged) -> int:
+    from millpond.instance.home import open_instance
+    from millpond.instance.promotion import promote_observations
     from millpond.publish.assets import GROUP
-    from millpond.resources.instance import instance
-    from millpond.resources.promotion import promoted
 
-    with instance() as recorded:
-        return promoted(
+    with open_instance() as recorded:
+        return promote_observations(
             recorded,
             ref.name,
             merged.into,

@@ -11,8 +11,8 @@ from psycopg.rows import dict_row
 
 from millpond.backfill.ledger_access import Holder
 from millpond.errors import UpgradeRefused
-from millpond.resources import dagster_upgrade
-from millpond.resources.zombies import HOST_TAG
+from millpond.instance import upgrade
+from millpond.instance.dead_runs import HOST_TAG
 from millpond.runtime.databases import databases
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import layout, located
@@ -56,7 +56,7 @@ def home_changes() -> list[Change]:
         with getattr(databases(), schema).connect_as_it_is() as connection:
             lacking.update({step.number: step for step in pending(version(connection))})
     state = [Change(_STATE, f"version {number}: {step.name}") for number, step in sorted(lacking.items())]
-    return [*state, *(Change(_DAGSTER, words) for words in dagster_upgrade.pending())]
+    return [*state, *(Change(_DAGSTER, words) for words in upgrade.find_pending())]
 
 
 def migrate_home() -> None:
@@ -67,8 +67,8 @@ def migrate_home() -> None:
     for schema in SCHEMAS:
         with getattr(databases(), schema).connect_as_it_is() as connection:
             migrate(connection, schema, by_hand=True)
-    if dagster_upgrade.pending():
-        dagster_upgrade.upgrade()
+    if upgrade.find_pending():
+        upgrade.upgrade_storage()
 
 
 def refuse_while_working(*, is_changed: bool) -> None:

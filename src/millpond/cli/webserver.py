@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from millpond.cli import pages
-from millpond.resources.instance import instance
-from millpond.resources.zombies import close_zombies
+from millpond.instance.dead_runs import fail_dead_runs
+from millpond.instance.home import open_instance
 
 
 def begin() -> None:
@@ -12,8 +12,8 @@ def begin() -> None:
 
     Somebody may have started them here with `docker exec`; the code server does not see their processes.
     """
-    with instance() as recorded:
-        close_zombies(recorded)
+    with open_instance() as recorded:
+        fail_dead_runs(recorded)
     pages.begin()
 
 

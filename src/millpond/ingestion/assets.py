@@ -20,17 +20,15 @@ from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import LINEAGE
 from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.instance.record import REACH
+from millpond.instance.unreachable import skip_days
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
-from millpond.resources.days import daily_partitions
-from millpond.resources.interrupts import interrupts_are_final
-from millpond.resources.record import REACH
-from millpond.resources.retries import PASSING, retry_policy
-from millpond.resources.run import RunInfo
-from millpond.resources.unreachable import skip_days
+from millpond.resources.run import RunInfo, daily_partitions
+from millpond.resources.steps import TRANSIENT, interrupts_are_final, retry_policy
 from millpond.settings import settings, source_files
 
-_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *PASSING)
+_WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *TRANSIENT)
 _SHOWN = 3
 
 

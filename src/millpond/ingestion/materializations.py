@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from millpond.ingestion.results import PartitionResult
+from millpond.instance.record import UNFINISHED_TAG
 from millpond.internals.dagster import (
     BACKFILL_ID_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
@@ -23,7 +24,6 @@ from millpond.internals.dagster import (
     DagsterEventBatchMetadata,
 )
 from millpond.partitions import Window
-from millpond.resources.record import UNFINISHED_TAG
 
 
 def materializations(

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from millpond.errors import MillpondError
+from millpond.instance.provenance import Inputs
+from millpond.instance.unreachable import find_unreachable
 from millpond.internals.dagster import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from millpond.naming import marts_schema
 from millpond.publish.spec import MartSpec, marts, mistakes
 from millpond.redaction import redacted
-from millpond.resources.check_events import CheckEvents
-from millpond.resources.interrupts import interrupts_are_final
-from millpond.resources.provenance import Inputs
-from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import RunInfo
-from millpond.resources.unreachable import find_unreachable
+from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents, interrupts_are_final
 from millpond.settings import settings
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ def _published(context: dg.AssetExecutionContext, chosen: list[MartSpec], run: R
     except MillpondError as error:
         metadata = {"error": type(error).__name__}
         raise dg.Failure(
-            redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, PASSING)
+            redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, TRANSIENT)
         ) from error
 
 

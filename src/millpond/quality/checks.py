@@ -13,9 +13,8 @@ from millpond.quality import required
 from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, Examination
 from millpond.quality.verdict import Verdict
 from millpond.redaction import redacted
-from millpond.resources.check_events import CheckEvents
-from millpond.resources.retries import LAKE_STEP, PASSING
 from millpond.resources.run import partitions_of, ref_of
+from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents
 from millpond.settings import settings
 
 _Events = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
@@ -44,7 +43,7 @@ def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
                     result = _result(spec, examination.verdict(spec.name))
                     yield from events.of(result, blocking=spec.blocking)
         except MillpondError as error:
-            raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, PASSING)) from None
+            raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, TRANSIENT)) from None
 
     return examined
 

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from millpond.ingestion.spec import SourceTable
+from millpond.instance.unreachable import find_skipped_days
 from millpond.partitions import Window, latest_complete_day
 from millpond.quality import recorded
 from millpond.quality.coverage import coverage
@@ -19,7 +20,6 @@ from millpond.quality.reconciliation import reconciled
 from millpond.quality.required import no_nulls
 from millpond.quality.verdict import Verdict
 from millpond.quality.volume import volume
-from millpond.resources.unreachable import skipped_days
 from millpond.settings import settings
 
 RECONCILIATION, VOLUME, LATEST, COVERAGE = "reconciliation", "volume", "latest_partition", "coverage"
@@ -100,4 +100,4 @@ class Examination:
 
     @cached_property
     def _skipped(self) -> set[dt.date]:
-        return skipped_days(self._instance, [self._table.asset]).get(self._table.asset, set())
+        return find_skipped_days(self._instance, [self._table.asset]).get(self._table.asset, set())

@@ -31,7 +31,7 @@ class TrinoResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return a DB-API connection that shows `ref` (default: the setting). Raises RefNotFound."""
         from millpond.lake import trino
 
-        asked = self._asked()
+        asked = self._settings()
         trino.connect(ref)
         return trino.connection(
             asked, catalog=trino.catalog_name(ref or settings().ref), schema="raw", source="millpond asset"
@@ -45,7 +45,7 @@ class TrinoResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def _asked(self) -> Settings:
+    def _settings(self) -> Settings:
         if not self.trino_host:
             raise ConfigError(
                 "the resource trino has no trino_host",
@@ -90,8 +90,8 @@ class IcebergResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             return {}
         given = {name: getattr(self, name) for name in ("s3_endpoint", "s3_region")}
         given |= _secrets(self, "s3_access_key", "s3_secret_key")
-        told = storage_properties(settings().model_copy(update=given))
-        return {"warehouse": self.iceberg_warehouse_path, **told}
+        properties = storage_properties(settings().model_copy(update=given))
+        return {"warehouse": self.iceberg_warehouse_path, **properties}
 
 
 _TRINO = ("trino_host", "trino_port", "trino_user", "trino_http_scheme")
@@ -104,12 +104,12 @@ _ICEBERG = (
 def build_resources(configured: Settings) -> dict[str, dg.ConfigurableResource[Any]]:
     """Return the resources `trino` and `iceberg` as the settings say; connects to nothing."""
     return {
-        "trino": TrinoResource(**_told(configured, _TRINO)),
-        "iceberg": IcebergResource(**_told(configured, _ICEBERG)),
+        "trino": TrinoResource(**_field_values(configured, _TRINO)),
+        "iceberg": IcebergResource(**_field_values(configured, _ICEBERG)),
     }
 
 
-def _told(configured: Settings, names: tuple[str, ...]) -> dict[str, Any]:
+def _field_values(configured: Settings, names: tuple[str, ...]) -> dict[str, Any]:
     found = {name: getattr(configured, name) for name in names}
     return {name: value if isinstance(value, int | None) else str(value) for name, value in found.items()}
 

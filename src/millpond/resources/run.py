@@ -1,4 +1,4 @@
-"""What an asset asks of the run it is in: id, ref, window."""
+"""What an asset reads from the run it is in: id, ref, window; and the daily partitions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import dagster as dg
 from dagster import AssetExecutionContext
 
 from millpond.errors import ConfigError
@@ -16,7 +17,22 @@ from millpond.internals.dagster import (
 )
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
-from millpond.settings import settings
+from millpond.settings import Settings, settings
+
+OWN_PARTITIONS = "own_partitions"
+"""Metadata of an asset that has partitions, but not these."""
+
+
+def daily_partitions(configured: Settings | None = None) -> dg.DailyPartitionsDefinition:
+    """Return the partitions of raw tables and daily models: days in the configured zone, today included.
+
+    An asset of your own that is made by day takes these, so that Dagster maps its days to theirs.
+    """
+    configured = configured or settings()
+    return dg.DailyPartitionsDefinition(
+        start_date=str(configured.start_date), timezone=configured.timezone, end_offset=1
+    )
+
 
 JOB = "millpond"
 """The job that holds every asset."""
@@ -60,7 +76,7 @@ class RunInfo:
             )
             window = Window.of_days(first, last)
         refresh = context.run.tags.get(FULL_REFRESH_TAG) == "true"
-        return cls(context.run.run_id, ref, window, accepting(context.run.tags), refresh)
+        return cls(context.run.run_id, ref, window, read_accept_tag(context.run.tags), refresh)
 
 
 def accept_tags(shrink: bool) -> dict[str, str]:
@@ -68,7 +84,7 @@ def accept_tags(shrink: bool) -> dict[str, str]:
     return {ACCEPT_TAG: "shrink"} if shrink else {}
 
 
-def accepting(tags: Mapping[str, str]) -> Accepting | None:
+def read_accept_tag(tags: Mapping[str, str]) -> Accepting | None:
     """Return what a run with these tags accepts; raises ConfigError for another value."""
     value = tags.get(ACCEPT_TAG)
     if value in (None, "shrink", "held"):

@@ -10,7 +10,7 @@ from typing import Literal
 from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, EventLogEntry
 
 from millpond.errors import advice
-from millpond.resources.failure import DayFailure, error_name, failed_days, is_interrupt, reason
+from millpond.instance.failure import DayFailure, error_name, is_interrupt, read_failed_days, reason
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
@@ -171,7 +171,7 @@ class RunProgress:
                     error=error_name(data),
                     unharmed=unharmed,
                     next=next_step,
-                    days=failed_days(data),
+                    days=read_failed_days(data),
                 )
             case DagsterEventType.RUN_FAILURE if not self._failures and not self.interrupted:
                 error = getattr(event.event_specific_data, "error", None)

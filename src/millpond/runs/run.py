@@ -12,15 +12,15 @@ from functools import cache
 import dagster as dg
 
 from millpond.errors import ConfigError
+from millpond.instance.dead_runs import fail_dead_runs
+from millpond.instance.files import output_to_terminal
+from millpond.instance.home import CODE_LOCATION
+from millpond.instance.home import open_instance as home_instance
 from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
 from millpond.partitions import Window, checked_window
-from millpond.resources.dagster_files import output_to_terminal
-from millpond.resources.instance import CODE_LOCATION
-from millpond.resources.instance import instance as home_instance
 from millpond.resources.run import JOB, REF_TAG, partition_tags
-from millpond.resources.zombies import close_zombies
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
 from millpond.runs.selection import find_single_day_assets, resolve_selection
 from millpond.runtime.garbage import resume_search
@@ -72,7 +72,7 @@ def materialize(
     run_id, began = run_id or make_new_run_id(), time.perf_counter()
     resume_search()
     with _open_instance(instance) as dagster:
-        close_zombies(dagster)
+        fail_dead_runs(dagster)
         progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))
         dagster.add_event_listener(run_id, progress)
         with output_to_terminal():

@@ -12,7 +12,7 @@ from dagster import DagsterInvalidSubsetError
 from millpond.errors import ConfigError
 from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
 from millpond.naming import selection_error, unknown_asset_error
-from millpond.resources.days import OWN_PARTITIONS
+from millpond.resources.run import OWN_PARTITIONS
 
 _EXAMPLES = (
     'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*",'

@@ -67,11 +67,11 @@ def _code_server(settings: Settings, home: Home) -> Part:
         )
         started.append(True)
         path.unlink(missing_ok=True)
-        command = ["millpond.resources.code_server", "start", "--socket", str(path)]
+        command = ["millpond.instance.code_server", "start", "--socket", str(path)]
         command += ["--module-name", CODE_LOCATION]
         command += ["--location-name", location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
         folder = deployment.folder_of(settings, deployed)
-        preload = "millpond.resources.code_server"
+        preload = "millpond.instance.code_server"
         return _started(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
 
     def examine(process: Process) -> Health:
@@ -118,8 +118,8 @@ def _webserver(settings: Settings, home: Home) -> Part:
 
 def _daemon(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
-        command = ["millpond.resources.daemon", "run", *_workspaces(settings, home)]
-        return _started(settings, home, DAEMON, command, preload="millpond.resources.daemon")
+        command = ["millpond.instance.daemon", "run", *_workspaces(settings, home)]
+        return _started(settings, home, DAEMON, command, preload="millpond.instance.daemon")
 
     return Part(
         DAEMON,

@@ -13,15 +13,13 @@ from typing import Any
 import dagster as dg
 
 from millpond.errors import MillpondError
+from millpond.instance.provenance import Inputs
+from millpond.instance.unreachable import Unreachable, find_unreachable
 from millpond.naming import dagster_name
 from millpond.partitions import Window, contiguous
 from millpond.redaction import redacted
-from millpond.resources.days import daily_partitions
-from millpond.resources.interrupts import interrupts_are_final
-from millpond.resources.provenance import Inputs
-from millpond.resources.retries import LAKE_STEP, PASSING
-from millpond.resources.run import RunInfo
-from millpond.resources.unreachable import Unreachable, find_unreachable
+from millpond.resources.run import RunInfo, daily_partitions
+from millpond.resources.steps import LAKE_STEP, TRANSIENT, interrupts_are_final
 from millpond.runtime.companion import call
 from millpond.settings import Settings, settings
 from millpond.transform import materializations as told
@@ -141,7 +139,7 @@ def _made(context: dg.AssetExecutionContext, members: _Models) -> _Events:
         else:
             yield told.of_whole(built, run.ref, inputs)
         if built:
-            inputs.made(name, told.versions(built))
+            inputs.record(name, told.versions(built))
 
 
 def _builds(
@@ -210,4 +208,4 @@ def _failure(error: MillpondError) -> dg.Failure:
         metadata["asset"] = error.result.root
         for check in error.result.blocked_by:
             metadata[check.check] = told.samples(check.samples)
-    return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, PASSING))
+    return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, TRANSIENT))

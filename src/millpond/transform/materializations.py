@@ -15,6 +15,8 @@ from typing import Any
 import dagster as dg
 from dagster import DataVersion
 
+from millpond.instance.provenance import Inputs
+from millpond.instance.record import Day
 from millpond.internals.dagster import (
     BACKFILL_ID_TAG,
     CODE_VERSION_TAG,
@@ -25,9 +27,7 @@ from millpond.internals.dagster import (
     get_code_version,
     get_input_provenance_data,
 )
-from millpond.resources.check_events import CheckEvents
-from millpond.resources.provenance import Inputs
-from millpond.resources.record import Day
+from millpond.resources.steps import CheckEvents
 from millpond.transform.results import CheckResult, ModelBuilt
 
 _OF_DBT = ("unique_id", "invocation_id", "status")

@@ -11,14 +11,14 @@ import pytest
 
 from alerting import FAST, Rows
 from millpond.alerts.outbox import outbox
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 
 
 @pytest.fixture
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

@@ -13,8 +13,8 @@ from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.finders.late import find_missing, record_unpublished
 from millpond.alerts.outbox import outbox
 from millpond.alerts.routing import Routing
+from millpond.instance.record import UNFINISHED_TAG
 from millpond.partitions import latest_complete_day
-from millpond.resources.record import UNFINISHED_TAG
 from millpond.settings import settings
 
 pytestmark = pytest.mark.usefixtures("clock")

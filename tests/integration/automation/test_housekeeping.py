@@ -11,9 +11,9 @@ import pytest
 from lake_readings import found, write
 from millpond.automation.jobs import housekeeping
 from millpond.automation.schedules import build_nightly as nightly
+from millpond.instance.home import open_instance
 from millpond.lake import refs
 from millpond.lake.connect import pooled
-from millpond.resources.instance import instance
 from millpond.runtime.home import Home, layout
 from millpond.settings import Settings, settings
 
@@ -28,7 +28,7 @@ def old_audit_branch() -> None:
 
 def run(*, weekend: bool = False, **config: object) -> dg.ExecuteInProcessResult:
     ops = {"drop_old_branches": {"config": config}, "night": {"config": {"weekend": weekend}}}
-    with instance() as recorded:
+    with open_instance() as recorded:
         return housekeeping.execute_in_process(instance=recorded, run_config={"ops": ops})
 
 

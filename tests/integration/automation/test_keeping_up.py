@@ -23,7 +23,7 @@ from millpond.automation.sensors import CONDITION_SENSOR as KEEP_UP
 from millpond.automation.switches import switch
 from millpond.cli.main import app
 from millpond.errors import ConfigError
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import settings
 
@@ -45,7 +45,7 @@ def definitions() -> dg.Definitions:
 
 @pytest.fixture
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

@@ -17,7 +17,7 @@ from millpond.definitions import defs
 from millpond.errors import SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.reading import load_sources
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.resources.run import JOB
 from millpond.settings import Settings, settings
 
@@ -51,7 +51,7 @@ def source(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSou
 
 @pytest.fixture
 def recorded(source: FakeSource) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

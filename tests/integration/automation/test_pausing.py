@@ -29,8 +29,7 @@ from typer.testing import CliRunner
 from millpond.automation.overview import instigators, is_on
 from millpond.automation.switches import count_unfinished_runs, switch
 from millpond.cli.main import app
-from millpond.resources.instance import instance
-from millpond.resources.origin import repository_origin
+from millpond.instance.home import open_instance, repository_origin
 from millpond.runtime.dagster_parts import location_name
 from millpond.runtime.home import Home
 from millpond.settings import settings
@@ -52,7 +51,7 @@ class Daemons:
 
     def look(self, code: str = "defs") -> set[str]:
         """Return who starts runs after an asset was made, a run succeeded and another failed."""
-        with instance() as recorded:
+        with open_instance() as recorded:
             before = {run.run_id for run in recorded.get_runs()}
             self._turn(recorded, code)
             with time_machine.travel(self.now):
@@ -67,7 +66,7 @@ class Daemons:
 
     def switched(self, name: str | None, *, on: bool, code: str = "defs") -> set[str]:
         """Switch as `millpond automation pause` and `resume` do; return what that changed."""
-        with time_machine.travel(self.now), instance() as recorded:
+        with time_machine.travel(self.now), open_instance() as recorded:
             return set(switch(getattr(every_kind, code), recorded, settings(), name, on=on))
 
     def _turn(self, recorded: dg.DagsterInstance, code: str) -> None:
@@ -100,14 +99,14 @@ def daemons(home: Home) -> Daemons:
 
 
 def running(code: str = "defs") -> set[str]:
-    with instance() as recorded:
+    with open_instance() as recorded:
         stored = {state.name: state for state in recorded.all_instigator_state()}
     found = instigators(getattr(every_kind, code))
     return {each.name for each in found if is_on(each, stored.get(each.name))}
 
 
 def ticks_of(name: str) -> int:
-    with instance() as recorded:
+    with open_instance() as recorded:
         (state,) = [each for each in recorded.all_instigator_state() if each.name == name]
         return len(recorded.get_ticks(state.instigator_origin_id, state.selector_id))
 
@@ -172,7 +171,7 @@ def queue(recorded: dg.DagsterInstance, **tags: str) -> str:
 def test_a_pause_keeps_automatic_runs_in_the_queue_until_resume_and_lets_those_of_persons_go(
     daemons: Daemons,
 ) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         held = {
             queue(recorded, sensor_name="by_job"),
             queue(recorded, schedule_name="by_clock", tick="7"),
@@ -203,7 +202,7 @@ def test_a_pause_keeps_automatic_runs_in_the_queue_until_resume_and_lets_those_o
 
 
 def test_the_pause_is_on_the_list_and_says_which_runs_go_on(home: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         recorded.create_run_for_job(every_kind.chore)
         queue(recorded, sensor_name="keep_up")
     paused = CliRunner().invoke(app, ["automation", "pause"], catch_exceptions=False).output

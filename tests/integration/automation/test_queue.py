@@ -20,7 +20,7 @@ from millpond.automation.queue_sensor import build_queue_sensors
 from millpond.definitions import defs
 from millpond.errors import ConfigError
 from millpond.ingestion.reading import load_sources
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.settings import Settings, settings
 
 RANGE = "2026-10-01...2026-10-07"
@@ -100,7 +100,7 @@ class Line:
 def line(
     home: object, endpoint: str, configure: Callable[..., Settings], request: pytest.FixtureRequest
 ) -> Iterator[Line]:
-    with instance() as recorded:
+    with open_instance() as recorded:
         found = Line(endpoint, recorded, f"q{abs(hash(request.node.name))}")
         configure(
             queue_url=found.url,

@@ -18,7 +18,7 @@ from millpond.automation.wait_sensors import build_wait_sensors
 from millpond.automation.waits import Wait, read_waits
 from millpond.definitions import defs
 from millpond.errors import ConfigError
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.settings import Settings, settings
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -48,7 +48,7 @@ SHOP = dg.Definitions(assets=[orders, prices], jobs=[dg.define_asset_job("shop_o
 @pytest.fixture
 def recorded(home: object) -> Iterator[dg.DagsterInstance]:
     BROKEN["now"] = False
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

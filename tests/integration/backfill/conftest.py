@@ -7,13 +7,13 @@ import pytest
 import small_assets
 
 from millpond.backfill import session
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 
 
 @pytest.fixture
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

@@ -27,7 +27,7 @@ from millpond.backfill.ledger import BackfillState
 from millpond.backfill.ledger_access import transaction
 from millpond.backfill.page_records import LedgerRecords
 from millpond.backfill.session import run_backfill
-from millpond.resources.command_backfills import show_backfills
+from millpond.instance.backfills import show_backfills
 from millpond.runtime.processes import start_time
 
 LIST = """

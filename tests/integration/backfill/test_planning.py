@@ -17,11 +17,11 @@ from millpond.backfill.plan import Plan, State
 from millpond.backfill.planner import make_plan
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.reading import load_sources
+from millpond.instance.home import open_instance
+from millpond.instance.promotion import promote_observations
 from millpond.lake import refs
 from millpond.partitions import Window
 from millpond.publish.assets import build_assets as publish_assets
-from millpond.resources.instance import instance
-from millpond.resources.promotion import promoted
 from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
@@ -54,7 +54,7 @@ def server(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSourc
 
 @pytest.fixture
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 
@@ -192,7 +192,7 @@ def test_a_branch_goes_its_own_way_and_new_sql_of_a_model_concerns_its_days_and_
     loaded.do(plan)
     assert states(loaded.plan(ref="dev")) == {State.FRESH}
     refs.merge("dev")
-    promoted(loaded.recorded, "dev", "main", since=since, but=("marts",))
+    promote_observations(loaded.recorded, "dev", "main", since=since, but=("marts",))
     assert set(due(loaded.plan())) == MARTS, "a merge publishes nothing"
     loaded.do(loaded.plan())
 

@@ -24,9 +24,9 @@ from millpond.backfill import ledger
 from millpond.backfill.planner import make_plan
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
+from millpond.instance.home import open_instance
 from millpond.lake import read, refs
 from millpond.partitions import Window
-from millpond.resources.instance import instance
 from millpond.settings import Settings, settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -102,7 +102,7 @@ def serve(source: FakeSource, *counts: int) -> None:
 
 def look() -> list[Alert]:
     """Find what failed; returns the alerts that are open."""
-    with instance() as recorded:
+    with open_instance() as recorded:
         find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
     return [alert for alert, _ in list_alerts(everything=False, kind=None, limit=10)]
 
@@ -221,7 +221,7 @@ def test_a_backfill_goes_on_or_ends_by_what_is_advised(source: FakeSource, typis
     from millpond.definitions import defs
 
     assert "no backfill was started" in typist.types(*typist.is_advised("backfill", "--resume"))
-    with instance() as recorded:
+    with open_instance() as recorded:
         plan = make_plan(RAW, DAYS, instance=recorded, definitions=defs, ref="main")
     backfill = ledger.create(plan, {})
     shown, cancelled = typist.is_advised("backfill", RAW, "--partitions", NEWEST)

@@ -21,9 +21,9 @@ from millpond.backfill import ledger
 from millpond.backfill.planner import make_plan
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
+from millpond.instance.home import open_instance
 from millpond.lake import refs
 from millpond.partitions import Window, latest_complete_day
-from millpond.resources.instance import instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings, process_environment, settings
 from receivers import web
@@ -146,7 +146,7 @@ class Typed:
         from millpond.definitions import defs
 
         days = Window.of_day(self.last).days
-        with instance() as recorded:
+        with open_instance() as recorded:
             plan = make_plan(
                 "dlt_glucose_entries", days, instance=recorded, definitions=defs, ref="main", force=True
             )
@@ -209,7 +209,7 @@ def test_92_days_of_everything_are_one_run_as_the_readme_types_it(home: Home, ru
     assert materialize == ["materialize", "*", "--range", "2026-08-01...2026-10-31"]
     code, out, err = run(*materialize)
     assert code == 0, out + err
-    with instance() as recorded:
+    with open_instance() as recorded:
         (one,) = recorded.get_runs()
         days = {
             name: len(recorded.get_materialized_partitions(dg.AssetKey(name)))
@@ -219,7 +219,7 @@ def test_92_days_of_everything_are_one_run_as_the_readme_types_it(home: Home, ru
     modelled = json.loads(run("sql", "--json", query)[1])
     code, out, err = run(*backfill, "--yes")
     assert code == 0, out + err
-    with instance() as recorded:
+    with open_instance() as recorded:
         again = {
             asset.path[-1]
             for each in recorded.get_runs()

@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from fake_source import DAY, Entries, Events, FakeSource, event, fake_source, load_days, reading
+from millpond.instance.home import open_instance
 from millpond.lake import read
 from millpond.partitions import Window
-from millpond.resources.instance import instance
 from millpond.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -40,7 +40,7 @@ def rows(table: str, day: dt.date) -> int:
 
 
 def newest_rows(day: dt.date) -> int | None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         filters = dg.AssetRecordsFilter(dg.AssetKey("dlt_glucose_entries"), asset_partitions=[str(day)])
         (record,) = recorded.fetch_materializations(filters, limit=1).records
     assert record.asset_materialization
@@ -171,6 +171,6 @@ def test_days_beyond_reach_are_skipped_and_the_others_made(
         read.count("main", "raw.github_user_events", window=Window.of_day(day(n))) for n in (40, 30, 29, 28)
     ]
     assert counts == [0, 0, 10, 10]
-    with instance() as recorded:
+    with open_instance() as recorded:
         made = recorded.get_materialized_partitions(dg.AssetKey("dlt_github_user_events"))
     assert sorted(made) == [str(day(29)), str(day(28))]

@@ -20,9 +20,9 @@ from millpond.backfill.planner import make_plan
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.load import load
+from millpond.instance.home import open_instance
 from millpond.lake import refs
 from millpond.partitions import Window
-from millpond.resources.instance import instance
 from millpond.settings import Settings, settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -82,7 +82,7 @@ def filled(home: object, configure: Callable[..., Settings], run: Run) -> dict[s
     breaker.failed("https://cgm.example.org:443", SourceUnreachable("HTTP 503"), "nightscout", [])
     from millpond.definitions import defs
 
-    with instance() as recorded:
+    with open_instance() as recorded:
         find_alerts(recorded, settings(), Routing(late_after_days=2), AssetFacts())
         plan = make_plan(CHAIN, DAYS, instance=recorded, definitions=defs, ref="main", force=True)
     backfill = ledger.create(plan, {})

@@ -18,7 +18,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from former_state import contents, next_release, recorded, stamp
 from millpond.errors import HomeTooNew
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime import databases as databases_module
 from millpond.runtime.databases import databases, refuse_other_version, superuser
 from millpond.runtime.down import SUPERVISOR
@@ -74,7 +74,7 @@ def test_every_command_refuses_a_home_of_a_newer_release_and_changes_nothing(bar
     assert (up.returncode, "state has version 7" in up.stderr) == (2, True), up.stderr
     assert contents() == before
     with pytest.raises(HomeTooNew):
-        instance()
+        open_instance()
     (bare.postgres / "provisioned").write_text("by a newer release, with other roles")
     databases_module._known.clear()
     assert run("tables")[0] == 2
@@ -152,7 +152,7 @@ def test_an_upgrade_that_is_killed_goes_on_where_it_was(
 
 
 def test_upgrade_migrates_dagsters_storage_as_dagster_does(home: Home, run: Run) -> None:
-    with instance() as opened:
+    with open_instance() as opened:
         opened.add_daemon_heartbeat(DaemonHeartbeat(1.0, "SENSOR", "here", []))
     with databases().dagster.connect() as connection:  # as the Dagster of two years before left it
         connection.execute("alter table concurrency_limits drop column using_default_limit")
@@ -166,7 +166,7 @@ def test_upgrade_migrates_dagsters_storage_as_dagster_does(home: Home, run: Run)
     assert "nothing to upgrade" in run("upgrade", "--check")[1]
     with databases().dagster.connect() as connection:
         assert connection.execute("select using_default_limit from concurrency_limits").fetchall() == []
-    with instance() as opened:
+    with open_instance() as opened:
         assert list(opened.get_daemon_heartbeats()) == ["SENSOR"]
     with databases().dagster.connect() as connection:
         connection.execute("update alembic_version set version_num = 'ffffffffffff'")
@@ -216,7 +216,7 @@ def test_upgrade_refuses_while_a_run_is_in_progress(home: Home, run: Run) -> Non
     def working() -> None:
         look()
 
-    with instance() as opened:
+    with open_instance() as opened:
         done = working.execute_in_process(instance=opened)
         code, said = done.output_for_node("look")
         assert code == 2

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from fake_source import FakeSource, fake_source
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 
@@ -22,5 +22,5 @@ def server(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSourc
 
 @pytest.fixture
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found

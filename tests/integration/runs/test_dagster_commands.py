@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from millpond.instance.home import CODE_LOCATION, dagster_home, open_instance
 from millpond.lake import read
 from millpond.partitions import Window
-from millpond.resources.instance import CODE_LOCATION, dagster_home, instance
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.settings import process_environment, settings
@@ -31,7 +31,7 @@ def dagster(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def materialized(asset: str | list[str]) -> set[str | None]:
-    with instance() as recorded:
+    with open_instance() as recorded:
         records = recorded.fetch_materializations(dg.AssetKey(asset), limit=100).records
         return {record.partition_key for record in records}
 
@@ -78,6 +78,6 @@ def test_a_partition_key_that_is_none_is_refused_and_leaves_nothing(home: Home) 
     )
     assert done.returncode != 0
     assert "2026-01-01' OR 1=1--" in done.stderr + done.stdout
-    with instance() as recorded:
+    with open_instance() as recorded:
         assert not [r for r in recorded.get_runs() if r.status == dg.DagsterRunStatus.SUCCESS]
     assert read.table_names("main") == []

@@ -15,9 +15,9 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from millpond.resources import dagster_storage
-from millpond.resources.instance import dagster_home, instance
-from millpond.resources.record import is_indexed
+from millpond.instance import storage
+from millpond.instance.home import dagster_home, open_instance
+from millpond.instance.record import is_indexed
 from millpond.runtime import postgres
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.down import down
@@ -165,7 +165,7 @@ def test_who_reads_finds_events_that_waited_for_others(home: Home) -> None:
     def job() -> None:
         reads()
 
-    with instance() as recorded:
+    with open_instance() as recorded:
         result = job.execute_in_process(instance=recorded)
     assert "STEP_START" in result.output_for_node("reads")
 
@@ -175,9 +175,9 @@ def test_events_written_in_batches_equal_those_that_dagster_writes_one_by_one(
 ) -> None:
     theirs, their_rows = stock
     expected = stored(their_rows, run(theirs))
-    monkeypatch.setattr(dagster_storage, "EVENT_BATCH", BATCH)
-    with instance() as ours, databases().dagster.connect() as our_rows:
-        assert isinstance(ours, dagster_storage.HomeInstance)
+    monkeypatch.setattr(storage, "EVENT_BATCH", BATCH)
+    with open_instance() as ours, databases().dagster.connect() as our_rows:
+        assert isinstance(ours, storage.HomeInstance)
         found = stored(our_rows, run(ours))
         assert len(expected["planned"]) > 4 * BATCH
         indexed = {row[2] for row in expected["tags"]}
@@ -195,7 +195,7 @@ def test_events_written_in_batches_equal_those_that_dagster_writes_one_by_one(
 
 def test_the_instance_starts_postgres_and_survives_its_restart(home: Home) -> None:
     down(settings())
-    with instance() as recorded:
+    with open_instance() as recorded:
         assert recorded.get_runs() == []
         down(settings())
         assert recorded.get_runs() == []
@@ -205,7 +205,7 @@ def test_the_instance_starts_postgres_and_survives_its_restart(home: Home) -> No
 def find_no_runs(log: Path) -> None:
     with log.open("w") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
-        with instance() as recorded:
+        with open_instance() as recorded:
             assert recorded.get_runs() == []
 
 
@@ -221,14 +221,14 @@ def test_processes_that_make_the_tables_at_once_do_not_collide(home: Home, tmp_p
 
 
 def test_no_secret_and_no_address_stands_in_dagsters_configuration(home: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         shown = recorded.info_str() + json.dumps(recorded.get_ref().to_dict(), default=str)
     assert databases().dagster.password.get_secret_value() not in shown
     assert "postgresql://" not in shown
 
 
 def test_logs_and_files_lie_below_the_home_and_telemetry_is_off(home: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         assert recorded.telemetry_enabled is False
         assert recorded.nux_enabled is False
         assert Path(recorded.root_directory) == home.dagster
@@ -254,8 +254,8 @@ def test_the_configuration_follows_the_projects(home: Home) -> None:
 def test_the_instance_is_opened_again_without_a_connection_more(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with instance() as first:
+    with open_instance() as first:
         assert first.get_runs_count() == 0
     monkeypatch.setattr("psycopg2.connect", None)
-    with instance() as again:
+    with open_instance() as again:
         assert again.get_runs_count() == 0

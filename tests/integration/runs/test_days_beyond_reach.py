@@ -14,9 +14,9 @@ from fake_source import Events, FakeSource, event, fake_source
 from millpond.automation.conditions import BeyondReach
 from millpond.backfill.plan import State
 from millpond.backfill.planner import make_plan
+from millpond.instance.home import open_instance
 from millpond.lake import read
 from millpond.partitions import Window
-from millpond.resources.instance import instance
 from millpond.runs.progress import RunOutcome
 from millpond.runs.run import materialize
 from millpond.settings import Settings
@@ -53,7 +53,7 @@ def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSou
 
 @pytest.fixture
 def recorded(home: object) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

@@ -11,8 +11,8 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from millpond.errors import ConfigError, PartitionKeyError, SourceRefused
+from millpond.instance.home import open_instance
 from millpond.partitions import Window
-from millpond.resources.instance import instance
 from millpond.resources.run import RunInfo
 from millpond.runs.progress import Progress
 from millpond.runs.run import JOB, materialize
@@ -66,7 +66,7 @@ def definitions(home: Home) -> Iterator[dg.Definitions]:
 
 @pytest.fixture
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 

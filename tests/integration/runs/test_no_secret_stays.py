@@ -16,8 +16,8 @@ import sqlalchemy
 import urllib3
 from dbt_common.exceptions import DbtRuntimeError
 
+from millpond.instance.home import open_instance
 from millpond.lake.catalog import catalog
-from millpond.resources.instance import instance
 from millpond.runtime.databases import superuser
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import found
@@ -95,7 +95,7 @@ def test_no_secret_of_any_library_stays_anywhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     configure(nightscout_token=CANARY)
-    with instance() as recorded:
+    with open_instance() as recorded:
         result = dg.materialize(
             [_asset(name, trouble) for name, trouble in TROUBLES.items()],
             instance=recorded,

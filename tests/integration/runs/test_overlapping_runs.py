@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 
 from fake_source import Entries, fake_source, reading
+from millpond.instance.home import open_instance
 from millpond.lake import duck
-from millpond.resources.instance import instance
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.settings import Settings, process_environment
@@ -48,7 +48,7 @@ def test_overlapping_runs_of_one_day_queue_at_the_pools_and_end_with_the_right_r
         assert marts.execute("select reading_date, reading_count from mrt_glucose_overview").fetchall() == [
             (DAY, 288)
         ]
-    with instance() as recorded:
+    with open_instance() as recorded:
         spans = [
             (stats.start_time, stats.end_time)
             for outcome in outcomes

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 
-from millpond.resources.instance import instance
+from millpond.instance.home import open_instance
 from millpond.runs.progress import RunProgress
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -15,7 +15,7 @@ RUNS = 8
 
 def test_runs_that_are_the_first_to_use_a_pool_at_once_make_it_once(home: Home) -> None:
     ready = threading.Barrier(RUNS)
-    with instance() as recorded, ThreadPoolExecutor(RUNS) as runs:
+    with open_instance() as recorded, ThreadPoolExecutor(RUNS) as runs:
         storage = recorded.event_log_storage
 
         def first_use(_: int) -> bool:
@@ -28,7 +28,7 @@ def test_runs_that_are_the_first_to_use_a_pool_at_once_make_it_once(home: Home) 
 
 
 def test_a_pool_takes_on_a_new_default_size_and_keeps_one_that_was_set(home: Home) -> None:
-    with instance() as recorded, databases().dagster.connect() as connection:
+    with open_instance() as recorded, databases().dagster.connect() as connection:
         storage = recorded.event_log_storage
         for pool in ("grown", "set"):
             storage.initialize_concurrency_limit_to_default(pool)
@@ -49,7 +49,7 @@ def test_a_run_that_fails_outside_its_steps_says_why(home: Home) -> None:
     def broken() -> None:
         never()
 
-    with instance() as recorded:
+    with open_instance() as recorded:
         progress = RunProgress(None)
         run = recorded.create_run_for_job(broken)
         recorded.add_event_listener(run.run_id, progress)

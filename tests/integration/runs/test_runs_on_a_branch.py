@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from millpond.instance.home import open_instance
+from millpond.instance.promotion import MERGED_TAG, promote_observations
 from millpond.lake import refs
 from millpond.partitions import Window
-from millpond.resources.instance import instance
-from millpond.resources.promotion import MERGED_TAG, promoted
 from millpond.resources.run import REF_TAG, RunInfo
 from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
@@ -55,7 +55,7 @@ KEY, MART = dg.AssetKey("dlt_days"), dg.AssetKey(["marts", "mrt_days"])
 def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
     rows.clear()
     broken.clear()
-    with instance() as found:
+    with open_instance() as found:
         yield found
 
 
@@ -151,7 +151,7 @@ def test_after_a_merge_the_last_of_each_day_counts_for_main(recorded: dg.Dagster
     run(recorded, "dev", MON, TUE)
     rows["dev"] = 3
     last = run(recorded, "dev", TUE, WED)
-    assert promoted(recorded, "dev", "main", since=LONG_AGO, but=("marts",)) == 3
+    assert promote_observations(recorded, "dev", "main", since=LONG_AGO, but=("marts",)) == 3
     assert status(recorded) == ({str(MON), str(TUE), str(WED)}, set(), set())
     now = materialized(recorded)
     assert {day: made["rows_loaded"] for day, made in now.items()} == {str(MON): 2, str(TUE): 3, str(WED): 3}
@@ -171,28 +171,31 @@ def test_after_a_merge_the_last_of_each_day_counts_for_main(recorded: dg.Dagster
 def test_runs_of_an_older_branch_of_that_name_do_not_count(recorded: dg.DagsterInstance) -> None:
     run(recorded, "dev", MON)
     refs.create("dev")
-    assert promoted(recorded, "dev", "main", since=refs.branch("dev").created_at) == 0
+    assert promote_observations(recorded, "dev", "main", since=refs.branch("dev").created_at) == 0
     run(recorded, "dev", TUE)
-    assert promoted(recorded, "dev", "main", since=refs.branch("dev").created_at, but=("marts",)) == 1
+    assert (
+        promote_observations(recorded, "dev", "main", since=refs.branch("dev").created_at, but=("marts",))
+        == 1
+    )
     assert set(materialized(recorded)) == {str(TUE)}
 
 
 def test_what_was_told_once_is_not_told_again(recorded: dg.DagsterInstance) -> None:
     run(recorded, "dev", MON)
-    assert promoted(recorded, "dev", "main", since=LONG_AGO) == 2
-    assert promoted(recorded, "dev", "main", since=LONG_AGO) == 0
+    assert promote_observations(recorded, "dev", "main", since=LONG_AGO) == 2
+    assert promote_observations(recorded, "dev", "main", since=LONG_AGO) == 0
 
 
 def test_a_branch_of_a_branch_counts_for_main_when_both_are_merged(recorded: dg.DagsterInstance) -> None:
     run(recorded, "feature", MON)
-    assert promoted(recorded, "feature", "dev", since=LONG_AGO) == 0
+    assert promote_observations(recorded, "feature", "dev", since=LONG_AGO) == 0
     assert materialized(recorded) == {}
     run(recorded, "dev", TUE)
-    assert promoted(recorded, "dev", "main", since=LONG_AGO, but=("marts",)) == 2
+    assert promote_observations(recorded, "dev", "main", since=LONG_AGO, but=("marts",)) == 2
     assert set(materialized(recorded)) == {str(MON), str(TUE)}
 
 
 def test_snapshots_are_not_named_where_the_tables_were_rebased(recorded: dg.DagsterInstance) -> None:
     run(recorded, "dev", MON)
-    promoted(recorded, "dev", "main", since=LONG_AGO, rebased=True)
+    promote_observations(recorded, "dev", "main", since=LONG_AGO, rebased=True)
     assert "snapshot_id" not in materialized(recorded)[str(MON)]

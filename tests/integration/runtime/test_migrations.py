@@ -10,9 +10,9 @@ import pytest
 
 from former_state import FORMER, SCHEMAS, contents, recorded
 from millpond.errors import HomeTooOld, MigrationFailed
+from millpond.instance.home import open_instance
 from millpond.lake import refs
 from millpond.naming import LAYERS, MAIN_REF
-from millpond.resources.instance import instance
 from millpond.runtime import databases as module
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -112,7 +112,11 @@ def test_a_step_that_takes_long_waits_for_the_upgrade_and_so_does_what_follows(
 ) -> None:
     slow = Step(2, "rewrites", ops="create table rewritten (a int)", on_opening=False)
     extended(monkeypatch, slow, Step(3, "after it", ops="create table later (a int)"))
-    for open_home in (databases().ops.connect, databases().catalog.connect, lambda: instance().get_ref()):
+    for open_home in (
+        databases().ops.connect,
+        databases().catalog.connect,
+        lambda: open_instance().get_ref(),
+    ):
         with pytest.raises(HomeTooOld, match=r"version 1, and Millpond .* needs 3") as refused:
             open_home()
         assert "`millpond upgrade`" in refused.value.next_step

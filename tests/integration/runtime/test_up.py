@@ -29,9 +29,9 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.message import runbook_page
 from millpond.alerts.routing import Routing
+from millpond.instance.home import open_instance
 from millpond.lake import read
 from millpond.lake.home_zone import record_zone
-from millpond.resources.instance import instance
 from millpond.resources.run import JOB
 from millpond.runtime.children import supervised
 from millpond.runtime.dagster_parts import dagster_url
@@ -56,7 +56,7 @@ def killed() -> None:
 
 
 def kill_a_run() -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         dg.materialize([killed], instance=recorded, tags={"test": "killed before up"})
 
 
@@ -151,7 +151,7 @@ def test_the_links_of_alerts_open(up: Home) -> None:
 
 
 def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> None:
-    with instance() as recorded:
+    with open_instance() as recorded:
         (run,) = recorded.get_runs(dg.RunsFilter(tags={"test": "killed before up"}))
         assert run.status == dg.DagsterRunStatus.FAILURE
         assert recorded.event_log_storage.get_concurrency_info("narrow").active_slot_count == 0
@@ -278,7 +278,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
             output, _ = process.communicate(timeout=120)
         over.set()
         assert (process.returncode, left(own_home)) == (0, []), output
-        with instance() as recorded:
+        with open_instance() as recorded:
             run = recorded.get_run_by_id(answer.json()["data"]["launchRun"]["run"]["runId"])
             assert run
             assert run.status == DagsterRunStatus.CANCELED

@@ -17,7 +17,7 @@ from millpond.backfill.chunks import (
 )
 from millpond.backfill.plan import Item, State
 from millpond.backfill.staleness import Node
-from millpond.resources.provenance import Edge
+from millpond.instance.provenance import Edge
 
 FIRST = dt.date(2026, 1, 1)
 DAILY, WHOLE = ["raw", "stg", "fct"], ["calendar", "overview", "marts/overview"]

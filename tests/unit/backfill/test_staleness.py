@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from millpond.backfill.plan import Item, State
 from millpond.backfill.staleness import FailedAttempt, Node, Recorded, Requested, evaluate_partitions
-from millpond.resources.provenance import Edge
-from millpond.resources.record import Day, Made
+from millpond.instance.provenance import Edge
+from millpond.instance.record import Day, LatestMaterialization
 
 UTC = ZoneInfo("UTC")
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -33,7 +33,7 @@ class Lake:
     def __init__(self) -> None:
         self.source: dict[dt.date, int] = dict.fromkeys(DAYS, 10)
         self.nodes = {node.name: node for node in NODES}
-        self.made: dict[str, dict[Day, Made]] = {name: {} for name in self.nodes}
+        self.made: dict[str, dict[Day, LatestMaterialization]] = {name: {} for name in self.nodes}
         self.failed: dict[str, dict[Day, FailedAttempt]] = {}
         self._events = 0
 
@@ -57,7 +57,9 @@ class Lake:
         node, self._events = self.nodes[name], self._events + 1
         inputs = [f"{e.parent}={e.version(self.versions(e.parent), day)}" for e in node.edges]
         version = self.computed(name, day)
-        self.made[name][day] = Made(self._events, LATER, version, node.code or "", "\n".join(inputs))
+        self.made[name][day] = LatestMaterialization(
+            self._events, LATER, version, node.code or "", "\n".join(inputs)
+        )
 
     def plan(self, *assets: str, days: list[dt.date] = DAYS, **more: Any) -> list[Item]:
         asked = Requested(frozenset(assets or self.nodes), days, **more)

@@ -77,10 +77,10 @@ def test_a_part_that_changes_is_named_with_what_it_was_and_who_uses_it() -> None
     now = dict(recorded())
     now["dagster_on_demand:DagsterStorage"] = "missing: cannot import name 'DagsterStorage'"
     now["dagster:copy_record"] = "(record, kwargs)"
-    del now["millpond.resources.event_log.HomeEventLogStorage overrides _connect"]
+    del now["millpond.instance.event_log.HomeEventLogStorage overrides _connect"]
     gone, renamed, moved = sorted(differences(recorded(), now), key=lambda line: "missing" not in line)
-    assert "used by millpond.resources.dagster_storage" in gone
-    assert renamed.endswith("used by millpond.automation.sensors, millpond.resources.command_backfills")
+    assert "used by millpond.instance.storage" in gone
+    assert renamed.endswith("used by millpond.automation.sensors, millpond.instance.backfills")
     assert "was (record, **kwargs)" in renamed
     assert "HomeEventLogStorage overrides _connect" in moved
     assert "gone" in moved

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from millpond.errors import ConfigError
-from millpond.resources.containers import container_launcher, like
+from millpond.instance.containers import container_launcher, copy_container_config
 from millpond.settings import Settings
 
 DAEMON: dict[str, Any] = {
@@ -34,7 +34,7 @@ DAEMON: dict[str, Any] = {
 
 
 def test_a_run_gets_a_container_like_the_one_that_starts_it_but_not_dockers_socket() -> None:
-    made = like(DAEMON)
+    made = copy_container_config(DAEMON)
     assert (made["image"], made["networks"]) == ("millpond:0.1.0", ["millpond_millpond"])
     assert made["env_vars"] == ["MILLPOND_PROFILE=scale", "DAGSTER_HOME=/app"]
     options = made["container_kwargs"]

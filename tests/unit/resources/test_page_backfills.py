@@ -5,7 +5,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraph
 from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
-from millpond.resources.page_backfills import within_target
+from millpond.instance.backfills import limit_to_target
 
 DAYS = dg.DailyPartitionsDefinition("2026-10-01")
 READINGS, MART, CALENDAR = (dg.AssetKey(name) for name in ("fct_glucose_readings", "mart", "dim_date"))
@@ -33,7 +33,7 @@ def backfill(made: AssetGraphSubset) -> PartitionBackfill:
 
 
 def counted(made: AssetGraphSubset) -> AssetGraphSubset:
-    data = within_target(backfill(made)).asset_backfill_data
+    data = limit_to_target(backfill(made)).asset_backfill_data
     assert data is not None
     return data.materialized_subset
 
@@ -46,4 +46,4 @@ def test_the_day_after_that_a_look_back_makes_again_does_not_count_and_all_else_
 
 def test_a_backfill_of_a_job_is_left_as_it_is() -> None:
     of_a_job = backfill(NOTHING)._replace(asset_backfill_data=None)
-    assert within_target(of_a_job) is of_a_job
+    assert limit_to_target(of_a_job) is of_a_job

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from dagster._core.events.log import EventLogEntry
 
-from millpond.resources.waiting_events import LONGEST_WAIT, WaitingEvents
+from millpond.instance.event_log import LONGEST_WAIT, EventBuffer
 
 PATIENCE = 30.0
 
@@ -32,7 +32,7 @@ class Store:
 
 
 def test_events_that_wait_are_stored_with_the_next_in_their_order() -> None:
-    waiting = WaitingEvents(store := Store())
+    waiting = EventBuffer(store := Store())
     waiting.add(event("first"))
     waiting.add(event("second"))
     waiting.flush([event("third")])
@@ -42,7 +42,7 @@ def test_events_that_wait_are_stored_with_the_next_in_their_order() -> None:
 
 
 def test_an_event_is_stored_although_no_other_comes() -> None:
-    waiting = WaitingEvents(store := Store())
+    waiting = EventBuffer(store := Store())
     waiting.add(event("lonely"))
     assert store.batches.get(timeout=LONGEST_WAIT + PATIENCE) == ["lonely"]
     waiting.add(event("again"))
@@ -50,7 +50,7 @@ def test_an_event_is_stored_although_no_other_comes() -> None:
 
 
 def test_an_event_that_cannot_be_stored_is_told_and_stops_no_other() -> None:
-    waiting = WaitingEvents(store := Store())
+    waiting = EventBuffer(store := Store())
     for text in ("good", "bad", "better"):
         waiting.add(event(text))
     with pytest.raises(ValueError, match=r"cannot store \['bad'\]"):

@@ -10,8 +10,8 @@ from typing import Any
 from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType
 
 from millpond.alerts.days import format_days, shorten_days
+from millpond.instance.failure import DayFailure, is_interrupt, read_failed_days
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
-from millpond.resources.failure import DayFailure, failed_days, is_interrupt
 
 _DAYS = re.compile(r"--(?:partition|range) \S+?(?=[`\s])|\d{4}-\d\d-\d\d(?:\.\.\.\d{4}-\d\d-\d\d)?")
 _MOST = 6
@@ -156,7 +156,7 @@ def _rows(samples: Any) -> list[str]:
 
 
 def _add_step(out: _FailureText, event: DagsterEvent) -> None:
-    if days := failed_days(event.step_failure_data):
+    if days := read_failed_days(event.step_failure_data):
         out.lines += _by_cause(days)
         rest = _FailureText()
         _add_lines(rest, _text(_error(event)))
@@ -261,7 +261,7 @@ def _is_consequence(event: DagsterEvent) -> bool:
 
 
 def _beyond_reach(event: DagsterEvent) -> bool:
-    if days := failed_days(event.step_failure_data):
+    if days := read_failed_days(event.step_failure_data):
         return all(each.error == BEYOND_REACH for each in days)
     given = event.step_failure_data.user_failure_data
     value = given and given.metadata.get("error")

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from millpond.alerts.outbox import Connection
-from millpond.resources.record import UNFINISHED_TAG
+from millpond.instance.record import UNFINISHED_TAG
 from millpond.runtime.databases import databases
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]

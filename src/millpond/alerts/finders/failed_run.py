@@ -19,8 +19,8 @@ from millpond.alerts.days import add_commands, format_days, parse_days, shorten_
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.cause import Cause, find_cause
 from millpond.alerts.kinds import KINDS
+from millpond.instance.failure import read_failed_days
 from millpond.naming import MAIN_REF
-from millpond.resources.failure import failed_days
 from millpond.resources.run import partitions_of, ref_of
 
 _VERBS = {"run_stopped": "stopped", "days_unreachable": "asked for days that are beyond reach"}
@@ -117,7 +117,7 @@ def _failed_days(
         done = event.step_materialization_data.materialization
         made.setdefault(done.asset_key, set()).add(done.partition or "")
     for step in steps:
-        if named := failed_days(step.step_failure_data):
+        if named := read_failed_days(step.step_failure_data):
             failed |= {day for each in named for day in parse_days(each.days)}
             continue
         for event in planned:

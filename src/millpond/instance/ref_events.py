@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from dagster import AssetObservation, DagsterEvent, DagsterEventType, EventLogEntry, RunsFilter
 
+from millpond.instance.event_log import HomeEventLogStorage
 from millpond.internals.dagster import AssetObservationData
 from millpond.internals.dagster_on_demand import RunStorage
 from millpond.naming import MAIN_REF
-from millpond.resources.event_log import HomeEventLogStorage
 from millpond.resources.run import ref_of
 
 _CLAIMS = (
@@ -41,12 +41,12 @@ class RefEventLogStorage(HomeEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event as its run's ref asks for."""
-        if (kept := recorded(event, self._ref(event.run_id))) is not None:
+        if (kept := convert_for_ref(event, self._ref(event.run_id))) is not None:
             super().store_event(kept)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of a run as its ref asks for, in their order."""
-        kept = [recorded(event, self._ref(event.run_id)) for event in events]
+        kept = [convert_for_ref(event, self._ref(event.run_id)) for event in events]
         super().store_event_batch([event for event in kept if event is not None])
 
     def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
@@ -65,7 +65,7 @@ class RefEventLogStorage(HomeEventLogStorage):
         return self._refs[run_id]
 
 
-def recorded(entry: EventLogEntry, ref: str) -> EventLogEntry | None:
+def convert_for_ref(entry: EventLogEntry, ref: str) -> EventLogEntry | None:
     """Return how an event of a run on `ref` is stored; None if it is not."""
     event = entry.dagster_event
     if ref == MAIN_REF or event is None:
@@ -73,11 +73,11 @@ def recorded(entry: EventLogEntry, ref: str) -> EventLogEntry | None:
     if event.event_type in _CLAIMS:
         return None
     if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
-        return entry._replace(dagster_event=_observed(event, ref))
+        return entry._replace(dagster_event=_to_observation(event, ref))
     return entry
 
 
-def _observed(event: DagsterEvent, ref: str) -> DagsterEvent:
+def _to_observation(event: DagsterEvent, ref: str) -> DagsterEvent:
     made = event.step_materialization_data.materialization
     observation = AssetObservation(
         made.asset_key,

@@ -67,13 +67,13 @@ def end_pause(instance: DagsterInstance) -> None:
     instance.daemon_cursor_storage.set_cursor_values({PAUSE_KEY: ""})
 
 
-def note_before(instance: DagsterInstance, selector: str, status: InstigatorStatus | None) -> None:
+def save_status(instance: DagsterInstance, selector: str, status: InstigatorStatus | None) -> None:
     """Note what a switch was before the pause, to be restored by its end; None forgets it."""
     text = status.value if status else ""
     instance.daemon_cursor_storage.set_cursor_values({_key(selector): text})
 
 
-def statuses_before(instance: DagsterInstance, selectors: Iterable[str]) -> dict[str, InstigatorStatus]:
+def read_saved_statuses(instance: DagsterInstance, selectors: Iterable[str]) -> dict[str, InstigatorStatus]:
     """Return what each of these switches was before, for those that the pause switched off."""
     keys = {_key(selector): selector for selector in selectors}
     stored = instance.daemon_cursor_storage.get_cursor_values(set(keys)) if keys else {}
@@ -90,7 +90,7 @@ def with_pause(instance: DagsterInstance, state: InstigatorState) -> InstigatorS
     pause = read_pause(instance)
     if pause is None or state.selector_id in pause.watching:
         return state
-    note_before(instance, state.selector_id, state.status)
+    save_status(instance, state.selector_id, state.status)
     data = state.instigator_data
     if state.instigator_type == InstigatorType.SENSOR and isinstance(data, SensorInstigatorData):
         # Dagster is about to evaluate it for the first time; a tick just now keeps it from that.
@@ -107,7 +107,7 @@ def mark_automatic(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
     tags = {name: value for name, value in run.tags.items() if name != AUTOMATIC_TAG}
     repeated = PARENT_RUN_ID_TAG in tags and RETRY_NUMBER_TAG not in tags
     by_itself = RETRY_NUMBER_TAG in tags or not _BY_ITSELF.isdisjoint(tags)
-    if by_itself and not repeated and not _resumed_by_name(instance, tags):
+    if by_itself and not repeated and not _was_resumed_by_name(instance, tags):
         tags[AUTOMATIC_TAG] = "true"
     return run if tags == run.tags else run._replace(tags=tags)
 
@@ -144,7 +144,7 @@ def hold_at_launch(instance: DagsterInstance, launcher: RunLauncher) -> RunLaunc
     return launcher
 
 
-def _resumed_by_name(instance: DagsterInstance, tags: Mapping[str, str]) -> bool:
+def _was_resumed_by_name(instance: DagsterInstance, tags: Mapping[str, str]) -> bool:
     name = tags.get(SENSOR_NAME_TAG) or tags.get(SCHEDULE_NAME_TAG)
     return read_pause(instance) is not None and any(
         state.instigator_name == name and state.status != InstigatorStatus.STOPPED

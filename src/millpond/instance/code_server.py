@@ -1,4 +1,4 @@
-"""Dagster's code server, whose "Reload" deploys the project first; its options are those of Dagster."""
+"""Dagster's code server, whose "Reload" deploys the project first."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Day = dt.date | None
 _EVENTS, _TAGS = SqlEventLogStorageTable.c, AssetEventTagsTable.c
 
 
-class Made(NamedTuple):
+class LatestMaterialization(NamedTuple):
     """The latest materialization of a day: its place in the event log, when (UTC), of what, and from what.
 
     `made_from` has a line `asset=version` for each asset it was made from, see `provenance.Edge.version`.
@@ -62,13 +62,15 @@ def is_indexed(tag: str) -> bool:
     )
 
 
-def latest(instance: DagsterInstance, assets: Collection[str], ref: str) -> dict[str, dict[Day, Made]]:
+def read_latest(
+    instance: DagsterInstance, assets: Collection[str], ref: str
+) -> dict[str, dict[Day, LatestMaterialization]]:
     """Return the latest materialization of each day of `assets`, as they stand on `ref`.
 
     Raises RefNotFound.
     """
     names = {database_key(asset): asset for asset in assets}
-    made: dict[str, dict[Day, Made]] = {asset: {} for asset in assets}
+    made: dict[str, dict[Day, LatestMaterialization]] = {asset: {} for asset in assets}
     from_what = case(
         (
             _TAGS.key.startswith(INPUT_DATA_VERSION_TAG_PREFIX),
@@ -76,7 +78,7 @@ def latest(instance: DagsterInstance, assets: Collection[str], ref: str) -> dict
         )
     )
     with connection(instance) as conn:
-        newest = _newest(conn, names, _counted(instance, ref))
+        newest = _newest(conn, names, _condition(instance, ref))
         statement = (
             select(
                 *(func.min(newest.c.asset_key), func.min(newest.c.partition), newest.c.id),
@@ -88,13 +90,13 @@ def latest(instance: DagsterInstance, assets: Collection[str], ref: str) -> dict
         )
         rows = conn.execute(statement).fetchall()
     for key, partition, event, at, version, code, inputs, unfinished in rows:
-        made[names[key]][_day(partition)] = Made(
+        made[names[key]][_day(partition)] = LatestMaterialization(
             event, at, version or "", code or "", inputs or "", unfinished is not None
         )
     return made
 
 
-def versions(
+def read_versions(
     instance: DagsterInstance,
     assets: Collection[str],
     ref: str,
@@ -104,11 +106,11 @@ def versions(
     """Return the data version of each day of `assets` on `ref`; of assets with days those from `first` on."""
     names = {database_key(asset): asset for asset in assets}
     found: dict[str, dict[Day, str]] = {asset: {} for asset in assets}
-    counted = _counted(instance, ref)
+    condition = _condition(instance, ref)
     if first:
-        counted &= or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last)))
+        condition &= or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last)))
     with connection(instance) as conn:
-        newest = _newest(conn, names, counted)
+        newest = _newest(conn, names, condition)
         of_data = and_(_TAGS.event_id == newest.c.id, _TAGS.key == DATA_VERSION_TAG)
         statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value)
         rows = conn.execute(statement.join(AssetEventTagsTable, of_data, isouter=True)).fetchall()
@@ -137,11 +139,11 @@ def run_ids(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[str
     return list(dict.fromkeys(found))
 
 
-def _newest(conn: Connection, names: Collection[str], counted: ColumnElement[bool]) -> Subquery:
+def _newest(conn: Connection, names: Collection[str], condition: ColumnElement[bool]) -> Subquery:
     """Return the latest event of each day of the assets that have these keys, among those that count."""
     return (
         select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
-        .where(_EVENTS.asset_key.in_(names), counted, *_not_wiped(conn, names))
+        .where(_EVENTS.asset_key.in_(names), condition, *_after_wipe(conn, names))
         .group_by(_EVENTS.asset_key, _EVENTS.partition)
         .subquery()
     )
@@ -151,7 +153,7 @@ def _value(tag: str) -> ColumnElement[str | None]:
     return func.max(case((_TAGS.key == tag, _TAGS.value)))
 
 
-def _counted(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
+def _condition(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
     """Return which events say how assets stand on `ref`.
 
     On main these are the materializations. On a branch: what its runs observed, and how its base stood when
@@ -159,20 +161,20 @@ def _counted(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
     """
     from millpond.lake import refs  # brings in the lake, which main's record can do without
 
-    counted: list[ColumnElement[bool]] = []
+    condition: list[ColumnElement[bool]] = []
     before: list[ColumnElement[bool]] = []
     while ref != MAIN_REF:
         branch = refs.branch(ref)
         ids = run_ids(instance, ref, branch.created_at)
         seen = _EVENTS.dagster_event_type == DagsterEventType.ASSET_OBSERVATION.value
-        counted.append(and_(seen, _EVENTS.run_id.in_(ids), *before))
+        condition.append(and_(seen, _EVENTS.run_id.in_(ids), *before))
         before = [_EVENTS.timestamp < branch.created_at.astimezone(dt.UTC).replace(tzinfo=None)]
         ref = branch.base or MAIN_REF
     made = _EVENTS.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value
-    return or_(*counted, and_(made, *before))
+    return or_(*condition, and_(made, *before))
 
 
-def _not_wiped(conn: Connection, names: Collection[str]) -> list[ColumnElement[bool]]:
+def _after_wipe(conn: Connection, names: Collection[str]) -> list[ColumnElement[bool]]:
     """Return what leaves out the events of assets before a person had Dagster forget them."""
     table = AssetKeyTable.c
     wiped = conn.execute(

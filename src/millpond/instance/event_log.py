@@ -1,29 +1,119 @@
-"""Dagster's event log, written in fewer statements: runs here are short and touch thousands of partitions."""
+"""Dagster's event log in fewer statements: events that can wait share a transaction."""
 
 from __future__ import annotations
 
+import atexit
+import logging
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from dagster import EventLogEntry, serialize_value
+from dagster import DagsterEventType, EventLogEntry, serialize_value
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from millpond.internals.dagster import ASSET_CHECK_EVENTS, ASSET_EVENTS, AssetCheckExecutionRecordStatus
+from millpond.instance.connections import PooledStorage
+from millpond.instance.record import is_indexed
+from millpond.internals.dagster import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    AssetCheckExecutionRecordStatus,
+    coerce_valid_log_level,
+)
 from millpond.internals.dagster_on_demand import (
     AssetCheckExecutionsTable,
     ConcurrencyLimitsTable,
     SqlEventLogStorageTable,
 )
-from millpond.resources.connections import Pooled
-from millpond.resources.record import is_indexed
-from millpond.resources.waiting_events import WaitingEvents, can_wait
+from millpond.runtime.clock import Clock
+
+LONGEST_WAIT = 0.2
+"""Seconds after which an event is stored whether or not another one has come."""
+
+_CAN_WAIT = frozenset(
+    {
+        DagsterEventType.STEP_START,
+        DagsterEventType.STEP_OUTPUT,
+        DagsterEventType.STEP_SUCCESS,
+        DagsterEventType.HANDLED_OUTPUT,
+        DagsterEventType.LOADED_INPUT,
+        DagsterEventType.ASSET_CHECK_EVALUATION,
+        DagsterEventType.ENGINE_EVENT,
+        DagsterEventType.RESOURCE_INIT_STARTED,
+        DagsterEventType.RESOURCE_INIT_SUCCESS,
+        DagsterEventType.LOGS_CAPTURED,
+    }
+)
+"""Kinds that tell how far a run is. What data was made, what failed and how a run ended does not wait."""
 
 
-class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
+def can_wait(event: EventLogEntry) -> bool:
+    """Return whether an event may be stored a moment later, together with others; so may lines of a log."""
+    if event.dagster_event is None:
+        return coerce_valid_log_level(event.level) < logging.ERROR
+    return event.dagster_event_type in _CAN_WAIT
+
+
+class EventBuffer:
+    """Keeps events in their order until `store` takes them; every thread of a process may add some."""
+
+    def __init__(self, store: Callable[[Sequence[EventLogEntry]], None]) -> None:
+        self._store = store
+        self._events: list[EventLogEntry] = []
+        self._lock = threading.RLock()
+        atexit.register(_flush_late, weakref.ref(self))
+
+    def add(self, event: EventLogEntry) -> None:
+        """Keep an event, for LONGEST_WAIT seconds at most."""
+        with self._lock:
+            self._events.append(event)
+            if len(self._events) == 1:
+                _clock.call_after(LONGEST_WAIT, partial(_flush_late, weakref.ref(self)))
+
+    def flush(self, then: Sequence[EventLogEntry] = ()) -> None:
+        """Store what waits, then the events `then`, all in one transaction.
+
+        If that fails, each is tried alone, so that one that cannot be stored stops no other; raises the
+        first error.
+        """
+        with self._lock:
+            events, self._events = [*self._events, *then], []
+            if events:
+                self._store_each(events)
+
+    def _store_each(self, events: Sequence[EventLogEntry]) -> None:
+        try:
+            self._store(events)
+        except Exception as error:
+            if len(events) == 1:
+                raise
+            first: Exception | None = None
+            for event in events:
+                try:
+                    self._store([event])
+                except Exception as alone:  # noqa: BLE001
+                    first = first or alone
+            if first is not None:
+                raise first from error
+
+
+def _flush_late(waiting: weakref.ref[EventBuffer]) -> None:
+    try:
+        if there := waiting():
+            there.flush()
+    except Exception as error:  # noqa: BLE001
+        sys.stderr.write(f"events of a run could not be stored: {error}\n")
+
+
+_clock = Clock("waiting-events")
+
+
+class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
     """Events, in the home's Postgres; a batch is one transaction, an event that can wait joins the next.
 
     Dagster 1.13 takes several connections and commits for each event, and inserts only materializations in
@@ -33,7 +123,7 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
     def __init__(self, postgres_url: str, autocreate: bool) -> None:
         self._seen_names: set[str] = set()
         self._held = threading.local()
-        self._waiting = WaitingEvents(self._store)
+        self._waiting = EventBuffer(self._store)
         super().__init__(postgres_url, autocreate)
 
     @property
@@ -126,14 +216,14 @@ class HomeEventLogStorage(Pooled, PostgresEventLogStorage):
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table is there; remembered once it is (Dagster asks for each event)."""
-        return self._seen(table_name, lambda: super(HomeEventLogStorage, self).has_table(table_name))
+        return self._exists(table_name, lambda: super(HomeEventLogStorage, self).has_table(table_name))
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         """Return whether the table of assets has the column; remembered once it has (27 times a run)."""
         found = super()._has_asset_key_col_on_connection
-        return self._seen(f"asset_keys.{column_name}", lambda: found(conn, column_name))
+        return self._exists(f"asset_keys.{column_name}", lambda: found(conn, column_name))
 
-    def _seen(self, name: str, look: Callable[[], bool]) -> bool:
+    def _exists(self, name: str, look: Callable[[], bool]) -> bool:
         if name not in self._seen_names and look():
             self._seen_names.add(name)
         return name in self._seen_names

@@ -1,8 +1,12 @@
-"""The connections of Dagster's storages: pooled, and made to a Postgres that is started on demand."""
+"""Connections of Dagster's storages: pooled, to a Postgres that is started on demand, with secrets masked.
+
+Dagster makes what it stores and shows of an exception in one place; what runs store otherwise (log lines,
+metadata, tags, ticks) passes through one pool of connections."""
 
 from __future__ import annotations
 
 import select
+import traceback
 from functools import lru_cache
 from typing import Any
 
@@ -10,14 +14,58 @@ import psycopg2
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
-from millpond.resources.masking import mask_parameters
+from millpond.internals.dagster_on_demand import SerializableErrorInfo
+from millpond.redaction import redacted, without_known
 from millpond.runtime.databases import databases
 
-_KEPT_CONNECTIONS = 3
+_from_traceback = SerializableErrorInfo.from_traceback
+
+
+def _mask_error(
+    cls: type[SerializableErrorInfo], raised: traceback.TracebackException
+) -> SerializableErrorInfo:
+    """Return what Dagster keeps of an exception, its causes included: Dagster calls this for each of them."""
+    made = _from_traceback(raised)
+    return cls(
+        message=redacted(made.message),
+        stack=[redacted(frame) for frame in made.stack],
+        cls_name=made.cls_name,
+        cause=made.cause,
+        context=made.context,
+    )
+
+
+SerializableErrorInfo.from_traceback = classmethod(_mask_error)  # type: ignore[assignment]
+
+
+def mask_parameters(engine: Engine) -> None:
+    """Have registered secrets masked in the text values of all statements."""
+
+    def mask(
+        _connection: object, _cursor: object, statement: str, values: Any, *_: object
+    ) -> tuple[str, Any]:
+        return statement, _mask_values(values)
+
+    event.listen(engine, "before_cursor_execute", mask, retval=True)
+
+
+def _mask_values(values: Any) -> Any:
+    if isinstance(values, str):
+        return without_known(values)
+    if isinstance(values, dict):
+        return {name: _mask_values(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return (
+            tuple(map(_mask_values, values)) if isinstance(values, tuple) else list(map(_mask_values, values))
+        )
+    return values
+
+
+_POOL_SIZE = 3
 _RECYCLE_SECONDS = 600
 
 
-class Pooled:
+class PooledStorage:
     """A storage whose connections are pooled, in the webserver and everywhere else."""
 
     _engine: Engine
@@ -48,7 +96,7 @@ def pool(statement_timeout: int | None = None) -> Engine:
         "postgresql+psycopg2://",
         creator=connect,
         isolation_level="AUTOCOMMIT",
-        pool_size=_KEPT_CONNECTIONS,
+        pool_size=_POOL_SIZE,
         max_overflow=-1,
         pool_recycle=_RECYCLE_SECONDS,
         pool_reset_on_return=None,

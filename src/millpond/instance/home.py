@@ -1,18 +1,40 @@
-"""Where a run comes from: without a code location, Dagster's pages leave it out of what they list."""
+"""Dagster's instance of this home, and the code location that runs of commands come from."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 
-from dagster import DagsterRun
+from dagster import DagsterInstance, DagsterRun
 
 from millpond.errors import ConfigError
-from millpond.internals.dagster import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from millpond.internals.dagster import (
+    GrpcServerCodeLocationOrigin,
+    InstanceRef,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from millpond.resources.run import JOB
-from millpond.runtime.dagster_home import CODE_LOCATION
+from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
 from millpond.runtime.dagster_parts import code_server_socket, location_name
 from millpond.runtime.home import layout
 from millpond.settings import Settings, settings
+
+__all__ = ["CODE_LOCATION", "dagster_home", "open_instance"]
+
+
+def open_instance() -> DagsterInstance:
+    """Return the instance of this home; starts Postgres if it does not run. Close it after use (`with`)."""
+    folder = dagster_home(settings())
+    return DagsterInstance.from_ref(_ref(folder, (folder / "dagster.yaml").read_bytes()))
+
+
+@lru_cache(2)
+def _ref(folder: Path, _content: bytes) -> InstanceRef:
+    """Return what dagster.yaml says; reading it takes longer than opening the instance."""
+    return InstanceRef.from_dir(str(folder))
+
 
 _REPOSITORY = "__repository__"
 

@@ -1,4 +1,4 @@
-"""Dagster's instance and its storage: the address comes from the home, Postgres starts on demand."""
+"""Dagster's instance and storage: the address comes from the home, Postgres starts on demand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
 from dagster_postgres import PostgresScheduleStorage
 from sqlalchemy import text
 
+from millpond.instance.backfills import CommandBackfills, limit_to_target
+from millpond.instance.connections import PooledStorage, pool
+from millpond.instance.containers import container_launcher
+from millpond.instance.dead_runs import HOST_TAG
+from millpond.instance.home import with_origin
+from millpond.instance.pause import hold_at_launch, hold_queued, mark_automatic, read_pause, with_pause
+from millpond.instance.ref_events import RefEventLogStorage
 from millpond.internals.dagster import (
     WILL_RETRY_TAG,
     ConcurrencyConfig,
@@ -21,14 +28,6 @@ from millpond.internals.dagster import (
     use_engine,
 )
 from millpond.internals.dagster_on_demand import DagsterStorage, InstigatorState, PartitionBackfill
-from millpond.resources.command_backfills import CommandBackfills
-from millpond.resources.connections import Pooled, pool
-from millpond.resources.containers import container_launcher
-from millpond.resources.origin import with_origin
-from millpond.resources.page_backfills import within_target
-from millpond.resources.pause import hold_at_launch, hold_queued, mark_automatic, read_pause, with_pause
-from millpond.resources.ref_events import RefEventLogStorage
-from millpond.resources.zombies import HOST_TAG
 from millpond.runtime.databases import databases, refuse_other_version
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
@@ -90,10 +89,10 @@ class HomeInstance(DagsterInstance):
 
     def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
         """Store how a backfill of the pages stands; it counts what it was asked for, and no day beyond."""
-        super().update_backfill(within_target(partition_backfill))
+        super().update_backfill(limit_to_target(partition_backfill))
 
 
-class HomeRunStorage(Pooled, CommandBackfills):
+class HomeRunStorage(PooledStorage, CommandBackfills):
     """Runs, in the home's Postgres; one that starts where several hosts take part notes on which it does."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
@@ -112,7 +111,7 @@ class HomeRunStorage(Pooled, CommandBackfills):
             self.add_run_tags(run_id, {HOST_TAG: socket.gethostname()})
 
 
-class HomeScheduleStorage(Pooled, PostgresScheduleStorage):
+class HomeScheduleStorage(PooledStorage, PostgresScheduleStorage):
     """Schedules and sensors, in the home's Postgres."""
 
 

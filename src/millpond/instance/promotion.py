@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, EventLogEntry, RunsFilter
 
+from millpond.instance.record import MERGED_TAG
 from millpond.internals.dagster import (
     RUNLESS_JOB_NAME,
     RUNLESS_RUN_ID,
@@ -17,15 +18,14 @@ from millpond.internals.dagster import (
     StepMaterializationData,
 )
 from millpond.naming import MAIN_REF
-from millpond.resources.record import MERGED_TAG
 from millpond.resources.run import REF_TAG
 
-__all__ = ["MERGED_TAG", "promoted"]
+__all__ = ["MERGED_TAG", "promote_observations"]
 
 _Part = tuple[dg.AssetKey, str | None]
 
 
-def promoted(
+def promote_observations(
     instance: DagsterInstance,
     ref: str,
     into: str,

@@ -16,17 +16,17 @@ _PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")
 def container_launcher() -> RunLauncher:
     """Return the launcher; raises ConfigError if Docker does not answer or does not know this container."""
     try:
-        from millpond.resources.container_launcher import ContainerLauncher, our_container
+        from millpond.instance.container_launcher import ContainerLauncher, our_container
     except ImportError as error:
         raise ConfigError(
             f"MILLPOND_RUN_LAUNCHER is docker, but the package for it is not installed: {error}",
             next_step='pip install "millpond[docker]", or use our container image',
         ) from error
-    launcher: RunLauncher = ContainerLauncher(**like(our_container()))
+    launcher: RunLauncher = ContainerLauncher(**copy_container_config(our_container()))
     return launcher
 
 
-def like(container: Mapping[str, Any]) -> dict[str, Any]:
+def copy_container_config(container: Mapping[str, Any]) -> dict[str, Any]:
     """Return the launcher's configuration for containers like `container`, as Docker describes it.
 
     Same image, environment, volumes, secrets, networks, limits and restrictions; not Docker's socket.

@@ -10,8 +10,8 @@ import psycopg
 from alembic.script import ScriptDirectory
 
 from millpond.errors import HomeTooNew
+from millpond.instance.home import open_instance
 from millpond.internals import dagster_on_demand as internals
-from millpond.resources.instance import instance
 from millpond.runtime.databases import databases
 from millpond.runtime.home import layout
 from millpond.runtime.locks import exclusive
@@ -21,7 +21,7 @@ _REVISION = "select version_num from alembic_version"
 _DONE = "select name from secondary_indexes where migration_completed is not null"
 
 
-def pending() -> list[str]:
+def find_pending() -> list[str]:
     """Return what is to be done, in words; nothing where Dagster has made no tables yet.
 
     Reads only. Raises HomeTooNew if a newer Dagster wrote the storage.
@@ -45,12 +45,12 @@ def pending() -> list[str]:
     return [*tables, *(f"data: {name}" for name in _data_migrations() if name not in done)]
 
 
-def upgrade() -> None:
+def upgrade_storage() -> None:
     """Migrate Dagster's storage as `dagster instance migrate` and `reindex` do; may be repeated."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with (
         exclusive(layout(settings()).run / "dagster.lock", doing="upgrading Dagster's storage"),
-        instance() as opened,
+        open_instance() as opened,
     ):
         opened.upgrade()
         opened.reindex()

@@ -1,14 +1,63 @@
-"""What a step tells Dagster of its checks, without a look into the event log for each."""
+"""What steps share: the retry policy, an end by Ctrl-C that is final, and events of checks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster import AssetCheckExecutionContext, AssetExecutionContext
+from dagster import AssetCheckExecutionContext, AssetExecutionContext, DagsterExecutionInterruptedError
 
-from millpond.internals.dagster import AssetCheckEvaluationTargetMaterializationData, find_check_target
+from millpond.errors import (
+    EmbeddedPartError,
+    LockTimeout,
+    MartsHeld,
+    MergeConflict,
+    OutcomeUnknown,
+    PartitionConflict,
+    StorageFailed,
+)
+from millpond.internals.dagster import (
+    AssetCheckEvaluationTargetMaterializationData,
+    announce_interrupt,
+    find_check_target,
+)
+
+TRANSIENT = (
+    *(LockTimeout, PartitionConflict, MergeConflict, OutcomeUnknown, StorageFailed),
+    *(EmbeddedPartError, MartsHeld),
+)
+"""What a second try may find mended: a lock, a conflict, a server that was being restarted."""
+
+
+def retry_policy(times: int, seconds: float) -> dg.RetryPolicy:
+    """Return the policy: up to `times` more tries, the first after up to `seconds`."""
+    return dg.RetryPolicy(
+        max_retries=times, delay=seconds, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL
+    )
+
+
+LAKE_STEP = retry_policy(2, 5)
+"""For steps that only read and write what is ours; a source says its own in its file."""
+
+
+@contextmanager
+def interrupts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Have an interrupt within the block end the step and then the run, whatever the retry policy says.
+
+    Dagster 1.13 asks the policy first, so that a run told to end would wait and begin the step again. It
+    records the run as canceled if that was announced, as "Terminate" in the pages does, else as failed.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run and run.status == dg.DagsterRunStatus.STARTED:
+            context.instance.report_run_canceling(run, "Its process was told to end.")
+        # Dagster raises it anew before the next step begins, where no policy applies.
+        announce_interrupt()
+        raise dg.Failure("interrupted", allow_retries=False) from interrupt
 
 
 class CheckEvents:

@@ -26,7 +26,7 @@ class DayFailure:
     next: str = ""
 
 
-def failed_days(data: StepFailureData) -> tuple[DayFailure, ...]:
+def read_failed_days(data: StepFailureData) -> tuple[DayFailure, ...]:
     """Return what failed by days, empty where the step does not tell them apart."""
     found = _metadata(data, "failures")
     return tuple(DayFailure(**one) for one in found) if isinstance(found, list) else ()

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from millpond.instance.record import Day, read_versions
 from millpond.internals.dagster import AssetGraph, get_input_data_version_tag
 from millpond.partitions import Window
-from millpond.resources.record import Day, versions
 
 _NOTHING = "-"
 """Stands for a day that was not there."""
@@ -90,12 +90,12 @@ class Inputs:
         last = window.last + dt.timedelta(days=back) if window else None
         wholly = {edge.parent for edge in every if edge.look_back is None}
         by_day = {edge.parent for edge in every} - wholly
-        known = versions(context.instance, wholly, ref) if wholly else {}
+        known = read_versions(context.instance, wholly, ref) if wholly else {}
         if by_day:
-            known |= versions(context.instance, by_day, ref, first, last)
+            known |= read_versions(context.instance, by_day, ref, first, last)
         return cls(found, known)
 
-    def made(self, asset: str, now: Mapping[Day, str]) -> None:
+    def record(self, asset: str, now: Mapping[Day, str]) -> None:
         """Take note that the step itself has made days of an asset, which others of it read."""
         self._versions.setdefault(asset, {}).update(now)
 

@@ -1,4 +1,4 @@
-"""Runs whose process died without a word: found and closed, so that they hold no pool slot for ever."""
+"""Runs whose process died: marked as failed, so that they hold no pool slot for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOST_TAG = "millpond/host"
 _CLOCK_TOLERANCE = 2.0
 
 
-def close_zombies(instance: DagsterInstance) -> list[str]:
+def fail_dead_runs(instance: DagsterInstance) -> list[str]:
     """Mark the started runs whose process is gone as failed and free their pool slots; returns their ids.
 
     Only runs of this host are judged: another's processes cannot be seen from here. Dagster's daemon does the
@@ -29,11 +29,11 @@ def close_zombies(instance: DagsterInstance) -> list[str]:
             )
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed.append(run.run_id)
-    _free_slots_of_the_finished(instance)
+    _free_slots_of_finished_runs(instance)
     return closed
 
 
-def _free_slots_of_the_finished(instance: DagsterInstance) -> None:
+def _free_slots_of_finished_runs(instance: DagsterInstance) -> None:
     """Free what a process held that ended between the end of its run and the release of its slots."""
     storage = instance.event_log_storage
     if holders := storage.get_concurrency_run_ids():

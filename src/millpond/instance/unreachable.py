@@ -12,6 +12,8 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterInstance
 from sqlalchemy import func, select
 
+from millpond.instance.provenance import edges
+from millpond.instance.record import connection, database_key, read_versions
 from millpond.internals.dagster import (
     AssetFailedToMaterializeData,
     AssetGraph,
@@ -22,8 +24,6 @@ from millpond.internals.dagster import (
 )
 from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
 from millpond.partitions import Window, contiguous, parse_day
-from millpond.resources.provenance import edges
-from millpond.resources.record import connection, database_key, versions
 
 _EVENTS = SqlEventLogStorageTable.c
 _SKIPPED = DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value
@@ -57,7 +57,7 @@ def skip_days(context: dg.AssetExecutionContext, reasons: Mapping[dt.date, str])
         )
 
 
-def skipped_days(
+def find_skipped_days(
     instance: DagsterInstance, assets: Collection[str], window: Window | None = None
 ) -> dict[str, set[dt.date]]:
     """Return the days of `assets`, or those of `window`, that were skipped since they were last made."""
@@ -107,10 +107,10 @@ def find_unreachable(
     ordered = [key for key in graph.toposorted_asset_keys if key in keys]
     names = [key.to_user_string() for key in ordered]
     roots = [key.to_user_string() for key in ordered if not graph.get(key).parent_keys]
-    skipped = skipped_days(instance, roots, window)
+    skipped = find_skipped_days(instance, roots, window)
     if not skipped:
         return Unreachable()
-    made, days, lost = versions(instance, names, ref), dict[str, frozenset[dt.date]](), set[str]()
+    made, days, lost = read_versions(instance, names, ref), dict[str, frozenset[dt.date]](), set[str]()
     for key, name in zip(ordered, names, strict=True):
         found: set[dt.date] = set(skipped.get(name, ()))
         reads = edges(graph, name)

@@ -1,0 +1,197 @@
+"""Backfills in Dagster's pages: those launched there in few runs, and those of `millpond backfill` listed.
+
+The latter are read from their ledger when a page asks, in the process that serves the pages and in no other:
+Dagster's daemon does not see them, so that it can neither carry them out nor end them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from dagster import AssetKey, DagsterInstance
+from dagster_postgres import PostgresRunStorage
+
+from millpond.errors import ConfigError
+from millpond.internals.dagster import (
+    CODE_VERSION_TAG,
+    AssetGraphSubset,
+    BaseAssetGraph,
+    copy_record,
+    datetime_from_timestamp,
+)
+from millpond.internals.dagster_on_demand import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+
+
+class BackfillRecords(Protocol):
+    """What knows the backfills of commands."""
+
+    def find(self, wanted: BulkActionsFilter, limit: int | None = None) -> Sequence[PartitionBackfill]:
+        """Return those that match, the newest first, as Dagster's pages show them."""
+        ...
+
+    def count(self, wanted: BulkActionsFilter) -> int:
+        """Return how many match."""
+        ...
+
+    def stop(self, backfill_id: str) -> None:
+        """Have one stop; returns at once."""
+        ...
+
+
+_shown: list[BackfillRecords] = []
+
+
+def show_backfills(records: BackfillRecords | None) -> None:
+    """Have this process list the backfills that `records` knows among Dagster's own; None: no longer."""
+    _shown[:] = [records] if records else []
+
+
+class CommandBackfills(PostgresRunStorage):
+    """A storage that lists Dagster's own backfills, and those of commands where `show_backfills` said so."""
+
+    def get_backfills(
+        self,
+        filters: BulkActionsFilter | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+        status: BulkActionStatus | None = None,
+    ) -> Sequence[PartitionBackfill]:
+        """Return the backfills that match and are older than the one with id `cursor`, the newest first."""
+        if not _shown:
+            return super().get_backfills(filters, cursor, limit, status)
+        ours = theirs = filters or BulkActionsFilter(statuses=[status] if status else None)
+        last = self.get_backfill(cursor) if cursor else None
+        if last:
+            ours = _before(ours, last)
+            if _command_backfill(last.backfill_id):
+                theirs, cursor = ours, None
+        found = [*super().get_backfills(theirs, cursor, limit), *_shown[0].find(ours, limit)]
+        return sorted(found, key=lambda backfill: backfill.backfill_timestamp, reverse=True)[:limit]
+
+    def get_backfills_count(self, filters: BulkActionsFilter | None = None) -> int:
+        """Return how many backfills match."""
+        ours = _shown[0].count(filters or BulkActionsFilter()) if _shown else 0
+        return super().get_backfills_count(filters) + ours
+
+    def get_backfill(self, backfill_id: str) -> PartitionBackfill | None:
+        """Return a backfill by its id."""
+        return super().get_backfill(backfill_id) or _command_backfill(backfill_id)
+
+    def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
+        """Store how a backfill stands; one of a command can be asked to stop, and nothing else.
+
+        Raises ConfigError where a page would have Dagster go on with it.
+        """
+        backfill = partition_backfill.backfill_id
+        if not _command_backfill(backfill):
+            super().update_backfill(partition_backfill)
+        elif partition_backfill.status == BulkActionStatus.CANCELING:
+            _shown[0].stop(backfill)
+        else:
+            raise ConfigError(
+                f"backfill {backfill} was started by `millpond backfill`; Dagster cannot go on with it",
+                unharmed="everything; nothing was begun",
+                next_step=f"`millpond backfill --resume {backfill}` runs what is left",
+            )
+
+
+def _command_backfill(backfill_id: str) -> PartitionBackfill | None:
+    if not _shown:
+        return None
+    return next(iter(_shown[0].find(BulkActionsFilter(backfill_ids=[backfill_id]))), None)
+
+
+def _before(filters: BulkActionsFilter, backfill: PartitionBackfill) -> BulkActionsFilter:
+    started = datetime_from_timestamp(backfill.backfill_timestamp)
+    earlier = min(filters.created_before, started) if filters.created_before else started
+    return copy_record(filters, created_before=earlier)
+
+
+def launch_in_few_runs() -> None:
+    """Have the web server of this process plan each backfill over days with `with_few_runs`."""
+    own = PartitionBackfill.from_asset_partitions
+
+    def plan_in_few_runs(**given: Any) -> PartitionBackfill:
+        backfill, names = own(**given), given["partition_names"]
+        if not names:
+            return backfill
+        queryer = given["dynamic_partitions_store"]
+        return with_few_runs(backfill, names, given["asset_graph"], queryer.instance)
+
+    PartitionBackfill.from_asset_partitions = staticmethod(plan_in_few_runs)  # type: ignore[assignment,method-assign]
+
+
+def with_few_runs(
+    backfill: PartitionBackfill, days: Sequence[str], graph: BaseAssetGraph[Any], instance: DagsterInstance
+) -> PartitionBackfill:
+    """Return `backfill` with each asset to be made for `days` and no others, so that one run makes them all.
+
+    Dagster adds the days after them for a model that looks back, and then makes that model and its readers
+    in a second run. They need no run: whatever makes a day makes those after it again that were made before.
+
+    An asset that is made from nothing and whose code is still the one it was made by is left out where daily
+    models read it. Dagster makes it in a run of its own, and those models only after it, in another one.
+    """
+    data = backfill.asset_backfill_data
+    if data is None:
+        return backfill
+    by_key = data.target_subset.partitions_subsets_by_asset_key
+    roots = {
+        graph.get(key).partitions_def
+        for key, subset in by_key.items()
+        if set(subset.get_partition_keys()) == set(days)
+    }
+    asked = {
+        key: subset & definition.subset_with_partition_keys(days)
+        for key, subset in by_key.items()
+        if (definition := graph.get(key).partitions_def) is not None and definition in roots
+    }
+    whole = data.target_subset.non_partitioned_asset_keys
+    same = {
+        key
+        for key in whole
+        if graph.get(key).child_keys & by_key.keys() and _is_unchanged(key, graph, instance)
+    }
+    target = AssetGraphSubset.create_empty_subset()._replace(
+        partitions_subsets_by_asset_key={
+            **by_key,
+            **{key: subset for key, subset in asked.items() if subset},
+        },
+        non_partitioned_asset_keys=whole - same,
+    )
+    names = ", ".join(sorted(key.to_user_string() for key in same))
+    return backfill._replace(
+        asset_backfill_data=data._replace(target_subset=target),
+        asset_selection=[key for key in backfill.asset_selection or () if key not in same],
+        description=backfill.description or (f"Left out, since unchanged: {names}" if names else None),
+    )
+
+
+def _is_unchanged(key: AssetKey, graph: BaseAssetGraph[Any], instance: DagsterInstance) -> bool:
+    """Return whether an asset that is made from nothing would only be made again as it is."""
+    node = graph.get(key)
+    if node.parent_keys or node.code_version is None:
+        return False
+    event = instance.get_latest_materialization_event(key)
+    made = event.asset_materialization if event else None
+    return made is not None and (made.tags or {}).get(CODE_VERSION_TAG) == node.code_version
+
+
+def limit_to_target(backfill: PartitionBackfill) -> PartitionBackfill:
+    """Return `backfill` with nothing counted as done beyond what it is to make.
+
+    A model that looks back makes the day after its window again, in the same run. Dagster counts what the
+    runs of a backfill made, and so would say that more than all is done.
+    """
+    data = backfill.asset_backfill_data
+    if data is None:
+        return backfill
+    target, made = data.target_subset, data.materialized_subset
+    days = {
+        key: subset & target.partitions_subsets_by_asset_key[key]
+        for key, subset in made.partitions_subsets_by_asset_key.items()
+        if key in target.partitions_subsets_by_asset_key
+    }
+    whole = made.non_partitioned_asset_keys & target.non_partitioned_asset_keys
+    counted = made._replace(partitions_subsets_by_asset_key=days, non_partitioned_asset_keys=whole)
+    return backfill._replace(asset_backfill_data=data._replace(materialized_subset=counted))
