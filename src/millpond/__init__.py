@@ -1,4 +1,8 @@
-"""Millpond: a lakehouse platform in a box."""
+"""Millpond: a lakehouse platform in a box.
+
+For users: `connect` and `daily_partitions`. Start reading in `platform`, which lists all that Dagster
+loads; docs/architecture.md has the packages in the order of their imports.
+"""
 
 from __future__ import annotations
 

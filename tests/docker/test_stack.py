@@ -1,4 +1,4 @@
-"""The stack of docker/: comes up, loads and publishes as the README says, keeps its data, is confined."""
+"""The stack of docker/: comes up, loads and publishes as docs/scale.md says, keeps its data, is confined."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def loaded(up: Containers, lap: Callable[[str], None]) -> Containers:
 
 @pytest.fixture(scope="module")
 def published(loaded: Containers, lap: Callable[[str], None]) -> Containers:
-    run(_documented("dlt_glucose_entries*", "README.md"))
+    run(_documented("dlt_glucose_entries*", "docs/scale.md"))
     lap('docker exec … materialize --select "dlt_glucose_entries*"')
     return loaded
 

@@ -62,3 +62,51 @@ def imported() -> Iterator[tuple[str, str]]:
 def test_what_a_page_imports_is_there(module: str, name: str) -> None:
     found = importlib.import_module(module)
     assert not name or hasattr(found, name)
+
+
+def functions(heading: str) -> list[str]:
+    """Return the functions that a table of docs/architecture.md goes through, below `millpond`."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    part = page.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| \d+ \| `([\w.]+)`", part, re.MULTILINE)
+
+
+@pytest.mark.parametrize("heading", ["The way of a partition key", "The way of a row"])
+def test_a_way_through_the_code_takes_at_most_twenty_functions_which_exist(heading: str) -> None:
+    found = functions(heading)
+    assert 5 < len(found) <= 20
+    for name in found:
+        parts = name.split(".")
+        module = next(n for n in range(len(parts) - 1, 0, -1) if _is_module(parts[:n]))
+        part: object = importlib.import_module(".".join(["millpond", *parts[:module]]))
+        for attribute in parts[module:]:
+            part = getattr(part, attribute)
+        assert callable(part), name
+
+
+def _is_module(parts: list[str]) -> bool:
+    place = ROOT.joinpath("src", "millpond", *parts)
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+def test_the_architecture_lists_each_package_and_where_to_start_reading_in_it() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.split("## Packages\n")[1].split("\n## ")[0]
+    listed = {name for row in re.findall(r"^\| (`.+?`) \|", table, re.M) for name in re.findall(r"\w+", row)}
+    source = ROOT / "src" / "millpond"
+    assert {folder.parent.name for folder in source.glob("*/__init__.py")} <= listed
+    starts = re.findall(r"`([\w/]+\.py)`", table)
+    packages = [place for place in listed if (source / place).is_dir()]
+    for start in starts:
+        assert any((folder / start).is_file() for folder in (source, *(source / p for p in packages))), start
+
+
+@pytest.mark.parametrize(
+    "package", sorted((ROOT / "src" / "millpond").rglob("__init__.py")), ids=lambda file: file.parent.name
+)
+def test_each_package_says_where_to_start_reading(package: Path) -> None:
+    if "files" not in package.parts:  # of projects to come
+        text = package.read_text().split('"""')[1]
+        start = re.search(r"Start reading in\s+`([\w.]+)`", text)
+        assert start
+        assert package.parent.joinpath(*start[1].split(".")).with_suffix(".py").is_file()

@@ -1,1 +1,5 @@
-"""What people are told when they must act: events, and the channels they are sent through."""
+"""Who is notified of what: findings become alerts in an outbox, and reach people through channels.
+
+Imports `notices`, `instance` and what is below them. Start reading in `finders.find`, then `routing` and
+`dispatcher`.
+"""

@@ -1,1 +1,5 @@
-"""When things run by themselves: jobs, schedules, sensors."""
+"""What runs by itself: conditions, schedules and sensors, and how they are paused.
+
+Imports everything but `cli`, `alerts` and `backfill`. Start reading in `sensors`, then `chains` and
+`conditions`.
+"""

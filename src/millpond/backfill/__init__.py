@@ -1,1 +1,4 @@
-"""One selection over one window becomes one Dagster run, in this process."""
+"""Backfills: a plan of what is missing, failed or stale, and its execution in few runs, with a ledger.
+
+Imports `runs` and what is below it. Start reading in `planner`, then `engine`.
+"""

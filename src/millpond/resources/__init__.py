@@ -1,4 +1,7 @@
-"""What Dagster runs stand on here: its storage, its instance, what a run knows of itself."""
+"""What assets are given: the run they are in, Trino and Iceberg, retry policies.
+
+Imports `lake` and what is below it. Start reading in `run`; resources for users are in `engines`.
+"""
 
 import warnings
 

@@ -1,1 +1,5 @@
-"""Starts, supervises and stops the parts that Millpond brings along."""
+"""Starts, supervises and stops the embedded parts: Postgres, the catalog, Dagster, the dispatcher of alerts.
+
+Imports `settings`, `notices` and what is below them, and no Dagster. Start reading in `supervisor`, then
+`databases`.
+"""

@@ -1,1 +1,4 @@
-"""Transform: the dbt project built on a branch of the lake, audited there, and merged."""
+"""Transform: the dbt project, built on a branch of the lake, tested there, and merged.
+
+Imports `resources`, `lake` and what is below them. Start reading in `runner`, then `audit` and `plugin`.
+"""

@@ -36,15 +36,17 @@ ELSEWHERE = {
     "export DOCKER_GROUP": "docker/test_stack.py",
     "source .venv": "a shell's own; `make setup` makes it",
     "cat >> .env": "unit/test_settings.py",
-    "eval ": "test_the_commands_of_dagster_work_as_the_readme_shows_them",
+    "eval ": "test_the_commands_of_dagster_work_as_the_tour_shows_them",
     "dagster ": "the same, and integration/runs/test_dagster_commands.py",
     "cd ": "a shell's own",
     "export DBT_PROFILES_DIR": "integration/transform/test_dbt_by_hand.py",
+    "python3 -m venv": "a shell's own",
     "pip install": "integration/project/test_wheel.py",
     "../.venv/bin/dbt": "integration/transform/test_dbt_by_hand.py",
     "millpond init": "unit/test_project_template.py, integration/project/test_new_projects.py",
     "millpond materialize dlt_orders": "integration/project/test_new_projects.py",
     'millpond materialize "dlt_orders*"': "the same",
+    'millpond sql "select * from raw.orders"': "the same",
     'millpond sql "select * from marts.daily_sales"': "the same",
     "millpond materialize my_report": "the same",
     "millpond docs": "integration/transform/test_docs.py",
@@ -202,9 +204,9 @@ def test_each_run_that_is_shown_can_be_started(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_92_days_of_everything_are_one_run_as_the_readme_types_it(home: Home, run: Run) -> None:
+def test_92_days_of_everything_are_one_run_as_the_tour_types_it(home: Home, run: Run) -> None:
     """And the backfill of the same days then finds next to nothing to do."""
-    shown = [d for d in in_blocks() if d.where.startswith("README") and "2026-08-01" in d.command]
+    shown = [d for d in in_blocks() if d.where.startswith("docs/tour") and "2026-08-01" in d.command]
     materialize, backfill = (d.words[1:] for d in shown)
     assert materialize == ["materialize", "*", "--range", "2026-08-01...2026-10-31"]
     code, out, err = run(*materialize)
@@ -232,9 +234,9 @@ def test_92_days_of_everything_are_one_run_as_the_readme_types_it(home: Home, ru
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_commands_of_dagster_work_as_the_readme_shows_them(home: Home) -> None:
+def test_the_commands_of_dagster_work_as_the_tour_shows_them(home: Home) -> None:
     """Those that list: `dagster asset materialize` has tests of its own."""
-    shown = [d.command for d in in_blocks() if d.where.startswith("README")]
+    shown = [d.command for d in in_blocks() if d.where.startswith("docs/tour")]
     first = next(n for n, command in enumerate(shown) if command.startswith("eval "))
     done = subprocess.run(
         ["bash", "-euc", "\n".join(shown[first : first + 2])],

@@ -1,4 +1,7 @@
-"""The channels, and which of them are set up here."""
+"""The channels through which alerts are sent, and which of them are set up.
+
+Start reading in `channel`; a new channel is one file and one line here.
+"""
 
 from __future__ import annotations
 

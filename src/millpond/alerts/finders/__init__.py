@@ -1,1 +1,4 @@
-"""What is worth an alert, read from Dagster's storage: one file for each thing that is looked for."""
+"""What is worth an alert, read from Dagster's storage and from notices; one file for each kind of finding.
+
+Start reading in `find`.
+"""

@@ -1,4 +1,7 @@
-"""Stands in for sources without a URL in a demo home: real recordings, repeated over the real protocols."""
+"""Stands in for sources without a URL in a demo home: real recordings, repeated over the real protocols.
+
+Start reading in `app`, then `replay`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The version of a home's state in Postgres, and the steps that bring an older one to this release's."""
+"""The version of a home's state in Postgres, and the steps that migrate an older one to this release.
+
+Start reading in `version`; new steps go to the end of `steps`.
+"""
