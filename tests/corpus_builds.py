@@ -9,6 +9,7 @@ import pyarrow as pa
 import yaml
 
 from millpond.lake import read
+from millpond.partitions import Window
 from millpond.transform.results import CheckResult
 from small_projects import Write, built, load
 
@@ -22,8 +23,9 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
     write_project(expected["files"])
     for name, columns in expected.get("raw", {}).items():
         load(name, pa.table(columns))
+    days = expected.get("days")
     for _ in range(expected.get("times", 1)):
-        result, text = built(expected["build"])
+        result, text = built(expected["build"], days and Window.of_days(*days))
     assert result.merged is expected.get("merged", True), text
     results = {check.check: ended(check) for check in result.checks}
     assert results == expected["results"], results

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
+from millpond.partitions import Window
 from millpond.transform.results import AuditFailed, BuildResult
 from millpond.transform.runner import build
 
@@ -42,9 +43,9 @@ def load(name: str, rows: pa.Table) -> None:
     replace([Replacement(TableSpec(f"raw.{name}", rows.schema), rows, None)], ref="main", run_id="test")
 
 
-def built(names: list[str]) -> tuple[BuildResult, str]:
+def built(names: list[str], window: Window | None = None) -> tuple[BuildResult, str]:
     """Return the result of a build, merged or not, and the text of the error if there is one."""
     try:
-        return build(names, None, ref="main", run_id="test"), ""
+        return build(names, window, ref="main", run_id="test"), ""
     except AuditFailed as failure:
         return failure.result, str(failure)

@@ -9,6 +9,20 @@ from millpond.errors import ConfigError
 from millpond.transform.dbt_selection import list_assets
 from small_projects import Write
 
+FILES = {
+    "models/silver/orders.sql": "{{ config(tags='nightly') }} select id from {{ source('raw', 'sales') }}",
+    "models/silver/all.yml": """
+sources: [{name: raw, schema: raw, tables: [{name: sales}]}]
+exposures: [{name: board, type: dashboard, owner: {name: ann}, depends_on: ["ref('orders')"]}]
+unit_tests:
+  - name: one
+    model: orders
+    given: [{input: "source('raw', 'sales')", rows: [{id: 1}]}]
+    expect: {rows: [{id: 1}]}
+""",
+    "selectors.yml": "selectors: [{name: nightly, definition: {method: tag, value: nightly}}]",
+}
+
 
 @pytest.mark.parametrize(
     ("select", "exclude", "keys"),
@@ -24,6 +38,34 @@ from small_projects import Write
 )
 def test_dbt_decides_what_a_selection_chooses(select: str, exclude: str | None, keys: set[str]) -> None:
     assert set(list_assets(select, exclude).keys) == keys
+
+
+@pytest.mark.parametrize(
+    ("select", "chosen"),
+    [
+        ("exposure:board", "exposure.small.board"),
+        ("test_type:unit", "unit_test.small.orders.one"),
+        ("source:raw", "source.small.raw.sales"),
+    ],
+)
+def test_a_selection_of_no_asset_names_what_it_chooses_and_the_way_to_assets(
+    select: str, chosen: str, write_project: Write
+) -> None:
+    write_project(FILES)
+    with pytest.raises(ConfigError, match="chooses no asset but") as refused:
+        list_assets(select, None)
+    assert chosen in refused.value.what
+    assert f"`{select}+`, or that they read, `1+{select}`" in str(refused.value)
+    assert list_assets(f"{select}+ 1+{select}", None).keys == ["orders"]
+
+
+def test_a_selector_of_a_file_is_chosen_by_name(write_project: Write) -> None:
+    write_project(FILES)
+    assert list_assets("selector:nightly", None).keys == ["orders"]
+    with pytest.raises(ConfigError, match=r"there is no selector weekly(.|\n)*choose among nightly"):
+        list_assets("selector:weekly", None)
+    with pytest.raises(ConfigError, match="no --exclude beside selector:nightly"):
+        list_assets("selector:nightly", "orders")
 
 
 def test_a_selection_that_dbt_cannot_read_fails_with_its_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from millpond.transform.results import BuildResult, CheckResult, ModelBuilt, Mod
 from millpond.transform.samples import sample_rows, shared_days
 
 _OPTIONS = ("--no-write-json", "--no-populate-cache")
+_RUN_HOOK = re.compile(r"operation\.(?P<of>\w+)\.\w+-(?P<when>on-run-\w+)-(?P<number>\d+)")
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ def _failed(reasons: Mapping[str, str], every: Models, checks: Mapping[str, Chec
             yield ModelFailed(every[key].key, reason)
         elif key in checks:
             yield ModelFailed(checks[key].asset, f"unit test {checks[key].name} failed: {reason}")
+        elif hook := _RUN_HOOK.fullmatch(key):
+            which, why = int(hook["number"]) + 1, reason.partition("failed, error:")[2].strip() or reason
+            yield ModelFailed(
+                "", f"hook {which} of {hook['when']} of the dbt project {hook['of']} failed: {why}"
+            )
         else:
             yield ModelFailed(key, reason)
 

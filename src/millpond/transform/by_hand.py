@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from millpond.transform.sandbox import Sandbox
+from millpond.transform.statements import MAINTENANCE, without_notes
 
 if TYPE_CHECKING:
     from millpond.internals.dbt import LocalEnvironment
@@ -21,6 +22,8 @@ class _Cursor:
         return getattr(self._cursor, name)
 
     def execute(self, sql: str, bindings: Any = None) -> Any:
+        if MAINTENANCE.match(without_notes(sql)):
+            return self._cursor.execute("select 1")
         with self._sandbox.writing(self._cursor, sql, self.touched):
             return self._cursor.execute(sql, bindings)
 

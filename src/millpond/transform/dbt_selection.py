@@ -13,9 +13,11 @@ from millpond.runtime.companion import call
 from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.invocation import invoke
-from millpond.transform.manifest import current
+from millpond.transform.manifest import Parsed, current
 
 _COMPARING = re.compile(r"(?:^|[\s,+@])(result|state|source_status)(?:\.\w+)*:")
+_SELECTOR = re.compile(r"selector:(\w+)")
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,15 @@ def list_assets(select: str, exclude: str | None) -> Selected:
     configured = settings()
     parsed = current(configured)
     said: list[str] = []
-    command = [
-        "ls",
-        "--output=json",
-        "--output-keys=unique_id",
-        "--no-write-json",
-        "--select",
-        *select.split(),
-    ]
+    command = ["ls", "--output=json", "--output-keys=unique_id", "--no-write-json"]
+    selector = _SELECTOR.fullmatch(select.strip())
+    command += ["--selector", selector[1]] if selector else ["--select", *select.split()]
     if exclude:
         command += ["--exclude", *exclude.split()]
+    if selector and exclude:
+        raise ConfigError(f"dbt knows no --exclude beside {select}", next_step="put it into the selector")
     chosen: set[str] = set()
-    for part in parsed.parts:
+    for part in _parts_with(parsed, selector[1]) if selector else parsed.parts:
         ran = invoke(
             command,
             settings=configured,
@@ -73,11 +72,30 @@ def list_assets(select: str, exclude: str | None) -> Selected:
     refused = {m.unique_id: m.refused for m in every if m.unique_id in chosen and m.refused}
     if not keys:
         said += [f"{unique_id} is refused: {reason}" for unique_id, reason in refused.items()]
+        if others := sorted(chosen - refused.keys()):
+            raise ConfigError(
+                f"dbt's selection {select!r} chooses no asset but {', '.join(others[:_SHOWN])}"
+                + (", …" if others[_SHOWN:] else ""),
+                next_step=f"choose the models that read them, `{select}+`, or that they read, `1+{select}`",
+            )
         raise ConfigError(
             f"dbt's selection {select!r} chooses no asset" + "".join(f"; {line}" for line in said),
             next_step=f"choose among {', '.join(sorted(model.key for model in every if not model.refused))}",
         )
     return Selected(keys, refused)
+
+
+def _parts_with(parsed: Parsed, selector: str) -> list[Parsed]:
+    """Return the projects whose `selectors.yml` has a selector."""
+    known = {name for part in parsed.parts for name in part.document()["selectors"]}
+    if selector not in known:
+        raise ConfigError(
+            f"there is no selector {selector} in a selectors.yml",
+            next_step=f"choose among {', '.join(sorted(known))}"
+            if known
+            else "write one, or select in words",
+        )
+    return [part for part in parsed.parts if selector in part.document()["selectors"]]
 
 
 def _refuse_comparing(*selections: str) -> None:

@@ -85,7 +85,11 @@ class ModelFailed:
     """A model that could not be built, with the database's or dbt's message."""
 
     model: str
+    """The key of its asset; empty where a hook of the run failed."""
     message: str
+
+    def __str__(self) -> str:
+        return f"model {self.model} could not be built: {self.message}" if self.model else self.message
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class AuditFailed(BuildFailed):
 
     def __init__(self, result: BuildResult) -> None:
         self.result = result
-        lines = [f"model {failed.model} could not be built: {failed.message}" for failed in result.failed]
+        lines = list(map(str, result.failed))
         lines += [_told(check) for check in result.blocked_by]
         super().__init__(
             "\n".join(lines),

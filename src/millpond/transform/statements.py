@@ -51,6 +51,8 @@ _NOTE = re.compile(r"\s*(/\*.*?\*/|--[^\n]*(\n|$))", re.DOTALL)
 _MAY_WRITE = re.compile(
     r"\b(create|insert|merge|delete|truncate|update|copy|alter|comment|drop)\b", re.IGNORECASE
 )
+MAINTENANCE = re.compile(r"(?:analyze|vacuum)\b", re.IGNORECASE)
+"""Statements for which a table of the lake has nothing to do."""
 _READS = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})
 
 

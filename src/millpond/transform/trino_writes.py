@@ -12,7 +12,7 @@ from millpond.lake.catalog import LakeCatalog
 from millpond.naming import LAYERS, is_identifier, quoted
 from millpond.settings import settings
 from millpond.transform.hook_targets import refuse_foreign
-from millpond.transform.statements import NAME, name_parts, without_notes
+from millpond.transform.statements import MAINTENANCE, NAME, name_parts, without_notes
 
 _READS = re.compile(
     r"(?:select|with|values|table|show|describe|desc|explain(?!\s+analyze)|set\s+session|reset\s+session)\b|\(",
@@ -45,6 +45,8 @@ def _one(sql: str, ref: str | None, schema: str) -> str:
         return trino.on_ref(sql, ref or settings().ref)
     if ref is None:
         raise _refused(bare, "it is part of no build", "put it into a hook of a model, or into a model")
+    if MAINTENANCE.match(bare):
+        return "select 1"
     found = _WRITES.match(bare)
     if not found:
         raise _refused(

@@ -7,6 +7,15 @@
 {%- endmacro %}
 
 
+{#- `dbt clone` copies a table of another schema; one of the same name on the branch is left as it is. -#}
+{% macro duckdb__can_clone_table() -%} {{ return(true) }} {%- endmacro %}
+
+
+{% macro duckdb__create_or_replace_clone(this_relation, defer_relation) -%}
+    create or replace table {{ this_relation }} as from {{ defer_relation }}
+{%- endmacro %}
+
+
 {#- Whether a model declares what only a `create table` of DuckDB heeds. -#}
 {% macro needs_own_ddl() -%}
     {%- set declared = model.get('constraints', []) + model.columns.values() | map(attribute='constraints') | sum(start=[]) -%}

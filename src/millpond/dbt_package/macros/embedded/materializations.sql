@@ -49,8 +49,9 @@
     {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
     {%- do millpond.run_before_model() -%}
     {%- set rows = millpond.with_columns_of_table(sql or compiled_code) %}
+    {%- set kind = 'table' if modules.re.search('(?i)\\bpivot\\b', rows) else 'view' %}  {#- DuckDB has no views of all pivots -#}
     {% call statement('main') -%}
-        create or replace temporary view {{ result }} as (
+        create or replace temporary {{ kind }} {{ result }} as (
             {{ rows }}
         )
     {%- endcall %}
@@ -59,7 +60,7 @@
         {%- do millpond.refuse_broken_constraints(result) -%}
     {%- endif -%}
     {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
-    {% call statement('drop_result') -%} drop view {{ result }} {%- endcall %}
+    {% call statement('drop_result') -%} drop {{ kind }} {{ result }} {%- endcall %}
     {%- do millpond.run_after_model() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}
