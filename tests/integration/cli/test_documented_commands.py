@@ -203,6 +203,27 @@ def test_each_run_that_is_shown_can_be_started(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_reference_has_each_metadata_key_that_a_demo_leaves_in_dagster(home: Home, run: Run) -> None:
+    code, out, err = run("demo", "--days", str(DAYS_LOADED))
+    assert code == 0, out + err
+    page = (ROOT / "docs" / "reference" / "metadata.md").read_text()
+    with open_instance() as recorded:
+        events = [
+            event.dagster_event
+            for each in recorded.get_runs()
+            for event in recorded.all_logs(each.run_id)
+            if event.dagster_event
+        ]
+    made = [e.step_materialization_data.materialization for e in events if e.is_step_materialization]
+    checked = [e.event_specific_data for e in events if e.event_type_value == "ASSET_CHECK_EVALUATION"]
+    keys = {key for each in made if each.asset_key.path != ["my_report"] for key in each.metadata}
+    keys |= {key for each in checked for key in each.metadata}
+    assert len(keys) > 30
+    assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_92_days_of_everything_are_one_run_as_the_tour_types_it(home: Home, run: Run) -> None:
     """And the backfill of the same days then finds next to nothing to do."""
