@@ -31,7 +31,7 @@ from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.down import down
 from millpond.runtime.garbage import pause_search, resume_search
 from millpond.runtime.home import Home, layout
-from millpond.runtime.postmaster import found
+from millpond.runtime.postmaster import find_server
 from millpond.settings import PREFIX, Settings, process_environment, settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -245,7 +245,7 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
     for schema in (databases().catalog, databases().ops):
         schema.connect().close()
     folders = layout(settings())
-    server = found(folders)
+    server = find_server(folders)
     assert server is not None
     for database, statement in (
         ("lake", _LAKE_EMPTIED),

@@ -7,8 +7,8 @@ from pathlib import Path
 from millpond.lake import connect
 from millpond.runtime import databases as module
 from millpond.runtime.databases import databases
-from millpond.runtime.migrations import steps
-from millpond.runtime.migrations.steps import Step
+from millpond.runtime.migrations import migrate
+from millpond.runtime.migrations.migrate import Step
 
 _FOLDER = Path(__file__).parent / "former"
 SCHEMAS = ("catalog", "ops")
@@ -44,7 +44,7 @@ FORMER = {
 
 def forget() -> None:
     """Have this process open the home as a new one does."""
-    module.verified.clear()
+    module.current_databases.clear()
     connect._idle.cache_clear()
     connect._engine.cache_clear()
 
@@ -107,7 +107,7 @@ def stamp(number: int, millpond: str = "9.8.7") -> None:
 def next_release() -> tuple[Step, ...]:
     """Return the steps of a release to come: one that adds, one that takes long."""
     return (
-        *steps.STEPS,
+        *migrate.STEPS,
         Step(2, "adds", ops="create table added (a int)", catalog="create table added (a int)"),
         Step(
             3,
@@ -120,4 +120,4 @@ def next_release() -> tuple[Step, ...]:
 
 def know_next_release() -> None:
     """Make this process one of a release to come."""
-    steps.STEPS = next_release()  # type: ignore[misc]
+    migrate.STEPS = next_release()  # type: ignore[misc]

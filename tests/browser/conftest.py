@@ -15,8 +15,8 @@ from served_days import BAD, READINGS, WEEK
 
 from fake_source import Entries, Events, FakeSource, event, fake_source, reading
 from millpond.instance.home import open_instance
-from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.down import down
+from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import process_environment, settings
 
 SECONDS = 180

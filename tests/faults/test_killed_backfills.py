@@ -21,7 +21,7 @@ from millpond.cli.backfill_run import Options, begin, resume
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.runtime.home import Home
-from millpond.runtime.postmaster import found as found_server
+from millpond.runtime.postmaster import find_server as found_server
 from millpond.runtime.processes import start_time
 from millpond.settings import process_environment
 from processes import start

@@ -24,7 +24,7 @@ from millpond.lake.connect import connection
 from millpond.lake.tables import Replacement, Written, replace
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
-from millpond.runtime.postmaster import found as found_server
+from millpond.runtime.postmaster import find_server as found_server
 from processes import exit_code
 
 pytestmark = pytest.mark.usefixtures("home")

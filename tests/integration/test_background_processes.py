@@ -14,8 +14,7 @@ import pytest
 
 from millpond.errors import EmbeddedPartError
 from millpond.runtime import processes
-from millpond.runtime.home import Home, layout
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import Home, exclusive, layout
 from millpond.runtime.processes import Process, ensure_process
 from millpond.settings import process_environment, settings
 
@@ -107,13 +106,13 @@ def test_one_that_cannot_start_shows_its_log() -> None:
 def test_one_that_never_answers_is_ended(folders: Home) -> None:
     with pytest.raises(EmbeddedPartError, match="mill did not start"):
         ensure_process(settings(), "mill", "mill_server", ready=lambda port: False, timeout=0.3)
-    assert processes.running(folders) == []
+    assert processes.list_processes(folders) == []
 
 
 def test_one_whose_starter_was_killed_before_it_answered_is_taken_over(folders: Home) -> None:
     with pytest.raises(KeyboardInterrupt):
         ensure_process(settings(), "mill", "mill_server", ready=interrupted)
-    [orphan] = processes.running(folders)
+    [orphan] = processes.list_processes(folders)
     assert mill().pid == orphan.pid
 
 
@@ -151,7 +150,7 @@ def test_a_lock_is_free_once_its_holder_was_killed(folders: Home) -> None:
     lock = folders.run / "mill.lock"
     code = f"""
 import os, pathlib
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive
 with exclusive(pathlib.Path({str(lock)!r}), doing="grinding"):
     os.kill(os.getpid(), 9)
 """

@@ -9,7 +9,7 @@ from psycopg import errors
 
 from millpond.runtime.databases import Database, databases, superuser
 from millpond.runtime.home import Home
-from millpond.runtime.postmaster import found
+from millpond.runtime.postmaster import find_server
 from millpond.settings import settings
 
 OWNERS = ("dagster", "catalog", "ops", "marts")
@@ -149,7 +149,7 @@ def test_addresses_serve_libpq_and_sqlalchemy_alike(home: Home, key: str) -> Non
 def test_provisioning_again_breaks_nothing_and_takes_away_what_an_earlier_release_allowed(home: Home) -> None:
     with databases().marts.connect() as connection:
         connection.execute("CREATE TABLE mart AS SELECT 1 AS a")
-    server = found(home)
+    server = find_server(home)
     assert server
     with superuser(home, server, "marts") as connection:  # as releases before left it
         connection.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")

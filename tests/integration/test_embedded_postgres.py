@@ -21,7 +21,7 @@ from millpond.errors import EmbeddedPartError
 from millpond.runtime.databases import databases
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
-from millpond.runtime.postmaster import Server, data_folder, found
+from millpond.runtime.postmaster import Server, data_folder, find_server
 from millpond.settings import Settings, process_environment, settings
 
 SHOW_SERVER = """
@@ -54,7 +54,7 @@ def fresh_home(configure: Callable[..., Settings], tmp_path: Path) -> Iterator[C
 
 
 def server_of(home: Home) -> Server:
-    server = found(home)
+    server = find_server(home)
     assert server is not None
     return server
 
@@ -88,7 +88,7 @@ def test_processes_that_start_at_once_share_one_server_that_outlives_them(
     home = fresh_home()
     seen = outputs([run_python(SHOW_SERVER, env=process_environment()) for _ in range(4)])
     assert len(set(seen)) == 1
-    assert found(home) is not None
+    assert find_server(home) is not None
     assert outputs([run_python(SHOW_SERVER, env=process_environment())]) == seen[:1]
 
 

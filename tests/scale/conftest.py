@@ -11,7 +11,7 @@ import psutil
 import pytest
 from servers import stack
 
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive
 
 _VARIABLE = "SCALE_SERVERS"
 """Names the folder of the servers: set by hand to keep them from one session to the next."""

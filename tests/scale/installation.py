@@ -105,6 +105,6 @@ def _forget() -> None:
     """Let nothing of another installation in this process live on."""
     settings.cache_clear()
     home_zone.verified.clear()
-    databases.verified.clear()
+    databases.current_databases.clear()
     pool.cache_clear()
     trino._made.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.runtime.restarts import LIMIT, WINDOW_SECONDS, Restarts
+from millpond.runtime.keeper import LIMIT, WINDOW_SECONDS, Restarts
 
 
 def test_the_first_restart_comes_at_once_and_each_next_one_later() -> None:

@@ -9,9 +9,8 @@ from types import FrameType
 
 from millpond.alerts.dispatcher import Dispatcher
 from millpond.redaction import Redacting
-from millpond.runtime.alerts_part import beat_file
-from millpond.runtime.home import layout
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive, layout
+from millpond.runtime.supervised_parts import beat_file
 from millpond.settings import settings
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from millpond.alerts.alert import Alert, compose, headline
 from millpond.alerts.kinds import KINDS, SEVERITIES, Severity
 from millpond.redaction import redacted
-from millpond.runtime.dagster_parts import dagster_url
+from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, settings
 
 

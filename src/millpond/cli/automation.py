@@ -140,12 +140,12 @@ def _use_what_runs() -> None:
     """Load what was deployed if `millpond up` runs; else the project, which it will load when it starts."""
     from millpond.runtime import deployment
     from millpond.runtime.down import SUPERVISOR
-    from millpond.runtime.home import located
-    from millpond.runtime.processes import registered
+    from millpond.runtime.home import locate
+    from millpond.runtime.processes import find_process
     from millpond.settings import settings, use_deployed
 
     deployed = deployment.current(settings())
-    if deployed and registered(located(settings()), SUPERVISOR):
+    if deployed and find_process(locate(settings()), SUPERVISOR):
         use_deployed(deployment.folder_of(settings(), deployed))
 
 

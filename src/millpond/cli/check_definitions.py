@@ -10,7 +10,7 @@ def main() -> int:
     """Return 0 if the definitions load; 1 with the reason, which is all that is printed."""
     from millpond.errors import MillpondError
     from millpond.redaction import redacted
-    from millpond.runtime.dagster_home import CODE_LOCATION
+    from millpond.runtime.home import CODE_LOCATION
     from millpond.settings import settings
     from millpond.transform.manifest import current
 

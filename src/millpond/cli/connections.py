@@ -7,10 +7,10 @@ from dataclasses import replace
 from millpond.errors import ConfigError
 from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
-from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
-from millpond.runtime.dagster_parts import dagster_url
 from millpond.runtime.databases import databases, refuse_other_version
+from millpond.runtime.home import CODE_LOCATION, dagster_home
 from millpond.runtime.servers import trino_address
+from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, settings, variable
 
 

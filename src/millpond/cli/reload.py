@@ -20,15 +20,15 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     from millpond.errors import NotUp
     from millpond.runtime import deployment
     from millpond.runtime.dagster_health import reload_location
-    from millpond.runtime.dagster_parts import WEBSERVER, location_name
     from millpond.runtime.down import SUPERVISOR
-    from millpond.runtime.home import located
-    from millpond.runtime.processes import registered
+    from millpond.runtime.home import locate
+    from millpond.runtime.processes import find_process
+    from millpond.runtime.supervised_parts import WEBSERVER, location_name
     from millpond.settings import settings
 
-    configured, home = settings(), located(settings())
-    pages = registered(home, WEBSERVER)
-    if registered(home, SUPERVISOR) is None or pages is None:
+    configured, home = settings(), locate(settings())
+    pages = find_process(home, WEBSERVER)
+    if find_process(home, SUPERVISOR) is None or pages is None:
         raise NotUp(
             "`millpond up` does not run, so there is nothing to reload",
             unharmed="everything",
@@ -55,12 +55,12 @@ def print_notice(ref: str | None = None) -> None:
     from millpond.naming import MAIN_REF
     from millpond.runtime import deployment
     from millpond.runtime.down import SUPERVISOR
-    from millpond.runtime.home import located
-    from millpond.runtime.processes import registered
+    from millpond.runtime.home import locate
+    from millpond.runtime.processes import find_process
     from millpond.settings import settings
 
     on_branch = (ref or settings().ref) != MAIN_REF
-    if on_branch or as_json() or registered(located(settings()), SUPERVISOR) is None:
+    if on_branch or as_json() or find_process(locate(settings()), SUPERVISOR) is None:
         return
     if (found := deployment.changes(settings())) and found.words:
         typer.echo(f"Not yet what automation runs, {found.words}. `millpond reload` deploys it.", err=True)

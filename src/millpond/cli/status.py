@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from millpond.errors import MillpondError
-    from millpond.runtime.board import Status
+    from millpond.runtime.part import Status
 
 _COLOURS = {"up": "green", "starting": "yellow", "unhealthy": "bold red", "down": "red"}
 
@@ -36,7 +36,7 @@ def status(
     from millpond.cli.sources_view import lines, open_breakers
     from millpond.lake.home_zone import zone_error
     from millpond.runtime.deployment import changes
-    from millpond.runtime.shared_parts import without_address
+    from millpond.runtime.shared_parts import find_sources_without_address
     from millpond.runtime.status import report
     from millpond.settings import settings, variable
 
@@ -55,7 +55,7 @@ def status(
         answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
         answer["deployment"] = changed and vars(changed)
-        answer["without_address"] = without_address(configured)
+        answer["without_address"] = find_sources_without_address(configured)
         answer["automation_paused_since"] = _iso(paused)
         answer["timezone_refused"] = zone and zone.what
         answer["version_refused"] = version and version.what
@@ -85,7 +85,7 @@ def status(
         if changed and changed.refused:
             words = f"The last reload was refused: {changed.refused}"
             console.print(words, style="red", highlight=False, markup=False)
-        for name in without_address(configured):
+        for name in find_sources_without_address(configured):
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:
             console.print("`millpond up` does not run; commands start the parts they need by themselves.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from millpond.runtime.board import Status, Tell
+    from millpond.runtime.part import Status, Tell
 
 _DETACHED_SECONDS = 180.0
 
@@ -49,20 +49,20 @@ def _refuse_other_zone() -> None:
 
     from millpond.errors import ServerUnreachable
     from millpond.lake.home_zone import refuse_other_zone
-    from millpond.runtime.home import located
+    from millpond.runtime.home import locate
     from millpond.settings import settings
 
     configured = settings()
-    if configured.scale or located(configured).postgres.exists():
+    if configured.scale or locate(configured).postgres.exists():
         with suppress(ServerUnreachable):  # the parts that need the server say so
             refuse_other_zone()
 
 
 def _name_sources_without_address() -> None:
-    from millpond.runtime.shared_parts import without_address
+    from millpond.runtime.shared_parts import find_sources_without_address
     from millpond.settings import settings, variable
 
-    for name in without_address(settings()):
+    for name in find_sources_without_address(settings()):
         typer.echo(
             f"{name} is not loaded: {variable('url', name)} is not set. Demo data: `millpond demo`.", err=True
         )
@@ -101,8 +101,8 @@ def _detached() -> None:
     from rich.console import Console
 
     from millpond.cli.status import table_of
-    from millpond.runtime.board import last_statuses
     from millpond.runtime.home import layout
+    from millpond.runtime.part import last_statuses
     from millpond.settings import process_environment, settings, variable
 
     configured, home = settings(), layout(settings())

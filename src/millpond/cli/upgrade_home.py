@@ -15,10 +15,10 @@ from millpond.instance import upgrade
 from millpond.instance.dead_runs import HOST_TAG
 from millpond.runtime.databases import databases
 from millpond.runtime.down import SUPERVISOR
-from millpond.runtime.home import layout, located
-from millpond.runtime.migrations.version import SCHEMAS, migrate, pending, version
+from millpond.runtime.home import layout, locate
+from millpond.runtime.migrations.migrate import SCHEMAS, find_pending_steps, migrate, version
 from millpond.runtime.postmaster import data_folder
-from millpond.runtime.processes import registered, start_time
+from millpond.runtime.processes import find_process, start_time
 from millpond.settings import settings
 
 _STATE, _DAGSTER = "state", "Dagster's storage"
@@ -46,7 +46,7 @@ class Change:
 
 def is_there() -> bool:
     """Return whether there is a home whose state may have to be migrated; makes none."""
-    return settings().scale or data_folder(located(settings())).exists()
+    return settings().scale or data_folder(locate(settings())).exists()
 
 
 def home_changes() -> list[Change]:
@@ -54,7 +54,7 @@ def home_changes() -> list[Change]:
     lacking = {}
     for schema in SCHEMAS:
         with getattr(databases(), schema).connect_as_it_is() as connection:
-            lacking.update({step.number: step for step in pending(version(connection))})
+            lacking.update({step.number: step for step in find_pending_steps(version(connection))})
     state = [Change(_STATE, f"version {number}: {step.name}") for number, step in sorted(lacking.items())]
     return [*state, *(Change(_DAGSTER, words) for words in upgrade.find_pending())]
 
@@ -82,7 +82,7 @@ def refuse_while_working(*, is_changed: bool) -> None:
             unharmed="the home; nothing was changed",
             next_step=f"wait for its end, or {ending}; then `millpond upgrade`",
         )
-    supervisor = None if settings().scale else registered(layout(settings()), SUPERVISOR)
+    supervisor = None if settings().scale else find_process(layout(settings()), SUPERVISOR)
     if supervisor and is_changed:
         raise UpgradeRefused(
             f"`millpond up` runs for this home (process {supervisor.pid})",

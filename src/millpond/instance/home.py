@@ -16,9 +16,8 @@ from millpond.internals.dagster import (
     RemoteRepositoryOrigin,
 )
 from millpond.resources.run import JOB
-from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
-from millpond.runtime.dagster_parts import code_server_socket, location_name
-from millpond.runtime.home import layout
+from millpond.runtime.home import CODE_LOCATION, dagster_home, layout
+from millpond.runtime.supervised_parts import code_server_socket, location_name
 from millpond.settings import Settings, settings
 
 __all__ = ["CODE_LOCATION", "dagster_home", "open_instance"]

@@ -29,8 +29,7 @@ from millpond.internals.dagster import (
 )
 from millpond.internals.dagster_on_demand import DagsterStorage, InstigatorState, PartitionBackfill
 from millpond.runtime.databases import databases, refuse_other_version
-from millpond.runtime.home import layout
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive, layout
 from millpond.settings import settings
 
 EVENT_BATCH = 500

@@ -13,8 +13,7 @@ from millpond.errors import HomeTooNew
 from millpond.instance.home import open_instance
 from millpond.internals import dagster_on_demand as internals
 from millpond.runtime.databases import databases
-from millpond.runtime.home import layout
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive, layout
 from millpond.settings import settings
 
 _REVISION = "select version_num from alembic_version"

@@ -14,7 +14,7 @@ from millpond.naming import LAYERS, literal, marts_schema, quoted
 from millpond.runtime.databases import databases
 from millpond.runtime.extensions import duckdb_connection
 from millpond.runtime.home import layout
-from millpond.runtime.postmaster import found as found_server
+from millpond.runtime.postmaster import find_server as found_server
 from millpond.settings import settings
 
 DATABASE = "lake"

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from millpond.runtime.home import Home, layout
-from millpond.runtime.processes import Process, ensure_process, registered, stop
+from millpond.runtime.processes import Process, ensure_process, find_process, stop
 from millpond.settings import Settings
 
 PROCESS = "catalog"
@@ -50,7 +50,7 @@ def ensure_catalog_process(settings: Settings) -> Process:
     """
     home = layout(settings)
     drawn = [_draw(_token_file(home, use)) for use in _USES]
-    if any(drawn) and (running := registered(home, PROCESS)):
+    if any(drawn) and (running := find_process(home, PROCESS)):
         stop(home, running)
     return ensure_process(
         settings,

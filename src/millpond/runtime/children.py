@@ -76,7 +76,7 @@ def start_piped(
     return process, ours
 
 
-def supervised(home: Home) -> list[psutil.Process]:
+def find_supervised(home: Home) -> list[psutil.Process]:
     """Return every process that was started under the mark of `home`, whoever started it."""
     ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [
@@ -86,25 +86,25 @@ def supervised(home: Home) -> list[psutil.Process]:
     ]
 
 
-def end_supervised(home: Home, patience: float = 15.0) -> list[int]:
+def end_supervised(home: Home, grace: float = 15.0) -> list[int]:
     """End what was started under the mark of `home`: politely all at once, by force after `patience` seconds.
 
     Runs are among them: told to end, they are recorded as canceled. Returns the pids.
     """
     ended: set[int] = set()
-    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
-        told: set[int] = set()
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+        signalled: set[int] = set()
         deadline = time.monotonic() + seconds
-        while (left := supervised(home)) and time.monotonic() < deadline:
-            fresh = [process for process in left if process.pid not in told]
-            _tell(fresh, number)
-            told.update(process.pid for process in fresh)
+        while (left := find_supervised(home)) and time.monotonic() < deadline:
+            fresh = [process for process in left if process.pid not in signalled]
+            _signal(fresh, number)
+            signalled.update(process.pid for process in fresh)
             time.sleep(_POLL_SECONDS)
-        ended |= told
+        ended |= signalled
     return sorted(ended)
 
 
-def _tell(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.send_signal(number)

@@ -33,7 +33,7 @@ class Call:
     named: dict[str, Any]
     wanted: bool
 
-    def made(self, on_event: Callable[[Any], None] | None) -> Any:
+    def make(self, on_event: Callable[[Any], None] | None) -> Any:
         """Call the function in this process."""
         module, _, name = self.function.partition(":")
         function = getattr(importlib.import_module(module), name)
@@ -42,7 +42,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply:
     """What a companion answers: an event of the call, its result, or what it raised."""
 
     kind: Literal["event", "result", "raised"]
@@ -65,17 +65,17 @@ def companion(package: str, warm_up: str) -> Iterator[None]:
 
     It calls `warm_up`, `module:function`, at once. It ends with the block, or with this process.
     """
-    _running[package] = started = _started(package, warm_up)
+    _running[package] = child = _start(package, warm_up)
     try:
         yield
     finally:
-        _ended(package, started)
+        _end(package, child)
 
 
 def dismiss(package: str) -> None:
     """End the companion of `package` if there is one: nothing of it will be called."""
     if package in _running:
-        _ended(package, _running[package])
+        _end(package, _running[package])
 
 
 def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = None, **named: Any) -> Any:
@@ -84,46 +84,46 @@ def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = Non
     `on_event`, if given, is a parameter of the function; all else must be able to pass to another process.
     Raises EmbeddedPartError if the companion ended meanwhile; later calls are made in this process.
     """
-    asked = Call(function, args, named, on_event is not None)
+    request = Call(function, args, named, on_event is not None)
     module = function.partition(":")[0]
     package = next((package for package in _running if f"{module}.".startswith(f"{package}.")), None)
     if package is None:
-        return asked.made(on_event)
-    beside = _running[package]
+        return request.make(on_event)
+    child = _running[package]
     try:
-        beside.pipe.send(asked)
-        while (said := beside.pipe.recv()).kind == "event":
+        child.pipe.send(request)
+        while (reply := child.pipe.recv()).kind == "event":
             assert on_event
-            on_event(said.what)
+            on_event(reply.what)
     except (EOFError, OSError) as error:
-        _ended(package, beside)
-        raise _lost(function, beside) from error
+        _end(package, child)
+        raise _lost_error(function, child) from error
     except BaseException:  # what it is at must not go on when nobody waits for it
-        _ended(package, beside)
+        _end(package, child)
         raise
-    if said.kind == "raised":
-        raise said.what
-    return said.what
+    if reply.kind == "raised":
+        raise reply.what
+    return reply.what
 
 
-def _started(package: str, warm_up: str) -> _Companion:
+def _start(package: str, warm_up: str) -> _Companion:
     log = layout(settings()).logs / f"companion-{package.rpartition('.')[2]}.log"
     return _Companion(*start_piped(_MODULE, [warm_up], preload="millpond", log=log), log)
 
 
-def _ended(package: str, beside: _Companion) -> None:
-    if _running.get(package) is beside:
+def _end(package: str, child: _Companion) -> None:
+    if _running.get(package) is child:
         del _running[package]
-    beside.pipe.close()
-    beside.process.kill()
+    child.pipe.close()
+    child.process.kill()
     with suppress(subprocess.TimeoutExpired):
-        beside.process.wait(_ENDING_SECONDS)
+        child.process.wait(_ENDING_SECONDS)
 
 
-def _lost(function: str, beside: _Companion) -> EmbeddedPartError:
+def _lost_error(function: str, child: _Companion) -> EmbeddedPartError:
     return EmbeddedPartError(
         f"the process beside this one ended while it ran {function.rpartition(':')[2]};"
-        f" its log ends:\n{tail(beside.log)}",
+        f" its log ends:\n{tail(child.log)}",
         unharmed="what was there before: it writes on a branch of its own and merges at the end",
-        next_step=f"repeat the run, which then does without; if it happens again, read {beside.log}",
+        next_step=f"repeat the run, which then does without; if it happens again, read {child.log}",
     )

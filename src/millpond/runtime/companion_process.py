@@ -11,7 +11,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from millpond.errors import MillpondError
-from millpond.runtime.companion import Call, Said
+from millpond.runtime.companion import Call, Reply
 from millpond.runtime.garbage import pause_search, resume_search
 
 
@@ -21,31 +21,31 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
     pause_search()
     with suppress(Exception):  # whatever is wrong, the first call says it better
-        Call(warm_up, (), {}, wanted=False).made(None)
+        Call(warm_up, (), {}, wanted=False).make(None)
     resume_search()
     with suppress(EOFError):
         while True:
-            answered = _answer(pipe, pipe.recv())
+            reply = _answer(pipe, pipe.recv())
             try:
-                pipe.send(answered)
+                pipe.send(reply)
             except (pickle.PicklingError, TypeError, AttributeError):
-                pipe.send(Said("raised", RuntimeError(repr(answered.what))))
+                pipe.send(Reply("raised", RuntimeError(repr(reply.what))))
 
 
-def _answer(pipe: Connection, asked: Call) -> Said:
+def _answer(pipe: Connection, request: Call) -> Reply:
     one_by_one = threading.Lock()
 
     def tell(event: object) -> None:
         with one_by_one:
-            pipe.send(Said("event", event))
+            pipe.send(Reply("event", event))
 
     try:
-        return Said("result", asked.made(tell))
+        return Reply("result", request.make(tell))
     except MillpondError as error:
-        return Said("raised", error)
+        return Reply("raised", error)
     except Exception as error:  # noqa: BLE001 - raised again where the call came from
         error.add_note(traceback.format_exc())
-        return Said("raised", error)
+        return Reply("raised", error)
 
 
 if __name__ == "__main__":

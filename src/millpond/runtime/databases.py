@@ -19,12 +19,16 @@ from pydantic import SecretStr
 from millpond.errors import EmbeddedPartError, ServerUnreachable
 from millpond.redaction import register
 from millpond.runtime import postgres
-from millpond.runtime.home import Home, layout
-from millpond.runtime.locks import exclusive
-from millpond.runtime.migrations.version import SCHEMAS, is_current, migrate
-from millpond.runtime.passwords import SUPERUSER, passwords
-from millpond.runtime.postmaster import Server, data_folder, found
-from millpond.runtime.provisioning import is_provisioned, mark_provisioned, provision
+from millpond.runtime.home import Home, exclusive, layout
+from millpond.runtime.migrations.migrate import SCHEMAS, is_current, migrate
+from millpond.runtime.postmaster import Server, data_folder, find_server
+from millpond.runtime.provisioning import (
+    SUPERUSER,
+    is_provisioned,
+    mark_provisioned,
+    provision,
+    read_passwords,
+)
 from millpond.settings import Settings, settings
 
 _LOOPBACK = "127.0.0.1"
@@ -64,22 +68,22 @@ class Database:
         Raises EmbeddedPartError if there is no connection, ServerUnreachable for a server of others;
         HomeTooNew, HomeTooOld and MigrationFailed.
         """
-        database, connection = self._connected(options)
-        if database.key in SCHEMAS and database not in verified:
+        database, connection = self._connect(options)
+        if database.key in SCHEMAS and database not in current_databases:
             try:
                 if not is_current(connection):
                     _migrate()
             except BaseException:
                 connection.close()
                 raise
-            verified.add(database)
+            current_databases.add(database)
         return connection
 
     def connect_as_it_is(self) -> psycopg.Connection[Any]:
         """Return a new connection in autocommit mode, whatever the schema's version. Raises as `connect`."""
-        return self._connected({"autocommit": True})[1]
+        return self._connect({"autocommit": True})[1]
 
-    def _connected(self, options: Mapping[str, Any]) -> tuple[Database, psycopg.Connection[Any]]:
+    def _connect(self, options: Mapping[str, Any]) -> tuple[Database, psycopg.Connection[Any]]:
         deadline = time.monotonic() + _CONNECT_SECONDS
         database, pause = self, 0.02
         while True:
@@ -119,9 +123,9 @@ class Databases:
     marts_readonly: Database
 
 
-verified: set[Database] = set()
+current_databases: set[Database] = set()
 """Those that this process found to be as this release needs them; that does not change any more."""
-_known: dict[tuple[int, Path], tuple[Server, Databases]] = {}
+_running: dict[tuple[int, Path], tuple[Server, Databases]] = {}
 
 
 def databases() -> Databases:
@@ -133,14 +137,14 @@ def databases() -> Databases:
     if configured.scale:
         return _external(configured)
     key = (os.getpid(), configured.home)
-    if (known := _known.get(key)) and known[0].alive:
+    if (known := _running.get(key)) and known[0].alive:
         return known[1]
     home = layout(configured)
-    server = found(home)
+    server = find_server(home)
     if server is None or not is_provisioned(data_folder(home), _marker(home)):
-        server = _started(home, configured.postgres_port)
-    _known[key] = server, _databases(home, server)
-    return _known[key][1]
+        server = _start_server(home, configured.postgres_port)
+    _running[key] = server, _databases(home, server)
+    return _running[key][1]
 
 
 def refuse_other_version() -> None:
@@ -148,7 +152,7 @@ def refuse_other_version() -> None:
 
     For those who work in a home without a connection to the lake; no cost once this process has made one.
     """
-    if databases().ops not in verified:
+    if databases().ops not in current_databases:
         databases().ops.connect().close()
 
 
@@ -165,7 +169,7 @@ def dagster_as_it_is(home: Home) -> psycopg.Connection[Any] | None:
     """
     if settings().scale:
         return databases().dagster.connect()
-    server = found(home)
+    server = find_server(home)
     return superuser(home, server, "dagster") if server else None
 
 
@@ -175,7 +179,7 @@ def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[A
         host=str(server.sockets),
         port=server.port,
         user=SUPERUSER,
-        password=passwords(home)[SUPERUSER].get_secret_value(),
+        password=read_passwords(home)[SUPERUSER].get_secret_value(),
         dbname=database,
         sslmode="disable",
         gssencmode="disable",
@@ -184,10 +188,10 @@ def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[A
     )
 
 
-def _started(home: Home, port: int) -> Server:
+def _start_server(home: Home, port: int) -> Server:
     with exclusive(home.run / "postgres.lock", doing="starting Postgres") as lock:
         try:
-            server = found(home) or postgres.start(home, port, lock)
+            server = find_server(home) or postgres.start(home, port, lock)
             _provision(home, server)
         except (OSError, psycopg.Error) as error:
             raise EmbeddedPartError(
@@ -201,7 +205,7 @@ def _started(home: Home, port: int) -> Server:
 def _provision(home: Home, server: Server) -> None:
     data, marker = data_folder(home), _marker(home)
     if not is_provisioned(data, marker):
-        provision(lambda name: superuser(home, server, name), passwords(home), shared=False)
+        provision(lambda name: superuser(home, server, name), read_passwords(home), shared=False)
         mark_provisioned(data, marker)
 
 
@@ -250,7 +254,7 @@ def _marker(home: Home) -> Path:
 
 
 def _databases(home: Home, server: Server) -> Databases:
-    return _with(passwords(home), _LOOPBACK, server.port, "disable")
+    return _with(read_passwords(home), _LOOPBACK, server.port, "disable")
 
 
 def _external(configured: Settings) -> Databases:

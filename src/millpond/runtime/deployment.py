@@ -22,8 +22,7 @@ import millpond
 from millpond.errors import DeployRefused
 from millpond.project.config import read_project
 from millpond.runtime.dbt_package import PACKAGE, is_installed_copy
-from millpond.runtime.home import Home, layout, located
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import Home, exclusive, layout, locate
 from millpond.settings import DEPLOYED, Settings, process_environment, variable
 
 _FILES = ("pyproject.toml", "waits.yaml")
@@ -67,13 +66,13 @@ class Changes:
 
 def folder_of(settings: Settings, deployment: Deployment) -> Path:
     """Return the folder that stands for the project in what a deployment runs."""
-    return _deployed(located(settings)) / deployment.state
+    return _deployments(locate(settings)) / deployment.state
 
 
 def current(settings: Settings) -> Deployment | None:
     """Return what was deployed last; None if nothing ever was."""
     try:
-        return Deployment(**json.loads(_pointer(located(settings)).read_bytes()))
+        return Deployment(**json.loads(_pointer(locate(settings)).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -97,7 +96,7 @@ def deploy(settings: Settings, *, checked: bool) -> Deployment:
         _write(_pointer(home), json.dumps(asdict(deployment)))
         _refusal(home).unlink(missing_ok=True)
         if before and before.state != deployment.state:
-            _replaced(folder_of(settings, before))
+            _mark_replaced(folder_of(settings, before))
         forget_old(settings)
         return deployment
 
@@ -108,20 +107,20 @@ def changes(settings: Settings) -> Changes | None:
     if deployment is None:
         return None
     now = _deployment(_content(settings))
-    refusal = _refusal(located(settings))
+    refusal = _refusal(locate(settings))
     return Changes(
         deployment.at,
-        _differing(deployment.files, now.files),
-        _differing(deployment.python, now.python),
+        _diff(deployment.files, now.files),
+        _diff(deployment.python, now.python),
         refusal.read_text() if refusal.exists() else "",
     )
 
 
 def forget_old(settings: Settings) -> list[str]:
     """Remove copies that were replaced so long ago that no run can use them; returns their names."""
-    home, now = located(settings), current(settings)
+    home, now = locate(settings), current(settings)
     gone = []
-    for folder in _deployed(home).glob("[0-9a-f]*"):
+    for folder in _deployments(home).glob("[0-9a-f]*"):
         old = folder.is_dir() and folder.stat().st_mtime < time.time() - _KEEP_SECONDS
         if old and (now is None or folder.name != now.state):
             shutil.rmtree(folder, ignore_errors=True)
@@ -197,7 +196,7 @@ def _check(settings: Settings, home: Home, folder: Path) -> None:
         words = done.stdout.strip() or (done.stderr.strip().splitlines() or ["it ended"])[-1]
         reason = words.replace(str(folder), str(settings.project))
         _write(_refusal(home), reason)
-        _replaced(folder)
+        _mark_replaced(folder)
         raise DeployRefused(
             f"the project does not load: {reason}",
             unharmed="automation: it goes on with what was loaded before",
@@ -205,12 +204,12 @@ def _check(settings: Settings, home: Home, folder: Path) -> None:
         )
 
 
-def _replaced(folder: Path) -> None:
+def _mark_replaced(folder: Path) -> None:
     if folder.exists():
         os.utime(folder)
 
 
-def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def _diff(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
@@ -221,13 +220,13 @@ def _write(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def _deployed(home: Home) -> Path:
+def _deployments(home: Home) -> Path:
     return home.root / "deployed"
 
 
 def _pointer(home: Home) -> Path:
-    return _deployed(home) / "current.json"
+    return _deployments(home) / "current.json"
 
 
 def _refusal(home: Home) -> Path:
-    return _deployed(home) / "refused.txt"
+    return _deployments(home) / "refused.txt"

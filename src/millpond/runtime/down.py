@@ -7,9 +7,8 @@ import signal
 from millpond.errors import EmbeddedPartError
 from millpond.runtime import postgres, processes
 from millpond.runtime.children import end_supervised
-from millpond.runtime.home import Home, layout, located
-from millpond.runtime.locks import exclusive
-from millpond.runtime.postmaster import found
+from millpond.runtime.home import Home, exclusive, layout, locate
+from millpond.runtime.postmaster import find_server
 from millpond.runtime.processes import Process
 from millpond.settings import Settings
 
@@ -24,11 +23,11 @@ def down(settings: Settings) -> list[str]:
 
     Raises EmbeddedPartError if one does not end. A home without running parts is fine.
     """
-    if not located(settings).root.exists():
+    if not locate(settings).root.exists():
         return []
     home = layout(settings)
-    supervisor = processes.registered(home, SUPERVISOR)
-    ran = _running(home)
+    supervisor = processes.find_process(home, SUPERVISOR)
+    ran = _list_running(home)
     if supervisor:
         _end(supervisor)
     left = sorted(set(stop_parts(home)) - {process.pid for process in ran})
@@ -42,7 +41,7 @@ def stop_parts(home: Home) -> list[int]:
     Returns the pids of what belonged to a supervisor. Raises EmbeddedPartError if a part does not end.
     """
     supervised = end_supervised(home)
-    for process in processes.running(home):
+    for process in processes.list_processes(home):
         if process.name != SUPERVISOR:
             processes.stop(home, process)
     with exclusive(home.run / "postgres.lock", doing="stopping Postgres"):
@@ -50,16 +49,16 @@ def stop_parts(home: Home) -> list[int]:
     return supervised
 
 
-def _running(home: Home) -> list[Process]:
-    server = found(home)
+def _list_running(home: Home) -> list[Process]:
+    server = find_server(home)
     last = [Process("postgres", server.pid, server.started, server.port)] if server else []
-    first = sorted(processes.running(home), key=lambda process: process.name != SUPERVISOR)
+    first = sorted(processes.list_processes(home), key=lambda process: process.name != SUPERVISOR)
     return [*first, *last]
 
 
 def _end(supervisor: Process) -> None:
     signals = (signal.SIGTERM, signal.SIGKILL)
-    if not processes.ended(supervisor.pid, supervisor.started, signals, _SUPERVISOR_SECONDS):
+    if not processes.end_process(supervisor.pid, supervisor.started, signals, _SUPERVISOR_SECONDS):
         raise EmbeddedPartError(
             f"`millpond up` (process {supervisor.pid}) does not end", next_step=f"kill -9 {supervisor.pid}"
         )

@@ -1,14 +1,55 @@
-"""Where the state of one installation lies: the folders below MILLPOND_HOME."""
+"""The folders below MILLPOND_HOME, locks on files in them, and the folder that Dagster is pointed at."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from millpond.errors import EmbeddedPartError
+from millpond.errors import ConfigError, EmbeddedPartError
 from millpond.settings import Settings
+
+_POLL_SECONDS = 0.02
+
+
+@contextmanager
+def exclusive(path: Path, *, doing: str, timeout: float = 120.0) -> Iterator[int]:
+    """Hold the lock of `path` within the block; threads of one process exclude each other too.
+
+    Yields the descriptor of the lock: a child that inherits it keeps the lock until it ends as well.
+    Raises EmbeddedPartError, naming the holder, if it is not free within `timeout` seconds.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _wait(handle, path, doing, time.monotonic() + timeout)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()} {doing}\n".encode(), 0)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _wait(handle: int, path: Path, doing: str, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
+                raise EmbeddedPartError(
+                    f"{doing} waits for process {holder or 'unknown'}, which holds {path}",
+                    next_step="wait until that process is done; if it hangs, end it and try again",
+                ) from None
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
 
 _PRIVATE = 0o700
 _PASSABLE = 0o711
@@ -37,7 +78,7 @@ def layout(settings: Settings) -> Home:
 
     Raises EmbeddedPartError if they cannot be made.
     """
-    home = located(settings)
+    home = locate(settings)
     try:
         _make(home.root, _passable())
         for folder in (home.postgres, home.run):
@@ -53,7 +94,7 @@ def layout(settings: Settings) -> Home:
     return home
 
 
-def located(settings: Settings) -> Home:
+def locate(settings: Settings) -> Home:
     """Return the folders of the home that `settings` names, without making any."""
     root = Path(os.path.realpath(settings.home))
     return Home(
@@ -79,3 +120,29 @@ def _make(folder: Path, mode: int) -> None:
         folder.mkdir(mode=mode, exist_ok=True)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+CODE_LOCATION = "millpond.definitions"
+"""Module that holds the definitions; Dagster's own commands find it in DAGSTER_MODULE_NAME."""
+
+_CONFIG = "dagster.yaml"
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Return the folder to use as DAGSTER_HOME, holding the project's dagster.yaml as it is now.
+
+    Raises ConfigError if the project has no dagster.yaml.
+    """
+    home = layout(settings).dagster
+    source = settings.project / _CONFIG
+    if not source.exists():
+        raise ConfigError(
+            f"there is no {_CONFIG} in {settings.project}",
+            next_step="run in the project's folder, or set MILLPOND_PROJECT to it",
+        )
+    wanted, target = source.read_bytes(), home / _CONFIG
+    if not target.exists() or target.read_bytes() != wanted:
+        unfinished = home / f".{_CONFIG}.{os.getpid()}.{threading.get_ident()}"
+        unfinished.write_bytes(wanted)
+        unfinished.replace(target)
+    return home

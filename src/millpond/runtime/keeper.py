@@ -1,4 +1,4 @@
-"""Keeps one part running: starts it, asks whether it answers, starts it again when it ends or hangs."""
+"""Keeps one part running: starts it, checks its health, restarts it when it ends or hangs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,43 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 
 from millpond.errors import MillpondError
 from millpond.redaction import excerpt
 from millpond.runtime import processes
-from millpond.runtime.board import Board
 from millpond.runtime.home import Home
-from millpond.runtime.part import DOWN, STARTING, UP, Health, Part, examined
+from millpond.runtime.part import DOWN, STARTING, UP, Board, Health, Part, check_health
 from millpond.runtime.processes import Process
-from millpond.runtime.restarts import LIMIT, Restarts
+
+LIMIT = 5
+WINDOW_SECONDS = 60.0
+_FIRST_SECONDS = 0.25
+
+
+class Restarts:
+    """The restarts of one part; `count` is how many there were in all."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=LIMIT)
+        self.count = 0
+        self.exhausted = False
+        """Whether the last wait was one for the minute to be over."""
+
+    def wait(self, now: float) -> float:
+        """Return how many seconds to wait before the next start, given that the part ended at `now`.
+
+        Doubles with each restart of the last minute; after five of them, waits until the minute is over.
+        """
+        recent = sum(moment > now - WINDOW_SECONDS for moment in self._latest)
+        self.exhausted = recent == LIMIT
+        seconds = self._latest[0] + WINDOW_SECONDS - now if self.exhausted else _FIRST_SECONDS * 2**recent
+        self._latest.append(now + seconds)
+        self.count += 1
+        return seconds
+
 
 _LOOK_SECONDS = 0.2
 _ASK_SECONDS = 5.0
@@ -93,7 +119,7 @@ class Keeper(threading.Thread):
                 return self._how_it_ended(child)
             if time.monotonic() < ask_at:
                 continue
-            health = examined(self._part, process)
+            health = check_health(self._part, process)
             if self._stopping.is_set() or _is_over(process, child):
                 continue
             self._report(process, health, was_up, time.monotonic() - began)
@@ -103,7 +129,7 @@ class Keeper(threading.Thread):
                 self._part.silence_seconds if was_up else self._part.start_seconds
             ):
                 both = (signal.SIGTERM, signal.SIGKILL)
-                processes.ended(process.pid, process.started, both, _END_SECONDS)
+                processes.end_process(process.pid, process.started, both, _END_SECONDS)
                 if child:
                     child.wait()
                 return f"did not work for {seconds:.0f} s ({health.note}) and was ended"

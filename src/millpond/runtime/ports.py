@@ -29,7 +29,7 @@ def is_free(port: int) -> bool:
         return True
 
 
-def chosen_port(
+def choose_port(
     memory: Path,
     wanted: int,
     home: Path,

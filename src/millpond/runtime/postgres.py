@@ -10,10 +10,10 @@ from pathlib import Path
 from millpond.errors import EmbeddedPartError
 from millpond.runtime.cluster import ENVIRONMENT, binaries, check_version, configure, initialise
 from millpond.runtime.home import Home
-from millpond.runtime.ports import chosen_port, is_free
-from millpond.runtime.postmaster import Server, claimed_pid, data_folder, found
-from millpond.runtime.processes import ended, spawn, start_time, tail
-from millpond.runtime.service_user import open_the_way, service_user
+from millpond.runtime.ports import choose_port, is_free
+from millpond.runtime.postmaster import Server, data_folder, find_server, read_claimed_pid
+from millpond.runtime.processes import end_process, spawn, start_time, tail
+from millpond.runtime.service_user import find_service_user, open_the_way
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -27,7 +27,7 @@ def start(home: Home, port: int, lock: int) -> Server:
     server's log if it does not start.
     """
     data = data_folder(home)
-    user = service_user(data)
+    user = find_service_user(data)
     if user:
         open_the_way(user, data, binaries() / "postgres")
     deadline = time.monotonic() + _START_SECONDS
@@ -38,14 +38,16 @@ def start(home: Home, port: int, lock: int) -> Server:
     _rotate(log)
     while True:
         begin = log.stat().st_size if log.exists() else 0
-        if server := _settled(home, deadline):
+        if server := _await_server(home, deadline):
             return server
-        wanted = chosen_port(home.postgres / "port", port, home.root)
+        wanted = choose_port(home.postgres / "port", port, home.root)
         pid = spawn(configure(home, wanted, user), log, user=user, environment=ENVIRONMENT)
-        if server := _came_up(home, pid, deadline):
+        if server := _await_start(home, pid, deadline):
             (home.postgres / "port").write_text(f"{server.port}\n")
             return server
-        if start_time(pid) is None and (time.monotonic() > deadline or not _passes(tail(log, begin), wanted)):
+        if start_time(pid) is None and (
+            time.monotonic() > deadline or not _may_retry(tail(log, begin), wanted)
+        ):
             raise EmbeddedPartError(
                 f"the embedded Postgres did not start; its log ends:\n{tail(log, begin)}",
                 unharmed=f"the data in {data}",
@@ -59,10 +61,12 @@ def stop(home: Home) -> Server | None:
 
     Open transactions are rolled back. Raises EmbeddedPartError if the server does not end.
     """
-    server = _settled(home, time.monotonic() + _START_SECONDS)
+    server = _await_server(home, time.monotonic() + _START_SECONDS)
     if server is None:
         return None
-    if ended(server.pid, server.started, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), _STOP_SECONDS):
+    if end_process(
+        server.pid, server.started, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), _STOP_SECONDS
+    ):
         with suppress(OSError):
             server.sockets.rmdir()
         return server
@@ -71,12 +75,12 @@ def stop(home: Home) -> Server | None:
     )
 
 
-def _settled(home: Home, deadline: float) -> Server | None:
+def _await_server(home: Home, deadline: float) -> Server | None:
     """Return the running server, waiting for one that is starting or stopping; None once none runs."""
     while True:
-        if server := found(home):
+        if server := find_server(home):
             return server
-        pid = claimed_pid(home)
+        pid = read_claimed_pid(home)
         if pid is None:
             return None
         if time.monotonic() > deadline:
@@ -89,15 +93,15 @@ def _settled(home: Home, deadline: float) -> Server | None:
         time.sleep(_POLL_SECONDS)
 
 
-def _came_up(home: Home, pid: int, deadline: float) -> Server | None:
+def _await_start(home: Home, pid: int, deadline: float) -> Server | None:
     while start_time(pid) is not None and time.monotonic() < deadline:
-        if server := found(home):
+        if server := find_server(home):
             return server
         time.sleep(_POLL_SECONDS)
-    return found(home)
+    return find_server(home)
 
 
-def _passes(log: str, port: int) -> bool:
+def _may_retry(log: str, port: int) -> bool:
     """Whether another try may do: the port was just taken, or backends of a dead server linger."""
     return not is_free(port) or "pre-existing shared memory block" in log or "could not bind" in log
 

@@ -29,7 +29,7 @@ class Server:
         return _is_ready(lines) and lines[0] == str(self.pid) and start_time(self.pid) == self.started
 
 
-def found(home: Home) -> Server | None:
+def find_server(home: Home) -> Server | None:
     """Return the server of `home` if one runs and takes connections."""
     pid_file = _pid_file(home)
     lines = _lines(pid_file)
@@ -44,7 +44,7 @@ def data_folder(home: Home) -> Path:
     return home.postgres / "data"
 
 
-def claimed_pid(home: Home) -> int | None:
+def read_claimed_pid(home: Home) -> int | None:
     """Return the pid of the server that is coming or going; clears the claim of one that no longer is."""
     pid_file = _pid_file(home)
     lines = _lines(pid_file)

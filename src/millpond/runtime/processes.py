@@ -17,8 +17,7 @@ from pathlib import Path
 import psutil
 
 from millpond.errors import EmbeddedPartError
-from millpond.runtime.home import Home, layout
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import Home, exclusive, layout
 from millpond.runtime.service_user import ServiceUser
 from millpond.settings import Settings, process_environment, variable
 
@@ -100,12 +99,12 @@ def ensure_process(
     of its log if it does not within `timeout` seconds.
     """
     home = layout(settings)
-    if (found := registered(home, name)) and found.ready:
+    if (found := find_process(home, name)) and found.ready:
         return found
     with exclusive(_lock(home, name), doing=f"starting {name}"):
         log = home.logs / f"{name}.log"
         begin = log.stat().st_size if log.exists() else 0
-        if not (process := registered(home, name)):
+        if not (process := find_process(home, name)):
             process = _start(settings, home, name, module, arguments, port or _last_port(home, name))
         if not process.ready:
             _await_ready(process, ready, timeout, log, begin)
@@ -122,13 +121,13 @@ def register(home: Home, process: Process) -> None:
     unfinished.replace(record)
 
 
-def registered(home: Home, name: str) -> Process | None:
+def find_process(home: Home, name: str) -> Process | None:
     """Return the background process `name` if it runs."""
     process = _read(_record(home, name))
     return process if process and process.alive else None
 
 
-def running(home: Home) -> list[Process]:
+def list_processes(home: Home) -> list[Process]:
     """Return all background processes of the home that run, by name."""
     found = (_read(record) for record in sorted(home.run.glob("*.process.json")))
     return [process for process in found if process and process.alive]
@@ -140,7 +139,7 @@ def stop_all(home: Home, timeout: float = 10.0) -> list[Process]:
     Raises EmbeddedPartError if one survives even that.
     """
     stopped = []
-    for process in running(home):
+    for process in list_processes(home):
         stop(home, process, timeout)
         stopped.append(process)
     return stopped
@@ -155,7 +154,7 @@ def stop(home: Home, process: Process, timeout: float = 10.0) -> None:
         _stop(process, timeout)
 
 
-def ended(pid: int, started: float, signals: Sequence[signal.Signals], timeout: float) -> bool:
+def end_process(pid: int, started: float, signals: Sequence[signal.Signals], timeout: float) -> bool:
     """Send each signal in turn until the process is gone, waiting `timeout` seconds after each."""
     for number in signals:
         deadline = time.monotonic() + timeout
@@ -177,7 +176,7 @@ def tail(log: Path, begin: int = 0, lines: int = 20) -> str:
 
 
 def _stop(process: Process, timeout: float) -> None:
-    if not ended(process.pid, process.started, (signal.SIGTERM, signal.SIGKILL), timeout):
+    if not end_process(process.pid, process.started, (signal.SIGTERM, signal.SIGKILL), timeout):
         raise EmbeddedPartError(
             f"{process.name} (process {process.pid}) does not end", next_step=f"kill -9 {process.pid}"
         )

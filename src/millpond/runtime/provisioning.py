@@ -1,8 +1,11 @@
-"""What lies in our Postgres: roles that reach their own part only, databases, schemas, grants."""
+"""Roles that reach their own part only, their passwords, databases, schemas and grants."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +15,37 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from millpond.runtime.migrations.version import SCHEMAS, is_current
-from millpond.runtime.passwords import ROLES
+from millpond.errors import EmbeddedPartError
+from millpond.runtime.home import Home
+from millpond.runtime.migrations.migrate import SCHEMAS, is_current
+
+SUPERUSER = "postgres"
+ROLES = ("millpond_dagster", "millpond_catalog", "millpond_ops", "millpond_marts", "millpond_read")
+
+
+def read_passwords(home: Home) -> dict[str, SecretStr]:
+    """Return the password of each role of the home's Postgres; they are drawn when there is no server yet.
+
+    Raises EmbeddedPartError if the file is gone or broken while the data is there.
+    """
+    path = home.postgres / "passwords.json"
+    if not path.exists() and not (home.postgres / "data").exists():
+        drawn = {role: secrets.token_urlsafe(32) for role in (SUPERUSER, *ROLES)}
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(drawn, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    try:
+        return {role: SecretStr(password) for role, password in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise EmbeddedPartError(
+            f"the passwords of the embedded Postgres cannot be read from {path}: {error}",
+            unharmed="the data",
+            next_step=f"restore {path.name} from a backup; its owner must be the user that runs Millpond",
+        ) from error
+
 
 Connect = Callable[[str], "psycopg.Connection[Any]"]
 """Opens a connection of the administrator to a database."""

@@ -92,17 +92,17 @@ def _s3(settings: Settings) -> str:
 
 
 def _trino(settings: Settings) -> str:
-    info = _asked(trino_address(settings), "/v1/info")
+    info = _request(trino_address(settings), "/v1/info")
     if info["starting"]:
         raise OSError("it is still starting")
     return f"Trino {info['nodeVersion']['version']}"
 
 
 def _nessie(settings: Settings) -> str:
-    return f"default branch {_asked(settings.nessie_uri or '', '/api/v2/config')['defaultBranch']}"
+    return f"default branch {_request(settings.nessie_uri or '', '/api/v2/config')['defaultBranch']}"
 
 
-def _asked(address: str, path: str) -> dict[str, dict[str, str]]:
+def _request(address: str, path: str) -> dict[str, dict[str, str]]:
     where = urlsplit(address)
     connection: http.client.HTTPConnection
     if where.scheme == "https":

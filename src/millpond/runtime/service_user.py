@@ -26,7 +26,7 @@ class ServiceUser:
     gid: int
 
 
-def service_user(data: Path) -> ServiceUser | None:
+def find_service_user(data: Path) -> ServiceUser | None:
     """Return whom the server of folder `data` runs as; None means as ourselves.
 
     As root that is whoever owns `data` already, else the system user `millpond`, which is made when it is
@@ -39,7 +39,7 @@ def service_user(data: Path) -> ServiceUser | None:
     try:
         return _of(pwd.getpwnam(_NAME))
     except KeyError:
-        return _made() or _of(pwd.getpwnam("nobody"))
+        return _create_user() or _of(pwd.getpwnam("nobody"))
 
 
 def open_the_way(user: ServiceUser, *targets: Path) -> list[Path]:
@@ -80,17 +80,17 @@ def _may_pass(user: ServiceUser, status: os.stat_result) -> bool:
     return bool(status.st_mode & stat.S_IXOTH)
 
 
-def _made() -> ServiceUser | None:
+def _create_user() -> ServiceUser | None:
     if not (useradd := shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")):
         return None
     command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _NAME]
-    made = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, check=False)
     try:
         user = _of(pwd.getpwnam(_NAME))
     except KeyError:
-        _log.info("useradd failed: %s", made.stderr.decode(errors="replace").strip())
+        _log.info("useradd failed: %s", done.stderr.decode(errors="replace").strip())
         return None
-    if made.returncode == 0:
+    if done.returncode == 0:
         _log.warning("as root, Postgres needs a user of its own: made the system user %s", _NAME)
     return user
 

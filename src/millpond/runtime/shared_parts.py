@@ -11,15 +11,15 @@ from millpond.runtime import catalog_server, demo_source
 from millpond.runtime.databases import databases, superuser
 from millpond.runtime.home import Home
 from millpond.runtime.part import UNHEALTHY, UP, Health, Part
-from millpond.runtime.postmaster import found
-from millpond.runtime.processes import Process, registered, stop
+from millpond.runtime.postmaster import find_server
+from millpond.runtime.processes import Process, find_process, stop
 from millpond.settings import Settings, source_files, variable
 
 POSTGRES = "postgres"
 _DEMO = re.compile(r"^\s*demo\s*[:=]", re.MULTILINE)
 
 
-def shared_parts(settings: Settings, home: Home) -> list[Part]:
+def build_shared_parts(settings: Settings, home: Home) -> list[Part]:
     """Return Postgres, the shared catalog and, where a source without a URL wants it, the demo source.
 
     Under the profile scale the first two are servers of others.
@@ -33,7 +33,7 @@ def wants_demo_source(settings: Settings) -> bool:
     return demo_source.is_demo_home(settings) and bool(_without_url(settings))
 
 
-def without_address(settings: Settings) -> list[str]:
+def find_sources_without_address(settings: Settings) -> list[str]:
     """Return the sources that nobody can ask: they have no URL, and this is no demo home."""
     return [] if demo_source.is_demo_home(settings) else _without_url(settings)
 
@@ -45,14 +45,14 @@ def _without_url(settings: Settings) -> list[str]:
 
 def _postgres(settings: Settings, home: Home) -> Part:
     def find() -> Process | None:
-        server = found(home)
+        server = find_server(home)
         return Process(POSTGRES, server.pid, server.started, server.port, True) if server else None
 
     def start() -> None:
         databases()
 
     def examine(process: Process) -> Health:
-        server = found(home)
+        server = find_server(home)
         try:
             if server is None or server.pid != process.pid:
                 return Health(UNHEALTHY, "takes no connections")
@@ -79,16 +79,16 @@ def _catalog(settings: Settings, home: Home) -> Part:
 
     def start() -> None:
         # Somebody may have started it elsewhere while the wanted port was taken.
-        running = registered(home, name)
+        running = find_process(home, name)
         if running and settings.catalog_port not in (0, running.port):
             stop(home, running)
         catalog_server.ensure_catalog_process(settings)
 
     return Part(
         name,
-        partial(registered, home, name),
+        partial(find_process, home, name),
         start,
-        lambda process: _answering(catalog_server.answers(process.port)),
+        lambda process: _health_of(catalog_server.answers(process.port)),
         "http://127.0.0.1:{port}",
         port=settings.catalog_port,
         setting=variable("catalog_port"),
@@ -103,12 +103,12 @@ def _demo_source(settings: Settings, home: Home) -> Part:
 
     return Part(
         name,
-        partial(registered, home, name),
+        partial(find_process, home, name),
         start,
-        lambda process: _answering(demo_source.answers(process.port)),
+        lambda process: _health_of(demo_source.answers(process.port)),
         "http://127.0.0.1:{port}",
     )
 
 
-def _answering(yes: bool) -> Health:
+def _health_of(yes: bool) -> Health:
     return Health(UP) if yes else Health(UNHEALTHY, "gives a wrong answer")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from millpond.runtime.board import Status, last_statuses
 from millpond.runtime.down import SUPERVISOR
-from millpond.runtime.home import Home, located
-from millpond.runtime.part import DOWN, STARTING, UP, Part, State, examined
-from millpond.runtime.processes import Process, registered
+from millpond.runtime.home import Home, locate
+from millpond.runtime.part import DOWN, STARTING, UP, Part, State, Status, check_health, last_statuses
+from millpond.runtime.processes import Process, find_process
 from millpond.runtime.servers import ServerState, states
 from millpond.runtime.supervisor import all_parts
 from millpond.settings import Settings
@@ -38,8 +37,8 @@ class Report:
 
 def report(settings: Settings) -> Report:
     """Return how the parts are; starts nothing and makes nothing."""
-    home = located(settings)
-    supervisor = registered(home, SUPERVISOR)
+    home = locate(settings)
+    supervisor = find_process(home, SUPERVISOR)
     known = last_statuses(home, supervisor.pid) if supervisor else {}
     parts = all_parts(settings, home)
     with ThreadPoolExecutor(len(parts)) as pool:
@@ -53,7 +52,7 @@ def _status(home: Home, part: Part, known: dict[str, Status]) -> Status:
     log = str(home.logs / f"{part.name}.log")
     if process is None:
         return Status(part.name, DOWN, part.address_of(None), restarts=past.restarts, log=log, note=past.note)
-    health = examined(part, process)
+    health = check_health(part, process)
     state: State = health.state
     if state != UP and past.pid == process.pid and STARTING in (state, past.state):
         # What is still starting is not ill, and what came up does not start a second time.

@@ -1,30 +1,54 @@
-"""Runs all parts of a home until told to stop: what `millpond up` does."""
+"""Runs all parts of a home until told to stop, which is `millpond up`, and rotates their logs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from millpond.errors import AlreadyUp
-from millpond.runtime.alerts_part import alerts_part
-from millpond.runtime.board import Board, Status, Tell
 from millpond.runtime.children import end_supervised
-from millpond.runtime.dagster_parts import dagster_parts, dagster_url
 from millpond.runtime.down import SUPERVISOR, stop_parts
-from millpond.runtime.home import Home, layout
+from millpond.runtime.home import Home, exclusive, layout
 from millpond.runtime.keeper import Keeper
-from millpond.runtime.locks import exclusive
-from millpond.runtime.log_files import rotate
-from millpond.runtime.part import Part
+from millpond.runtime.part import Board, Part, Status, Tell
 from millpond.runtime.ports import refuse_taken
-from millpond.runtime.processes import Process, register, registered, start_time
-from millpond.runtime.shared_parts import shared_parts
+from millpond.runtime.processes import Process, find_process, register, start_time
+from millpond.runtime.shared_parts import build_shared_parts
+from millpond.runtime.supervised_parts import build_alerts_part, build_dagster_parts, dagster_url
 from millpond.settings import Settings
+
+LIMIT_BYTES = 10_000_000
+KEEP = 3
+
+
+def rotate_logs(folder: Path, limit: int = LIMIT_BYTES, keep: int = KEEP) -> list[Path]:
+    """Move the content of each log in `folder` that is larger than `limit` bytes to `<log>.1`.
+
+    `<log>.1` becomes `<log>.2` and so on up to `kept`; the oldest is dropped. Returns the logs concerned.
+    """
+    grown = [log for log in sorted(folder.glob("*.log")) if log.stat().st_size > limit]
+    for log in grown:
+        for age in range(keep, 1, -1):
+            younger = _rotated(log, age - 1)
+            if younger.exists():
+                younger.replace(_rotated(log, age))
+        unfinished = log.with_name(f"{log.name}.new")
+        shutil.copy2(log, unfinished)
+        os.truncate(log, 0)
+        unfinished.replace(_rotated(log, 1))
+    return grown
+
+
+def _rotated(log: Path, age: int) -> Path:
+    return log.with_name(f"{log.name}.{age}")
+
 
 _LOOK_SECONDS = 0.2
 _ROTATE_SECONDS = 2.0
@@ -32,7 +56,11 @@ _ROTATE_SECONDS = 2.0
 
 def all_parts(settings: Settings, home: Home) -> list[Part]:
     """Return what `millpond up` runs for these settings."""
-    return [*shared_parts(settings, home), *dagster_parts(settings, home), alerts_part(settings, home)]
+    return [
+        *build_shared_parts(settings, home),
+        *build_dagster_parts(settings, home),
+        build_alerts_part(settings, home),
+    ]
 
 
 def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambda: None) -> None:
@@ -82,7 +110,7 @@ def _wait(home: Home, keepers: Sequence[Keeper], told: list[int]) -> BaseExcepti
         if failure := next((keeper.failure for keeper in keepers if keeper.failure), None):
             return failure
         if time.monotonic() > rotated + _ROTATE_SECONDS:
-            rotate(home.logs)
+            rotate_logs(home.logs)
             rotated = time.monotonic()
         time.sleep(_LOOK_SECONDS)
     return None
@@ -106,7 +134,7 @@ def _signals() -> Iterator[list[int]]:
 
 def _register(settings: Settings, home: Home) -> None:
     with exclusive(home.run / f"{SUPERVISOR}.lock", doing="starting millpond up"):
-        if other := registered(home, SUPERVISOR):
+        if other := find_process(home, SUPERVISOR):
             raise AlreadyUp(
                 f"`millpond up` runs already for {home.root} "
                 f"(process {other.pid}, Dagster at {dagster_url(settings)})",

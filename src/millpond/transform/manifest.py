@@ -15,8 +15,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from millpond.errors import ConfigError
-from millpond.runtime.home import layout
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive, layout
 from millpond.settings import Settings, settings
 from millpond.transform import engine
 from millpond.transform.checks import Check

@@ -30,8 +30,8 @@ from millpond.automation.overview import instigators, is_on
 from millpond.automation.switches import count_unfinished_runs, switch
 from millpond.cli.main import app
 from millpond.instance.home import open_instance, repository_origin
-from millpond.runtime.dagster_parts import location_name
 from millpond.runtime.home import Home
+from millpond.runtime.supervised_parts import location_name
 from millpond.settings import settings
 
 pytestmark = [  # what Dagster's daemons say of Dagster

@@ -21,7 +21,7 @@ from millpond.backfill.session import cancel, run_backfill
 from millpond.errors import BackfillOverlap, SourceUnreachable
 from millpond.resources.run import BACKFILL_TAG
 from millpond.runtime.home import Home
-from millpond.runtime.postmaster import found as found_server
+from millpond.runtime.postmaster import find_server as found_server
 
 
 def carried_out(

@@ -28,7 +28,7 @@ from millpond.runtime.databases import databases
 from millpond.runtime.down import down
 from millpond.runtime.extensions import duckdb_connection
 from millpond.runtime.home import Home
-from millpond.runtime.postmaster import found
+from millpond.runtime.postmaster import find_server
 from millpond.settings import settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -115,7 +115,7 @@ def test_a_notebook_that_ends_after_down_starts_nothing(recipes: dict[str, str],
     connection.close()
     del connection
     gc.collect()
-    assert found(home) is None
+    assert find_server(home) is None
 
 
 def test_a_shell_completes_commands_and_options() -> None:

@@ -23,8 +23,8 @@ from millpond.runtime import databases as databases_module
 from millpond.runtime.databases import databases, refuse_other_version, superuser
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home
-from millpond.runtime.migrations import steps
-from millpond.runtime.postmaster import found
+from millpond.runtime.migrations import migrate
+from millpond.runtime.postmaster import find_server
 from millpond.runtime.processes import Process, register, start_time
 from millpond.settings import process_environment
 
@@ -85,7 +85,7 @@ def test_every_command_refuses_a_home_of_a_newer_release_and_changes_nothing(bar
 
 def _forget_newer(home: Home) -> None:
     """Make the home one of this release again; it is not provisioned, so only the superuser gets in."""
-    server = found(home)
+    server = find_server(home)
     assert server
     with superuser(home, server, "lake") as connection:
         for schema in ("catalog", "ops"):
@@ -143,7 +143,7 @@ def test_an_upgrade_that_is_killed_goes_on_where_it_was(
 ) -> None:
     before = {table: rows for table, rows in contents().items() if rows}
     killed_at(place)
-    monkeypatch.setattr(steps, "STEPS", next_release())
+    monkeypatch.setattr(migrate, "STEPS", next_release())
     assert run("upgrade")[0] == 0
     assert recorded() == {"catalog": [1, 2, 3], "ops": [1, 2, 3]}
     after = contents()

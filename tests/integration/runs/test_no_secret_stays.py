@@ -20,7 +20,7 @@ from millpond.instance.home import open_instance
 from millpond.lake.catalog import catalog
 from millpond.runtime.databases import superuser
 from millpond.runtime.home import Home
-from millpond.runtime.postmaster import found
+from millpond.runtime.postmaster import find_server
 from millpond.settings import Settings
 
 CANARY = "c4n4ry/of the+récord"
@@ -106,7 +106,7 @@ def test_no_secret_of_any_library_stays_anywhere(
         assert failed == TROUBLES.keys()
         texts = {"pages": json.dumps([dg.serialize_value(e) for e in recorded.all_logs(result.run_id)])}
         texts["run"] = dg.serialize_value(recorded.get_run_by_id(result.run_id))
-    server = found(home)
+    server = find_server(home)
     assert server is not None
     for database in ("dagster", "lake"):
         with superuser(home, server, database) as connection:

@@ -19,10 +19,10 @@ import pytest
 from millpond.errors import DeployRefused
 from millpond.resources.run import JOB
 from millpond.runtime import deployment
-from millpond.runtime.dagster_parts import CODE_SERVER, dagster_url
 from millpond.runtime.down import down
 from millpond.runtime.home import layout
-from millpond.runtime.processes import registered
+from millpond.runtime.processes import find_process
+from millpond.runtime.supervised_parts import CODE_SERVER, dagster_url
 from millpond.settings import Settings, process_environment, settings
 
 SECONDS = 240.0
@@ -136,11 +136,13 @@ def test_an_edit_is_published_by_an_explicit_reload_and_by_nothing_else(project:
     assert days_after_an_automatic_run() == WHOLE
 
     # A code server that the supervisor starts again is no deployment.
-    server = registered(layout(settings()), CODE_SERVER)
+    server = find_process(layout(settings()), CODE_SERVER)
     assert server
     os.kill(server.pid, signal.SIGKILL)
     until(
-        lambda: (again := registered(layout(settings()), CODE_SERVER)) is not None and again.pid != server.pid
+        lambda: (
+            (again := find_process(layout(settings()), CODE_SERVER)) is not None and again.pid != server.pid
+        )
     )
     assert f"changed since it was loaded: {MODEL}" in millpond("automation", "list").stderr
     # "Reload" in the pages is, as soon as the code server is back.

@@ -16,12 +16,11 @@ import pytest
 
 from millpond.errors import EmbeddedPartError
 from millpond.runtime import keeper as keeper_module
-from millpond.runtime.board import Board, Status
-from millpond.runtime.children import end_supervised, start_child, supervised
+from millpond.runtime.children import end_supervised, find_supervised, start_child
 from millpond.runtime.home import Home, layout
 from millpond.runtime.keeper import Keeper
-from millpond.runtime.part import UP, Health, Part
-from millpond.runtime.processes import Process, register, registered, start_time
+from millpond.runtime.part import UP, Board, Health, Part, Status
+from millpond.runtime.processes import Process, find_process, register, start_time
 from millpond.settings import Settings, process_environment
 
 Run = Callable[..., queue.Queue[tuple[Status, str]]]
@@ -89,7 +88,7 @@ def keep(own_home: Home) -> Iterator[Run]:
             told.put((statuses[0], line))
 
         part = Part(
-            "mill", lambda: registered(own_home, "mill"), start, examine, silence_seconds=silence_seconds
+            "mill", lambda: find_process(own_home, "mill"), start, examine, silence_seconds=silence_seconds
         )
         keepers.append(Keeper(part, own_home, Board(own_home, [Status("mill")], tell), stopping))
         keepers[-1].start()
@@ -187,7 +186,7 @@ def test_what_a_child_started_is_ended_too_even_in_a_session_of_its_own(
 ) -> None:
     program(tmp_path, STARTS_ANOTHER)
     await_line(keep(), "mill is up")
-    while len(found := supervised(own_home)) < 2:
+    while len(found := find_supervised(own_home)) < 2:
         pass
     end_supervised(own_home, patience=5)
     # The keeper may have started another one meanwhile; of those there were, none is left.

@@ -16,8 +16,8 @@ from millpond.naming import LAYERS, MAIN_REF
 from millpond.runtime import databases as module
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
-from millpond.runtime.migrations import steps
-from millpond.runtime.migrations.steps import Step
+from millpond.runtime.migrations import migrate
+from millpond.runtime.migrations.migrate import Step
 from millpond.settings import process_environment
 
 
@@ -72,7 +72,7 @@ def test_many_processes_that_open_a_new_home_at_once_all_succeed(bare: Home) -> 
 
 
 def test_a_process_asks_for_the_version_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    module.verified.clear()
+    module.current_databases.clear()
     asked = []
     monkeypatch.setattr(module, "is_current", lambda connection: asked.append(connection) or True)
     for _ in range(3):
@@ -85,8 +85,8 @@ def test_a_process_asks_for_the_version_once(home: Home, monkeypatch: pytest.Mon
 def extended(monkeypatch: pytest.MonkeyPatch, *more: Step) -> None:
     """Open the home, then have this process know steps of a release to come."""
     module.refuse_other_version()
-    module.verified.clear()
-    monkeypatch.setattr(steps, "STEPS", (*steps.STEPS, *more))
+    module.current_databases.clear()
+    monkeypatch.setattr(migrate, "STEPS", (*migrate.STEPS, *more))
 
 
 def test_a_step_of_this_release_is_applied_on_opening_in_both_schemas(

@@ -33,13 +33,13 @@ from millpond.instance.home import open_instance
 from millpond.lake import read
 from millpond.lake.home_zone import record_zone
 from millpond.resources.run import JOB
-from millpond.runtime.children import supervised
-from millpond.runtime.dagster_parts import dagster_url
+from millpond.runtime.children import find_supervised
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
-from millpond.runtime.postmaster import found
-from millpond.runtime.processes import running, start_time
+from millpond.runtime.postmaster import find_server
+from millpond.runtime.processes import list_processes, start_time
 from millpond.runtime.status import report
+from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, process_environment, settings
 from processes import exit_code
 
@@ -86,7 +86,11 @@ def until(condition: Callable[[], bool], seconds: float = 30.0, every: float = 0
 
 
 def left(home: Home) -> list[object]:
-    return [*supervised(home), *(p for p in running(home) if p.name != "up"), *filter(None, [found(home)])]
+    return [
+        *find_supervised(home),
+        *(p for p in list_processes(home) if p.name != "up"),
+        *filter(None, [find_server(home)]),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,7 @@ def up_in_the_foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     ) as process:
-        until(lambda: len(supervised(own_home)) >= 3)
+        until(lambda: len(find_supervised(own_home)) >= 3)
         yield process
         process.kill()
 
@@ -168,7 +172,7 @@ def test_a_second_up_is_refused_and_told_where_the_first_is(up: Home) -> None:
 
 
 def test_nothing_listens_beyond_loopback(up: Home) -> None:
-    ours = {process.pid for process in supervised(up)} | {part.pid for part in report(settings()).parts}
+    ours = {process.pid for process in find_supervised(up)} | {part.pid for part in report(settings()).parts}
     listening = [
         c for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN
     ]
@@ -238,7 +242,7 @@ def test_a_home_of_another_time_zone_is_refused(own_home: Home) -> None:
     answer = millpond("up", MILLPOND_TIMEZONE="Asia/Kathmandu")
     assert answer.returncode == 2
     assert "set MILLPOND_TIMEZONE=UTC again" in answer.stderr
-    assert not [*supervised(own_home), *running(own_home)]
+    assert not [*find_supervised(own_home), *list_processes(own_home)]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive
 
 VARIABLE = "SCALE_SERVERS_CACHE"
 _FOLDER = Path(os.environ.get(VARIABLE) or "~/.cache/millpond-servers").expanduser()

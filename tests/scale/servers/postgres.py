@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from millpond.runtime.cluster import ENVIRONMENT, binaries
-from millpond.runtime.service_user import open_the_way, service_user
+from millpond.runtime.service_user import find_service_user, open_the_way
 from servers.server import Server
 
 USER, PASSWORD = "postgres", "scale-test-admin"  # of a server that lives as long as a test session
@@ -20,7 +20,7 @@ def prepare(folder: Path, port: int) -> Server:
     data, secret = folder / "data", folder / "initial_password"
     data.mkdir(mode=0o700)
     secret.write_text(PASSWORD)
-    user = service_user(data)
+    user = find_service_user(data)
     if user:
         open_the_way(user, data, binaries() / "postgres")
         for path in (folder, data, secret):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from millpond.runtime.processes import ended, spawn, start_time, tail
+from millpond.runtime.processes import end_process, spawn, start_time, tail
 from millpond.runtime.service_user import ServiceUser
 
 _START_SECONDS = 480.0
@@ -63,7 +63,7 @@ class Server:
         """End it with `signals` in turn, by default gently, then by force."""
         if pid := self.pid:
             started = start_time(pid)
-            if started and not ended(
+            if started and not end_process(
                 pid, started, signals or (signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL), _STOP_SECONDS
             ):
                 raise RuntimeError(f"{self.name}, process {pid}, does not end")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from millpond.runtime.locks import exclusive
+from millpond.runtime.home import exclusive
 from servers import nessie, postgres, s3, trino
 from servers.server import Server, free_ports
 

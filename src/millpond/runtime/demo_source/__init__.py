@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 
-from millpond.runtime.home import layout, located
+from millpond.runtime.home import layout, locate
 from millpond.runtime.processes import ensure_process
 from millpond.settings import Settings
 
@@ -21,7 +21,7 @@ _MARK = "demo"
 
 def is_demo_home(settings: Settings) -> bool:
     """Return whether this home was made by `millpond demo`: only there may the demo source stand in."""
-    return (located(settings).root / _MARK).exists()
+    return (locate(settings).root / _MARK).exists()
 
 
 def mark_demo_home(settings: Settings) -> None:

@@ -54,7 +54,7 @@ def recording() -> tuple[Replay, list[tuple[str, int]]]:
     """Return when events happen, and for each its kind and the number of its repository."""
     recorded = np.array([second * 1000 for (second,) in read_recording("commits")], dtype=np.int64)
     made_up = _fillers(recorded)
-    real = _thinned(recorded, made_up)
+    real = _thin(recorded, made_up)
     chance = random.Random(_SEED)  # noqa: S311 - no secret, a fixed sequence
     rows = [(offset, chance.randrange(_MADE_UP)) for offset in real.tolist()]
     rows = sorted(rows + [(offset, _MADE_UP) for offset in made_up.tolist()])
@@ -98,7 +98,7 @@ def _fillers(offsets: _Offsets) -> _Offsets:
     return np.array(sorted(out), dtype=np.int64)
 
 
-def _thinned(offsets: _Offsets, made_up: _Offsets) -> _Offsets:
+def _thin(offsets: _Offsets, made_up: _Offsets) -> _Offsets:
     """Return `offsets` without so many of the busiest days that `_MOST_LISTED` holds in each LISTED_DAYS.
 
     A day keeps its first and last event, so no gap grows.

@@ -69,7 +69,7 @@ class _Entry:
 
 def recording() -> tuple[Replay, list[_Entry]]:
     """Return when entries happen and what they are, sorted by time."""
-    rows = sorted([*_readings(), *_made_up()], key=lambda row: row[0])
+    rows = sorted([*_readings(), *_synthesize()], key=lambda row: row[0])
     return Replay(np.array([offset for offset, _ in rows], dtype=np.int64), _WEEKS), [e for _, e in rows]
 
 
@@ -94,7 +94,7 @@ def _key(kind: str, ms: int) -> str:
 
 
 @lru_cache(1)
-def _recorded() -> list[tuple[int, int]]:
+def _read_days() -> list[tuple[int, int]]:
     """Return (milliseconds since the first day, mg/dL) of each reading, in order."""
     return [(second * 1000, value) for second, value in read_recording("glucose")]
 
@@ -103,7 +103,7 @@ def _readings() -> Iterator[tuple[int, _Entry]]:
     """Yield the readings; some were uploaded twice, some corrected later, as real uploaders do."""
     chance = random.Random(_SEED)  # noqa: S311 - no secret, a fixed sequence
     before: tuple[int, int] | None = None
-    for offset, value in _recorded():
+    for offset, value in _read_days():
         entry = _Entry("sgv", value, "demo-cgm", _arrow(before, (offset, value)))
         yield offset, entry
         draw = chance.random()
@@ -114,9 +114,9 @@ def _readings() -> Iterator[tuple[int, _Entry]]:
         before = offset, value
 
 
-def _made_up() -> Iterator[tuple[int, _Entry]]:
+def _synthesize() -> Iterator[tuple[int, _Entry]]:
     chance = random.Random(_SEED + 1)  # noqa: S311 - no secret, a fixed sequence
-    readings = Counter(offset // _DAY_MS for offset, _ in _recorded())
+    readings = Counter(offset // _DAY_MS for offset, _ in _read_days())
     for number in range(_WEEKS * 7):
 
         def moment(start: int = number * _DAY_MS) -> int:
@@ -127,7 +127,7 @@ def _made_up() -> Iterator[tuple[int, _Entry]]:
             yield moment(), _Entry("cal", chance.randrange(800, 1000), "demo-made-up", key="cal")
         if readings[number] >= _READINGS_PER_DAY // 8:  # elsewhere it would spoil the day
             yield moment(), _Entry("sgv", chance.choice(_BROKEN), "demo-made-up", key="broken")
-    for (start, value), (end, _) in pairwise(_recorded()):
+    for (start, value), (end, _) in pairwise(_read_days()):
         if end - start > _LONGEST_GAP_MS:
             middle = (start + end) // 2
             for minutes in range(-30, 30, 5):

@@ -1,19 +1,51 @@
-"""Which steps a home's schemas have on record, and applying those they lack; each schema by its own role."""
+"""The steps that bring a home's tables in Postgres to what this release needs, and applying those they lack.
+
+A step that was released is never edited: a change of a table is a new step at the end. CONTRIBUTING.md says
+what a step may do. Each schema is migrated by its own role."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from millpond import crash_points
 from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
-from millpond.runtime.migrations import steps
-from millpond.runtime.migrations.steps import Step
+from millpond.runtime.migrations import first
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one release changed: one statement or several for each schema that it concerns.
+
+    With `on_opening` it is applied by whatever opens the home first, so it must be quick and only add. Others
+    wait for `millpond upgrade`, and so do all that come after them.
+    """
+
+    number: int
+    name: str
+    catalog: LiteralString = ""
+    ops: LiteralString = ""
+    on_opening: bool = True
+
+    def sql(self, schema: str) -> LiteralString:
+        """Return what it does in `schema`, which may be nothing."""
+        return {"catalog": self.catalog, "ops": self.ops}[schema]
+
+
+STEPS: Final = (
+    Step(
+        1,
+        "the tables of release 0.1, made where they are missing",
+        catalog=first.CATALOG_TABLES,
+        ops=first.OPS_TABLES,
+    ),
+)
+
 
 SCHEMAS: Final = ("catalog", "ops")
 """Of database `lake`; each belongs to a role that does not see the other, so each has its own record."""
@@ -44,7 +76,7 @@ class Version:
 
 def newest() -> int:
     """Return the version that this release brings a home to."""
-    return steps.STEPS[-1].number
+    return STEPS[-1].number
 
 
 def version(connection: psycopg.Connection[Any]) -> Version:
@@ -65,10 +97,10 @@ def is_current(connection: psycopg.Connection[Any]) -> bool:
     return found.number == newest()
 
 
-def pending(found: Version) -> Sequence[Step]:
+def find_pending_steps(found: Version) -> Sequence[Step]:
     """Return the steps that a schema at this version lacks. Raises HomeTooNew."""
     _refuse_newer(found)
-    return [step for step in steps.STEPS if step.number > found.number]
+    return [step for step in STEPS if step.number > found.number]
 
 
 def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool = False) -> list[Step]:
@@ -79,10 +111,10 @@ def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool =
     only `millpond upgrade` applies; raises HomeTooNew, and MigrationFailed where Postgres refuses.
     """
     applied = []
-    for step in pending(version(connection)):
+    for step in find_pending_steps(version(connection)):
         try:
             with connection.transaction():
-                if not _applied(connection, schema, step, by_hand=by_hand):
+                if not _apply(connection, schema, step, by_hand=by_hand):
                     continue
             applied.append(step)
             crash_points.reached("migrations.recorded")
@@ -98,7 +130,7 @@ def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool =
     return applied
 
 
-def _applied(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_hand: bool) -> bool:
+def _apply(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_hand: bool) -> bool:
     """Apply `step` unless another process did so while this one waited for the lock."""
     connection.execute(_LOCK_TIMEOUT)
     connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -108,7 +140,8 @@ def _applied(connection: psycopg.Connection[Any], schema: str, step: Step, *, by
         return False
     if not step.on_opening and not by_hand:
         raise HomeTooOld(
-            f"this home's state has version {step.number - 1}, and Millpond {_installed()} needs {newest()};"
+            f"this home's state has version {step.number - 1}, and Millpond {_installed_version()} needs"
+            f" {newest()};"
             f" step {step.number} ({step.name}) is not applied while a home is opened",
             unharmed="all of it: nothing was changed",
             next_step="`millpond upgrade`",
@@ -116,7 +149,7 @@ def _applied(connection: psycopg.Connection[Any], schema: str, step: Step, *, by
     if sql := step.sql(schema):
         connection.execute(sql)
     crash_points.reached("migrations.applied")
-    connection.execute(_RECORD, (step.number, step.name, _installed()))
+    connection.execute(_RECORD, (step.number, step.name, _installed_version()))
     return True
 
 
@@ -124,13 +157,13 @@ def _refuse_newer(found: Version) -> None:
     if found.number > newest():
         raise HomeTooNew(
             f"this home's state has version {found.number}, written by Millpond {found.millpond};"
-            f" Millpond {_installed()}, which is installed here, knows versions up to {newest()}",
+            f" Millpond {_installed_version()}, which is installed here, knows versions up to {newest()}",
             unharmed="all of it: nothing was changed",
             next_step=f"`pip install 'millpond>={found.millpond}'`, or another home (MILLPOND_HOME)",
         )
 
 
-def _installed() -> str:
+def _installed_version() -> str:
     return metadata.version("millpond")
 
 

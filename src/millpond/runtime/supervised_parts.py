@@ -1,8 +1,4 @@
-"""Dagster under supervision: one code server, which the web pages and the daemon share.
-
-The code server loads the definitions once for both, loads them anew at "Reload" in the pages, and outlives a
-restart of either, so that runs, which it starts, go on.
-"""
+"""Dagster under supervision (one code server for web pages and daemon) and the alert dispatcher."""
 
 from __future__ import annotations
 
@@ -22,11 +18,10 @@ import yaml
 from millpond.errors import ConfigError
 from millpond.runtime import dagster_health, deployment
 from millpond.runtime.children import start_child
-from millpond.runtime.dagster_home import CODE_LOCATION, dagster_home
-from millpond.runtime.home import Home, located
-from millpond.runtime.part import NO_ANSWER, STARTING, UP, Health, Part
-from millpond.runtime.ports import chosen_port
-from millpond.runtime.processes import Process, register, registered, start_time
+from millpond.runtime.home import CODE_LOCATION, Home, dagster_home, locate
+from millpond.runtime.part import NO_ANSWER, STARTING, UNHEALTHY, UP, Health, Part
+from millpond.runtime.ports import choose_port
+from millpond.runtime.processes import Process, find_process, register, start_time
 from millpond.settings import DEPLOYED, Settings, process_environment, variable
 
 CODE_SERVER, WEBSERVER, DAEMON = "code-server", "webserver", "daemon"
@@ -45,13 +40,13 @@ _TARGETS = ("MODULE_NAME", "PYTHON_FILE", "PACKAGE_NAME", "ATTRIBUTE", "WORKING_
 
 def dagster_url(settings: Settings) -> str:
     """Return where the web pages are, or will be once `millpond up` runs."""
-    home = located(settings)
-    if process := registered(home, WEBSERVER):
+    home = locate(settings)
+    if process := find_process(home, WEBSERVER):
         return f"http://127.0.0.1:{process.port}"
     return f"http://127.0.0.1:{settings.dagster_port or _port(settings, home)}"
 
 
-def dagster_parts(settings: Settings, home: Home) -> list[Part]:
+def build_dagster_parts(settings: Settings, home: Home) -> list[Part]:
     """Return code server, web pages and daemon."""
     return [_code_server(settings, home), _webserver(settings, home), _daemon(settings, home)]
 
@@ -72,7 +67,7 @@ def _code_server(settings: Settings, home: Home) -> Part:
         command += ["--location-name", location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
         folder = deployment.folder_of(settings, deployed)
         preload = "millpond.instance.code_server"
-        return _started(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
+        return _start_process(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
 
     def examine(process: Process) -> Health:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -80,14 +75,14 @@ def _code_server(settings: Settings, home: Home) -> Part:
             probe.connect(str(path))
         # Only the web pages tell whether the definitions load; while they start, it is not known yet.
         with suppress(*NO_ANSWER):
-            if pages := registered(home, WEBSERVER):
+            if pages := find_process(home, WEBSERVER):
                 return dagster_health.code_location(pages.port, location_name(settings))
         young = time.time() - process.started < _START_SECONDS / 2
         return Health(STARTING, "the web pages do not answer yet") if young else Health(UP)
 
     return Part(
         CODE_SERVER,
-        partial(registered, home, CODE_SERVER),
+        partial(find_process, home, CODE_SERVER),
         start,
         examine,
         f"unix:{path}",
@@ -100,13 +95,13 @@ def _webserver(settings: Settings, home: Home) -> Part:
         port = _port(settings, home)
         command = ["millpond.cli.pages", "--host", "127.0.0.1", "--port", str(port)]
         command += _workspaces(settings, home)
-        child = _started(settings, home, WEBSERVER, command, preload="dagster_webserver.cli", port=port)
+        child = _start_process(settings, home, WEBSERVER, command, preload="dagster_webserver.cli", port=port)
         (home.run / _PORT_FILE).write_text(f"{port}\n")
         return child
 
     return Part(
         WEBSERVER,
-        partial(registered, home, WEBSERVER),
+        partial(find_process, home, WEBSERVER),
         start,
         lambda process: dagster_health.webserver(process.port),
         "http://127.0.0.1:{port}",
@@ -119,18 +114,18 @@ def _webserver(settings: Settings, home: Home) -> Part:
 def _daemon(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
         command = ["millpond.instance.daemon", "run", *_workspaces(settings, home)]
-        return _started(settings, home, DAEMON, command, preload="millpond.instance.daemon")
+        return _start_process(settings, home, DAEMON, command, preload="millpond.instance.daemon")
 
     return Part(
         DAEMON,
-        partial(registered, home, DAEMON),
+        partial(find_process, home, DAEMON),
         start,
         lambda process: dagster_health.daemon(home, process.started),
         start_seconds=_START_SECONDS,
     )
 
 
-def _started(
+def _start_process(
     settings: Settings,
     home: Home,
     name: str,
@@ -195,7 +190,7 @@ def location_name(settings: Settings) -> str:
 
 
 def _port(settings: Settings, home: Home) -> int:
-    return chosen_port(
+    return choose_port(
         home.run / _PORT_FILE,
         settings.dagster_port,
         home.root,
@@ -218,3 +213,44 @@ def code_server_socket(home: Home) -> Path:
             )
         path = folder / path.name
     return path
+
+
+ALERTS = "alerts"
+_ALERTS_MODULE = "millpond.alerts"
+"""Named, not imported: alerts stand on the runtime, not the other way round."""
+_ALERTS_SILENCE_SECONDS = 60.0
+
+
+def beat_file(home: Home) -> Path:
+    """Return the file that the dispatcher writes after each round that worked."""
+    return home.run / "alerts.beat"
+
+
+def build_alerts_part(settings: Settings, home: Home) -> Part:
+    """Return the dispatcher."""
+
+    def start() -> subprocess.Popen[bytes]:
+        here = {variable("project"): str(settings.project), variable("home"): str(settings.home)}
+        child = start_child(
+            [_ALERTS_MODULE],
+            preload=f"{_ALERTS_MODULE}.dispatcher",
+            home=home,
+            log=home.logs / f"{ALERTS}.log",
+            folder=settings.project,
+            environment=process_environment(**here, PYTHONUNBUFFERED="1"),
+        )
+        register(home, Process(ALERTS, child.pid, start_time(child.pid) or 0.0, 0))
+        return child
+
+    return Part(ALERTS, partial(find_process, home, ALERTS), start, partial(_alerts_health, home))
+
+
+def _alerts_health(home: Home, process: Process) -> Health:
+    beat = beat_file(home)
+    last = beat.stat().st_mtime if beat.exists() else 0.0
+    if last < process.started:
+        return Health(STARTING, "no heartbeat yet")
+    if last < time.time() - _ALERTS_SILENCE_SECONDS:
+        return Health(UNHEALTHY, f"last heartbeat {time.time() - last:.0f} s ago")
+    wrong = beat.read_text()
+    return Health(UNHEALTHY, wrong, mendable=False) if wrong else Health(UP)
