@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from millpond.cli.asset_names import AssetNames
+from millpond.cli.startup import AssetNames
 from millpond.errors import ConfigError
 from millpond.settings import Settings
 

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from millpond.cli import output
-from millpond.cli.picture import glucose_day
+from millpond.cli.demo_report import glucose_day
 
 COLUMNS = ("day", "name", "value")
 ROWS = [

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from millpond.cli.spans import span
-
 app = typer.Typer(
     no_args_is_help=True,
     help="What went wrong, who was notified, and when it was over.\n\n"
@@ -141,8 +139,9 @@ def silence(
     """
     from millpond.alerts import commands
     from millpond.cli import output
+    from millpond.cli.arguments import parse_span
 
-    until, fitting = commands.silence(pattern, span(duration))
+    until, fitting = commands.silence(pattern, parse_span(duration))
     if as_json:
         output.as_json({"pattern": pattern, "until": until, "open": fitting})
     else:

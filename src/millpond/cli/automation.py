@@ -34,7 +34,7 @@ def list_(as_json: AsJson = False) -> None:
     """
     from millpond.cli import output
 
-    with _loaded() as (definitions, instance, settings):
+    with _load() as (definitions, instance, settings):
         from millpond.automation.overview import overview
         from millpond.instance.pause import read_pause
 
@@ -87,7 +87,7 @@ def preview(
     from millpond.settings import settings
 
     moment = moment_of(at, settings())
-    with _loaded() as (definitions, instance, configured):
+    with _load() as (definitions, instance, configured):
         from millpond.automation.preview import preview as previewed
 
         found = previewed(definitions, instance, configured, moment)
@@ -117,7 +117,7 @@ def moment_of(text: str, settings: Settings, now: dt.datetime | None = None) -> 
 def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
     from millpond.cli import output
 
-    with _loaded() as (definitions, instance, settings):
+    with _load() as (definitions, instance, settings):
         from millpond.automation.switches import count_unfinished_runs, switch
 
         changed, runs = (
@@ -150,7 +150,7 @@ def _use_what_runs() -> None:
 
 
 @contextmanager
-def _loaded() -> Iterator[tuple[Any, Any, Settings]]:
+def _load() -> Iterator[tuple[Any, Any, Settings]]:
     """Yield definitions, instance and settings; the first takes seconds to import."""
     import importlib
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _OUTCOMES = {"failure": "red", "nothing to do": "dim"}
 
 
-def paused_line(since: float) -> str:
+def format_pause(since: float) -> str:
     """Return the line that says that the home is paused."""
     moment = dt.datetime.fromtimestamp(since).astimezone()
     return f"automation is paused since {moment:%Y-%m-%d %H:%M:%S}; `millpond automation resume` ends it"
@@ -41,7 +41,7 @@ def print_list(items: Sequence[Item], settings: Settings, paused_since: float | 
     output.print_table(("name", "kind", "state", "when", "last", "outcome", "next"), rows, plain=True)
     console = output.console()
     if paused_since:
-        console.print(paused_line(paused_since), style="yellow")
+        console.print(format_pause(paused_since), style="yellow")
     console.print(f"Times in {settings.timezone}. It happens while `millpond up` runs.", style="dim")
 
 

@@ -98,23 +98,22 @@ def run(
     millpond backfill show ID                                   what came of each partition
     millpond backfill cancel ID                                 stop one from another terminal
     """
-    from millpond.cli.asset_names import AssetNames
-    from millpond.cli.companions import builder
-    from millpond.cli.leaving import interrupted_at_once
+    from millpond.cli.interrupts import exit_on_interrupt
     from millpond.cli.reload import print_notice
+    from millpond.cli.startup import AssetNames, build_companion
 
     hint = "nothing is running; `millpond backfill list` shows what there is to resume"
     if selection and not resume:
         AssetNames.now().refuse_unknown(selection)
-    with interrupted_at_once(hint), builder(needed=parallel == 1 and not dry_run):
+    with exit_on_interrupt(hint), build_companion(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
-        from millpond.cli.refs import checked_with
+        from millpond.cli.arguments import check_ref_and_days
 
         if not dry_run:
             print_notice(ref)
         options = commands.Options(
             selection=selection,
-            days=checked_with(ref, lambda: commands.days(start_date, end_date, partitions)),
+            days=check_ref_and_days(ref, lambda: commands.days(start_date, end_date, partitions)),
             ref=ref,
             force=force,
             stale=stale,

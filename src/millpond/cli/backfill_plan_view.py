@@ -83,7 +83,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def folded(items: Iterable[Item]) -> Iterator[tuple[list[str], str, State, str, bool]]:
+def fold_items(items: Iterable[Item]) -> Iterator[tuple[list[str], str, State, str, bool]]:
     """Yield assets, their days as text, state, reason and whether it is run: one for all that stand alike.
 
     Dates in a reason are told relative to the day where they differ from day to day.
@@ -120,7 +120,7 @@ def _relative(item: Item) -> str:
 
 def _partitions(items: Iterable[Item]) -> list[list[Text]]:
     rows = []
-    for assets, days, state, reason, todo in folded(items):
+    for assets, days, state, reason, todo in fold_items(items):
         why = "" if reason == state.value else reason
         told = Text(state.value, style=_COLOURS[state])
         rows.append(

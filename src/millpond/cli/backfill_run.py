@@ -19,13 +19,12 @@ from millpond.backfill.plan import Plan
 from millpond.backfill.planner import make_plan
 from millpond.backfill.session import get_backfill, run_backfill
 from millpond.cli import output
+from millpond.cli.arguments import parse_days, require_ref
 from millpond.cli.backfill_display import Display, Tally
 from millpond.cli.backfill_plan_view import plan_json, print_plan
-from millpond.cli.backfill_summary import as_document, print_summary
-from millpond.cli.companions import dismiss_builder_unless_due
-from millpond.cli.days import days_of
-from millpond.cli.leaving import leave
-from millpond.cli.refs import existing
+from millpond.cli.backfill_view import as_document, print_summary
+from millpond.cli.interrupts import exit_interrupted
+from millpond.cli.startup import dismiss_builder_unless_due
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.instance.home import CODE_LOCATION, open_instance
 from millpond.lake.home_zone import refuse_other_zone
@@ -59,7 +58,7 @@ def days(start: str | None, end: str | None, partitions: str | None) -> list[dt.
         raise ConfigError(
             "--partitions and --start-date or --end-date exclude each other", next_step="give one of them"
         )
-    return days_of(start, end, partitions)
+    return parse_days(start, end, partitions)
 
 
 def begin(options: Options) -> int:
@@ -74,10 +73,10 @@ def begin(options: Options) -> int:
             "a backfill needs days",
             next_step="give --start-date and --end-date, or --partitions; or --stale alone",
         )
-    ref = existing(options.ref)
+    ref = require_ref(options.ref)
     refuse_other_zone()
-    with open_instance() as recording:
-        plan = _planned(options, ref, recording)
+    with open_instance() as dagster:
+        plan = _plan(options, ref, dagster)
         if not options.as_json:
             print_plan(plan)
         if options.dry_run or not plan.chunks:
@@ -86,13 +85,11 @@ def begin(options: Options) -> int:
             return DONE
         dismiss_builder_unless_due({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
-        told = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
-        told["accept_shrink"] = options.accept_shrink
-        backfill = ledger.create(plan, told)
+        chosen_options = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
+        chosen_options["accept_shrink"] = options.accept_shrink
+        backfill = ledger.create(plan, chosen_options)
         keys = [(item.asset, item.partition) for item in plan.todo()]
-        return _carried_out(
-            options, backfill, keys, recording, plan.estimate.seconds if plan.estimate else None
-        )
+        return _run(options, backfill, keys, dagster, plan.estimate.seconds if plan.estimate else None)
 
 
 def resume(options: Options) -> int:
@@ -103,18 +100,18 @@ def resume(options: Options) -> int:
             "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"
         )
     refuse_other_zone()
-    with open_instance() as recording:
+    with open_instance() as dagster:
         if not chosen.alive:
-            Engine(chosen, recording, lambda _: None, _definitions()).recover()
+            Engine(chosen, dagster, lambda _: None, _definitions()).recover()
         if not options.force:
-            _refuse_changes(chosen, options, recording)
+            _refuse_changes(chosen, options, dagster)
         within = Window.of_days(options.days[0], options.days[-1]) if options.days else None
         keys = ledger.list_remaining(chosen.id, within)
         if not options.as_json:
             typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
         if not keys and not chosen.alive and not options.dry_run:
             ledger.end_if_complete(chosen.id)
-            _tell(get_backfill(chosen.id), options)
+            _print_result(get_backfill(chosen.id), options)
         if options.dry_run or not keys:
             return DONE
         dismiss_builder_unless_due({asset for asset, _ in keys})
@@ -122,13 +119,13 @@ def resume(options: Options) -> int:
         ledger.take_over(chosen, keys)
         if options.accept_shrink:
             ledger.accept_shrink(chosen.id)
-        return _carried_out(options, chosen.id, keys, recording, None)
+        return _run(options, chosen.id, keys, dagster, None)
 
 
-def _carried_out(
-    options: Options, backfill: str, keys: list[Key], recording: dg.DagsterInstance, expected: float | None
+def _run(
+    options: Options, backfill: str, keys: list[Key], dagster: dg.DagsterInstance, expected: float | None
 ) -> int:
-    def stopping() -> None:
+    def print_stopping() -> None:
         if not options.as_json:
             typer.echo(f"stopping: what is done stays done; millpond backfill --resume {backfill} goes on")
 
@@ -136,29 +133,29 @@ def _carried_out(
 
     def last_words(stopped: Backfill) -> None:
         display.__exit__(None, None, None)
-        _tell(stopped, options)
+        _print_result(stopped, options)
 
     with display:
         ended = run_backfill(
             backfill,
-            instance=recording,
+            instance=dagster,
             tell=display.take,
             parallel=options.parallel,
             max_failures=options.max_failures,
-            on_stop=stopping,
+            on_stop=print_stopping,
             last_words=last_words,
         )
-    _tell(ended, options)
+    _print_result(ended, options)
     if ended.state in (BackfillState.INTERRUPTED, BackfillState.CANCELLED):
-        leave()
+        exit_interrupted()
     return FAILED if ended.unfinished else DONE
 
 
-def _planned(options: Options, ref: str, recording: dg.DagsterInstance) -> Plan:
+def _plan(options: Options, ref: str, dagster: dg.DagsterInstance) -> Plan:
     return make_plan(
         options.selection or "",
         options.days,
-        instance=recording,
+        instance=dagster,
         definitions=_definitions(),
         ref=ref,
         force=options.force,
@@ -169,7 +166,7 @@ def _planned(options: Options, ref: str, recording: dg.DagsterInstance) -> Plan:
     )
 
 
-def _refuse_changes(chosen: Backfill, options: Options, recording: dg.DagsterInstance) -> None:
+def _refuse_changes(chosen: Backfill, options: Options, dagster: dg.DagsterInstance) -> None:
     """Raise BackfillChanged if code or range are not those of the backfill."""
     changed = []
     if options.days and chosen.window and options.days != chosen.window.days:
@@ -179,7 +176,7 @@ def _refuse_changes(chosen: Backfill, options: Options, recording: dg.DagsterIns
     now = make_plan(
         chosen.selection,
         [],
-        instance=recording,
+        instance=dagster,
         definitions=_definitions(),
         ref=chosen.ref,
         downstream=bool(chosen.options.get("downstream")),
@@ -204,7 +201,7 @@ def _ask(options: Options, question: str) -> None:
         typer.confirm(question, default=True, abort=True)
 
 
-def _tell(backfill: Backfill, options: Options) -> None:
+def _print_result(backfill: Backfill, options: Options) -> None:
     parts = ledger.list_partitions(backfill.id)
     if options.as_json:
         output.as_json(as_document(backfill, parts))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from millpond.cli.spans import span
 from millpond.naming import MAIN_REF
 
 if TYPE_CHECKING:
@@ -65,14 +64,14 @@ def create(
     Example: millpond branch create dev --purpose "try another GMI formula"
     """
     from millpond.cli import output
-    from millpond.cli.branch_view import as_dict, counted
+    from millpond.cli.branch_view import as_dict, pluralize
     from millpond.lake.refs import create as make
 
     made = make(name, base, purpose)
     if as_json:
         output.as_json(as_dict(made))
         return
-    typer.echo(f"created {name} from {base}: {counted(made.tables, 'table')}, no data copied")
+    typer.echo(f"created {name} from {base}: {pluralize(made.tables, 'table')}, no data copied")
     typer.echo(f'Next: millpond materialize "fct_glucose_readings*" --ref {name}')
     typer.echo(f"      millpond branch diff {name}")
 
@@ -122,11 +121,11 @@ def merge(
 
     ref = _branch(name)
     if ref.kept and not force:
-        raise branch_view.failed_its_audit(ref)
+        raise branch_view.has_failed_audit(ref)
     changes = refs.diff(name)
     merged = refs.merge(name)
     marts = drop_marts(name)
-    found = _promoted(ref, merged) if changes else 0
+    found = _promote(ref, merged) if changes else 0
     if as_json:
         done = {"changes": changes, "marts_dropped": marts, "materializations": found}
         output.as_json({**vars(merged), **done})
@@ -141,7 +140,7 @@ def drop(name: Name, as_json: AsJson = False) -> None:
     Example: millpond branch drop dev
     """
     from millpond.cli import output
-    from millpond.cli.branch_view import counted
+    from millpond.cli.branch_view import pluralize
     from millpond.lake import refs
     from millpond.publish.schemas import drop_marts
 
@@ -151,7 +150,7 @@ def drop(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         output.as_json({"ref": name, "base": ref.base, "changed": ref.changed, "marts_dropped": marts})
         return
-    gone = [counted(ref.changed, "changed table"), *([counted(len(marts), "mart")] if marts else [])]
+    gone = [pluralize(ref.changed, "changed table"), *([pluralize(len(marts), "mart")] if marts else [])]
     typer.echo(f"dropped {name} with its {' and '.join(gone)}; {ref.base} is as it was")
 
 
@@ -169,9 +168,10 @@ def clean(
     Example: millpond branch clean --older-than 7d --dry-run
     """
     from millpond.cli import branch_view, output
+    from millpond.cli.arguments import parse_span
     from millpond.lake.retention import clean as clean_up
 
-    dropped = clean_up(span(older_than) if older_than is not None else None, dry_run=dry_run)
+    dropped = clean_up(parse_span(older_than) if older_than is not None else None, dry_run=dry_run)
     if as_json:
         output.as_json({"dry_run": dry_run, "branches": [branch_view.as_dict(ref) for ref in dropped]})
         return
@@ -188,7 +188,7 @@ def _branch(name: str) -> Ref:
     return branch(name)
 
 
-def _promoted(ref: Ref, merged: Merged) -> int:
+def _promote(ref: Ref, merged: Merged) -> int:
     from millpond.instance.home import open_instance
     from millpond.instance.promotion import promote_observations
     from millpond.publish.assets import GROUP

@@ -116,13 +116,13 @@ def print_merged(merged: Merged, changes: Iterable[TableDiff], marts: Sequence[s
     output.rows_as_table(("table", "change", "days", "note"), rows)
     console.print(f"{merged.ref} is dropped" + (f", with {', '.join(marts)}" if marts else ""))
     if promoted:
-        console.print(f"In Dagster, {counted(promoted, 'materialization')} made on it count for main now")
+        console.print(f"In Dagster, {pluralize(promoted, 'materialization')} made on it count for main now")
     console.print(
         f"Next: publish the marts of {merged.into}: millpond materialize group:marts{ref_option(merged.into)}"
     )
 
 
-def failed_its_audit(ref: Ref) -> ConfigError:
+def has_failed_audit(ref: Ref) -> ConfigError:
     """Return the refusal to merge a branch that a run kept back."""
     return ConfigError(
         f"{ref.name} was kept back by its run: {ref.kept}",
@@ -132,7 +132,7 @@ def failed_its_audit(ref: Ref) -> ConfigError:
     )
 
 
-def counted(number: int, word: str) -> str:
+def pluralize(number: int, word: str) -> str:
     """Return `1 table`, `2 tables`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 

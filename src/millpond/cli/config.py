@@ -1,7 +1,8 @@
-"""`millpond config`: every setting, its value, where it comes from."""
+"""`millpond config` and `millpond env`: every setting, and how other programs connect."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -34,18 +35,70 @@ def show(
         if name != "sources":
             var = s.variable(name)
             rows.append(
-                (var, _shown(getattr(current, name)), origin.get(var, "default"), field.description or "")
+                (var, _mask(getattr(current, name)), origin.get(var, "default"), field.description or "")
             )
     for source in s.source_names(current.project):
         for name, field in SourceSettings.model_fields.items():
             var = s.variable(name, source)
             value = getattr(current.source(source), name)
-            rows.append((var, _shown(value), origin.get(var, "default"), field.description or ""))
+            rows.append((var, _mask(value), origin.get(var, "default"), field.description or ""))
     columns = ("setting", "value", "origin", "meaning")
     (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
 
 
-def _shown(value: object) -> str | int | None:
+def _mask(value: object) -> str | int | None:
     if value is None or isinstance(value, int):
         return value
     return redacted(str(value))
+
+
+def env(
+    ref: Annotated[
+        str | None, typer.Option("--ref", help="Branch to connect to; default: MILLPOND_REF.")
+    ] = None,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write",
+            help="Hand out a catalog token and a role of the marts that write; by default both only read.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    export: Annotated[
+        bool, typer.Option("--export", help="Print shell lines that let Dagster's own commands run here.")
+    ] = False,
+    as_recipes: Annotated[
+        bool,
+        typer.Option("--recipes", help="Print lines for psql, DuckDB, PyIceberg, DBeaver, Superset."),
+    ] = False,
+) -> None:
+    """Print how other programs connect: Postgres, the Iceberg catalog, Dagster.
+
+    Starts the embedded parts where they do not run yet. The values hold credentials of this
+    installation; they are valid on this machine only. The token of the Iceberg catalog and the role
+    of the marts only read: what other programs write is published without the checks that a run makes first.
+
+    Examples: eval "$(millpond env --export)" && dagster asset list; millpond env --recipes
+    """
+    from millpond.cli.arguments import require_ref
+    from millpond.cli.connections import connections, dagster_variables, recipes
+
+    if export:
+        for name, value in dagster_variables(require_ref(ref)).items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+        return
+    found = shown = connections(require_ref(ref), write=write)
+    if as_recipes:
+        from millpond.lake.read import table_names
+
+        shown = recipes(found, table_names(found["ref"]))
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(shown, indent=2))
+    elif as_recipes:
+        typer.echo("\n\n".join(f"# {program}\n{lines}" for program, lines in shown.items()))
+    else:
+        from millpond.cli import output
+
+        output.rows_as_table(("name", "value"), list(shown.items()))

@@ -1,8 +1,10 @@
-"""What other programs need to connect to this installation."""
+"""What other programs need to connect to this installation, as values and as lines to type."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import unquote, urlsplit
 
 from millpond.errors import ConfigError
 from millpond.naming import marts_schema
@@ -39,7 +41,11 @@ def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str
             "--write is for the catalog of the profile embedded; with scale, Trino's access rules decide",
             next_step="leave it out: `millpond env`",
         )
-    lake = _of_trino(configured, ref) if configured.scale else _of_catalog_server(configured, ref, write)
+    lake = (
+        _trino_connection(configured, ref)
+        if configured.scale
+        else _catalog_connection(configured, ref, write)
+    )
     marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
     return {
         "home": str(configured.home),
@@ -54,7 +60,7 @@ def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str
     }
 
 
-def _of_catalog_server(configured: Settings, ref: str, write: bool) -> dict[str, str]:
+def _catalog_connection(configured: Settings, ref: str, write: bool) -> dict[str, str]:
     catalog = ensure_catalog_server(configured)
     token = catalog.write_token if write else catalog.read_token
     return {
@@ -65,7 +71,7 @@ def _of_catalog_server(configured: Settings, ref: str, write: bool) -> dict[str,
     }
 
 
-def _of_trino(configured: Settings, ref: str) -> dict[str, str]:
+def _trino_connection(configured: Settings, ref: str) -> dict[str, str]:
     from millpond.lake import trino
 
     trino.connect(ref)
@@ -75,3 +81,74 @@ def _of_trino(configured: Settings, ref: str) -> dict[str, str]:
         "trino_user": configured.trino_user,
         "trino_catalog": trino.catalog_name(ref),
     }
+
+
+def recipes(found: Mapping[str, str], tables: Sequence[str]) -> dict[str, str]:
+    """Return by program the lines that connect it, made of what `connections` returns.
+
+    They read one of `tables`, the lake's; where it is empty, one that may come.
+    """
+    modelled = [name for layer in ("silver", "gold") for name in tables if name.startswith(f"{layer}.")]
+    table = next(iter([*modelled, *tables]), "silver.my_table")
+    marts = {
+        "psql": f'psql "{found["marts_readonly_dsn"]}" -c "\\dt"',
+        "DBeaver": _fields(found),
+        "Superset, SQLAlchemy": found["marts_readonly_dsn"].replace("postgresql:", "postgresql+psycopg2:", 1),
+    }
+    lake = _catalog_recipe(found, table) if "catalog_uri" in found else _trino_recipe(found)
+    return {**marts, **lake, "Python, on this machine": _millpond_recipe(found["ref"], table)}
+
+
+def _fields(found: Mapping[str, str]) -> str:
+    """Return what DBeaver and other JDBC clients ask for in the dialog of a PostgreSQL connection."""
+    parts = urlsplit(found["marts_readonly_dsn"])
+    fields = {
+        "Driver": "PostgreSQL",
+        "Host": parts.hostname or "",
+        "Port": str(parts.port or 5432),
+        "Database": parts.path.removeprefix("/"),
+        "Username": unquote(parts.username or ""),
+        "Password": unquote(parts.password or ""),
+        "Schema": found["marts_schema"],
+    }
+    return "\n".join(f"{name}: {value}" for name, value in fields.items())
+
+
+def _catalog_recipe(found: Mapping[str, str], table: str) -> dict[str, str]:
+    uri, token, warehouse = (found[f"catalog_{name}"] for name in ("uri", "token", "warehouse"))
+    return {
+        "DuckDB": "\n".join(
+            (
+                "INSTALL iceberg; LOAD iceberg;",
+                f"CREATE SECRET millpond (TYPE iceberg, TOKEN '{token}');",
+                f"ATTACH '{warehouse}' AS lake (TYPE iceberg, ENDPOINT '{uri}', SECRET millpond);",
+                f"SELECT count(*) FROM lake.{table};",  # noqa: S608 - shown, not run
+            )
+        ),
+        "PyIceberg": "\n".join(
+            (
+                "from pyiceberg.catalog import load_catalog",
+                f'lake = load_catalog("millpond", type="rest", uri="{uri}",',
+                f'                    token="{token}", warehouse="{warehouse}")',
+                f'rows = lake.load_table("{table}").scan().to_arrow()',
+            )
+        ),
+    }
+
+
+def _trino_recipe(found: Mapping[str, str]) -> dict[str, str]:
+    server, user, catalog = found["trino_uri"], found["trino_user"], found["trino_catalog"]
+    return {
+        "Trino's command line": f"trino --server {server} --user {user} --catalog {catalog}",
+        "Superset, SQLAlchemy, on the lake": f"trino://{user}@{urlsplit(server).netloc}/{catalog}",
+    }
+
+
+def _millpond_recipe(ref: str, table: str) -> str:
+    return "\n".join(
+        (
+            "import millpond",
+            f'connection = millpond.connect(ref="{ref}")  # DuckDB; the marts are marts.…',
+            f'rows = connection.sql("select * from {table}").to_arrow_table()',  # noqa: S608 - the same
+        )
+    )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import dagster as dg
     from rich.console import Console
 
-    from millpond.cli.stopwatch import Stopwatch
+    from millpond.cli.demo_report import Stopwatch
     from millpond.runs.progress import RunOutcome
 
 
@@ -31,27 +31,26 @@ def demo(
     from rich.console import Console
 
     from millpond.cli import output
-    from millpond.cli.companions import builder
-    from millpond.cli.demo_report import Report
-    from millpond.cli.stopwatch import Stopwatch
+    from millpond.cli.demo_report import Report, Stopwatch
+    from millpond.cli.startup import build_companion
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
     watch, console, configured = Stopwatch(), Console(highlight=False, quiet=as_json), settings()
     last = latest_complete_day(configured.zone)
     window = Window.of_days(max(configured.start_date, last - dt.timedelta(days=days - 1)), last)
-    with builder():
-        with watch.timing("start the embedded parts"):
+    with build_companion():
+        with watch.measure("start the embedded parts"):
             _start_parts(console)
-        with watch.timing("load the definitions"):
+        with watch.measure("load the definitions"):
             from millpond.cli.progress import run_with_progress
             from millpond.definitions import defs
         report = Report(console, window)
         outcome = run_with_progress(
-            _everything(defs), window, quiet=as_json, on_event=report.take, definitions=defs
+            _select_all(defs), window, quiet=as_json, on_event=report.take, definitions=defs
         )
     _add_stages(watch, outcome)
-    with watch.timing("read the results back"):
+    with watch.measure("read the results back"):
         complete = report.print(outcome)
     if as_json:
         output.as_json({**report.as_document(outcome), "complete": complete})
@@ -61,7 +60,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _everything(definitions: dg.Definitions) -> str:
+def _select_all(definitions: dg.Definitions) -> str:
     """Return a selection of all that one run makes for many days."""
     from millpond.runs.selection import find_single_day_assets, resolve_selection
 

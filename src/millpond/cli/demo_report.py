@@ -1,21 +1,106 @@
-"""What a demo run did: loaded and accounted for by day, modelled, published, and a picture."""
+"""What a demo run did: loaded and accounted for by day, modelled, published, a picture, and times."""
 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from millpond.cli.picture import glucose_day
 from millpond.cli.query import run_query
 from millpond.lake.pins import pinned
 from millpond.lake.read import count, table_names
 from millpond.partitions import Window
 from millpond.runs.progress import Progress, RunOutcome
 from millpond.settings import settings, source_names, variable
+
+
+class Stopwatch:
+    """Seconds by part, in the order in which the parts began."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._parts: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time of the block to `part`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(part, time.perf_counter() - began)
+
+    def add(self, part: str, seconds: float) -> None:
+        """Add seconds to `part`."""
+        self._parts[part] = self._parts.get(part, 0.0) + seconds
+
+    def print(self, console: Console) -> None:
+        """Print a line per part and the total since this was made."""
+        table = Table(
+            title="Where the time went", title_justify="left", header_style="bold", show_footer=True
+        )
+        table.add_column("part", footer="all of it")
+        table.add_column("seconds", justify="right", footer=f"{time.perf_counter() - self._began:.1f}")
+        for part, seconds in self._parts.items():
+            table.add_row(part, f"{seconds:.1f}")
+        console.print(table)
+
+
+_WIDTH, _HEIGHT = 72, 12
+_LOWEST, _HIGHEST = 40.0, 300.0
+_LOW, _HIGH = 70.0, 180.0
+
+
+def glucose_day(day: dt.date, readings: Sequence[tuple[float, float]]) -> Text:
+    """Return a chart of one day, a dot for each 20 minutes.
+
+    `readings` are (hour of the day 0–24, mg/dL). Green is the target range 70–180 mg/dL, red below,
+    yellow above; a gap in the data is a gap in the line.
+    """
+    means = _column_means(readings)
+    text = Text(f"Glucose on {day}, mg/dL (target range 70–180 shaded)\n", style="bold")
+    for row in reversed(range(_HEIGHT)):
+        text.append(f"{_value(row + 0.5):4.0f} │", style="dim")
+        shaded = _LOW <= _value(row + 0.5) <= _HIGH
+        for mean in means:
+            if mean is not None and _row(mean) == row:
+                text.append("●", style=_colour(mean))
+            else:
+                text.append("·" if shaded else " ", style="dim")
+        text.append("\n")
+    text.append("     └" + "─" * _WIDTH + "\n", style="dim")
+    text.append("      " + "".join(f"{h:02d}:00".ljust(_WIDTH // 8) for h in range(0, 24, 3)), style="dim")
+    return text
+
+
+def _column_means(readings: Sequence[tuple[float, float]]) -> list[float | None]:
+    sums = [[0.0, 0] for _ in range(_WIDTH)]
+    for hour, value in readings:
+        column = sums[min(int(hour / 24 * _WIDTH), _WIDTH - 1)]
+        column[0] += value
+        column[1] += 1
+    return [total / count if count else None for total, count in sums]
+
+
+def _value(row: float) -> float:
+    return _LOWEST + (_HIGHEST - _LOWEST) * row / _HEIGHT
+
+
+def _row(value: float) -> int:
+    clamped = min(max(value, _LOWEST), _HIGHEST - 1e-9)
+    return int((clamped - _LOWEST) / (_HIGHEST - _LOWEST) * _HEIGHT)
+
+
+def _colour(value: float) -> str:
+    return "red" if value < _LOW else "yellow" if value > _HIGH else "green"
+
 
 _WHERE = ("rows_loaded", "rows_quarantined", "duplicates_dropped", "rows_outside_window")
 """Where each row of a source may have gone."""
@@ -97,7 +182,7 @@ class Report:
         headings = ("source", "loaded", "quarantined", "duplicates", "out of\nrange")
         for heading, total in zip(headings, totals.values(), strict=True):
             table.add_column(heading, justify="right", footer=f"{total:,}")
-        right = [_accounted(numbers) for _, numbers in days]
+        right = [_is_accounted(numbers) for _, numbers in days]
         table.add_column("equal", justify="center", footer=f"{sum(right)} of {len(days)}")
         for (day, numbers), equal in zip(days, right, strict=True):
             figures = (f"{int(numbers[name]):,}" for name in ("rows_in_source", *_WHERE))
@@ -151,5 +236,5 @@ def _hour(moment: dt.datetime) -> float:
     return moment.hour + moment.minute / 60
 
 
-def _accounted(numbers: dict[str, float]) -> bool:
+def _is_accounted(numbers: dict[str, float]) -> bool:
     return numbers["rows_in_source"] == sum(numbers[name] for name in _WHERE)

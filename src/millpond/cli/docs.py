@@ -28,11 +28,11 @@ def docs(
     """
     import webbrowser
 
-    from millpond.cli.refs import existing
+    from millpond.cli.arguments import require_ref
     from millpond.settings import settings
     from millpond.transform.docs import generate_docs
 
-    name = existing(ref)
+    name = require_ref(ref)
     with _server(port) as server:
         folder = generate_docs(settings(), name)
         server.RequestHandlerClass = partial(_Pages, directory=str(folder))

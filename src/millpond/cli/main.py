@@ -18,22 +18,23 @@ from millpond.cli import (
     config,
     demo,
     docs,
-    env,
-    init,
-    maintain,
     materialize,
-    parts,
-    provision,
+    operations,
+    project,
     reload,
-    retire,
     sources,
-    sql,
     status,
     tables,
     up,
-    upgrade,
 )
-from millpond.cli.leaving import NOTHING_BEGUN, STANDS, as_json, error_object, leave, print_interrupted
+from millpond.cli.interrupts import (
+    NOTHING_BEGUN,
+    STANDS,
+    as_json,
+    error_object,
+    exit_interrupted,
+    print_interrupted,
+)
 from millpond.errors import (
     AlreadyUp,
     BackfillChanged,
@@ -70,21 +71,21 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 ended by Ctrl-C. "
     "With --json an error is a JSON object on standard error.",
 )
-app.command("init")(init.init)
+app.command("init")(project.init)
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("status")(status.status)
-app.command("down")(parts.down)
+app.command("down")(up.down)
 app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
-app.command("sql")(sql.sql)
+app.command("sql")(tables.sql)
 app.command("tables")(tables.tables)
-app.command("retire")(retire.retire)
+app.command("retire")(tables.retire)
 app.command("docs")(docs.docs)
-app.command("maintain")(maintain.maintain)
-app.command("env")(env.env)
-app.command("upgrade")(upgrade.upgrade)
-app.command("provision")(provision.provision)
+app.command("maintain")(operations.maintain)
+app.command("env")(config.env)
+app.command("upgrade")(project.upgrade)
+app.command("provision")(operations.provision)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")
@@ -124,7 +125,7 @@ def main() -> NoReturn:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         print_interrupted()
-        leave()
+        exit_interrupted()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
             if as_json():

@@ -58,11 +58,9 @@ def materialize(
               millpond materialize "stg_glucose_entries*" --full-refresh
               millpond materialize --dbt-select "fct_glucose_readings+" --dbt-exclude tag:static
     """
-    from millpond.cli.asset_names import AssetNames
-    from millpond.cli.companions import builder, dismiss_builder_unless_due
-    from millpond.cli.days import window_of
-    from millpond.cli.refs import checked_with, existing
+    from millpond.cli.arguments import check_ref_and_days, parse_window, require_ref
     from millpond.cli.reload import print_notice
+    from millpond.cli.startup import AssetNames, build_companion, dismiss_builder_unless_due
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
@@ -75,15 +73,15 @@ def materialize(
     configured = settings()
     print_notice(ref)
     if text := partition or range_:
-        window = checked_with(ref, lambda: window_of(text))
+        window = check_ref_and_days(ref, lambda: parse_window(text))
     else:
         window = Window.of_day(latest_complete_day(configured.zone))
     names = AssetNames.now()
     if selection:
         names.refuse_unknown(selection)
     refused: dict[str, str] = {}
-    with builder():
-        on = existing(ref)  # before what takes long
+    with build_companion():
+        on = require_ref(ref)  # before what takes long
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import FULL_REFRESH_TAG, accept_tags

@@ -87,7 +87,7 @@ def print_table(
     table = Table(title=title, title_justify="left", header_style="bold")
     if plain:
         table.box, table.padding = None, (0, 2, 0, 0)
-    exact = _shared(cells, least, width - frame - sum(least)) if width else [None] * len(columns)
+    exact = _share_width(cells, least, width - frame - sum(least)) if width else [None] * len(columns)
     for name, wrap, smallest, fixed in zip(columns, wraps, least, exact, strict=True):
         side: Literal["left", "right"] = "right" if name in right else "left"
         most = max(smallest, _MOST_OF_A_TEXT) if wrap and not width else None
@@ -139,7 +139,7 @@ def _least(column: Sequence[Text], wraps: bool) -> int:
     return max(longest, min(whole, _ENOUGH_FOR_PROSE))
 
 
-def _shared(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: int) -> list[int]:
+def _share_width(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: int) -> list[int]:
     """Return the widths of columns of which the narrowest that breaks a line gets of what is to spare first.
 
     Rich shares by the longest column alone; another may get less than its longest word, which cuts the frame.

@@ -74,7 +74,7 @@ class _Board:
     printed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.live = Live(get_renderable=self._shown, console=self.console, refresh_per_second=8)
+        self.live = Live(get_renderable=self._render_all, console=self.console, refresh_per_second=8)
         if not self.console.is_terminal:
             self.live = Live(Text(), console=Console(quiet=True), auto_refresh=False)
 
@@ -105,14 +105,14 @@ class _Board:
             for asset, line in self.lines.items():
                 if asset not in self.printed and line.state != _RUNNING:
                     self.printed.add(asset)
-                    self.console.print(_rendered(asset, line))
+                    self.console.print(_render(asset, line))
 
-    def _shown(self) -> RenderableType:
+    def _render_all(self) -> RenderableType:
         done_first = sorted(self.lines.items(), key=lambda item: item[1].state == _RUNNING)
-        return Group(*[_rendered(asset, line) for asset, line in done_first])
+        return Group(*[_render(asset, line) for asset, line in done_first])
 
 
-def _rendered(asset: str, line: _Line) -> Text:
+def _render(asset: str, line: _Line) -> Text:
     text = Text.assemble((f"  {line.state}", _COLOURS[line.state]), f" {asset:<36}")
     if line.partitions:
         rows = "" if line.rows is None else f"{line.rows:>9,} rows"
@@ -124,7 +124,7 @@ def _rendered(asset: str, line: _Line) -> Text:
     return text
 
 
-def skipped(outcome: RunOutcome) -> list[str]:
+def format_skipped(outcome: RunOutcome) -> list[str]:
     """Return a line for each asset of which days are beyond its source's reach, with the reason."""
     days: defaultdict[tuple[str, str], list[dt.date]] = defaultdict(list)
     for event in outcome.skipped:
@@ -148,7 +148,7 @@ def _print_end(console: Console, outcome: RunOutcome) -> None:
     for failure in outcome.failures:
         console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets) or "the run"))
         console.print(Text(failure.message), soft_wrap=True)
-    for line in skipped(outcome):
+    for line in format_skipped(outcome):
         console.print(Text(f"  – {line}", style="dim"), soft_wrap=True)
     if outcome.missing:
         colour = "dim" if outcome.success else "red"

@@ -51,7 +51,7 @@ def print_notice(ref: str | None = None) -> None:
     With --json nothing is said: standard error is for an error alone, and `status --json` names the files.
     `ref` is what a command is about to write, None for that of the settings; a branch is no production.
     """
-    from millpond.cli.leaving import as_json
+    from millpond.cli.interrupts import as_json
     from millpond.naming import MAIN_REF
     from millpond.runtime import deployment
     from millpond.runtime.down import SUPERVISOR

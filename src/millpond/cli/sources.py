@@ -70,8 +70,8 @@ def reset(
         typer.echo(f"{host} may be asked again")
 
 
-@app.command()
-def held(as_json: AsJson = False) -> None:
+@app.command("held")
+def list_held(as_json: AsJson = False) -> None:
     """List the days that were held back because they came with far fewer rows than are loaded.
 
     The rows loaded before stay visible. `accept` takes the new ones; a later complete load drops them.
@@ -127,8 +127,8 @@ def accept(
         raise typer.Exit(1)
 
 
-@app.command()
-def moved(
+@app.command("moved")
+def accept_move(
     source: Annotated[str, typer.Argument(help="Source as `list` shows it, for example nightscout.")],
     as_json: AsJson = False,
 ) -> None:

@@ -52,14 +52,13 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     Returns whether all of it was taken. Raises ConfigError if nothing is held back.
     """
     from millpond.cli import output
-    from millpond.cli.companions import builder, dismiss_builder_unless_due
-    from millpond.cli.days import window_of
-    from millpond.cli.refs import checked_with, existing
+    from millpond.cli.arguments import check_ref_and_days, parse_window, require_ref
+    from millpond.cli.startup import build_companion, dismiss_builder_unless_due
     from millpond.errors import ConfigError
     from millpond.lake.held import held
 
-    window = checked_with(ref, lambda: window_of(days, cut=True))
-    on, wanted = existing(ref), raw_tables(name)
+    window = check_ref_and_days(ref, lambda: parse_window(days, cut=True))
+    on, wanted = require_ref(ref), raw_tables(name)
     every = [each for each in held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
     if not found:
@@ -73,7 +72,7 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
             if every
             else "`millpond sources held` lists what is",
         )
-    with builder():
+    with build_companion():
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import ACCEPT_TAG

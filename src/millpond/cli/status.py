@@ -32,7 +32,7 @@ def status(
     Example: millpond status --json
     """
     from millpond.cli import output
-    from millpond.cli.automation_view import paused_line
+    from millpond.cli.automation_view import format_pause
     from millpond.cli.sources_view import lines, open_breakers
     from millpond.lake.home_zone import zone_error
     from millpond.runtime.deployment import changes
@@ -45,7 +45,7 @@ def status(
     looks_into_state = now.has("postgres") and version is None
     changed = changes(configured) if now.supervisor else None
     left_alone = open_breakers() if looks_into_state else []
-    paused = _paused_since() if looks_into_state else None
+    paused = _read_pause_time() if looks_into_state else None
     zone = zone_error() if looks_into_state else None
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
     if as_json:
@@ -71,7 +71,7 @@ def status(
         for line in lines(left_alone):
             console.print(line, style="red", highlight=False, markup=False)
         if paused:
-            console.print(paused_line(paused), style="yellow", highlight=False)
+            console.print(format_pause(paused), style="yellow", highlight=False)
         if version:
             words = f"This home cannot be used: {version.what}. Next: {version.next_step}."
             console.print(words, style="bold red", highlight=False, markup=False)
@@ -105,7 +105,7 @@ def _version_error() -> MillpondError | None:
     return None
 
 
-def _paused_since() -> float | None:
+def _read_pause_time() -> float | None:
     """Return since when automation is paused, read without loading Dagster, which takes seconds."""
     import psycopg
 

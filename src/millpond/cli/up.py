@@ -1,4 +1,4 @@
-"""`millpond up`: all parts in one terminal."""
+"""`millpond up` and `millpond down`: all parts in one terminal, or stopped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+
+def down(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
+    """Stop every part that runs for this installation. Data stays; the next command starts what it needs.
+
+    Example: millpond down
+    """
+    from millpond.cli import output
+    from millpond.runtime.down import down as stop_all
+    from millpond.settings import settings
+
+    stopped = stop_all(settings())
+    if as_json:
+        output.as_json({"stopped": stopped})
+        return
+    for name in stopped:
+        typer.echo(f"stopped {name}")
+    if not stopped:
+        typer.echo("nothing was running")
+
 
 if TYPE_CHECKING:
     from millpond.runtime.part import Status, Tell
@@ -34,13 +54,13 @@ def up(
     Example: millpond up
     """
     if detach:
-        _detached()
+        _start_detached()
         return
     _name_sources_without_address()
     if sys.stdout.isatty():
-        _in_terminal()
+        _run_in_terminal()
     else:
-        _supervise(lambda _, line: print(_stamped(line), flush=True))
+        _supervise(lambda _, line: print(_with_time(line), flush=True))
 
 
 def _refuse_other_zone() -> None:
@@ -68,7 +88,7 @@ def _name_sources_without_address() -> None:
         )
 
 
-def _stamped(line: str) -> str:
+def _with_time(line: str) -> str:
     return f"{dt.datetime.now().astimezone():%H:%M:%S} {line}"
 
 
@@ -79,7 +99,7 @@ def _supervise(tell: Tell) -> None:
     supervise(settings(), tell, _refuse_other_zone)
 
 
-def _in_terminal() -> None:
+def _run_in_terminal() -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -89,14 +109,14 @@ def _in_terminal() -> None:
     with Live(console=console, auto_refresh=False) as live:
 
         def tell(statuses: Sequence[Status], line: str) -> None:
-            live.console.print(_stamped(line), markup=False)
+            live.console.print(_with_time(line), markup=False)
             live.update(table_of(statuses), refresh=True)
 
         console.print("Ctrl-C, or `millpond down` from anywhere, stops all parts.")
         _supervise(tell)
 
 
-def _detached() -> None:
+def _start_detached() -> None:
     """Start `millpond up` in a session of its own; return once it is up, or with its refusal."""
     from rich.console import Console
 

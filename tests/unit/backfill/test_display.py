@@ -13,7 +13,7 @@ from millpond.backfill.ledger import Backfill, BackfillState, Holder
 from millpond.backfill.ledger_chunks import Outcome, PartitionState
 from millpond.backfill.pieces import Key
 from millpond.cli.backfill_display import Display, Tally
-from millpond.cli.backfill_summary import print_summary
+from millpond.cli.backfill_view import print_summary
 from millpond.partitions import Window
 
 DAYS = Window.of_days(dt.date(2026, 11, 1), dt.date(2026, 11, 4)).days

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from millpond.backfill.plan import Chunk, Estimate, Item, Plan, State
-from millpond.cli.backfill_plan_view import folded, plan_json, print_plan
+from millpond.cli.backfill_plan_view import fold_items, plan_json, print_plan
 from millpond.partitions import Window
 
 FIRST = dt.date(2026, 1, 1)
@@ -32,14 +32,14 @@ def plan(estimate: Estimate | None = None) -> Plan:
 
 def test_days_in_a_row_that_stand_alike_are_one_line_for_all_their_assets() -> None:
     items = [stale(asset, day, day) for day in DAYS for asset in ("stg", "fct")]
-    assert list(folded(items)) == [
+    assert list(fold_items(items)) == [
         (["stg", "fct"], f"{DAYS[0]}...{DAYS[-1]}", State.STALE, "raw of that day changed", True)
     ]
 
 
 def test_a_day_that_is_told_apart_has_a_line_of_its_own() -> None:
     items = [stale("fct", DAYS[0], DAYS[0]), stale("fct", DAYS[1], DAYS[0])]
-    assert [(days, why) for _, days, _, why, _ in folded(items)] == [
+    assert [(days, why) for _, days, _, why, _ in fold_items(items)] == [
         (str(DAYS[0]), "raw of that day changed"),
         (str(DAYS[1]), "raw of the day before changed"),
     ]

@@ -1,4 +1,4 @@
-"""Days as people type them; what is the wrong way round is advised the right way round, as a command."""
+"""Days, spans of time and refs as typed; the error names the command that was meant."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import datetime as dt
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from millpond.errors import PartitionKeyError
+import typer
+
+from millpond.errors import PartitionKeyError, RefNotFound
+from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import (
     RANGE_SEPARATOR,
     UNASKED,
@@ -19,13 +23,58 @@ from millpond.partitions import (
 )
 from millpond.settings import settings
 
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+
+
+def parse_span(text: str) -> dt.timedelta:
+    """Return the span; raises BadParameter if `text` is none."""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([dhm])", text.strip())
+    if not match:
+        raise typer.BadParameter(f"{text!r} is no span of time; write it like 7d, 12h or 30m")
+    return dt.timedelta(**{_UNITS[match[2]]: float(match[1])})
+
+
+T = TypeVar("T")
+
+
+def check_ref_and_days(ref: str | None, days: Callable[[], T]) -> T:
+    """Return what `days` makes of what was typed; if they are wrong and `ref` is too, the error says both."""
+    try:
+        return days()
+    except PartitionKeyError as error:
+        try:
+            require_ref(ref)
+        except RefNotFound as other:
+            error.what += f"; and {other.what}"
+            error.next_step += f"; then {other.next_step}"
+        raise
+
+
+def require_ref(ref: str | None) -> str:
+    """Return `ref`, or the one of the settings; raises RefNotFound telling how to create it."""
+    name = ref_name(ref or settings().ref)
+    if name == MAIN_REF:
+        return name
+    from millpond.lake.catalog import catalog  # takes a second or two, which main does without
+
+    try:
+        catalog(name)
+    except RefNotFound as error:
+        raise RefNotFound(
+            error.what,
+            unharmed=error.unharmed,
+            next_step=f"create it: `millpond branch create {name}`; see `millpond branch list`",
+        ) from None
+    return name
+
+
 _DAY = r"(\d{4}-\d{2}-\d{2})"
 _RANGE = re.compile(rf"{_DAY}\s*(?:\.+|…|:|/|,|;|-|–|to)\s*{_DAY}")
 _MOST = 62
 """Days that a command lists one by one."""
 
 
-def window_of(text: str, *, cut: bool = False) -> Window:
+def parse_window(text: str, *, cut: bool = False) -> Window:
     """Return the window of a day or of days A...B as typed; the error advises the command that was meant.
 
     With `cut`, days of a range that cannot be a partition are left out, as long as some can.
@@ -34,19 +83,19 @@ def window_of(text: str, *, cut: bool = False) -> Window:
     try:
         return checked_window(text, configured.start_date, configured.zone, cut=cut)
     except PartitionKeyError as error:
-        if meant := _meant(text):
+        if meant := _guess_range(text):
             days = RANGE_SEPARATOR.join(map(str, meant))
             checked_window(days, configured.start_date, configured.zone, cut=cut)
-            error.next_step = _typed({text: days}) or error.next_step
+            error.next_step = _correct_command({text: days}) or error.next_step
         raise
 
 
-def days_of(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
+def parse_days(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
     """Return the days that options name, each checked; None if they name none. Raises PartitionKeyError."""
     configured = settings()
     earliest, zone = configured.start_date, configured.zone
     if partitions:
-        return _listed(partitions)
+        return _parse_list(partitions)
     if not start and not end:
         return None
     first = checked_day(start, earliest, zone) if start else earliest
@@ -55,17 +104,17 @@ def days_of(start: str | None, end: str | None, partitions: str | None) -> list[
         return Window.of_days(first, last).days
     except PartitionKeyError as error:
         if start and end:
-            error.next_step = _typed({start: end, end: start}) or error.next_step
+            error.next_step = _correct_command({start: end, end: start}) or error.next_step
         elif start:
-            error.next_step = _typed({start: f"{start} --end-date {start}"}) or error.next_step
+            error.next_step = _correct_command({start: f"{start} --end-date {start}"}) or error.next_step
         raise
 
 
-def _listed(partitions: str) -> list[dt.date]:
+def _parse_list(partitions: str) -> list[dt.date]:
     configured = settings()
     earliest, zone = configured.start_date, configured.zone
     terms = [term.strip() for term in partitions.split(",") if term.strip()]
-    meant = {term: found for term in terms if (found := _meant(term))}
+    meant = {term: found for term in terms if (found := _guess_range(term))}
     days = {
         day
         for term in terms
@@ -80,13 +129,15 @@ def _listed(partitions: str) -> list[dt.date]:
         raise PartitionKeyError(
             f"{next(iter(meant))!r} is not a partition key",
             unharmed=UNASKED,
-            next_step=(_typed({partitions: span if one else listed}) if one or len(days) <= _MOST else "")
+            next_step=(
+                _correct_command({partitions: span if one else listed}) if one or len(days) <= _MOST else ""
+            )
             or "give a range by --start-date and --end-date, days one by one by --partitions",
         )
     return sorted(days)
 
 
-def _meant(text: str) -> tuple[str, str] | None:
+def _guess_range(text: str) -> tuple[str, str] | None:
     """Return first and last day of what seems to be a range, in order of time."""
     if not (found := _RANGE.fullmatch(text.strip())):
         return None
@@ -94,7 +145,7 @@ def _meant(text: str) -> tuple[str, str] | None:
     return first, last
 
 
-def _typed(changes: Mapping[str, str]) -> str:
+def _correct_command(changes: Mapping[str, str]) -> str:
     """Return the command that was typed with some values changed; blank if it does not hold them."""
     words, changed = [], set()
     for word in sys.argv[1:]:

@@ -38,25 +38,25 @@ def find_orphaned(ref: str) -> list[Orphaned]:
         name = table.partition(".")[2]
         mart = f"{schema}.{name}" if name in left and table.startswith("gold.") else ""
         left -= {name} if mart else set()
-        found.append(_described(ref, table, mart))
+        found.append(_describe(ref, table, mart))
     return [*found, *(Orphaned("", f"{schema}.{name}") for name in sorted(left))]
 
 
 def tables_without_a_model(names: Iterable[str]) -> list[str]:
     """Return those of the tables `names` that lie in a layer of models and that no model makes, sorted."""
-    return sorted({n for n in names if n.partition(".")[0] in _MADE_BY_MODELS} - made_tables())
+    return sorted({n for n in names if n.partition(".")[0] in _MADE_BY_MODELS} - list_model_tables())
 
 
-def made_tables() -> set[str]:
+def list_model_tables() -> set[str]:
     """Return the tables that the project's models, seeds and snapshots make, those that are refused too."""
     return {model.table for model in current(settings()).models().values()}
 
 
-def orphan_named(name: str, ref: str) -> Orphaned:
+def find_orphan(name: str, ref: str) -> Orphaned:
     """Return the table or mart `name`. Raises ConfigError if a model makes it, or it is not there."""
     found = next((o for o in find_orphaned(ref) if name in (o.table, o.mart)), None)
     if found is None:
-        model = name in made_tables() or name.partition(".")[0].startswith("marts")
+        model = name in list_model_tables() or name.partition(".")[0].startswith("marts")
         why = "a model of the project makes it" if model else f"it is not on ref {ref}"
         raise ConfigError(
             f"{name} cannot be retired: {why}",
@@ -78,7 +78,7 @@ def refuse_target(to: str, orphan: Orphaned, ref: str) -> str:
     return name
 
 
-def _described(ref: str, table: str, mart: str) -> Orphaned:
+def _describe(ref: str, table: str, mart: str) -> Orphaned:
     snapshot = read.loaded(ref, table).current_snapshot()
     if snapshot is None:
         return Orphaned(table, mart, 0)

@@ -1,4 +1,4 @@
-"""The names of all assets, kept from one command to the next: a mistyped one is refused at once."""
+"""What a command does before Dagster loads: start the process that warms dbt, check asset names."""
 
 from __future__ import annotations
 
@@ -6,11 +6,45 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+_PACKAGE, _WARM_UP = "millpond.transform", "millpond.transform.warm:warm_up"
+
+
+@contextmanager
+def build_companion(*, needed: bool = True) -> Iterator[None]:
+    """Have models built by a companion within the block; start it before importing what takes long.
+
+    Until the first run begins, this process searches for no garbage.
+    """
+    from millpond.runtime.companion import companion
+    from millpond.runtime.garbage import pause_search, resume_search
+
+    if not needed:
+        yield
+        return
+    pause_search()
+    try:
+        with companion(_PACKAGE, _WARM_UP):
+            yield
+    finally:
+        resume_search()
+
+
+def dismiss_builder_unless_due(assets: Iterable[str]) -> None:
+    """End the builder now if none of `assets` is a model."""
+    from millpond.runtime.companion import dismiss
+    from millpond.settings import settings
+    from millpond.transform.manifest import described
+
+    parsed = described(settings())
+    if not parsed or not {model.key for model in parsed.models().values()} & set(assets):
+        dismiss(_PACKAGE)
+
 
 _PLAIN: Final = re.compile(r"\+*([\w/]+)[+*]*")
 

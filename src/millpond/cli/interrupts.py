@@ -1,4 +1,4 @@
-"""How a command ends that was interrupted, and what an error is for machines."""
+"""How an interrupted command ends, and what an error is for machines."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def error_object(kind: str, what: str, unharmed: str, next_step: str, code: int)
 
 def print_interrupted() -> None:
     """Say on standard error that the command was interrupted."""
-    print(_interrupted("the same command again") if as_json() else "interrupted", file=sys.stderr)
+    print(_interrupt_object("the same command again") if as_json() else "interrupted", file=sys.stderr)
 
 
-def _interrupted(next_step: str) -> str:
+def _interrupt_object(next_step: str) -> str:
     return error_object("Interrupted", "interrupted", STANDS, next_step, INTERRUPTED)
 
 
-def leave() -> NoReturn:
+def exit_interrupted() -> NoReturn:
     """End at once: what libraries would still tidy up can take seconds, and nothing depends on it."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -45,7 +45,7 @@ def leave() -> NoReturn:
 
 
 @contextmanager
-def interrupted_at_once(hint: str) -> Iterator[None]:
+def exit_on_interrupt(hint: str) -> Iterator[None]:
     """Let Ctrl-C end the process within the block, where nothing is under way that would have to end well.
 
     A thread hears of the signal, so that it ends what waits or works outside Python too. `hint` tells where
@@ -57,7 +57,7 @@ def interrupted_at_once(hint: str) -> Iterator[None]:
     def listen() -> None:
         while heard := receiver.recv(64):
             if signal.SIGINT in heard:
-                said = _interrupted(hint) if as_json() else f"\ninterrupted; {hint}"
+                said = _interrupt_object(hint) if as_json() else f"\ninterrupted; {hint}"
                 os.write(2, f"{said}\n".encode())
                 os._exit(INTERRUPTED)
 
