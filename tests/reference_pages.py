@@ -17,7 +17,7 @@ from documented import ROOT, commands
 from millpond import errors
 from millpond.alerts.kinds import KINDS
 from millpond.settings import PREFIX, Settings
-from millpond.settings_sources import SourceSettings
+from millpond.settings.sources import SourceSettings
 
 FOLDER = ROOT / "docs" / "reference"
 _SECTION = re.compile(r"^# --- (.+?) -+$")

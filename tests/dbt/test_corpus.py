@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from millpond.errors import ConfigError
-from millpond.quality.freshness import declared_in_dbt
+from millpond.quality.freshness import read_dbt_freshness
 from millpond.settings import Settings, settings
 from millpond.transform import lineage
 from millpond.transform.assets import build_assets
@@ -57,7 +57,7 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(
     found = exposure_specs(parsed.document(), parsed.models(), {})
     read = {s.key.to_user_string(): [d.asset_key.to_user_string() for d in s.deps] for s in found}
     assert read == expected.get("exposures", {})
-    fresh = declared_in_dbt(parsed.document(), parsed.models())
+    fresh = read_dbt_freshness(parsed.document(), parsed.models())
     seconds = {k.to_user_string(): [f.warn.total_seconds(), f.fail.total_seconds()] for k, f in fresh.items()}
     assert seconds == expected.get("fresh", {})
     assert [name for name in specs if specs[name].automation_condition] == expected.get("automated", [])

@@ -16,9 +16,9 @@ import pytest
 from millpond.errors import PublishFailed
 from millpond.lake.tables import Replacement, TableSpec, replace
 from millpond.publish import binary_copy, swap
+from millpond.publish.locks import publish_lock_key
 from millpond.publish.spec import MartSpec, PublishDeclaration
 from millpond.publish.swap import publish
-from millpond.publish.waiting import turn_key
 from millpond.runtime import postgres
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -191,6 +191,6 @@ def test_a_publish_that_another_holds_up_names_it(
     other: Connection, configure: Callable[..., Settings]
 ) -> None:
     configure(lock_seconds=0.3)
-    other.execute("SELECT pg_advisory_lock(%s)", (turn_key("marts"),))
+    other.execute("SELECT pg_advisory_lock(%s)", (publish_lock_key("marts"),))
     with pytest.raises(PublishFailed, match=rf"process {other.info.backend_pid} \("):
         publish([MART], ref="main", run_id="second")

@@ -27,7 +27,7 @@ def show(
     """
     from millpond import settings as s
     from millpond.cli import output
-    from millpond.settings_sources import SourceSettings
+    from millpond.settings.sources import SourceSettings
 
     current, origin = s.settings(), s.origins()
     rows: list[tuple[str, object, str, str]] = []

@@ -10,7 +10,7 @@ from millpond.errors import ConfigError
 from millpond.lake import read
 from millpond.naming import marts_schema, table_name
 from millpond.publish.schemas import list_marts
-from millpond.publish.spec import declaring
+from millpond.publish.spec import find_declarations
 from millpond.settings import settings
 from millpond.transform.manifest import current
 
@@ -31,7 +31,7 @@ def find_orphaned(ref: str) -> list[Orphaned]:
     """Return the tables and marts of `ref` that no model makes; of the project as it is on disk."""
     tables = tables_without_a_model(read.table_names(ref))
     schema = marts_schema(ref)
-    declared = {node["alias"] for node in declaring(current(settings()).document())}
+    declared = {node["alias"] for node in find_declarations(current(settings()).document())}
     left = {name for name in list_marts(ref) if name not in declared}
     found = []
     for table in tables:

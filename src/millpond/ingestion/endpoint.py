@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from millpond.ingestion import placeholders
 from millpond.ingestion.part import Part
-from millpond.settings_text import check_address
+from millpond.settings.text import check_address
 
 PAGINATORS: Final[dict[str, frozenset[str]]] = {
     "newest_first": frozenset(),

@@ -11,14 +11,15 @@ from millpond.instance.provenance import Inputs
 from millpond.instance.unreachable import find_unreachable
 from millpond.internals.dagster import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from millpond.naming import marts_schema
-from millpond.publish.spec import MartSpec, marts, mistakes
+from millpond.publish.spec import MartSpec, read_marts
 from millpond.redaction import redacted
 from millpond.resources.run import RunInfo
 from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents, interrupts_are_final
 from millpond.settings import settings
 
 if TYPE_CHECKING:
-    from millpond.publish.swap import Published
+    from millpond.publish.swap import PublishResult
+
 
 GROUP = "marts"
 CHECK = "equals_lake"
@@ -33,9 +34,9 @@ def build_assets(
 
     `keys` are the asset keys of models by unique_id. A wrong declaration makes no mart, and a warning.
     """
-    for wrong in mistakes(manifest):
+    found, mistakes = read_marts(manifest, keys)
+    for wrong in mistakes:
         _LOG.warning("a mart is no asset: %s; %s", wrong.what, wrong.next_step)
-    found = marts(manifest, keys)
     return [
         _step(domain, {_key(mart): mart for mart in found if mart.domain == domain})
         for domain in sorted({mart.domain for mart in found})
@@ -52,7 +53,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         retry_policy=LAKE_STEP,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def published(
+    def publish_marts(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.Output[Any]]:
         from millpond.publish.swap import compare  # brings in the lake, which is slow to load
@@ -60,7 +61,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
-        for key in _not_to_be_had(context, chosen, run.ref):
+        for key in _find_unreachable(context, chosen, run.ref):
             context.log.info("%s is not published: its sources serve nothing of it any more", key.path[-1])
             del chosen[key]
             checked -= {key}
@@ -69,7 +70,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
             )
             yield from CheckEvents(context, before=True).none(key)
         inputs = Inputs.before(context, [key.to_user_string() for key in chosen], run.ref)
-        for key, done in zip(chosen, _published(context, list(chosen.values()), run), strict=True):
+        for key, done in zip(chosen, _publish(context, list(chosen.values()), run), strict=True):
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata=_metadata(done, run.ref),
@@ -80,10 +81,10 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         for key in checked - chosen.keys():
             yield _result(key, *compare(by_key[key], ref=run.ref))
 
-    return published
+    return publish_marts
 
 
-def _not_to_be_had(
+def _find_unreachable(
     context: dg.AssetExecutionContext, marts: Mapping[dg.AssetKey, MartSpec], ref: str
 ) -> list[dg.AssetKey]:
     """Return the marts whose tables are not there because all days they are made from are beyond reach."""
@@ -97,7 +98,9 @@ def _not_to_be_had(
     return [key for name, key in absent.items() if name in gone.assets]
 
 
-def _published(context: dg.AssetExecutionContext, chosen: list[MartSpec], run: RunInfo) -> "list[Published]":
+def _publish(
+    context: dg.AssetExecutionContext, chosen: list[MartSpec], run: RunInfo
+) -> "list[PublishResult]":
     from millpond.publish.swap import publish
 
     try:
@@ -151,7 +154,7 @@ def _result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.A
     )
 
 
-def _metadata(done: "Published", ref: str) -> dict[str, Any]:
+def _metadata(done: "PublishResult", ref: str) -> dict[str, Any]:
     return {
         "rows_lake": done.rows_lake,
         "rows_postgres": done.rows_postgres,

@@ -134,7 +134,7 @@ def octets(array: Any) -> Varied:
 def numeric(array: Any) -> Fixed:
     """Encode decimals: base-10000 digits around the decimal point; Postgres drops those that are zero."""
     scale = max(array.type.scale, 0)
-    values = _unscaled(array, 10 ** (-scale % 4 + max(-array.type.scale, 0)))
+    values = _to_unscaled(array, 10 ** (-scale % 4 + max(-array.type.scale, 0)))
     digits: list[Positions] = []
     rest = np.abs(values)
     while not digits or (rest > 0).any():
@@ -147,7 +147,7 @@ def numeric(array: Any) -> Fixed:
     return Fixed(words.astype(">u2").view(np.uint8).reshape(len(values), -1))
 
 
-def _unscaled(array: Any, factor: int) -> npt.NDArray[Any]:
+def _to_unscaled(array: Any, factor: int) -> npt.NDArray[Any]:
     """Return the integers behind decimals times `factor`: of 64 bits if they fit, else Python's."""
     filled = array.cast(pa.decimal128(array.type.precision, array.type.scale)).fill_null(0)
     halves = np.frombuffer(filled.buffers()[1], np.int64, 2 * len(filled), filled.offset * 16).reshape(-1, 2)

@@ -10,11 +10,11 @@ import psycopg
 from psycopg import sql
 
 from millpond.errors import PublishFailed
-from millpond.publish.kinds import Kind
+from millpond.publish.postgres_types import PostgresType
 from millpond.publish.spec import MartSpec
 
 Connection = psycopg.Connection[Any]
-Columns = Mapping[str, Kind]
+Columns = Mapping[str, PostgresType]
 _LONGEST_NAME = 63
 
 
@@ -54,7 +54,7 @@ class MartTable:
 
         Raises PublishFailed if it differs in any other way.
         """
-        there = self._described()
+        there = self._describe()
         if not there:
             self._run("CREATE TABLE {mart} ({definitions}, PRIMARY KEY ({key}))")
             return
@@ -135,7 +135,7 @@ class MartTable:
         """The columns that are not part of the key."""
         return [c for c in self.columns if c not in self.spec.declared.key]
 
-    def _described(self) -> dict[str, str]:
+    def _describe(self) -> dict[str, str]:
         """Return type by column of the mart as it is; empty if there is none."""
         rows = self._catalog(
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"

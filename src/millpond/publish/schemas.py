@@ -9,7 +9,7 @@ from psycopg import sql
 
 from millpond.errors import PublishFailed
 from millpond.naming import MAIN_REF, marts_schema
-from millpond.publish.waiting import held_by_others, locked, wait_for_turn
+from millpond.publish.locks import acquire_publish_lock, held_error, retry_locked
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 
@@ -32,12 +32,12 @@ def drop_marts(ref: str) -> list[str]:
     with databases().marts.connect(autocommit=True) as connection:
 
         def refusal() -> PublishFailed:
-            return held_by_others(connection, marts, schema, wait)
+            return held_error(connection, marts, schema, wait)
 
-        wait_for_turn(connection, schema, f"millpond {os.getpid()} drops {schema}", refusal)
+        acquire_publish_lock(connection, schema, f"millpond {os.getpid()} drops {schema}", refusal)
         marts += [f"{schema}.{name}" for (name,) in connection.execute(_TABLES, (schema,))]
         statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
-        locked(lambda: connection.execute(statement), wait, refusal)
+        retry_locked(lambda: connection.execute(statement), wait, refusal)
     return marts
 
 
@@ -60,11 +60,11 @@ def retire_mart(ref: str, name: str, new: str | None = None) -> None:
     with databases().marts.connect(autocommit=True) as connection:
 
         def refusal() -> PublishFailed:
-            return held_by_others(connection, [f"{schema}.{name}"], schema, wait)
+            return held_error(connection, [f"{schema}.{name}"], schema, wait)
 
-        wait_for_turn(connection, schema, f"millpond {os.getpid()} retires {name}", refusal)
+        acquire_publish_lock(connection, schema, f"millpond {os.getpid()} retires {name}", refusal)
         try:
-            locked(lambda: connection.execute(statement), wait, refusal)
+            retry_locked(lambda: connection.execute(statement), wait, refusal)
         except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.DuplicateTable) as error:
             raise PublishFailed(
                 f"mart {schema}.{name} stays: {error.diag.message_primary}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -67,30 +66,24 @@ class MartSpec(BaseModel):
         return {c.name: c.description for c in self.columns if c.description}
 
 
-def marts(manifest: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> list[MartSpec]:
-    """Return every mart that the models of dbt's manifest declare, by name; without those of `mistakes`.
+def read_marts(
+    manifest: Mapping[str, Any], keys: Mapping[str, str] | None = None
+) -> tuple[list[MartSpec], list[ConfigError]]:
+    """Return the marts that the models of dbt's manifest declare, by name, and what is wrong with others.
 
-    `keys` are the asset keys of models by unique_id, where they are not the names of the models.
+    `keys` are the asset keys of models by unique_id, where they are not the names of the models. A model
+    whose `meta.publish` is wrong is no mart.
     """
-    found = []
-    for node in declaring(manifest):
-        with suppress(ConfigError):
-            found.append(_mart(node, manifest, keys or {}))
-    return sorted(found, key=lambda mart: mart.name)
-
-
-def mistakes(manifest: Mapping[str, Any]) -> list[ConfigError]:
-    """Return for each model whose `meta.publish` is wrong what is wrong with it: it is no mart."""
-    found = []
-    for node in declaring(manifest):
+    found, mistakes = [], []
+    for node in find_declarations(manifest):
         try:
-            _mart(node, manifest, {})
+            found.append(_mart(node, manifest, keys or {}))
         except ConfigError as error:
-            found.append(error)
-    return found
+            mistakes.append(error)
+    return sorted(found, key=lambda mart: mart.name), mistakes
 
 
-def declaring(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def find_declarations(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the nodes of the models that declare a mart, rightly or wrongly."""
     return [n for n in manifest["nodes"].values() if n["resource_type"] == "model" and "publish" in _meta(n)]
 

@@ -17,10 +17,10 @@ from millpond.errors import PublishFailed, TableNotFound
 from millpond.lake import hashing, pins, read
 from millpond.naming import marts_schema, ref_option
 from millpond.publish import binary_copy
-from millpond.publish.kinds import Kind, kind_of
+from millpond.publish.locks import acquire_publish_lock, held_error, retry_locked
 from millpond.publish.mart_table import MartTable
+from millpond.publish.postgres_types import PostgresType, find_type
 from millpond.publish.spec import MartSpec
-from millpond.publish.waiting import held_by_others, locked, wait_for_turn
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 
@@ -29,7 +29,7 @@ _LONGEST_NAME = 63
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishResult:
     """A mart as it stands in Postgres after publishing.
 
     `rows_changed` were written or removed; `bytes` the mart takes with its indexes; `seconds` its copy took;
@@ -47,14 +47,14 @@ class Published:
 
 
 @dataclass(frozen=True)
-class _Copied:
+class _Shadow:
     mart: MartTable
     rows: pa.Table
     snapshot_id: int | None
     seconds: float
 
 
-def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Published]:
+def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[PublishResult]:
     """Make the marts of `ref` equal to their gold tables, all in one transaction.
 
     Readers see all marts from before or all from after, never an empty or mixed one; grants, views, indexes
@@ -65,7 +65,7 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
     for attempt in range(1, _ATTEMPTS_WHEN_CUT_OFF + 1):
         try:
             with databases().marts.connect(autocommit=True) as connection:
-                return _published(connection, marts, ref, run_id)
+                return _publish(connection, marts, ref, run_id)
         except psycopg.OperationalError as error:
             if attempt == _ATTEMPTS_WHEN_CUT_OFF:
                 raise PublishFailed(
@@ -94,22 +94,22 @@ def compare(mart: MartSpec, *, ref: str) -> tuple[int, int | None]:
     return read.count(ref, mart.table), rows
 
 
-def _published(
+def _publish(
     connection: psycopg.Connection[Any], marts: Sequence[MartSpec], ref: str, run_id: str
-) -> list[Published]:
+) -> list[PublishResult]:
     schema, wait = marts_schema(ref), settings().lock_seconds
     tables = [f"{schema}.{mart.name}" for mart in marts]
 
     def refusal() -> PublishFailed:
-        return held_by_others(connection, tables, schema, wait)
+        return held_error(connection, tables, schema, wait)
 
     # Taken before the pin: a later publish never reads an older lake.
-    wait_for_turn(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
+    acquire_publish_lock(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
     with pins.pinned(ref) as pin:
         _refuse_missing(marts, pin)
-        copied = [_copied(connection, schema, mart, pin) for mart in marts]
+        copied = [_copy_to_shadow(connection, schema, mart, pin) for mart in marts]
     reached("publish.copied")
-    published = locked(lambda: _swapped(connection, schema, copied), wait, refusal)
+    published = retry_locked(lambda: _swap(connection, schema, copied), wait, refusal)
     connection.execute("DISCARD TEMP")
     return published
 
@@ -127,30 +127,32 @@ def _refuse_missing(marts: Sequence[MartSpec], pin: pins.Pin) -> None:
         )
 
 
-def _copied(connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin) -> _Copied:
+def _copy_to_shadow(
+    connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin
+) -> _Shadow:
     began = time.perf_counter()
     snapshot = read.loaded(pin, spec.table).current_snapshot()
     rows = read.scan(pin, spec.table)
-    columns = {f.name: kind_of(spec.table, f) for f in rows.schema}
+    columns = {f.name: find_type(spec.table, f) for f in rows.schema}
     _refuse_columns(spec, columns)
     rows = rows.cast(pa.schema([(name, kind.arrow) for name, kind in columns.items()]))
     mart = MartTable(connection, schema, spec, columns)
     mart.copy_into_shadow(binary_copy.blocks(rows, [kind.encode for kind in columns.values()]))
     seconds = time.perf_counter() - began
-    return _Copied(mart, rows, snapshot.snapshot_id if snapshot else None, seconds)
+    return _Shadow(mart, rows, snapshot.snapshot_id if snapshot else None, seconds)
 
 
-def _swapped(connection: psycopg.Connection[Any], schema: str, copied: Sequence[_Copied]) -> list[Published]:
+def _swap(connection: psycopg.Connection[Any], schema: str, copied: Sequence[_Shadow]) -> list[PublishResult]:
     with connection.transaction():
         # Here and not earlier, so that a publish that fails leaves no empty schema.
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        published = [_taken_over(one) for one in copied]
+        published = [_take_over(one) for one in copied]
         reached("publish.swapping")
     reached("publish.swapped")
     return published
 
 
-def _taken_over(copied: _Copied) -> Published:
+def _take_over(copied: _Shadow) -> PublishResult:
     began, mart, rows = time.perf_counter(), copied.mart, copied.rows
     mart.fit()
     changed = mart.take_over()
@@ -163,7 +165,7 @@ def _taken_over(copied: _Copied) -> Published:
             unharmed="the marts as they were before",
             next_step="look for triggers or rules on the mart; they must not change what is written",
         )
-    return Published(
+    return PublishResult(
         name=mart.spec.name,
         rows_lake=rows.num_rows,
         rows_postgres=found[0],
@@ -175,13 +177,13 @@ def _taken_over(copied: _Copied) -> Published:
     )
 
 
-def _totals(rows: pa.Table, columns: Mapping[str, Kind]) -> tuple[Any, ...]:
+def _totals(rows: pa.Table, columns: Mapping[str, PostgresType]) -> tuple[Any, ...]:
     """Return number of rows, then for each column how many values it has and their exact sum."""
     each = [(rows.num_rows - rows[n].null_count, kind.total(rows[n])) for n, kind in columns.items()]
     return (rows.num_rows, *(part for pair in each for part in pair))
 
 
-def _refuse_columns(spec: MartSpec, columns: Mapping[str, Kind]) -> None:
+def _refuse_columns(spec: MartSpec, columns: Mapping[str, PostgresType]) -> None:
     for name in (*spec.declared.key, *(c for index in spec.declared.indexes for c in index)):
         if name not in columns:
             raise PublishFailed(

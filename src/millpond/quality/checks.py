@@ -11,7 +11,7 @@ from millpond.naming import ref_name
 from millpond.partitions import Window, checked_window, latest_complete_day
 from millpond.quality import required
 from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, Examination
-from millpond.quality.verdict import Verdict
+from millpond.quality.measures import CheckResult
 from millpond.redaction import redacted
 from millpond.resources.run import partitions_of, ref_of
 from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents
@@ -29,23 +29,23 @@ def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
     specs = _specs(table)
 
     @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True, retry_policy=LAKE_STEP)
-    def examined(
+    def run_checks(
         context: dg.AssetCheckExecutionContext,
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]:
-        asked = {key.name for key in context.selected_asset_check_keys}
+        selected = {key.name for key in context.selected_asset_check_keys}
         events = CheckEvents(context, before=False)
         try:
             examination = Examination(
                 context.instance, table, ref_name(ref_of(context.run.tags)), _window(context)
             )
             for spec in specs:
-                if spec.name in asked:
-                    result = _result(spec, examination.verdict(spec.name))
+                if spec.name in selected:
+                    result = _result(spec, examination.run(spec.name))
                     yield from events.of(result, blocking=spec.blocking)
         except MillpondError as error:
             raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, TRANSIENT)) from None
 
-    return examined
+    return run_checks
 
 
 def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
@@ -89,22 +89,22 @@ def _window(context: dg.AssetCheckExecutionContext) -> Window:
     return checked_window(days, configured.start_date, configured.zone)
 
 
-def _result(spec: dg.AssetCheckSpec, verdict: Verdict) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = dict(verdict.numbers)
-    if verdict.samples:
-        metadata["samples"] = _table(verdict)
+def _result(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = dict(result.numbers)
+    if result.samples:
+        metadata["samples"] = _table(result)
     return dg.AssetCheckResult(
-        passed=verdict.passed,
+        passed=result.passed,
         asset_key=spec.asset_key,
         check_name=spec.name,
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
-        description=redacted(verdict.summary),
+        description=redacted(result.summary),
         metadata=metadata,
     )
 
 
-def _table(verdict: Verdict) -> dg.TableMetadataValue:
-    records = [{name: _plain(value) for name, value in row.items()} for row in verdict.samples]
+def _table(result: CheckResult) -> dg.TableMetadataValue:
+    records = [{name: _plain(value) for name, value in row.items()} for row in result.samples]
     columns = [dg.TableColumn(name, "string") for name in records[0]]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in records], dg.TableSchema(columns=columns))
 

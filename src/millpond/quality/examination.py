@@ -12,14 +12,18 @@ import dagster as dg
 from millpond.ingestion.spec import SourceTable
 from millpond.instance.unreachable import find_skipped_days
 from millpond.partitions import Window, latest_complete_day
-from millpond.quality import recorded
-from millpond.quality.coverage import coverage
-from millpond.quality.day_counts import rows_per_day
-from millpond.quality.latest import expected_day, latest, unjudged
-from millpond.quality.reconciliation import reconciled
+from millpond.quality import load_records
+from millpond.quality.measures import (
+    CheckResult,
+    check_latest,
+    check_volume,
+    count_rows_per_day,
+    explain_absence,
+    find_expected_day,
+    measure_coverage,
+    reconcile,
+)
 from millpond.quality.required import no_nulls
-from millpond.quality.verdict import Verdict
-from millpond.quality.volume import volume
 from millpond.settings import settings
 
 RECONCILIATION, VOLUME, LATEST, COVERAGE = "reconciliation", "volume", "latest_partition", "coverage"
@@ -32,61 +36,61 @@ class Examination:
     def __init__(self, instance: dg.DagsterInstance, table: SourceTable, ref: str, window: Window) -> None:
         self._instance, self._table, self._ref, self._window = instance, table, ref, window
         self._asset = dg.AssetKey(table.asset)
-        self._others: dict[str, Callable[[], Verdict]] = {
+        self._others: dict[str, Callable[[], CheckResult]] = {
             RECONCILIATION: self._reconciliation,
             VOLUME: self._volume,
             LATEST: self._latest_partition,
             COVERAGE: self._coverage,
         }
 
-    def verdict(self, check: str) -> Verdict:
+    def run(self, check: str) -> CheckResult:
         """Return what the check called `check` finds. Raises LakeError for what cannot be read."""
         if check.startswith(NO_NULL):
             return self._no_nulls[check.removeprefix(NO_NULL)]
         return self._others[check]()
 
-    def _reconciliation(self) -> Verdict:
-        loads = recorded.newest_loads(self._metadata)
-        quarantined = rows_per_day(self._ref, self._table.quarantine_table, self._window)
-        return reconciled(self._window, loads, self._raw_rows, quarantined)
+    def _reconciliation(self) -> CheckResult:
+        loads = load_records.read_newest_loads(self._metadata)
+        quarantined = count_rows_per_day(self._ref, self._table.quarantine_table, self._window)
+        return reconcile(self._window, loads, self._raw_rows, quarantined)
 
-    def _volume(self) -> Verdict:
+    def _volume(self) -> CheckResult:
         assert self._table.checks.volume
-        return volume(self._complete_days, self._raw_rows, self._table.checks.volume)
+        return check_volume(self._complete_days, self._raw_rows, self._table.checks.volume)
 
-    def _latest_partition(self) -> Verdict:
+    def _latest_partition(self) -> CheckResult:
         configured = settings()
         now = dt.datetime.now(dt.UTC)
-        expected = expected_day(now, self._table.checks.latest_within, configured.zone)
-        days = recorded.loaded_days(self._instance, self._asset, self._ref)
-        reason = unjudged(expected, self._window, self._ref)
-        if expected in self._skipped:
+        expected = find_expected_day(now, self._table.checks.latest_within, configured.zone)
+        days = load_records.read_loaded_days(self._instance, self._asset, self._ref)
+        reason = explain_absence(expected, self._window, self._ref)
+        if expected in self._days_beyond_reach:
             reason = f"{expected} is beyond the source's reach"
-        return latest(expected, configured.start_date, days, reason)
+        return check_latest(expected, configured.start_date, days, reason)
 
-    def _coverage(self) -> Verdict:
+    def _coverage(self) -> CheckResult:
         assert self._table.checks.rows_per_day
-        return coverage(self._complete_days, self._raw_rows, self._table.checks.rows_per_day)
+        return measure_coverage(self._complete_days, self._raw_rows, self._table.checks.rows_per_day)
 
     @cached_property
     def _raw_rows(self) -> dict[dt.date, int]:
         """Rows of the window's days and of as many before it as the check of volume looks back."""
         bounds = self._table.checks.volume
         before = dt.timedelta(days=bounds.history_days if bounds else 0)
-        return rows_per_day(
+        return count_rows_per_day(
             self._ref, self._table.raw_table, Window(self._window.start - before, self._window.end)
         )
 
     @cached_property
-    def _no_nulls(self) -> dict[str, Verdict]:
+    def _no_nulls(self) -> dict[str, CheckResult]:
         declared = any(c.no_value or c.on_bad == "null" for c in self._table.columns.values())
         metadata = self._metadata.values() if declared else ()
-        return no_nulls(self._ref, self._table, self._window, recorded.declared_nulls(metadata))
+        return no_nulls(self._ref, self._table, self._window, load_records.count_declared_nulls(metadata))
 
     @cached_property
     def _metadata(self) -> dict[dt.date, dict[str, Any]]:
         """What the newest load of each day reported."""
-        return recorded.newest_metadata(self._instance, self._asset, self._window, self._ref)
+        return load_records.read_newest_metadata(self._instance, self._asset, self._window, self._ref)
 
     @property
     def _complete_days(self) -> list[dt.date]:
@@ -95,9 +99,9 @@ class Examination:
         return [
             day
             for day in self._window.days
-            if day <= newest and not (day in self._skipped and not self._raw_rows.get(day))
+            if day <= newest and not (day in self._days_beyond_reach and not self._raw_rows.get(day))
         ]
 
     @cached_property
-    def _skipped(self) -> set[dt.date]:
+    def _days_beyond_reach(self) -> set[dt.date]:
         return find_skipped_days(self._instance, [self._table.asset]).get(self._table.asset, set())

@@ -20,7 +20,7 @@ _NO_INPUT = "none: it is made from no source, so it does not age"
 _NOT_DECLARED = "none: no source it is made from declares one"
 
 
-def declared_in_dbt(document: Mapping[str, Any], every: Models) -> dict[dg.AssetKey, Freshness]:
+def read_dbt_freshness(document: Mapping[str, Any], every: Models) -> dict[dg.AssetKey, Freshness]:
     """Return what the sources of a manifest declare as `freshness:`, by raw asset.
 
     dbt may leave out one of its two ages: then the asset is never stale by that one.
@@ -58,7 +58,7 @@ def with_freshness(
         declared.setdefault(key, []).append(ages)
     inputs = {spec.key: [dep.asset_key for dep in spec.deps] for each in assets for spec in each.specs}
 
-    def promised(spec: dg.AssetSpec) -> dg.AssetSpec:
+    def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.freshness_policy:
             return spec
         roots = _roots(spec.key, inputs)
@@ -68,7 +68,7 @@ def with_freshness(
             return spec.merge_attributes(metadata={EXEMPTION: reason})
         return spec.replace_attributes(freshness_policy=_policy(ages))
 
-    return [each.map_asset_specs(promised) for each in assets]
+    return [each.map_asset_specs(with_policy) for each in assets]
 
 
 def _policy(ages: Sequence[Freshness]) -> dg.FreshnessPolicy:

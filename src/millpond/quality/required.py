@@ -12,7 +12,7 @@ import pyarrow as pa
 from millpond.ingestion.spec import SourceTable
 from millpond.naming import PARTITION_COLUMN, quoted
 from millpond.partitions import Window
-from millpond.quality.verdict import SAMPLES, Verdict
+from millpond.quality.measures import SAMPLES, CheckResult
 
 if TYPE_CHECKING:
     from millpond.lake.refs import Pin
@@ -37,8 +37,8 @@ def conditions(table: SourceTable) -> dict[str, str]:
 
 def no_nulls(
     ref: str | Pin, table: SourceTable, window: Window, declared: Mapping[str, int] | None = None
-) -> dict[str, Verdict]:
-    """Return a verdict for each column that the contract of `table` requires, over the rows of `window`.
+) -> dict[str, CheckResult]:
+    """Return a result for each column that the contract of `table` requires, over the rows of `window`.
 
     `declared` says how many nulls of a column were values that the contract turned into null.
     """
@@ -46,8 +46,8 @@ def no_nulls(
 
     rules = conditions(table)
     if not read.exists(ref, table.raw_table):
-        return {name: Verdict(True, "there are no rows yet", {"rows": 0, "nulls": 0}) for name in rules}
-    rows = read.scan(ref, table.raw_table, columns=_needed(table, rules), window=window)
+        return {name: CheckResult(True, "there are no rows yet", {"rows": 0, "nulls": 0}) for name in rules}
+    rows = read.scan(ref, table.raw_table, columns=_columns_to_read(table, rules), window=window)
     broken = {name: f"({rule}) and {quoted(name)} is null" for name, rule in rules.items()}
     counts = ", ".join(
         f"count(*) filter (where {rule}), count(*) filter (where {broken[name]})"
@@ -56,17 +56,17 @@ def no_nulls(
     with duckdb.connect(":memory:", config=_CLOSED) as connection:
         connection.register("found", rows)
         numbers = connection.execute(f"select {counts} from found").fetchone() or ()  # noqa: S608 - checked when the spec was read
-        verdicts = {}
+        results = {}
         for index, name in enumerate(rules):
             due, nulls = numbers[2 * index], numbers[2 * index + 1]
             samples = _samples(connection, broken[name]) if nulls else []
-            verdicts[name] = _verdict(name, rules[name], due, nulls, (declared or {}).get(name, 0), samples)
-    return verdicts
+            results[name] = _result(name, rules[name], due, nulls, (declared or {}).get(name, 0), samples)
+    return results
 
 
-def _verdict(
+def _result(
     name: str, rule: str, due: int, nulls: int, allowed: int, samples: list[dict[str, object]]
-) -> Verdict:
+) -> CheckResult:
     where = "" if rule == "true" else f" where {rule}"
     summary = f"{name} has a value in each of {due} rows{where}"
     if nulls:
@@ -74,7 +74,7 @@ def _verdict(
     if allowed:
         summary += f"; {allowed} values became null as the contract says"
     numbers = {"rows": due, "nulls": nulls, "nulls_allowed": allowed}
-    return Verdict(nulls <= allowed, summary, numbers, samples)
+    return CheckResult(nulls <= allowed, summary, numbers, samples)
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[str, object]]:
@@ -84,7 +84,7 @@ def _samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[st
     return rows
 
 
-def _needed(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
+def _columns_to_read(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
     """Return the columns that the rules speak of, with those by which a row is found."""
     words = set(re.findall(r"\w+", " ".join(rules.values())))
     return [name for name in table.columns if name in rules or name in words] + [PARTITION_COLUMN, "_run_id"]

@@ -12,7 +12,7 @@ from millpond.cli.main import app
 from millpond.errors import ConfigError, PublishFailed, TableNotFound
 from millpond.lake import read
 from millpond.publish.schemas import list_marts
-from millpond.publish.spec import marts
+from millpond.publish.spec import read_marts
 from millpond.publish.swap import publish
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -44,7 +44,7 @@ def test_a_model_that_is_gone_is_listed_and_retired_or_renamed(
     write_files(tmp_path, FORMER)
     configure(project=tmp_path)
     build(["former"], None, ref="main", run_id="test")
-    publish(marts(current(settings()).document()), ref="main", run_id="test")
+    publish(read_marts(current(settings()).document())[0], ref="main", run_id="test")
     assert "Every table and mart has its model" in retire().output
     assert isinstance(error := refused("gold.former", "--yes"), ConfigError)
     assert "a model of the project makes it" in str(error)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from millpond.errors import PublishFailed
 from millpond.lake import read
 from millpond.publish import binary_copy
-from millpond.publish.kinds import kind_of
+from millpond.publish.postgres_types import find_type
 from millpond.publish.spec import MartSpec
 from millpond.publish.swap import publish
 
@@ -105,7 +105,7 @@ def test_the_stream_equals_the_one_psycopg_writes(rows: list[tuple[Any, ...]], s
         pa.array([None] * skipped + list(c), k) for c, k in zip(zip(*rows, strict=True), kinds, strict=True)
     ]
     table = pa.table(columns, [f"c{i}" for i in range(len(kinds))]).slice(skipped)
-    found = [kind_of("t", field) for field in table.schema]
+    found = [find_type("t", field) for field in table.schema]
     table = table.cast(pa.schema([(f.name, k.arrow) for f, k in zip(table.schema, found, strict=True)]))
     stream = b"".join(binary_copy.blocks(table, [k.encode for k in found]))
     assert _decoded(stream) == _decoded(_by_psycopg(rows))

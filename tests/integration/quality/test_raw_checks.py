@@ -152,7 +152,7 @@ def test_a_row_that_vanished_from_the_lake_breaks_reconciliation(
     day = Window.of_day(TEN_DAYS.last)
     rest = read.scan("main", raw.name, window=day)
     replace([Replacement(raw, rest.slice(1), day)], ref="main", run_id="vandal")
-    found = Examination(recorded, table, "main", TEN_DAYS).verdict(RECONCILIATION)
+    found = Examination(recorded, table, "main", TEN_DAYS).run(RECONCILIATION)
     assert not found.passed
     assert [(sample["partition"], sample["rows_in_raw"]) for sample in found.samples] == [(TEN_DAYS.last, 11)]
     assert pc.sum(rest["sgv"]).as_py() > 0
@@ -202,7 +202,7 @@ def test_a_missing_latest_day_is_told_on_main_unless_the_run_was_for_older_days(
     assert checked(outcome)[LATEST].message == f"not judged: the run was for days up to {TEN_DAYS.last}"
     _, table = table_of("glucose_entries")
     newest = Window.of_day(latest_complete_day(settings().zone))
-    found = Examination(recorded, table, "main", newest).verdict(LATEST)
+    found = Examination(recorded, table, "main", newest).run(LATEST)
     assert not found.passed
     assert f"the newest is {TEN_DAYS.last}" in found.summary
 
@@ -228,7 +228,7 @@ def test_checks_of_a_run_on_a_branch_judge_the_branch_and_leave_the_record_of_ma
     assert found[RECONCILIATION].message == "20 rows of the source are accounted for on 1 days"
     assert found[LATEST].message == "not judged: dev is a branch; only main is kept up to date"
     assert evaluation(recorded, RECONCILIATION) == before
-    assert Examination(recorded, table, "main", day).verdict("no_null_sgv").passed
+    assert Examination(recorded, table, "main", day).run("no_null_sgv").passed
 
 
 @pytest.mark.parametrize("days", [1, 10])
@@ -237,5 +237,5 @@ def test_checks_of_a_table_that_was_never_loaded_find_nothing_wrong(
 ) -> None:
     _, table = table_of("glucose_entries")
     examination = Examination(recorded, table, "main", Window(FIRST, FIRST + dt.timedelta(days=days)))
-    assert examination.verdict(RECONCILIATION).numbers["days_not_loaded"] == days
-    assert examination.verdict("no_null_sgv").passed
+    assert examination.run(RECONCILIATION).numbers["days_not_loaded"] == days
+    assert examination.run("no_null_sgv").passed

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from millpond.publish.spec import marts, mistakes
+from millpond.publish.spec import read_marts
 
 
 def manifest(publish: Any, **more: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def manifest(publish: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_a_declaration_becomes_a_mart_with_the_models_descriptions() -> None:
-    (mart,) = marts(manifest({"key": ["day"], "indexes": ["rows", ["rows", "day"]]}))
+    (mart,), _ = read_marts(manifest({"key": ["day"], "indexes": ["rows", ["rows", "day"]]}))
     assert (mart.name, mart.table, mart.owner) == ("mrt_days", "gold.mrt_days", "team:health")
     assert mart.declared.key == ("day",)
     assert mart.declared.indexes == (("rows",), ("rows", "day"))
@@ -40,7 +40,7 @@ def test_a_declaration_becomes_a_mart_with_the_models_descriptions() -> None:
 
 
 def test_a_model_that_declares_nothing_is_no_mart() -> None:
-    assert marts(manifest(None)) == []
+    assert read_marts(manifest(None)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,20 @@ def test_a_model_that_declares_nothing_is_no_mart() -> None:
     ],
 )
 def test_a_mistake_is_told_with_the_model_and_the_place(publish: Any, message: str) -> None:
-    assert marts(manifest(publish)) == [], "which keeps no other mart from being one"
-    (refused,) = mistakes(manifest(publish))
+    found, (refused,) = read_marts(manifest(publish))
+    assert found == [], "which keeps no other mart from being one"
     assert "meta.publish of model mrt_days (models/gold/mrt_days.sql)" in refused.what
     assert message in refused.what
     assert refused.next_step
 
 
 def test_a_name_that_postgres_cannot_carry_is_refused() -> None:
-    (refused,) = mistakes(manifest({"key": ["day"]}, alias='x";drop'))
+    _, (refused,) = read_marts(manifest({"key": ["day"]}, alias='x";drop'))
     assert "mart 'x\";drop' is not a valid identifier" in refused.what
 
 
 def test_a_mart_is_made_from_the_asset_of_its_model_whatever_its_table_is_called() -> None:
     found = manifest({"key": ["day"]}, alias="days", unique_id="model.lakehouse.mrt_days")
-    assert [(mart.name, mart.model) for mart in marts(found)] == [("days", "mrt_days")]
-    (mart,) = marts(found, {"model.lakehouse.mrt_days": "finance/days"})
+    assert [(mart.name, mart.model) for mart in read_marts(found)[0]] == [("days", "mrt_days")]
+    (mart,), _ = read_marts(found, {"model.lakehouse.mrt_days": "finance/days"})
     assert (mart.name, mart.table, mart.model) == ("days", "gold.days", "finance/days")

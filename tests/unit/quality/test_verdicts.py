@@ -7,10 +7,14 @@ import pytest
 
 from millpond.ingestion.expectations import Volume
 from millpond.partitions import Window
-from millpond.quality.coverage import coverage
-from millpond.quality.latest import expected_day, latest
-from millpond.quality.reconciliation import Loaded, reconciled
-from millpond.quality.volume import volume
+from millpond.quality.measures import (
+    Loaded,
+    check_latest,
+    check_volume,
+    find_expected_day,
+    measure_coverage,
+    reconcile,
+)
 
 DAY = dt.date(2026, 10, 15)
 WEEK = Window.of_days(DAY, DAY + dt.timedelta(days=6))
@@ -22,7 +26,7 @@ def days_before(rows: int, days: int = 28) -> dict[dt.date, int]:
 
 
 def test_days_that_add_up_are_reconciled() -> None:
-    found = reconciled(WEEK, {DAY: FINE}, {DAY: 7}, {DAY: 1})
+    found = reconcile(WEEK, {DAY: FINE}, {DAY: 7}, {DAY: 1})
     assert found.passed
     assert found.numbers["days_checked"] == 1
     assert found.numbers["days_not_loaded"] == 6
@@ -35,7 +39,7 @@ def test_days_that_add_up_are_reconciled() -> None:
     ids=["lost in the lake", "too many in the lake", "quarantine lost", "unaccounted", "from nowhere"],
 )
 def test_a_single_row_too_few_or_too_many_is_found(load: Loaded, raw: int, quarantined: int) -> None:
-    found = reconciled(WEEK, {DAY: load}, {DAY: raw}, {DAY: quarantined})
+    found = reconcile(WEEK, {DAY: load}, {DAY: raw}, {DAY: quarantined})
     assert not found.passed
     assert [sample["partition"] for sample in found.samples] == [DAY]
     assert str(DAY) in found.summary
@@ -43,7 +47,7 @@ def test_a_single_row_too_few_or_too_many_is_found(load: Loaded, raw: int, quara
 
 def test_at_most_twenty_days_are_shown() -> None:
     window = Window(DAY, DAY + dt.timedelta(days=50))
-    found = reconciled(window, dict.fromkeys(window.days, FINE), {}, {})
+    found = reconcile(window, dict.fromkeys(window.days, FINE), {}, {})
     assert found.numbers["days_wrong"] == 50
     assert len(found.samples) == 20
 
@@ -51,14 +55,14 @@ def test_at_most_twenty_days_are_shown() -> None:
 @pytest.mark.parametrize(("rows", "passed"), [(49, False), (50, True), (200, True), (201, False), (0, False)])
 def test_volume_is_judged_by_the_median_of_the_days_before(rows: int, passed: bool) -> None:
     history = days_before(100) | {DAY - dt.timedelta(days=1): 10_000}
-    found = volume([DAY], {**history, DAY: rows}, Volume())
+    found = check_volume([DAY], {**history, DAY: rows}, Volume())
     assert found.passed is passed
     assert found.numbers["last_median"] == 100
     assert found.numbers["at_least_share"] == 0.5
 
 
 def test_volume_without_enough_history_passes_and_says_so() -> None:
-    found = volume([DAY], {**days_before(100, 6), DAY: 1}, Volume())
+    found = check_volume([DAY], {**days_before(100, 6), DAY: 1}, Volume())
     assert found.passed
     assert found.summary.startswith("not judged")
     assert found.numbers["days_without_history"] == 1
@@ -66,21 +70,21 @@ def test_volume_without_enough_history_passes_and_says_so() -> None:
 
 def test_days_of_a_range_are_history_of_those_after_them() -> None:
     rows = days_before(100, 7) | dict.fromkeys(WEEK.days, 100) | {WEEK.last: 1}
-    found = volume(WEEK.days, rows, Volume(history_days=7))
+    found = check_volume(WEEK.days, rows, Volume(history_days=7))
     assert found.numbers["days_judged"] == 7
     assert [sample["partition"] for sample in found.samples] == [WEEK.last]
 
 
 def test_a_volume_without_upper_bound_lets_much_pass() -> None:
-    assert volume([DAY], {**days_before(1), DAY: 1_000}, Volume(at_most=None)).passed
+    assert check_volume([DAY], {**days_before(1), DAY: 1_000}, Volume(at_most=None)).passed
 
 
 def test_the_latest_expected_day_must_be_there() -> None:
-    assert latest(DAY, DAY, {DAY}).passed
-    missing = latest(DAY, DAY, {DAY - dt.timedelta(days=1)})
+    assert check_latest(DAY, DAY, {DAY}).passed
+    missing = check_latest(DAY, DAY, {DAY - dt.timedelta(days=1)})
     assert not missing.passed
     assert missing.numbers == {"expected": str(DAY), "newest": "2026-10-14"}
-    assert latest(DAY, DAY + dt.timedelta(days=1), set()).passed
+    assert check_latest(DAY, DAY + dt.timedelta(days=1), set()).passed
 
 
 @pytest.mark.parametrize(
@@ -93,12 +97,14 @@ def test_the_latest_expected_day_must_be_there() -> None:
     ],
 )
 def test_a_day_is_expected_some_time_after_its_end_in_the_configured_zone(now: str, expected: str) -> None:
-    found = expected_day(dt.datetime.fromisoformat(now), dt.timedelta(hours=2), ZoneInfo("Europe/Berlin"))
+    found = find_expected_day(
+        dt.datetime.fromisoformat(now), dt.timedelta(hours=2), ZoneInfo("Europe/Berlin")
+    )
     assert str(found) == expected
 
 
 def test_coverage_is_reported_and_never_fails() -> None:
-    found = coverage(WEEK.days[:2], {DAY: 144}, 288)
+    found = measure_coverage(WEEK.days[:2], {DAY: 144}, 288)
     assert found.passed
     assert found.numbers["coverage_pct"] == 25.0
     assert found.numbers["days_without_rows"] == 1
@@ -106,4 +112,4 @@ def test_coverage_is_reported_and_never_fails() -> None:
 
 
 def test_coverage_of_no_complete_day_is_unknown() -> None:
-    assert coverage([], {}, 288).numbers["coverage_pct"] is None
+    assert measure_coverage([], {}, 288).numbers["coverage_pct"] is None

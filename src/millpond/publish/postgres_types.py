@@ -16,7 +16,7 @@ _WIDE = pa.decimal128(38, 0)
 
 
 @dataclass(frozen=True)
-class Kind:
+class PostgresType:
     """A type in both worlds.
 
     `arrow` is what the encoder takes, `sql` the type's name as Postgres writes it. The sum over a column
@@ -30,9 +30,9 @@ class Kind:
     total: Callable[[Any], Any]
 
 
-def kind_of(table: str, field: pa.Field) -> Kind:
+def find_type(table: str, field: pa.Field) -> PostgresType:
     """Return the kind of a column; raises PublishFailed for a type that Postgres has no plain form of."""
-    found = _kind(field.type)
+    found = _type_of(field.type)
     if found is None:
         raise PublishFailed(
             f"column {field.name} of {table} is {field.type}, which is not published",
@@ -42,7 +42,7 @@ def kind_of(table: str, field: pa.Field) -> Kind:
     return found
 
 
-def _kind(arrow: pa.DataType) -> Kind | None:
+def _type_of(arrow: pa.DataType) -> PostgresType | None:
     if pa.types.is_integer(arrow):
         return _integer(arrow)
     if pa.types.is_float32(arrow) or pa.types.is_float64(arrow):
@@ -50,13 +50,15 @@ def _kind(arrow: pa.DataType) -> Kind | None:
     if pa.types.is_decimal128(arrow):
         name = f"numeric({arrow.precision},{arrow.scale})"
         wide = pa.decimal256(76, arrow.scale)
-        return Kind(arrow, name, binary_copy.numeric, "sum({0})", lambda c: pc.sum(c.cast(wide)).as_py())
+        return PostgresType(
+            arrow, name, binary_copy.numeric, "sum({0})", lambda c: pc.sum(c.cast(wide)).as_py()
+        )
     if pa.types.is_timestamp(arrow):
         return _timestamp(arrow)
     return next((kind for test, kind in _SIMPLE if test(arrow)), None)
 
 
-def _integer(arrow: pa.DataType) -> Kind | None:
+def _integer(arrow: pa.DataType) -> PostgresType | None:
     width = arrow.bit_width * (1 if pa.types.is_signed_integer(arrow) else 2)
     for bits, name, wide in (
         (16, "smallint", pa.int16()),
@@ -65,11 +67,11 @@ def _integer(arrow: pa.DataType) -> Kind | None:
     ):
         if width <= bits:
             form = f">i{bits // 8}"
-            return Kind(wide, name, binary_copy.number(form), "sum({0}::numeric)", _sum)
+            return PostgresType(wide, name, binary_copy.number(form), "sum({0}::numeric)", _sum)
     return None
 
 
-def _float(arrow: pa.DataType) -> Kind:
+def _float(arrow: pa.DataType) -> PostgresType:
     """Sum the floats' bits as integers; NaN, which has many, is counted apart, and -0 counts as 0."""
     size, name, integer, bits = (
         (4, "real", "integer", pa.int32())
@@ -90,12 +92,12 @@ def _float(arrow: pa.DataType) -> Kind:
         f"coalesce(sum({as_integer}::numeric) filter (where {{0}} <> 'NaN'), 0)"
         " || ' ' || count(*) filter (where {0} = 'NaN')"
     )
-    return Kind(arrow, name, binary_copy.number(f">f{size}"), total_sql, total)
+    return PostgresType(arrow, name, binary_copy.number(f">f{size}"), total_sql, total)
 
 
-def _timestamp(arrow: pa.DataType) -> Kind:
+def _timestamp(arrow: pa.DataType) -> PostgresType:
     zone = "with" if arrow.tz else "without"
-    return Kind(
+    return PostgresType(
         pa.timestamp("us", "UTC" if arrow.tz else None),
         f"timestamp {zone} time zone",
         binary_copy.timestamp,
@@ -122,12 +124,18 @@ def _octets(column: Any) -> Any:
     return _sum(pc.binary_length(column))
 
 
-_SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Kind], ...] = (
-    (_is_text, Kind(pa.large_string(), "text", binary_copy.octets, "sum(octet_length({0}))", _octets)),
-    (_is_bytes, Kind(pa.large_binary(), "bytea", binary_copy.octets, "sum(octet_length({0}))", _octets)),
+_SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], PostgresType], ...] = (
+    (
+        _is_text,
+        PostgresType(pa.large_string(), "text", binary_copy.octets, "sum(octet_length({0}))", _octets),
+    ),
+    (
+        _is_bytes,
+        PostgresType(pa.large_binary(), "bytea", binary_copy.octets, "sum(octet_length({0}))", _octets),
+    ),
     (
         pa.types.is_boolean,
-        Kind(
+        PostgresType(
             pa.bool_(),
             "boolean",
             binary_copy.boolean,
@@ -137,7 +145,7 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Kind], ...] = (
     ),
     (
         pa.types.is_date32,
-        Kind(
+        PostgresType(
             pa.date32(),
             "date",
             binary_copy.date,
@@ -147,7 +155,7 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Kind], ...] = (
     ),
     (
         pa.types.is_time64,
-        Kind(
+        PostgresType(
             pa.time64("us"),
             "time without time zone",
             binary_copy.time,

@@ -1,10 +1,10 @@
-"""The settings of sources: how each is reached, and how patient Millpond is with them."""
+"""The settings of sources: how each is reached, limits of requests, and retries."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from millpond.settings_text import CleanText
+from millpond.settings.text import CleanText
 
 
 class SourceSettings(CleanText):

@@ -1,4 +1,4 @@
-"""What Dagster recorded of the newest load of each day."""
+"""What Dagster has on record of the newest load of each day."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, Event
 
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, parse_day
-from millpond.quality.reconciliation import Loaded
+from millpond.quality.measures import Loaded
 
 _AT_ONCE = 500
 
 
-def newest_loads(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, Loaded]:
+def read_newest_loads(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, Loaded]:
     """Return the row counts that the newest load of each day reported, see `newest_metadata`."""
     loads: dict[dt.date, Loaded] = {}
-    for day, said in metadata.items():
-        counts = {name: said[name] for name in Loaded.__annotations__ if isinstance(said.get(name), int)}
+    for day, values in metadata.items():
+        counts = {name: values[name] for name in Loaded.__annotations__ if isinstance(values.get(name), int)}
         if len(counts) == len(Loaded.__annotations__):
             loads[day] = Loaded(**cast("dict[str, int]", counts))
     return loads
 
 
-def declared_nulls(metadata: Iterable[dict[str, Any]]) -> Counter[str]:
+def count_declared_nulls(metadata: Iterable[dict[str, Any]]) -> Counter[str]:
     """Return how many values of each column became null in loads: bad ones, and codes for "no value"."""
     found: Counter[str] = Counter()
-    for said in metadata:
-        found.update(said.get("no_value_columns") or {})
-        for reason, values in (said.get("nulled_reasons") or {}).items():
+    for load in metadata:
+        found.update(load.get("no_value_columns") or {})
+        for reason, values in (load.get("nulled_reasons") or {}).items():
             found[reason.partition(" ")[0]] += values
     return found
 
 
-def newest_metadata(
+def read_newest_metadata(
     instance: DagsterInstance, asset: dg.AssetKey, window: Window, ref: str
 ) -> dict[dt.date, dict[str, Any]]:
     """Return the metadata of the newest load on `ref` of each day of `window` that was loaded."""
@@ -47,13 +47,13 @@ def newest_metadata(
     for record in _records(instance, asset, kind, newest.values()):
         event = record.asset_materialization or record.event_log_entry.asset_observation
         assert event
-        said = {name: value.value for name, value in event.metadata.items()}
-        if said.get("ref") == ref and event.partition:
-            loads[parse_day(event.partition)] = said
+        values = {name: value.value for name, value in event.metadata.items()}
+        if values.get("ref") == ref and event.partition:
+            loads[parse_day(event.partition)] = values
     return loads
 
 
-def loaded_days(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> set[dt.date]:
+def read_loaded_days(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> set[dt.date]:
     """Return every day of which a load is recorded."""
     return set(map(parse_day, instance.get_latest_storage_id_by_partition(asset, _kind(ref))))
 

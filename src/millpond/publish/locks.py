@@ -37,7 +37,7 @@ ORDER BY l.mode = 'AccessShareLock', a.pid
 """
 
 
-def wait_for_turn(
+def acquire_publish_lock(
     connection: psycopg.Connection[Any], schema: str, name: str, refusal: Callable[[], PublishFailed]
 ) -> None:
     """Keep others from publishing to `schema`, and from dropping it, until `connection` ends.
@@ -49,10 +49,12 @@ def wait_for_turn(
         (f"{LOCK_TIMEOUT_MS}ms", name[:63]),
     )
     statement = "SELECT pg_advisory_lock(%s)"
-    locked(lambda: connection.execute(statement, (turn_key(schema),)), settings().lock_seconds, refusal)
+    retry_locked(
+        lambda: connection.execute(statement, (publish_lock_key(schema),)), settings().lock_seconds, refusal
+    )
 
 
-def locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], PublishFailed]) -> T:
+def retry_locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], PublishFailed]) -> T:
     """Return `attempt()`, repeated with random pauses while others hold a lock it needs.
 
     After `seconds` raises what `refusal` returns.
@@ -69,11 +71,11 @@ def locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], Publi
             time.sleep(pause)
 
 
-def held_by_others(
+def held_error(
     connection: psycopg.Connection[Any], tables: list[str], schema: str, waited: float
 ) -> PublishFailed:
     """Return the error that names who holds locks on `tables`, or publishes to `schema`."""
-    rows = connection.execute(_HOLDERS, (tables, turn_key(schema))).fetchall()
+    rows = connection.execute(_HOLDERS, (tables, publish_lock_key(schema))).fetchall()
     stronger = [row for row in rows if row[3] != _READER] or rows
     names = [
         f"process {pid} ({user}, {program}, {mode}{f', since {since}' if since else ''})"
@@ -88,7 +90,7 @@ def held_by_others(
     )
 
 
-def turn_key(schema: str) -> int:
+def publish_lock_key(schema: str) -> int:
     """Return the advisory lock by which publishes to `schema` take turns."""
     digest = hashlib.blake2b(f"millpond publish {schema}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)

@@ -1,0 +1,214 @@
+"""What the checks compute: reconciliation, volume, the latest day, coverage; with numbers and samples."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from millpond.ingestion.expectations import Volume
+from millpond.naming import MAIN_REF, PARTITION_COLUMN
+from millpond.partitions import Window, instant
+
+SAMPLES = 20
+"""Rows that a result shows at most."""
+
+Number = int | float | str | None
+Sample = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The result of one check on one table; `numbers` hold counts and thresholds."""
+
+    passed: bool
+    summary: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    samples: Sequence[Sample] = ()
+
+
+def shorten(samples: Sequence[Sample]) -> list[Sample]:
+    """Return as many of `samples` as a result shows."""
+    return list(samples[:SAMPLES])
+
+
+if TYPE_CHECKING:
+    from millpond.lake.refs import Pin
+
+
+def count_rows_per_day(ref: str | Pin, table: str, window: Window) -> dict[dt.date, int]:
+    """Return the rows of each day of `window` that has any; nothing where the table is not there yet."""
+    import pyarrow.compute as pc
+
+    from millpond.lake import read  # here, for it takes longer to load than all definitions
+
+    if not read.exists(ref, table):
+        return {}
+    days = read.scan(ref, table, columns=[PARTITION_COLUMN], window=window)[PARTITION_COLUMN]
+    return {found["values"].as_py(): found["counts"].as_py() for found in pc.value_counts(days)}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the newest load of a day reported."""
+
+    rows_in_source: int
+    rows_loaded: int
+    rows_quarantined: int
+    duplicates_dropped: int
+    rows_outside_window: int
+
+    @property
+    def unaccounted(self) -> int:
+        """Rows that the source served and of which nothing is known; negative if more became of them."""
+        return self.rows_in_source - (
+            self.rows_loaded + self.rows_quarantined + self.duplicates_dropped + self.rows_outside_window
+        )
+
+
+def reconcile(
+    window: Window,
+    loads: Mapping[dt.date, Loaded],
+    raw_rows: Mapping[dt.date, int],
+    quarantined_rows: Mapping[dt.date, int],
+) -> CheckResult:
+    """Judge the days of `window` that were loaded; the others are counted as `days_not_loaded`.
+
+    A day passes if source = loaded + quarantined + duplicates + outside, and if the lake holds as many raw
+    and quarantined rows of it.
+    """
+    wrong = []
+    for day, load in sorted(loads.items()):
+        found = {"rows_in_raw": raw_rows.get(day, 0), "rows_in_quarantine": quarantined_rows.get(day, 0)}
+        if load.unaccounted or list(found.values()) != [load.rows_loaded, load.rows_quarantined]:
+            wrong.append({"partition": day, **vars(load), "unaccounted": load.unaccounted, **found})
+    totals = {name: sum(getattr(load, name) for load in loads.values()) for name in Loaded.__annotations__}
+    numbers = {
+        "days_checked": len(loads),
+        "days_not_loaded": len(window) - len(loads),
+        "days_wrong": len(wrong),
+        **totals,
+        "rows_in_raw": sum(raw_rows.get(day, 0) for day in loads),
+        "rows_in_quarantine": sum(quarantined_rows.get(day, 0) for day in loads),
+    }
+    summary = f"{totals['rows_in_source']} rows of the source are accounted for on {len(loads)} days"
+    if wrong:
+        first = wrong[0]
+        summary = (
+            f"{len(wrong)} of {len(loads)} days do not add up; first {first['partition']}: of"
+            f" {first['rows_in_source']} rows {first['unaccounted']} are unaccounted for;"
+            f" {first['rows_loaded']} were loaded, raw holds {first['rows_in_raw']};"
+            f" {first['rows_quarantined']} were quarantined, quarantine holds {first['rows_in_quarantine']}"
+        )
+    return CheckResult(not wrong, summary, numbers, shorten(wrong))
+
+
+def check_volume(days: Sequence[dt.date], rows: Mapping[dt.date, int], bounds: Volume) -> CheckResult:
+    """Judge complete `days` by `rows`, which hold each day with rows back to `bounds.history_days` before.
+
+    Days without rows are no history. A day with too little of it is not judged, which the summary says.
+    """
+    unusual, judged = [], []
+    for day in days:
+        before = (day - dt.timedelta(days=n) for n in range(1, bounds.history_days + 1))
+        history = [rows[d] for d in before if rows.get(d)]
+        if len(history) < bounds.min_days:
+            continue
+        usual, found = median(history), rows.get(day, 0)
+        low, high = bounds.at_least * usual, bounds.at_most and bounds.at_most * usual
+        judged.append({"partition": day, "rows": found, "median": usual, "at_least": low, "at_most": high})
+        if found < low or (high is not None and found > high):
+            unusual.append(judged[-1])
+    last = judged[-1] if judged else {}
+    numbers = {
+        "days_judged": len(judged),
+        "days_without_history": len(days) - len(judged),
+        "days_unusual": len(unusual),
+        "at_least_share": bounds.at_least,
+        "at_most_share": bounds.at_most,
+        "history_days": bounds.history_days,
+        **{f"last_{name}": _plain(value) for name, value in last.items()},
+    }
+    return CheckResult(not unusual, _summary(judged, unusual, len(days), bounds), numbers, shorten(unusual))
+
+
+def _summary(
+    judged: Sequence[object], unusual: Sequence[Mapping[str, object]], days: int, bounds: Volume
+) -> str:
+    most = "" if bounds.at_most is None else f" to {bounds.at_most:g}"
+    threshold = f"{bounds.at_least:g}{most} times the median of the {bounds.history_days} days before"
+    if unusual:
+        worst = unusual[-1]
+        return (
+            f"{len(unusual)} of {len(judged)} days lie outside {threshold}; last {worst['partition']}:"
+            f" {worst['rows']} rows, median {worst['median']:g}"
+        )
+    if judged:
+        return f"{len(judged)} of {days} days lie within {threshold}"
+    return f"not judged: fewer than {bounds.min_days} days with rows among the {bounds.history_days} before"
+
+
+def _plain(value: object) -> int | float | str | None:
+    return value if isinstance(value, int | float | None) else str(value)
+
+
+def find_expected_day(now: dt.datetime, within: dt.timedelta, zone: ZoneInfo) -> dt.date:
+    """Return the newest day in `zone` that ended at least `within` before `now`."""
+    day = (now - within).astimezone(zone).date()
+    while instant(day + dt.timedelta(days=1), zone) > now - within:
+        day -= dt.timedelta(days=1)
+    return day
+
+
+def check_latest(
+    expected: dt.date, first: dt.date, materialized: AbstractSet[dt.date], explanation: str | None = None
+) -> CheckResult:
+    """Judge whether the `expected` day is among the `materialized`; before the `first` day nothing is due.
+
+    `explanation` says why its absence is nothing to complain about.
+    """
+    newest = max(materialized, default=None)
+    numbers = {"expected": str(expected), "newest": str(newest) if newest else None}
+    if expected < first:
+        return CheckResult(True, f"no day is due before {first}", numbers)
+    if expected in materialized:
+        return CheckResult(True, f"{expected}, the latest complete day, is loaded", numbers)
+    if explanation:
+        return CheckResult(True, f"not judged: {explanation}", numbers)
+    return CheckResult(
+        False,
+        f"{expected}, the latest complete day, is not loaded; the newest is {newest or 'none'}",
+        numbers,
+    )
+
+
+def explain_absence(expected: dt.date, window: Window, ref: str) -> str | None:
+    """Return why a run over `window` on `ref` does not have to bring the `expected` day; None if it does."""
+    if ref != MAIN_REF:
+        return f"{ref} is a branch; only {MAIN_REF} is kept up to date"
+    if window.last < expected:
+        return f"the run was for days up to {window.last}"
+    return None
+
+
+def measure_coverage(days: Sequence[dt.date], rows: Mapping[dt.date, int], rows_per_day: int) -> CheckResult:
+    """Report the rows of `days` as a share of `rows_per_day`; the samples are the days with the least."""
+    shares = {day: round(100 * rows.get(day, 0) / rows_per_day, 1) for day in days}
+    total = sum(rows.get(day, 0) for day in days)
+    mean = round(100 * total / (rows_per_day * len(days)), 1) if days else None
+    least = sorted(days, key=lambda day: (shares[day], day))
+    numbers = {
+        "rows": total,
+        "rows_per_day": rows_per_day,
+        "days": len(days),
+        "coverage_pct": mean,
+        "lowest_coverage_pct": min(shares.values(), default=None),
+        "days_without_rows": sum(not rows.get(day) for day in days),
+    }
+    worst = [{"partition": day, "rows": rows.get(day, 0), "coverage_pct": shares[day]} for day in least]
+    summary = f"{total} rows, {mean} % of {rows_per_day} a day" if days else "no complete day to look at"
+    return CheckResult(True, summary, numbers, shorten(worst))

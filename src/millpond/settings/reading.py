@@ -1,0 +1,127 @@
+"""Reads the settings of this process, and says which variable is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from millpond.errors import ConfigError
+from millpond.redaction import redacted, register, register_address
+from millpond.settings.model import Settings
+from millpond.settings.sources import SourceSettings
+from millpond.settings.variables import DEPLOYED, default_project, read_layers, source_names, variable
+
+_SECRET = (
+    *("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key"),
+    "heartbeat_url",
+)
+"""Parts of the names of settings whose value is not shown, also where it is wrong."""
+
+
+@lru_cache(1)
+def settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises ConfigError naming the variable, what is wrong and an example.
+    """
+    return read_settings()
+
+
+def read_settings() -> Settings:
+    """Read the settings anew, see `settings`; from then on their secrets are masked in texts."""
+    project = Path(os.environ.get(variable("project")) or default_project()).expanduser().resolve()
+    found = _variables(project)
+    # A source may be new in the project, or gone from it, and not yet deployed.
+    names = sorted({*source_names(project), *source_names(Path(os.environ.get(DEPLOYED) or project))})
+    _refuse_unknown(found, names)
+    try:
+        read = Settings(
+            _env_file=project / ".env",
+            _secrets_dir=found.get(variable("secrets_dir")),
+            sources=_source_values(found, names),
+        )
+    except ValidationError as error:
+        raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
+    for part in (read, *read.sources.values()):
+        _register_secrets(part)
+    return read
+
+
+def _register_secrets(part: BaseModel) -> None:
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            for secret in text.split() if "://" in text else [text]:
+                register(secret)
+                register_address(secret)
+        elif isinstance(value, str):
+            register_address(value)
+
+
+def origins() -> dict[str, str]:
+    """Return for each variable that is set where it comes from: `environment`, `secrets` or `.env`."""
+    found: dict[str, str] = {}
+    for origin, values in read_layers(settings().project).items():
+        found |= dict.fromkeys(values, origin)
+    return found
+
+
+def use_deployed(folder: Path) -> None:
+    """Have this process and those it starts use a copy of the project in place of the project."""
+    os.environ[DEPLOYED] = str(folder)
+    settings.cache_clear()
+
+
+def _variables(project: Path) -> dict[str, str]:
+    return {name: value for values in read_layers(project).values() for name, value in values.items()}
+
+
+def _source_values(found: Mapping[str, str], names: list[str]) -> dict[str, dict[str, str]]:
+    values: dict[str, dict[str, Any]] = {}
+    for name in names:
+        for field in SourceSettings.model_fields:
+            if value := found.get(variable(field, name)):
+                values.setdefault(name, {})[field] = value
+    return values
+
+
+def _refuse_unknown(found: Mapping[str, str], names: list[str]) -> None:
+    known = {variable(f) for f in Settings.model_fields if f != "sources"}
+    known |= {variable(f, n) for n in names for f in SourceSettings.model_fields}
+    for name in sorted(set(found) - known):
+        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+        raise ConfigError(
+            f"unknown setting {name}",
+            next_step=(f"did you mean {' or '.join(near)}? " if near else "")
+            + "`millpond config show` lists every setting; .env.example documents them",
+        )
+
+
+def _first_problem(error: ValidationError) -> tuple[str, str]:
+    problem = error.errors(include_url=False)[0]
+    where = [str(part) for part in problem["loc"]]
+    reason = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return reason, "change one of them"
+    if where[0] == "sources":
+        name, help_ = variable(where[2], where[1]), SourceSettings.model_fields[where[2]].description
+    else:
+        name, help_ = variable(where[0]), Settings.model_fields[where[0]].description
+    given = _without_account(problem["input"])
+    given = redacted(given if given.isprintable() else repr(given))
+    secret = any(word in name.lower() for word in _SECRET)
+    shown = " cannot be used" if secret else f" = {given}"  # what follows NAME: looks like its value
+    return f"{name}{shown}: {reason}", f"set {name}: {help_}"
+
+
+def _without_account(value: object) -> str:
+    """Return `value` without the user and password of an address."""
+    return re.sub(r"//[^/\s]*@", "//", str(value))
