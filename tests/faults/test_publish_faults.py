@@ -112,7 +112,7 @@ def test_a_server_killed_while_publishing_comes_back_and_the_publish_completes(
 
     def kill_server(name: str) -> None:
         if name == place and not killed:
-            server = postgres.found(home)
+            server = postgres.find_server(home)
             assert server is not None
             killed.append(server.pid)
             os.kill(server.pid, signal.SIGKILL)

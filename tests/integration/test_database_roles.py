@@ -156,7 +156,7 @@ def test_provisioning_again_breaks_nothing_and_takes_away_what_an_earlier_releas
     (home.postgres / "provisioned").write_text("another release")
     from millpond.runtime import databases as module
 
-    module._known.clear()
+    module._running.clear()
     with databases().marts_readonly.connect() as connection:
         assert connection.execute("SELECT a FROM mart").fetchall() == [(1,)]
         connection.rollback()

@@ -29,7 +29,7 @@ def test_only_the_latest_files_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "daemon.log"
     for age in "abcde":
         log.write_text(age * 11)
-        rotate_logs(tmp_path, limit=10, kept=3)
+        rotate_logs(tmp_path, limit=10, keep=3)
     assert {file.name: file.read_text()[:1] for file in tmp_path.iterdir()} == {
         "daemon.log": "",
         "daemon.log.1": "e",

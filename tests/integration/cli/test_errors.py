@@ -91,7 +91,7 @@ def test_with_json_what_nobody_foresaw_is_one_too(
         raise error
 
     monkeypatch.setattr("millpond.cli.main.app", breaks)
-    monkeypatch.setattr("millpond.cli.main.leave", lambda: sys.exit(130))
+    monkeypatch.setattr("millpond.cli.main.exit_interrupted", lambda: sys.exit(130))
     _, out, err = run("sql", "select 1", "--json")
     said = json.loads(err)["error"]
     assert (out, said["type"]) == ("", kind)

@@ -76,7 +76,7 @@ def test_every_command_refuses_a_home_of_a_newer_release_and_changes_nothing(bar
     with pytest.raises(HomeTooNew):
         open_instance()
     (bare.postgres / "provisioned").write_text("by a newer release, with other roles")
-    databases_module._known.clear()
+    databases_module._running.clear()
     assert run("tables")[0] == 2
     assert (bare.postgres / "provisioned").read_text() == "by a newer release, with other roles"
     (bare.postgres / "provisioned").unlink()

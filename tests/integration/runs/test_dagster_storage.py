@@ -137,7 +137,7 @@ def status(recorded: dg.DagsterInstance, asset: str) -> tuple[set[str], set[str]
 @pytest.fixture
 def stock(home: Home, tmp_path: Path) -> Iterator[tuple[dg.DagsterInstance, psycopg.Connection[Any]]]:
     """Dagster's instance with its own Postgres storage, in a database of its own."""
-    server = postgres.found(home)
+    server = postgres.find_server(home)
     assert server is not None
     with superuser(home, server, "postgres") as connection:
         connection.autocommit = True
@@ -210,7 +210,7 @@ def find_no_runs(log: Path) -> None:
 
 
 def test_processes_that_make_the_tables_at_once_do_not_collide(home: Home, tmp_path: Path) -> None:
-    server = postgres.found(home)
+    server = postgres.find_server(home)
     assert server is not None
     with superuser(home, server, "dagster") as connection:
         connection.execute("DROP SCHEMA public CASCADE")

@@ -53,7 +53,7 @@ def own_home(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     found = layout(configure(home=tmp_path / "home"))
     yield found
-    end_supervised(found, patience=0.5)
+    end_supervised(found, grace=0.5)
 
 
 def program(tmp_path: Path, code: str) -> None:
@@ -98,7 +98,7 @@ def keep(own_home: Home) -> Iterator[Run]:
     stopping.set()
     for keeper in keepers:
         keeper.hold()
-    end_supervised(own_home, patience=0.5)
+    end_supervised(own_home, grace=0.5)
     for keeper in keepers:
         keeper.release()
 
@@ -188,6 +188,6 @@ def test_what_a_child_started_is_ended_too_even_in_a_session_of_its_own(
     await_line(keep(), "mill is up")
     while len(found := find_supervised(own_home)) < 2:
         pass
-    end_supervised(own_home, patience=5)
+    end_supervised(own_home, grace=5)
     # The keeper may have started another one meanwhile; of those there were, none is left.
     assert psutil.wait_procs(found, timeout=5)[1] == []
