@@ -1,4 +1,7 @@
-"""The one reader of the environment: every setting, its default, its origin, its meaning."""
+"""The one reader of the environment: every setting, its default, its origin, its meaning.
+
+Imports `project` and what is below it. Start reading in `model`, then `reading`.
+"""
 
 from millpond.settings.model import Settings
 from millpond.settings.reading import origins, read_settings, settings, use_deployed

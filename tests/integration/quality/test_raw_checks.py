@@ -166,7 +166,7 @@ def test_the_newest_load_of_a_day_is_what_counts(server: FakeSource, recorded: d
             "dlt_glucose_entries", Window.of_day(FIRST), definitions=definitions(), instance=recorded
         )
         assert outcome.success
-        found = Examination(recorded, table, "main", Window.of_day(FIRST)).verdict(RECONCILIATION)
+        found = Examination(recorded, table, "main", Window.of_day(FIRST)).run(RECONCILIATION)
         assert found.numbers["rows_in_raw"] == rows
 
 

@@ -1,4 +1,4 @@
 """The version of a home's state in Postgres, and the steps that migrate an older one to this release.
 
-Start reading in `version`; new steps go to the end of `steps`.
+Start reading in `migrate`; new steps go to the end of `STEPS` there.
 """
