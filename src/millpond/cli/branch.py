@@ -72,7 +72,7 @@ def create(
         output.as_json(as_dict(made))
         return
     typer.echo(f"created {name} from {base}: {pluralize(made.tables, 'table')}, no data copied")
-    typer.echo(f'Next: millpond materialize "fct_glucose_readings*" --ref {name}')
+    typer.echo(f'Next: millpond materialize "ASSET*" --ref {name}')
     typer.echo(f"      millpond branch diff {name}")
 
 

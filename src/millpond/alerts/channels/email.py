@@ -98,7 +98,7 @@ class EmailChannel:
         return AlertNotSent(
             redacted(f"email: {self.host} did not take it: {type(error).__name__}: {error}"),
             unharmed="the alert is in the log and is tried again",
-            next_step="`millpond alerts test email` tries it out",
+            next_step="check the settings of email in .env, then try it: `millpond alerts test email`",
             uncertain=uncertain,
         )
 

@@ -62,7 +62,7 @@ def ask(
     raise AlertNotSent(
         f"{name} answered {answer.status_code} {excerpt(answer.content)}",
         unharmed="the alert is in the log and is tried again",
-        next_step=f"`millpond alerts test {name}` tries it out",
+        next_step=f"check the settings of {name} in .env, then try it: `millpond alerts test {name}`",
         retry_after=_retry_after(answer.headers.get("Retry-After")),
         uncertain=answer.status_code in _GATEWAY,
     )
@@ -72,7 +72,7 @@ def _unreachable(name: str, error: Exception, *, uncertain: bool) -> AlertNotSen
     return AlertNotSent(
         redacted(f"{name} gave no answer: {type(error).__name__}: {error}"),
         unharmed="the alert is in the log and is tried again",
-        next_step=f"`millpond alerts test {name}` tries it out",
+        next_step=f"check the settings of {name} in .env, then try it: `millpond alerts test {name}`",
         uncertain=uncertain,
     )
 
