@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,18 @@ import time_machine
 from xdist.scheduler import LoadFileScheduling
 
 import former_state
-from example_project import make_project
+from emptied_home import empty
+from fake_source import every_day, fake_source
 from millpond.lake import home_zone
-from millpond.naming import LAYERS, MAIN_REF
-from millpond.runtime.databases import databases, superuser
-from millpond.runtime.demo_source import mark_demo_home
+from millpond.runtime.databases import databases
 from millpond.runtime.down import down
 from millpond.runtime.garbage import pause_search, resume_search
 from millpond.runtime.home import Home, layout
 from millpond.runtime.postmaster import find_server
 from millpond.settings import PREFIX, Settings, process_environment, settings
+from project_folders import DEFINITIONS, make_project
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-_DEFINITIONS = "millpond.definitions"
 _FOLDER = "millpond-test-"
 _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 """Variables of a developer's environment that would reach the code under test."""
@@ -53,46 +52,14 @@ _LONGEST = (
     "integration/backfill/test_planning.py",
     "integration/runs/test_dagster_commands.py",
     "integration/runtime/test_deployment.py",
-    "integration/cli/test_main_path.py",
+    "example/test_main_path.py",
     "integration/runs/test_broken_dbt_project.py",
     "faults/test_killed_backfills.py",
     "integration/lake/test_lake_model.py",
 )
 """These begin first, the longest before the others, so that no process is left with one in the end."""
 
-_environment = pytest.MonkeyPatch()
-_EMPTIED = """
-DO $$
-DECLARE name text;
-BEGIN
-    PERFORM set_config('lock_timeout', '10s', true), set_config('session_replication_role', 'replica', true);
-    FOR name IN
-        SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-        WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
-          AND tablename NOT IN ('alembic_version', 'secondary_indexes', 'instance_info', 'migrations')
-    LOOP
-        EXECUTE 'DELETE FROM ' || name;
-    END LOOP;
-END $$
-"""
-_LAKE_EMPTIED = f"""{_EMPTIED};
-INSERT INTO catalog.lake_refs (name) VALUES ('{MAIN_REF}');
-INSERT INTO catalog.iceberg_namespace_properties
-    SELECT '{MAIN_REF}', layer, 'exists', 'true' FROM unnest(ARRAY{list(LAYERS)}) AS layer
-"""
-_MARTS_EMPTIED = """
-DO $$
-DECLARE name text;
-BEGIN
-    PERFORM set_config('lock_timeout', '10s', true);
-    FOR name IN SELECT nspname FROM pg_namespace WHERE nspowner = 'millpond_marts'::regrole LOOP
-        EXECUTE format('DROP SCHEMA %I CASCADE', name);
-    END LOOP;
-    SET LOCAL ROLE millpond_marts;
-    CREATE SCHEMA marts;
-END $$
-"""
-
+_environment, _served = pytest.MonkeyPatch(), ExitStack()
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")
 
@@ -108,11 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     folder.chmod(0o711)
     project = folder / "project"
-    make_project(project)
+    source = _served.enter_context(fake_source())
+    source.serve = every_day
+    make_project(project, source.url)
     _environment.setenv(f"{PREFIX}PROJECT", str(project))
     _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
     settings.cache_clear()
-    mark_demo_home(settings())
     parsed = Path(getattr(config, "workerinput", {}).get("parsed", ""))
     if parsed.name and parsed.exists():
         shutil.copytree(parsed, _parsed())
@@ -125,7 +93,7 @@ def _parsed() -> Path:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Parse the dbt project once for the processes that are about to start, and compile what they import."""
-    subprocess.run([sys.executable, "-c", f"import {_DEFINITIONS}"], check=False)
+    subprocess.run([sys.executable, "-c", f"import {DEFINITIONS}"], check=False)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -137,12 +105,15 @@ def pytest_configure_node(node: Any) -> None:
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]
     """Deals out whole files, and to one process all that start processes off a server: it takes long to load.
 
-    But for the longest, which has enough to do.
+    But for the longest, which has enough to do. All tests of the example are one process's, so that it is
+    parsed once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         path = CHECKOUT / file
+        if path.is_relative_to(CHECKOUT / "tests" / "example"):
+            return "example"
         return "processes" if path != CHECKOUT / "tests" / _LONGEST[0] and _starts_processes(path) else file
 
 
@@ -176,6 +147,7 @@ def pytest_unconfigure() -> None:
     if not folder.name.startswith(f"{_FOLDER}{os.getpid()}-"):
         return  # the start failed before there was a folder: the settings name the checkout's own home
     down(settings())
+    _served.close()
     shutil.rmtree(folder)
     _environment.undo()
 
@@ -212,7 +184,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Setting
 
     Definitions that were loaded under them are not left to the tests that follow.
     """
-    loaded = _DEFINITIONS in sys.modules
+    loaded = DEFINITIONS in sys.modules
 
     def configured(**values: object) -> Settings:
         for name, value in values.items():
@@ -222,7 +194,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Setting
 
     yield configured
     if not loaded:
-        sys.modules.pop(_DEFINITIONS, None)
+        sys.modules.pop(DEFINITIONS, None)
 
 
 @pytest.fixture
@@ -247,15 +219,7 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
     folders = layout(settings())
     server = find_server(folders)
     assert server is not None
-    for database, statement in (
-        ("lake", _LAKE_EMPTIED),
-        ("dagster", _EMPTIED),
-        ("marts", _MARTS_EMPTIED),
-    ):
-        if (key := (server, database)) not in _superusers:
-            _superusers[key] = superuser(folders, server, database)
-            _superusers[key].autocommit = True
-        _superusers[key].execute(statement)
+    empty(folders, server, _superusers)
     for folder in (folders.warehouse, folders.staging):
         shutil.rmtree(folder)
     home_zone.verified.clear()

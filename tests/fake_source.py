@@ -6,26 +6,18 @@ import datetime as dt
 import json
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from millpond.ingestion.load import load
-from millpond.ingestion.reading import find_table, load_sources, source_files
-from millpond.ingestion.results import LoadResult
-from millpond.ingestion.spec import SourceSpec, SourceTable
-from millpond.lake import read
-from millpond.partitions import Window
-from millpond.settings import settings
-
 DAY = dt.date(2026, 11, 1)
 MS_A_DAY = 24 * 3600 * 1000
+_READING_MS, _EVENT_SECONDS = 300_000, 6 * 3600
 
 
 @dataclass(frozen=True)
@@ -70,21 +62,23 @@ class FakeSource:
 
 
 class Entries:
-    """Nightscout's entries: newest first, ten unless `count` says so, `cap` at most."""
+    """The greenhouse's entries: newest first, ten unless `count` says so, `cap` at most."""
+
+    FROM, BEFORE = "from", "before"
 
     def __init__(self, rows: list[dict[str, Any]], cap: int = 1000) -> None:
         self.rows, self.cap = rows, cap
 
     def __call__(self, request: Request) -> Answer:
-        low = int(request.query.get("find[date][$gte]", 0))
-        high = int(request.query.get("find[date][$lt]", 1 << 60))
+        low = int(request.query.get(self.FROM, 0))
+        high = int(request.query.get(self.BEFORE, 1 << 60))
         found = [row for row in self.rows if low <= _sortable(row) < high]
         found.sort(key=_sortable, reverse=True)
         return rows_as_json(found[: min(int(request.query.get("count", 10)), self.cap)])
 
 
 class Events:
-    """GitHub's events of a user: pages by Link header, `cap` events at most."""
+    """The market's events of a shop: pages by Link header, `cap` events at most."""
 
     def __init__(self, rows: list[dict[str, Any]], base: str, cap: int = 300) -> None:
         self.rows, self.base, self.cap = rows, base, cap
@@ -106,11 +100,11 @@ def _sortable(row: dict[str, Any]) -> float:
 
 def reading(number: int, day: dt.date = DAY, **changes: Any) -> dict[str, Any]:
     """Return an entry five minutes after the one before, with `changes`; a value of ... drops the field."""
-    moment = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp() * 1000) + number * 300_000
+    moment = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp() * 1000) + number * _READING_MS
     row = {
         "_id": f"{day:%Y%m%d}-{number:04}",
-        "type": "sgv",
-        "sgv": 100 + number % 100,
+        "type": "lux",
+        "lux": 100 + number % 100,
         "date": moment,
         "dateString": "x",
         "direction": "Flat",
@@ -122,13 +116,30 @@ def reading(number: int, day: dt.date = DAY, **changes: Any) -> dict[str, Any]:
 def event(number: int, created_at: dt.datetime) -> dict[str, Any]:
     return {
         "id": str(number),
-        "type": "PushEvent",
-        "actor": {"id": 1, "login": "octocat"},
-        "repo": {"id": 2, "name": "octocat/hello"},
-        "payload": {"commits": [{"sha": "a"}, {"sha": "b"}], "size": 1.10},
+        "type": "Sale",
+        "product": {"id": 2, "name": "tomatoes"},
+        "payload": {"lines": [{"piece": "a"}, {"piece": "b"}], "size": 1.10},
         "public": True,
         "created_at": f"{created_at:%Y-%m-%dT%H:%M:%SZ}",
     }
+
+
+def every_day(request: Request) -> Answer:
+    """Answer as both sources, up to now: 288 readings a day, and an event every six hours for 40 days."""
+    now = time.time()
+    if request.path.endswith("/events"):
+        newest = int(now // _EVENT_SECONDS)
+        made = [event(n, _utc(n * _EVENT_SECONDS)) for n in range(newest - 160, newest + 1)]
+        return Events(made, f"http://{request.headers['host']}")(request)
+    low, high = int(request.query.get("from", 0)), int(request.query.get("before", 1 << 60))
+    first, end = -(-low // _READING_MS), -(-min(high, int(now * 1000) + 1) // _READING_MS)
+    most = min(int(request.query.get("count", 10)), 1000)
+    slots = range(end - 1, max(first, end - most) - 1, -1)
+    return rows_as_json([reading(n % 288, _utc(n * _READING_MS // 1000).date()) for n in slots])
+
+
+def _utc(seconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
 
 @contextmanager
@@ -171,40 +182,3 @@ def fake_source() -> Iterator[FakeSource]:
         yield source
         server.shutdown()
         thread.join()
-
-
-def table_of(name: str, **changes: Any) -> tuple[SourceSpec, SourceTable]:
-    """Return a shipped source and its table `name`, the table with `changes`."""
-    shipped = tuple((file, file.read_bytes()) for file in source_files(settings().code))
-    source, index = find_table(_sources(shipped), name)
-    return source, source.tables[index].model_copy(update=changes)
-
-
-@cache
-def _sources(_files: tuple[tuple[Path, bytes], ...]) -> list[SourceSpec]:
-    """Return what the files declare, which is parsed once: that takes a quarter of a small load."""
-    return load_sources(settings())
-
-
-def load_days(
-    first: dt.date, last: dt.date | None = None, table: str = "glucose_entries", **changes: Any
-) -> LoadResult:
-    """Load days of a shipped table from whatever source the settings name."""
-    source, spec = table_of(table, **changes)
-    return load(source, spec, Window.of_days(first, last or first), ref="main", run_id="test")
-
-
-def raw(*columns: str, table: str = "raw.glucose_entries", key: str = "_id") -> list[Any]:
-    """Return the rows of a lake table, or the values of one column, sorted by key."""
-    if not read.exists("main", table):
-        return []
-    found = read.scan("main", table).sort_by(key)
-    if len(columns) == 1:
-        values: list[Any] = found[columns[0]].to_pylist()
-        return values
-    rows: list[Any] = found.select(list(columns) or found.column_names).to_pylist()
-    return rows
-
-
-def quarantined(*columns: str) -> list[Any]:
-    return raw(*columns, table="quarantine.glucose_entries", key="payload")

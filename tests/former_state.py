@@ -22,7 +22,7 @@ FORMER = {
     "lake_ref_log": "insert into lake_ref_log (ref, action) values ('dev', 'create')",
     "notices": "insert into notices (kind, key, over) values ('breaker_open', 'host', false)",
     "home_zone": "insert into home_zone (zone) values ('Europe/Berlin')",
-    "source_origins": "insert into source_origins values ('raw.readings', 'nightscout', 'cgm.example.org')",
+    "source_origins": "insert into source_origins values ('raw.readings', 'greenhouse', 'iot.example.org')",
     "breakers": "insert into breakers values ('https://a', 3, now(), now(), 'refused')",
     "backfills": "insert into backfills (id, selection, ref, options, code, skipped, state, host, pid,"
     " pid_started) values ('b', '*', 'main', '{}', 'c', 0, 'done', 'h', 1, 1.0)",
@@ -37,7 +37,7 @@ FORMER = {
     "alert_cursors": "insert into alert_cursors (name, settled) values ('events', 7)",
     "alert_deliveries": "insert into alert_deliveries (alert, action, channel)"
     " select id, 'tell', 'log' from alerts",
-    "alert_silences": "insert into alert_silences (pattern, until) values ('glucose*', now())",
+    "alert_silences": "insert into alert_silences (pattern, until) values ('climate*', now())",
 }
 """A row for each table of the release before, in an order that its foreign keys allow."""
 

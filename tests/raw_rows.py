@@ -23,18 +23,11 @@ _ENTRIES = pa.schema(
     [
         ("_id", pa.string()),
         ("type", pa.string()),
-        ("sgv", pa.int64()),
+        ("lux", pa.int64()),
         ("date", pa.int64()),
-        ("date_string", pa.string()),
         ("direction", pa.string()),
-        ("trend", pa.int64()),
         ("device", pa.string()),
-        ("utc_offset", pa.int64()),
-        ("sys_time", pa.string()),
-        ("noise", pa.int64()),
-        ("filtered", pa.float64()),
-        ("unfiltered", pa.float64()),
-        ("rssi", pa.int64()),
+        ("place", pa.string()),
         *_LINEAGE,
     ]
 )
@@ -42,52 +35,36 @@ _EVENTS = pa.schema(
     [
         ("id", pa.string()),
         ("type", pa.string()),
-        ("actor_id", pa.int64()),
-        ("actor_login", pa.string()),
-        ("repo_id", pa.int64()),
-        ("repo_name", pa.string()),
-        ("payload", pa.string()),
-        ("public", pa.bool_()),
+        ("product_name", pa.string()),
         ("created_at", _AT),
         *_LINEAGE,
     ]
 )
-_ENTRY_TABLE = TableSpec("raw.glucose_entries", _ENTRIES, "_partition_date", ("_id",), "month")
-_EVENT_TABLE = TableSpec("raw.github_user_events", _EVENTS, "_partition_date", ("id",), "month")
-
-KINDS = [
-    "PushEvent",
-    "CreateEvent",
-    "PullRequestReviewEvent",
-    "IssuesEvent",
-    "WatchEvent",
-    "GollumEvent",
-    "PublicEvent",
-]
-VALUES = [19, 20, 54, 69, 70, 71, 100, 140, 179, 180, 181, 249, 250, 251, 400, 600, 601]
+_ENTRY_TABLE = TableSpec("raw.climate_entries", _ENTRIES, "_partition_date", ("_id",), "month")
+_EVENT_TABLE = TableSpec("raw.market_events", _EVENTS, "_partition_date", ("id",), "month")
 
 
-def entry(key: str, at: dt.datetime, sgv: int | None, **more: Any) -> Row:
+def entry(key: str, at: dt.datetime, lux: int | None, **more: Any) -> Row:
     """Return an entry at an instant, filed under its day in the configured zone."""
     milliseconds = round(at.timestamp() * 1000)
     day = at.astimezone(settings().zone).date()
     return {
         "_id": key,
-        "type": "sgv",
-        "sgv": sgv,
+        "type": "lux",
+        "lux": lux,
         "date": milliseconds,
         "device": "x",
         "_partition_date": day,
     } | more
 
 
-def event(key: str, at: dt.datetime, kind: str, repository: str = "a/a", **more: Any) -> Row:
+def event(key: str, at: dt.datetime, kind: str = "Sale", product: str = "tomatoes", **more: Any) -> Row:
     """Return an event at an instant, filed under its day in the configured zone."""
     day = at.astimezone(settings().zone).date()
     return {
         "id": key,
         "type": kind,
-        "repo_name": repository,
+        "product_name": product,
         "created_at": at,
         "_partition_date": day,
     } | more
@@ -107,21 +84,21 @@ def load(window: Window, entries: Iterable[Row] = (), events: Iterable[Row] = ()
 
 
 def random_entries(window: Window, seed: int) -> list[Row]:
-    """Return few entries on most days, of several devices, types and extremes, some at the same moment."""
-    chance, offsets, rows = random.Random(seed), random.Random(-seed), []
+    """Return few entries on most days, of several devices, types and values, some at the same moment."""
+    chance, rows = random.Random(seed), []
     for day in window.days:
         start, end = instant(day, settings().zone), instant(day + dt.timedelta(days=1), settings().zone)
-        for number in range(chance.choice([0, 0, 1, 2, 5, 12])):
+        for number in range(chance.choice([0, 1, 2, 5, 12])):
             seconds = chance.choice([0, 300, 3600, chance.randrange(int((end - start).total_seconds()))])
             rows.append(
                 entry(
                     f"{day}/{number}",
-                    start + dt.timedelta(seconds=seconds, milliseconds=chance.choice([0, 0, 250])),
-                    chance.choice(VALUES),
+                    start + dt.timedelta(seconds=seconds),
+                    chance.choice([19, 20, 69, 70, 100, 140, 180, 181, 600, 601]),
                     device=chance.choice(["x", "x", "y", None]),
-                    type=chance.choice(["sgv"] * 9 + ["mbg", "cal", None]),
-                    direction=chance.choice(["Flat", "SingleUp", None]),
-                    utc_offset=offsets.choice([60, 60, 60, 120, None]),
+                    type=chance.choice(["lux"] * 9 + ["tmp"]),
+                    direction=chance.choice(["Flat", "Up", None]),
+                    place=chance.choice(["door", "door", "door", "window", None]),
                 )
             )
     return rows
@@ -129,10 +106,9 @@ def random_entries(window: Window, seed: int) -> list[Row]:
 
 def random_events(window: Window, seed: int) -> list[Row]:
     """Return events on some days, from none to more than twenty."""
-    chance, ids, rows = random.Random(seed), random.Random(-seed), []
+    chance, rows = random.Random(seed), []
     for day in window.days:
-        for number in range(chance.choice([0, 0, 1, 4, 5, 9, 10, 19, 20, 25])):
+        for number in range(chance.choice([0, 1, 4, 20, 25])):
             at = instant(day, settings().zone) + dt.timedelta(minutes=chance.randrange(22 * 60))
-            kind, name = chance.choice(KINDS), chance.choice(["a/a", "a/b", "b/c"])
-            rows.append(event(f"{day}/{number}", at, kind, name, repo_id=ids.choice([1, 2, 3, None])))
+            rows.append(event(f"{day}/{number}", at, product=chance.choice(["tomatoes", "basil", "beans"])))
     return rows

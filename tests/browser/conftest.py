@@ -52,7 +52,7 @@ def browser() -> Iterator[Browser]:
 def source() -> Iterator[FakeSource]:
     with fake_source() as server:
         rows = [reading(n, day) for day in WEEK.days for n in range(READINGS)]
-        rows += [reading(n, BAD, sgv=None if n % 2 else 100) for n in range(READINGS)]
+        rows += [reading(n, BAD, lux=None if n % 2 else 100) for n in range(READINGS)]
         entries, noon = Entries(rows), dt.time(12, tzinfo=dt.UTC)
         days = [WEEK.start - dt.timedelta(days=1), *WEEK.days]
         made = [event(n, dt.datetime.combine(day, noon)) for n, day in enumerate(days)]
@@ -69,9 +69,9 @@ def address(browser: Browser, source: FakeSource) -> Iterator[str]:
     check of the last materialization.
     """
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MILLPOND_NIGHTSCOUT_URL", source.url)
-        environment.setenv("MILLPOND_GITHUB_URL", source.url)
-        environment.setenv("MILLPOND_GITHUB_USER", "octocat")
+        environment.setenv("MILLPOND_GREENHOUSE_URL", source.url)
+        environment.setenv("MILLPOND_MARKET_URL", source.url)
+        environment.setenv("MILLPOND_MARKET_USER", "corner")
         environment.setenv("MILLPOND_DAGSTER_PORT", "0")
         environment.setenv("MILLPOND_CATALOG_PORT", "0")
         settings.cache_clear()

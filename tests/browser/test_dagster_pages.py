@@ -12,7 +12,7 @@ from millpond.lake import read
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(400)]
 
-GLUCOSE = "dlt_glucose_entries"
+CLIMATE = "dlt_climate_entries"
 DAYS = [str(day) for day in WEEK.days]
 
 
@@ -62,19 +62,19 @@ def days_of(run: dg.DagsterRun) -> tuple[str, str]:
 def test_a_range_of_days_is_one_run_and_then_only_what_is_missing_is_made(
     page: Page, recorded: dg.DagsterInstance
 ) -> None:
-    chosen = dialog(page, f"/assets/{GLUCOSE}?view=partitions")
+    chosen = dialog(page, f"/assets/{CLIMATE}?view=partitions")
     backfill = launched(page, chosen, f"[{DAYS[0]}...{DAYS[2]}]", "Created backfill")
     (run,) = backfilled(page, recorded, backfill)
     assert run.status == dg.DagsterRunStatus.SUCCESS
     assert days_of(run) == (DAYS[0], DAYS[2])
-    assert read.count("main", "raw.glucose_entries") == 3 * READINGS
+    assert read.count("main", "raw.climate_entries") == 3 * READINGS
 
-    chosen = dialog(page, f"/assets/{GLUCOSE}?view=partitions")
+    chosen = dialog(page, f"/assets/{CLIMATE}?view=partitions")
     chosen.get_by_text("failed and missing partitions within").click()
     backfill = launched(page, chosen, f"[{DAYS[0]}...{DAYS[5]}]", "Created backfill")
     (run,) = backfilled(page, recorded, backfill)
     assert days_of(run) == (DAYS[3], DAYS[5])
-    assert read.count("main", "raw.glucose_entries") == 6 * READINGS
+    assert read.count("main", "raw.climate_entries") == 6 * READINGS
 
 
 def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_asset(
@@ -84,21 +84,21 @@ def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_
     run = finished(page, recorded, launched(page, chosen, DAYS[6], "Launched run"))
     assert run.status == dg.DagsterRunStatus.SUCCESS
 
-    page.goto(f"/assets/{GLUCOSE}?view=partitions&partition={DAYS[6]}")
+    page.goto(f"/assets/{CLIMATE}?view=partitions&partition={DAYS[6]}")
     for shown in ("rows_loaded", str(READINGS), "rows_quarantined", "seconds", "snapshot_id"):
         expect(page.get_by_text(shown, exact=True).first).to_be_visible()
-    page.goto("/assets/fct_glucose_readings")
-    for shown in ("silver", "health", "DuckDB", "Iceberg", "silver.fct_glucose_readings", "entry_id"):
+    page.goto("/assets/fct_climate_readings")
+    for shown in ("silver", "health", "DuckDB", "Iceberg", "silver.fct_climate_readings", "entry_id"):
         expect(page.get_by_text(shown, exact=True).first).to_be_visible()
-    for part in ("One reading per sensor slot", "Fails if more than", "fct_glucose_readings.sql"):
+    for part in ("One reading per sensor slot", "Fails if more than", "fct_climate_readings.sql"):
         expect(page.get_by_text(part).first).to_be_visible()
     expect(page.get_by_text("Freshness policy").first).to_be_visible()
-    page.goto(f"/assets/{GLUCOSE}?view=checks")
+    page.goto(f"/assets/{CLIMATE}?view=checks")
     expect(page.get_by_text("Succeeded", exact=True)).to_have_count(7)
-    page.goto("/assets/fct_glucose_readings?view=lineage")
-    for neighbour in ("stg_glucose_entries", "fct_daily_glucose_metrics"):
+    page.goto("/assets/fct_climate_readings?view=lineage")
+    for neighbour in ("stg_climate_entries", "fct_daily_climate_metrics"):
         expect(page.get_by_text(neighbour).first).to_be_visible()
-    page.goto("/assets/marts/mrt_glucose_overview?view=checks")
+    page.goto("/assets/marts/mrt_climate_overview?view=checks")
     expect(page.get_by_text("equals_lake").first).to_be_visible()
     expect(page.get_by_text("Succeeded", exact=True)).to_have_count(1)
 
@@ -106,12 +106,12 @@ def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_
 def test_the_page_of_a_failed_run_says_what_was_wrong_and_what_is_unharmed(
     page: Page, recorded: dg.DagsterInstance
 ) -> None:
-    before = read.loaded("main", "raw.glucose_entries").metadata.current_snapshot_id
-    chosen = dialog(page, f"/assets/{GLUCOSE}?view=partitions")
+    before = read.loaded("main", "raw.climate_entries").metadata.current_snapshot_id
+    chosen = dialog(page, f"/assets/{CLIMATE}?view=partitions")
     finished(page, recorded, launched(page, chosen, str(BAD), "Launched run"), "Failure")
     expect(page.get_by_text(f"{BAD}: 144 of 288 rows break the contract").first).to_be_visible()
     expect(page.get_by_text("Unharmed: the day as it was loaded before").first).to_be_visible()
-    assert read.loaded("main", "raw.glucose_entries").metadata.current_snapshot_id == before
+    assert read.loaded("main", "raw.climate_entries").metadata.current_snapshot_id == before
 
 
 def test_a_range_of_every_asset_launched_from_the_lineage_page_is_two_runs_and_never_counts_above_all(

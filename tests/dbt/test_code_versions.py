@@ -13,9 +13,9 @@ from millpond.transform.invocation import variables_of
 from millpond.transform.manifest import current
 from millpond.transform.specs import code_version
 
-PATTERNS, READINGS, OVERVIEW = (
+DAILY, READINGS, OVERVIEW = (
     f"model.lakehouse.{name}"
-    for name in ("mrt_glucose_hourly_patterns", "fct_glucose_readings", "mrt_glucose_overview")
+    for name in ("fct_daily_climate_metrics", "fct_climate_readings", "mrt_climate_overview")
 )
 Document = dict[str, Any]
 
@@ -38,16 +38,16 @@ def replaced(macro: str) -> Callable[[Document], object]:
 
 
 def test_it_changes_with_the_sql_of_the_model() -> None:
-    assert changed(PATTERNS, lambda d: d["nodes"][PATTERNS].update(raw_code="select 1"))
-    assert not changed(PATTERNS, lambda d: d["nodes"][READINGS].update(raw_code="select 1"))
+    assert changed(DAILY, lambda d: d["nodes"][DAILY].update(raw_code="select 1"))
+    assert not changed(DAILY, lambda d: d["nodes"][READINGS].update(raw_code="select 1"))
 
 
 @pytest.mark.parametrize(
     ("model", "macro"),
     [
-        (PATTERNS, "percentile"),
-        (PATTERNS, "duckdb__percentile"),
-        (READINGS, "duckdb__epoch_ms"),
+        (DAILY, "percentile"),
+        (DAILY, "duckdb__percentile"),
+        (READINGS, "duckdb__local_time"),
         (READINGS, "date_literal"),
     ],
 )
@@ -57,7 +57,7 @@ def test_it_changes_with_macros_that_macros_call(model: str, macro: str) -> None
 
 def test_it_does_not_change_with_macros_that_are_not_called() -> None:
     assert not changed(OVERVIEW, replaced("duckdb__percentile"))
-    assert not changed(PATTERNS, replaced("trino__percentile"))
+    assert not changed(DAILY, replaced("trino__percentile"))
 
 
 def test_it_changes_with_a_variable_that_is_used_and_no_other() -> None:
@@ -78,7 +78,7 @@ def test_it_changes_with_the_content_of_a_seed_that_is_read() -> None:
 
 def test_it_does_not_change_with_what_the_yml_says_to_people() -> None:
     def described(document: Document) -> None:
-        document["nodes"][PATTERNS]["description"] = "Other words."
-        document["nodes"][PATTERNS]["columns"]["hour_of_day"]["description"] = "Other words."
+        document["nodes"][DAILY]["description"] = "Other words."
+        document["nodes"][DAILY]["columns"]["avg_lux"]["description"] = "Other words."
 
-    assert not changed(PATTERNS, described)
+    assert not changed(DAILY, described)

@@ -98,16 +98,16 @@ def test_each_row_of_the_reference_is_shown_by_a_project_or_a_test_and_each_proj
 
 def test_columns_of_the_shipped_models_are_traced_to_those_they_are_computed_from() -> None:
     specs = {spec.key.to_user_string(): lineage_of(spec) for each in build_assets() for spec in each.specs}
-    renamed = specs["stg_glucose_entries"]
-    assert renamed["glucose_mg_dl"] == ["dlt_glucose_entries.sgv"]
-    through_ctes = specs["fct_daily_glucose_metrics"]
-    assert through_ctes["time_in_range_pct"] == ["fct_glucose_readings.glucose_mg_dl"]
+    renamed = specs["stg_climate_entries"]
+    assert renamed["lux"] == ["dlt_climate_entries.lux"]
+    through_ctes = specs["fct_daily_climate_metrics"]
+    assert through_ctes["time_in_range_pct"] == ["fct_climate_readings.lux"]
     assert "reading_count" not in through_ctes, "count(*) is computed from no column"
-    window = specs["fct_glucose_readings"]["glucose_change_mg_dl"]
-    assert window == ["stg_glucose_entries.glucose_mg_dl", "stg_glucose_entries.reading_at"]
-    joined = specs["mrt_github_activity_overview"]
+    window = specs["fct_climate_readings"]["lux_change"]
+    assert window == ["stg_climate_entries.lux", "stg_climate_entries.reading_at"]
+    joined = specs["mrt_market_overview"]
     assert joined["event_date"] == ["dim_date.date_day"]
-    assert joined["total_events"] == ["fct_daily_github_metrics.total_events"]
+    assert joined["total_events"] == ["fct_daily_market_metrics.total_events"]
     assert specs["dim_device"]["effective_end"] == ["device_versions.effective_end"]
     assert specs["dim_date"] == {}, "it reads nothing"
     assert not [key for key, traced in current(settings()).lineage().items() if traced["failed"]]

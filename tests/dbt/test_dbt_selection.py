@@ -27,13 +27,13 @@ unit_tests:
 @pytest.mark.parametrize(
     ("select", "exclude", "keys"),
     [
-        ("stg_glucose_entries", None, {"stg_glucose_entries"}),
-        ("path:models/silver", None, {"fct_glucose_readings", "fct_github_user_events"}),
-        ("path:models/silver", "*github*", {"fct_glucose_readings"}),
+        ("stg_climate_entries", None, {"stg_climate_entries"}),
+        ("path:models/silver", None, {"fct_climate_readings", "fct_market_events"}),
+        ("path:models/silver", "*market*", {"fct_climate_readings"}),
         ("tag:static dim_date", None, {"dim_date"}),
-        ("resource_type:snapshot,group:health", None, {"device_versions"}),
-        ("source:raw.glucose_entries+1,path:models/bronze", None, {"stg_glucose_entries"}),
-        ("+fct_github_user_events,path:models/bronze", None, {"stg_github_user_events"}),
+        ("resource_type:snapshot,group:growing", None, {"device_versions"}),
+        ("source:raw.climate_entries+1,path:models/bronze", None, {"stg_climate_entries"}),
+        ("+fct_market_events,path:models/bronze", None, {"stg_market_events"}),
     ],
 )
 def test_dbt_decides_what_a_selection_chooses(select: str, exclude: str | None, keys: set[str]) -> None:

@@ -94,8 +94,8 @@ def test_parsing_opens_no_socket(copied: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket, "socket", refused)
     (copied / "models/groups.yml").write_text((copied / "models/groups.yml").read_text() + "# another\n")
     parsed = current(settings())
-    assert len(parsed.document()["nodes"]) > 30
-    assert {test.name for test in parsed.checks().values()} >= {"dim_date_key", "fct_glucose_readings_key"}
+    assert len(parsed.document()["nodes"]) > 20
+    assert {test.name for test in parsed.checks().values()} >= {"dim_date_key", "fct_climate_readings_key"}
 
 
 def test_a_folder_without_a_project_says_what_to_set(

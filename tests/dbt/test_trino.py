@@ -31,11 +31,11 @@ def test_every_model_and_test_compiles_to_trino_sql_without_a_server(
     assert ran.success, ran.exception
     nodes = [r.node for r in ran.result.results if r.node.resource_type != "unit_test"]
     compiled = {node.name: node.compiled_code for node in nodes}
-    assert len(compiled) >= 11 + 25
+    assert len(compiled) >= 12 + 14
     for name, sql in compiled.items():
         tree = sqlglot.parse_one(sql, read="trino")
         assert tree.sql(dialect="trino"), name
-    assert "from_unixtime_nanos" in compiled["stg_glucose_entries"]
-    assert "array_agg" in compiled["mrt_glucose_hourly_patterns"]
-    assert "at time zone 'UTC'" in compiled["fct_glucose_readings"]
-    assert '"lake"."silver"."fct_glucose_readings"' in compiled["fct_daily_glucose_metrics"]
+    assert "from_unixtime_nanos" in compiled["stg_climate_entries"]
+    assert "array_agg" in compiled["fct_daily_climate_metrics"]
+    assert "at time zone 'UTC'" in compiled["fct_climate_readings"]
+    assert '"lake"."silver"."fct_climate_readings"' in compiled["fct_daily_climate_metrics"]

@@ -36,8 +36,8 @@ def test_tables_of_layers_are_written_on_the_branch(sql: str, sent: str | None) 
 @pytest.mark.parametrize(
     ("sql", "why"),
     [
-        ("insert into lake.silver.fct_glucose_readings select 1", "fct_glucose_readings makes it"),
-        ("delete from raw.glucose_entries", "raw is none of the layers"),
+        ("insert into lake.silver.fct_climate_readings select 1", "fct_climate_readings makes it"),
+        ("delete from raw.climate_entries", "raw is none of the layers"),
         ("create table lake.scratch.log (a integer)", "scratch is none of the layers"),
         ("insert into lake_dev.gold.log values (1)", "lake_dev is not the lake"),
         ("create schema lake.scratch", "past the audit"),
@@ -53,7 +53,7 @@ def test_tables_of_layers_are_written_on_the_branch(sql: str, sent: str | None) 
         ("create view lake.gold.v as select 1", "past the audit"),
         ("grant select on lake.gold.log to somebody", "past the audit"),
         ("use lake.gold", "past the audit"),
-        ("select 1; delete from lake.raw.glucose_entries", "raw is none of the layers"),
+        ("select 1; delete from lake.raw.climate_entries", "raw is none of the layers"),
     ],
 )
 def test_what_would_change_anything_else_is_refused(sql: str, why: str) -> None:

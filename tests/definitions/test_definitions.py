@@ -25,7 +25,7 @@ from millpond.settings import process_environment
 
 DEFINITIONS = Path(__file__).parents[2] / "src" / "millpond" / "definitions.py"
 LAYERS = {"raw", "bronze", "silver", "gold", "marts"}
-DOMAINS = {"glucose", "github", "calendar"}
+DOMAINS = {"climate", "market", "calendar"}
 LOADED = """
 import json, socket, sys, time, warnings
 
@@ -50,7 +50,7 @@ def definitions() -> dg.Definitions:
     return defs
 
 
-CONDITIONS = ("dim_date", "dlt_glucose_entries", "fct_glucose_readings", "marts/mrt_glucose_overview")
+CONDITIONS = ("dim_date", "dlt_climate_entries", "fct_climate_readings", "marts/mrt_climate_overview")
 """One asset of each sort; the others differ in times and names alone."""
 
 
@@ -105,11 +105,11 @@ def test_every_asset_has_a_freshness_policy_or_says_why_not() -> None:
 def test_marts_follow_the_freshness_of_their_inputs() -> None:
     found = specs()
     hour, day = dt.timedelta(hours=1), dt.timedelta(days=1)
-    for name, warn in (("glucose_overview", hour), ("github_activity_overview", 6 * hour)):
+    for name, warn in (("climate_overview", hour), ("market_overview", 6 * hour)):
         promised = dg.FreshnessPolicy.time_window(fail_window=day, warn_window=warn)
         assert found[f"marts/mrt_{name}"].freshness_policy == promised
     assert (
-        found["dlt_glucose_entries"].freshness_policy == found["marts/mrt_glucose_overview"].freshness_policy
+        found["dlt_climate_entries"].freshness_policy == found["marts/mrt_climate_overview"].freshness_policy
     )
 
 
@@ -144,8 +144,8 @@ def test_every_asset_reaches_back_to_a_source_or_the_calendar_without_a_cycle() 
     roots = {node.key.to_user_string() for node in graph().asset_nodes if not node.parent_keys}
     assert roots == {
         "dim_date",
-        "dlt_github_user_events",
-        "dlt_glucose_entries",
+        "dlt_market_events",
+        "dlt_climate_entries",
     }
 
 
@@ -223,17 +223,17 @@ def run_line(request: dg.RunRequest, job: str) -> str:
     return f"{tags['millpond/chain']}: {len(request.asset_selection)} assets, {days}"
 
 
-ASK_A_SOURCE = {"new_data_glucose_entries", "new_data_github_user_events"}
+ASK_A_SOURCE = {"new_data_climate_entries", "new_data_market_events"}
 """What these launch is shown with a source to ask, in integration/automation/test_new_data.py."""
 LAUNCHED = {
     "complete_yesterday": [
-        "github_user_events: 9 assets, 2026-11-16...2026-11-19",
-        "glucose_entries: 13 assets, 2026-11-16...2026-11-19",
+        "climate_entries: 10 assets, 2026-11-16...2026-11-19",
+        "market_events: 7 assets, 2026-11-16...2026-11-19",
     ],
     "housekeeping_schedule": ["housekeeping"],
     "alerts": [],
     "dead_runs": [],
-    "keep_up": ["glucose_entries: 13 assets, 2026-11-12...2026-11-20"],
+    "keep_up": ["climate_entries: 10 assets, 2026-11-12...2026-11-20"],
 }
 
 

@@ -30,17 +30,17 @@ DAYS = millpond.daily_partitions()
 SINGLE = dg.BackfillPolicy.single_run()
 
 
-@dg.asset(deps=["mrt_glucose_overview"], owners=["team:reports"])
+@dg.asset(deps=["mrt_climate_overview"], owners=["team:reports"])
 def report() -> None: ...
 
 
 @dg.asset(
-    deps=["fct_daily_glucose_metrics"], partitions_def=millpond.daily_partitions(), backfill_policy=SINGLE
+    deps=["fct_daily_climate_metrics"], partitions_def=millpond.daily_partitions(), backfill_policy=SINGLE
 )
 def by_days() -> None: ...
 
 
-@dg.asset(deps=["fct_daily_glucose_metrics"], partitions_def=DAYS)
+@dg.asset(deps=["fct_daily_climate_metrics"], partitions_def=DAYS)
 def day_by_day() -> None: ...
 
 
@@ -49,16 +49,16 @@ def after_day_by_day() -> None: ...
 
 
 @dg.asset(
-    deps=["fct_daily_glucose_metrics"], partitions_def=dg.WeeklyPartitionsDefinition(start_date="2024-01-01")
+    deps=["fct_daily_climate_metrics"], partitions_def=dg.WeeklyPartitionsDefinition(start_date="2024-01-01")
 )
 def weekly() -> None: ...
 
 
-@dg.asset(deps=["mrt_glucose_overview"], metadata={EXEMPTION: "none: asked for by hand"})
+@dg.asset(deps=["mrt_climate_overview"], metadata={EXEMPTION: "none: asked for by hand"})
 def by_hand() -> None: ...
 
 
-@dg.asset(deps=["mrt_glucose_overview"], automation_condition=dg.AutomationCondition.on_cron("0 9 * * *"))
+@dg.asset(deps=["mrt_climate_overview"], automation_condition=dg.AutomationCondition.on_cron("0 9 * * *"))
 def at_nine() -> None: ...
 
 
@@ -66,7 +66,7 @@ def at_nine() -> None: ...
 def alone() -> None: ...
 
 
-@dg.asset_check(asset="stg_glucose_entries")
+@dg.asset_check(asset="stg_climate_entries")
 def own_check() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True)
 
@@ -107,7 +107,7 @@ def test_everything_of_the_project_is_in_the_code_location_and_loads(defs: dg.De
     repository.load_all_definitions()
     graph = defs.resolve_asset_graph()
     assert {each.key for each in OWN} | {dg.AssetKey("elsewhere")} <= graph.get_all_asset_keys()
-    assert dg.AssetCheckKey(dg.AssetKey("stg_glucose_entries"), "own_check") in graph.asset_check_keys
+    assert dg.AssetCheckKey(dg.AssetKey("stg_climate_entries"), "own_check") in graph.asset_check_keys
     assert {"own_job", JOB} <= set(repository.job_names)
     assert repository.has_sensor_def("own_sensor")
     assert repository.has_schedule_def("own_schedule")
@@ -180,7 +180,7 @@ def test_a_backfill_makes_own_assets_day_by_day_where_they_say_so(defs: dg.Defin
         )
 
 
-@pytest.mark.parametrize("own", [["fct_glucose_readings"], ["dlt_glucose_entries"], ["twice", "twice"]])
+@pytest.mark.parametrize("own", [["fct_climate_readings"], ["dlt_climate_entries"], ["twice", "twice"]])
 def test_two_assets_of_one_key_are_refused_by_name(own: list[str]) -> None:
     assets: list[dg.AssetsDefinition] = []
     for name in own:

@@ -35,7 +35,7 @@ pytestmark = [  # what Dagster itself uses
 
 DAYS = ["2026-10-05", "2026-10-06", "2026-10-07"]
 AFTER = "2026-10-08"
-LOOKS_BACK = "fct_glucose_readings"
+LOOKS_BACK = "fct_climate_readings"
 CALENDAR = "dim_date"
 
 _LAUNCH = """

@@ -21,7 +21,7 @@ from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from processes import exit_code, start
 
-ASSETS = ["dlt_github_user_events", "dlt_glucose_entries"]
+ASSETS = ["dlt_market_events", "dlt_climate_entries"]
 
 
 def run_of_both() -> None:
@@ -59,7 +59,7 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
 
     with fake_source() as source:
         source.serve = lambda _: Answer(raw=hang)
-        configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
+        configure(greenhouse_url=source.url, market_url=source.url, market_user="corner")
         process = start(run_of_both)
         assert asked.wait(100)
         os.kill(process.pid or 0, number)

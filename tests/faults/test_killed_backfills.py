@@ -27,7 +27,7 @@ from millpond.settings import process_environment
 from processes import start
 
 SIXTY = Window.of_days(dt.date(2026, 8, 1), dt.date(2026, 9, 29))
-BOTH = "dlt_glucose_entries,stg_glucose_entries"
+BOTH = "dlt_climate_entries,stg_climate_entries"
 
 
 def command(*arguments: str) -> list[str]:
@@ -124,7 +124,7 @@ def test_killed_backfills_resume_to_the_same_tables(home: Home, seed: int) -> No
     undisturbed.join()
     assert undisturbed.exitcode == 0
     calm, seconds = tables("calm"), ledger.list_backfills()[0].seconds
-    assert len(calm["raw.glucose_entries"]) > 200 * days
+    assert len(calm["raw.climate_entries"]) > 200 * days
     for ref in names:
         backfill = killed(start(carried_out, ref, None, days), known(), chance.uniform(0, seconds))
         dead = ledger.get(backfill)

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, reading, table_of
+from fake_source import DAY, Answer, Entries, FakeSource, fake_source, reading
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.outbox import outbox
@@ -27,6 +27,7 @@ from millpond.instance.home import open_instance
 from millpond.runtime.databases import databases
 from millpond.settings import Settings, settings
 from processes import exit_codes, start
+from source_tables import load_days, table_of
 
 ERROR = SourceUnreachable("no usable answer: HTTP 503")
 DOWN = Answer(b"", 503)
@@ -37,7 +38,7 @@ OPEN = 3
 def source(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as found:
         configure(
-            nightscout_url=found.url,
+            greenhouse_url=found.url,
             request_budget_seconds=1,
             breaker_failures=3,
             breaker_pause_seconds=3600,
@@ -53,11 +54,11 @@ def failure() -> Any:
 
 def opened(source: FakeSource) -> None:
     for _ in range(3):
-        breaker.failed(breaker.host_of(source.url), ERROR, "nightscout", ["dlt_glucose_entries"])
+        breaker.failed(breaker.host_of(source.url), ERROR, "greenhouse", ["dlt_climate_entries"])
 
 
 def ask() -> None:
-    spec, table = table_of("glucose_entries")
+    spec, table = table_of("climate_entries")
     try:
         Guard(spec, table, connection(spec, table, settings()), Limits.of(settings())).admit()
     except BreakerOpen:
@@ -75,7 +76,7 @@ def told() -> list[dict[str, Any]]:
             recorded,
             settings(),
             Routing(late_after_days=0),
-            AssetFacts(owners={"dlt_glucose_entries": ("team:x",)}),
+            AssetFacts(owners={"dlt_climate_entries": ("team:x",)}),
         )
     with outbox() as connection:
         return connection.execute("select * from alerts order by id").fetchall()
@@ -94,7 +95,7 @@ def test_a_source_that_is_down_for_ten_runs_is_asked_in_three_and_then_no_more(
 def test_the_refusal_says_which_host_since_when_until_when_and_what_to_do(source: FakeSource) -> None:
     opened(source)
     error = load_days(DAY).failed[DAY]
-    assert error.what.startswith(f"dlt_glucose_entries, 2026-11-01: {source.url} is left alone since 20")
+    assert error.what.startswith(f"dlt_climate_entries, 2026-11-01: {source.url} is left alone since 20")
     assert "after 3 failures in a row; the next try is at 20" in error.what
     assert "HTTP 503" in error.what
     assert error.unharmed
@@ -105,8 +106,8 @@ def test_an_answer_in_between_starts_the_count_anew(source: FakeSource) -> None:
     source.serve = Entries([reading(0)])
     host = breaker.host_of(source.url)
     for _ in range(3):
-        breaker.failed(host, ERROR, "nightscout", [])
-        breaker.failed(host, ERROR, "nightscout", [])
+        breaker.failed(host, ERROR, "greenhouse", [])
+        breaker.failed(host, ERROR, "greenhouse", [])
         assert failure() is None
     assert breaker.breakers() == []
 
@@ -124,7 +125,7 @@ def test_one_alert_when_it_opens_and_its_end_when_it_closes(source: FakeSource) 
     opened(source)
     (alert,) = told()
     assert (alert["kind"], alert["times"], alert["resolved_at"]) == ("breaker_open", 1, None)
-    assert (alert["assets"], alert["owners"]) == (["dlt_glucose_entries"], ["team:x"])
+    assert (alert["assets"], alert["owners"]) == (["dlt_climate_entries"], ["team:x"])
     time_is_over()
     assert failure() is BreakerOpen  # the probe fails
     assert len(told()) == 1
@@ -139,7 +140,7 @@ def test_one_alert_when_it_opens_and_its_end_when_it_closes(source: FakeSource) 
 def test_loads_that_fail_at_the_same_moment_open_it_once(source: FakeSource) -> None:
     host = breaker.host_of(source.url)
     threads = [
-        threading.Thread(target=breaker.failed, args=(host, ERROR, "nightscout", [])) for _ in range(9)
+        threading.Thread(target=breaker.failed, args=(host, ERROR, "greenhouse", [])) for _ in range(9)
     ]
     for thread in threads:
         thread.start()
@@ -206,7 +207,7 @@ def interrupted() -> None:
 
 def test_an_open_breaker_fails_a_run_at_once_without_retries_and_names_all_days(source: FakeSource) -> None:
     opened(source)
-    spec, table = table_of("glucose_entries", retries=Retries(max=3, delay=dt.timedelta(seconds=60)))
+    spec, table = table_of("climate_entries", retries=Retries(max=3, delay=dt.timedelta(seconds=60)))
     (asset,) = build_assets([spec.model_copy(update={"tables": (table,)})])
     with dg.DagsterInstance.ephemeral() as recorded:
         tags = {

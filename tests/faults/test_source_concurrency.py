@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, raw, reading
+from fake_source import DAY, Answer, Entries, FakeSource, fake_source, reading
 from millpond.settings import Settings
 from processes import barrier, exit_codes, start
+from source_tables import load_days, raw
 
 DAYS = [DAY + dt.timedelta(n) for n in range(6)]
 
@@ -23,7 +24,7 @@ DAYS = [DAY + dt.timedelta(n) for n in range(6)]
 @pytest.fixture
 def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as source:
-        configure(nightscout_url=source.url)
+        configure(greenhouse_url=source.url)
         source.serve = Entries([reading(n, day) for day in DAYS for n in range(5)])
         yield source
 

@@ -11,12 +11,13 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from urllib3.exceptions import InvalidHeader
 from urllib3.response import HTTPResponse
 
-from fake_source import DAY, Answer, Entries, FakeSource, fake_source, load_days, raw, reading, table_of
+from fake_source import DAY, Answer, Entries, FakeSource, fake_source, reading
 from millpond.errors import (
     ConfigError,
     MillpondError,
@@ -26,8 +27,9 @@ from millpond.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from millpond.settings import Settings
+from millpond.settings import Settings, settings
 from processes import exit_code
+from source_tables import load_days, raw, table_of
 
 ROWS = [reading(n) for n in range(3)]
 CANARY = "c4n4ry-s3cret-t0ken"
@@ -37,8 +39,8 @@ CANARY = "c4n4ry-s3cret-t0ken"
 def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as source:
         configure(
-            nightscout_url=source.url,
-            nightscout_token=CANARY,
+            greenhouse_url=source.url,
+            greenhouse_token=CANARY,
             request_budget_seconds=3,
             request_timeout_seconds=0.5,
             rate_limit_wait_seconds=2,
@@ -53,7 +55,7 @@ def failure(day: dt.date = DAY) -> MillpondError:
     assert raw() == []
     error = result.failed[day]
     assert CANARY not in str(error)
-    assert "dlt_glucose_entries, 2026-11-01" in error.what
+    assert "dlt_climate_entries, 2026-11-01" in error.what
     assert error.unharmed
     assert error.next_step
     return error
@@ -84,7 +86,7 @@ _NESTED = b'{"errors": ' + b"[" * 900 + b'"%s"' % _SAID + b"]" * 900 + b', "item
             SourceMalformed,
         ),
         (_MOVED + b"http://[::1/?token=%s\r\n\r\n" % _SAID, SourceRefused),
-        (_MOVED + b"/api/v1/entries.json?token=%s\r\n\r\n" % _SAID, SourceRefused),
+        (_MOVED + b"/entries?token=%s\r\n\r\n" % _SAID, SourceRefused),
         (_MOVED + b"mailto:%s@example.org\r\n\r\n" % _SAID, SourceRefused),
         (_OK + b"Content-Length: %d\r\n\r\n" % len(_NESTED) + _NESTED, SourceMalformed),
     ],
@@ -110,18 +112,18 @@ def test_an_exception_that_nobody_foresaw_fails_the_day_and_names_its_kind_witho
     loaded()
 
     def breaks(*_: object, **__: object) -> None:
-        raise InvalidHeader(f"GET {server.url}/api/v1/entries.json?token={CANARY} gave {CANARY}")
+        raise InvalidHeader(f"GET {server.url}/entries?token={CANARY} gave {CANARY}")
 
     monkeypatch.setattr(HTTPResponse, "stream", breaks)  # what requests passes on as it is
     error = is_failed(SourceMalformed)
     assert "InvalidHeader" in error.what
-    assert "sources/nightscout.yaml" in error.next_step
+    assert "sources/greenhouse.yaml" in error.next_step
 
 
 def is_failed(kind: type[MillpondError], selector: str = "$") -> MillpondError:
     """Return why the loaded day fails; its rows stay."""
     before = raw()
-    _, table = table_of("glucose_entries")
+    _, table = table_of("climate_entries")
     result = load_days(DAY, endpoint=table.endpoint.model_copy(update={"data_selector": selector}))
     error = result.failed[DAY]
     assert isinstance(error, kind), repr(error)
@@ -250,10 +252,10 @@ class TestTroubleThatStays:
     ) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
-            configure(nightscout_url=f"http://127.0.0.1:{unused.getsockname()[1]}")
+            configure(greenhouse_url=f"http://127.0.0.1:{unused.getsockname()[1]}")
             error = failure()
         assert isinstance(error, SourceUnreachable)
-        assert "MILLPOND_NIGHTSCOUT_URL" in error.next_step
+        assert "MILLPOND_GREENHOUSE_URL" in error.next_step
 
     @pytest.mark.parametrize(
         ("body", "reason"),
@@ -283,10 +285,10 @@ class TestTroubleThatStays:
     @pytest.mark.parametrize(
         ("status", "setting"),
         [
-            (401, "MILLPOND_NIGHTSCOUT_TOKEN"),
-            (403, "MILLPOND_NIGHTSCOUT_TOKEN"),
-            (404, "MILLPOND_NIGHTSCOUT_URL"),
-            (400, "sources/nightscout.yaml"),
+            (401, "MILLPOND_GREENHOUSE_TOKEN"),
+            (403, "MILLPOND_GREENHOUSE_TOKEN"),
+            (404, "MILLPOND_GREENHOUSE_URL"),
+            (400, "sources/greenhouse.yaml"),
         ],
     )
     def test_a_refusal_is_not_repeated_and_says_what_to_check(
@@ -316,7 +318,7 @@ class TestTroubleThatStays:
             assert elsewhere.requests == []
 
     def test_a_redirect_on_the_same_server_is_followed(self, server: FakeSource) -> None:
-        server.script.append(Answer(b"", 302, {"Location": "/api/v1/entries.json?count=1000"}))
+        server.script.append(Answer(b"", 302, {"Location": "/entries?count=1000"}))
         loaded()
 
 
@@ -339,7 +341,7 @@ class TestPages:
         broken = int(dt.datetime(2026, 11, 16, tzinfo=dt.UTC).timestamp() * 1000)
         server.serve = lambda request: (
             Answer(b"[{")
-            if int(request.query["find[date][$gte]"]) <= broken < int(request.query["find[date][$lt]"])
+            if int(request.query["from"]) <= broken < int(request.query["before"])
             else everything(request)
         )
         result = load_days(days[0], days[-1])
@@ -378,14 +380,13 @@ class TestStaging:
         assert raw("_id") == ["20261101-0000", "20261101-0001", "20261101-0002", "20261102-0007"]
 
 
-def test_a_source_without_address_that_no_demo_stands_in_for_is_a_mistake_of_configuration(
-    server: FakeSource, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., Settings]
+def test_a_source_without_address_is_a_mistake_of_configuration(
+    server: FakeSource, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("MILLPOND_NIGHTSCOUT_URL")
-    configure()
-    with pytest.raises(
-        ConfigError, match="MILLPOND_NIGHTSCOUT_TOKEN is set but MILLPOND_NIGHTSCOUT_URL is not"
-    ):
+    (tmp_path / "sources").symlink_to(settings().project / "sources")
+    monkeypatch.delenv("MILLPOND_GREENHOUSE_URL")
+    configure(project=tmp_path)
+    with pytest.raises(ConfigError, match="MILLPOND_GREENHOUSE_URL is not set, and"):
         load_days(DAY)
 
 

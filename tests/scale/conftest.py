@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,12 +14,14 @@ import pytest
 from servers import stack
 
 from millpond.runtime.home import exclusive
+from project_folders import in_example
 
 _VARIABLE = "SCALE_SERVERS"
 """Names the folder of the servers: set by hand to keep them from one session to the next."""
 _PREFIX = "millpond-scale-"
 _HERE = Path(__file__).parent
 _owned: list[Path] = []
+sys.path.insert(0, str(_HERE.parent / "example"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +52,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     for folder in _owned if exitstatus == 0 else []:
         stack.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_example() -> Iterator[None]:
+    with in_example():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -51,11 +51,11 @@ LONG = (
     ]
     * 2,
 )
-SHORT = (("name", "since", "why"), [("mrt_glucose_overview", "2026-11-25 10:00:01", "because " * 20)])
+SHORT = (("name", "since", "why"), [("mrt_climate_overview", "2026-11-25 10:00:01", "because " * 20)])
 
 
 @pytest.mark.parametrize("width", [84, 88, 92])
-@pytest.mark.parametrize("assets", ["dlt_x_items, stg_x_items, fct_x_items", "dlt_glucose_entries, " * 9])
+@pytest.mark.parametrize("assets", ["dlt_x_items, stg_x_items, fct_x_items", "dlt_climate_entries, " * 9])
 def test_no_frame_is_cut_where_several_columns_break(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, assets: str
 ) -> None:

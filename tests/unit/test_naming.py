@@ -33,7 +33,7 @@ def test_what_is_no_identifier_everywhere_is_refused(name: str) -> None:
         identifier(name)
 
 
-@pytest.mark.parametrize("name", ["glucose_entries", "_id", "a1", "a" * 63])
+@pytest.mark.parametrize("name", ["climate_entries", "_id", "a1", "a" * 63])
 def test_an_identifier_passes_unchanged(name: str) -> None:
     assert identifier(name) == name
 
@@ -47,7 +47,7 @@ def test_a_table_name_that_is_not_layer_and_identifier_is_refused(name: str) -> 
 
 
 def test_a_table_name_is_split_into_layer_and_table() -> None:
-    assert table_name("raw.glucose_entries") == ("raw", "glucose_entries")
+    assert table_name("raw.climate_entries") == ("raw", "climate_entries")
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_window_without_a_day_is_refused() -> None:
         "2026-11-01\n",
         "٢٠٢٦-١١-٠١",
         "2026-01-01' OR 1=1--",
-        '2026-01-01"; DROP TABLE raw.glucose_entries; --',
+        '2026-01-01"; DROP TABLE raw.climate_entries; --',
         "{{ target }}",
         "../../etc/passwd",
         "-2026-11-01",

@@ -12,8 +12,8 @@ _ASKS = re.compile(
 _SETS = re.compile(r'"clock"|time_machine')
 _ONCE = {
     "browser/served_days.py",
+    "example/test_documented_commands.py",
     "integration/cli/test_branch_commands.py",
-    "integration/cli/test_documented_commands.py",
     "scale/parity/raw_days.py",
     "scale/test_backfill_on_trino.py",
     "scale/test_nessie.py",

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from example_project import files as example
 from millpond.cli.main import app
 from millpond.errors import ConfigError
 from millpond.project import create as creating
@@ -22,6 +21,7 @@ from millpond.project.config import read_project
 from millpond.project.create import create
 from millpond.project.template import Template, _shared, rendered, root
 from millpond.runtime.dbt_package import PACKAGE
+from project_folders import example_files
 
 CHECKOUT = Path(__file__).parents[2]
 BOTH: list[Template] = ["glucose", "empty"]
@@ -82,7 +82,7 @@ def test_the_glucose_template_is_the_repositorys_own_source_and_models_without_g
     models = {path for path in files if path.startswith("dbt/models/") and path.endswith(".sql")}
     assert models >= {
         path
-        for path in example()
+        for path in example_files()
         if path.startswith("dbt/models/") and path.endswith(".sql") and "/github/" not in path
     }
     assert not [path for path in files if "github" in path and not path.startswith(".github/")]

@@ -14,7 +14,7 @@ from millpond.errors import ConfigError
 
 NOON, NIGHT = dt.datetime(2026, 11, 1, 12), dt.datetime(2026, 11, 1, 23, 30)
 ALERT = Alert(
-    "run_failed", "s", "k", "t", assets=("dlt_glucose",), owners=("team:health",), tags=("layer=raw",)
+    "run_failed", "s", "k", "t", assets=("dlt_climate",), owners=("team:growing",), tags=("layer=raw",)
 )
 
 
@@ -25,7 +25,7 @@ ALERT = Alert(
         ({"kind": "run_*"}, True),
         ({"severity": ["critical", "error"]}, True),
         ({"severity": "critical"}, False),
-        ({"asset": "dlt_*", "owner": "team:health"}, True),
+        ({"asset": "dlt_*", "owner": "team:growing"}, True),
         ({"asset": "dlt_*", "owner": "team:code"}, False),
         ({"tag": "layer=raw"}, True),
         ({"between": "08:00-20:00"}, True),

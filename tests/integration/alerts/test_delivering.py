@@ -36,7 +36,7 @@ def test_slack_gets_reason_facts_a_button_and_no_secret(slack: Web, routes: Any,
             reason=f"<!channel> ``` ?token=hunter22hunter22 https://hooks.slack.com/services/{TOKEN}",
             run_url="http://127.0.0.1:3000/runs/1",
             partition="2026-10-01",
-            owners=("team:health",),
+            owners=("team:growing",),
         )
     )
     delivered(routes(), rows)
@@ -46,7 +46,7 @@ def test_slack_gets_reason_facts_a_button_and_no_secret(slack: Web, routes: Any,
     assert told["text"].startswith("dlt_x failed for 2026-10-01: &lt;!channel&gt;")
     assert "*Unharmed:* what the run had completed" in kept["text"]["text"]
     assert "*Next:* fix the cause, then run: millpond materialize" in kept["text"]["text"]
-    assert "*Owner*\nteam:health" in [each["text"] for each in facts["fields"]]
+    assert "*Owner*\nteam:growing" in [each["text"] for each in facts["fields"]]
     assert "&lt;!channel&gt; '''" in reason["text"]["text"]
     (button,) = actions["elements"]
     assert (button["text"]["text"], button["url"]) == ("View logs", "http://127.0.0.1:3000/runs/1")

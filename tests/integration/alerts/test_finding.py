@@ -31,7 +31,7 @@ BROKEN = {"now": True}
 @dg.asset(
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    owners=["team:health"],
+    owners=["team:growing"],
     tags={"layer": "raw"},
 )
 def broken() -> None:
@@ -93,7 +93,7 @@ def test_a_failed_run_is_told_with_asset_partition_error_owner_tag_and_link(
     (told,) = rows("select * from alerts")
     assert told["title"] == "broken failed for 2026-10-01...2026-10-07"
     assert (told["kind"], told["severity"], told["assets"]) == ("run_failed", "error", ["broken"])
-    assert (told["owners"], told["tags"]) == (["team:health"], ["layer=raw"])
+    assert (told["owners"], told["tags"]) == (["team:growing"], ["layer=raw"])
     assert told["reason"].startswith("RuntimeError: no ?token=")
     assert "hunter22" not in str(told)
     assert "verysecret" not in str(told)

@@ -30,7 +30,7 @@ def made(name: str, deps: list[str], *, daily: bool = True, layer: str = "gold")
         partitions_def=DAYS if daily else None,
         freshness_policy=POLICY if deps or daily else None,
         tags={"layer": layer},
-        owners=["team:health"],
+        owners=["team:growing"],
     )
     def asset() -> None: ...
 
@@ -147,7 +147,7 @@ def test_a_mart_that_does_not_hold_yesterday_in_time_is_told_with_where_it_hangs
         "title": f"marts/overview does not hold {yesterday} yet",
         "reason": "It was to be published by 00:00; facts was not made from it.",
         "severity": "error",
-        "owners": ["team:health"],
+        "owners": ["team:growing"],
     }
     put(recorded, "facts", "overview", "marts/overview", day=yesterday)
     look(recorded, published_by=EARLY)

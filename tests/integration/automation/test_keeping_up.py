@@ -27,11 +27,10 @@ from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import settings
 
-GLUCOSE = {
-    *("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings", "mrt_glucose_readings"),
-    *("fct_daily_glucose_metrics", "fct_daily_glucose_quality", "device_versions", "dim_device"),
-    *("mrt_glucose_overview", "mrt_glucose_hourly_patterns"),
-    *("marts/mrt_glucose_overview", "marts/mrt_glucose_hourly_patterns"),
+CLIMATE = {
+    *("dlt_climate_entries", "stg_climate_entries", "fct_climate_readings", "mrt_climate_readings"),
+    *("fct_daily_climate_metrics", "device_versions", "dim_device"),
+    *("mrt_climate_overview", "marts/mrt_climate_overview"),
 }
 STARTING = {DAILY, KEEP_UP, "housekeeping_schedule"}
 
@@ -77,11 +76,11 @@ def test_the_sensor_asks_for_one_run_of_the_chain_where_dagster_would_ask_for_on
         found.append(list(tick.run_requests or ()))
     first, (request,), last = found
     assert (first, last) == ([], [])
-    assert {key.to_user_string() for key in request.asset_selection or ()} == GLUCOSE | {"dim_date"}
-    assert {key.asset_key.to_user_string() for key in request.asset_check_keys or ()} <= GLUCOSE | {
+    assert {key.to_user_string() for key in request.asset_selection or ()} == CLIMATE | {"dim_date"}
+    assert {key.asset_key.to_user_string() for key in request.asset_check_keys or ()} <= CLIMATE | {
         "dim_date"
     }
-    assert request.tags[CHAIN_TAG] == "glucose_entries"
+    assert request.tags[CHAIN_TAG] == "climate_entries"
     assert request.tags["dagster/asset_partition_range_start"] == "2026-11-14"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-22"
 
@@ -190,12 +189,12 @@ def test_what_is_on_and_when_it_comes_next_is_listed_and_a_pause_shows(recorded:
     following = found[DAILY].next
     assert following is not None
     assert (following.hour, following.minute) == (6, 0)
-    assert found["dlt_glucose_entries"].when == "at 0 * * * * in UTC"
-    assert found["marts/mrt_glucose_overview"].when == "follows its inputs"
+    assert found["dlt_climate_entries"].when == "at 0 * * * * in UTC"
+    assert found["marts/mrt_climate_overview"].when == "follows its inputs"
     said("pause", KEEP_UP)
     listed = {each["name"]: each for each in json.loads(said("list", "--json"))}
     assert (listed[KEEP_UP]["state"], listed[KEEP_UP]["next"]) == ("paused", None)
-    assert listed["dlt_glucose_entries"]["state"] == "paused"
+    assert listed["dlt_climate_entries"]["state"] == "paused"
     assert listed[DAILY]["state"] == "on"
     assert "paused" in said("list")
     assert json.loads(said("resume", KEEP_UP, "--json")) == {"changed": [KEEP_UP], "state": "on"}
@@ -206,16 +205,16 @@ def test_a_preview_says_what_would_run_at_a_moment_and_why_and_runs_nothing(
 ) -> None:
     at = dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC)
     runs = preview(definitions(), recorded, settings(), at)
-    by = {(run.by, "dlt_glucose_entries" in run.assets): run for run in runs}
+    by = {(run.by, "dlt_climate_entries" in run.assets): run for run in runs}
     assert by[DAILY, True].days == "2026-11-16...2026-11-19"
     assert by[DAILY, True].why == "completes yesterday, loads again what may have come late"
-    assert by[KEEP_UP, True].why == "dlt_glucose_entries is due at 0 * * * *; the rest follows"
+    assert by[KEEP_UP, True].why == "dlt_climate_entries is due at 0 * * * *; the rest follows"
     assert by["housekeeping_schedule", False].why == "no tick; its next is 2026-11-21 03:30"
     between = preview(definitions(), recorded, settings(), at + dt.timedelta(minutes=1))
     assert [run.why for run in between if run.by == KEEP_UP] == [
         "no load is due; the next load is due 2026-11-20 06:15"
     ]
-    assert "dlt_glucose_entries is due" in said("preview", "--at", "2026-11-20T06:00")
+    assert "dlt_climate_entries is due" in said("preview", "--at", "2026-11-20T06:00")
     assert json.loads(said("preview", "--at", "2026-11-20T06:00", "--json"))["at"].startswith("2026-11-20T06")
     assert recorded.get_runs_count() == 0
     assert not recorded.all_instigator_state()

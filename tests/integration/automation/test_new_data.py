@@ -24,7 +24,7 @@ from millpond.settings import Settings, settings
 pytestmark = pytest.mark.usefixtures("clock")
 TODAY = dt.date(2026, 1, 1)
 YESTERDAY = TODAY - dt.timedelta(days=1)
-GLUCOSE, GITHUB = "new_data_glucose_entries", "new_data_github_user_events"
+CLIMATE, MARKET = "new_data_climate_entries", "new_data_market_events"
 
 
 class Tagged:
@@ -45,7 +45,7 @@ class Tagged:
 @pytest.fixture
 def source(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as found:
-        configure(nightscout_url=found.url, github_url=found.url, github_user="octocat", breaker_failures=1)
+        configure(greenhouse_url=found.url, market_url=found.url, market_user="corner", breaker_failures=1)
         yield found
 
 
@@ -58,7 +58,7 @@ def recorded(source: FakeSource) -> Iterator[dg.DagsterInstance]:
 class Polling:
     """A sensor as the daemon drives it: each tick goes on from the cursor of the one before."""
 
-    def __init__(self, recorded: dg.DagsterInstance, name: str = GLUCOSE) -> None:
+    def __init__(self, recorded: dg.DagsterInstance, name: str = CLIMATE) -> None:
         found = {sensor.name: sensor for sensor in build_new_data_sensors(load_sources(settings()), [])}
         self.sensor, self.recorded, self.cursor = found[name], recorded, None
 
@@ -87,7 +87,7 @@ def test_the_first_look_remembers_what_is_there_and_starts_nothing(
 def test_unchanged_polls_start_no_run(source: FakeSource, recorded: dg.DagsterInstance, polls: int) -> None:
     now = dt.datetime.now(dt.UTC)
     source.serve = Events([event(n, now) for n in range(5)], source.url)
-    polling = Polling(recorded, GITHUB)
+    polling = Polling(recorded, MARKET)
     assert [run for _ in range(polls) for run in polling.runs()] == []
     assert len(source.requests) == polls
     source.serve = Events([event(n, now) for n in range(6)], source.url)
@@ -116,8 +116,8 @@ def test_a_new_row_loads_its_day_and_all_that_is_made_from_it_in_one_run(
     (run,) = polling.runs()
     assert run.tags["dagster/partition"] == str(YESTERDAY)
     names = {key.to_user_string() for key in run.asset_selection or ()}
-    assert {"dlt_glucose_entries", "stg_glucose_entries", "marts/mrt_glucose_overview"} <= names
-    assert "dlt_github_user_events" not in names
+    assert {"dlt_climate_entries", "stg_climate_entries", "marts/mrt_climate_overview"} <= names
+    assert "dlt_market_events" not in names
     assert polling.runs() == []
 
 
@@ -128,10 +128,10 @@ def test_the_run_that_it_asks_for_loads_the_days_that_had_news(
     polling.tick()
     source.serve = Entries([reading(0, YESTERDAY), reading(0, TODAY)])
     (run,) = polling.runs()
-    raw_only = [key for key in run.asset_selection or () if key.to_user_string() == "dlt_glucose_entries"]
+    raw_only = [key for key in run.asset_selection or () if key.to_user_string() == "dlt_climate_entries"]
     job = defs.resolve_job_def(JOB)
     result = job.execute_in_process(tags=dict(run.tags), asset_selection=raw_only, instance=recorded)
-    made = result.asset_materializations_for_node("dlt_glucose_entries")
+    made = result.asset_materializations_for_node("dlt_climate_entries")
     assert sorted(each.partition or "" for each in made) == [str(YESTERDAY), str(TODAY)]
     assert polling.runs() == []
 
@@ -171,7 +171,7 @@ def test_while_its_run_is_at_work_news_wait_and_are_not_lost(
     source.serve = Entries([reading(0, TODAY)])
     run = recorded.create_run_for_job(
         dg.job(name="waiting")(lambda: None),
-        tags={SENSOR_NAME_TAG: GLUCOSE},
+        tags={SENSOR_NAME_TAG: CLIMATE},
         status=dg.DagsterRunStatus.STARTED,
     )
     assert run.run_id in str(polling.tick().skip_reason)
@@ -190,7 +190,7 @@ def test_a_source_that_is_not_available_is_skipped_with_the_reason_in_one_reques
     before, requests = polling.cursor, len(source.requests)
     source.serve = lambda _: answer
     skipped = polling.tick()
-    assert "source nightscout, GET" in str(skipped.skip_reason)
+    assert "source greenhouse, GET" in str(skipped.skip_reason)
     assert polling.cursor == before
     assert len(source.requests) == requests + 1
 
@@ -207,7 +207,7 @@ def test_while_the_breaker_is_open_nobody_is_asked_and_the_reason_says_until_whe
     source: FakeSource, recorded: dg.DagsterInstance
 ) -> None:
     host = breaker.host_of(source.url)
-    breaker.failed(host, SourceUnreachable("down"), "nightscout", [])
+    breaker.failed(host, SourceUnreachable("down"), "greenhouse", [])
     assert "the next try is at 20" in str(Polling(recorded).tick().skip_reason)
     assert source.requests == []
 
@@ -218,7 +218,7 @@ def test_a_listing_without_dates_gives_news_for_the_days_of_its_new_events(
     noon = dt.datetime.combine(YESTERDAY, dt.time(12), dt.UTC)
     old = [event(n, noon - dt.timedelta(days=5, minutes=n)) for n in range(40)]
     source.serve = Events([event(90, noon), *old], source.url)
-    polling = Polling(recorded, GITHUB)
+    polling = Polling(recorded, MARKET)
     polling.tick()
     assert source.requests[-1].query["per_page"] == "30"
     source.serve = Events([event(91, noon + dt.timedelta(minutes=1)), event(90, noon), *old], source.url)

@@ -206,7 +206,7 @@ def test_the_pause_is_on_the_list_and_says_which_runs_go_on(home: Home) -> None:
         recorded.create_run_for_job(every_kind.chore)
         queue(recorded, sensor_name="keep_up")
     paused = CliRunner().invoke(app, ["automation", "pause"], catch_exceptions=False).output
-    assert "new_data_glucose_entries" in paused
+    assert "new_data_climate_entries" in paused
     assert "alerts" not in paused
     assert "runs under way go on: 0 working, 1 queued" in paused
     assert "automatic runs that stay in the queue until resume: 1" in paused

@@ -24,7 +24,7 @@ from millpond.instance.home import open_instance
 from millpond.settings import Settings, settings
 
 RANGE = "2026-10-01...2026-10-07"
-REQUEST = {"type": "full_refresh", "source": "nightscout", "partitions": RANGE}
+REQUEST = {"type": "full_refresh", "source": "greenhouse", "partitions": RANGE}
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,13 @@ def test_a_message_becomes_one_run_of_its_source_and_all_that_is_made_from_it(li
     assert run.tags["dagster/asset_partition_range_end"] == "2026-10-07"
     assert run.tags["millpond/queue_message"] == sent
     names = {key.to_user_string() for key in run.asset_selection or ()}
-    assert {"dlt_glucose_entries", "marts/mrt_glucose_overview"} <= names
-    assert "dlt_github_user_events" not in names
+    assert {"dlt_climate_entries", "marts/mrt_climate_overview"} <= names
+    assert "dlt_market_events" not in names
 
 
 def test_an_incremental_load_takes_the_days_of_the_cadence_and_a_full_one_all(line: Line) -> None:
-    line.send({"type": "incremental", "source": "nightscout"})
-    line.send({"type": "full_refresh", "source": "nightscout"})
+    line.send({"type": "incremental", "source": "greenhouse"})
+    line.send({"type": "full_refresh", "source": "greenhouse"})
     line.tick()
     days = sorted(
         dg.PartitionKeyRange(
@@ -135,9 +135,9 @@ def test_an_incremental_load_takes_the_days_of_the_cadence_and_a_full_one_all(li
         for run in line.launched
     )
     assert days[0].start == str(settings().start_date)
-    whole = defs.resolve_asset_graph().get(dg.AssetKey("dlt_glucose_entries")).partitions_def
+    whole = defs.resolve_asset_graph().get(dg.AssetKey("dlt_climate_entries")).partitions_def
     assert whole
-    (table,) = next(each for each in load_sources(settings()) if each.source == "nightscout").tables
+    (table,) = next(each for each in load_sources(settings()) if each.source == "greenhouse").tables
     assert table.cadence
     asked = whole.get_partition_keys_in_range(days[1])
     assert asked == whole.get_partition_keys()[-table.cadence.lookback_days - 1 :]
@@ -181,7 +181,7 @@ def test_a_message_that_comes_again_and_one_sent_twice_deliver_one_run(line: Lin
 POISON = [
     ("no json", "cannot be read"),
     ("[]", "cannot be read"),
-    ({"type": "drop", "source": "nightscout"}, "type: Input should be"),
+    ({"type": "drop", "source": "greenhouse"}, "type: Input should be"),
     ({**REQUEST, "sql": "drop table"}, "sql: Extra inputs"),
     ({**REQUEST, "source": "nowhere"}, "there is no source 'nowhere'"),
     ({**REQUEST, "partitions": "2026-01-01' OR 1=1--"}, "is not a partition key"),

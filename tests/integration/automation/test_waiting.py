@@ -59,7 +59,7 @@ class Waiting:
         given = {
             "name": "orders",
             "asset": "shop/orders",
-            "then": "fct_glucose_readings+",
+            "then": "fct_climate_readings+",
             "timeout": LONG,
             "days": 2,
         }
@@ -102,8 +102,8 @@ def test_a_day_is_launched_once_when_the_other_has_made_it(recorded: dg.DagsterI
     (run,) = waiting.tick().run_requests
     assert run.tags["dagster/partition"] == str(DAY)
     names = {key.to_user_string() for key in run.asset_selection}
-    assert "fct_glucose_readings" in names
-    assert "dlt_glucose_entries" not in names
+    assert "fct_climate_readings" in names
+    assert "dlt_climate_entries" not in names
     assert waiting.launched() == []
     assert alerts(recorded) == []
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from alerting import put
-from fake_source import Answer, Entries, Events, FakeSource, event, fake_source, load_days, reading
+from fake_source import Answer, Entries, Events, FakeSource, event, fake_source, reading
 from lake_readings import found, write
 from millpond.alerts.alert import Alert
 from millpond.alerts.commands import list_alerts
@@ -28,13 +28,14 @@ from millpond.instance.home import open_instance
 from millpond.lake import read, refs
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
+from source_tables import load_days
 
 Run = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("clock")
 TODAY = dt.datetime.now(dt.UTC).date()  # alerts are found of the last days only
 DAYS = [TODAY - dt.timedelta(days=n) for n in (3, 2, 1)]
 RANGE, NEWEST = f"{DAYS[0]}...{DAYS[-1]}", str(DAYS[-1])
-RAW = "dlt_glucose_entries"
+RAW = "dlt_climate_entries"
 _COMMAND = re.compile(r"`((?:[A-Z_]+=\S+ )*millpond [^`]+)`|\b(millpond [a-z][^`;\n]*)")
 
 
@@ -86,7 +87,7 @@ def typist(home: object, run: Run) -> Typist:
 def source(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     """Yield a source of three days with 40 readings and two events each."""
     with fake_source() as serving:
-        configure(nightscout_url=serving.url, github_url=serving.url, github_user="octocat")
+        configure(greenhouse_url=serving.url, market_url=serving.url, market_user="corner")
         serve(serving, 40, 40, 40)
         yield serving
 
@@ -126,7 +127,7 @@ def test_days_held_back_are_accepted_by_what_the_run_the_list_and_the_alert_advi
     assert advised(alert.next_step) == [accept, again, waiting]
     for command in (accept, again, f"{waiting} --yes"):
         typist.types(command)
-    assert rows("raw.glucose_entries") == rows("silver.fct_glucose_readings") == [40, 0, 10]
+    assert rows("raw.climate_entries") == rows("silver.fct_climate_readings") == [40, 0, 10]
     assert look() == []
     (listing,) = typist.is_advised(*shlex.split(accept)[1:])
     assert "no days are held back" in typist.types(listing)
@@ -143,26 +144,26 @@ def test_a_failed_partition_is_made_again_on_the_branch_it_failed_on(
     serve(source, 40, 40, 40)
     (again,) = advised(alert.next_step)
     typist.types(again)
-    assert rows("silver.fct_glucose_readings", "dev") == [0, 0, 40]
+    assert rows("silver.fct_climate_readings", "dev") == [0, 0, 40]
     assert read.table_names("main") == []
 
 
 def test_what_is_missing_is_built_by_what_is_advised_until_it_is_there(
     source: FakeSource, typist: Typist
 ) -> None:
-    first = ["materialize", "stg_glucose_entries", "-p", str(DAYS[0])]
+    first = ["materialize", "stg_climate_entries", "-p", str(DAYS[0])]
     assert typist.follows(*first) == [f"millpond materialize {RAW} --partition {DAYS[0]}"]
-    assert rows("bronze.stg_glucose_entries") == [40, 0, 0]
+    assert rows("bronze.stg_climate_entries") == [40, 0, 0]
 
-    mart = "marts/mrt_glucose_overview"
-    assert typist.follows("sql", "select * from marts.mrt_glucose_overview") == [
+    mart = "marts/mrt_climate_overview"
+    assert typist.follows("sql", "select * from marts.mrt_climate_overview") == [
         f"millpond materialize {mart}",
         f'millpond materialize "*{mart}"',
     ]
     (command,) = typist.is_advised("sql", "select * from gold.nothing")
-    assert "gold.mrt_glucose_overview" in typist.types(command)
+    assert "gold.mrt_climate_overview" in typist.types(command)
     typist.types("millpond branch create dev")
-    (publish,) = typist.is_advised("sql", "--ref", "dev", "select * from marts.mrt_glucose_overview")
+    (publish,) = typist.is_advised("sql", "--ref", "dev", "select * from marts.mrt_climate_overview")
     assert publish == "millpond materialize group:marts --ref dev"
 
 
@@ -206,12 +207,12 @@ def test_another_time_zone_or_another_source_is_refused_until_what_is_advised_is
     typist.types(shlex.join(["millpond", *load]))
     with fake_source() as other:
         other.serve = source.serve
-        configure(nightscout_url=other.url)
-        assert typist.follows(*load) == ["millpond sources moved nightscout"]
+        configure(greenhouse_url=other.url)
+        assert typist.follows(*load) == ["millpond sources moved greenhouse"]
         assert other.requests
         host = breaker.host_of(other.url)
         for _ in range(settings().breaker_failures):
-            breaker.failed(host, SourceUnreachable("HTTP 503"), "nightscout", [])
+            breaker.failed(host, SourceUnreachable("HTTP 503"), "greenhouse", [])
         assert typist.follows(*load) == [f"millpond sources reset {host}"]
         listed = json.loads(typist.types("millpond sources list --json"))
         assert {each["state"] for each in listed} == {"healthy"}
@@ -235,7 +236,7 @@ def test_a_backfill_goes_on_or_ends_by_what_is_advised(source: FakeSource, typis
     assert other in typist.types("millpond backfill list")
     (resume,) = advised(typist.types(f"millpond backfill show {other}"))
     typist.types(resume)
-    assert rows("raw.glucose_entries") == [40, 40, 40]
+    assert rows("raw.climate_entries") == [40, 40, 40]
 
 
 def test_a_paused_home_is_resumed_and_an_open_alert_closed_by_what_is_advised(

@@ -25,10 +25,10 @@ DAYS = ("--start-date", "2026-10-01", "--end-date", "2026-10-03")
     "arguments",
     [
         (),
-        ("dlt_glucose_entries",),
+        ("dlt_climate_entries",),
         (*DAYS,),
-        ("dlt_glucose_entries", *DAYS, "--partitions", "2026-10-01"),
-        ("dlt_glucose_entries", "--partitions", "yesterday"),
+        ("dlt_climate_entries", *DAYS, "--partitions", "2026-10-01"),
+        ("dlt_climate_entries", "--partitions", "yesterday"),
         ("nothing_of_that_name", *DAYS),
         ("--resume",),
         ("show", "0000_000000"),
@@ -76,7 +76,7 @@ _RIGHT = "2026-10-01...2026-10-03"
 def test_days_the_wrong_way_round_are_refused_with_the_command_that_was_meant(
     home: Home, run: Run, typed: str, advised: str
 ) -> None:
-    name = "dlt_glucose_entries"
+    name = "dlt_climate_entries"
     code, _, err = run(*shlex.split(typed.replace(" F ", f" {name} ")))
     advice = err[err.index("Next:") :].replace("\n", " ")
     assert code == 2
@@ -107,11 +107,11 @@ def test_help_teaches_with_examples_and_names_the_other_commands(run: Run) -> No
 
 
 def test_a_backfill_is_planned_carried_out_listed_and_not_repeated(home: Home, run: Run) -> None:
-    code, out, _ = run("backfill", "dlt_glucose_entries", *DAYS, "--dry-run")
+    code, out, _ = run("backfill", "dlt_climate_entries", *DAYS, "--dry-run")
     assert code == 0
     assert json.loads(run("backfill", "list", "--json")[1]) == []
 
-    code, out, err = run("backfill", "dlt_glucose_entries", *DAYS, "--json")
+    code, out, err = run("backfill", "dlt_climate_entries", *DAYS, "--json")
     assert code == 0, err
     ended = json.loads(out)
     assert (ended["state"], ended["done"], ended["failed"]) == ("done", 3, 0)
@@ -123,7 +123,7 @@ def test_a_backfill_is_planned_carried_out_listed_and_not_repeated(home: Home, r
     shown = json.loads(run("backfill", "show", ended["id"], "--json")[1])
     assert shown["partitions"] == ended["partitions"]
 
-    code, out, _ = run("backfill", "dlt_glucose_entries", *DAYS)
+    code, out, _ = run("backfill", "dlt_climate_entries", *DAYS)
     assert code == 0
     assert "nothing to do" in out
     assert run("backfill", "--resume")[0] == 2
@@ -141,7 +141,7 @@ def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home
 
     window = checked_window("2026-10-01...2026-10-03", settings().start_date, settings().zone)
     with open_instance() as recorded:
-        made = make_plan("dlt_glucose_entries", window.days, instance=recorded, definitions=defs, ref="main")
+        made = make_plan("dlt_climate_entries", window.days, instance=recorded, definitions=defs, ref="main")
     backfill = ledger.create(replace(made, code="another"), {})
     ledger.end(backfill, BackfillState.INTERRUPTED, 0.0)
     code, _, err = run("backfill", "--resume")
@@ -190,7 +190,7 @@ def read_until(terminal: int, text: str) -> str:
 
 @pytest.mark.slow
 def test_ctrl_c_at_the_question_begins_nothing_and_leaves_no_process(home: Home, ctrl_c: None) -> None:
-    with in_a_terminal("backfill", "dlt_glucose_entries*", *DAYS) as (process, terminal):
+    with in_a_terminal("backfill", "dlt_climate_entries*", *DAYS) as (process, terminal):
         read_until(terminal, "[Y/n]")
         children = psutil.Process(process.pid).children()
         assert children, "models are due, so that a process warms dbt meanwhile"

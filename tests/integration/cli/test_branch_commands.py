@@ -185,17 +185,17 @@ def test_a_ref_that_is_not_there_is_refused_before_anything_runs(
     run: Run, configure: Callable[..., Any]
 ) -> None:
     commands: list[list[str]] = [
-        ["materialize", "dlt_glucose_entries"],
+        ["materialize", "dlt_climate_entries"],
         ["env"],
         ["sql", "select 1"],
         ["tables"],
     ]
     for command in commands:
         assert "there is no ref 'gone'" in refused(run, *command, "--ref", "gone", code=2)
-    err = refused(run, "materialize", "dlt_glucose_entries", "--ref", "gone", code=2)
+    err = refused(run, "materialize", "dlt_climate_entries", "--ref", "gone", code=2)
     assert "millpond branch create gone" in err
     configure(ref="gone")
-    refused(run, "materialize", "dlt_glucose_entries", code=2)
+    refused(run, "materialize", "dlt_climate_entries", code=2)
 
 
 def test_sql_tables_and_env_go_to_the_ref(run: Run) -> None:
@@ -233,10 +233,10 @@ def test_a_change_is_tried_on_a_branch_and_promoted(run: Run) -> None:
     assert not outcome["missing"]
     assert {name: read.count("main", name) for name in read.table_names("main")} == on_main
     assert {"marts", "marts_dev"} <= schemas()
-    daily = "select count(distinct reading_date) as n from marts.mrt_glucose_overview"
+    daily = "select count(distinct reading_date) as n from marts.mrt_climate_overview"
     assert asked(run, "sql", daily) == [{"n": 1}]
     assert asked(run, "sql", "--ref", "dev", daily) == [{"n": 2}]
-    (readings,) = asked(run, "branch", "diff", "dev", "--table", "silver.fct_glucose_readings")["tables"]
+    (readings,) = asked(run, "branch", "diff", "dev", "--table", "silver.fct_climate_readings")["tables"]
     assert readings["windows"] == str(last)
     assert readings["rows"]["added"] > 0
     assert (readings["rows"]["removed"], readings["rows"]["changed"]) == (0, 0)

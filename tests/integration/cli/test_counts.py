@@ -10,21 +10,21 @@ from millpond.backfill.pieces import COUNT_METADATA
 from millpond.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
-RAW = "dlt_glucose_entries"
+RAW = "dlt_climate_entries"
 
 
 def test_materialize_and_backfill_print_each_count_of_a_load_for_people_and_machines(
     home: object, configure: Callable[..., Settings], run: Run
 ) -> None:
     rows = [reading(n) for n in range(300)]
-    rows[0:2] = [reading(n, sgv=2000) for n in range(2)]
+    rows[0:2] = [reading(n, lux=2000) for n in range(2)]
     rows[2:5] = [reading(n, direction="Sideways") for n in range(2, 5)]
-    rows[5:9] = [reading(n, sgv=5) for n in range(5, 9)]
+    rows[5:9] = [reading(n, lux=5) for n in range(5, 9)]
     rows[280:] = [reading(n - 270) for n in range(280, 285)]
     counts = {"quarantined": 2, "nulled": 3, "no_value": 4, "duplicates": 5}
     said = "2 quarantined, 3 bad values became null, 4 codes for no value, 5 duplicates dropped"
     with fake_source() as source:
-        configure(nightscout_url=source.url)
+        configure(greenhouse_url=source.url)
         source.serve = Entries(rows)
         code, out, err = run("materialize", RAW, "-p", str(DAY))
         assert (code, said in " ".join(out.split())) == (0, True), out + err

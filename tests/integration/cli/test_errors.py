@@ -37,8 +37,8 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (("materialize", "*", "--partition", "2026-02-30", "--json"), "PartitionKeyError"),
         (("backfill", "show", "0000-000000", "--json"), "BackfillNotFound"),
         (("sources", "reset", "https://nobody.example.org:443", "--json"), "ConfigError"),
-        (("sources", "accept", "nightscot", "-p", "2026-11-31", "--json"), "ConfigError"),
-        (("sources", "accept", "nightscout", "--json"), "UsageError"),
+        (("sources", "accept", "greenhous", "-p", "2026-11-31", "--json"), "ConfigError"),
+        (("sources", "accept", "greenhouse", "--json"), "UsageError"),
         (("demo", "--days", "91", "--json"), "UsageError"),
         (("no_such_command", "--json"), "UsageError"),
         (("sql", "selec 1", "--json"), "QueryRefused"),
@@ -68,7 +68,7 @@ def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(home: Home, r
     )
     days = ("materialize", "--partition"), ("backfill", "--partitions")
     for command, option in days:
-        code, _, err = run(command, "dlt_glucose_entries", option, "2026-13-45", "--ref", "nosuch")
+        code, _, err = run(command, "dlt_climate_entries", option, "2026-13-45", "--ref", "nosuch")
         what, unharmed, step = err.splitlines()
         assert code == 2
         assert "2026-13-45" in what
@@ -132,11 +132,11 @@ def test_a_word_that_is_no_subcommand_of_backfill_is_named_with_what_there_is(ho
 
 
 def test_an_unknown_asset_selection_names_it_and_the_near_ones(home: Home, run: Run) -> None:
-    for command in (("materialize", "fct_glucose_reading"), ("backfill", "fct_glucose_reading", "--stale")):
+    for command in (("materialize", "fct_climate_reading"), ("backfill", "fct_climate_reading", "--stale")):
         code, _, err = run(*command)
         assert code == 2
-        assert "fct_glucose_reading" in err
-        assert "fct_glucose_readings" in err
+        assert "fct_climate_reading" in err
+        assert "fct_climate_readings" in err
         assert "Traceback" not in err
 
 
@@ -146,9 +146,9 @@ def test_an_unknown_source_in_a_model_names_the_model_and_the_source(
     ignored = shutil.ignore_patterns("target", "logs")
     for name in ("dbt", "sources"):
         shutil.copytree(settings().project / name, tmp_path / name, ignore=ignored)
-    model = tmp_path / "dbt" / "models" / "bronze" / "glucose" / "stg_glucose_entries.sql"
+    model = tmp_path / "dbt" / "models" / "bronze" / "climate" / "stg_climate_entries.sql"
     model.write_text("select * from {{ source('raw', 'no_such_table') }}")
     with pytest.raises(ConfigError, match="no_such_table") as refused:
         current(configure(project=tmp_path))
-    assert "stg_glucose_entries" in str(refused.value)
+    assert "stg_climate_entries" in str(refused.value)
     assert "Traceback" not in str(refused.value)

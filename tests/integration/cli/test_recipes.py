@@ -37,10 +37,10 @@ READINGS = pa.table({"entry_id": ["a", "b"]})
 
 @pytest.fixture
 def recipes(home: Home, run: Run) -> dict[str, str]:
-    spec = TableSpec("silver.fct_glucose_readings", READINGS.schema)
+    spec = TableSpec("silver.fct_climate_readings", READINGS.schema)
     replace([Replacement(spec, READINGS, None)], ref="main", run_id="test")
     with databases().marts.connect(autocommit=True) as connection:
-        connection.execute("create table mrt_glucose_overview as select 7 as reading_count")
+        connection.execute("create table mrt_climate_overview as select 7 as reading_count")
     code, out, err = run("env", "--recipes", "--json")
     assert code == 0, err
     found: dict[str, str] = json.loads(out)
@@ -53,19 +53,19 @@ def test_each_recipe_connects_its_program_and_none_can_write(recipes: dict[str, 
     psql = subprocess.run(
         [binaries() / "psql", *shlex.split(recipes["psql"])[1:]], capture_output=True, text=True, check=True
     )
-    assert "mrt_glucose_overview" in psql.stdout
+    assert "mrt_climate_overview" in psql.stdout
 
     fields = dict(line.split(": ", 1) for line in recipes["DBeaver"].splitlines())
     given = {name: fields[name.capitalize()] for name in ("host", "port", "password")}
     with psycopg.connect(dbname=fields["Database"], user=fields["Username"], **given) as connection:
-        table = f"{fields['Schema']}.mrt_glucose_overview"
+        table = f"{fields['Schema']}.mrt_climate_overview"
         assert connection.execute(f"select reading_count from {table}").fetchall() == [(7,)]
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute(f"delete from {table}")
 
     engine = sqlalchemy.create_engine(recipes["Superset, SQLAlchemy"])
     with engine.connect() as alchemy:
-        assert alchemy.scalar(sqlalchemy.text("select reading_count from mrt_glucose_overview")) == 7
+        assert alchemy.scalar(sqlalchemy.text("select reading_count from mrt_climate_overview")) == 7
     engine.dispose()
 
     install, rest = recipes["DuckDB"].split("\n", 1)
@@ -76,9 +76,9 @@ def test_each_recipe_connects_its_program_and_none_can_write(recipes: dict[str, 
 
     found = _executed(recipes["Python, on this machine"])
     assert found["rows"].num_rows == 2
-    assert found["connection"].sql("from marts.mrt_glucose_overview").fetchall() == [(7,)]
+    assert found["connection"].sql("from marts.mrt_climate_overview").fetchall() == [(7,)]
     with pytest.raises(Exception, match="is not an table"):
-        found["connection"].execute("insert into silver.fct_glucose_readings values ('c')")
+        found["connection"].execute("insert into silver.fct_climate_readings values ('c')")
     found["connection"].close()
 
 
@@ -100,11 +100,11 @@ def test_a_recipe_reads_a_table_that_is_there() -> None:
 def test_a_notebook_sees_the_ref_it_asks_for(recipes: dict[str, str]) -> None:
     refs.create("trial", base="main")
     more = pa.table({"entry_id": ["a", "b", "c"]})
-    spec = TableSpec("silver.fct_glucose_readings", more.schema)
+    spec = TableSpec("silver.fct_climate_readings", more.schema)
     replace([Replacement(spec, more, None)], ref="trial", run_id="test")
     for ref, rows in (("trial", 3), ("main", 2), (None, 2)):
         with millpond.connect(ref) as connection:
-            assert connection.sql("select count(*) from silver.fct_glucose_readings").fetchone() == (rows,)
+            assert connection.sql("select count(*) from silver.fct_climate_readings").fetchone() == (rows,)
     with pytest.raises(RefNotFound, match="nope"):
         millpond.connect("nope")
 

@@ -13,23 +13,24 @@ from millpond.runtime.home import Home
 from millpond.settings import Settings
 
 Run = Callable[..., tuple[int, str, str]]
-HOST = "https://cgm.example.org:443"
+HOST = "https://iot.example.org:443"
 
 
 @pytest.fixture
 def opened(home: Home, configure: Callable[..., Settings]) -> None:
-    configure(nightscout_url="https://cgm.example.org", breaker_failures=1)
-    breaker.failed(HOST, SourceUnreachable("HTTP 503"), "nightscout", [])
+    configure(greenhouse_url="https://iot.example.org", breaker_failures=1)
+    breaker.failed(HOST, SourceUnreachable("HTTP 503"), "greenhouse", [])
 
 
 def test_list_shows_each_source_its_host_and_whether_that_answers(opened: None, run: Run) -> None:
     code, out, _ = run("sources", "list", "--json")
-    github, nightscout = json.loads(out)
+    greenhouse, market = json.loads(out)
     assert code == 0
-    assert (github["source"], github["host"], github["state"]) == ("github", "demo source", "healthy")
-    assert (nightscout["host"], nightscout["tables"]) == (HOST, ["glucose_entries"])
-    assert (nightscout["state"], nightscout["failures"]) == ("left alone", 1)
-    assert nightscout["next_try"]
+    assert (market["source"], market["state"]) == ("market", "healthy")
+    assert market["host"].startswith("http://127.0.0.1:")
+    assert (greenhouse["host"], greenhouse["tables"]) == (HOST, ["climate_entries"])
+    assert (greenhouse["state"], greenhouse["failures"]) == ("left alone", 1)
+    assert greenhouse["next_try"]
     assert "HTTP 503" in run("sources", "list")[1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fake_source import Answer, Entries, FakeSource, fake_source, reading, table_of
+from fake_source import Answer, Entries, FakeSource, fake_source, reading
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.routing import Routing
@@ -24,12 +24,13 @@ from millpond.instance.home import open_instance
 from millpond.lake import refs
 from millpond.partitions import Window
 from millpond.settings import Settings, settings
+from source_tables import table_of
 
 Run = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("clock")
 TODAY = dt.datetime.now(dt.UTC).date()  # alerts are found of the last days only
 DAYS = [TODAY - dt.timedelta(days=n) for n in (3, 2, 1)]
-CHAIN = "dlt_glucose_entries*"
+CHAIN = "dlt_climate_entries*"
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _SHOWN = {
     "tables": ("table",),
@@ -44,9 +45,9 @@ _SHOWN = {
 """Keys of the JSON whose values stand in the table as they are."""
 COMMANDS = [
     *_SHOWN,
-    "sql select * from raw.glucose_entries limit 3",
-    "sql select * from gold.fct_daily_glucose_metrics",
-    "sql select * from marts.mrt_glucose_overview",
+    "sql select * from raw.climate_entries limit 3",
+    "sql select * from gold.fct_daily_climate_metrics",
+    "sql select * from marts.mrt_climate_overview",
     "alerts list --all",
     "alerts show {alert}",
     "automation preview --at 06:00",
@@ -67,19 +68,19 @@ def filled(home: object, configure: Callable[..., Settings], run: Run) -> dict[s
     Returns what stands for the names in commands.
     """
     with fake_source() as source:
-        configure(nightscout_url=source.url)
+        configure(greenhouse_url=source.url)
         serve(source, 40, 40, 40)
         code, out, err = run("materialize", CHAIN, "--range", f"{DAYS[0]}...{DAYS[-1]}")
         assert code == 0, out + err
         refs.create("dev", purpose="another formula for the share of time in range, tried on three days")
         serve(source, 41, 41, 41)
-        spec, table = table_of("glucose_entries")
+        spec, table = table_of("climate_entries")
         assert not load(spec, table, Window.of_days(DAYS[0], DAYS[1]), ref="dev", run_id="run-1").failed
         serve(source, 40, 40, 0)
-        assert run("materialize", "dlt_glucose_entries", "-p", str(DAYS[2]))[0] == 1
+        assert run("materialize", "dlt_climate_entries", "-p", str(DAYS[2]))[0] == 1
         source.serve = lambda _: Answer(b"no", status=403)
-        assert run("materialize", "dlt_glucose_entries", "-p", str(DAYS[1]))[0] == 1
-    breaker.failed("https://cgm.example.org:443", SourceUnreachable("HTTP 503"), "nightscout", [])
+        assert run("materialize", "dlt_climate_entries", "-p", str(DAYS[1]))[0] == 1
+    breaker.failed("https://iot.example.org:443", SourceUnreachable("HTTP 503"), "greenhouse", [])
     from millpond.definitions import defs
 
     with open_instance() as recorded:

@@ -1,4 +1,4 @@
-"""Every test here has an empty home, and Nightscout and GitHub are a server of its own."""
+"""Every test here has an empty home, and both sources are a server of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from millpond.settings import Settings
 def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as source:
         configure(
-            nightscout_url=source.url,
-            github_url=source.url,
-            github_user="octocat",
+            greenhouse_url=source.url,
+            market_url=source.url,
+            market_user="corner",
             request_budget_seconds=3,
             request_timeout_seconds=1,
             rate_limit_wait_seconds=1,

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 
-from fake_source import Entries, fake_source, load_days, reading
+from fake_source import Entries, fake_source, reading
 from millpond.partitions import instant, latest_complete_day, today
 from millpond.settings import Settings
+from source_tables import load_days
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_a_day_is_complete_once_its_midnight_has_passed_and_loads_whole(
     drawn = random.Random(f"{last} {zone}")
     with fake_source() as source:
         source.serve = Entries(rows)
-        configure(timezone=zone, nightscout_url=source.url, start_date=dt.date(2024, 1, 1))
+        configure(timezone=zone, greenhouse_url=source.url, start_date=dt.date(2024, 1, 1))
         for seconds in (-2, 0, drawn.randrange(1, 20 * 3600)):
             with time_machine.travel(end + dt.timedelta(seconds=seconds)):
                 assert today(there) == day + dt.timedelta(days=seconds >= 0)

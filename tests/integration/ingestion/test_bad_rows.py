@@ -8,30 +8,31 @@ from typing import Any
 
 import pytest
 
-from fake_source import DAY, Answer, Entries, FakeSource, load_days, quarantined, raw, reading, table_of
+from fake_source import DAY, Answer, Entries, FakeSource, reading
 from millpond.ingestion.columns import NoValue, OnBad
 from millpond.ingestion.drift import MOST_ADDED
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Quarantine
 from millpond.naming import LINEAGE_COLUMNS
+from source_tables import load_days, quarantined, raw, table_of
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("no key", {"_id": ...}, "_id is missing"),
     ("an empty key", {"_id": ""}, "_id is missing"),
     ("a null key", {"_id": None}, "_id is missing"),
-    ("no value", {"sgv": ...}, "sgv is missing"),
-    ("a null value", {"sgv": None}, "sgv is missing"),
-    ("text for a number", {"sgv": "LOW"}, "sgv is no whole number"),
-    ("a fraction for a whole number", {"sgv": 5.7}, "sgv is no whole number"),
-    ("a truth value for a number", {"sgv": True}, "sgv is no whole number"),
-    ("a list for a number", {"sgv": [100]}, "sgv is no whole number"),
-    ("a number beyond 64 bits", {"sgv": 10**30}, "sgv is no whole number"),
-    ("a negative value", {"sgv": -7}, "sgv is below 1"),
-    ("an absurd value", {"sgv": 100_000}, "sgv is above 1000"),
-    ("two broken rules", {"_id": None, "sgv": -1}, "_id is missing; sgv is below 1"),
-    ("SQL", {"sgv": "1; drop table raw.glucose_entries"}, "sgv is no whole number"),
+    ("no value", {"lux": ...}, "lux is missing"),
+    ("a null value", {"lux": None}, "lux is missing"),
+    ("text for a number", {"lux": "LOW"}, "lux is no whole number"),
+    ("a fraction for a whole number", {"lux": 5.7}, "lux is no whole number"),
+    ("a truth value for a number", {"lux": True}, "lux is no whole number"),
+    ("a list for a number", {"lux": [100]}, "lux is no whole number"),
+    ("a number beyond 64 bits", {"lux": 10**30}, "lux is no whole number"),
+    ("a negative value", {"lux": -7}, "lux is below 1"),
+    ("an absurd value", {"lux": 100_000}, "lux is above 1000"),
+    ("two broken rules", {"_id": None, "lux": -1}, "_id is missing; lux is below 1"),
+    ("SQL", {"lux": "1; drop table raw.climate_entries"}, "lux is no whole number"),
     ("a NUL character in the key", {"_id": "a\0b"}, "_id holds a NUL character"),
-    ("NaN", {"sgv": float("nan")}, "sgv is no whole number"),
+    ("NaN", {"lux": float("nan")}, "lux is no whole number"),
 ]
 SIDE: list[tuple[str, object, str]] = [
     ("direction", "Sideways", "direction is none of the allowed values"),
@@ -40,7 +41,7 @@ SIDE: list[tuple[str, object, str]] = [
     ("device", {"name": "x"}, "device is no text but an object or a list"),
     ("device", "a\0b", "device holds a NUL character"),
     ("filtered", float("inf"), "filtered is no number"),
-    ("noise", "loud", "noise is no whole number"),
+    ("trend", "loud", "trend is no whole number"),
     ("trend", 4.5, "trend is no whole number"),
     ("unknownField", "a\0b", "unknown_field holds a NUL character"),
 ]
@@ -64,15 +65,6 @@ def test_each_broken_rule_is_named_and_the_row_kept_as_it_came(
     assert found == expected
 
 
-def test_an_uploader_that_writes_all_it_says_beside_readings_in_words_costs_no_reading(
-    server: FakeSource,
-) -> None:
-    said = {"trend": "Flat", "noise": "Clean", "utcOffset": "+01:00", "rssi": "good", "filtered": "n/a"}
-    server.serve = Entries([reading(n, **said, unfiltered=[n]) for n in range(20)])
-    (day,) = load_days(DAY).partitions
-    assert (day.rows_loaded, sum(day.nulled.values())) == (20, 6 * 20)
-
-
 def test_a_bad_value_beside_the_reading_becomes_null_and_is_counted_and_the_reading_stays(
     server: FakeSource,
 ) -> None:
@@ -85,15 +77,15 @@ def test_a_bad_value_beside_the_reading_becomes_null_and_is_counted_and_the_read
     assert [row[names.get(name, name)] for row, (name, *_) in zip(found, SIDE, strict=True)] == [None] * len(
         SIDE
     )
-    assert [row["sgv"] for row in found] == [100 + n for n in range(len(SIDE))]
+    assert [row["lux"] for row in found] == [100 + n for n in range(len(SIDE))]
     assert all(
         row["device"] == "test" for row, (name, *_) in zip(found, SIDE, strict=True) if name != "device"
     )
 
 
 def test_a_column_says_what_its_bad_values_lead_to(server: FakeSource) -> None:
-    columns = table_of("glucose_entries")[1].columns
-    server.serve = Entries([*GOOD, reading(0, direction="Sideways"), reading(1, sgv="LOW")])
+    columns = table_of("climate_entries")[1].columns
+    server.serve = Entries([*GOOD, reading(0, direction="Sideways"), reading(1, lux="LOW")])
 
     def outcome(**on_bad: OnBad) -> LoadResult:
         changed = {name: columns[name].model_copy(update={"on_bad": word}) for name, word in on_bad.items()}
@@ -101,49 +93,26 @@ def test_a_column_says_what_its_bad_values_lead_to(server: FakeSource) -> None:
 
     strict = outcome(direction="quarantine").partitions[0]
     assert (strict.rows_quarantined, strict.nulled) == (2, {})
-    lenient = outcome(sgv="null").partitions[0]
+    lenient = outcome(lux="null").partitions[0]
     assert (lenient.rows_quarantined, lenient.values_nulled) == (0, 2)
-    assert [row["sgv"] for row in raw()[:2]] == [100, None]
+    assert [row["lux"] for row in raw()[:2]] == [100, None]
     (error,) = outcome(direction="fail").failed.values()
     assert "direction is none of the allowed values, and the contract says on_bad: fail" in error.what
     assert len(raw()) == len(GOOD) + 2
 
 
-def test_what_real_nightscouts_send_is_loaded_as_the_shipped_source_declares_it(server: FakeSource) -> None:
-    arrows = ["TripleUp", "TripleDown", "CGM ERROR", "NotComputable", "None", ""]
-    rows = [reading(n, direction=name) for n, name in enumerate(arrows)]
-    rows += [reading(20 + n, sgv=code) for n, code in enumerate((0, 1, 12, 19, "7"))]
-    rows += [reading(30, type=...), reading(31, type="mbg", sgv=..., mbg=6.1)]
-    server.serve = Entries(rows)
-    (day,) = load_days(DAY).partitions
-    assert (day.rows_loaded, day.rows_quarantined) == (len(rows), 0)
-    assert sum(day.nulled.values()) == 3
-    assert day.no_value == {"sgv": 5}
-    found = sorted(raw(), key=lambda row: row["date"])
-    assert [row["direction"] for row in found[:6]] == [
-        "TripleUp",
-        "TripleDown",
-        "CGM ERROR",
-        None,
-        None,
-        None,
-    ]
-    assert [row["sgv"] for row in found[6:11]] == [None] * 5
-    assert (found[11]["type"], found[11]["sgv"] is not None, found[12]["mbg"]) == (None, True, 6.1)
-
-
-def test_fractions_are_rounded_as_the_column_says_times_down_and_glucose_to_the_nearest(
+def test_fractions_are_rounded_as_the_column_says_times_down_and_values_to_the_nearest(
     server: FakeSource,
 ) -> None:
     at = reading(0)["date"]
     sent = [
         ("a", {"date": at + 0.9}),
         ("b", {"date": at + 1.5}),
-        ("c", {"sgv": 120.6}),
-        ("d", {"sgv": "120.5"}),
+        ("c", {"lux": 120.6}),
+        ("d", {"lux": "120.5"}),
     ]
-    sent += [("e", {"sgv": 120.4}), ("f", {"sgv": 1000.4}), ("g", {"sgv": 0.0})]
-    bad = [("h", {"sgv": 19.6}), ("i", {"sgv": 0.5}), ("j", {"sgv": 1000.6})]
+    sent += [("e", {"lux": 120.4}), ("f", {"lux": 1000.4}), ("g", {"lux": 0.0})]
+    bad = [("h", {"lux": 19.6}), ("i", {"lux": 0.5}), ("j", {"lux": 1000.6})]
     last = reading(287)["date"] + 299_999.9997
     server.serve = Entries(
         [*GOOD, *(reading(5, _id=key, **c) for key, c in sent + bad), reading(287, date=last)]
@@ -151,23 +120,23 @@ def test_fractions_are_rounded_as_the_column_says_times_down_and_glucose_to_the_
     (day,) = load_days(DAY, quarantine=Quarantine(fail_above=1)).partitions
     found = {row["_id"]: row for row in raw()}
     assert [found[key]["date"] - at for key in "ab"] == [0, 1]
-    assert [found[key]["sgv"] for key in "cdefg"] == [121, 121, 120, 1000, None]
+    assert [found[key]["lux"] for key in "cdefg"] == [121, 121, 120, 1000, None]
     assert found[reading(287)["_id"]]["date"] == int(last)
-    assert day.no_value == {"sgv": 1}
+    assert day.no_value == {"lux": 1}
     reasons = Counter(quarantined("reason"))
-    assert reasons == {"sgv is no whole number": 2, "sgv is above 1000": 1}
+    assert reasons == {"lux is no whole number": 2, "lux is above 1000": 1}
 
 
 def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) -> None:
-    columns = table_of("glucose_entries")[1].columns
-    spec = columns["sgv"].model_copy(update={"no_value": NoValue(below=20, values=("WARMUP", -1))})
+    columns = table_of("climate_entries")[1].columns
+    spec = columns["lux"].model_copy(update={"no_value": NoValue(below=20, values=("WARMUP", -1))})
     codes = [0, 12, "WARMUP", -1, "5"]
-    server.serve = Entries(GOOD + [reading(n, sgv=code) for n, code in enumerate([*codes, 20, None])])
-    (day,) = load_days(DAY, columns={**columns, "sgv": spec}).partitions
+    server.serve = Entries(GOOD + [reading(n, lux=code) for n, code in enumerate([*codes, 20, None])])
+    (day,) = load_days(DAY, columns={**columns, "lux": spec}).partitions
     assert (day.rows_loaded, day.rows_quarantined) == (len(GOOD) + 6, 1)
-    assert (day.no_value, day.nulled) == ({"sgv": 5}, {})
-    assert raw("sgv")[:6] == [None] * 5 + [20]
-    assert quarantined("reason") == ["sgv is missing"]
+    assert (day.no_value, day.nulled) == ({"lux": 5}, {})
+    assert raw("lux")[:6] == [None] * 5 + [20]
+    assert quarantined("reason") == ["lux is missing"]
 
 
 @pytest.mark.parametrize(
@@ -183,11 +152,11 @@ def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) 
 def test_only_values_of_the_columns_type_within_the_bounds_are_codes(
     server: FakeSource, kind: str, codes: NoValue, sent: list[object], loaded: list[object]
 ) -> None:
-    columns = table_of("glucose_entries")[1].columns
-    spec = columns["sgv"].model_copy(update={"no_value": codes, "type": kind, "min": 1})
-    server.serve = Entries(GOOD + [reading(n, sgv=value) for n, value in enumerate(sent)])
-    (day,) = load_days(DAY, columns={**columns, "sgv": spec}).partitions
-    assert raw("sgv")[: len(loaded)] == loaded
+    columns = table_of("climate_entries")[1].columns
+    spec = columns["lux"].model_copy(update={"no_value": codes, "type": kind, "min": 1})
+    server.serve = Entries(GOOD + [reading(n, lux=value) for n, value in enumerate(sent)])
+    (day,) = load_days(DAY, columns={**columns, "lux": spec}).partitions
+    assert raw("lux")[: len(loaded)] == loaded
     assert day.rows_quarantined == len(sent) - len(loaded)
     assert day.no_value_codes == loaded.count(None)
 
@@ -206,13 +175,13 @@ def test_only_values_of_the_columns_type_within_the_bounds_are_codes(
 def test_a_day_fails_above_a_share_and_a_least_number_of_bad_rows(
     server: FakeSource, bad: int, good: int, quarantine: dict[str, Any], fails: bool
 ) -> None:
-    rows = [reading(n, sgv="LOW") for n in range(bad)] + [reading(n % 280) for n in range(bad, bad + good)]
+    rows = [reading(n, lux="LOW") for n in range(bad)] + [reading(n % 280) for n in range(bad, bad + good)]
     server.serve = Entries([row | {"_id": str(n)} for n, row in enumerate(rows)])
     assert bool(load_days(DAY, quarantine=Quarantine(**quarantine)).failed) is fails
 
 
 def test_a_quarantined_row_knows_its_key_day_and_run(server: FakeSource) -> None:
-    server.serve = Entries([*GOOD, reading(0, sgv="LOW")])
+    server.serve = Entries([*GOOD, reading(0, lux="LOW")])
     load_days(DAY)
     (row,) = quarantined("row_key", "_partition_date", "_run_id")
     assert row == {"row_key": "20261101-0000", "_partition_date": DAY, "_run_id": "test"}
@@ -232,9 +201,9 @@ def test_a_row_without_a_usable_time_is_quarantined_on_the_day_around_it(
 
 
 def test_a_value_written_as_text_or_with_a_zero_fraction_is_still_that_value(server: FakeSource) -> None:
-    server.serve = Entries([reading(0, sgv="123"), reading(1, sgv=124.0), reading(2, filtered="1e3")])
+    server.serve = Entries([reading(0, lux="123"), reading(1, lux=124.0), reading(2, filtered="1e3")])
     load_days(DAY)
-    assert [(r["sgv"], r["filtered"]) for r in raw()] == [(123, None), (124, None), (102, 1000.0)]
+    assert [(r["lux"], r["filtered"]) for r in raw()] == [(123, None), (124, None), (102, 1000.0)]
 
 
 def test_elements_that_are_no_objects_are_quarantined(server: FakeSource) -> None:
@@ -325,7 +294,7 @@ def test_keys_that_are_data_add_no_more_columns_than_the_table_may_have_and_the_
         server.serve = Entries([reading(n, comment="x", **keys) for n in range(3)])
         assert load_days(DAY).partitions[0].rows_loaded == 3
         assert raw("comment") == ["x"] * 3
-    names = set(raw()[0]) - set(table_of("glucose_entries")[1].columns) - set(LINEAGE_COLUMNS)
+    names = set(raw()[0]) - set(table_of("climate_entries")[1].columns) - set(LINEAGE_COLUMNS)
     assert len(names) == MOST_ADDED
     assert {"_2024_01_59", "_2025_01_00"} <= names
     assert "60 fields not loaded" in caplog.text
@@ -350,9 +319,9 @@ class TestDrift:
     def test_a_field_whose_name_differs_only_by_case_is_left_out(
         self, server: FakeSource, caplog: pytest.LogCaptureFixture
     ) -> None:
-        server.serve = Entries([reading(0, SGV=1, **{"s g v": 2, "": 3})])
+        server.serve = Entries([reading(0, LUX=1, **{"s g v": 2, "": 3})])
         load_days(DAY)
-        assert [r["sgv"] for r in raw()] == [100]
+        assert [r["lux"] for r in raw()] == [100]
         assert "fields not loaded" in caplog.text
 
     def test_a_dropped_optional_field_is_null(self, server: FakeSource) -> None:
@@ -361,9 +330,9 @@ class TestDrift:
         assert raw("device") == [None]
 
     def test_a_dropped_or_renamed_required_field_fails_the_day(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(n, sgv=..., glucose=100) for n in range(5)])
+        server.serve = Entries([reading(n, lux=..., climate=100) for n in range(5)])
         (error,) = load_days(DAY).failed.values()
-        assert "sgv is missing (5)" in error.what
+        assert "lux is missing (5)" in error.what
         assert raw() == []
 
     def test_a_column_of_nulls_has_the_type_of_the_spec(self, server: FakeSource) -> None:
@@ -371,22 +340,10 @@ class TestDrift:
         load_days(DAY)
         from millpond.lake import read
 
-        assert str(read.scan("main", "raw.glucose_entries").schema.field("trend").type) == "int64"
+        assert str(read.scan("main", "raw.climate_entries").schema.field("trend").type) == "int64"
 
     def test_a_field_that_turns_into_another_type_is_counted(self, server: FakeSource) -> None:
         server.serve = Entries([reading(0, trend=4)])
         load_days(DAY)
         server.serve = Entries([*GOOD, reading(0, trend="Flat")])
         assert load_days(DAY).partitions[0].nulled == {"trend is no whole number": 1}
-
-
-def test_the_shipped_contract_accepts_what_nightscout_really_sends(server: FakeSource) -> None:
-    names = table_of("glucose_entries")[1].columns["direction"].allowed or ()
-    rows = [reading(n, direction=name) for n, name in enumerate(names)]
-    rows += [reading(20, direction=None), reading(21, type="cal", sgv=..., slope=1.2, intercept=0, scale=1)]
-    rows += [
-        reading(22, type="mbg", sgv=..., mbg=99),
-        reading(23, _id="65a1b2c3d4e5f60718293a4b", utcOffset=-300),
-    ]
-    server.serve = Entries(rows)
-    assert load_days(DAY).partitions[0].rows_loaded == len(rows)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from fake_source import DAY, FakeSource, Request, raw, rows_as_json
+from fake_source import DAY, FakeSource, Request, rows_as_json
 from millpond.errors import FilterIgnored, RowsHeldBack
 from millpond.ingestion.load import load
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.spec import SourceSpec
 from millpond.partitions import Window
+from source_tables import raw
 
 NEXT = DAY + dt.timedelta(1)
 HOUR = 3_600_000
@@ -33,7 +34,7 @@ def load_day(day: dt.date, **table: Any) -> LoadResult:
         **table,
     }
     source = SourceSpec.model_validate(
-        {"source": "nightscout", "rest": {"base_url": "{url}"}, "tables": [declared]}
+        {"source": "greenhouse", "rest": {"base_url": "{url}"}, "tables": [declared]}
     )
     return load(source, source.tables[0], Window.of_day(day), ref="main", run_id="test")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fake_source import DAY, Answer, Entries, FakeSource, load_days, raw, reading, table_of
+from fake_source import DAY, Answer, Entries, FakeSource, reading
 from millpond.cli.main import main
 from millpond.errors import ZoneChanged
 from millpond.ingestion.load import load
@@ -21,6 +21,7 @@ from millpond.partitions import Window
 from millpond.runtime.databases import databases
 from millpond.settings import Settings
 from millpond.transform.runner import build
+from source_tables import load_days, raw, table_of
 
 NEXT_DAY = DAY + dt.timedelta(days=1)
 
@@ -45,7 +46,7 @@ def test_another_time_zone_asks_loads_and_builds_nothing(
     """By a load, a look, a build, a command of one run, and a backfill; on any ref."""
     before, tables = raw(), read.table_names("main")
     configure(timezone="America/New_York")
-    source, table = table_of("glucose_entries")
+    source, table = table_of("climate_entries")
     with pytest.raises(ZoneChanged) as refused:
         load(source, table, Window.of_day(DAY), ref="dev", run_id="test")
     assert "Europe/Berlin" in refused.value.what
@@ -54,10 +55,10 @@ def test_another_time_zone_asks_loads_and_builds_nothing(
     with pytest.raises(ZoneChanged):
         look_for_news(source, table, None)
     with pytest.raises(ZoneChanged):
-        build(["stg_glucose_readings"], Window.of_day(DAY), ref="main", run_id="test")
+        build(["stg_climate_readings"], Window.of_day(DAY), ref="main", run_id="test")
     for command in (
-        ("materialize", "dlt_glucose_entries", "--partition", str(DAY)),
-        ("backfill", "dlt_glucose_entries", "--partitions", str(DAY), "--force", "--yes"),
+        ("materialize", "dlt_climate_entries", "--partition", str(DAY)),
+        ("backfill", "dlt_climate_entries", "--partitions", str(DAY), "--force", "--yes"),
     ):
         monkeypatch.setattr(sys, "argv", ["millpond", *command])
         with pytest.raises(SystemExit) as ended:

@@ -10,21 +10,11 @@ from typing import Any
 
 import pytest
 
-from fake_source import (
-    DAY,
-    Answer,
-    Entries,
-    FakeSource,
-    Request,
-    load_days,
-    quarantined,
-    raw,
-    reading,
-    table_of,
-)
+from fake_source import DAY, Answer, Entries, FakeSource, Request, reading
 from millpond.errors import NoRows, TooManyBadRows
 from millpond.ingestion.results import LoadResult
 from millpond.settings import Settings
+from source_tables import load_days, quarantined, raw, table_of
 
 NEXT = DAY + dt.timedelta(1)
 LAST = DAY + dt.timedelta(4)
@@ -46,16 +36,16 @@ def some_days() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for number, day in enumerate(days(0, 1, 2, 4)):
         rows += [reading(n, day) for n in range(20 + number)]
-        rows += [reading(3, day), reading(5, day, sgv=7, sysTime="2030-01-01T00:00:00Z")]
-        rows += [reading(50, day, sgv="LOW"), reading(51, day, type="mbg", mbg=90, sgv=...)]
+        rows += [reading(3, day), reading(5, day, lux=7, sysTime="2030-01-01T00:00:00Z")]
+        rows += [reading(50, day, lux="LOW"), reading(51, day, type="tmp", tmp=90, lux=...)]
     return rows
 
 
 def test_a_day_is_loaded_typed_and_with_its_lineage(server: FakeSource) -> None:
-    server.serve = Entries([reading(0, sgv=123), reading(1, sgv=124, extraField={"a": [1]})])
+    server.serve = Entries([reading(0, lux=123), reading(1, lux=124, extraField={"a": [1]})])
     assert counts(load_days(DAY)) == [(2, 2, 0, 0, 0)]
     first, second = raw()
-    assert (first["_id"], first["sgv"], first["direction"]) == ("20261101-0000", 123, "Flat")
+    assert (first["_id"], first["lux"], first["direction"]) == ("20261101-0000", 123, "Flat")
     assert (first["_partition_date"], first["_run_id"]) == (DAY, "test")
     assert (first["extra_field"], second["extra_field"]) == (None, '{"a":[1]}')
 
@@ -111,7 +101,7 @@ def test_a_second_load_of_the_same_rows_commits_nothing(server: FakeSource) -> N
 def test_a_day_that_became_empty_is_empty_if_it_may_be_and_its_neighbours_stay(
     server: FakeSource,
 ) -> None:
-    rows = [reading(n, day) for day in days(0, 1, 2) for n in range(3)] + [reading(9, NEXT, sgv="LOW")]
+    rows = [reading(n, day) for day in days(0, 1, 2) for n in range(3)] + [reading(9, NEXT, lux="LOW")]
     server.serve = Entries(rows)
     load_days(DAY, days(2)[0], quarantine=_strictness(1.0))
     server.serve = Entries([row for row in rows if not row["_id"].startswith("20261102")])
@@ -132,17 +122,17 @@ def test_a_day_may_not_be_empty_where_the_spec_says_so(server: FakeSource) -> No
 
 def test_a_later_version_of_a_row_wins(server: FakeSource) -> None:
     old, new = (
-        reading(0, sgv=90, sysTime="2026-11-01T00:01:00Z"),
-        reading(0, sgv=95, sysTime="2026-11-01T09:00:00Z"),
+        reading(0, lux=90, sysTime="2026-11-01T00:01:00Z"),
+        reading(0, lux=95, sysTime="2026-11-01T09:00:00Z"),
     )
     for rows in ([old, new], [new, old]):
         server.serve = Entries(rows)
         assert counts(load_days(DAY)) == [(2, 1, 0, 1, 0)]
-        assert raw("sgv") == [95]
+        assert raw("lux") == [95]
 
 
 def test_exact_copies_are_dropped_and_counted_not_quarantined(server: FakeSource) -> None:
-    server.serve = Entries([reading(0)] * 4 + [reading(1, sgv="LOW")] * 2 + [reading(n) for n in range(2, 9)])
+    server.serve = Entries([reading(0)] * 4 + [reading(1, lux="LOW")] * 2 + [reading(n) for n in range(2, 9)])
     assert counts(load_days(DAY)) == [(13, 8, 1, 4, 0)]
 
 
@@ -162,23 +152,23 @@ def test_a_row_whose_time_is_corrected_across_midnight_is_on_both_days_until_the
 def test_of_two_rows_with_one_key_and_version_the_one_served_last_wins_and_the_other_is_counted(
     server: FakeSource,
 ) -> None:
-    first, second = reading(0, sgv=90, sysTime="2026"), reading(0, sgv=95, sysTime="2026")
+    first, second = reading(0, lux=90, sysTime="2026"), reading(0, lux=95, sysTime="2026")
     for rows, expected in (([first, second], 95), ([second, first], 90)):
         server.serve = Entries(rows)
         assert counts(load_days(DAY)) == [(2, 1, 0, 1, 0)]
-        assert raw("sgv") == [expected]
+        assert raw("lux") == [expected]
 
 
 def test_of_a_name_that_a_row_has_twice_the_last_value_counts_for_paging_and_contract(
     server: FakeSource,
 ) -> None:
     plain = json.dumps(reading(0, actor={"a": 1}))
-    twice = plain[:-1] + f', "sgv": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 3}}'
+    twice = plain[:-1] + f', "lux": 200, "date": {reading(1)["date"]}, "new": {{"b": 1, "b": 2}}, "new2": 3}}'
     other = json.dumps(reading(2)).replace('"test"', '"te\\u0022st", "delta": 1.5')
     server.serve = lambda _: Answer(f"[{twice}, {other}]".encode())
     assert counts(load_days(DAY)) == [(2, 2, 0, 0, 0)]
     first, second = raw()
-    assert (first["sgv"], first["date"], first["new"]) == (200, reading(1)["date"], '{"b":2}')
+    assert (first["lux"], first["date"], first["new"]) == (200, reading(1)["date"], '{"b":2}')
     assert (second["device"], second["delta"]) == ('te"st', "1.5")
 
 
@@ -195,17 +185,17 @@ def test_a_day_with_too_many_bad_rows_is_kept_as_it_was_and_the_others_load(serv
     server.serve = Entries(good)
     load_days(DAY, days(2)[0])
     spoiled = [
-        r | {"sgv": "LOW"} if r["_id"] in {f"20261102-000{n}" for n in range(6)} else r | {"sgv": 200}
+        r | {"lux": "LOW"} if r["_id"] in {f"20261102-000{n}" for n in range(6)} else r | {"lux": 200}
         for r in good
     ]
     server.serve = Entries(spoiled)
     result = load_days(DAY, days(2)[0])
     error = result.failed[NEXT]
     assert isinstance(error, TooManyBadRows)
-    assert "dlt_glucose_entries, 2026-11-02: 6 of 10 rows" in error.what
-    assert "sgv is no whole number (6)" in error.what
+    assert "dlt_climate_entries, 2026-11-02: 6 of 10 rows" in error.what
+    assert "lux is no whole number (6)" in error.what
     assert [p.partition for p in result.partitions] == days(0, 2)
-    by_day = {day: {r["sgv"] == 200 for r in raw() if r["_partition_date"] == day} for day in days(0, 1, 2)}
+    by_day = {day: {r["lux"] == 200 for r in raw() if r["_partition_date"] == day} for day in days(0, 1, 2)}
     assert by_day == {DAY: {True}, NEXT: {False}, days(2)[0]: {True}}
     assert quarantined() == []
 
@@ -249,7 +239,7 @@ def test_the_streams_of_a_window_are_as_many_as_the_polite_limit_and_never_more(
         return answer
 
     server.serve = counting
-    window = table_of("glucose_entries")[1].window.model_copy(update={"piece_days": 1, "parallel": 3})
+    window = table_of("climate_entries")[1].window.model_copy(update={"piece_days": 1, "parallel": 3})
     result = load_days(DAY, days(8)[0], window=window)
     assert [p.rows_loaded for p in result.partitions] == [2] * 9
     assert most == 3
@@ -264,19 +254,19 @@ def _strictness(share: float) -> Any:
 def test_a_home_whose_finger_sticks_are_whole_numbers_goes_on_loading_and_keeps_them(
     server: FakeSource,
 ) -> None:
-    columns = table_of("glucose_entries")[1].columns
-    whole = {**columns, "mbg": columns["mbg"].model_copy(update={"type": "int"})}
+    columns = table_of("climate_entries")[1].columns
+    whole = {**columns, "tmp": columns["tmp"].model_copy(update={"type": "int"})}
     other = DAY - dt.timedelta(days=2)
-    server.serve = Entries([reading(0, day, type="mbg", sgv=..., mbg=110) for day in (other, DAY)])
+    server.serve = Entries([reading(0, day, type="tmp", lux=..., tmp=110) for day in (other, DAY)])
     load_days(other, columns=whole)
     load_days(DAY, columns=whole)
-    assert raw("mbg") == [110, 110]
+    assert raw("tmp") == [110, 110]
     server.serve = Entries(
-        [reading(0, type="mbg", sgv=..., mbg=110), reading(1, type="mbg", sgv=..., mbg=6.1)]
+        [reading(0, type="tmp", lux=..., tmp=110), reading(1, type="tmp", lux=..., tmp=6.1)]
     )
     (day,) = load_days(DAY).partitions
     assert day.rows_loaded == 2
-    assert raw("mbg") == [110.0, 110.0, 6.1]
+    assert raw("tmp") == [110.0, 110.0, 6.1]
 
 
 def _shrinking() -> Any:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from fake_source import DAY, FakeSource, Request, fake_source, table_of
+from fake_source import DAY, FakeSource, Request, fake_source
 from millpond.ingestion.endpoint import Rest
 from millpond.ingestion.load import load
 from millpond.ingestion.news import look_for_news
 from millpond.partitions import Window
 from millpond.settings import Settings
+from source_tables import table_of
 
 TOKEN = "c4n4ry-of-looks"
 AUTHS: list[dict[str, Any]] = [
@@ -41,12 +42,12 @@ def test_a_look_sends_the_credential_that_a_load_sends(
     home: object, configure: Callable[..., Settings], auth: dict[str, Any]
 ) -> None:
     with fake_source() as server:
-        configure(nightscout_url=f"{server.url}/below/", nightscout_user="me", nightscout_token=TOKEN)
-        source, table = table_of("glucose_entries")
+        configure(greenhouse_url=f"{server.url}/below/", greenhouse_user="me", greenhouse_token=TOKEN)
+        source, table = table_of("climate_entries")
         source = source.model_copy(update={"rest": Rest.model_validate({"base_url": "{url}", "auth": auth})})
         load(source, table, Window.of_day(DAY), ref="main", run_id="test")
         loaded = asked(server)
-        assert loaded[0] == "/below/api/v1/entries.json"
+        assert loaded[0] == "/below/entries"
         assert any(loaded[2:])
         look_for_news(source, table, None)
         assert asked(server) == loaded

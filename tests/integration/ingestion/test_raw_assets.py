@@ -11,15 +11,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fake_source import DAY, Answer, Entries, FakeSource, load_days, raw, reading, table_of
+from fake_source import DAY, Answer, Entries, FakeSource, reading
 from millpond.ingestion.__main__ import main
 from millpond.ingestion.assets import build_assets
 from millpond.ingestion.reading import load_sources
 from millpond.ingestion.window import Retries
 from millpond.settings import Settings, settings
+from source_tables import load_days, raw, table_of
 
 CANARY = "c4n4ry-of-the-assets"
-KEY = dg.AssetKey("dlt_glucose_entries")
+KEY = dg.AssetKey("dlt_climate_entries")
 DAYS = [DAY + dt.timedelta(n) for n in range(3)]
 RANGE = {
     "dagster/asset_partition_range_start": str(DAYS[0]),
@@ -28,9 +29,9 @@ RANGE = {
 
 
 def asset(**changes: Any) -> dg.AssetsDefinition:
-    """Return the asset of the glucose entries, its retries without waits."""
+    """Return the asset of the climate entries, its retries without waits."""
     retries = Retries(max=1, delay=dt.timedelta(0))
-    source, table = table_of("glucose_entries", retries=retries, **changes)
+    source, table = table_of("climate_entries", retries=retries, **changes)
     (found,) = build_assets([source.model_copy(update={"tables": (table,)})])
     return found
 
@@ -54,7 +55,7 @@ def run(
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> dict[str | None, dg.AssetMaterialization]:
-    events = result.asset_materializations_for_node("dlt_glucose_entries")
+    events = result.asset_materializations_for_node("dlt_climate_entries")
     assert len(events) == len({event.partition for event in events})
     return {event.partition: event for event in events if isinstance(event, dg.AssetMaterialization)}
 
@@ -72,7 +73,7 @@ def values(event: dg.AssetMaterialization) -> dict[str, Any]:
 
 def test_the_assets_say_what_they_are() -> None:
     by_key = {a.key.to_user_string(): a for a in build_assets(load_sources(settings()))}
-    assert sorted(by_key) == ["dlt_github_user_events", "dlt_glucose_entries"]
+    assert sorted(by_key) == ["dlt_climate_entries", "dlt_market_events"]
     for found in by_key.values():
         (spec,) = found.specs
         assert spec.group_name == "raw"
@@ -85,7 +86,7 @@ def test_the_assets_say_what_they_are() -> None:
         assert all(column.description for column in schema.columns)
         assert found.backfill_policy == dg.BackfillPolicy.single_run()
         assert found.op.pool
-    partitions = by_key["dlt_glucose_entries"].partitions_def
+    partitions = by_key["dlt_climate_entries"].partitions_def
     assert isinstance(partitions, dg.DailyPartitionsDefinition)
     assert partitions.end_offset == 1
     assert partitions.get_first_partition_key() == str(settings().start_date)
@@ -95,7 +96,7 @@ def test_a_range_run_has_one_materialization_a_day_each_with_its_own_numbers(
     server: FakeSource, instance: dg.DagsterInstance
 ) -> None:
     rows = [reading(n, day) for i, day in enumerate(DAYS[:2]) for n in range(3 + i)]
-    server.serve = Entries([*rows, reading(0), *[reading(n, DAYS[1], sgv="LOW") for n in (50,)]])
+    server.serve = Entries([*rows, reading(0), *[reading(n, DAYS[1], lux="LOW") for n in (50,)]])
     result = run(instance, asset(quarantine=_lenient()))
     assert result.success
     found = materialized(result)
@@ -156,13 +157,13 @@ def test_good_days_are_materialized_and_the_run_fails_naming_the_others(
     server: FakeSource, instance: dg.DagsterInstance
 ) -> None:
     rows = [reading(n, day) for day in DAYS for n in range(10)]
-    server.serve = Entries([row | ({"sgv": "LOW"} if "20261102" in row["_id"] else {}) for row in rows])
+    server.serve = Entries([row | ({"lux": "LOW"} if "20261102" in row["_id"] else {}) for row in rows])
     result = run(instance)
     assert not result.success
     assert set(materialized(result)) == {str(DAYS[0]), str(DAYS[2])}
     assert instance.get_materialized_partitions(KEY) == {str(DAYS[0]), str(DAYS[2])}
     text = failure(result)
-    assert "dlt_glucose_entries, 2026-11-02: 10 of 10 rows break the contract" in text
+    assert "dlt_climate_entries, 2026-11-02: 10 of 10 rows break the contract" in text
     assert "Unharmed: the day as it was loaded before" in text
     assert "Next: " in text
     assert "The other 2 of 3 days were loaded." in text
@@ -179,7 +180,7 @@ def test_what_a_retry_may_mend_is_retried_and_what_it_cannot_is_not(
     server.script.append(Answer(b"", 401))
     result = run(instance, day=DAY)
     assert not result.success
-    assert "MILLPOND_NIGHTSCOUT_TOKEN" in failure(result)
+    assert "MILLPOND_GREENHOUSE_TOKEN" in failure(result)
     assert len(server.requests) == 1
 
 
@@ -234,7 +235,7 @@ def test_no_secret_is_in_any_event_log_or_file(
     capfd: pytest.CaptureFixture[str],
     trouble: Callable[[Any], Answer],
 ) -> None:
-    configured = configure(nightscout_token=CANARY, request_budget_seconds=0.5)
+    configured = configure(greenhouse_token=CANARY, request_budget_seconds=0.5)
     caplog.set_level("DEBUG")
     server.serve = trouble
     result = run(instance, day=DAY)
@@ -265,7 +266,7 @@ def test_nothing_is_reported_to_the_makers_of_dlt(
 
 def test_it_runs_without_dagster(server: FakeSource, capsys: pytest.CaptureFixture[str]) -> None:
     server.serve = Entries([reading(0), reading(1, DAYS[1])])
-    assert main(["glucose_entries", "--range", f"{DAYS[0]}...{DAYS[1]}"]) == 0
+    assert main(["climate_entries", "--range", f"{DAYS[0]}...{DAYS[1]}"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["2026-11-01", "1", "1", "0", "0", "0", "0", "0"]
     assert raw("_id") == ["20261101-0000", "20261102-0001"]
@@ -274,11 +275,11 @@ def test_it_runs_without_dagster(server: FakeSource, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["glucose"], 2, "no source declares a table 'glucose'"),
-        (["glucose_entries", "--partition", "2026-11-01' OR 1=1--"], 2, "is not a partition key"),
-        (["glucose_entries", "--partition", "2099-01-01"], 2, "has not begun yet"),
-        (["glucose_entries", "--range", "2026-11-02...2026-11-01"], 2, "ends before it begins"),
-        (["glucose_entries", "--partition", "2026-11-01"], 1, "HTTP 404"),
+        (["climate"], 2, "no source declares a table 'climate'"),
+        (["climate_entries", "--partition", "2026-11-01' OR 1=1--"], 2, "is not a partition key"),
+        (["climate_entries", "--partition", "2099-01-01"], 2, "has not begun yet"),
+        (["climate_entries", "--range", "2026-11-02...2026-11-01"], 2, "ends before it begins"),
+        (["climate_entries", "--partition", "2026-11-01"], 1, "HTTP 404"),
     ],
 )
 def test_what_cannot_be_done_ends_with_a_message_and_a_code(

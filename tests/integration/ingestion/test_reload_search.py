@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from fake_source import DAY, Entries, FakeSource, load_days, raw, reading
+from fake_source import DAY, Entries, FakeSource, reading
 from millpond.errors import RowsHeldBack
 from millpond.ingestion.window import Shrink
 from millpond.lake.held import held
 from searches import seeds
+from source_tables import load_days, raw
 
 WEEK = 6
 RULE = Shrink()
@@ -51,13 +52,13 @@ def later_state(chance: random.Random, state: State) -> State:
 def serve(server: FakeSource, state: State) -> None:
     rows: list[dict[str, Any]] = []
     for day, values in state.items():
-        rows += [reading(n, day, _id=key, sgv=value) for n, (key, value) in enumerate(values.items())]
+        rows += [reading(n, day, _id=key, lux=value) for n, (key, value) in enumerate(values.items())]
     server.serve = Entries(rows)
 
 
 def stored(days: Iterable[dt.date]) -> State:
     state: State = {day: {} for day in days}
-    for day, key, value in zip(raw("_partition_date"), raw("_id"), raw("sgv"), strict=True):
+    for day, key, value in zip(raw("_partition_date"), raw("_id"), raw("lux"), strict=True):
         if day in state:
             state[day][key] = value
     return state

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fake_source import DAY, Entries, FakeSource, load_days, quarantined, raw, reading, table_of
+from fake_source import DAY, Entries, FakeSource, reading
 from millpond.errors import NothingHeld, RowsHeldBack
 from millpond.ingestion.acceptance import accept_held
 from millpond.ingestion.load import load
@@ -22,9 +22,10 @@ from millpond.lake.merge import merge
 from millpond.lake.most_rows import PROPERTY as MOST_ROWS
 from millpond.partitions import Window
 from processes import exit_code
+from source_tables import load_days, quarantined, raw, table_of
 
 DAYS = [DAY + dt.timedelta(n) for n in range(5)]
-TABLE = "raw.glucose_entries"
+TABLE = "raw.climate_entries"
 
 
 def rows_of(*counts: int, **changes: Any) -> list[dict[str, Any]]:
@@ -40,7 +41,7 @@ def stored() -> list[int]:
 
 
 def accept(first: dt.date, last: dt.date | None = None) -> LoadResult:
-    _, table = table_of("glucose_entries")
+    _, table = table_of("climate_entries")
     return accept_held(table, Window.of_days(first, last or first), ref="main", run_id="accepted")
 
 
@@ -55,7 +56,7 @@ def held_branches() -> list[str]:
 @pytest.fixture
 def loaded(server: FakeSource) -> FakeSource:
     """Return a source of which five days of 40 rows are loaded, with a bad row on the second."""
-    server.serve = Entries([*rows_of(40, 40, 40, 40, 40), reading(99, DAYS[1], sgv="LOW")])
+    server.serve = Entries([*rows_of(40, 40, 40, 40, 40), reading(99, DAYS[1], lux="LOW")])
     assert not load_days(DAYS[0], DAYS[-1]).failed
     return server
 
@@ -71,16 +72,16 @@ def test_emptied_and_shrunk_days_are_held_back_with_both_counts_and_the_others_l
     assert len(quarantined()) == 1
     (error,) = set(result.failed.values())
     assert isinstance(error, RowsHeldBack)
-    assert "dlt_glucose_entries, 2026-11-02...2026-11-03" in error.what
+    assert "dlt_climate_entries, 2026-11-02...2026-11-03" in error.what
     assert "now has 19 good rows, 80 are loaded" in error.what
     assert "2026-11-02 40 → 0, 2026-11-03 40 → 19" in error.what
-    assert "sources accept dlt_glucose_entries --range 2026-11-02...2026-11-03" in error.next_step
+    assert "sources accept dlt_climate_entries --range 2026-11-02...2026-11-03" in error.next_step
     assert [(h.day, h.rows_loaded, h.rows_held) for h in held()] == [(DAYS[1], 40, 0), (DAYS[2], 40, 19)]
     assert "held back: 2026-11-02...2026-11-03" in refs.branch(held()[0].branch).purpose
 
 
 def test_accepting_takes_the_smaller_state_with_its_quarantine_and_only_once(loaded: FakeSource) -> None:
-    rows = [*rows_of(40, 0, 10), reading(50, DAYS[2], sgv="LOW")]
+    rows = [*rows_of(40, 0, 10), reading(50, DAYS[2], lux="LOW")]
     loaded.serve = Entries(rows)
     assert sorted(load_days(DAYS[0], DAYS[2]).failed) == DAYS[1:3]
     requests = len(loaded.requests)
@@ -210,7 +211,7 @@ def test_what_the_writes_of_one_load_take_away_counts_together_though_days_betwe
 ) -> None:
     server.serve = Entries(rows_of(15, 15, 15, 15, 15))
     load_days(DAYS[0], DAYS[-1])
-    broken = [reading(n, day, sgv="LOW") for day in DAYS[1::2] for n in range(15)]
+    broken = [reading(n, day, lux="LOW") for day in DAYS[1::2] for n in range(15)]
     server.serve = Entries(broken + rows_of(2, 0, 0, 0, 2))
     result = load_days(DAYS[0], DAYS[-1])
     assert {type(result.failed[day]) for day in DAYS[::2]} == {RowsHeldBack}
@@ -238,7 +239,7 @@ def test_a_day_that_erodes_is_compared_with_the_most_it_held_since_a_person_acce
         assert not load_days(DAYS[0]).failed
     loaded.serve = Entries(rows_of(22))
     assert list(load_days(DAYS[0]).failed) == [DAYS[0]]
-    source, table = table_of("glucose_entries")
+    source, table = table_of("climate_entries")
     load(source, table, Window.of_day(DAYS[0]), ref="main", run_id="test", accept_shrink=True)
     assert (stored()[0], read.loaded("main", TABLE).properties[MOST_ROWS]) == (22, "{}")
 
@@ -246,19 +247,19 @@ def test_a_day_that_erodes_is_compared_with_the_most_it_held_since_a_person_acce
 def test_a_day_that_eroded_on_a_branch_keeps_its_measure_when_the_branch_is_rebased_and_merged(
     loaded: FakeSource,
 ) -> None:
-    source, table = table_of("glucose_entries")
+    source, table = table_of("climate_entries")
     refs.create("dev")
     loaded.serve = Entries(rows_of(25, 50))
     assert not load(source, table, Window.of_day(DAYS[0]), ref="dev", run_id="test").failed
     assert not load_days(DAYS[1]).failed
-    assert "raw.glucose_entries" in merge("dev").rebased
+    assert "raw.climate_entries" in merge("dev").rebased
     assert stored()[:2] == [25, 50]
     loaded.serve = Entries(rows_of(19))
     assert list(load_days(DAYS[0]).failed) == [DAYS[0]]
 
 
 def test_rows_that_moved_to_quarantine_count_as_lost_and_the_message_tells_them(loaded: FakeSource) -> None:
-    loaded.serve = Entries([reading(n, DAYS[0], **({"sgv": "LOW"} if n < 30 else {})) for n in range(40)])
+    loaded.serve = Entries([reading(n, DAYS[0], **({"lux": "LOW"} if n < 30 else {})) for n in range(40)])
     result = load_days(DAYS[0], quarantine=Quarantine(fail_above=1.0))
     assert (
         "now has 10 good rows, 40 are loaded (quarantined: 30 now, 0 before)" in result.failed[DAYS[0]].what
@@ -284,7 +285,7 @@ def test_a_load_that_accepts_less_takes_it_and_drops_what_was_held_back(loaded: 
     loaded.serve = Entries([])
     load_days(DAYS[0], DAYS[-1])
     assert len(held_days()) == 5
-    source, table = table_of("glucose_entries")
+    source, table = table_of("climate_entries")
     window = Window.of_days(DAYS[0], DAYS[-1])
     result = load(source, table, window, ref="main", run_id="test", accept_shrink=True)
     assert (result.failed, raw(), held_days(), held_branches()) == ({}, [], [], [])
@@ -293,7 +294,7 @@ def test_a_load_that_accepts_less_takes_it_and_drops_what_was_held_back(loaded: 
 def test_a_branch_holds_back_its_own_days_and_goes_with_them(loaded: FakeSource) -> None:
     refs.create("dev")
     loaded.serve = Entries([])
-    source, table = table_of("glucose_entries")
+    source, table = table_of("climate_entries")
     result = load(source, table, Window.of_day(DAYS[0]), ref="dev", run_id="test")
     assert result.failed[DAYS[0]].next_step.count("--ref dev") == 1
     assert [each.day for each in held("dev")] == [DAYS[0]]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from fake_source import DAY, Entries, FakeSource, fake_source, reading, table_of
+from fake_source import DAY, Entries, FakeSource, fake_source, reading
 from millpond.errors import PagingLoop
 from millpond.ingestion.client import TableClient
 from millpond.ingestion.fetch import fetch
@@ -23,6 +23,7 @@ from millpond.ingestion.patience import Limits
 from millpond.ingestion.placeholders import connection
 from millpond.partitions import Window
 from millpond.settings import settings
+from source_tables import table_of
 
 ZONE = ZoneInfo("Europe/Berlin")
 WINDOW = Window.of_days(DAY, DAY + dt.timedelta(2))
@@ -32,7 +33,7 @@ entry = st.fixed_dictionaries(
     {
         "_id": st.integers(0, 12).map(str),
         "date": st.integers(0, 5 * 24 * 2).map(lambda half_hours: MORNING + half_hours * 1_800_000),
-        "sgv": st.sampled_from([90, 91, "LOW", 5000]),
+        "lux": st.sampled_from([90, 91, "LOW", 5000]),
         "sysTime": st.integers(0, 3).map(lambda n: f"2026-11-20T00:00:0{n}Z"),
     }
 )
@@ -50,10 +51,10 @@ def oracle(rows: list[dict[str, Any]]) -> tuple[dict[dt.date, Counter[str]], set
     for (day, key), found in versions.items():
         latest = max(found, key=lambda row: (row["sysTime"], row["date"]))
         counts[day]["duplicate"] += len(found) - 1
-        fine = isinstance(latest["sgv"], int) and latest["sgv"] <= 1000
+        fine = isinstance(latest["lux"], int) and latest["lux"] <= 1000
         counts[day]["good" if fine else "bad"] += 1
         if fine:
-            good.add((day, key, latest["sgv"]))
+            good.add((day, key, latest["lux"]))
     return counts, good
 
 
@@ -76,7 +77,7 @@ def test_no_row_is_lost_doubled_or_judged_differently(
     rows = [reading(0, **row) for row in rows]
     order.shuffle(rows)
     source.serve = Entries(rows)
-    spec, table = table_of("glucose_entries")
+    spec, table = table_of("climate_entries")
     assert table.page
     table = table.model_copy(
         update={
@@ -96,7 +97,7 @@ def test_no_row_is_lost_doubled_or_judged_differently(
             found = verdicts.good(WINDOW, "run", dt.datetime.now(dt.UTC)).to_pylist()
             counts = verdicts.counts
     expected, good = oracle(rows)
-    assert {(r["_partition_date"], r["_id"], r["sgv"]) for r in found} == good
+    assert {(r["_partition_date"], r["_id"], r["lux"]) for r in found} == good
     assert len(found) == len(good)
     assert {day: (c.good, c.bad, c.duplicate, c.outside) for day, c in counts.items()} == {
         day: (c["good"], c["bad"], c["duplicate"], 0) for day, c in expected.items()

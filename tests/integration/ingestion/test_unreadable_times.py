@@ -9,22 +9,12 @@ from typing import Any
 
 import pytest
 
-from fake_source import (
-    DAY,
-    Answer,
-    FakeSource,
-    Request,
-    load_days,
-    quarantined,
-    raw,
-    reading,
-    rows_as_json,
-    table_of,
-)
+from fake_source import DAY, Answer, FakeSource, Request, reading, rows_as_json
 from millpond.errors import TimesUnreadable, TooManyBadRows
 from millpond.ingestion.endpoint import Paginator
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Reach, WindowSpec
+from source_tables import load_days, quarantined, raw, table_of
 
 Rows = list[dict[str, Any]]
 NEXT, THIRD = DAY + dt.timedelta(days=1), DAY + dt.timedelta(days=2)
@@ -54,7 +44,7 @@ class Listed:
 
     def __call__(self, request: Request) -> Answer:
         query = request.query
-        low, high = (int(query[f"find[date][{bound}]"]) for bound in ("$gte", "$lt"))
+        low, high = (int(query[bound]) for bound in ("from", "before"))
         found = self.order([row for row in self.rows if low <= row["_near"] < high])
         if self.shape == "newest_first":
             found = sorted(found, key=lambda row: -row["_near"])
@@ -70,7 +60,7 @@ class Listed:
 
 
 def load_as(shape: str, first: dt.date, last: dt.date, **changes: Any) -> LoadResult:
-    endpoint = table_of("glucose_entries")[1].endpoint
+    endpoint = table_of("climate_entries")[1].endpoint
     if shape != "newest_first":
         selector = {"data_selector": "items"} if shape == "cursor" else {}
         paginator = Paginator.model_validate(SHAPES[shape])
@@ -113,7 +103,7 @@ def test_a_day_all_of_whose_times_are_unreadable_is_not_empty_and_costs_no_other
         "40 rows listed for 2026-11-01...2026-11-03 have no readable time: date is no whole number (40)"
         in (error.what)
     )
-    assert "millpond materialize dlt_glucose_entries --partition 2026-11-03" in error.next_step
+    assert "millpond materialize dlt_climate_entries --partition 2026-11-03" in error.next_step
     assert sum(day.rows_quarantined for day in result.partitions) == 40
     assert {row["reason"] for row in quarantined("reason", "payload")} == {"date is no whole number"}
     alone = load_as(shape, THIRD, THIRD)
@@ -148,7 +138,7 @@ def test_a_list_of_anything_but_objects_is_not_an_empty_day(server: FakeSource, 
 
 
 def test_elements_that_lack_what_a_selector_leads_to_are_bad_rows_each_of_them(server: FakeSource) -> None:
-    endpoint = table_of("glucose_entries")[1].endpoint.model_copy(
+    endpoint = table_of("climate_entries")[1].endpoint.model_copy(
         update={"paginator": Paginator(type="single_page"), "data_selector": "edges[*].node"}
     )
 

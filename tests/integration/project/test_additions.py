@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from example_project import files
 from millpond.settings import settings
 from newcomers import environment_with, typed
+from project_folders import example_files, make_example
 
 CHECKOUT = Path(__file__).parents[3]
 THAT_LIST_ASSETS = (
-    *("tests/definitions/test_definitions.py", "tests/dbt/example"),
+    *("tests/definitions/test_definitions.py", "tests/example/test_models.py"),
     *("tests/unit/ingestion/test_source_specs.py", "tests/unit/test_project_template.py"),
 )
 SOURCE = """
@@ -32,15 +32,25 @@ tables:
 """
 
 
-def test_tests_run_in_a_project_of_the_examples_files_and_no_others() -> None:
-    project = settings().project
-    found = {
+def files_of(project: Path) -> set[str]:
+    """Return the files of a project's sources and models, by their path below it."""
+    return {
         str(file.relative_to(project))
         for folder in ("sources", "dbt/models", "dbt/snapshots", "dbt/macros")
         for file in (project / folder).rglob("*")
         if file.is_file()
     }
-    assert found == {name for name in files() if name.count("/") > 1 or name.startswith("sources/")}
+
+
+def test_tests_run_in_a_project_of_their_own() -> None:
+    assert settings().project.parent == settings().home.parent
+    assert files_of(settings().project) == files_of(CHECKOUT / "tests" / "project")
+
+
+def test_tests_of_the_example_run_in_its_files_and_no_others(tmp_path: Path) -> None:
+    make_example(tmp_path / "example")
+    expected = {name for name in example_files() if name.count("/") > 1 or name.startswith("sources/")}
+    assert files_of(tmp_path / "example") == expected
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def model(name: str) -> dict[str, Any]:
         "name": name,
         "alias": name,
         "schema": "gold",
-        "fqn": ["millpond", "gold", "glucose", name],
+        "fqn": ["millpond", "gold", "climate", name],
         "original_file_path": f"models/gold/{name}.sql",
         "description": f"Days of {name}.",
         "config": {"group": "health", "meta": {"publish": {"key": ["day"]}}},

@@ -1,4 +1,4 @@
-"""Every test here has an empty home, and Nightscout is a server of its own."""
+"""Every test here has an empty home, and both sources are a server of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from millpond.settings import Settings
 @pytest.fixture
 def server(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as source:
-        configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
+        configure(greenhouse_url=source.url, market_url=source.url, market_user="corner")
         yield source
 
 

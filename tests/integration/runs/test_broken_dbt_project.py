@@ -37,19 +37,19 @@ def test_raw_assets_are_loaded_and_a_model_fails_with_dbts_words_naming_the_file
     done = subprocess.run(
         [
             *(sys.executable, "-m", "millpond.cli.main", "materialize"),
-            *("dlt_glucose_entries,stg_glucose_entries", "--partition", str(DAY)),
+            *("dlt_climate_entries,stg_climate_entries", "--partition", str(DAY)),
         ],
         env=process_environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert "✓ dlt_glucose_entries" in done.stdout
-    assert "✗ stg_glucose_entries" in done.stdout
+    assert "✓ dlt_climate_entries" in done.stdout
+    assert "✗ stg_climate_entries" in done.stdout
     for text in (done.stdout, done.stderr):
         assert "Compilation Error in model half (models/silver/half.sql)" in text
     assert "its models are shown as they were when last it did; building them fails" in done.stderr
-    assert read.count("main", "raw.glucose_entries", window=Window.of_day(DAY)) > 0
+    assert read.count("main", "raw.climate_entries", window=Window.of_day(DAY)) > 0
 
 
 def test_where_the_project_never_parsed_no_model_is_shown(

@@ -37,22 +37,22 @@ def materialized(asset: str | list[str]) -> set[str | None]:
 
 
 def test_an_asset_for_one_day(home: Home) -> None:
-    done = dagster(dagster_home(settings()), "--select", "dlt_glucose_entries", "--partition", str(FIRST))
+    done = dagster(dagster_home(settings()), "--select", "dlt_climate_entries", "--partition", str(FIRST))
     assert done.returncode == 0, done.stderr[-4000:]
-    assert materialized("dlt_glucose_entries") == {str(FIRST)}
-    assert read.count("main", "raw.glucose_entries", window=Window.of_day(FIRST)) > 0
+    assert materialized("dlt_climate_entries") == {str(FIRST)}
+    assert read.count("main", "raw.climate_entries", window=Window.of_day(FIRST)) > 0
 
 
 @pytest.mark.slow
 def test_everything_downstream_of_a_source_for_one_day(home: Home) -> None:
-    done = dagster(dagster_home(settings()), "--select", "dlt_glucose_entries*", "--partition", str(FIRST))
+    done = dagster(dagster_home(settings()), "--select", "dlt_climate_entries*", "--partition", str(FIRST))
     assert done.returncode == 0, done.stderr[-4000:]
-    for asset in ("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings"):
+    for asset in ("dlt_climate_entries", "stg_climate_entries", "fct_climate_readings"):
         assert materialized(asset) == {str(FIRST)}
-    assert materialized(["marts", "mrt_glucose_overview"]) == {None}
-    readings = read.count("main", "silver.fct_glucose_readings", window=Window.of_day(FIRST))
+    assert materialized(["marts", "mrt_climate_overview"]) == {None}
+    readings = read.count("main", "silver.fct_climate_readings", window=Window.of_day(FIRST))
     with databases().marts_readonly.connect() as connection:
-        found = connection.execute("SELECT reading_date, reading_count FROM marts.mrt_glucose_overview")
+        found = connection.execute("SELECT reading_date, reading_count FROM marts.mrt_climate_overview")
         assert found.fetchall() == [(FIRST, readings)]
 
 
@@ -62,19 +62,19 @@ def test_a_range_of_two_layers_with_the_checkout_as_dagsters_home(home: Home) ->
     done = dagster(
         settings().project,
         "--select",
-        "dlt_glucose_entries,stg_glucose_entries",
+        "dlt_climate_entries,stg_climate_entries",
         "--partition-range",
         f"{FIRST}...{LAST}",
     )
     assert done.returncode == 0, done.stderr[-4000:]
     days = {str(day) for day in Window.of_days(FIRST, LAST).days}
-    assert materialized("dlt_glucose_entries") == materialized("stg_glucose_entries") == days
+    assert materialized("dlt_climate_entries") == materialized("stg_climate_entries") == days
     assert sorted(settings().project.iterdir()) == before, "nothing is written beside the checkout's files"
 
 
 def test_a_partition_key_that_is_none_is_refused_and_leaves_nothing(home: Home) -> None:
     done = dagster(
-        dagster_home(settings()), "--select", "dlt_glucose_entries", "--partition", "2026-01-01' OR 1=1--"
+        dagster_home(settings()), "--select", "dlt_climate_entries", "--partition", "2026-01-01' OR 1=1--"
     )
     assert done.returncode != 0
     assert "2026-01-01' OR 1=1--" in done.stderr + done.stdout

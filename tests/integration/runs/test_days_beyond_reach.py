@@ -24,7 +24,7 @@ from millpond.settings import Settings
 pytestmark = pytest.mark.usefixtures("clock")
 TODAY = dt.date(2026, 1, 10)  # the days within reach lie in two years
 MIDNIGHT = dt.datetime.combine(TODAY, dt.time(), dt.UTC)
-RAW = "dlt_github_user_events"
+RAW = "dlt_market_events"
 CHAIN = f"{RAW}*"
 
 
@@ -47,7 +47,7 @@ def events(first: int, last: int, a_day: int = 10) -> list[dict[str, Any]]:
 @pytest.fixture
 def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSource]:
     with fake_source() as source:
-        configure(github_url=source.url, github_user="octocat")
+        configure(market_url=source.url, market_user="corner")
         yield source
 
 
@@ -98,10 +98,10 @@ def test_a_run_succeeds_for_the_days_within_reach_and_records_no_other(
     assert (outcome.success, outcome.failures) == (True, ())
     assert [found.partition for found in outcome.skipped] == days(32, 30)
     assert outcome.missing == ()
-    for asset in (RAW, "stg_github_user_events", "fct_github_user_events"):
+    for asset in (RAW, "stg_market_events", "fct_market_events"):
         assert pages(recorded, asset) == (days(29, 28), []), asset
     assert all(check.passed for check in outcome.checks), outcome.checks
-    assert read.count("main", "raw.github_user_events") == 20
+    assert read.count("main", "raw.market_events") == 20
 
 
 def test_days_that_hold_rows_keep_them_and_nobody_asks_for_them_again(
@@ -112,13 +112,13 @@ def test_days_that_hold_rows_keep_them_and_nobody_asks_for_them_again(
     server.serve = Events(events(40, 31), server.url)
     assert run(recorded, 36, 35, RAW).success
     server.serve = Events(events(40, 1), server.url)
-    outcome = run(recorded, 37, 29, f"{RAW}*,+fct_daily_github_metrics")
+    outcome = run(recorded, 37, 29, f"{RAW}*,+fct_daily_market_metrics")
     assert (outcome.failures, outcome.success) == ((), True)
     assert [found.partition for found in outcome.skipped] == days(37, 30)
-    for asset in (RAW, "stg_github_user_events", "fct_github_user_events", "fct_daily_github_metrics"):
+    for asset in (RAW, "stg_market_events", "fct_market_events", "fct_daily_market_metrics"):
         assert pages(recorded, asset) == (days(36, 35) + days(29, 29), []), asset
-    assert read.count("main", "silver.fct_github_user_events") == 30
-    assert read.count("main", "raw.github_user_events") == 30
+    assert read.count("main", "silver.fct_market_events") == 30
+    assert read.count("main", "raw.market_events") == 30
 
     plan = make_plan(
         RAW, [day(ago) for ago in range(37, 28, -1)], instance=recorded, definitions=defs, ref="main"

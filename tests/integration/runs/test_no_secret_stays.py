@@ -94,7 +94,7 @@ def test_no_secret_of_any_library_stays_anywhere(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    configure(nightscout_token=CANARY)
+    configure(greenhouse_token=CANARY)
     with open_instance() as recorded:
         result = dg.materialize(
             [_asset(name, trouble) for name, trouble in TROUBLES.items()],

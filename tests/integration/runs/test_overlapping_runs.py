@@ -17,7 +17,7 @@ from millpond.runtime.home import Home
 from millpond.settings import Settings, process_environment
 
 DAY = dt.date(2026, 11, 1)
-COMMAND = ["materialize", "dlt_glucose_entries*", "--partition", str(DAY), "--json"]
+COMMAND = ["materialize", "dlt_climate_entries*", "--partition", str(DAY), "--json"]
 
 
 @pytest.mark.slow
@@ -27,7 +27,7 @@ def test_overlapping_runs_of_one_day_queue_at_the_pools_and_end_with_the_right_r
 ) -> None:
     with fake_source() as source:
         source.serve = Entries([reading(n, DAY) for n in range(288)])
-        configure(nightscout_url=source.url)
+        configure(greenhouse_url=source.url)
         started = [
             subprocess.Popen(
                 [sys.executable, "-m", "millpond.cli.main", *COMMAND],
@@ -42,10 +42,10 @@ def test_overlapping_runs_of_one_day_queue_at_the_pools_and_end_with_the_right_r
     assert [process.returncode for process in started] == [0, 0], answers
     outcomes = [json.loads(out) for out, _ in answers]
     with duck.connect("main") as lake:
-        for table in ("raw.glucose_entries", "silver.fct_glucose_readings"):
+        for table in ("raw.climate_entries", "silver.fct_climate_readings"):
             assert lake.execute(f"select count(*) from {table}").fetchone() == (288,)
     with databases().marts_readonly.connect() as marts:
-        assert marts.execute("select reading_date, reading_count from mrt_glucose_overview").fetchall() == [
+        assert marts.execute("select reading_date, reading_count from mrt_climate_overview").fetchall() == [
             (DAY, 288)
         ]
     with open_instance() as recorded:

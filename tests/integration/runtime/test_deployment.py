@@ -56,7 +56,7 @@ def project(configure: Callable[..., Settings]) -> Iterator[Path]:
         shutil.copytree(original / name, folder / name, ignore=shutil.ignore_patterns("target", "logs"))
     models = folder / "dbt" / "models"
     shutil.rmtree(folder / "dbt" / "snapshots")
-    for name in ("bronze", "silver", "gold/github", "gold/glucose"):
+    for name in ("bronze", "silver", "gold/market", "gold/climate"):
         shutil.rmtree(models / name)
     for name in ("alerts.yaml", "dagster.yaml", "waits.yaml", "workspace.yaml"):
         shutil.copy(original / name, folder / name)
@@ -178,24 +178,24 @@ def test_a_deployment_is_a_copy_that_later_edits_do_not_reach(project: Path) -> 
     folder = deployment.folder_of(settings(), deployed)
     copied = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert copied == set(deployed.files)
-    assert {"waits.yaml", "dbt/dbt_project.yml", "sources/github.yaml"} <= copied
+    assert {"waits.yaml", "dbt/dbt_project.yml", "sources/market.yaml"} <= copied
     assert deployment.deploy(settings(), checked=True).state == deployed.state
 
-    (project / "sources" / "github.yaml").unlink()
+    (project / "sources" / "market.yaml").unlink()
     (project / "waits.yaml").write_text("")
     (project / "dbt" / "models" / "new.sql").write_text("select 1 as one")
     found = deployment.changes(settings())
     assert found
-    assert found.files == ["dbt/models/new.sql", "sources/github.yaml", "waits.yaml"]
+    assert found.files == ["dbt/models/new.sql", "sources/market.yaml", "waits.yaml"]
     assert found.python == []
-    assert (folder / "sources" / "github.yaml").exists()
+    assert (folder / "sources" / "market.yaml").exists()
 
 
 @pytest.mark.slow
 def test_a_project_that_does_not_load_is_refused_with_its_reason(project: Path) -> None:
     before = deployment.deploy(settings(), checked=False)
-    (project / "sources" / "github.yaml").write_text("source: github\nrest: {}\n")
-    with pytest.raises(DeployRefused, match=r"sources/github\.yaml: at "):
+    (project / "sources" / "market.yaml").write_text("source: market\nrest: {}\n")
+    with pytest.raises(DeployRefused, match=r"sources/market\.yaml: at "):
         deployment.deploy(settings(), checked=True)
     assert deployment.current(settings()) == before
 

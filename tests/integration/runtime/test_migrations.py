@@ -99,7 +99,7 @@ def test_a_step_of_this_release_is_applied_on_opening_in_both_schemas(
     )
     extended(monkeypatch, grown)
     with databases().ops.connect() as connection:
-        assert connection.execute("select pattern, why from alert_silences").fetchall() == [("glucose*", "")]
+        assert connection.execute("select pattern, why from alert_silences").fetchall() == [("climate*", "")]
     assert recorded() == {"catalog": [1, 2], "ops": [1, 2]}
     after = contents()
     assert {table: len(rows) for table, rows in after.items() if table in FORMER} == {

@@ -23,7 +23,7 @@ import pytest
 import requests
 from dagster import DagsterRunStatus
 
-from fake_source import DAY, Answer, Entries, fake_source, load_days, reading
+from fake_source import DAY, Answer, Entries, fake_source, reading
 from millpond.alerts.commands import list_alerts
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
@@ -42,8 +42,9 @@ from millpond.runtime.status import report
 from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, process_environment, settings
 from processes import exit_code
+from source_tables import load_days
 
-PARTS = ["postgres", "catalog", "demo-source", "code-server", "webserver", "daemon", "alerts"]
+PARTS = ["postgres", "catalog", "code-server", "webserver", "daemon", "alerts"]
 FREE_PORTS = {"MILLPOND_DAGSTER_PORT": "0", "MILLPOND_CATALOG_PORT": "0"}
 READY_SECONDS = 240.0
 LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -176,7 +177,7 @@ def test_nothing_listens_beyond_loopback(up: Home) -> None:
     listening = [
         c for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN
     ]
-    assert len({c.laddr.port for c in listening}) == 4  # Postgres, catalog, demo source, web pages
+    assert len({c.laddr.port for c in listening}) == 3  # Postgres, catalog, web pages
     assert [c for c in listening if not ipaddress.ip_address(c.laddr.ip).is_loopback] == []
 
 
@@ -257,7 +258,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         over.wait()
 
     with fake_source() as source:
-        configure(nightscout_url=source.url, github_url=source.url, github_user="octocat")
+        configure(greenhouse_url=source.url, market_url=source.url, market_user="corner")
         source.serve = Entries([reading(n) for n in range(40)])
         assert not load_days(DAY).failed
         automatic = {
@@ -265,7 +266,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
                 "repositoryLocationName": "millpond",
                 "repositoryName": "__repository__",
                 "jobName": JOB,
-                "assetSelection": [{"path": ["dlt_glucose_entries"]}],
+                "assetSelection": [{"path": ["dlt_climate_entries"]}],
             },
             "runConfigData": {},
             "mode": "default",
@@ -290,11 +291,11 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         alerts = [alert for alert, _ in list_alerts(everything=True, kind=None, limit=99)]
         of_the_run = [(alert.kind, alert.is_open) for alert in alerts if alert.run_id == run.run_id]
         assert of_the_run == [("run_stopped", False)]
-        assert read.count("main", "raw.glucose_entries") == 40
+        assert read.count("main", "raw.climate_entries") == 40
         source.serve = Entries([reading(n) for n in range(41)])
-        again = millpond("materialize", "dlt_glucose_entries", "--partition", str(DAY))
+        again = millpond("materialize", "dlt_climate_entries", "--partition", str(DAY))
         assert again.returncode == 0, again.stdout + again.stderr
-        assert read.count("main", "raw.glucose_entries") == 41
+        assert read.count("main", "raw.climate_entries") == 41
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from raw_rows import Build
 DAY = dt.date(2026, 3, 4)
 WINDOW = Window.of_day(DAY)
 NOON = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)
-MODELS = ["stg_glucose_entries", "fct_glucose_readings"]
+MODELS = ["stg_climate_entries", "fct_climate_readings"]
 
 
 def build_to_be_killed() -> None:
@@ -33,9 +33,9 @@ def test_a_killed_build_leaves_the_ref_as_it_was_and_the_next_one_is_complete(
     assert exit_code(build_to_be_killed, crash_at=["lake.swapped"]) == -signal.SIGKILL
     assert state() == before
     (left,) = refs.list_refs()[1:]
-    assert read.scan(left.name, "bronze.stg_glucose_entries")["glucose_mg_dl"].to_pylist() == [110]
+    assert read.scan(left.name, "bronze.stg_climate_entries")["lux"].to_pylist() == [110]
 
     assert build_all(WINDOW, *MODELS).merged
-    for table in ("bronze.stg_glucose_entries", "silver.fct_glucose_readings"):
-        assert read.scan("main", table)["glucose_mg_dl"].to_pylist() == [110]
+    for table in ("bronze.stg_climate_entries", "silver.fct_climate_readings"):
+        assert read.scan("main", table)["lux"].to_pylist() == [110]
     assert left.state == "audit", "which housekeeping drops after a day"

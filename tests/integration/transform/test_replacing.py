@@ -4,25 +4,23 @@ import datetime as dt
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import model_oracle as oracle
 import pytest
 
 import raw_rows
 from millpond.lake import read, refs
 from millpond.partitions import Window
-from millpond.settings import settings
 from raw_rows import Build, Rows
 
 UTC = dt.UTC
 FIRST = dt.date(2026, 3, 1)
 WINDOW = Window.of_days(FIRST, dt.date(2026, 3, 6))
-GLUCOSE = (
-    "stg_glucose_entries",
-    "fct_glucose_readings",
-    "fct_daily_glucose_metrics",
-    "mrt_glucose_overview",
+CLIMATE = (
+    "stg_climate_entries",
+    "fct_climate_readings",
+    "fct_daily_climate_metrics",
+    "mrt_climate_overview",
 )
-REPOSITORIES = ("stg_github_user_events", "repository_versions", "dim_repository")
+DEVICES = ("stg_climate_entries", "device_versions", "dim_device")
 State = Callable[..., dict[str, list[str]]]
 Snapshots = Callable[..., dict[str, int | None]]
 
@@ -57,48 +55,42 @@ def test_a_corrected_day_reaches_every_layer_and_the_day_after_it(
     after = raw_rows.entry("after", midnight, 150)
     raw_rows.load(window, [raw_rows.entry("before", evening, 100), after])
     build_all(window)
-    assert table("silver.fct_glucose_readings", "entry_id")["after"]["glucose_change_mg_dl"] == 50
+    assert table("silver.fct_climate_readings", "entry_id")["after"]["lux_change"] == 50
 
     corrected = Window.of_day(dt.date(2026, 3, 4))
     raw_rows.load(corrected, [raw_rows.entry("before", evening, 130)])
     build_all(corrected)
-    for name in ("silver.fct_glucose_readings", "gold.mrt_glucose_readings"):
+    for name in ("silver.fct_climate_readings", "gold.mrt_climate_readings"):
         rows = table(name, "entry_id")
-        assert (rows["before"]["glucose_mg_dl"], rows["after"]["glucose_change_mg_dl"]) == (130, 20)
-    overview = table("gold.mrt_glucose_overview", "reading_date")
-    assert overview[dt.date(2026, 3, 5)]["avg_glucose_7d_mg_dl"] == 140.0
+        assert (rows["before"]["lux"], rows["after"]["lux_change"]) == (130, 20)
+    overview = table("gold.mrt_climate_overview", "reading_date")
+    assert overview[dt.date(2026, 3, 5)]["avg_lux_7d"] == 140.0
 
 
-def test_an_emptied_day_leaves_no_row_in_any_layer(build_all: Build, table: Callable[..., Rows]) -> None:
+def test_an_emptied_day_leaves_no_row_in_any_layer(build_all: Build, state: State) -> None:
     entries, events = raw_rows.random_entries(WINDOW, 4), raw_rows.random_events(WINDOW, 4)
+    emptied = dt.date(2026, 3, 4)
+    left, left_events = (
+        [row for row in rows if row["_partition_date"] != emptied] for rows in (entries, events)
+    )
+    assert len(left) < len(entries)
+    assert len(left_events) < len(events)
+    refs.create("never_there")
+    raw_rows.load(WINDOW, left, left_events, ref="never_there")
+    build_all(WINDOW, ref="never_there")
     raw_rows.load(WINDOW, entries, events)
     build_all(WINDOW)
-    emptied = dt.date(2026, 3, 4)
+    assert state() != state("never_there")
     raw_rows.load(Window.of_day(emptied))
     build_all(Window.of_day(emptied))
-    left = [row for row in entries if row["_partition_date"] != emptied]
-    readings = oracle.glucose_readings(left, settings().zone)
-    found = table("silver.fct_glucose_readings", "entry_id")
-    assert {k: r["glucose_change_mg_dl"] for k, r in found.items()} == {
-        k: r["glucose_change_mg_dl"] for k, r in readings.items()
-    }
-    assert set(table("gold.mrt_glucose_readings", "entry_id")) == set(readings)
-    assert set(table("gold.fct_daily_glucose_metrics", "reading_date")) == set(oracle.daily_glucose(readings))
-    assert set(table("gold.mrt_glucose_overview", "reading_date")) == set(oracle.glucose_overview(readings))
-    activity = oracle.github_activity(
-        [row for row in events if row["_partition_date"] != emptied], settings().zone
-    )
-    found = table("gold.mrt_github_activity_overview", "event_date")
-    assert {k: r["total_events"] for k, r in found.items()} == {
-        k: r["total_events"] for k, r in activity.items()
-    }
+    assert state() == state("never_there")
 
 
 def test_the_day_after_is_left_out_until_its_own_turn(build_all: Build) -> None:
     raw_rows.load(WINDOW, raw_rows.random_entries(WINDOW, 5), raw_rows.random_events(WINDOW, 5))
-    build_all(WINDOW, "stg_glucose_entries")
-    build_all(Window.of_day(FIRST), "fct_glucose_readings")
-    built = read.scan("main", "silver.fct_glucose_readings", columns=["reading_date"])
+    build_all(WINDOW, "stg_climate_entries")
+    build_all(Window.of_day(FIRST), "fct_climate_readings")
+    built = read.scan("main", "silver.fct_climate_readings", columns=["reading_date"])
     assert set(built["reading_date"].to_pylist()) <= {FIRST}
 
 
@@ -107,28 +99,28 @@ def test_builds_of_different_days_at_once_all_land(build_all: Build, state: Stat
     window = Window.of_days(FIRST, FIRST + dt.timedelta(days=2))
     raw_rows.load(window, raw_rows.random_entries(window, 6))
     refs.create("single")
-    build_all(window, *GLUCOSE, ref="single")
+    build_all(window, *CLIMATE, ref="single")
     with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda day: build_all(Window.of_day(day), *GLUCOSE), window.days))
+        results = list(pool.map(lambda day: build_all(Window.of_day(day), *CLIMATE), window.days))
     assert all(result.merged for result in results)
     assert state("main") == state("single")
     assert [ref.name for ref in refs.list_refs()] == ["main", "single"]
 
 
-def test_a_dimension_follows_the_events_and_its_snapshot_keeps_what_it_said_before(
+def test_a_dimension_follows_the_entries_and_its_snapshot_keeps_what_it_said_before(
     build_all: Build, table: Callable[..., Rows]
 ) -> None:
-    def renamed(day: int, name: str) -> None:
+    def read_at(day: int, place: str) -> None:
         at = dt.datetime(2026, 3, day, 12, tzinfo=UTC)
         window = Window.of_day(at.date())
-        raw_rows.load(window, events=[raw_rows.event(f"e{day}", at, "PushEvent", name, repo_id=7)])
-        build_all(window, *REPOSITORIES)
+        raw_rows.load(window, [raw_rows.entry(f"e{day}", at, 100, place=place)])
+        build_all(window, *DEVICES)
 
-    def names() -> list[tuple[str, int, int | None, bool]]:
-        found = table("gold.dim_repository", "surrogate_key").values()
+    def places() -> list[tuple[str, int, int | None, bool]]:
+        found = table("gold.dim_device", "surrogate_key").values()
         return sorted(
             (
-                r["repository_name"],
+                r["place"],
                 r["effective_start"].day,
                 r["effective_end"] and r["effective_end"].day,
                 r["is_current"],
@@ -136,16 +128,16 @@ def test_a_dimension_follows_the_events_and_its_snapshot_keeps_what_it_said_befo
             for r in found
         )
 
-    renamed(2, "me/old")
-    renamed(5, "me/new")
-    assert names() == [("me/new", 5, None, True), ("me/old", 2, 5, False)]
-    before = table("gold.dim_repository", "surrogate_key").keys()
-    renamed(4, "me/new")
-    renamed(1, "me/old")
-    assert names() == [("me/new", 4, None, True), ("me/old", 1, 4, False)]
-    recorded = read.scan("main", "silver.repository_versions").to_pylist()
+    read_at(2, "door")
+    read_at(5, "window")
+    assert places() == [("door", 2, 5, False), ("window", 5, None, True)]
+    before = table("gold.dim_device", "surrogate_key").keys()
+    read_at(4, "window")
+    read_at(1, "door")
+    assert places() == [("door", 1, 4, False), ("window", 4, None, True)]
+    recorded = read.scan("main", "silver.device_versions").to_pylist()
     former = {r["surrogate_key"] for r in recorded if r["dbt_valid_to"]}
     assert before <= former
     assert {r["surrogate_key"] for r in recorded if not r["dbt_valid_to"]} == table(
-        "gold.dim_repository", "surrogate_key"
+        "gold.dim_device", "surrogate_key"
     ).keys()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-import raw_rows
+import example_rows
+from example_rows import entry, event
+
 from millpond.ingestion.load import load
 from millpond.ingestion.reading import find_table, load_sources
 from millpond.partitions import Window, latest_complete_day
 from millpond.settings import settings
-from raw_rows import Row, entry, event
+from raw_rows import Row
 
 REAL_DAYS = 35
 MADE_UP = [
@@ -38,8 +40,10 @@ def load_real() -> Window:
 def load_made_up(real: Window) -> Window:
     """Add the made-up days to `main`; returns the window from the first of them to the last of `real`."""
     for seed, window in enumerate(MADE_UP):
-        raw_rows.load(window, raw_rows.random_entries(window, seed), raw_rows.random_events(window, seed))
-    raw_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events())
+        example_rows.load(
+            window, example_rows.random_entries(window, seed), example_rows.random_events(window, seed)
+        )
+    example_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events())
     return Window(MADE_UP[0].start, real.end)
 
 
@@ -47,7 +51,7 @@ def _edge_entries() -> list[Row]:
     noon = dt.datetime.combine(_EDGES, dt.time(12), dt.UTC)
     rows: list[Row] = [
         entry(f"value {value}", noon + dt.timedelta(minutes=5 * number), value)
-        for number, value in enumerate([None, *raw_rows.VALUES])
+        for number, value in enumerate([None, *example_rows.VALUES])
     ]
     odd: list[dict[str, Any]] = [
         {"device": None},
@@ -81,7 +85,7 @@ def _edge_entries() -> list[Row]:
 
 def _edge_events() -> list[Row]:
     noon = dt.datetime.combine(_EDGES, dt.time(12), dt.UTC)
-    kinds = [*raw_rows.KINDS, "PullRequest", "Issue", "issue", "pushevent", "Push_Event", "", None, "%"]
+    kinds = [*example_rows.KINDS, "PullRequest", "Issue", "issue", "pushevent", "Push_Event", "", None, "%"]
     rows: list[Row] = []
     for number, kind in enumerate(kinds):
         at = noon + dt.timedelta(microseconds=number * 333_333_333)

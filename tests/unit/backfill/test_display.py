@@ -17,7 +17,7 @@ from millpond.cli.backfill_view import print_summary
 from millpond.partitions import Window
 
 DAYS = Window.of_days(dt.date(2026, 11, 1), dt.date(2026, 11, 4)).days
-DOWN = f"https://cgm.example.org:443 is left alone since 12:00{' and is not asked' * 10}. Last: HTTP 503"
+DOWN = f"https://iot.example.org:443 is left alone since 12:00{' and is not asked' * 10}. Last: HTTP 503"
 
 
 def test_days_that_fail_for_one_reason_say_it_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,17 +49,17 @@ def changed(path: str, value: Any) -> str:
 
 def test_the_shipped_sources_are_read_with_their_tables_and_assets() -> None:
     sources = load_sources(settings())
-    assert [s.source for s in sources] == ["github", "nightscout"]
-    assert [t.asset for s in sources for t in s.tables] == ["dlt_github_user_events", "dlt_glucose_entries"]
-    source, index = find_table(sources, "dlt_glucose_entries")
+    assert [s.source for s in sources] == ["greenhouse", "market"]
+    assert [t.asset for s in sources for t in s.tables] == ["dlt_climate_entries", "dlt_market_events"]
+    source, index = find_table(sources, "dlt_climate_entries")
     table = source.tables[index]
-    assert (table.raw_table, table.quarantine_table) == ("raw.glucose_entries", "quarantine.glucose_entries")
+    assert (table.raw_table, table.quarantine_table) == ("raw.climate_entries", "quarantine.climate_entries")
 
 
 def test_an_unknown_table_is_refused_naming_those_there_are() -> None:
     with pytest.raises(ConfigError) as caught:
-        find_table(load_sources(settings()), "glucose")
-    assert "github_user_events, glucose_entries" in caught.value.next_step
+        find_table(load_sources(settings()), "climate")
+    assert "climate_entries, market_events" in caught.value.next_step
 
 
 MISTAKES: list[tuple[str, Any, str, str]] = [

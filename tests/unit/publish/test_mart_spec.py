@@ -16,25 +16,25 @@ def manifest(publish: Any, **more: Any) -> dict[str, Any]:
         "name": "mrt_days",
         "alias": "mrt_days",
         "schema": "gold",
-        "fqn": ["millpond", "gold", "glucose", "mrt_days"],
+        "fqn": ["millpond", "gold", "climate", "mrt_days"],
         "original_file_path": "models/gold/mrt_days.sql",
         "description": "One row per day.\n",
-        "config": {"group": "health", "meta": {} if publish is None else {"publish": publish}},
+        "config": {"group": "growing", "meta": {} if publish is None else {"publish": publish}},
         "columns": {n: {"name": n, "data_type": "date", "description": f"The {n}."} for n in ("day", "rows")},
         "tags": [],
         **more,
     }
-    groups = {"group.health": {"name": "health", "owner": {"name": "Health", "email": None}}}
+    groups = {"group.growing": {"name": "growing", "owner": {"name": "Growing", "email": None}}}
     return {"nodes": {"model.lakehouse.mrt_days": node}, "groups": groups}
 
 
 def test_a_declaration_becomes_a_mart_with_the_models_descriptions() -> None:
     (mart,), _ = read_marts(manifest({"key": ["day"], "indexes": ["rows", ["rows", "day"]]}))
-    assert (mart.name, mart.table, mart.owner) == ("mrt_days", "gold.mrt_days", "team:health")
+    assert (mart.name, mart.table, mart.owner) == ("mrt_days", "gold.mrt_days", "team:growing")
     assert mart.declared.key == ("day",)
     assert mart.declared.indexes == (("rows",), ("rows", "day"))
     assert mart.declared.mode == "changes"
-    assert mart.domain == "glucose", "the model's folder, where meta names no domain"
+    assert mart.domain == "climate", "the model's folder, where meta names no domain"
     assert mart.description == "One row per day."
     assert mart.comments == {"day": "The day.", "rows": "The rows."}
 

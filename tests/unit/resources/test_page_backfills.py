@@ -8,7 +8,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from millpond.instance.backfills import limit_to_target
 
 DAYS = dg.DailyPartitionsDefinition("2026-10-01")
-READINGS, MART, CALENDAR = (dg.AssetKey(name) for name in ("fct_glucose_readings", "mart", "dim_date"))
+READINGS, MART, CALENDAR = (dg.AssetKey(name) for name in ("fct_climate_readings", "mart", "dim_date"))
 
 NOTHING = AssetGraphSubset.create_empty_subset()  # mypy takes its constructor for another
 

@@ -4,12 +4,12 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+import example_rows
 import model_oracle as oracle
 import pytest
 
-import raw_rows
 from millpond.partitions import Window
-from millpond.settings import Settings
+from millpond.settings import Settings, settings
 from raw_rows import Build, Rows
 
 DECIMALS = {"gmi_pct": 2, "gmi_7d_pct": 2}
@@ -23,8 +23,8 @@ def test_every_figure_agrees_with_its_definition(
 ) -> None:
     tz = configure(timezone=zone).zone
     window = Window(dt.date(2026, 1, 10), dt.date(2026, 4, 30))  # with a day of 23 hours in Berlin
-    entries, events = raw_rows.random_entries(window, seed), raw_rows.random_events(window, seed)
-    raw_rows.load(window, entries, events)
+    entries, events = example_rows.random_entries(window, seed), example_rows.random_events(window, seed)
+    example_rows.load(window, entries, events)
     build_all(window)
     readings = oracle.glucose_readings(entries, tz)
     _agree(table("silver.fct_glucose_readings", "entry_id"), readings)
@@ -39,6 +39,32 @@ def test_every_figure_agrees_with_its_definition(
     _agree(table("gold.mrt_github_activity_overview", "event_date"), oracle.github_activity(events, tz))
     _agree(table("gold.dim_device", "device", "effective_start"), oracle.devices(entries))
     _agree(table("gold.dim_repository", "repository_id", "effective_start"), oracle.repositories(events))
+
+
+def test_an_emptied_day_leaves_no_figure_in_any_layer(build_all: Build, table: Callable[..., Rows]) -> None:
+    window = Window(dt.date(2026, 3, 1), dt.date(2026, 3, 7))
+    entries, events = example_rows.random_entries(window, 4), example_rows.random_events(window, 4)
+    example_rows.load(window, entries, events)
+    build_all(window)
+    emptied = dt.date(2026, 3, 4)
+    example_rows.load(Window.of_day(emptied))
+    build_all(Window.of_day(emptied))
+    left = [row for row in entries if row["_partition_date"] != emptied]
+    readings = oracle.glucose_readings(left, settings().zone)
+    found = table("silver.fct_glucose_readings", "entry_id")
+    assert {k: r["glucose_change_mg_dl"] for k, r in found.items()} == {
+        k: r["glucose_change_mg_dl"] for k, r in readings.items()
+    }
+    assert set(table("gold.mrt_glucose_readings", "entry_id")) == set(readings)
+    assert set(table("gold.fct_daily_glucose_metrics", "reading_date")) == set(oracle.daily_glucose(readings))
+    assert set(table("gold.mrt_glucose_overview", "reading_date")) == set(oracle.glucose_overview(readings))
+    activity = oracle.github_activity(
+        [row for row in events if row["_partition_date"] != emptied], settings().zone
+    )
+    found = table("gold.mrt_github_activity_overview", "event_date")
+    assert {k: r["total_events"] for k, r in found.items()} == {
+        k: r["total_events"] for k, r in activity.items()
+    }
 
 
 def _agree(found: Rows, expected: Rows) -> None:

@@ -170,7 +170,7 @@ def test_config_show_names_the_origin_and_masks_secrets(
 
 
 def test_every_setting_is_documented_in_the_example_file() -> None:
-    text = (Path(__file__).parents[3] / ".env.example").read_text()
+    text = (Path(__file__).parents[2] / ".env.example").read_text()
     from millpond.settings import Settings, variable
 
     missing = [

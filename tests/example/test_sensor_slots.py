@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
+from model_oracle import glucose_readings
 
 from millpond.settings import settings
 from millpond.transform.invocation import invoke
 from millpond.transform.manifest import Parsed
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "integration" / "transform"))
-from model_oracle import glucose_readings
 
 Entry = tuple[str, str, int]
 """Id, device and time in milliseconds."""

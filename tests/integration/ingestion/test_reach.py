@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from fake_source import Events, FakeSource, event, load_days, raw, rows_as_json, table_of
+from fake_source import Events, FakeSource, event, rows_as_json
 from millpond.errors import BeyondReach, PagingLoop, SourceRefused
 from millpond.ingestion.load import load as load_window
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Reach
 from millpond.partitions import Window
+from source_tables import load_days, raw, table_of
 
 pytestmark = pytest.mark.usefixtures("clock")
 TODAY = dt.date(2024, 3, 1)  # after a leap day
@@ -23,7 +24,7 @@ def day(ago: int) -> dt.date:
     return TODAY - dt.timedelta(ago)
 
 
-NOMINAL = table_of("github_user_events")[1].window.model_copy(update={"reach": Reach(rows=300, days=90)})
+NOMINAL = table_of("market_events")[1].window.model_copy(update={"reach": Reach(rows=300, days=90)})
 """A reach that is declared to go further back than the source does."""
 
 
@@ -38,19 +39,19 @@ def events(days: int, a_day: int) -> list[dict[str, Any]]:
 
 def load(first: int, last: int, **changes: Any) -> LoadResult:
     """Load the days from `first` to `last` days ago."""
-    return load_days(day(first), day(last), "github_user_events", **changes)
+    return load_days(day(first), day(last), "market_events", **changes)
 
 
 def stored(column: str) -> list[Any]:
-    return raw(column, table="raw.github_user_events", key="id")
+    return raw(column, table="raw.market_events", key="id")
 
 
 def test_a_day_is_loaded_typed_and_details_stay_the_json_they_were(server: FakeSource) -> None:
     server.serve = Events(events(1, 1), server.url)
     load(1, 1)
-    (row,) = raw(table="raw.github_user_events", key="id")
-    assert (row["actor_id"], row["actor_login"], row["repo_name"]) == (1, "octocat", "octocat/hello")
-    assert row["payload"] == '{"commits":[{"sha":"a"},{"sha":"b"}],"size":1.1}'
+    (row,) = raw(table="raw.market_events", key="id")
+    assert (row["product_id"], row["product_name"]) == (2, "tomatoes")
+    assert row["payload"] == '{"lines":[{"piece":"a"},{"piece":"b"}],"size":1.1}'
     assert row["created_at"] == MIDNIGHT - dt.timedelta(1)
     assert row["public"] is True
 
@@ -64,12 +65,12 @@ def test_pages_are_followed_until_a_whole_one_lies_before_the_window(server: Fak
 
 
 def test_the_token_goes_into_the_header_and_only_there(server: FakeSource, configure: Any) -> None:
-    configure(github_token="s3cr3t-of-the-test")
+    configure(market_token="s3cr3t-of-the-test")
     server.serve = Events(events(1, 1), server.url)
     load(1, 1)
     assert server.requests[0].headers["authorization"] == "Bearer s3cr3t-of-the-test"
     assert "s3cr3t" not in str(server.requests[0].query)
-    assert server.requests[0].path == "/users/octocat/events"
+    assert server.requests[0].path == "/shops/corner/events"
 
 
 def test_days_cut_off_by_the_limit_of_rows_are_beyond_reach_and_keep_their_rows(server: FakeSource) -> None:
@@ -91,7 +92,7 @@ def test_the_day_at_the_edge_is_whole_only_if_an_older_row_was_seen(server: Fake
     result = load(30, 29)
     assert sorted(result.failed) == [day(30)]
     error = result.failed[day(30)]
-    assert f"dlt_github_user_events, {day(30)}: beyond the source's reach" in error.what
+    assert f"dlt_market_events, {day(30)}: beyond the source's reach" in error.what
     assert "its newest 300 rows" in error.what
     assert "while they were within reach" in error.unharmed
 
@@ -193,7 +194,7 @@ def test_days_that_only_the_declared_reach_covers_never_lose_rows(server: FakeSo
     assert sorted(result.failed) == [day(ago) for ago in range(40, 30, -1)]
     assert {type(error) for error in result.failed.values()} == {BeyondReach}
     assert len(stored("id")) == 120
-    source, table = table_of("github_user_events")
+    source, table = table_of("market_events")
     table = table.model_copy(update={"window": NOMINAL})
     again = load_window(source, table, Window.of_day(day(35)), ref="main", run_id="test", accept_shrink=True)
     assert sorted(again.failed) == [day(35)]

@@ -1,0 +1,53 @@
+"""What makes the home of a test process empty while its Postgres keeps running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from millpond.naming import LAYERS, MAIN_REF
+from millpond.runtime.databases import superuser
+from millpond.runtime.home import Home
+from millpond.runtime.postmaster import Server
+
+_EMPTIED = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM set_config('lock_timeout', '10s', true), set_config('session_replication_role', 'replica', true);
+    FOR name IN
+        SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+        WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+          AND tablename NOT IN ('alembic_version', 'secondary_indexes', 'instance_info', 'migrations')
+    LOOP
+        EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
+END $$
+"""
+_LAKE_EMPTIED = f"""{_EMPTIED};
+INSERT INTO catalog.lake_refs (name) VALUES ('{MAIN_REF}');
+INSERT INTO catalog.iceberg_namespace_properties
+    SELECT '{MAIN_REF}', layer, 'exists', 'true' FROM unnest(ARRAY{list(LAYERS)}) AS layer
+"""
+_MARTS_EMPTIED = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM set_config('lock_timeout', '10s', true);
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspowner = 'millpond_marts'::regrole LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+    SET LOCAL ROLE millpond_marts;
+    CREATE SCHEMA marts;
+END $$
+"""
+
+
+def empty(home: Home, server: Server, connections: dict[tuple[object, str], psycopg.Connection[Any]]) -> None:
+    """Delete the rows of lake, ops and Dagster, and the marts; `connections` are added to and stay open."""
+    for database, statement in (("lake", _LAKE_EMPTIED), ("dagster", _EMPTIED), ("marts", _MARTS_EMPTIED)):
+        if (key := (server, database)) not in connections:
+            connections[key] = superuser(home, server, database)
+            connections[key].autocommit = True
+        connections[key].execute(statement)

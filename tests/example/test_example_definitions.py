@@ -1,0 +1,26 @@
+"""What Dagster is told of the example is complete."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from millpond.automation.conditions import EXEMPTION as BY_HAND
+from millpond.quality.freshness import EXEMPTION
+
+
+def specs() -> dict[str, dg.AssetSpec]:
+    from millpond.definitions import defs
+
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_every_asset_of_the_example_is_described_owned_and_promised() -> None:
+    found = specs()
+    for name, spec in found.items():
+        assert spec.owners, name
+        assert spec.description, name
+        assert spec.tags.get("domain") in {"glucose", "github", "calendar"}, name
+        assert "dagster/column_schema" in spec.metadata, name
+        assert spec.automation_condition or spec.metadata[BY_HAND], name
+        assert spec.freshness_policy or spec.metadata[EXEMPTION], name
+    assert {name for name, spec in found.items() if not spec.freshness_policy} == {"dim_date"}
