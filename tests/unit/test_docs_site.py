@@ -110,3 +110,26 @@ def test_each_package_says_where_to_start_reading(package: Path) -> None:
         start = re.search(r"Start reading in\s+`([\w.]+)`", text)
         assert start
         assert package.parent.joinpath(*start[1].split(".")).with_suffix(".py").is_file()
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    """Yield page and name of each Python file that a page names as ours, decisions on the past left out."""
+    for page in PAGES:
+        if page.parent.name != "decisions" and page.name != "CHANGELOG.md":
+            for name in re.findall(r"`([\w/]+\.py)(?:::\w+)?`", page.read_text()):
+                yield str(page.relative_to(ROOT)), name
+
+
+def test_each_module_that_a_page_names_is_there() -> None:
+    there = {
+        f"/{file.relative_to(ROOT)}"
+        for folder in ("src", "tests", "docs", "bench")
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    of_a_project = {"pond/definitions.py"}
+    missing = {
+        (page, name)
+        for page, name in modules()
+        if name not in of_a_project and not any(file.endswith(f"/{name}") for file in there)
+    }
+    assert missing == set()
