@@ -28,7 +28,7 @@ FORKED.set_forkserver_preload(
         "millpond.ingestion.assets",
         "millpond.publish.assets",
         "millpond.quality.freshness",
-        "millpond.transform.engine_duckdb",
+        "millpond.transform.plugin",
         "millpond.transform.runner",
         "psycopg2.extras",
         "pyiceberg_core.transform",

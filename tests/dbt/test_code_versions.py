@@ -11,7 +11,7 @@ import pytest
 from millpond.settings import settings
 from millpond.transform.invocation import variables_of
 from millpond.transform.manifest import current
-from millpond.transform.specs import code_version
+from millpond.transform.translator import code_version
 
 DAILY, READINGS, OVERVIEW = (
     f"model.lakehouse.{name}"

@@ -9,8 +9,8 @@ import pytest
 from dbt_common.dataclass_schema import ValidationError, dbtClassMixin
 from mashumaro.core.meta.code.builder import CodeBuilder
 
+from millpond.transform.dbt_patches import spare, valid
 from millpond.transform.lean_classes import lighten
-from millpond.transform.thrift import spare, valid
 
 lighten()
 

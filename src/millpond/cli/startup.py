@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_PACKAGE, _WARM_UP = "millpond.transform", "millpond.transform.warm:warm_up"
+_PACKAGE, _WARM_UP = "millpond.transform", "millpond.transform.runner:warm_up"
 
 
 @contextmanager

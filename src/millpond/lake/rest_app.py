@@ -1,12 +1,19 @@
-"""The routes of the Iceberg REST catalog. A warehouse is a ref, or a pin, which is read-only."""
+"""The Iceberg REST catalog; `python -m millpond.lake.rest_app` serves it on a socket that already listens.
+
+A warehouse is a ref, or a pin, which is read-only.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hmac
+import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
+import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -30,8 +37,7 @@ _VIEWS: dict[str, Callable[[Request, views.Body], Response]] = {
 }
 
 Body = dict[str, Any]
-
-
+_GOODBYE_SECONDS = 5
 _READING = frozenset({"GET", "HEAD"})
 _WRITE = "`millpond env --write` hands out a token that writes, without the checks that a run makes first"
 
@@ -96,3 +102,30 @@ def _parsed(body: bytes) -> Body:
     if not isinstance(parsed, dict):
         raise BadRequest("the request's body is not a JSON object")
     return parsed
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description="Serve the Iceberg REST catalog to other programs.")
+    parser.add_argument("--fd", type=int, required=True, help="number of a listening socket")
+    parser.add_argument("--token-file", type=Path, required=True, help="holds the bearer token that reads")
+    parser.add_argument(
+        "--write-token-file", type=Path, required=True, help="holds the bearer token that also writes"
+    )
+    arguments = parser.parse_args()
+    config = uvicorn.Config(
+        build_app(_token(arguments.write_token_file), _token(arguments.token_file)),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])
+
+
+def _token(file: Path) -> SecretStr:
+    return SecretStr(file.read_text().strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -68,18 +68,13 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     for kinds, status, name in _ANSWERS:
         if isinstance(error, kinds):
             lacking = f"the request lacks the field {error}" if isinstance(error, KeyError) else str(error)
-            return error_response(status, name, lacking)
+            return _response(status, name, lacking)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(
+    return _response(
         500, "InternalServerError", f"{type(error).__name__}; the log of the server has the details"
     )
 
 
-def error_response(status: int, name: str, message: str) -> JSONResponse:
+def _response(status: int, name: str, message: str) -> JSONResponse:
     """Return an error as the Iceberg REST specification shapes it."""
     return JSONResponse({"error": {"message": message, "type": name, "code": status}}, status)
-
-
-KINDS = tuple(
-    {kind for kinds, _, _ in _ANSWERS for kind in (kinds if isinstance(kinds, tuple) else (kinds,))}
-)

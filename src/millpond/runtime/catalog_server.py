@@ -16,7 +16,7 @@ from millpond.runtime.processes import Process, ensure_process, find_process, st
 from millpond.settings import Settings
 
 PROCESS = "catalog"
-_MODULE = "millpond.lake.rest_server"
+_MODULE = "millpond.lake.rest_app"
 """Named, not imported: the lake stands on the runtime, not the other way round."""
 _USES = _READ, _WRITE = "catalog.token", "catalog-write.token"
 """Files of the tokens: one that only reads, and one that is handed out on request."""

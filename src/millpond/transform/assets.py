@@ -6,9 +6,9 @@ Steps go by domain, so that a source that fails stops what needs it and nothing 
 import datetime as dt
 import logging
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 
@@ -30,7 +30,6 @@ from millpond.transform.manifest import Parsed, described
 from millpond.transform.models import Model, Models
 from millpond.transform.prepared import load_specs
 from millpond.transform.results import AuditFailed, BuildResult, joined
-from millpond.transform.steps import ModelsDefinition, without_mappings
 
 POOL = "transform"
 """One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
@@ -43,6 +42,44 @@ _Builds = Sequence[tuple[set[str], Window | None]]
 _Models = Mapping[str, Model]
 """By asset key."""
 _Events = Generator[_Event, None, Any]
+
+
+class ModelsDefinition(dg.AssetsDefinition):
+    """Assets of one step, each with the partition mappings of its own spec.
+
+    Dagster takes mappings from the step where it runs, and keeps one for each table that the step reads. So
+    two models that look back different numbers of days on one table could not be in one step, and a run
+    without partitions of what is built whole would fail where a daily model looks back. What is planned
+    goes by the specs: there each asset keeps its mappings, and the step has none.
+    """
+
+    def __init__(self, *, specs: Iterable[dg.AssetSpec] = (), **attributes: Any) -> None:
+        specs = list(specs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # of attributes that Dagster itself hands on
+            super().__init__(specs=list(map(_without_mappings, specs)), **attributes)
+        plain, deps = super().specs_by_key, {spec.key: spec.deps for spec in specs}
+        self._own_specs = {key: plain[key].replace_attributes(deps=deps[key]) for key in plain}
+
+    @classmethod
+    def of(cls, step: dg.AssetsDefinition, specs: Iterable[dg.AssetSpec]) -> Self:
+        """Return the step with these specs, which have mappings where its own have none."""
+        return cls(**{**step.get_attributes_dict(), "specs": specs})
+
+    @staticmethod
+    def dagster_internal_init(**attributes: Any) -> "ModelsDefinition":
+        """Return what Dagster makes of a step when it takes a part of it or changes its specs."""
+        return ModelsDefinition(**attributes)
+
+    @property
+    def specs(self) -> Iterable[dg.AssetSpec]:
+        """Return the specs of the assets, with their partition mappings."""
+        return self._own_specs.values()
+
+    @property
+    def specs_by_key(self) -> Mapping[dg.AssetKey, dg.AssetSpec]:
+        """Return the specs by asset key, with their partition mappings."""
+        return self._own_specs
 
 
 def build_assets() -> list[dg.AssetsDefinition]:
@@ -74,7 +111,7 @@ def _steps(parsed: Parsed, configured: Settings) -> list[dg.AssetsDefinition]:
 
         @dg.multi_asset(
             name=name,
-            specs=list(map(without_mappings, own)),
+            specs=list(map(_without_mappings, own)),
             check_specs=[check for each, _ in prepared for check in each.checks],
             can_subset=True,
             allow_arbitrary_check_specs=True,
@@ -209,3 +246,8 @@ def _failure(error: MillpondError) -> dg.Failure:
         for check in error.result.blocked_by:
             metadata[check.check] = told.samples(check.samples)
     return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, TRANSIENT))
+
+
+def _without_mappings(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Return the spec with its dependencies alone, without their partition mappings."""
+    return spec.replace_attributes(deps=[dep.asset_key for dep in spec.deps])

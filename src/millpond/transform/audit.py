@@ -16,12 +16,13 @@ from millpond.transform.batches import one_batch, only
 from millpond.transform.building import Building, building
 from millpond.transform.checks import Check
 from millpond.transform.dbt_events import DbtEvents, failures
+from millpond.transform.engine import Ask, Refused
 from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import Parsed
 from millpond.transform.models import Model, Models
 from millpond.transform.results import BuildResult, CheckResult, ModelBuilt, ModelFailed
-from millpond.transform.samples import sample_rows, shared_days
 
+_SAMPLES = 20
 _OPTIONS = ("--no-write-json", "--no-populate-cache")
 _RUN_HOOK = re.compile(r"operation\.(?P<of>\w+)\.\w+-(?P<when>on-run-\w+)-(?P<number>\d+)")
 
@@ -196,5 +197,34 @@ def _verdict(check: Check, result: Any, events: DbtEvents, branch: str) -> Check
     with engine.of(settings()).querying(branch) as ask:
         sql = result.node.compiled_code
         return CheckResult.of(
-            check, result, samples=sample_rows(sql, ask), key_days=shared_days(check, sql, ask)
+            check, result, samples=_sample_rows(sql, ask), key_days=_shared_days(check, sql, ask)
         )
+
+
+def _sample_rows(sql: str, ask: Ask) -> tuple[Mapping[str, Any], ...]:
+    """Return rows that `sql`, a test as dbt compiled it, returns; none where it cannot run by itself."""
+    try:
+        names, rows = ask(f"select * from ({sql}) as broken limit {_SAMPLES}")  # noqa: S608 - the project's own
+    except Refused:  # the verdict stands without them
+        return ()
+    return tuple(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def _shared_days(check: Check, sql: str, ask: Ask) -> tuple[str, ...]:
+    """Return the days, in order, of keys that are on more than one; none where `check` is of no keys."""
+    if not check.key or not check.day:
+        return ()
+    layer, _, name = check.reads[check.of].partition(".")
+    columns, day = ", ".join(f"ours.{column}" for column in check.key), f"ours.{check.day}"
+    first = "broken." + ("unique_field" if len(check.key) == 1 and "unique_field" in sql else check.key[0])
+    found = [first, *(f"broken.{column}" for column in check.key[1:])]
+    same = " and ".join(f"ours.{column} = {other}" for column, other in zip(check.key, found, strict=True))
+    try:
+        _, rows = ask(
+            f"select cast(min({day}) as varchar), cast(max({day}) as varchar)"  # noqa: S608 - names of the project's
+            f' from "lake"."{layer}"."{name}" as ours join (select * from ({sql}) as found limit {_SAMPLES})'
+            f" as broken on {same} group by {columns} having min({day}) < max({day})"
+        )
+    except Refused:  # as above
+        return ()
+    return tuple(sorted({str(day)[:10] for row in rows for day in row}))

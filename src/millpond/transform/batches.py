@@ -1,6 +1,6 @@
 """What a build asks of dbt beyond its options: one batch for all days, these nodes and no others.
 
-This module, `thrift` and the adapters reach into dbt.
+This module, `dbt_patches` and the adapters reach into dbt.
 """
 
 from __future__ import annotations

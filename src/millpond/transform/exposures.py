@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from millpond.naming import dagster_name
 from millpond.transform.models import Models, source_key, upstream_tables
-from millpond.transform.specs import owner_names
 
 GROUP = "exposures"
 
@@ -25,6 +24,11 @@ def exposure_specs(
     `marts` gives the key of a model's mart: an exposure that names such a model depends on the mart.
     """
     return [_spec(node, document, every, marts) for node in document["exposures"].values()]
+
+
+def owner_names(named: str | Sequence[str] | None) -> list[str] | None:
+    """Return owners as Dagster accepts them: e-mail addresses, else teams; None if there are none."""
+    return [_owner_name(each) for each in ([named] if isinstance(named, str) else named or ())] or None
 
 
 def _spec(
@@ -53,3 +57,9 @@ def _key(unique_id: str, document: _Node, every: Models) -> dg.AssetKey | None:
         return None if model.refused else dg.AssetKey.from_user_string(model.key)
     source = document["sources"].get(unique_id)
     return source and source_key(source, every)
+
+
+def _owner_name(name: str) -> str:
+    if "@" in name:
+        return name
+    return "team:" + re.sub(r"[^\w-]+", "-", name.removeprefix("team:")).strip("-")

@@ -95,7 +95,7 @@ def invoke(
     """
     from dbt.cli.main import dbtRunner
 
-    from millpond.transform.thrift import spare, valid
+    from millpond.transform.dbt_patches import spare, valid
 
     folder, at = layout(settings).dbt, project_folder(settings, project)
     every = {**variables_of(settings), **(variables or {})}

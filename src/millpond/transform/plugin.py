@@ -23,13 +23,11 @@ from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
 from millpond.transform import batches
-from millpond.transform.building import Building, under_way
-from millpond.transform.by_hand import follow
+from millpond.transform.building import Building, build_for, stored, table_spec, under_way, window
+from millpond.transform.by_hand import HookWrites, follow
 from millpond.transform.column_types import rows_of
-from millpond.transform.hook_writes import HookWrites
 from millpond.transform.invocation import invoking
 from millpond.transform.sandbox import Sandbox
-from millpond.transform.storing import build_for, stored, table_spec, window
 
 
 class Plugin(BasePlugin):

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+
+import orjson
 
 from millpond.errors import MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.lake.locks import build_turn
 from millpond.partitions import Window
+from millpond.runtime.home import layout
 from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.audit import Job, run_dbt
 from millpond.transform.building import Building, Stored
 from millpond.transform.checks import Due, due, due_unit_tests
+from millpond.transform.invocation import OFFLINE, invoke
 from millpond.transform.manifest import Parsed, current, described
 from millpond.transform.models import Model, Models, chosen
 from millpond.transform.plan import extra_days, refuse_partial_refresh, refuse_without_window, with_inputs
 from millpond.transform.projects import as_it_is, part_of
 from millpond.transform.results import AuditFailed, BuildResult, CheckResult
-from millpond.transform.unit_tests import passed_before, remember_passed
 
 _ATTEMPTS = 3
 
@@ -115,6 +119,27 @@ def snapshot_id(unique_id: str, *, ref: str) -> int | None:
     return read.loaded(ref, table).metadata.current_snapshot_id
 
 
+def warm_up() -> None:
+    """Bring in dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
+    from millpond.transform.lean_classes import lighten
+
+    lighten()
+    from millpond.internals.dagster_on_demand import dbt_cli_event
+
+    assert dbt_cli_event
+    configured = settings()
+    engine.of(configured).warm_up()
+    parsed = current(configured)
+    parsed.document(), parsed.models(), parsed.checks(), parsed.translator()
+    invoke(
+        ["compile", "--select", "resource_type:model", *OFFLINE],
+        settings=configured,
+        target=engine.of(configured).target,
+        project=parsed.project,
+        manifest=parsed.warm(),
+    )
+
+
 def _audited(
     wanted: Sequence[Model], every: Models, window: Window | None, parsed: Parsed, ref: str, build: Building
 ) -> BuildResult:
@@ -135,7 +160,7 @@ def _audited(
     except Exception as error:
         refs.keep(build.ref, str(error) or type(error).__name__)
         raise
-    remember_passed(parsed, result.passed)
+    _remember_passed(parsed, result.passed)
     return result
 
 
@@ -154,7 +179,29 @@ def _planned(
     tests = due(checks, ids, every, present)
     unit_tests = Due((), {})
     if engine.of(settings()).unit_tests:
-        unit_tests = due_unit_tests(checks, ids, passed_before(parsed), present)
+        unit_tests = due_unit_tests(checks, ids, _passed_before(parsed), present)
     extra = extra_days(every, ids, window, ref, present)
     waiting = {**tests.waiting, **unit_tests.waiting}
     return Job(built, [*tests.ready, *unit_tests.ready], waiting, window, extra)
+
+
+def _passed_before(parsed: Parsed) -> set[str]:
+    """Return the unique_ids of the unit tests that passed before."""
+    try:
+        return set(orjson.loads(_passed_file(parsed).read_bytes()))
+    except FileNotFoundError:
+        return set()
+
+
+def _remember_passed(parsed: Parsed, unique_ids: Collection[str]) -> None:
+    """Take note of the unit tests among `unique_ids`; what another build notes at once may be lost."""
+    passed = {key for key in unique_ids if key.startswith("unit_test.")}
+    if passed:
+        unfinished = _passed_file(parsed).with_suffix(".part")
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(orjson.dumps(sorted(passed | _passed_before(parsed))))
+        unfinished.rename(_passed_file(parsed))
+
+
+def _passed_file(parsed: Parsed) -> Path:
+    return layout(settings()).dbt / "unit_tests" / f"{parsed.folder.name}.json"

@@ -6,14 +6,16 @@ is sent. So one parsed project serves all refs.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dbt.adapters.base.meta import available
 from dbt_common.exceptions import DbtBaseException, DbtDatabaseError
+from trino.exceptions import TrinoQueryError
 
 from millpond.internals.dbt import (
     ConnectionWrapper,
@@ -27,8 +29,11 @@ from millpond.lake import trino
 from millpond.settings import settings
 from millpond.transform import trino_storing
 from millpond.transform.building import under_way
-from millpond.transform.trino_types import columns_no_table_holds
 from millpond.transform.trino_writes import on_branch
+
+_UNFIT = re.compile(r'Type not supported for Iceberg: (?P<kind>[^"]+)"')
+_QUERY = re.compile(r"^.*?\bas\s*\((?P<sql>.*)\)\s*$", re.DOTALL | re.IGNORECASE)
+_INSTEAD = {"json": "json_format({0})", "time": "cast({0} as time), or cast({0} as varchar)"}
 
 
 class LakeConnectionManager(TrinoConnectionManager):
@@ -53,7 +58,7 @@ class LakeConnectionManager(TrinoConnectionManager):
         try:
             return super().add_query(sent, *args, **named)  # type: ignore[no-untyped-call]
         except DbtDatabaseError as error:
-            if found := columns_no_table_holds(sent, str(error)):
+            if found := _columns_no_table_holds(sent, str(error)):
                 raise DbtDatabaseError(found) from error
             raise
 
@@ -96,3 +101,21 @@ class TrinoAdapterOnLake(TrinoAdapter):
 def install() -> None:
     """Have dbt in this process take this adapter where a profile says trino."""
     TrinoPlugin.adapter = TrinoAdapterOnLake  # type: ignore[assignment]
+
+
+def _columns_no_table_holds(statement: str, message: str) -> str:
+    """Return what is wrong with a `create table … as (…)` that Trino refuses for a type; else nothing."""
+    unfit, query = _UNFIT.search(message), _QUERY.match(statement)
+    if not unfit or not query:
+        return ""
+    kind, columns = unfit["kind"], []
+    with suppress(TrinoQueryError):
+        cursor = trino.connection().cursor()
+        cursor.execute(f"select * from (\n{query['sql']}\n) limit 0")  # noqa: S608
+        cursor.fetchall()
+        columns = [c[0] for c in cursor.description or () if kind.lower() in str(c[1]).lower()]
+    if not columns:
+        return ""
+    instead = _INSTEAD.get(re.split(r"\W", kind)[0].lower(), "cast({0} as varchar)").format(columns[0])
+    named = f"column {columns[0]} is" if len(columns) == 1 else f"columns {', '.join(columns)} are"
+    return f"{named} {kind}, which no table of the lake can hold; write {instead}"

@@ -12,7 +12,7 @@ from millpond.lake.hashing import Digest, Digests
 from millpond.lake.schema import arrow_schema
 from millpond.lake.windows import Windows
 from millpond.naming import LINEAGE_COLUMNS, quoted
-from millpond.transform.storing import build_for, stored, table_spec, window
+from millpond.transform.building import build_for, stored, table_spec, window
 
 
 def store(model: Mapping[str, Any], result: str, started: float) -> None:

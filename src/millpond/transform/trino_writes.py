@@ -11,7 +11,7 @@ from millpond.lake import trino
 from millpond.lake.catalog import LakeCatalog
 from millpond.naming import LAYERS, is_identifier, quoted
 from millpond.settings import settings
-from millpond.transform.hook_targets import refuse_foreign
+from millpond.transform.building import refuse_foreign
 from millpond.transform.statements import MAINTENANCE, NAME, name_parts, without_notes
 
 _READS = re.compile(
