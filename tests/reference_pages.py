@@ -16,10 +16,35 @@ from pydantic.fields import FieldInfo
 from documented import ROOT, commands
 from millpond import errors
 from millpond.alerts.kinds import KINDS
+from millpond.alerts.routing import Match, Route, Routing
 from millpond.settings import PREFIX, Settings
 from millpond.settings.sources import SourceSettings
 
 FOLDER = ROOT / "docs" / "reference"
+_OF_ALERTS = {
+    "match": "which alerts the route is for; default: all",
+    "to": "channels that get them",
+    "continue": "whether the next routes apply too",
+    "kind": "kinds",
+    "severity": "severities",
+    "asset": "keys of assets",
+    "owner": "owners of assets",
+    "tag": "tags of assets",
+    "between": "time of day in the configured zone, such as `22:00-07:00`",
+    "routes": "the first route that matches an alert decides",
+    "fallback": "channels for alerts after `fallback_after` failed attempts, or errors without one",
+    "fallback_after": "attempts, by severity",
+    "group_from": "alerts of one kind that are due together and become one digest",
+    "messages_a_minute": "messages that a channel gets at most",
+    "messages_at_once": "messages that a channel gets at once at most",
+    "first_pause_seconds": "pause after the first failed attempt; it grows with each",
+    "longest_pause_seconds": "longest pause",
+    "give_up_after_days": "days after which a delivery is abandoned",
+    "quarantine_above": "share of a load's rows in quarantine that raises `quarantine`",
+    "late_after_days": "days back that are checked for `partition_late`; 0 checks none",
+    "published_by": "time of day by which marts hold yesterday, else `not_published`",
+    "summary_at": "time of day of `success_summary`",
+}
 _SECTION = re.compile(r"^# --- (.+?) -+$")
 _TAG = re.compile(r"`[^`]*`|<(?=\w)")
 _SETTING = re.compile(rf"^#? ?{PREFIX}(\w+)=")
@@ -103,6 +128,22 @@ def alerts_page() -> Iterator[str]:
         for kind in KINDS.values()
     ]
     yield _table(("kind", "severity", "stays open", "unharmed"), rows)
+    yield "## alerts.yaml"
+    yield from _keys(Routing)
+    yield "### A route"
+    yield from _keys(Route)
+    yield "### `match` of a route"
+    yield "Each takes a pattern (`*` and `?`) or a list of patterns."
+    yield from _keys(Match)
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    rows = [
+        _row(f"`{name}`", "required" if field.is_required() else _default(field), _OF_ALERTS[name])
+        for name, field in fields.items()
+    ]
+    yield _table(("key", "default", "meaning"), rows)
 
 
 def errors_page() -> Iterator[str]:
@@ -176,8 +217,10 @@ def _prose(text: str) -> str:
 def _default(field: FieldInfo) -> str:
     value = None if field.default_factory else field.default
     match value:
-        case None | BaseModel():
+        case None | BaseModel() | ():
             return "–"
+        case (BaseModel(), *_):
+            return "every alert to each channel"
         case bool():
             return f"`{str(value).lower()}`"
         case Path():
