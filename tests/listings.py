@@ -13,8 +13,8 @@ from millpond.errors import SourceError
 from millpond.ingestion.client import TableClient
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.pages import PAYLOAD
-from millpond.ingestion.patience import Limits
 from millpond.ingestion.placeholders import connection
+from millpond.ingestion.retry import Limits
 from millpond.ingestion.spec import SourceSpec
 
 START = int(dt.datetime(2026, 11, 1, tzinfo=dt.UTC).timestamp() * 1000)

@@ -35,7 +35,7 @@ class OwnDefinitions:
 
     def __init__(self, own: dg.Definitions | None, days: dg.PartitionsDefinition[Any]) -> None:
         given = own or dg.Definitions()
-        made = [_marked(each, days) for each in given.assets or () if isinstance(each, dg.AssetsDefinition)]
+        made = [_mark(each, days) for each in given.assets or () if isinstance(each, dg.AssetsDefinition)]
         self.apart = _apart(made, days)
         self.joining = [each for each in made if not self.apart & each.keys]
         self.others = [each for each in made if self.apart & each.keys]
@@ -61,7 +61,7 @@ class OwnDefinitions:
             )
 
 
-def _marked(each: dg.AssetsDefinition, days: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+def _mark(each: dg.AssetsDefinition, days: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
     """Return an asset whose partitions are not the platform's with metadata that says so."""
     if all(spec.partitions_def in (None, days) for spec in each.specs):
         return each
@@ -97,7 +97,7 @@ def load_own(configured: Settings) -> dg.Definitions | None:
     project = read_project(configured.code)
     if not project.definitions:
         return None
-    module = _imported(project, project.definitions)
+    module = _import(project, project.definitions)
     kinds = (dg.Definitions, LazyDefinitions)
     found = list({id(each): each for each in vars(module).values() if isinstance(each, kinds)}.values())
     if len(found) != 1:
@@ -109,7 +109,7 @@ def load_own(configured: Settings) -> dg.Definitions | None:
     return found[0] if isinstance(found[0], dg.Definitions) else _call(project, found[0])
 
 
-def _imported(project: Project, name: str) -> Any:
+def _import(project: Project, name: str) -> Any:
     _make_importable(project)
     try:
         return importlib.import_module(name)
@@ -123,7 +123,7 @@ def _imported(project: Project, name: str) -> Any:
                 unharmed=_UNHARMED,
                 next_step=f"make {name.replace('.', '/')}.py in the project, or correct the name",
             ) from None
-        raise _broken(project, error) from error
+        raise _broken_error(project, error) from error
 
 
 def _call(project: Project, lazy: Callable[[], dg.Definitions]) -> dg.Definitions:
@@ -132,10 +132,10 @@ def _call(project: Project, lazy: Callable[[], dg.Definitions]) -> dg.Definition
     except MillpondError:
         raise
     except Exception as error:
-        raise _broken(project, error) from error
+        raise _broken_error(project, error) from error
 
 
-def _broken(project: Project, error: Exception) -> ConfigError:
+def _broken_error(project: Project, error: Exception) -> ConfigError:
     """Return the error for a module that raised, with the last place in the project that it went through."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [each for each in frames if Path(each.filename).is_relative_to(project.root)]

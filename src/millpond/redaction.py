@@ -87,7 +87,7 @@ def register(secret: str | None) -> None:
         if secret not in _known | _words:
             (_words if len(secret) < _DISTINCT else _known).update(_spellings(secret))
             _known.add(hashlib.sha1(secret.encode(), usedforsecurity=False).hexdigest())
-            _pieces.update(_encoded(secret))
+            _pieces.update(_encode(secret))
             _finder = _make_finder()
     install()
 
@@ -163,14 +163,12 @@ def format_error(error: BaseException) -> str:
 @lru_cache(1)
 def install() -> None:
     """Have log records and tracebacks of uncaught errors masked in this process, whoever writes them."""
-    logging.setLogRecordFactory(_masking(logging.getLogRecordFactory()))
-    sys.excepthook = _guarded(sys.excepthook, lambda kind, error, trace: (kind, error, trace))
-    threading.excepthook = _guarded(
-        threading.excepthook, lambda a: (a.exc_type, a.exc_value, a.exc_traceback)
-    )
+    logging.setLogRecordFactory(_mask_format(logging.getLogRecordFactory()))
+    sys.excepthook = _guard(sys.excepthook, lambda kind, error, trace: (kind, error, trace))
+    threading.excepthook = _guard(threading.excepthook, lambda a: (a.exc_type, a.exc_value, a.exc_traceback))
 
 
-def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+def _mask_format(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         made = make(*args, **kwargs)
         try:
@@ -188,7 +186,7 @@ def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.Lo
     return record
 
 
-def _guarded(usual: Callable[..., Any], unpack: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+def _guard(usual: Callable[..., Any], unpack: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
     """Return a hook that prints the masked traceback where there is something to mask, else does as usual."""
 
     def hook(*args: Any) -> None:
@@ -211,7 +209,7 @@ def _spellings(secret: str) -> Iterator[str]:
     yield from {json.dumps(json.dumps(spelling)[1:-1])[1:-1] for spelling in once}
 
 
-def _encoded(secret: str) -> Iterator[str]:
+def _encode(secret: str) -> Iterator[str]:
     """Yield what base64 makes of the secret behind zero, one or two other bytes, and its halves."""
     raw = secret.encode()
     for before, start in ((0, 0), (1, 2), (2, 3)):

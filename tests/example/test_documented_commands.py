@@ -123,7 +123,7 @@ class Typed:
             backfill = self.an_interrupted_backfill()
             words = [backfill if word in ("ID", SHOWN) else word for word in words]
         if HOST in words:
-            breaker.failed(HOST, SourceUnreachable("HTTP 503"), "nightscout", [])
+            breaker.record_failure(HOST, SourceUnreachable("HTTP 503"), "nightscout", [])
         if words[:2] == ["demo", "--days"]:
             words[2] = str(DAYS_LOADED)
         return words

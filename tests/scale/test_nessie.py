@@ -14,7 +14,7 @@ from installation import Installation, installed
 from servers.stack import Stack
 
 from millpond.errors import ConfigError, MergeConflict, RefNotFound, ServerUnreachable
-from millpond.lake import orphans, read, refs, retiring, trino
+from millpond.lake import orphans, read, refs, retirement, trino
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
 from millpond.partitions import Window, latest_complete_day
@@ -162,11 +162,11 @@ def test_a_table_is_retired_brought_back_and_renamed_there_too(lake: Installatio
     former, latter = "raw.former", "raw.latter"
     rows = pa.table({"day": [DAY], "value": [1]}, schema=SCHEMA)
     replace([Replacement(TableSpec(former, SCHEMA, "day"), rows, None)], ref="main", run_id="test")
-    retiring.retire(former, ref="main")
+    retirement.retire(former, ref="main")
     assert "former" not in str(trino.query("show tables from lake.raw")[1])
-    retiring.restore(former, ref="main")
+    retirement.restore(former, ref="main")
     assert trino.query(f"select value from lake.{former}")[1] == [[1]]
-    retiring.rename(former, latter, ref="main")
+    retirement.rename(former, latter, ref="main")
     assert read.scan("main", latter).to_pylist() == rows.to_pylist()
     assert trino.query(f"select value from lake.{latter}")[1] == [[1]]
     assert "former" not in str(trino.query("show tables from lake.raw")[1])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.lake.hashing import combined, digests, overall
+from millpond.lake.hashing import combine, digests, overall
 
 _ROW = st.tuples(
     st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
@@ -39,7 +39,7 @@ def _canonical(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def test_order_and_batches_do_not_matter(rows: list[Any], random: Any) -> None:
     shuffled = random.sample(rows, len(rows))
     cut = random.randint(0, len(rows))
-    parts = combined(digests(_table(part), "day") for part in (shuffled[:cut], shuffled[cut:]))
+    parts = combine(digests(_table(part), "day") for part in (shuffled[:cut], shuffled[cut:]))
     assert overall(parts) == _hash(_table(rows))
 
 

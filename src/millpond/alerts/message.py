@@ -109,7 +109,7 @@ class Message:
         """What is facts besides, by name."""
         if not self.is_digest:
             return self.alert.facts
-        first, last = min(map(_seen, self.alerts)), max(map(_seen, self.alerts))
+        first, last = min(map(_created, self.alerts)), max(map(_created, self.alerts))
         owners = sorted({owner for alert in self.alerts for owner in alert.owners})
         span = {
             "Between": f"{first:%Y-%m-%d %H:%M} and {last:%H:%M} UTC",
@@ -144,6 +144,6 @@ def _cause(alert: Alert) -> str:
     return redacted(alert.reason)
 
 
-def _seen(alert: Alert) -> dt.datetime:
+def _created(alert: Alert) -> dt.datetime:
     moment = alert.created_at or dt.datetime.now(dt.UTC)
     return moment.astimezone(dt.UTC)

@@ -66,11 +66,11 @@ def _request_chain(chain: Chain, requests: Sequence[dg.RunRequest]) -> dg.RunReq
         ),
         asset_check_keys=sorted({check for check in checks if check.asset_key in mine}),
         partition_key=None,
-        tags=chain_tags(chain, _enclosing_window(each.tags for each in requests)),
+        tags=chain_tags(chain, _hull(each.tags for each in requests)),
     )
 
 
-def _enclosing_window(tags: Iterable[Mapping[str, str]]) -> Window | None:
+def _hull(tags: Iterable[Mapping[str, str]]) -> Window | None:
     """Return the window from the first to the last day."""
     windows = [window for each in tags if (window := window_of(each))]
     return Window(min(w.start for w in windows), max(w.end for w in windows)) if windows else None

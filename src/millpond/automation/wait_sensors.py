@@ -34,7 +34,7 @@ def _sensor(wait: Wait) -> dg.SensorDefinition:
         description=f"Launches {wait.then} for each day for which {wait.asset} was made. Tells when it is not"
         f" there {wait.hours:g} hours after the end of the day, and when its run failed.",
     )
-    def waiting(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def wait_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = _Tick(wait, context.cursor, settings())
         status = read_status(context.instance, wait.asset, tick.days, tick.zone)
         keys = _select_assets(context, wait)
@@ -47,7 +47,7 @@ def _sensor(wait: Wait) -> dg.SensorDefinition:
             return dg.SensorResult(run_requests=requests, cursor=tick.cursor)
         return dg.SensorResult(skip_reason="\n".join(words), cursor=tick.cursor)
 
-    return waiting
+    return wait_sensor
 
 
 def _select_assets(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.AssetKey]:

@@ -19,7 +19,7 @@ from millpond.backfill.ledger_chunks import Claim, Outcome, PartitionState
 from millpond.backfill.pieces import Key, Piece, group_pieces
 from millpond.backfill.run_results import Failure, RunRecord, RunResults, evaluate_run, read_run
 from millpond.errors import MillpondError, advice
-from millpond.ingestion.patience import backoff
+from millpond.ingestion.retry import backoff
 from millpond.instance.home import CODE_LOCATION
 from millpond.internals.dagster import BACKFILL_ID_TAG, make_new_run_id
 from millpond.resources.run import BACKFILL_TAG, accept_tags

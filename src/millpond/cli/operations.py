@@ -38,7 +38,7 @@ def maintain(
     if as_json:
         output.as_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
         return
-    if nessie.used():
+    if nessie.is_used():
         typer.echo(orphans.NESSIE)
     would = "would go" if dry_run else "gone"
     folders: dict[str, list[int]] = {}

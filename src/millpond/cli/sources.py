@@ -80,7 +80,7 @@ def list_held(as_json: AsJson = False) -> None:
     """
     from millpond.cli import output
     from millpond.cli.sources_held import COLUMNS, accept_lines, as_rows
-    from millpond.lake.held import held as held_days
+    from millpond.lake.held import list_held as held_days
 
     found = held_days()
     if as_json:

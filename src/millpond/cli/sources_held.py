@@ -55,11 +55,11 @@ def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: 
     from millpond.cli.arguments import check_ref_and_days, parse_window, require_ref
     from millpond.cli.startup import build_companion, dismiss_builder_unless_due
     from millpond.errors import ConfigError
-    from millpond.lake.held import held
+    from millpond.lake.held import list_held
 
     window = check_ref_and_days(ref, lambda: parse_window(days, cut=True))
     on, wanted = require_ref(ref), raw_tables(name)
-    every = [each for each in held(on) if each.table in wanted]
+    every = [each for each in list_held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
     if not found:
         waiting = "; ".join(

@@ -31,17 +31,17 @@ def rows() -> list[list[Any]]:
     """Return a row for each source, then one for each host that failed and belongs to none that is set up."""
     from millpond.ingestion.breaker import breakers, host_of
     from millpond.ingestion.origins import has_address
-    from millpond.ingestion.placeholders import connection, filled
+    from millpond.ingestion.placeholders import connection, fill
     from millpond.ingestion.reading import load_sources
-    from millpond.lake.held import held
+    from millpond.lake.held import list_held
     from millpond.settings import settings
 
     configured, known = settings(), {each.host: each for each in breakers()}
-    days_held = Counter(each.table for each in held())
+    days_held = Counter(each.table for each in list_held())
     found: list[list[Any]] = []
     for source in load_sources(configured):
         of_source = configured.source(source.source)
-        url = filled(source.rest.base_url, connection(of_source.url, of_source.user, None))
+        url = fill(source.rest.base_url, connection(of_source.url, of_source.user, None))
         there = has_address(source, configured)
         host = host_of(url) if url else (DEMO if there else None)
         tables = [table.name for table in source.tables]

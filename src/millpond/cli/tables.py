@@ -109,17 +109,17 @@ def retire(
 
 
 def _restore(name: str, ref: str, *, yes: bool) -> list[str]:
-    from millpond.lake import retiring
+    from millpond.lake import retirement
 
     if yes:
-        retiring.restore(name, ref=ref)
+        retirement.restore(name, ref=ref)
     return [f"bring back {name}"]
 
 
 def _retire(name: str, to: str | None, ref: str, *, yes: bool) -> list[str]:
     """Drop or rename what is named, if `yes`; returns the steps."""
     from millpond.cli.orphans import find_orphan, refuse_target
-    from millpond.lake import retiring
+    from millpond.lake import retirement
     from millpond.publish.schemas import retire_mart
 
     orphan = find_orphan(name, ref)
@@ -127,9 +127,9 @@ def _retire(name: str, to: str | None, ref: str, *, yes: bool) -> list[str]:
     if yes and orphan.mart:
         retire_mart(ref, orphan.mart.partition(".")[2], new)
     if yes and orphan.table and to:
-        retiring.rename(orphan.table, to, ref=ref)
+        retirement.rename(orphan.table, to, ref=ref)
     elif yes and orphan.table:
-        retiring.retire(orphan.table, ref=ref)
+        retirement.retire(orphan.table, ref=ref)
     verb = f"rename to {to}:" if to else "drop"
     return [f"{verb} {each}" for each in (orphan.mart, orphan.table) if each]
 

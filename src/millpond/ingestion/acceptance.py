@@ -7,13 +7,12 @@ import time
 from collections.abc import Mapping
 
 from millpond.errors import MillpondError, NothingHeld
-from millpond.ingestion.results import LoadResult, PartitionResult
+from millpond.ingestion.results import Counts, LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.verdicts import Counts
 from millpond.lake import read
 from millpond.lake.hashing import Digest, Digests
-from millpond.lake.held import Held, held, release
+from millpond.lake.held import Held, list_held, release
 from millpond.lake.most_rows import MostRows
 from millpond.lake.spec import Replacement
 from millpond.lake.tables import Written, replace
@@ -35,9 +34,9 @@ def accept_held(table: SourceTable, window: Window, *, ref: str, run_id: str) ->
     newer.
     """
     began = time.perf_counter()
-    waiting = {each.day: each for each in held(ref, table.raw_table, window)}
+    waiting = {each.day: each for each in list_held(ref, table.raw_table, window)}
     failed: dict[dt.date, MillpondError] = {
-        day: _nothing(table, day) for day in window.days if day not in waiting
+        day: _nothing_error(table, day) for day in window.days if day not in waiting
     }
     written: dict[dt.date, Written] = {}
     left = [(b, days) for b in {each.branch for each in waiting.values()} for days in _days_on(waiting, b)]
@@ -46,7 +45,7 @@ def accept_held(table: SourceTable, window: Window, *, ref: str, run_id: str) ->
         try:
             written |= _take(table, days, branch, waiting, ref, run_id)
         except _LoadedSince as since:
-            failed |= {day: _nothing(table, day, loaded_since=True) for day in since.days}
+            failed |= {day: _nothing_error(table, day, loaded_since=True) for day in since.days}
             release(ref, table.raw_table, since.days)
             left += [(branch, rest) for rest in contiguous(d for d in days.days if d not in since.days)]
     seconds = time.perf_counter() - began
@@ -84,7 +83,7 @@ def _result(taken: Held, written: Written, seconds: float) -> PartitionResult:
     return PartitionResult.of(taken.day, Counts(**taken.details), written, seconds)
 
 
-def _nothing(table: SourceTable, day: dt.date, *, loaded_since: bool = False) -> NothingHeld:
+def _nothing_error(table: SourceTable, day: dt.date, *, loaded_since: bool = False) -> NothingHeld:
     if loaded_since:
         return NothingHeld(
             f"{table.asset}, {day}: the day was loaded again after its rows were held back",

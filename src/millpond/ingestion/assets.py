@@ -73,7 +73,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
         began = dt.datetime.now(dt.UTC)
         with interrupts_are_final(context):
-            loaded, failure = _attempted(context, source, table)
+            loaded, failure = _attempt(context, source, table)
             if loaded:
                 told = {"ref": RunInfo.of(context).ref}
                 yield from materializations(context, loaded.partitions, told, began, configured.zone)
@@ -85,7 +85,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
     return raw
 
 
-def _attempted(
+def _attempt(
     context: dg.AssetExecutionContext, source: SourceSpec, table: SourceTable
 ) -> tuple[LoadResult | None, dg.Failure | None]:
     """Return what was loaded and the failure to report, which holds no exception that quotes a request."""

@@ -47,7 +47,7 @@ def as_utf8(body: bytes, headers: Mapping[str, str]) -> bytes:
     and not the page. Raises ValueError naming the compression or the charset that cannot be read.
     """
     _check_compression(body, headers.get("Content-Encoding", ""))
-    declared = _declared_charset(headers.get("Content-Type", ""))
+    declared = _read_charset(headers.get("Content-Type", ""))
     charset = declared or _charset_of(body)
     try:
         codec = codecs.lookup(charset).name
@@ -56,7 +56,7 @@ def as_utf8(body: bytes, headers: Mapping[str, str]) -> bytes:
     if not codec or codec in _NOT_TEXT:
         raise ValueError(f"its charset {charset!r} is unknown")
     if codec in {"utf-8", "utf-8-sig", "ascii"}:
-        return _marked(body.removeprefix(codecs.BOM_UTF8))
+        return _check_mark(body.removeprefix(codecs.BOM_UTF8))
     try:
         text = body.decode(codec)
     except (LookupError, UnicodeError, TypeError) as error:
@@ -84,7 +84,7 @@ def _check_compression(body: bytes, declared: str) -> None:
             raise ValueError(f"it is compressed as {name}, which its headers do not say")
 
 
-def _declared_charset(content_type: str) -> str:
+def _read_charset(content_type: str) -> str:
     found = re.search(r"charset\s*=\s*[\"']?([^\s;\"']+)", content_type, re.IGNORECASE)
     return found[1].lower() if found else ""
 
@@ -100,7 +100,7 @@ def _charset_of(body: bytes) -> str:
     return next((charset for begins, charset in _UNMARKED if begins.match(body)), "utf-8")
 
 
-def _marked(body: bytes) -> bytes:
+def _check_mark(body: bytes) -> bytes:
     """Return `body` with each byte that is no UTF-8 as two half surrogates, which no neighbour completes."""
     if body.isascii():
         return body

@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 
 from millpond import notices
 from millpond.errors import BreakerOpen, SourceError, SourceUnreachable
-from millpond.ingestion.complaints import UNHARMED, origin
+from millpond.ingestion.source_errors import UNHARMED, origin
 from millpond.redaction import redacted
 from millpond.runtime.databases import databases
 from millpond.settings import settings
@@ -86,7 +86,7 @@ def admit(
     known = _read(host, alongside)
     if known is None or known.opened_at is None:
         return known
-    if not known.due or not _claimed(host):
+    if not known.due or not _claim_probe(host):
         raise _refusal(host, known)
     try:
         probe()
@@ -100,7 +100,7 @@ def admit(
     return None
 
 
-def failed(host: str, error: SourceError, source: str, assets: Sequence[str]) -> None:
+def record_failure(host: str, error: SourceError, source: str, assets: Sequence[str]) -> None:
     """Note a load that got no answer; with it, the breaker may open."""
     limit, pause = settings().breaker_failures, settings().breaker_pause_seconds
 
@@ -121,7 +121,7 @@ def failed(host: str, error: SourceError, source: str, assets: Sequence[str]) ->
     _note(note)
 
 
-def answered(host: str, known: Breaker | None) -> None:
+def record_answer(host: str, known: Breaker | None) -> None:
     """Note that `host` answered a load, to which `admit` had returned `known`; no cost if it was well."""
     if known:
         _note(lambda c: c.execute("delete from breakers where host = %s and opened_at is null", (host,)))
@@ -154,7 +154,7 @@ def _read(host: str, alongside: Callable[[psycopg.Connection[Any]], None] | None
         return connection.execute(f"{_SELECT} where host = %s", (host,)).fetchone()
 
 
-def _claimed(host: str) -> bool:
+def _claim_probe(host: str) -> bool:
     """Return whether this caller makes the probe; of several at once, one does."""
     return bool(_note(lambda c: c.execute(_CLAIM, (_PROBE_SECONDS, host)).rowcount))
 

@@ -11,16 +11,16 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from requests import Request, Response
 
 from millpond.errors import SourceRefused
-from millpond.ingestion import asking, placeholders
+from millpond.ingestion import placeholders, source_request
 from millpond.ingestion.completeness import Answers, check_complete
 from millpond.ingestion.http import SourceSession
 from millpond.ingestion.listing import Listing
 from millpond.ingestion.newest_first import NewestFirst
 from millpond.ingestion.pages import KEY, PAYLOAD, TIME, PageDecoder
 from millpond.ingestion.paginators import LinkPager, Pager
-from millpond.ingestion.patience import Gate, Limits
-from millpond.ingestion.placeholders import Values, bounds, filled
+from millpond.ingestion.placeholders import Values, bounds, fill
 from millpond.ingestion.ranges import RangePager
+from millpond.ingestion.retry import Gate, Limits
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.tally import Tally
 from millpond.internals.dlt import RuntimeConfiguration, create_auth
@@ -68,7 +68,7 @@ class TableClient:
             listing.take(rows[TIME], keeps_order=bool(table.window.reach))
             if rows.num_rows:
                 yield rows.select([PAYLOAD])
-            if table.window.reach and listing.order.passed(listing.start):
+            if table.window.reach and listing.order.has_passed(listing.start):
                 break
         else:
             listing.ended = True
@@ -84,9 +84,9 @@ class TableClient:
 
     def _paginate(self, client: _ColumnClient, listing: Listing, pager: Pager) -> Iterator[Any]:
         return client.paginate(
-            asking.path(self.table, self.values),
-            params=asking.params(self.table, self.values, listing.start, listing.end),
-            headers=filled(self.table.endpoint.headers, self.values),
+            source_request.path(self.table, self.values),
+            params=source_request.params(self.table, self.values, listing.start, listing.end),
+            headers=fill(self.table.endpoint.headers, self.values),
             paginator=pager,
             data_selector="$",
             hooks={"response": []},
@@ -97,7 +97,7 @@ class TableClient:
 
     def _client(self, listing: Listing) -> _ColumnClient:
         rest, event = self.source.rest, self.table.event_time
-        base_url = filled(rest.base_url, self.values)
+        base_url = fill(rest.base_url, self.values)
         fields = listing.fields if self.table.unknown_columns == "add" else None
         columns = self.table.columns
         key = tuple(columns[name].path(name) for name in self.table.key)
@@ -105,10 +105,10 @@ class TableClient:
         endpoint = self.table.endpoint
         not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
         decode = PageDecoder(endpoint.data_selector, time, fields, key, not_errors, single)
-        auth: Any = asking.credential(self.source, self.values)
+        auth: Any = source_request.credential(self.source, self.values)
         return _ColumnClient(
             base_url=base_url,
-            headers=filled(rest.headers, self.values),
+            headers=fill(rest.headers, self.values),
             auth=create_auth(auth) if auth else None,
             session=SourceSession(self.source.source, base_url, decode, self.limits, self.gate),
             config=RuntimeConfiguration(),
@@ -168,7 +168,7 @@ class _NewestFirstPager(Pager):
         assert self.table.page
         assert self.table.window.params
         values = {**self._values, **bounds(self._walk.start, self._walk.end)}
-        request.params.update(placeholders.filled(self.table.window.params, values))
+        request.params.update(placeholders.fill(self.table.window.params, values))
         request.params[self.table.page.param] = self._walk.size
 
     def gap(self) -> None:

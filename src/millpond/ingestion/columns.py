@@ -54,7 +54,7 @@ class NoValue(Part):
         return self
 
 
-def _listed(value: Any) -> Any:
+def _to_list(value: Any) -> Any:
     return {"values": value} if isinstance(value, list | tuple) else value
 
 
@@ -102,7 +102,7 @@ class Column(Part):
         " since 1970 are rounded down",
         examples=["round: nearest", "round: down"],
     )
-    no_value: Annotated[NoValue, BeforeValidator(_listed)] | None = Field(
+    no_value: Annotated[NoValue, BeforeValidator(_to_list)] | None = Field(
         None,
         description="codes that mean there is no value: null, counted, neither missing nor bad",
         examples=["no_value: { below: 20 }"],

@@ -46,19 +46,19 @@ def check_complete(
     if not listing.ended:
         return
     if table.endpoint.paginator.type == "newest_first":
-        if gap := _unlisted(table, answers.last):
+        if gap := _find_unlisted(table, answers.last):
             raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
         return
     gap = pager.gap()
     if gap is None or gap.full_page:
-        gap = _unfollowed(table, pager, tally, answers) or gap
+        gap = _find_unfollowed(table, pager, tally, answers) or gap
     if gap and gap.full_page and table.window.reach:
         listing.ended = False  # which costs only the days that older rows would have shown to be whole
     elif gap:
         raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
 
 
-def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
+def _find_unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     """Return what the last answer of a walk, asked for all that was left, says of rows it does not hold."""
     if last is None:
         return None
@@ -67,7 +67,7 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     rows: int = last.page.num_rows  # type: ignore[attr-defined]
     more = dict.fromkeys(found.more, "says that more rows follow")
     more |= {name: "leads to further rows" for name, _ in found.next}
-    more |= {name: _following(left) for name, left in found.left.items() if left}
+    more |= {name: _advise(left) for name, left in found.left.items() if left}
     more |= {name: f"says {pages} pages" for name, pages in found.pages.items() if pages > 1}
     short = {name: total for name, total in {**found.counted, **found.total}.items() if total > rows}
     more |= {
@@ -85,9 +85,9 @@ def _unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     return None
 
 
-def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers) -> Gap | None:
+def _find_unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers) -> Gap | None:
     kind = table.endpoint.paginator.type
-    found = _said(table, answers, tally.rows + pager.skipped)
+    found = _describe(table, answers, tally.rows + pager.skipped)
     reason, name, paginator = "", "", ""
     if found.more:
         name = found.more[0]
@@ -96,9 +96,9 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers
         name, paginator = found.next[0]
         reason = f"{name} leads to a next page, which {kind} does not follow"
     else:
-        name, reason = _left(found, tally, pager.skipped)
+        name, reason = _count_left(found, tally, pager.skipped)
         if not reason:
-            name, reason = _unreached(found, tally, pager.skipped)
+            name, reason = _find_unreached(found, tally, pager.skipped)
         if not reason and found.cursors and kind == "single_page" and tally.rows not in found.total.values():
             name, paginator = found.cursors[0], "cursor"
             reason = f"{name} may lead to a next page, which {kind} does not follow"
@@ -115,7 +115,7 @@ def _unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers
     return Gap(reason, f"{_to_follow(kind, name, paginator)}; {unless}", full_page)
 
 
-def _said(table: SourceTable, answers: Answers, rows: int) -> Markers:
+def _describe(table: SourceTable, answers: Answers, rows: int) -> Markers:
     """Return what the last answer says, with the totals above the `rows` received that earlier ones said."""
     endpoint, last = table.endpoint, answers.last
     found = Markers()
@@ -151,11 +151,11 @@ def _to_follow(kind: str, name: str, paginator: str) -> str:
     return "repeat it; if it persists, ask for smaller pages, or see how else the source can be paged"
 
 
-def _left(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
+def _count_left(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     """Return a number of rows still to come, by name, and the reason; blank if there is none."""
     for name, left in found.left.items():
         if left:
-            return name, f"{name} {_following(left)}"
+            return name, f"{name} {_advise(left)}"
     for name, total in found.promised.items():
         if total > tally.rows + skipped:
             return (
@@ -165,7 +165,7 @@ def _left(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     return "", ""
 
 
-def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
+def _find_unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     """Return a total that the rows received do not reach, by name, and the reason; blank if there is none.
 
     What is called a total may count pages: one between the pages and the rows received fits neither.
@@ -187,7 +187,7 @@ def _unreached(found: Markers, tally: Tally, skipped: int) -> tuple[str, str]:
     return "", ""
 
 
-def _following(left: int) -> str:
+def _advise(left: int) -> str:
     return f"says that {left} more follow"
 
 

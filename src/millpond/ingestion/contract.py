@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value, first, has_nul
 from millpond.ingestion.columns import Column
-from millpond.ingestion.extraction import Extraction
 from millpond.ingestion.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import BLANKS, micros
+from millpond.ingestion.sql import BLANKS, Extraction, micros
 from millpond.naming import literal, quoted
 
 SEPARATOR = "; "
@@ -113,11 +112,11 @@ class Contract:
 
     def reason(self) -> str:
         """Return the expression for all rules that a row breaks, as one text; NULL where it breaks none."""
-        return f"coalesce(__broken, {_joined(case for _, case, _ in self._rules())})"
+        return f"coalesce(__broken, {_join(case for _, case, _ in self._rules())})"
 
     def nulled(self) -> str:
         """Return the expression for why values of a row became null, as one text; NULL where none did."""
-        return _joined(value.nulled() for value in self.values if value.may_become_null)
+        return _join(value.nulled() for value in self.values if value.may_become_null)
 
     def due(self, value: Value) -> str | None:
         """Return the condition over clean values under which a row has the field; None where it need not."""
@@ -171,6 +170,6 @@ class Contract:
             yield f"__micros is null and {text} <> '' and not {mistyped}", f"{value.name} is no time"
 
 
-def _joined(texts: Iterator[str]) -> str:
+def _join(texts: Iterator[str]) -> str:
     found = ", ".join(texts)
     return f"nullif(concat_ws({literal(SEPARATOR)}, {found}), '')" if found else "null::varchar"

@@ -114,7 +114,7 @@ class Rest(Part):
         return self
 
 
-def _fitting(name: str, value: Any) -> tuple[str, bool]:
+def _check_option(name: str, value: Any) -> tuple[str, bool]:
     """Return what the value of a paginator's option has to be, and whether it is that."""
     if name in _FLAGS:
         return "true or false", isinstance(value, bool)
@@ -139,7 +139,7 @@ class Paginator(BaseModel):
             known = ", ".join(sorted(PAGINATORS[self.type])) or "none"
             raise ValueError(f"{self.type} has no option {unknown[0]!r}; it has {known}")
         for name, value in self.options.items():
-            expected, fits = _fitting(name, value)
+            expected, fits = _check_option(name, value)
             if value is not None and not fits:
                 raise ValueError(f"{name} is {value!r}, not {expected}; docs/source-keys.md has the options")
         return self

@@ -21,12 +21,12 @@ from millpond.errors import (
     SourceMalformed,
 )
 from millpond.ingestion.client import TableClient
-from millpond.ingestion.complaints import UNHARMED, located
-from millpond.ingestion.judge import PAGE_SHIFT, STREAM_SHIFT
 from millpond.ingestion.listing import Listing
-from millpond.ingestion.patience import Stopped
 from millpond.ingestion.reach import beyond_reach, unproven_days
-from millpond.ingestion.staging import staged
+from millpond.ingestion.retry import Stopped
+from millpond.ingestion.source_errors import UNHARMED, add_place
+from millpond.ingestion.staging import stage_pages
+from millpond.ingestion.validation import PAGE_SHIFT, STREAM_SHIFT
 from millpond.partitions import Window
 from millpond.redaction import excerpt
 
@@ -46,7 +46,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchResult:
     """The staged rows of a window; `failed` says for each day that is not whole why it is not.
 
     Of `unproven` days nobody knows whether the source still serves all of them.
@@ -78,23 +78,23 @@ class Fetched:
         return set().union(*(piece.listing.fields for piece in self.pieces))
 
 
-def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> Fetched:
+def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> FetchResult:
     """Return the rows that the source serves for `window`, staged in `folder`.
 
     A stream that fails takes its own days with it; if the source is down or refuses, the others end too.
     """
     spec = client.table.window
     parts = [window] if spec.reach else list(window.chunks(spec.piece_days))
-    pieces = [Piece(part, _listing(part, zone, spec.margin)) for part in parts]
+    pieces = [Piece(part, _new_listing(part, zone, spec.margin)) for part in parts]
     try:
         streams = [partial(_stream, client, index, piece) for index, piece in enumerate(pieces)]
-        with client.gate.closed_by_signals():
-            files = staged(streams, folder, spec.parallel)
+        with client.gate.close_on_signals():
+            files = stage_pages(streams, folder, spec.parallel)
     finally:
         client.gate.stop()
     failed = {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)}
     unproven = unproven_days(client.table, pieces[0].window, pieces[0].listing, zone)
-    return Fetched(files, pieces, failed, unproven)
+    return FetchResult(files, pieces, failed, unproven)
 
 
 def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:
@@ -134,7 +134,7 @@ def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceE
     for piece in pieces:
         error = piece.error or (cause if piece.stopped else None)
         if error:
-            error = located(error, f"{client.table.asset}, {piece.window}")
+            error = add_place(error, f"{client.table.asset}, {piece.window}")
             failed.update(dict.fromkeys(piece.window.days, error))
     return failed
 
@@ -145,6 +145,6 @@ def _out_of_reach(client: TableClient, pieces: list[Piece], zone: ZoneInfo) -> d
     return dict(beyond_reach(client.table, pieces[0].window, pieces[0].listing, zone))
 
 
-def _listing(window: Window, zone: ZoneInfo, margin: dt.timedelta) -> Listing:
+def _new_listing(window: Window, zone: ZoneInfo, margin: dt.timedelta) -> Listing:
     start, end = (int(moment.timestamp()) * 1_000_000 for moment in window.bounds(zone))
     return Listing(start, end, margin // dt.timedelta(microseconds=1))

@@ -12,11 +12,11 @@ import psycopg
 from millpond.errors import BreakerOpen, SourceError, SourceUnreachable
 from millpond.ingestion import breaker, origins
 from millpond.ingestion.breaker import Breaker
-from millpond.ingestion.complaints import located
-from millpond.ingestion.look import look
 from millpond.ingestion.origins import Origin, origin_of
-from millpond.ingestion.patience import Limits
-from millpond.ingestion.placeholders import Values, filled
+from millpond.ingestion.placeholders import Values, fill
+from millpond.ingestion.probe import probe
+from millpond.ingestion.retry import Limits
+from millpond.ingestion.source_errors import add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.lake import home_zone
 from millpond.partitions import Window
@@ -40,7 +40,7 @@ class Guard:
     @property
     def host(self) -> str:
         """The server that is asked."""
-        return breaker.host_of(filled(self.source.rest.base_url, self.values))
+        return breaker.host_of(fill(self.source.rest.base_url, self.values))
 
     @property
     def origin(self) -> Origin:
@@ -63,7 +63,7 @@ class Guard:
         try:
             self.admit()
         except BreakerOpen as error:
-            refused = located(error, f"{self.table.asset}, {window}")
+            refused = add_place(error, f"{self.table.asset}, {window}")
             assert isinstance(refused, BreakerOpen)
             return refused
         return None
@@ -73,11 +73,11 @@ class Guard:
         for error in errors:
             if isinstance(error, SourceUnreachable):
                 assets = [table.asset for table in self.source.tables]
-                breaker.failed(self.host, error, self.source.source, assets)
+                breaker.record_failure(self.host, error, self.source.source, assets)
                 return
             pages += 1  # to refuse is to answer
         if pages:
-            breaker.answered(self.host, self._known)
+            breaker.record_answer(self.host, self._known)
 
     def _check_origin(self, connection: psycopg.Connection[Any]) -> None:
         home_zone.check_zone(connection)
@@ -87,4 +87,4 @@ class Guard:
         now = int(time.time() * 1_000_000)
         one = {self.table.page.param: 1} if self.table.page else {}
         limits = self.limits.of_one_try(LOOK_SECONDS)
-        look(self.source, self.table, self.values, limits, (now - 86_400_000_000, now), extra=one)
+        probe(self.source, self.table, self.values, limits, (now - 86_400_000_000, now), extra=one)

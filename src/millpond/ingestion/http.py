@@ -21,9 +21,9 @@ from requests.exceptions import (
 
 from millpond.errors import SourceError, SourceMalformed
 from millpond.ingestion.bodies import as_utf8, look_of
-from millpond.ingestion.complaints import Complaints, given_up, origin
 from millpond.ingestion.deadline import WatchedAdapter
-from millpond.ingestion.patience import Gate, Limits, asked_wait, backoff
+from millpond.ingestion.retry import Gate, Limits, backoff, read_retry_after
+from millpond.ingestion.source_errors import SourceErrors, add_attempts, origin
 from millpond.redaction import Redacting, excerpt
 
 _MALFORMED_ATTEMPTS: Final = 3
@@ -45,13 +45,13 @@ class SourceSession(requests.Session):
     def __init__(self, source: str, base_url: str, decode: Decode, limits: Limits, gate: Gate) -> None:
         super().__init__()
         self.no_more: set[int] = set()
-        self._complain = Complaints(source, base_url, limits.wait)
+        self._source_errors = SourceErrors(source, base_url, limits.wait)
         self.headers["User-Agent"] = "millpond"
-        self._complain.check_address(base_url)
+        self._source_errors.check_address(base_url)
         found = self.merge_environment_settings(base_url, {}, None, None, None)
         self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
         self.trust_env = False  # read once; and no password from a .netrc
-        adapter = _PatientAdapter(self._complain, decode, limits, gate, self.no_more)
+        adapter = _RetryingAdapter(self._source_errors, decode, limits, gate, self.no_more)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
@@ -60,14 +60,14 @@ class SourceSession(requests.Session):
         try:
             return super().prepare_request(request)
         except (RequestException, ValueError) as error:
-            raise self._complain.unsendable(request.url, error) from None
+            raise self._source_errors.unsendable(request.url, error) from None
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
         """Return the answer to `request`; raises a SourceError."""
         try:
             return super().send(request, **options)
         except (RequestException, ValueError) as error:
-            raise self._complain.unsendable(request.url, error) from None
+            raise self._source_errors.unsendable(request.url, error) from None
 
 
 class _Failed(Exception):
@@ -78,20 +78,20 @@ class _Failed(Exception):
         self.error, self.asked = error, asked
 
 
-class _PatientAdapter(WatchedAdapter):
+class _RetryingAdapter(WatchedAdapter):
     def __init__(
-        self, complaints: Complaints, decode: Decode, limits: Limits, gate: Gate, no_more: set[int]
+        self, source_errors: SourceErrors, decode: Decode, limits: Limits, gate: Gate, no_more: set[int]
     ) -> None:
         super().__init__()
-        self._complain, self._decode, self._limits, self._gate = complaints, decode, limits, gate
+        self._source_errors, self._decode, self._limits, self._gate = source_errors, decode, limits, gate
         self._no_more = no_more
-        home = origin(complaints.base_url)
+        home = origin(source_errors.base_url)
         self._home = {home, ("https", home[1], 443)}
 
     def send(self, request: PreparedRequest, *_: Any, **options: Any) -> Response:
         """Return the answer to `request`, its page decoded; raises a SourceError when patience ends."""
         if (there := origin(request.url or "")) not in self._home:
-            raise self._complain.elsewhere(request, there)
+            raise self._source_errors.elsewhere(request, there)
         started, asked_so_far, malformed = time.monotonic(), 0.0, 0
         for attempt in range(1, self._limits.attempts + 1):
             self._gate.wait()
@@ -106,7 +106,7 @@ class _PatientAdapter(WatchedAdapter):
             if problem.asked:
                 asked_so_far += problem.asked[0]
                 if asked_so_far > self._limits.wait:
-                    raise self._complain.limited(request, problem.asked)
+                    raise self._source_errors.limit_error(request, problem.asked)
                 self._gate.hold(problem.asked[0])
                 self._gate.wait(problem.asked[0] + random.uniform(0, min(1.0, problem.asked[0] / 10)))  # noqa: S311
                 continue
@@ -114,7 +114,7 @@ class _PatientAdapter(WatchedAdapter):
             if attempt == self._limits.attempts or spent + wait >= self._limits.budget:
                 break
             self._gate.wait(wait)
-        raise given_up(problem.error, attempt, time.monotonic() - started)
+        raise add_attempts(problem.error, attempt, time.monotonic() - started)
 
     def _attempt(self, request: PreparedRequest, seconds: float, options: dict[str, Any]) -> Response:
         options.update(stream=True, timeout=(seconds, seconds))
@@ -124,23 +124,25 @@ class _PatientAdapter(WatchedAdapter):
                 response = super().send(request, **options)
                 body = self._body(request, response)
             except SSLError as error:
-                raise self._complain.refused(
+                raise self._source_errors.refused_error(
                     request,
                     f"the connection is not secure: {_cause(error)}",
                     "check the server's certificate",
                 ) from None
             except ContentDecodingError:
-                raise _Failed(self._complain.malformed(request, "its compression is broken", b"")) from None
+                raise _Failed(
+                    self._source_errors.malformed_error(request, "its compression is broken", b"")
+                ) from None
             except (ConnectionError, Timeout, ChunkedEncodingError) as error:
                 reason = too_late if deadline.expired else _cause(error)
-                raise _Failed(self._complain.unreachable(request, reason)) from None
+                raise _Failed(self._source_errors.unreachable(request, reason)) from None
             except RequestException as error:
-                raise self._complain.refused(
+                raise self._source_errors.refused_error(
                     request, f"the request cannot be made: {error}", "check the address and the token"
                 ) from None
         if deadline.expired:
-            raise _Failed(self._complain.unreachable(request, too_late))
-        return self._judged(request, response, body)
+            raise _Failed(self._source_errors.unreachable(request, too_late))
+        return self._check(request, response, body)
 
     def _body(self, request: PreparedRequest, response: Response) -> bytes:
         chunks, size = [], 0
@@ -149,7 +151,7 @@ class _PatientAdapter(WatchedAdapter):
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > self._limits.body_bytes:
-                    raise self._complain.refused(
+                    raise self._source_errors.refused_error(
                         request,
                         f"the answer is larger than {self._limits.body_bytes >> 20} MB",
                         "ask for smaller pages, or raise MILLPOND_RESPONSE_MAX_MB",
@@ -161,12 +163,12 @@ class _PatientAdapter(WatchedAdapter):
         response._content = body
         return body
 
-    def _judged(self, request: PreparedRequest, response: Response, body: bytes) -> Response:
-        status, asked = response.status_code, asked_wait(response.headers)
+    def _check(self, request: PreparedRequest, response: Response, body: bytes) -> Response:
+        status, asked = response.status_code, read_retry_after(response.headers)
         if status == 429 or (status == 403 and asked):
-            raise _Failed(self._complain.limited(request, asked), asked)
+            raise _Failed(self._source_errors.limit_error(request, asked), asked)
         if status >= 500 or status == 408:
-            error = self._complain.unreachable(request, f"HTTP {status}: {excerpt(body, 120)}")
+            error = self._source_errors.unreachable(request, f"HTTP {status}: {excerpt(body, 120)}")
             raise _Failed(error, asked)
         if (
             status in self._no_more
@@ -175,16 +177,18 @@ class _PatientAdapter(WatchedAdapter):
         ):
             return response
         if status == 202:
-            raise _Failed(self._complain.unreachable(request, "HTTP 202: the answer is not ready yet"), asked)
+            raise _Failed(
+                self._source_errors.unreachable(request, "HTTP 202: the answer is not ready yet"), asked
+            )
         if not 200 <= status < 300:
-            raise self._complain.status(request, status, body)
+            raise self._source_errors.status(request, status, body)
         try:
             if body:  # once, so that whoever looks into the answer after this reads the same text
                 response._content, response.encoding = as_utf8(body, response.headers), "utf-8"
             page = self._decode(None if status == 204 else response.content)
         except ValueError as error:
             reason = f"{error} ({look_of(body, response.headers)})" if body else str(error)
-            raise _Failed(self._complain.malformed(request, reason, body)) from None
+            raise _Failed(self._source_errors.malformed_error(request, reason, body)) from None
         response.page = page  # type: ignore[attr-defined]
         return response
 

@@ -51,7 +51,7 @@ class Order:
         """The oldest time but for odd ones: as many rows as show that a list goes back so far are older."""
         return -self._negated[-min(self._needed, len(self._negated))] if self._negated else None
 
-    def passed(self, moment: int) -> bool:
+    def has_passed(self, moment: int) -> bool:
         """Return whether whole pages from before `moment` came last, more than rows are out of place."""
         rows = 0
         for newest, size in reversed(self._before):

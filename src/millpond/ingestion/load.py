@@ -12,22 +12,20 @@ from functools import partial
 from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
 from millpond.ingestion.client import TableClient
-from millpond.ingestion.connection import connection
-from millpond.ingestion.drift import MOST_ADDED, added_columns
-from millpond.ingestion.fetch import Fetched, fetch
+from millpond.ingestion.fetch import FetchResult, fetch
 from millpond.ingestion.guard import Guard
-from millpond.ingestion.judge import judged
-from millpond.ingestion.missing_fields import find_missing_fields, missing_fields_errors
+from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
 from millpond.ingestion.outside import shrink_rule
-from millpond.ingestion.patience import Limits
-from millpond.ingestion.reach import kept_as_loaded, note_kept_days
-from millpond.ingestion.results import LoadResult, PartitionResult
-from millpond.ingestion.schema import lake_tables
+from millpond.ingestion.reach import keep_as_loaded, note_kept_days
+from millpond.ingestion.results import Counts, LoadResult, PartitionResult, ValidatedRows
+from millpond.ingestion.retry import Limits
+from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_columns
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
+from millpond.ingestion.source_request import connection
 from millpond.ingestion.spec import SourceSpec, SourceTable
-from millpond.ingestion.staging import staging_folder
+from millpond.ingestion.staging import open_staging_folder
 from millpond.ingestion.unreadable_times import find_uncertain_days
-from millpond.ingestion.verdicts import Counts, Verdicts
+from millpond.ingestion.validation import validate_rows
 from millpond.lake import read
 from millpond.lake.held import release
 from millpond.lake.tables import Replacement, Written
@@ -59,46 +57,46 @@ def load(
     guard = Guard(client.source, client.table, client.values, client.limits)
     if refused := guard.refusal(window):
         return LoadResult([], dict.fromkeys(window.days, refused), time.perf_counter() - began)
-    with staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
+    with open_staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
         fetched = fetch(client, window, configured.zone, folder)
         guard.note(fetched.errors, fetched.pages)
-        added = _added(table, fetched, ref)
+        added = _find_added(table, fetched, ref)
         streams = [piece.window.start for piece in fetched.pieces]
-        with judged(
+        with validate_rows(
             table, fetched.files, window, configured.zone, streams, added, folder / "judged"
-        ) as verdicts:
-            _reconcile(table, fetched, verdicts)
-            missing = find_missing_fields(verdicts, ref)
+        ) as validated:
+            _reconcile(table, fetched, validated)
+            missing = find_missing_fields(validated, ref)
             failed: dict[dt.date, MillpondError] = {
-                **find_uncertain_days(table, verdicts, ref),
-                **missing_fields_errors(source.source, table, missing, ref),
-                **_refused_days(table, verdicts.counts, missing),
+                **find_uncertain_days(table, validated, ref),
+                **report_missing_fields(source.source, table, missing, ref),
+                **_find_refused_days(table, validated.counts, missing),
                 **fetched.failed,
             }
             crash_points.reached("ingestion.judged")
             if len(failed) < len(window):
                 guard.record_origin()
             shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
-            written, held_back = _write(table, verdicts, window, failed, shrinkage, ref, run_id)
+            written, held_back = _write(table, validated, window, failed, shrinkage, ref, run_id)
             failed |= held_back
     if accept_shrink:
         note_kept_days(failed.values())
     seconds = time.perf_counter() - began
     share = seconds / len(window)
     loaded = [
-        PartitionResult.of(day, verdicts.counts[day], written[day], share)
+        PartitionResult.of(day, validated.counts[day], written[day], share)
         for day in window.days
         if day not in failed
     ]
     return LoadResult(loaded, failed, seconds)
 
 
-def _added(table: SourceTable, fetched: Fetched, ref: str) -> dict[str, str]:
+def _find_added(table: SourceTable, fetched: FetchResult, ref: str) -> dict[str, str]:
     """Return the columns (name → field) for fields that the spec does not name; warns of those left out."""
-    added, left_out = added_columns(table, fetched.fields)
+    added, left_out = name_added_columns(table, fetched.fields)
     if added and read.exists(ref, table.raw_table):
         there = read.loaded(ref, table.raw_table).schema().column_names
-        added, left_out = added_columns(table, fetched.fields, there)
+        added, left_out = name_added_columns(table, fetched.fields, there)
     if left_out:
         _log.warning(
             "%s: %d fields not loaded, as their names make no column or the table has %d columns that the"
@@ -113,7 +111,7 @@ def _added(table: SourceTable, fetched: Fetched, ref: str) -> dict[str, str]:
 
 def _write(
     table: SourceTable,
-    verdicts: Verdicts,
+    validated: ValidatedRows,
     window: Window,
     failed: Mapping[dt.date, MillpondError],
     shrinkage: Shrinkage,
@@ -128,7 +126,7 @@ def _write(
     left = contiguous(day for day in window.days if day not in failed)
     if shrinkage.rule and (len(left) > 1 or shrinkage.unproven):
         certain = [day for part in left for day in part.days if day not in shrinkage.unproven]
-        planned = plan_losses(table, shrinkage.rule, certain, verdicts.counts, ref) if certain else {}
+        planned = plan_losses(table, shrinkage.rule, certain, validated.counts, ref) if certain else {}
         shrinkage = replace(shrinkage, planned=planned)
     while left:
         days = left.pop(0)
@@ -136,18 +134,18 @@ def _write(
             check = partial(shrinkage.check, days)
             rows, _ = write(
                 [
-                    Replacement(raw, verdicts.good(days, run_id, loaded_at), days, check, shrinkage.keeping),
-                    Replacement(quarantine, verdicts.bad(days, run_id, loaded_at), days),
+                    Replacement(raw, validated.good(days, run_id, loaded_at), days, check, shrinkage.keeping),
+                    Replacement(quarantine, validated.bad(days, run_id, loaded_at), days),
                 ],
                 ref=ref,
                 run_id=run_id,
             )
         except DaysShrank as shrank:
-            held_back |= hold_back(table, verdicts, shrank, ref, run_id)
+            held_back |= hold_back(table, validated, shrank, ref, run_id)
             left = contiguous(day for day in days.days if day not in shrank.days) + left
             continue
         except DaysUnproven as fewer:
-            held_back |= dict.fromkeys(fewer.days, kept_as_loaded(table, fewer.days))
+            held_back |= dict.fromkeys(fewer.days, keep_as_loaded(table, fewer.days))
             left = contiguous(day for day in days.days if day not in fewer.days) + left
             continue
         written |= dict.fromkeys(days.days, rows)
@@ -155,8 +153,8 @@ def _write(
     return written, held_back
 
 
-def _reconcile(table: SourceTable, fetched: Fetched, verdicts: Verdicts) -> None:
-    judged_rows = sum(counts.rows for counts in verdicts.counts.values())
+def _reconcile(table: SourceTable, fetched: FetchResult, validated: ValidatedRows) -> None:
+    judged_rows = sum(counts.rows for counts in validated.counts.values())
     if judged_rows != fetched.rows:
         raise RowsUnaccounted(
             f"{table.asset}: the source served {fetched.rows} rows, {judged_rows} were judged",
@@ -165,7 +163,7 @@ def _reconcile(table: SourceTable, fetched: Fetched, verdicts: Verdicts) -> None
         )
 
 
-def _refused_days(
+def _find_refused_days(
     table: SourceTable, counts: Mapping[dt.date, Counts], missing: Mapping[dt.date, str]
 ) -> dict[dt.date, MillpondError]:
     failed: dict[dt.date, MillpondError] = {}

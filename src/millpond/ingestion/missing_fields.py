@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from millpond.errors import FieldsMissing
 from millpond.ingestion.column_rules import Value
 from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.results import ValidatedRows
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import json_path
-from millpond.ingestion.verdicts import Verdicts
 from millpond.lake import read
 from millpond.naming import PARTITION_COLUMN, quoted, ref_option
 from millpond.partitions import Window, contiguous
@@ -35,7 +35,7 @@ _ROWS: Final = "judged join split using (_seq) where __fate <> 'outside' and __b
 Days = dict[dt.date, int]
 
 
-def find_missing_fields(verdicts: Verdicts, ref: str) -> dict[dt.date, str]:
+def find_missing_fields(validated: ValidatedRows, ref: str) -> dict[dt.date, str]:
     """Return for each day that is not to be loaded which declared fields its rows lack, or hold badly.
 
     A field is missing where none of a day's rows has it, or none of the whole load's, and there are enough of
@@ -43,25 +43,25 @@ def find_missing_fields(verdicts: Verdicts, ref: str) -> dict[dt.date, str]:
     What a column's `optional` or `required_when` excuses does not count.
     """
     found: dict[dt.date, list[str]] = {}
-    loaded = _Loaded(ref, verdicts.contract.table)
-    for value, days in _absent(verdicts, loaded):
+    loaded = _Loaded(ref, validated.contract.table)
+    for value, days in _absent(validated, loaded):
         path = ".".join(value.keys)
         text = f"no row has the field {path}"
         if path != value.name:
             text += f" (column {value.name})"
-        if fields := _unknown(verdicts, value, days):
+        if fields := _unknown(validated, value, days):
             text += f"; fields that the spec does not name: {', '.join(fields)}"
         for day in days:
             found.setdefault(day, []).append(text)
-    for value, days in _unusable(verdicts, loaded):
-        reasons = {r for day in days for r in verdicts.counts[day].nulled if _is_about(r, value.name)}
+    for value, days in _unusable(validated, loaded):
+        reasons = {r for day in days for r in validated.counts[day].nulled if _is_about(r, value.name)}
         text = f"no value of the column {value.name} is usable: {', '.join(sorted(reasons))}"
         for day in days:
             found.setdefault(day, []).append(text)
     return {day: "; ".join(texts) for day, texts in found.items()}
 
 
-def missing_fields_errors(
+def report_missing_fields(
     source: str, table: SourceTable, missing: dict[dt.date, str], ref: str
 ) -> dict[dt.date, FieldsMissing]:
     """Return the error of each day in `missing`, one for all days in a row that lack the same."""
@@ -81,21 +81,21 @@ def missing_fields_errors(
     return errors
 
 
-def _absent(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
+def _absent(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
     """Yield each column whose field is missing, with the days it is missing on."""
-    contract, least = verdicts.contract, _least(verdicts)
+    contract, least = validated.contract, _least(validated)
     expected = [(value, due) for value in contract.values if (due := contract.due(value)) is not None]
     counts = ", ".join(
         f"count({value.text}), count(*) filter (where {value.text} is null and ({due}))"
         for value, due in expected
     )
     rows = contract.typed(f"(select * from {_ROWS})")  # noqa: S608 - names quoted, conditions checked
-    found = verdicts.connection.execute(f"select __part, {counts} from {rows} group by __part").fetchall()  # noqa: S608
+    found = validated.connection.execute(f"select __part, {counts} from {rows} group by __part").fetchall()  # noqa: S608
     for number, (value, _) in enumerate(expected):
         there = {row[0]: row[1 + 2 * number] for row in found}
         lacking = {row[0]: row[2 + 2 * number] for row in found}
         if not all(there[day] for day, rows in lacking.items() if rows):
-            named = _days_that_name(verdicts, value)
+            named = _days_that_name(validated, value)
             there = {day: there[day] + (day in named) for day in there}
             days = _suspicious(there, lacking, least)
             few = _suspicious(there, lacking, 1, partial(loaded.had, value.name))
@@ -103,20 +103,20 @@ def _absent(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list[d
                 yield value, days
 
 
-def _unusable(verdicts: Verdicts, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
+def _unusable(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
     """Yield each column whose values all became null because they are bad, with the days of that."""
-    least = _least(verdicts)
-    for value in verdicts.contract.values:
+    least = _least(validated)
+    for value in validated.contract.values:
         if value.added or not value.lenient or value.column.on_bad:
             continue
         bad = {
             day: sum(n for reason, n in found.nulled.items() if _is_about(reason, value.name))
-            for day, found in verdicts.counts.items()
+            for day, found in validated.counts.items()
         }
         if not any(bad.values()):
             continue
-        rows = verdicts.contract.typed(f"(select * from {_ROWS} and __fate = 'good')")  # noqa: S608
-        good = verdicts.connection.execute(
+        rows = validated.contract.typed(f"(select * from {_ROWS} and __fate = 'good')")  # noqa: S608
+        good = validated.connection.execute(
             f"select __part, count({quoted(value.name)}) from {rows} group by __part"  # noqa: S608
         )
         there = dict(good.fetchall())
@@ -168,30 +168,30 @@ def _suspicious(
     return sorted(confirm(found)) if found else []
 
 
-def _days_that_name(verdicts: Verdicts, value: Value) -> set[dt.date]:
+def _days_that_name(validated: ValidatedRows, value: Value) -> set[dt.date]:
     """Return the days of rows that have the field, if only as an explicit null."""
     exists = f"json_exists({PAYLOAD}, {json_path(value.keys)})"
     rows = f"judged join raw using (_seq) where __json and __fate <> 'outside' and {exists}"
-    return {day for (day,) in verdicts.connection.execute(f"select distinct __part from {rows}").fetchall()}  # noqa: S608
+    return {day for (day,) in validated.connection.execute(f"select distinct __part from {rows}").fetchall()}  # noqa: S608
 
 
-def _unknown(verdicts: Verdicts, value: Value, days: Collection[dt.date]) -> list[str]:
+def _unknown(validated: ValidatedRows, value: Value, days: Collection[dt.date]) -> list[str]:
     """Return the fields that no column takes, of rows of `days`, where the field of `value` was expected."""
     dates = ", ".join(f"date '{day}'" for day in days)
-    declared = {other.keys for other in verdicts.contract.values if not other.added}
+    declared = {other.keys for other in validated.contract.values if not other.added}
     for depth in range(len(value.keys) - 1, -1, -1):
         above = value.keys[:depth]
         keys = f"json_keys({PAYLOAD}, {json_path(above)})"
         rows = f"judged join raw using (_seq) where __json and __fate <> 'outside' and __part in ({dates})"
         sql = f"select distinct unnest({keys}) as field from {rows} order by field"  # noqa: S608 - quoted
-        if found := [(*above, field) for (field,) in verdicts.connection.execute(sql).fetchall()]:
+        if found := [(*above, field) for (field,) in validated.connection.execute(sql).fetchall()]:
             taken = {path[: depth + 1] for path in declared}
             return [".".join(path) for path in found if path not in taken][:_SHOWN]
     return []
 
 
-def _least(verdicts: Verdicts) -> int:
-    return max(LEAST, verdicts.contract.table.quarantine.least)
+def _least(validated: ValidatedRows) -> int:
+    return max(LEAST, validated.contract.table.quarantine.least)
 
 
 def _is_about(reason: str, column: str) -> bool:

@@ -56,7 +56,7 @@ class NewestFirst:
         if self._held is None:
             times = page[TIME].drop_null().to_numpy()
             self._newest = int(times.max()) if (np.diff(times) > 0).any() else None
-        kept = self._taken(page)
+        kept = self._accept(page)
         if not self.more and self._newest is not None:
             lower = self._bound_above(self._newest)
             if lower < self._top:
@@ -71,7 +71,7 @@ class NewestFirst:
         self.more = False
         return page.slice(0, 0)
 
-    def _taken(self, page: pa.Table) -> pa.Table:
+    def _accept(self, page: pa.Table) -> pa.Table:
         first, held, self._held = self._held is None, self._held, None
         lost, rows = _without(held, page), page.num_rows
         times = page[TIME].drop_null().to_numpy()
@@ -106,11 +106,11 @@ class NewestFirst:
         self.end, self._grown = upper, False
         if full and not first:
             self.size = max(self.size, self._most)
-        again = self._asked_again(page)
+        again = self._is_repeated(page)
         self._held = page.filter(again)
         return pa.concat_tables([page.filter(pc.invert(again)), lost])
 
-    def _asked_again(self, page: pa.Table) -> Any:
+    def _is_repeated(self, page: pa.Table) -> Any:
         """Return which rows of `page` the next request asks for too."""
         again = pc.and_(pc.less(page[TIME], self.end), pc.greater_equal(page[TIME], self.start))
         return pc.fill_null(again, False)
@@ -160,7 +160,7 @@ class NewestFirst:
                 next_step=_BOUND,
             )
         self.more = False  # a source that always serves all it has, and that was less than a page
-        return pa.concat_tables([page.filter(self._asked_again(page)), lost])
+        return pa.concat_tables([page.filter(self._is_repeated(page)), lost])
 
     def _one_instant(self, rows: pa.Table, instant: int) -> pa.Table:
         """Take a page of rows of one instant, of which there may be more than fit.

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from millpond.ingestion.connection import connection
 from millpond.ingestion.guard import LOOK_SECONDS, Guard
-from millpond.ingestion.look import look
 from millpond.ingestion.pages import PAYLOAD, TIME
-from millpond.ingestion.patience import Limits
-from millpond.ingestion.placeholders import filled
+from millpond.ingestion.placeholders import fill
+from millpond.ingestion.probe import probe
+from millpond.ingestion.retry import Limits
+from millpond.ingestion.source_request import connection
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window, today
 from millpond.settings import settings
@@ -70,7 +70,7 @@ def look_for_news(source: SourceSpec, table: SourceTable, before: Seen | None) -
     values = connection(source, table, configured)
     guard = Guard(source, table, values, Limits.of(configured))
     guard.admit()
-    extra = filled(table.news.params, values)
+    extra = fill(table.news.params, values)
     if table.page:
         extra[table.page.param] = table.news.rows
     limits, zone = guard.limits.of_one_try(LOOK_SECONDS), configured.zone
@@ -78,7 +78,7 @@ def look_for_news(source: SourceSpec, table: SourceTable, before: Seen | None) -
     for key, window in _requests(table, today(zone)):
         known = (before or Seen()).requests.get(key, Asked(None, ()))
         start, end = (int(moment.timestamp()) * 1_000_000 for moment in window.bounds(zone))
-        answer = look(source, table, values, limits, (start, end), extra=extra, etag=known.etag)
+        answer = probe(source, table, values, limits, (start, end), extra=extra, etag=known.etag)
         if answer.rows is not None:
             days = _days(answer.rows, start, end, zone)
             news |= {day for row, day in days.items() if row not in known.rows}

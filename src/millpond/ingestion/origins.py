@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from millpond.errors import ConfigError, NoSourceAddress, OriginChanged
-from millpond.ingestion.placeholders import CONNECTION, SECRET, Values, filled, names
+from millpond.ingestion.placeholders import CONNECTION, SECRET, Values, fill, names
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.runtime.databases import databases
 from millpond.runtime.demo_source import is_demo_home, serves_demo
@@ -78,7 +78,7 @@ def check(connection: psycopg.Connection[Any], origin: Origin) -> bool:
     asked = {"table": origin.table, "origin": origin.address, "demo": DEMO}
     found = connection.cursor(row_factory=tuple_row).execute(_SELECT, asked).fetchone()
     if found and found[1] != origin.address:
-        raise _changed(origin, *found)
+        raise _changed_error(origin, *found)
     return found is not None
 
 
@@ -123,14 +123,14 @@ def accept_move(source: SourceSpec, configured: Settings) -> list[str]:
 def _address(source: SourceSpec, values: Values) -> str:
     """Return what tells a server and the account on it from others; http and https are the same server."""
     shown = {name: "…" if name in SECRET else values.get(name) for name in CONNECTION}
-    url = filled(source.rest.base_url, shown) or source.rest.base_url
+    url = fill(source.rest.base_url, shown) or source.rest.base_url
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
     place = f"{parts.hostname}{port}{parts.path.rstrip('/')}"
     return f"{place} as {values['user']}" if values.get("user") else place
 
 
-def _changed(origin: Origin, table: str, recorded: str) -> ConfigError:
+def _changed_error(origin: Origin, table: str, recorded: str) -> ConfigError:
     if DEMO in (origin.address, recorded):
         return _demo_and_real(origin.source, recorded, origin.address, table)
     return OriginChanged(

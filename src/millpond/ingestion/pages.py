@@ -58,7 +58,7 @@ class PageDecoder:
             ways = [*self.key, *([self.time[0]] if self.time else [])]
             fields = {way[0] for way in ways if way}
             body = select_rows(body, self.selector, self.not_errors, self.single_object, fields)
-        rows = _parsed(body)
+        rows = _parse(body)
         if self.fields is not None:
             self.fields.update(*_modest(rows))
         texts = _texts(body, rows)
@@ -70,7 +70,7 @@ class PageDecoder:
         return pa.table(columns)
 
 
-def _parsed(body: bytes) -> list[Any]:
+def _parse(body: bytes) -> list[Any]:
     rows = parse_json(body)
     if not isinstance(rows, list):
         raise ValueError(
@@ -183,7 +183,7 @@ def _keys(rows: Sequence[Any], texts: pa.Array, paths: Sequence[Sequence[str]]) 
     Python's hash of a text is one; its hash of a number is not, as -1 and -2 have the same.
     """
     parts = [
-        part if set(map(type, part)) == {str} else list(map(_named, part))
+        part if set(map(type, part)) == {str} else list(map(_type_name, part))
         for part in (_values(rows, path) for path in paths)
     ]
     found: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
@@ -195,7 +195,7 @@ def _keys(rows: Sequence[Any], texts: pa.Array, paths: Sequence[Sequence[str]]) 
     return pa.array(hashes)
 
 
-def _named(value: Any) -> Any:
+def _type_name(value: Any) -> Any:
     """Return a key as texts that are equal where type and value are; None stays None."""
     if value is None or isinstance(value, str):
         return value

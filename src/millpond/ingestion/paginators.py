@@ -12,8 +12,7 @@ from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete, SourceError, SourceRefused
-from millpond.ingestion.links import link_relations
-from millpond.ingestion.markers import as_truth, envelope
+from millpond.ingestion.markers import as_truth, envelope, link_relations
 from millpond.ingestion.pages import KEY
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
@@ -199,7 +198,7 @@ class LinkPager(Pager):
         return values[0] if values else None
 
     def _more(self, response: Response) -> bool | None:
-        return said_more(response, self.options.get("has_more_path"))
+        return says_more(response, self.options.get("has_more_path"))
 
 
 def size_param(table: SourceTable) -> tuple[str, int] | None:
@@ -210,7 +209,7 @@ def size_param(table: SourceTable) -> tuple[str, int] | None:
     return next(((k, int(v)) for k, v in given if _SIZES.fullmatch(k) and v.isdecimal() and int(v)), None)
 
 
-def said_more(response: Response, path: str | None) -> bool | None:
+def says_more(response: Response, path: str | None) -> bool | None:
     """Return what the field at `path` says about more pages; raises ListingIncomplete if it says nothing."""
     if not path:
         return None

@@ -35,13 +35,13 @@ def names(text: str) -> Iterator[str]:
             yield name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
 
 
-def filled(value: Any, values: Values) -> Any:
+def fill(value: Any, values: Values) -> Any:
     """Return `value`, a text or a mapping of texts, with every placeholder replaced.
 
     An entry of a mapping is left out where its placeholder has no value; a text alone then becomes None.
     """
     if isinstance(value, Mapping):
-        entries = {key: filled(entry, values) for key, entry in value.items()}
+        entries = {key: fill(entry, values) for key, entry in value.items()}
         return {key: entry for key, entry in entries.items() if entry is not None}
     if not isinstance(value, str):
         return value

@@ -8,7 +8,7 @@ from requests import Request, Response
 
 from millpond.errors import ListingIncomplete
 from millpond.ingestion.markers import as_count, envelope
-from millpond.ingestion.paginators import Gap, Pager, Probe, said_more, size_param
+from millpond.ingestion.paginators import Gap, Pager, Probe, says_more, size_param
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.tally import Tally
 from millpond.internals.dlt import jsonpath
@@ -85,7 +85,7 @@ class RangePager(Pager):
             self._probe.check(data)
             return
         self._note_total(response)
-        more = said_more(response, self.options.get("has_more_path"))
+        more = says_more(response, self.options.get("has_more_path"))
         self.ends_by_itself = more is False
         if not rows or more is False:
             if more is True and not self.reached:

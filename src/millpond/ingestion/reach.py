@@ -47,7 +47,7 @@ def unproven_days(table: SourceTable, window: Window, listing: Listing, zone: Zo
     return frozenset(day for day, start in starts.items() if not listing.order.goes_back_before(start))
 
 
-def kept_as_loaded(table: SourceTable, days: Collection[dt.date]) -> BeyondReach:
+def keep_as_loaded(table: SourceTable, days: Collection[dt.date]) -> BeyondReach:
     """Return why unproven days with fewer rows than are loaded stay as they are."""
     assert table.window.reach
     return BeyondReach(

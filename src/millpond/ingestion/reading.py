@@ -33,7 +33,7 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
         if source.source in sources:
             raise _mistake(
                 file,
-                f"{_shown_file(files[source.source])} declares the source {source.source} already",
+                f"{_show_file(files[source.source])} declares the source {source.source} already",
                 "keep one of them",
             )
         for table in source.tables:
@@ -41,7 +41,7 @@ def load_sources(settings: Settings) -> list[SourceSpec]:
                 raise _mistake(
                     file, f"the table {table.name} is declared by {other} already", "give it another name"
                 )
-            owners[table.name] = _shown_file(file)
+            owners[table.name] = _show_file(file)
         sources[source.source], files[source.source] = source, file
     return list(sources.values())
 
@@ -84,7 +84,7 @@ def _from_yaml(file: Path) -> SourceSpec:
         if "{{" in text or "{%" in text:
             raise _mistake(
                 file,
-                f"at {_shown(path)}: templates are not evaluated here",
+                f"at {_show_path(path)}: templates are not evaluated here",
                 "write placeholders in single braces, for example {start_ms}",
             )
     try:
@@ -143,12 +143,12 @@ def _texts(node: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], 
             yield from _texts(value, [*path, index])
 
 
-def _shown_file(file: Path) -> str:
+def _show_file(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
 
 
 def _mistake(file: Path, what: str, next_step: str) -> ConfigError:
-    return ConfigError(f"{_shown_file(file)}: {what}", next_step=next_step)
+    return ConfigError(f"{_show_file(file)}: {what}", next_step=next_step)
 
 
 def _from_validation(file: Path, error: ValidationError) -> ConfigError:
@@ -160,12 +160,12 @@ def _from_validation(file: Path, error: ValidationError) -> ConfigError:
     elif not reason:
         reason, example = example, ""
     more = sum(other["type"] != "too_short" for other in others)
-    what = f"at {_shown(path)}: {reason.rstrip('; ,')}{f' ({more} more mistakes)' if more else ''}"
+    what = f"at {_show_path(path)}: {reason.rstrip('; ,')}{f' ({more} more mistakes)' if more else ''}"
     general = f"write for example {example}" if example else _COMPARE
     return _mistake(file, what, _hint(path, of_parts=problem["type"] != "value_error") or general)
 
 
-def _shown(path: list[str | int]) -> str:
+def _show_path(path: list[str | int]) -> str:
     parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in path]
     return "".join(parts).removeprefix(".") or "the top"
 

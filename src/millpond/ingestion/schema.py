@@ -1,12 +1,16 @@
-"""The lake's tables of a source table: the good rows in `raw`, the bad ones in `quarantine`."""
+"""The lake's tables of a source table, and columns for fields that its spec does not name."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import pyarrow as pa
 
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.spec_rules import fold_name
 from millpond.lake.spec import TableSpec
 from millpond.naming import LINEAGE_COLUMNS, PARTITION_COLUMN
 
@@ -63,3 +67,48 @@ def _spec(
         comments={column: text for column, (_, text) in everything.items() if text},
         description=description,
     )
+
+
+MOST_ADDED = 100
+"""A table with more columns that no spec names shows no drift but a source whose keys are data."""
+
+
+def column_name(field: str) -> str:
+    """Return a field's name as a column: lower case, words joined by underscores; empty if there is none."""
+    text = unicodedata.normalize("NFKD", field)
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
+    text = re.sub(r"[^a-z0-9]+", "_", text).strip("_")
+    if not text or len(text) > 60:
+        return ""
+    return f"_{text}" if text[0].isdigit() or field.startswith("_") else text
+
+
+def name_added_columns(
+    table: SourceTable, fields: Iterable[str], existing: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """Return the columns (name → field) to add for unknown `fields`, and the fields that become none.
+
+    `existing` are the columns that the lake's table has; it gets MOST_ADDED at most that no spec names.
+    """
+    known = {column.path(name)[0] for name, column in table.columns.items()}
+    taken = {fold_name(name) for name in (*table.columns, *known, *LINEAGE_COLUMNS)}
+    there = {name for name in existing if fold_name(name) not in taken}
+    room = MOST_ADDED - len(there)
+    looks = {fold_name(name) for name in there}
+    added: dict[str, str] = {}
+    left_out: list[str] = []
+    for field in sorted(set(fields) - known, key=lambda field: (column_name(field) not in there, field)):
+        name = column_name(field)
+        new = name not in there
+        if (
+            not name
+            or {fold_name(name), fold_name(field)} & taken
+            or (new and (fold_name(name) in looks or room <= 0))
+        ):
+            left_out.append(field)
+            continue
+        room -= new
+        taken |= {fold_name(name), fold_name(field)}
+        added[name] = field
+    return added, left_out

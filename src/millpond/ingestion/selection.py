@@ -75,7 +75,7 @@ def select_rows(
             rows = rows[0]
     else:
         (place,) = _at(document, selector)
-        return _as_json(_listed(place, selector, single_object))
+        return _as_json(_to_rows(place, selector, single_object))
     if rows and all(isinstance(row, list) for row in rows):
         raise ValueError(
             f"at {selector} are {len(rows)} lists, not rows; [*] at the end takes their elements"
@@ -89,7 +89,7 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _listed(value: Any, place: str, single_object: bool) -> list[Any]:
+def _to_rows(value: Any, place: str, single_object: bool) -> list[Any]:
     if value is None:
         return []
     if isinstance(value, dict) and single_object:
@@ -111,7 +111,7 @@ def _at(document: Any, selector: str) -> list[Any]:
 
     above, elements, below = selector.rpartition("[*]")
     if elements and not _MANY.search(_QUOTED.sub("", below)):
-        found = [element for place in _at(document, above) for element in _listed(place, above, False)]
+        found = [element for place in _at(document, above) for element in _to_rows(place, above, False)]
         way = jsonpath.compile_path(f"${below}")
         return [value for element in found for value in jsonpath.find_values(way, element) or [element]]
     found = jsonpath.find_values(jsonpath.compile_path(selector), document)

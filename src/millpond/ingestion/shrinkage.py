@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from millpond.errors import RowsHeldBack
+from millpond.ingestion.results import Counts, ValidatedRows
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.ingestion.window import Shrink
 from millpond.lake import read
 from millpond.lake.hashing import Digest, Digests
@@ -115,22 +115,24 @@ def _rows(found: Digests) -> dict[dt.date, int]:
 
 
 def hold_back(
-    table: SourceTable, verdicts: Verdicts, shrank: DaysShrank, ref: str, run_id: str
+    table: SourceTable, validated: ValidatedRows, shrank: DaysShrank, ref: str, run_id: str
 ) -> dict[dt.date, RowsHeldBack]:
     """Keep the new rows of days that `shrank` aside, good and quarantined, and return the error of each."""
     days = shrank.days
     loaded_at = dt.datetime.now(dt.UTC)
     raw, quarantine = lake_tables(table)
     windows = contiguous(days)
-    found = {day: (there, verdicts.counts[day].good, _details(verdicts, day)) for day, there in days.items()}
+    found = {
+        day: (there, validated.counts[day].good, _details(validated, day)) for day, there in days.items()
+    }
     branch = hold(
         ref,
         raw.name,
         found,
         [
             [
-                Replacement(raw, verdicts.good(window, run_id, loaded_at), window),
-                Replacement(quarantine, verdicts.bad(window, run_id, loaded_at), window),
+                Replacement(raw, validated.good(window, run_id, loaded_at), window),
+                Replacement(quarantine, validated.bad(window, run_id, loaded_at), window),
             ]
             for window in windows
         ],
@@ -138,25 +140,25 @@ def hold_back(
     )
     errors: dict[dt.date, RowsHeldBack] = {}
     for window in windows:
-        errors |= dict.fromkeys(window.days, _error(table, verdicts, window, shrank, ref, branch))
+        errors |= dict.fromkeys(window.days, _error(table, validated, window, shrank, ref, branch))
     return errors
 
 
-def _details(verdicts: Verdicts, day: dt.date) -> dict[str, Any]:
+def _details(validated: ValidatedRows, day: dt.date) -> dict[str, Any]:
     """Return the counts of a day; one that broke a fatal rule failed before, so there are none of these."""
-    return {name: value for name, value in asdict(verdicts.counts[day]).items() if name != "fatal"}
+    return {name: value for name, value in asdict(validated.counts[day]).items() if name != "fatal"}
 
 
 def _error(
     table: SourceTable,
-    verdicts: Verdicts,
+    validated: ValidatedRows,
     window: Window,
     shrank: DaysShrank,
     ref: str,
     branch: str,
 ) -> RowsHeldBack:
     days = shrank.days
-    there, counts = sum(days[day].rows for day in window.days), [verdicts.counts[day] for day in window.days]
+    there, counts = sum(days[day].rows for day in window.days), [validated.counts[day] for day in window.days]
     now, bad = sum(found.good for found in counts), sum(found.bad for found in counts)
     text = f"{table.asset}, {window}: held back, the source now has {now:,} good rows, {there:,} are loaded"
     if (most := sum(shrank.most[day] for day in window.days)) > there:
@@ -165,7 +167,9 @@ def _error(
         before = count_rows(ref, table.quarantine_table, window).total()
         text += f" (quarantined: {bad:,} now, {before:,} before)"
     if len(window) > 1:
-        listed = [f"{day} {days[day].rows:,} → {verdicts.counts[day].good:,}" for day in window.days[:_SHOWN]]
+        listed = [
+            f"{day} {days[day].rows:,} → {validated.counts[day].good:,}" for day in window.days[:_SHOWN]
+        ]
         more = f", and {len(window) - _SHOWN} more days" if len(window) > _SHOWN else ""
         text += f"; loaded → now: {', '.join(listed)}{more}"
     return RowsHeldBack(

@@ -10,7 +10,7 @@ from millpond.ingestion.columns import Column, OnBad, Rounding
 from millpond.ingestion.endpoint import Endpoint, Page, Rest
 from millpond.ingestion.expectations import Checks
 from millpond.ingestion.part import Part
-from millpond.ingestion.rules import check_names, checked_condition
+from millpond.ingestion.spec_rules import check_condition, check_names
 from millpond.ingestion.window import (
     Cadence,
     EventTime,
@@ -101,9 +101,9 @@ class SourceTable(Part):
             )
         for name, column in self.columns.items():
             if column.required_when:
-                checked_condition("required_when", name, column.required_when, self.columns)
+                check_condition("required_when", name, column.required_when, self.columns)
             if isinstance(column.optional, str):
-                checked_condition("optional", name, column.optional, self.columns)
+                check_condition("optional", name, column.optional, self.columns)
         self.endpoint.check_fit(self.page, self.window.params)
         newest_first = self.window.reach or self.endpoint.paginator.type == "newest_first"
         if self.news and not newest_first and not self.news.params:

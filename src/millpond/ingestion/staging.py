@@ -27,7 +27,7 @@ Stream = Callable[[], Iterator[pa.Table]]
 
 
 @contextmanager
-def staging_folder(root: Path, label: str) -> Iterator[Path]:
+def open_staging_folder(root: Path, label: str) -> Iterator[Path]:
     """Yield a new folder below `root`, removed at the end; removes those that crashed loads left long ago."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in root.glob("load-*"):
@@ -41,7 +41,7 @@ def staging_folder(root: Path, label: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def staged(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
+def stage_pages(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
     """Return the Parquet files below `folder` with the rows of all `streams`, `parallel` at a time."""
     _send_nothing_home()
     pipeline = dlt.pipeline("rows", pipelines_dir=str(folder / "dlt"))

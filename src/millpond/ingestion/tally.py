@@ -95,7 +95,7 @@ class Tally:
         rest = list(keys[ahead:])
         new_ahead = not set(keys[:ahead]) & self._seen
         if not (new_ahead and rest == list(self.first[: len(rest)]) and (rest or not self.first)):
-            raise self._moved()
+            raise self._has_moved()
 
     def _check_repeats(self, keys: Sequence[int], repeated: set[int], distinct: int) -> None:
         stale = len(repeated) == distinct
@@ -105,10 +105,10 @@ class Tally:
         if stale and (self._stale > 1 or not where_they_meet or len(keys) >= _TINY_PAGE):
             raise PagingLoop(f"page {self.pages} holds only rows that were listed before", next_step=_LOOP)
         if not where_they_meet:
-            raise self._moved()
+            raise self._has_moved()
         self.repeats += len(repeated)
 
-    def _moved(self) -> ListingIncomplete:
+    def _has_moved(self) -> ListingIncomplete:
         return ListingIncomplete(
             f"rows moved between pages while they were read (see page {self.pages}), so some may be missing",
             next_step=_MOVED,

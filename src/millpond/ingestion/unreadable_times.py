@@ -15,8 +15,8 @@ import duckdb
 
 from millpond.errors import TimesUnreadable
 from millpond.ingestion.contract import SEPARATOR
+from millpond.ingestion.results import Counts, ValidatedRows
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.naming import ref_option
 from millpond.partitions import Window, contiguous
 
@@ -104,17 +104,19 @@ def place_rows_without_time(
     )
 
 
-def find_uncertain_days(table: SourceTable, verdicts: Verdicts, ref: str) -> dict[dt.date, TimesUnreadable]:
+def find_uncertain_days(
+    table: SourceTable, validated: ValidatedRows, ref: str
+) -> dict[dt.date, TimesUnreadable]:
     """Return an error for each day that may lack rows whose time cannot be read.
 
     These are days without a good row to which any such row may belong; and where no such day explains them,
     all days between which there are more of them than `quarantine` allows.
     """
-    counts, groups = verdicts.counts, list(_groups(verdicts.connection))
+    counts, groups = validated.counts, list(_groups(validated.connection))
     may_lack: dict[dt.date, list[_Group]] = {}
     for group in groups:
         asked = [day for day in counts if group.asked[0] <= day <= group.asked[1]]
-        doubtful = [day for day in asked if not counts[day].good or group.breaks(verdicts.contract.fatal)]
+        doubtful = [day for day in asked if not counts[day].good or group.breaks(validated.contract.fatal)]
         between = [day for day in counts if group.between[0] <= day <= group.between[1]]
         if not doubtful and not group.sure and _too_many(table, group, [counts[day] for day in between]):
             doubtful = between

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from millpond.errors import ConfigError
 from millpond.ingestion import placeholders
-from millpond.ingestion.cron import checked_cron
 from millpond.ingestion.endpoint import Templates
 from millpond.ingestion.part import Part
+from millpond.ingestion.spec_rules import check_cron
 from millpond.naming import identifier
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -132,7 +132,7 @@ class Shrink(Part):
 class Cadence(Part):
     """How often to load the day that has begun, and how many days to load again because rows come late."""
 
-    cron: Annotated[str, AfterValidator(checked_cron)] = Field(
+    cron: Annotated[str, AfterValidator(check_cron)] = Field(
         description="when the current day is loaded, in the configured zone", examples=['cron: "0 * * * *"']
     )
     lookback_days: int = Field(

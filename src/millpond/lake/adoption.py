@@ -22,7 +22,7 @@ from millpond.lake.files import flush
 from millpond.lake.hashing import Digests, overall
 from millpond.lake.locks import table_locks
 from millpond.lake.metadata import write_metadata
-from millpond.lake.opening import opened
+from millpond.lake.opening import open_table
 from millpond.lake.pointers import Move, Note, pointers
 from millpond.lake.schema import arrow_schema
 from millpond.lake.spec import TableSpec, Written
@@ -61,7 +61,7 @@ def adopt(a: Adoption) -> Written:
         found = pointers(conn, a.ref, [a.spec.name, a.result])
         note = Note("replace", a.run_id, commit_id=uuid.uuid4().hex)
         try:
-            change, scraps = _prepared(lake, a, found.get(a.spec.name), note)
+            change, scraps = _prepare(lake, a, found.get(a.spec.name), note)
             metadata, location = change.staging.finished()
         except BaseException:
             lake.discard()
@@ -74,11 +74,11 @@ def adopt(a: Adoption) -> Written:
     return change.written(metadata.current_snapshot_id)
 
 
-def _prepared(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) -> tuple[Change, list[str]]:
+def _prepare(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) -> tuple[Change, list[str]]:
     """Return the change and the names of the tables that are of no use after it."""
     result = lake.load_table(a.result)
     whole = a.windows.parts is None
-    staging = opened(lake, location, a.spec, [arrow_schema(result.schema())], whole=whole)
+    staging = open_table(lake, location, a.spec, [arrow_schema(result.schema())], whole=whole)
     if a.before == a.after and location is not None and not staging.changed:
         return Change(a.spec.name, a.windows, staging, [], a.after, content_changed=False), [a.result]
     scraps, source = [a.result], a.result

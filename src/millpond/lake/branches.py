@@ -43,5 +43,5 @@ def delete(conn: psycopg.Connection, name: str) -> None:
         conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
     conn.execute("delete from lake_refs where name = %s", (name,))
     log(conn, name, Note("drop branch"))
-    if nessie.used():
+    if nessie.is_used():
         nessie.drop(name)

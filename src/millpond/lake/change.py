@@ -11,9 +11,9 @@ from pyiceberg.manifest import DataFile
 from millpond.errors import ConfigError, SchemaConflict
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.datafiles import Touched, write
-from millpond.lake.hashing import Digest, Digests, combined, digests, overall
+from millpond.lake.hashing import Digest, Digests, combine, digests, overall
 from millpond.lake.most_rows import Keeping, MostRows, keep_most_rows, read_most_rows
-from millpond.lake.opening import opened
+from millpond.lake.opening import open_table
 from millpond.lake.rows import Rows, refuse_outside
 from millpond.lake.schema import arrow_schema
 from millpond.lake.spec import TableSpec, Written
@@ -47,7 +47,7 @@ class Change:
         )
 
 
-def prepared(
+def prepare_change(
     lake: LakeCatalog,
     location: str | None,
     spec: TableSpec,
@@ -63,12 +63,12 @@ def prepared(
     summary, beside window, content hash and row counts. `check` may refuse the change; `keeping` says what
     becomes of the most rows that the days have held.
     """
-    staging = opened(lake, location, spec, rows.schemas, whole=windows.parts is None, turning=True)
+    staging = open_table(lake, location, spec, rows.schemas, whole=windows.parts is None, turning=True)
     target = arrow_schema(staging.table_metadata.schema())
     day_column = _day_column(spec, target, windows)
     touched = Touched.find(staging, windows, day_column)
     before = touched.digests()
-    after = combined(digests(piece, day_column) for piece in _checked(rows, target, day_column, windows))
+    after = combine(digests(piece, day_column) for piece in _check_rows(rows, target, day_column, windows))
     if check:
         check(before, after, read_most_rows(staging.table_metadata.properties))
     if keeping:
@@ -76,7 +76,9 @@ def prepared(
     if before == after and not (staging.turned and touched.removed):
         return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write(
-        staging, _kept_and_new(touched, rows, target), spec.sort_by or ((day_column,) if day_column else ())
+        staging,
+        _split_kept_and_new(touched, rows, target),
+        spec.sort_by or ((day_column,) if day_column else ()),
     )
     summary = {
         "millpond.window": str(windows),
@@ -88,7 +90,9 @@ def prepared(
     return Change(spec.name, windows, staging, files, after, content_changed=before != after)
 
 
-def _checked(rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows) -> Iterator[pa.Table]:
+def _check_rows(
+    rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows
+) -> Iterator[pa.Table]:
     for piece in rows.pieces(target):
         refuse_values(rows.table, piece)
         if day_column and windows.parts is not None:
@@ -96,7 +100,7 @@ def _checked(rows: Rows, target: pa.Schema, day_column: str | None, windows: Win
         yield piece
 
 
-def _kept_and_new(touched: Touched, rows: Rows, target: pa.Schema) -> Iterator[pa.Table]:
+def _split_kept_and_new(touched: Touched, rows: Rows, target: pa.Schema) -> Iterator[pa.Table]:
     yield from touched.kept()
     yield from rows.pieces(target)
 

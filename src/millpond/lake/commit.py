@@ -25,11 +25,11 @@ _SETTLE_MILLISECONDS = 10_000
 def swap(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) -> None:
     """Move all pointers or none. Raises PointerMoved, RefNotFound, OutcomeUnknown."""
     crash_points.reached("lake.before_swap")
-    settled(conn, ref, note, lambda inner, noted: move(inner, ref, moves, noted))
+    commit_definitely(conn, ref, note, lambda inner, noted: move(inner, ref, moves, noted))
     crash_points.reached("lake.swapped")
 
 
-def settled(
+def commit_definitely(
     conn: psycopg.Connection, ref: str, note: Note, work: Callable[[psycopg.Connection, Note], T]
 ) -> T:
     """Do `work` in one transaction and return its result; `work` must log the note on `ref`.
@@ -48,12 +48,12 @@ def settled(
             raise PointerMoved(ref) from error
         if not (conn.broken or isinstance(error, _SHUT_DOWN)):
             raise
-        if not _landed(ref, noted, error):
+        if not _has_landed(ref, noted, error):
             raise PointerMoved(ref) from error
     return result[0]
 
 
-def _landed(ref: str, note: Note, error: Exception) -> bool:
+def _has_landed(ref: str, note: Note, error: Exception) -> bool:
     """Tell whether an interrupted transaction took effect, after it has surely ended.
 
     It held a lock on the ref's row before it wrote anything: once we hold that row, it is over.

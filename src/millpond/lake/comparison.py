@@ -16,8 +16,8 @@ from millpond.lake.connect import pooled
 from millpond.lake.delta import Delta, delta
 from millpond.lake.history import windows_since
 from millpond.lake.metadata import metadata_at
-from millpond.lake.pointers import followed
-from millpond.lake.versions import Version, differing
+from millpond.lake.pointers import follow_pointers
+from millpond.lake.versions import Version, diff_versions
 from millpond.lake.windows import NOTHING
 from millpond.runtime.extensions import duckdb_connection
 
@@ -83,22 +83,22 @@ def compare(ref: str, tables: Sequence[str] | None = None, *, samples: int = 0) 
     """
     with pooled() as conn:
         for name in (ref, base_of(conn, ref)):
-            followed(conn, name)
+            follow_pointers(conn, name)
         rows = conn.execute(_POINTERS, {"ref": ref}).fetchall()
     base, created_at = rows[0][:2]
     pointers = [_Pointers(*row[2:]) for row in rows if row[2]]
     _refuse_unknown(ref, tables, {p.table for p in pointers})
     due = [p for p in pointers if p.now != p.then and (tables is None or p.table in tables)]
     with duckdb_connection() as connection:
-        compared = tuple(_compared(connection, p, samples) for p in due)
+        compared = tuple(_compare_table(connection, p, samples) for p in due)
     return Comparison(
         ref, base, created_at, compared, tuple(p.table for p in pointers if p.base_now != p.then)
     )
 
 
-def _compared(connection: duckdb.DuckDBPyConnection, p: _Pointers, samples: int) -> TableComparison:
+def _compare_table(connection: duckdb.DuckDBPyConnection, p: _Pointers, samples: int) -> TableComparison:
     then, now, base_now = (metadata_at(at) if at else None for at in (p.then, p.now, p.base_now))
-    before, after, windows = differing(then, now)
+    before, after, windows = diff_versions(then, now)
     base_windows = windows_since(base_now, then) if base_now is not None else None
     if p.base_now == p.then:
         base_moved, both = NOTHING, NOTHING
@@ -114,7 +114,7 @@ def _compared(connection: duckdb.DuckDBPyConnection, p: _Pointers, samples: int)
         key=key,
         columns_added=_only(after.schema(), before.schema()) if then else (),
         columns_removed=_only(before.schema(), after.schema()) if now else (),
-        columns_retyped=tuple(_retyped(before.schema(), after.schema())),
+        columns_retyped=tuple(_find_retyped(before.schema(), after.schema())),
         base_moved=base_moved,
         both=both,
         rows=delta(connection, before, after, key, samples),
@@ -132,7 +132,7 @@ def _only(one: pa.Schema, other: pa.Schema) -> tuple[str, ...]:
     return tuple(name for name in one.names if name not in other.names)
 
 
-def _retyped(before: pa.Schema, after: pa.Schema) -> Iterable[str]:
+def _find_retyped(before: pa.Schema, after: pa.Schema) -> Iterable[str]:
     for column in after:
         if column.name in before.names and before.field(column.name).type != column.type:
             yield f"{column.name}: {before.field(column.name).type} → {column.type}"

@@ -105,13 +105,13 @@ def _engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - they key the cache
     from sqlalchemy import create_engine  # slow to import, and readers can do without
 
     made = create_engine(
-        "postgresql+psycopg://", creator=_connected, pool_size=4, max_overflow=16, pool_pre_ping=True
+        "postgresql+psycopg://", creator=_connect_once, pool_size=4, max_overflow=16, pool_pre_ping=True
     )
     atexit.register(made.dispose)
     return made
 
 
-def _connected() -> psycopg.Connection:
+def _connect_once() -> psycopg.Connection:
     conn = connection()
     conn.autocommit = False
     return conn

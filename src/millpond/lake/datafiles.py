@@ -26,8 +26,8 @@ from millpond.internals.pyiceberg import (
     dataframe_to_data_files,
     write_file,
 )
-from millpond.lake.hashing import Digests, combined, digests
-from millpond.lake.rows import fitted, gathered
+from millpond.lake.hashing import Digests, combine, digests
+from millpond.lake.rows import fit_piece, gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
 from millpond.lake.windows import Windows
@@ -82,7 +82,7 @@ class Touched:
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; finds out which files go and which rows stay."""
         self._held = [] if sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES else None
-        return combined(digests(piece, self.day_column) for piece in gathered(self.inside()))
+        return combine(digests(piece, self.day_column) for piece in gather(self.inside()))
 
     def kept(self) -> Iterator[pa.Table]:
         """Yield the rows outside the window of the files that go; after `digests`."""
@@ -123,7 +123,7 @@ class Touched:
         for batch in scan.to_record_batches([task]):
             table = pa.Table.from_batches([batch])
             if self.staging.turned:
-                yield fitted(".".join(self.staging.table.name()), table, target)
+                yield fit_piece(".".join(self.staging.table.name()), table, target)
             else:
                 yield table.cast(target)
 
@@ -147,7 +147,7 @@ def write(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]
     target = arrow_schema(metadata.schema())
     order = [(name, "ascending") for name in sort_by if name in target.names]
     files: list[DataFile] = []
-    for piece in gathered(t for t in tables if t.num_rows):
+    for piece in gather(t for t in tables if t.num_rows):
         ordered = piece if _in_order(piece, order) else piece.sort_by(order).combine_chunks()
         parts = _partitions(metadata, ordered)
         if parts is None:

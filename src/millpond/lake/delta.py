@@ -154,7 +154,7 @@ class _Samples:
         if not self._limit:
             return
         rows: dict[tuple[Any, ...], tuple[list[Row], list[Row]]] = {}
-        for copies, row in self._sampled(condition):
+        for copies, row in self._sample(condition):
             come, gone = rows.setdefault(tuple(row[name] for name in self._key), ([], []))
             (come if copies > 0 else gone).extend([row] * min(abs(copies), self._limit))
         for come, gone in rows.values():
@@ -164,7 +164,7 @@ class _Samples:
                 yield from ((row, None) for row in come)
                 yield from ((None, row) for row in gone)
 
-    def _sampled(self, condition: str) -> Iterable[tuple[int, Row]]:
+    def _sample(self, condition: str) -> Iterable[tuple[int, Row]]:
         names = ", ".join(f"d.{quoted(name)}" for name in self._columns)
         by_key = [f"d.{quoted(name)}" for name in self._key]
         same = " and ".join(f"k.{quoted(n)} is not distinct from d.{quoted(n)}" for n in self._key) or "true"

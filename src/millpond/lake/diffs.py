@@ -9,7 +9,7 @@ from typing import Literal
 import psycopg
 from pyiceberg.table.metadata import TableMetadata
 
-from millpond.lake.history import HistoryLost, noted, snapshots_since, windows_since
+from millpond.lake.history import HistoryLost, read_note, snapshots_since, windows_since
 from millpond.lake.metadata import metadata_at
 from millpond.lake.pointers import Move
 
@@ -58,8 +58,10 @@ def _table_diff(m: Move) -> TableDiff:
         steps = list(snapshots_since(now, then))
     except HistoryLost:
         return TableDiff(m.table, change, windows, None, None)
-    added = sum(int(noted(s, "millpond.rows_added") or noted(s, "added-records") or 0) for s in steps)
-    removed = sum(int(noted(s, "millpond.rows_removed") or noted(s, "deleted-records") or 0) for s in steps)
+    added = sum(int(read_note(s, "millpond.rows_added") or read_note(s, "added-records") or 0) for s in steps)
+    removed = sum(
+        int(read_note(s, "millpond.rows_removed") or read_note(s, "deleted-records") or 0) for s in steps
+    )
     return TableDiff(m.table, change, windows, added, removed)
 
 
@@ -67,5 +69,5 @@ def _total(metadata: TableMetadata | None) -> int | None:
     snapshot = metadata.current_snapshot() if metadata else None
     if snapshot is None:
         return 0
-    total = noted(snapshot, "total-records")
+    total = read_note(snapshot, "total-records")
     return int(total) if total is not None else None

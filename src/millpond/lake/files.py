@@ -108,7 +108,7 @@ def discard(locations: Iterable[str]) -> None:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def name_read_errors(what: str) -> Iterator[None]:
     """Turn what the storage says while `what` is read into StorageFailed."""
     try:
         yield

@@ -65,7 +65,7 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
         row = pc.add(row, values)
     day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
     sums = (
-        pa.table({"day": day, "row": _mixed(row)})
+        pa.table({"day": day, "row": _mix(row)})
         .group_by("day")
         .aggregate([("row", "sum"), ([], "count_all")])
     )
@@ -75,7 +75,7 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
 
 def _of_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     seed = pa.scalar(int.from_bytes(_word(name.encode()), "little"), _WORD)
-    value = _mixed(pc.bit_wise_xor(_words(column), seed))
+    value = _mix(pc.bit_wise_xor(_words(column), seed))
     return pc.fill_null(value, pa.scalar(0, _WORD))
 
 
@@ -84,7 +84,7 @@ def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hashing")
 
 
-def combined(parts: Iterable[Digests]) -> Digests:
+def combine(parts: Iterable[Digests]) -> Digests:
     """Return the digests of the union of several sets of rows."""
     result: Digests = {}
     for part in parts:
@@ -117,14 +117,14 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pa.chunked_array([pa.array(texts, pa.large_string())])
     elif pa.types.is_decimal(kind):
         column = pc.cast(column, pa.string())
-    return pa.chunked_array([_hashed(chunk) for chunk in column.chunks], _WORD)
+    return pa.chunked_array([_hash(chunk) for chunk in column.chunks], _WORD)
 
 
-def _hashed(texts: pa.Array) -> pa.Array:
+def _hash(texts: pa.Array) -> pa.Array:
     """Return the hash of each text: its length, mixed with one word of eight bytes after the other."""
     if pc.count_distinct(texts.slice(0, _SAMPLE)).as_py() < min(len(texts), _SAMPLE) // 8:
         coded = texts.dictionary_encode()
-        return pc.take(_hashed(coded.dictionary), coded.indices)
+        return pc.take(_hash(coded.dictionary), coded.indices)
     raw = pc.cast(texts, pa.large_binary())
     offsets = np.frombuffer(raw.buffers()[1], "<i8")[raw.offset : raw.offset + len(raw) + 1]
     data = bytes(raw.buffers()[2] or b"") + bytes(8)
@@ -141,7 +141,7 @@ def _hashed(texts: pa.Array) -> pa.Array:
     return pa.array(hashed, _WORD, mask=_nulls(texts))
 
 
-def _mixed(words: pa.ChunkedArray) -> pa.ChunkedArray:
+def _mix(words: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return `_splitmix` of each word, null for null."""
     mixed = [
         pa.array(_splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_nulls(chunk))

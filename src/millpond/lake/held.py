@@ -95,7 +95,7 @@ def hold(
     return branch
 
 
-def held(ref: str | None = None, table: str | None = None, window: Window | None = None) -> list[Held]:
+def list_held(ref: str | None = None, table: str | None = None, window: Window | None = None) -> list[Held]:
     """Return the days that are held back, by table and day; those of `ref`, `table` and `window` only."""
     with pooled() as conn, conn.cursor(row_factory=class_row(Held)) as cursor:
         return cursor.execute(

@@ -35,12 +35,12 @@ def windows_since(now: TableMetadata, then: TableMetadata | None) -> Windows:
     touched = Windows(())
     try:
         for snapshot in snapshots_since(now, then):
-            touched |= Windows.parse(noted(snapshot, "millpond.window"))
+            touched |= Windows.parse(read_note(snapshot, "millpond.window"))
     except HistoryLost:
         return Windows(None)
     return touched
 
 
-def noted(snapshot: Snapshot, key: str) -> str | None:
+def read_note(snapshot: Snapshot, key: str) -> str | None:
     """Return an entry of a snapshot's summary."""
     return snapshot.summary.get(key) if snapshot.summary else None

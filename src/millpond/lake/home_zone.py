@@ -50,7 +50,7 @@ def check_zone(connection: psycopg.Connection[Any]) -> bool:
     key = _key(connection.info.port)
     if key in verified:
         return True
-    zone, recorded = settings().timezone, _recorded(connection)
+    zone, recorded = settings().timezone, _read_zone(connection)
     if recorded is None:
         return False
     if not have_same_days(recorded, zone):
@@ -89,7 +89,7 @@ def have_same_days(one: str, other: str) -> bool:
     return all(instant(day, zones[0]) == instant(day, zones[1]) for day in days)
 
 
-def _recorded(connection: psycopg.Connection[Any]) -> str | None:
+def _read_zone(connection: psycopg.Connection[Any]) -> str | None:
     found = connection.cursor(row_factory=tuple_row).execute("select zone from home_zone").fetchone()
     return str(found[0]) if found else None
 

@@ -12,11 +12,11 @@ import psycopg
 from millpond.errors import MergeConflict, RefRefused
 from millpond.lake import nessie
 from millpond.lake.branches import base_of, delete
-from millpond.lake.commit import settled
+from millpond.lake.commit import commit_definitely
 from millpond.lake.connect import pooled
 from millpond.lake.diffs import changed
 from millpond.lake.locks import table_locks
-from millpond.lake.pointers import Move, Note, PointerMoved, followed, locked_pointers, move, share
+from millpond.lake.pointers import Move, Note, PointerMoved, follow_pointers, lock_pointers, move, share
 from millpond.lake.rebase import conflict, rebase_tables
 from millpond.naming import LAYERS, MAIN_REF
 
@@ -48,7 +48,7 @@ def merge(name: str, *, drop: bool = True, rebase: bool = True) -> Merged:
                 into, tables = _merge(name, drop=drop)
                 return Merged(name, into, tables, tuple(sorted(rebased)))
             except _BaseMoved as moved:
-                if not rebase or nessie.used():  # which refuses what both sides changed, rebased or not
+                if not rebase or nessie.is_used():  # which refuses what both sides changed, rebased or not
                     why = dict.fromkeys(moved.tables, "changed on both sides")
                     raise conflict(name, moved.into, why) from None
                 if attempt == _PATIENT:
@@ -73,7 +73,9 @@ def _merge(name: str, *, drop: bool) -> tuple[str, tuple[str, ...]]:
     with pooled() as conn:
         into = base_of(conn, name)
         note = Note("merge", other_ref=name)
-        moves = settled(conn, into, note, lambda inner, noted: _move_all(inner, name, into, noted, drop=drop))
+        moves = commit_definitely(
+            conn, into, note, lambda inner, noted: _move_all(inner, name, into, noted, drop=drop)
+        )
     return into, tuple(m.table for m in moves)
 
 
@@ -82,11 +84,11 @@ def _move_all(conn: psycopg.Connection, name: str, into: str, note: Note, *, dro
     share(conn, into)
     base_of(conn, name, lock=" for update")
     for ref in (name, into):
-        followed(conn, ref)
-    locked_pointers(conn, name)
+        follow_pointers(conn, ref)
+    lock_pointers(conn, name)
     moves = changed(conn, name)
     _refuse_outside_layers(name, into, moves)
-    now = locked_pointers(conn, into, [m.table for m in moves])
+    now = lock_pointers(conn, into, [m.table for m in moves])
     if moved := [m.table for m in moves if now.get(m.table) != m.old]:
         raise _BaseMoved(into, moved)
     move(conn, into, moves, note, merging=name)

@@ -10,7 +10,7 @@ from pyiceberg.io import FileIO
 from pyiceberg.table.metadata import TableMetadata
 
 from millpond.internals.pyiceberg import FromInputFile, ToOutputFile
-from millpond.lake.files import lake_io, reading
+from millpond.lake.files import lake_io, name_read_errors
 
 _KEPT = 64
 _parsed: OrderedDict[str, TableMetadata] = OrderedDict()
@@ -41,7 +41,7 @@ def metadata_at(location: str) -> TableMetadata:
         if location in _parsed:
             _parsed.move_to_end(location)
             return _parsed[location]
-    with reading(location):
+    with name_read_errors(location):
         metadata = FromInputFile.table_metadata(lake_io().new_input(location))
     _remember(location, metadata)
     return metadata

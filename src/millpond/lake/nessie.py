@@ -37,7 +37,7 @@ class Refused(Exception):
         self.gone = gone
 
 
-def used() -> bool:
+def is_used() -> bool:
     """Return whether Nessie is the catalog."""
     return settings().catalog == "nessie"
 
@@ -52,7 +52,7 @@ def follow(conn: psycopg.Connection, ref: str) -> str:
 
     Raises Refused where the branch is gone, ServerUnreachable.
     """
-    if not used():
+    if not is_used():
         return ""
     head, entries = _entries(ref)
     now = {tuple(e["elements"]): e["location"] for e in entries if e["location"]}
@@ -98,7 +98,7 @@ def create(name: str, base: str, head: str) -> None:
 
 def drop(name: str) -> None:
     """Drop a branch, if it is there. Raises LakeError if it keeps moving, ServerUnreachable."""
-    if any(_dropped(name) for _ in range(_TRIES)):
+    if any(_is_dropped(name) for _ in range(_TRIES)):
         return
     raise LakeError(
         f"branch {name} cannot be dropped: somebody is writing to it in Nessie",
@@ -116,7 +116,7 @@ def merge(name: str, into: str) -> None:
     _ask("POST", f"trees/{branch_of(into)}@{_head(into)}/history/merge", json=body)
 
 
-def _dropped(name: str) -> bool:
+def _is_dropped(name: str) -> bool:
     try:
         _ask("DELETE", f"trees/{name}@{_head(name)}")
     except Refused as refused:

@@ -14,7 +14,7 @@ from pyiceberg.types import NestedField
 from millpond.errors import SchemaConflict
 from millpond.internals.pyiceberg import assign_fresh_schema_ids, convert_schema
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.schema import arrow_schema, evolved, reshaped, turned, widest
+from millpond.lake.schema import arrow_schema, evolve, reshape, turn, widest
 from millpond.lake.spec import TableSpec
 from millpond.lake.staging import Staging
 
@@ -22,7 +22,7 @@ _FIRST_PARTITION_FIELD = 1000
 _TRANSFORMS = {"month": MonthTransform, "day": DayTransform}
 
 
-def opened(
+def open_table(
     lake: LakeCatalog,
     location: str | None,
     spec: TableSpec,
@@ -42,13 +42,13 @@ def opened(
     staging = Staging(lake.table_at(spec.name, location), is_new=False)
     before = staging.table_metadata.schema()
     current = arrow_schema(before)
-    wanted = turned(current, spec.schema) if turning and not whole else current
+    wanted = turn(current, spec.schema) if turning and not whole else current
     if wanted != current:
         staging.turned = before
     if spec.drops and not whole:
         returned = {name for schema in (spec.schema, *data) for name in schema.names}
         wanted = pa.schema([column for column in wanted if column.name in returned])
-    target = (reshaped if whole else evolved)(spec.name, wanted, spec.schema, *data)
+    target = (reshape if whole else evolve)(spec.name, wanted, spec.schema, *data)
     if target != current:
         _drop_columns(staging, spec, current, target)
         _add_columns(staging, spec, target)
@@ -102,7 +102,7 @@ def _add_columns(staging: Staging, spec: TableSpec, target: pa.Schema) -> None:
 
 
 def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Staging:
-    target = evolved(spec.name, None, spec.schema, *data)
+    target = evolve(spec.name, None, spec.schema, *data)
     if not target.names:
         raise SchemaConflict(
             f"{spec.name} would be created without a column",
@@ -110,7 +110,7 @@ def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Stagi
             next_step="declare its columns in the spec",
         )
     plain = assign_fresh_schema_ids(convert_schema(target))
-    schema = Schema(*(_commented(f, spec.comments.get(f.name)) for f in plain.fields))
+    schema = Schema(*(_add_comment(f, spec.comments.get(f.name)) for f in plain.fields))
     properties = {
         "comment": spec.description,
         "millpond.key": ",".join(spec.key),
@@ -129,5 +129,5 @@ def _partitions(spec: TableSpec, schema: Schema) -> PartitionSpec:
     return PartitionSpec(PartitionField(source, _FIRST_PARTITION_FIELD, _TRANSFORMS[spec.grain](), name))
 
 
-def _commented(field: NestedField, comment: str | None) -> NestedField:
+def _add_comment(field: NestedField, comment: str | None) -> NestedField:
     return field.model_copy(update={"doc": comment}) if comment else field

@@ -56,7 +56,7 @@ def sweep(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> l
     had: what else lies in the warehouse, other installations' tables too, is not touched.
     Under Nessie it removes and returns nothing, see `NESSIE`.
     """
-    if nessie.used():
+    if nessie.is_used():
         return []
     age = dt.timedelta(days=settings().orphan_retention_days) if older_than is None else older_than
     before = dt.datetime.now(dt.UTC) - max(age, YOUNGEST)

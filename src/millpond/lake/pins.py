@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from millpond.errors import RefNotFound
 from millpond.lake.connect import pooled
-from millpond.lake.pointers import followed, ref_missing
+from millpond.lake.pointers import follow_pointers, ref_missing
 
 PIN_LIFETIME = dt.timedelta(days=1)
 """A pin that nobody released counts as live for so long."""
@@ -32,7 +32,7 @@ def pin(ref: str, *, lifetime: dt.timedelta = PIN_LIFETIME) -> Pin:
     """Freeze the pointers of all tables of `ref`, taken in one statement. Raises RefNotFound."""
     name = f"{ref}{_MARK}{uuid.uuid4().hex[:12]}"
     with pooled() as conn:
-        followed(conn, ref)
+        follow_pointers(conn, ref)
         row = conn.execute(
             "insert into lake_pins (name, ref, pointers, holder, expires_at)"
             " select %s, r.name, coalesce((select jsonb_object_agg(t.table_namespace || '.' || t.table_name,"

@@ -49,7 +49,7 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
 
     Raises RefNotFound; tables that are not there are left out.
     """
-    followed(conn, ref)
+    follow_pointers(conn, ref)
     rows = conn.execute(
         "select t.table_namespace || '.' || t.table_name, t.metadata_location from lake_refs r"
         " left join iceberg_tables t on t.catalog_name = r.name"
@@ -63,7 +63,7 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
     return {table: location for table, location in rows if table}
 
 
-def followed(conn: psycopg.Connection, ref: str) -> str:
+def follow_pointers(conn: psycopg.Connection, ref: str) -> str:
     """Bring what Postgres knows of a ref's pointers up to date where Nessie keeps them; see `nessie.follow`.
 
     Raises RefNotFound, ConfigError if Nessie lacks the branch that is to be main.
@@ -87,15 +87,15 @@ def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, 
     `old`, RefNotFound if the ref was dropped meanwhile.
     """
     share(conn, ref)
-    followed(conn, ref)
-    now = locked_pointers(conn, ref, (m.table for m in moves))
+    follow_pointers(conn, ref)
+    now = lock_pointers(conn, ref, (m.table for m in moves))
     for m in moves:
         if now.get(m.table) != m.old:
             raise PointerMoved(m.table)
     for m in sorted(moves, key=lambda m: m.table):
         _move_one(conn, ref, m)
     log(conn, ref, note, moves)
-    if nessie.used() and moves:
+    if nessie.is_used() and moves:
         try:
             nessie.merge(merging, ref) if merging else nessie.commit(ref, moves, note)
         except nessie.Refused as refused:
@@ -108,9 +108,7 @@ def share(conn: psycopg.Connection, ref: str) -> None:
         raise ref_missing(ref)
 
 
-def locked_pointers(
-    conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None
-) -> dict[str, str]:
+def lock_pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None) -> dict[str, str]:
     """Return the pointers of `tables` (default: all) on `ref`, their rows locked in order until commit."""
     names = None if tables is None else list(tables)
     rows = conn.execute(

@@ -10,7 +10,7 @@ from pyiceberg.table import Table
 from millpond.errors import ConfigError, TableNotFound
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import pooled
-from millpond.lake.files import reading
+from millpond.lake.files import name_read_errors
 from millpond.lake.pins import Pin
 from millpond.lake.pointers import pointers
 from millpond.lake.windows import Windows
@@ -31,7 +31,7 @@ def exists(ref: str | Pin, table: str) -> bool:
 def count(ref: str | Pin, table: str, *, window: Window | None = None) -> int:
     """Return the number of rows of `table`, or of a window of it. Raises TableNotFound, RefNotFound."""
     found = loaded(ref, table)
-    with reading(table):
+    with name_read_errors(table):
         return found.scan(row_filter=Windows.of(window).filter(_window_column(found, window))).count()
 
 
@@ -44,7 +44,7 @@ def scan(
     """
     found = loaded(ref, table)
     row_filter = Windows.of(window).filter(_window_column(found, window))
-    with reading(table):
+    with name_read_errors(table):
         return found.scan(row_filter=row_filter, selected_fields=tuple(columns or ("*",))).to_arrow()
 
 

@@ -14,18 +14,18 @@ from typing_extensions import override
 
 from millpond.errors import MergeConflict, SchemaConflict
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.change import Change, prepared
-from millpond.lake.commit import settled
+from millpond.lake.change import Change, prepare_change
+from millpond.lake.commit import commit_definitely
 from millpond.lake.connect import pooled
 from millpond.lake.datafiles import Touched
 from millpond.lake.diffs import changed
 from millpond.lake.files import flush
-from millpond.lake.history import noted, windows_since
+from millpond.lake.history import read_note, windows_since
 from millpond.lake.metadata import metadata_at
 from millpond.lake.most_rows import PROPERTY as MOST_ROWS
 from millpond.lake.most_rows import Keeping
 from millpond.lake.pointers import Move, Note, move, pointers
-from millpond.lake.rows import Rows, gathered
+from millpond.lake.rows import Rows, gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.spec import TableSpec
 from millpond.lake.staging import Staging
@@ -56,12 +56,12 @@ def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
         if refused := {m.table: why for m in moves if (why := _refusal(m, heads.get(m.table)))}:
             raise conflict(ref, into, refused)
         try:
-            steps = [_rebased(lake, into, m, heads[m.table]) for m in moves]
+            steps = [_rebase(lake, into, m, heads[m.table]) for m in moves]
         except BaseException:
             lake.discard()
             raise
         flush(lake.created)
-        settled(
+        commit_definitely(
             conn, ref, Note("rebase", other_ref=into), lambda inner, note: _apply(inner, ref, steps, note)
         )
     return {step.table for step in steps}
@@ -79,18 +79,18 @@ def _refusal(m: Move, head: str | None) -> str | None:
     return None
 
 
-def _rebased(lake: LakeCatalog, into: str, m: Move, head: str) -> _Step:
+def _rebase(lake: LakeCatalog, into: str, m: Move, head: str) -> _Step:
     assert m.new is not None
     days = windows_since(metadata_at(m.new), metadata_at(m.old) if m.old else None)
     try:
-        change = _replayed(lake, m, head, days)
+        change = _replay(lake, m, head, days)
     except SchemaConflict as error:
         raise conflict(lake.name, into, {m.table: error.what}) from error
     _, location = change.staging.finished()
     return _Step(m.table, m.old, m.new, head, location)
 
 
-def _replayed(lake: LakeCatalog, m: Move, head: str, days: Windows) -> Change:
+def _replay(lake: LakeCatalog, m: Move, head: str, days: Windows) -> Change:
     source = lake.table_at(m.table, m.new or "")
     schema = arrow_schema(source.schema())
     told = source.properties
@@ -98,13 +98,13 @@ def _replayed(lake: LakeCatalog, m: Move, head: str, days: Windows) -> Change:
     spec = TableSpec(m.table, schema, told.get("millpond.window_column"), sort_by=order)
     snapshot = source.current_snapshot()
     properties = {
-        "millpond.run_id": (noted(snapshot, "millpond.run_id") if snapshot else None) or "",
+        "millpond.run_id": (read_note(snapshot, "millpond.run_id") if snapshot else None) or "",
         "millpond.commit_id": uuid.uuid4().hex,
         "millpond.rebased_from": str(snapshot.snapshot_id) if snapshot else "",
     }
     rows = _BranchRows(source, days, spec.window_column)
     keeping: Keeping | None = "record" if MOST_ROWS in told else None
-    return prepared(lake, head, spec, rows, days, properties, keeping=keeping)
+    return prepare_change(lake, head, spec, rows, days, properties, keeping=keeping)
 
 
 class _BranchRows(Rows):
@@ -117,7 +117,7 @@ class _BranchRows(Rows):
 
     @override
     def raw_pieces(self) -> Iterator[pa.Table]:
-        return gathered(self._found.inside())
+        return gather(self._found.inside())
 
 
 def _apply(conn: psycopg.Connection, ref: str, steps: Sequence[_Step], note: Note) -> None:

@@ -14,7 +14,7 @@ from millpond.lake.connect import pooled
 from millpond.lake.diffs import TableDiff, changed, table_diffs
 from millpond.lake.merge import Merged, merge
 from millpond.lake.pins import Pin, pin, pinned
-from millpond.lake.pointers import Note, followed, log, ref_missing, share
+from millpond.lake.pointers import Note, follow_pointers, log, ref_missing, share
 from millpond.naming import MAIN_REF, ref_name
 
 __all__ = [
@@ -80,7 +80,7 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
     ref_name(name)
     with pooled() as conn, conn.transaction():
         share(conn, base)
-        head = followed(conn, base)
+        head = follow_pointers(conn, base)
         made = conn.execute(
             "insert into lake_refs (name, base, purpose, run_id) values (%s, %s, %s, %s)"
             " on conflict do nothing returning created_at",
@@ -110,7 +110,7 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
             (name, base),
         )
         log(conn, name, Note("create branch", run_id, base))
-    if nessie.used():
+    if nessie.is_used():
         _create_on_nessie(name, base, head)
     return Ref(name, base, purpose, run_id, made[0], copied, 0)
 
@@ -118,10 +118,10 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
 def list_refs() -> list[Ref]:
     """Return main and all branches, oldest first."""
     with pooled() as conn:
-        if nessie.used():
+        if nessie.is_used():
             for (name,) in conn.execute("select name from lake_refs").fetchall():
                 with suppress(RefNotFound):  # a branch that somebody dropped there can still be dropped here
-                    followed(conn, name)
+                    follow_pointers(conn, name)
         rows = conn.execute(
             "select r.name, r.base, r.purpose, r.run_id, r.created_at,"
             " (select count(*) from iceberg_tables t where t.catalog_name = r.name),"
@@ -161,7 +161,7 @@ def diff(name: str) -> list[TableDiff]:
     """Return what a branch changed since it was taken or last merged. Raises RefNotFound."""
     with pooled() as conn, conn.transaction():
         base_of(conn, name)
-        followed(conn, name)
+        follow_pointers(conn, name)
         return table_diffs(changed(conn, name))
 
 

@@ -27,7 +27,7 @@ def clean(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> l
     if dry_run:
         return due
     expire_pins()
-    dropped = [ref for ref in due if _dropped(ref.name)]
+    dropped = [ref for ref in due if _drop(ref.name)]
     if settings().scale:
         from millpond.lake import trino
 
@@ -41,7 +41,7 @@ def _lifetime(ref: Ref, age: dt.timedelta) -> dt.timedelta:
     return max(age, _RUN_MAY_TAKE) if ref.state == "audit" else dt.timedelta.max
 
 
-def _dropped(name: str) -> bool:
+def _drop(name: str) -> bool:
     """Drop a branch unless somebody else has, or has meanwhile taken a branch from it."""
     try:
         drop(name)

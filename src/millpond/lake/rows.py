@@ -30,7 +30,7 @@ class Rows:
     def pieces(self, target: pa.Schema) -> Iterator[pa.Table]:
         """Yield the rows in the columns and types of `target`; raises SchemaConflict if one does not fit."""
         for piece in self.raw_pieces():
-            yield fitted(self.table, piece, target)
+            yield fit_piece(self.table, piece, target)
 
     def raw_pieces(self) -> Iterator[pa.Table]:
         """Yield the rows as they come, in tables of about PIECE_BYTES."""
@@ -41,10 +41,10 @@ class Rows:
             return
         for path in self.data:
             with pq.ParquetFile(path) as file:
-                yield from gathered(pa.Table.from_batches([b]) for b in file.iter_batches(_BATCH_ROWS))
+                yield from gather(pa.Table.from_batches([b]) for b in file.iter_batches(_BATCH_ROWS))
 
 
-def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def gather(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Yield the same rows in tables of about PIECE_BYTES, each in one chunk."""
     held: list[pa.Table] = []
     size = 0
@@ -58,7 +58,7 @@ def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def fitted(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
+def fit_piece(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
     """Return `piece` in the columns and types of `target`, nulls where it has no such column."""
     columns = []
     for field in target:

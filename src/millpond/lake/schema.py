@@ -19,7 +19,7 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     return schema_to_pyarrow(schema, include_field_ids=False).remove_metadata()
 
 
-def evolved(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Schema:
+def evolve(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Schema:
     """Return the schema that holds the columns of `current`, then those that `wanted` add.
 
     A column whose type is null adds nothing: an all-null column is typed by whoever knows its type.
@@ -34,16 +34,16 @@ def evolved(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Sch
                 continue
             kind = storable(table, column.name, column.type)
             known = columns.get(column.name)
-            columns[column.name] = kind if known is None else _fitted(table, column.name, known, kind)
+            columns[column.name] = kind if known is None else _fit(table, column.name, known, kind)
     return pa.schema(list(columns.items()))
 
 
-def reshaped(table: str, current: pa.Schema, *wanted: pa.Schema) -> pa.Schema:
+def reshape(table: str, current: pa.Schema, *wanted: pa.Schema) -> pa.Schema:
     """Return the schema of a table whose rows are all replaced: the wanted columns alone, in their order.
 
     Types of `current` stay where the wanted ones fit in. Raises SchemaConflict as `evolved` does.
     """
-    target = evolved(table, None, *wanted)
+    target = evolve(table, None, *wanted)
     columns: dict[str, pa.DataType] = dict(zip(target.names, target.types, strict=True))
     for name in (f.name for schema in wanted for f in schema if f.name in current.names):
         known = current.field(name).type
@@ -51,7 +51,7 @@ def reshaped(table: str, current: pa.Schema, *wanted: pa.Schema) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
-def turned(current: pa.Schema, declared: pa.Schema) -> pa.Schema:
+def turn(current: pa.Schema, declared: pa.Schema) -> pa.Schema:
     """Return `current` with the whole numbers that `declared` has become numbers with fractions.
 
     Iceberg widens no long to a double: such a column is a new one, whose rows are all written anew.
@@ -121,7 +121,7 @@ _STORED = (
 )
 
 
-def _fitted(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> pa.DataType:
+def _fit(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> pa.DataType:
     if (fitting := widest(known, kind)) is not None:
         return fitting
     raise SchemaConflict(
@@ -133,9 +133,9 @@ def _fitted(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> p
 
 
 def _refuse_collisions(table: str, names: Sequence[str], known: Iterable[str]) -> None:
-    seen = {_folded(name): name for name in known}
+    seen = {_fold(name): name for name in known}
     for name in names:
-        other = seen.setdefault(_folded(name), name)
+        other = seen.setdefault(_fold(name), name)
         if other == name and names.count(name) == 1:
             continue
         what = f"the column {name!r} is there twice"
@@ -148,7 +148,7 @@ def _refuse_collisions(table: str, names: Sequence[str], known: Iterable[str]) -
         )
 
 
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

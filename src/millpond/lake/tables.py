@@ -13,7 +13,7 @@ import psycopg
 from millpond import crash_points
 from millpond.errors import ConfigError, EmbeddedPartError, PartitionConflict, StorageFailed
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.change import Change, prepared
+from millpond.lake.change import Change, prepare_change
 from millpond.lake.files import advice
 from millpond.lake.locks import table_locks
 from millpond.lake.pointers import Move, Note, PointerMoved, pointers
@@ -68,7 +68,7 @@ def _attempt(
     found = pointers(conn, ref, [r.table.name for r in replacements])
     note = Note("replace", run_id, commit_id=uuid.uuid4().hex)
     try:
-        changes = [_prepared(lake, found, r, note) for r in replacements]
+        changes = [_prepare(lake, found, r, note) for r in replacements]
         crash_points.reached("lake.data_files_written")
         finished = [change.staging.finished() for change in changes]
         crash_points.reached("lake.metadata_written")
@@ -94,10 +94,10 @@ def _attempt(
     ]
 
 
-def _prepared(lake: LakeCatalog, found: Mapping[str, str], r: Replacement, note: Note) -> Change:
+def _prepare(lake: LakeCatalog, found: Mapping[str, str], r: Replacement, note: Note) -> Change:
     name, windows = r.table.name, Windows.of(r.window)
     properties = {"millpond.run_id": note.run_id, "millpond.commit_id": note.commit_id or ""}
-    return prepared(
+    return prepare_change(
         lake, found.get(name), r.table, Rows(name, r.data), windows, properties, r.check, r.keeping
     )
 

@@ -104,7 +104,7 @@ def query(
     sql = on_ref(statement, name)
     open_catalog(name)
     try:
-        return _asked(sql, name, parameters)
+        return _query(sql, name, parameters)
     except (StorageFailed, ServerUnreachable) as error:
         if not isinstance(error.__cause__, TrinoQueryError):
             raise
@@ -114,7 +114,7 @@ def query(
             raise
         forget(name)
     open_catalog(name)
-    return _asked(sql, name, parameters)
+    return _query(sql, name, parameters)
 
 
 def open_catalog(ref: str) -> None:
@@ -172,7 +172,7 @@ def is_passing(error: BaseException) -> bool:
 
 def broken_off(error: BaseException) -> ServerUnreachable | StorageFailed:
     """Return the error for a Trino that does not answer or broke off, or to which S3 or Postgres did that."""
-    text, name = _told(error), getattr(error, "error_name", None) or ""
+    text, name = _words_of(error), getattr(error, "error_name", None) or ""
     who, unharmed = f"Trino at {trino_address(settings())}", "every ref; what was under way is on no ref"
     if name.startswith(_OF_FILES) and name != "ICEBERG_CATALOG_ERROR":
         return StorageFailed(
@@ -189,7 +189,7 @@ def broken_off(error: BaseException) -> ServerUnreachable | StorageFailed:
     )
 
 
-def _asked(sql: str, ref: str, parameters: Sequence[object]) -> tuple[list[str], list[Sequence[Any]]]:
+def _query(sql: str, ref: str, parameters: Sequence[object]) -> tuple[list[str], list[Sequence[Any]]]:
     with speaking():
         cursor = connection(catalog=catalog_name(ref), schema="raw").cursor()
         cursor.execute(sql, list(parameters) or None)
@@ -224,7 +224,7 @@ def _properties(ref: str) -> str:
         "iceberg.jdbc-catalog.connection-password": _secret(configured, "postgres_catalog_password"),
         "iceberg.jdbc-catalog.default-warehouse-dir": warehouse_uri(),
     }
-    if nessie.used():
+    if nessie.is_used():
         of_catalog = {
             "iceberg.catalog.type": "nessie",
             "iceberg.nessie-catalog.uri": f"{configured.nessie_uri}/api/v2",
@@ -253,5 +253,5 @@ def _secret(configured: Settings, name: str) -> str | None:
     return f"${{ENV:{variable(name)}}}" if in_trino else str(value.get_secret_value())
 
 
-def _told(error: object) -> str:
+def _words_of(error: object) -> str:
     return str(getattr(error, "message", None) or error).strip().splitlines()[0]

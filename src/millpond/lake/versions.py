@@ -54,7 +54,7 @@ class Version:
                 yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
 
 
-def differing(then: TableMetadata | None, now: TableMetadata | None) -> tuple[Version, Version, Windows]:
+def diff_versions(then: TableMetadata | None, now: TableMetadata | None) -> tuple[Version, Version, Windows]:
     """Return what of two versions must be compared, and the days it lies in.
 
     Rows of files that both have are the same in both; rows outside the windows that were replaced in

@@ -97,7 +97,7 @@ def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = Non
             on_event(reply.what)
     except (EOFError, OSError) as error:
         _end(package, child)
-        raise _lost_error(function, child) from error
+        raise _companion_error(function, child) from error
     except BaseException:  # what it is at must not go on when nobody waits for it
         _end(package, child)
         raise
@@ -120,7 +120,7 @@ def _end(package: str, child: _Companion) -> None:
         child.process.wait(_ENDING_SECONDS)
 
 
-def _lost_error(function: str, child: _Companion) -> EmbeddedPartError:
+def _companion_error(function: str, child: _Companion) -> EmbeddedPartError:
     return EmbeddedPartError(
         f"the process beside this one ended while it ran {function.rpartition(':')[2]};"
         f" its log ends:\n{tail(child.log)}",

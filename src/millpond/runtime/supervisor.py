@@ -36,17 +36,17 @@ def rotate_logs(folder: Path, limit: int = LIMIT_BYTES, keep: int = KEEP) -> lis
     grown = [log for log in sorted(folder.glob("*.log")) if log.stat().st_size > limit]
     for log in grown:
         for age in range(keep, 1, -1):
-            younger = _rotated(log, age - 1)
+            younger = _rotation_path(log, age - 1)
             if younger.exists():
-                younger.replace(_rotated(log, age))
+                younger.replace(_rotation_path(log, age))
         unfinished = log.with_name(f"{log.name}.new")
         shutil.copy2(log, unfinished)
         os.truncate(log, 0)
-        unfinished.replace(_rotated(log, 1))
+        unfinished.replace(_rotation_path(log, 1))
     return grown
 
 
-def _rotated(log: Path, age: int) -> Path:
+def _rotation_path(log: Path, age: int) -> Path:
     return log.with_name(f"{log.name}.{age}")
 
 

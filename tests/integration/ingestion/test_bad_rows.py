@@ -10,8 +10,8 @@ import pytest
 
 from fake_source import DAY, Answer, Entries, FakeSource, reading
 from millpond.ingestion.columns import NoValue, OnBad
-from millpond.ingestion.drift import MOST_ADDED
 from millpond.ingestion.results import LoadResult
+from millpond.ingestion.schema import MOST_ADDED
 from millpond.ingestion.window import Quarantine
 from millpond.naming import LINEAGE_COLUMNS
 from source_tables import load_days, quarantined, raw, table_of

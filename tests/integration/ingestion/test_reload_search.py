@@ -12,7 +12,7 @@ import pytest
 from fake_source import DAY, Entries, FakeSource, reading
 from millpond.errors import RowsHeldBack
 from millpond.ingestion.window import Shrink
-from millpond.lake.held import held
+from millpond.lake.held import list_held
 from searches import seeds
 from source_tables import load_days, raw
 
@@ -79,7 +79,7 @@ def search(server: FakeSource, drawn: Iterable[int]) -> None:
         serve(server, after)
         result = load_days(days[0], days[-1])
         assert all(isinstance(error, RowsHeldBack) for error in result.failed.values()), seed
-        assert {each.day for each in held() if each.day in before} == set(result.failed), seed
+        assert {each.day for each in list_held() if each.day in before} == set(result.failed), seed
         now = stored(days)
         for day in days:
             kept = day in result.failed

@@ -18,9 +18,9 @@ from fake_source import DAY, Entries, FakeSource, fake_source, reading
 from millpond.errors import PagingLoop
 from millpond.ingestion.client import TableClient
 from millpond.ingestion.fetch import fetch
-from millpond.ingestion.judge import judged
-from millpond.ingestion.patience import Limits
 from millpond.ingestion.placeholders import connection
+from millpond.ingestion.retry import Limits
+from millpond.ingestion.validation import validate_rows
 from millpond.partitions import Window
 from millpond.settings import settings
 from source_tables import table_of
@@ -93,7 +93,9 @@ def test_no_row_is_lost_doubled_or_judged_differently(
             assert max(Counter(row["date"] for row in rows).values()) >= size
             return
         streams = [piece.window.start for piece in fetched.pieces]
-        with judged(table, fetched.files, WINDOW, ZONE, streams, {}, Path(folder) / "judged") as verdicts:
+        with validate_rows(
+            table, fetched.files, WINDOW, ZONE, streams, {}, Path(folder) / "judged"
+        ) as verdicts:
             found = verdicts.good(WINDOW, "run", dt.datetime.now(dt.UTC)).to_pylist()
             counts = verdicts.counts
     expected, good = oracle(rows)

@@ -13,7 +13,7 @@ from millpond.lake import read, tables
 from millpond.lake.adoption import Adoption, adopt
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.hashing import digests
-from millpond.lake.history import noted
+from millpond.lake.history import read_note
 from millpond.lake.spec import Replacement, TableSpec, Written
 from millpond.lake.windows import Windows
 from millpond.partitions import Window
@@ -80,7 +80,10 @@ def test_a_first_result_becomes_the_table_in_one_snapshot() -> None:
     assert content() == [(day(1), "a", 1), (day(2), "b", 2)]
     table = read.loaded("main", NAME)
     (snapshot,) = table.metadata.snapshots
-    assert (noted(snapshot, "millpond.window"), noted(snapshot, "millpond.run_id")) == (str(window), "run")
+    assert (read_note(snapshot, "millpond.window"), read_note(snapshot, "millpond.run_id")) == (
+        str(window),
+        "run",
+    )
     assert (written.changed, written.rows, sorted(written.day_hashes)) == (True, 2, [day(1), day(2)])
     assert table.properties["millpond.key"] == "day,name"
     assert read.table_names("main") == [NAME]

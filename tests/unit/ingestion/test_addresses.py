@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from requests import Request
 
-from millpond.ingestion.complaints import origin
 from millpond.ingestion.markers import as_count
-from millpond.ingestion.patience import asked_wait
+from millpond.ingestion.retry import read_retry_after
+from millpond.ingestion.source_errors import origin
 
 
 @pytest.mark.parametrize("host", ["über.example", "ÜBER.example", "müller.straße.example", "例え.example"])
@@ -24,6 +24,6 @@ def test_digits_that_are_no_number_of_rows_or_seconds_are_none() -> None:
     assert as_count("9" * 5000) is None
     assert as_count("²") is None
     assert as_count("1,200") == 1200
-    assert asked_wait({"Retry-After": "²"}) is None
-    assert asked_wait({"Retry-After": "9" * 5000}) is None
-    assert asked_wait({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "²"}) is None
+    assert read_retry_after({"Retry-After": "²"}) is None
+    assert read_retry_after({"Retry-After": "9" * 5000}) is None
+    assert read_retry_after({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "²"}) is None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millpond.automation.overview import next_tick
-from millpond.ingestion.cron import checked_cron
+from millpond.ingestion.spec_rules import check_cron
 
 BOUNDS = [(0, 59), (0, 23), (1, 28), (1, 12), (0, 6)]
 
@@ -29,7 +29,7 @@ def fields(draw: st.DrawFn) -> str:
 def test_what_is_accepted_dagster_understands(text: str) -> None:
     import datetime as dt
 
-    assert is_valid_cron_schedule(checked_cron(text))
+    assert is_valid_cron_schedule(check_cron(text))
     assert next_tick(text, "Europe/Berlin", dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
 
 
@@ -37,7 +37,7 @@ def test_what_is_accepted_dagster_understands(text: str) -> None:
     "text", ["0 * * * *", "15 */6 * * *", "0,30 8-18 * * mon-fri", "0 6 31 1,3 *", "0 0 31 2 1"]
 )
 def test_usual_expressions_are_accepted(text: str) -> None:
-    assert checked_cron(text) == text
+    assert check_cron(text) == text
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,5 @@ def test_usual_expressions_are_accepted(text: str) -> None:
 )
 def test_what_is_wrong_is_named_with_an_example(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=r'for example cron: "0 \* \* \* \*"') as refused:
-        checked_cron(text)
+        check_cron(text)
     assert reason in str(refused.value)

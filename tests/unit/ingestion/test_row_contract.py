@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from millpond.ingestion.drift import added_columns, column_name
-from millpond.ingestion.judge import judged
 from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.results import Counts
+from millpond.ingestion.schema import column_name, name_added_columns
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.verdicts import Counts
+from millpond.ingestion.validation import validate_rows
 from millpond.naming import LINEAGE_COLUMNS
 from millpond.partitions import Window
 
@@ -47,7 +47,7 @@ def judge(
     file = folder / "rows.parquet"
     pq.write_table(pa.table({PAYLOAD: texts, "_seq": pa.array(range(len(texts)), pa.int64())}), file)
     window, now = Window.of_days(DAY, DAY + dt.timedelta(days - 1)), dt.datetime.now(dt.UTC)
-    with judged(spec, [file], window, ZoneInfo(zone), [DAY], {}, folder / "judged") as found:
+    with validate_rows(spec, [file], window, ZoneInfo(zone), [DAY], {}, folder / "judged") as found:
         good, bad = (part(window, "run", now) for part in (found.good, found.bad))
         assert isinstance(good, pa.Table)
         assert isinstance(bad, pa.Table)
@@ -247,7 +247,7 @@ def test_of_rows_without_a_key_only_exact_copies_are_duplicates(tmp_path: Path) 
 
 
 def test_an_empty_load_has_all_days_and_all_columns(tmp_path: Path) -> None:
-    with judged(
+    with validate_rows(
         table({"v": {"type": "int"}}), [], Window.of_day(DAY), ZoneInfo("UTC"), [DAY], {}, tmp_path
     ) as found:
         good = found.good(Window.of_day(DAY), "run", dt.datetime.now(dt.UTC))
@@ -278,6 +278,6 @@ def test_an_unknown_field_becomes_a_plain_column_name(field: str, name: str) -> 
 def test_unknown_fields_that_would_collide_are_left_out(tmp_path: Path) -> None:
     spec = table({"state": {"field": "theState"}})
     fields = {"id", "at", "theState", "State", "STATE", "new", "New", "_run_id", "TheState"}
-    added, left_out = added_columns(spec, fields)
+    added, left_out = name_added_columns(spec, fields)
     assert added == {"new": "New"}
     assert left_out == ["STATE", "State", "TheState", "_run_id", "new"]

@@ -42,13 +42,13 @@ def report_failed_run(
     broken = {event.step_key for event in steps}
     planned = _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     keys = {event.asset_key for event in planned if event.step_key in broken and event.asset_key}
-    checks = _failed_blocking_checks(instance, run)
+    checks = _find_failed_checks(instance, run)
     cause = find_cause(steps, checks, failure)
     assets = tuple(sorted(key.to_user_string() for key in keys | {check.asset_key for check in checks}))
     ref = ref_of(run.tags)
-    kind = _kind(cause, bool(checks), lambda: _used_all_retries(instance, run, broken, assets, facts))
+    kind = _kind(cause, bool(checks), lambda: _has_no_retries_left(instance, run, broken, assets, facts))
     partition = (
-        partitions_of(run.tags) if cause.stopped else _failed_days(instance, run, steps, planned, checks)
+        partitions_of(run.tags) if cause.stopped else _find_failed_days(instance, run, steps, planned, checks)
     )
     asked = partitions_of(run.tags)
     others = asked if asked != partition and any(e.step_key not in broken for e in planned) else ""
@@ -78,14 +78,14 @@ def report_failed_run(
     )
 
 
-def _kind(cause: Cause, by_check: bool, used_all_retries: Callable[[], bool]) -> str:
+def _kind(cause: Cause, by_check: bool, no_retries_left: Callable[[], bool]) -> str:
     if cause.stopped:
         return "run_stopped"
     if cause.beyond_reach:
         return "days_unreachable"
     if by_check:
         return "blocking_check_failed"
-    return "retries_exhausted" if used_all_retries() else "run_failed"
+    return "retries_exhausted" if no_retries_left() else "run_failed"
 
 
 def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str, others: str) -> str:
@@ -100,7 +100,7 @@ def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str, 
     return add_commands(cause.next_step or "fix the cause", selection, partition, ref, others)
 
 
-def _failed_days(
+def _find_failed_days(
     instance: DagsterInstance,
     run: DagsterRun,
     steps: Sequence[DagsterEvent],
@@ -133,7 +133,7 @@ def _subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str:
     return f"{root} (with {len(assets) - 1} more assets of its step)"
 
 
-def _used_all_retries(
+def _has_no_retries_left(
     instance: DagsterInstance,
     run: DagsterRun,
     broken: set[str | None],
@@ -151,7 +151,7 @@ def _events(instance: DagsterInstance, run: DagsterRun, kind: DagsterEventType) 
     return [event for record in records if (event := record.event_log_entry.dagster_event)]
 
 
-def _failed_blocking_checks(instance: DagsterInstance, run: DagsterRun) -> list[AssetCheckEvaluation]:
+def _find_failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[AssetCheckEvaluation]:
     found = _events(instance, run, DagsterEventType.ASSET_CHECK_EVALUATION)
     results = [event.asset_check_evaluation_data for event in found]
     return [result for result in results if not result.passed and result.blocking]

@@ -36,7 +36,7 @@ def record_late(
     for name, day in opened.keys() - there:
         if facts.is_idle(name):
             resolve(connection, opened[name, day], "Its source has no address.")
-    return record(connection, [_late_alert(name, day, facts) for name, day in sorted(late - there)])
+    return record(connection, [_alert_of_late(name, day, facts) for name, day in sorted(late - there)])
 
 
 def _find_late(settings: Settings, facts: AssetFacts, days: int, now: dt.datetime) -> _Expected:
@@ -71,7 +71,7 @@ def _end(day: dt.date, settings: Settings) -> dt.datetime:
     return instant(day + dt.timedelta(days=1), settings.zone)
 
 
-def _late_alert(name: str, day: dt.date, facts: AssetFacts) -> Alert:
+def _alert_of_late(name: str, day: dt.date, facts: AssetFacts) -> Alert:
     hours = facts.due[name].total_seconds() / 3600
     return facts.alert_of(
         name,
@@ -105,9 +105,7 @@ def record_unpublished(
     if now.time() < dt.time.fromisoformat(by) or yesterday < settings.start_date:
         return 0
     found = ((mart, _find_gap(mart, yesterday, facts, log(yesterday))) for mart in sorted(facts.made_from))
-    return record(
-        connection, [_unpublished_alert(mart, yesterday, why, by, facts) for mart, why in found if why]
-    )
+    return record(connection, [_alert_of_mart(mart, yesterday, why, by, facts) for mart, why in found if why])
 
 
 def find_missing(mart: str, day: dt.date, facts: AssetFacts, settings: Settings) -> str:
@@ -138,7 +136,7 @@ def _find_gap(mart: str, day: dt.date, facts: AssetFacts, made: _Log) -> str:
     return ""
 
 
-def _unpublished_alert(mart: str, day: dt.date, why: str, by: str, facts: AssetFacts) -> Alert:
+def _alert_of_mart(mart: str, day: dt.date, why: str, by: str, facts: AssetFacts) -> Alert:
     return facts.alert_of(
         mart,
         day,

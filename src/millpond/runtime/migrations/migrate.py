@@ -140,7 +140,7 @@ def _apply(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_h
         return False
     if not step.on_opening and not by_hand:
         raise HomeTooOld(
-            f"this home's state has version {step.number - 1}, and Millpond {_installed_version()} needs"
+            f"this home's state has version {step.number - 1}, and Millpond {_millpond_version()} needs"
             f" {newest()};"
             f" step {step.number} ({step.name}) is not applied while a home is opened",
             unharmed="all of it: nothing was changed",
@@ -149,7 +149,7 @@ def _apply(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_h
     if sql := step.sql(schema):
         connection.execute(sql)
     crash_points.reached("migrations.applied")
-    connection.execute(_RECORD, (step.number, step.name, _installed_version()))
+    connection.execute(_RECORD, (step.number, step.name, _millpond_version()))
     return True
 
 
@@ -157,13 +157,13 @@ def _refuse_newer(found: Version) -> None:
     if found.number > newest():
         raise HomeTooNew(
             f"this home's state has version {found.number}, written by Millpond {found.millpond};"
-            f" Millpond {_installed_version()}, which is installed here, knows versions up to {newest()}",
+            f" Millpond {_millpond_version()}, which is installed here, knows versions up to {newest()}",
             unharmed="all of it: nothing was changed",
             next_step=f"`pip install 'millpond>={found.millpond}'`, or another home (MILLPOND_HOME)",
         )
 
 
-def _installed_version() -> str:
+def _millpond_version() -> str:
     return metadata.version("millpond")
 
 

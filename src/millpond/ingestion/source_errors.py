@@ -1,4 +1,4 @@
-"""The errors of one source, worded: what was asked, what went wrong, which setting to look at."""
+"""The errors of one source: what was requested, what went wrong, which setting to check."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def origin(url: str) -> Origin:
 
 
 @dataclass(frozen=True)
-class Complaints:
+class SourceErrors:
     """Words the errors of the source called `source` at `base_url`."""
 
     source: str
@@ -71,7 +71,7 @@ class Complaints:
 
     def elsewhere(self, request: PreparedRequest, there: Origin) -> SourceRefused:
         """The request would go to another server."""
-        return self.refused(
+        return self.refused_error(
             request,
             f"it points to another server, {there[1]}:{there[2]}; requests stay with their source",
             f"if that is where the source moved, set {variable('url', self.source)} to it",
@@ -85,9 +85,9 @@ class Complaints:
             advice = f"check {token}: it is missing, wrong, expired or may not read this"
         elif status in {404, 410}:
             advice = f"check {url} (now {redacted(self.base_url)}) and {user}"
-        return self.refused(request, f"HTTP {status}: {excerpt(body, 120)}", advice)
+        return self.refused_error(request, f"HTTP {status}: {excerpt(body, 120)}", advice)
 
-    def refused(self, request: PreparedRequest, reason: str, next_step: str) -> SourceRefused:
+    def refused_error(self, request: PreparedRequest, reason: str, next_step: str) -> SourceRefused:
         """The request cannot succeed, however often it is made."""
         return SourceRefused(self._what(request, reason), unharmed=UNHARMED, next_step=next_step)
 
@@ -99,7 +99,7 @@ class Complaints:
             next_step=f"see whether the source is up and {variable('url', self.source)} right, then repeat",
         )
 
-    def malformed(self, request: PreparedRequest, reason: str, body: bytes) -> SourceMalformed:
+    def malformed_error(self, request: PreparedRequest, reason: str, body: bytes) -> SourceMalformed:
         """The answer is not what the protocol says."""
         shown = f"; it begins {excerpt(body)!r}" if body else ""
         return SourceMalformed(
@@ -108,7 +108,7 @@ class Complaints:
             next_step=f"open the address by hand; {variable('url', self.source)} may lead to another program",
         )
 
-    def limited(self, request: PreparedRequest, asked: tuple[float, str] | None) -> SourceLimited:
+    def limit_error(self, request: PreparedRequest, asked: tuple[float, str] | None) -> SourceLimited:
         """The source wants fewer requests; `asked` is its wait in seconds and the header that says so."""
         said = (
             f"asks to wait {asked[0]:.0f} s ({asked[1]})"
@@ -125,13 +125,13 @@ class Complaints:
         return f"source {self.source}, {request.method} {redacted(request.url or '')}: {redacted(reason)}"
 
 
-def given_up(error: SourceError, attempts: int, seconds: float) -> SourceError:
+def add_attempts(error: SourceError, attempts: int, seconds: float) -> SourceError:
     """Return `error`, saying how long it was tried."""
     what = f"{error.what} (attempt {attempts}, after {seconds:.1f} s; given up)"
     return type(error)(what, unharmed=error.unharmed, next_step=error.next_step)
 
 
-def located(error: SourceError, place: str) -> SourceError:
+def add_place(error: SourceError, place: str) -> SourceError:
     """Return `error`, saying in which asset and partitions."""
     unharmed = error.unharmed or UNHARMED
     return type(error)(f"{place}: {error.what}", unharmed=unharmed, next_step=error.next_step)

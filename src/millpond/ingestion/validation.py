@@ -1,4 +1,4 @@
-"""Judges the staged rows of a load by its contract, all at once: good, bad, duplicate or outside."""
+"""Validates the staged rows of a load by its contract, all at once: good, bad, duplicate or outside."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from millpond.ingestion.contract import SEPARATOR, Contract
-from millpond.ingestion.extraction import ROW
 from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.results import Counts, ValidatedRows
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import BLANKS
+from millpond.ingestion.sql import BLANKS, ROW
 from millpond.ingestion.unreadable_times import place_rows_without_time
-from millpond.ingestion.verdicts import Counts, Verdicts
 from millpond.naming import literal
 from millpond.partitions import Window, instant
 
@@ -28,7 +27,7 @@ _DAY = dt.timedelta(days=1)
 
 
 @contextmanager
-def judged(
+def validate_rows(
     table: SourceTable,
     files: Sequence[Path],
     window: Window,
@@ -36,7 +35,7 @@ def judged(
     streams: Sequence[dt.date],
     added: Mapping[str, str],
     folder: Path,
-) -> Iterator[Verdicts]:
+) -> Iterator[ValidatedRows]:
     """Yield what became of the rows in `files`; `streams` is the first day of each stream of requests.
 
     `added` are the columns (name → field) that the spec does not name.
@@ -53,7 +52,7 @@ def judged(
         _split(connection, contract)
         _place(connection, contract, window, zone, streams)
         _judge(connection, contract)
-        yield Verdicts(connection, contract, folder, _counts(connection, window, contract.fatal))
+        yield ValidatedRows(connection, contract, folder, _counts(connection, window, contract.fatal))
 
 
 def _config(folder: Path) -> dict[str, str | bool | int | float | list[str]]:

@@ -10,23 +10,23 @@ import pyarrow as pa
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from millpond.errors import SourceRefused
-from millpond.ingestion import asking
+from millpond.ingestion import source_request
 from millpond.ingestion.http import SourceSession
 from millpond.ingestion.pages import PageDecoder
-from millpond.ingestion.patience import Gate, Limits
-from millpond.ingestion.placeholders import Values, filled
+from millpond.ingestion.placeholders import Values, fill
+from millpond.ingestion.retry import Gate, Limits
 from millpond.ingestion.spec import SourceSpec, SourceTable
 
 
 @dataclass(frozen=True)
-class Looked:
+class ProbeResult:
     """An answer: a table of `_payload` and `_time` (microseconds), None if nothing changed since `etag`."""
 
     rows: pa.Table | None
     etag: str | None
 
 
-def look(
+def probe(
     source: SourceSpec,
     table: SourceTable,
     values: Values,
@@ -35,7 +35,7 @@ def look(
     *,
     extra: Mapping[str, Any] | None = None,
     etag: str | None = None,
-) -> Looked:
+) -> ProbeResult:
     """Return the first page that `source` serves for the half-open `span` of time, in microseconds.
 
     `extra` are parameters besides those of the spec, `etag` what the source said of its answer last time.
@@ -46,25 +46,25 @@ def look(
     endpoint = table.endpoint
     not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
     decode = PageDecoder(endpoint.data_selector, time, not_errors=not_errors, single_object=single)
-    base_url = filled(source.rest.base_url, values)
+    base_url = fill(source.rest.base_url, values)
     with SourceSession(source.source, base_url, decode, limits, Gate()) as session:
         answer = session.get(
-            f"{base_url.rstrip('/')}/{asking.path(table, values)}",
-            params={**asking.params(table, values, *span), **(extra or {})},
+            f"{base_url.rstrip('/')}/{source_request.path(table, values)}",
+            params={**source_request.params(table, values, *span), **(extra or {})},
             headers={
-                **filled({**source.rest.headers, **table.endpoint.headers}, values),
+                **fill({**source.rest.headers, **table.endpoint.headers}, values),
                 **({"If-None-Match": etag} if etag else {}),
             },
-            auth=_auth(asking.credential(source, values)),
+            auth=_auth(source_request.credential(source, values)),
         )
     found = answer.headers.get("ETag")
     if answer.status_code == 304:
-        return Looked(None, found or etag)
+        return ProbeResult(None, found or etag)
     if not hasattr(answer, "page"):
         raise SourceRefused(
             f"the answer with HTTP {answer.status_code} leads nowhere", next_step="check the address"
         )
-    return Looked(answer.page, found)
+    return ProbeResult(answer.page, found)
 
 
 class _ApiKey(AuthBase):

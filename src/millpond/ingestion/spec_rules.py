@@ -1,24 +1,73 @@
-"""Checks of a spec that need more than types: distinct names, SQL conditions that bind."""
+"""Checks of a spec that need more than types: distinct names, SQL conditions, cron expressions."""
 
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
 from millpond.ingestion.columns import SQL_TYPES, Column
 from millpond.naming import literal, quoted
 
+_EXAMPLE = 'for example cron: "0 * * * *"'
+_FIELDS: Final = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]),
+    ("day of the week", 0, 7, ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
+)
+_NEVER: Final = {(day, month) for day in ("30", "31") for month in ("2", "feb")} | {
+    ("31", month) for month in ("4", "6", "9", "11", "apr", "jun", "sep", "nov")
+}
+_PART = re.compile(r"(\*|(\w+)(?:-(\w+))?)(?:/(\d+))?")
+
+
+def check_cron(text: str) -> str:
+    """Return `text` if it is a cron expression; raises ValueError, which names what is wrong in it."""
+    fields = text.split()
+    if len(fields) != len(_FIELDS):
+        raise ValueError(
+            f"has {len(fields)} fields, cron has five (minute, hour, day, month, weekday); {_EXAMPLE}"
+        )
+    for field, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
+        for part in field.split(","):
+            if not _fits(part, low, high, names):
+                raise ValueError(f"{part!r} is no {name} ({low} to {high}, *, a-b, */n); {_EXAMPLE}")
+    if fields[4] == "*" and (fields[2], fields[3].lower()) in _NEVER:
+        raise ValueError(f"names a day that no year has; {_EXAMPLE}")
+    return text
+
+
+def _fits(part: str, low: int, high: int, names: Sequence[str]) -> bool:
+    found = _PART.fullmatch(part.lower())
+    if not found or (found[4] is not None and not 1 <= int(found[4]) <= high):
+        return False
+    if found[1] == "*":
+        return True
+    if found[4] is not None and found[3] is None:
+        return False
+    ends = [_number(text, low, names) for text in (found[2], found[3] or found[2])]
+    return all(low <= end <= high for end in ends) and ends[0] <= ends[1]
+
+
+def _number(text: str, low: int, names: Sequence[str]) -> int:
+    if text in names:
+        return list(names).index(text) + low
+    return int(text) if text.isdecimal() else -1
+
+
 _ALLOWED = frozenset(
     {"COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF", "OPERATOR", "FUNCTION", "BETWEEN", "CASE", "CAST"}
 )
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Return `name` without case, blanks and ways of composing letters; people take equal ones for one."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
@@ -31,7 +80,7 @@ def check_names(columns: Mapping[str, Column]) -> None:
     ):
         seen: dict[str, str] = {}
         for name in names:
-            other = seen.setdefault(folded(name), name)
+            other = seen.setdefault(fold_name(name), name)
             if other != name:
                 raise ValueError(
                     f"the {what} {other!r} and {name!r} differ only by case, blanks or composition"
@@ -40,7 +89,7 @@ def check_names(columns: Mapping[str, Column]) -> None:
                 raise ValueError(f"two columns take the field {name!r}")
 
 
-def checked_condition(key: str, name: str, condition: str, columns: Mapping[str, Column]) -> str:
+def check_condition(key: str, name: str, condition: str, columns: Mapping[str, Column]) -> str:
     """Return `condition` if it is one SQL condition over `columns`.
 
     Raises ValueError if not, which names the `key` of column `name`.

@@ -1,15 +1,43 @@
-"""Where a source is reached and with what credential; in a demo home the demo source stands in for a URL."""
+"""A request to a source: address, path, parameters and credential of its spec, filled in."""
 
 from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
 
 from millpond import redaction
 from millpond.errors import ConfigError
 from millpond.ingestion import placeholders
 from millpond.ingestion.origins import refuse_without_address
-from millpond.ingestion.placeholders import Values
+from millpond.ingestion.placeholders import Values, bounds, fill
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.runtime.demo_source import DEMO_USER, ensure_demo_source
 from millpond.settings import Settings, variable
+
+
+def path(table: SourceTable, values: Values) -> str:
+    """Return the path below the base URL that lists the rows of `table`."""
+    safe = {name: quote(value, safe="") if value else value for name, value in values.items()}
+    found: str = fill(table.endpoint.path, safe)
+    return found
+
+
+def params(table: SourceTable, values: Values, start: int, end: int) -> dict[str, Any]:
+    """Return the parameters that ask for the rows of the half-open time `[start, end)`, in microseconds."""
+    return {
+        **fill(table.endpoint.params, values),
+        **({table.page.param: table.page.size} if table.page else {}),
+        **fill(table.window.params or {}, {**values, **bounds(start, end)}),
+    }
+
+
+def credential(source: SourceSpec, values: Values) -> dict[str, Any] | None:
+    """Return the auth that the spec declares, filled in; None if there is none or its secret is not set."""
+    if source.rest.auth is None:
+        return None
+    declared = source.rest.auth.model_dump()
+    found: dict[str, Any] = fill(declared, values)
+    return found if found.keys() == declared.keys() else None
 
 
 def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Values:

@@ -1,4 +1,4 @@
-"""How long to wait before a request is tried again: what the source asks for, else growing random spans."""
+"""How long to wait before a request is repeated: what the source asks for, else full jitter."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Gate:
                 self._running.discard(deadline)
 
     @contextmanager
-    def closed_by_signals(self) -> Iterator[None]:
+    def close_on_signals(self) -> Iterator[None]:
         """Close the gate on SIGINT and SIGTERM, then tell who listens to them; in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -119,7 +119,7 @@ def backoff(attempt: int) -> float:
     return random.uniform(0, min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
 
 
-def asked_wait(headers: Mapping[str, str]) -> tuple[float, str] | None:
+def read_retry_after(headers: Mapping[str, str]) -> tuple[float, str] | None:
     """Return how many seconds an answer asks to wait, and the header that says so; None if none does.
 
     Understands Retry-After in seconds and as a date, and X-RateLimit-Reset (seconds since 1970, or from now)
