@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -20,6 +19,7 @@ from millpond.alerts.message import Message
 from millpond.alerts.outbox import Connection
 from millpond.alerts.routing import Routing
 from millpond.errors import AlertNotSent, EmbeddedPartError
+from millpond.retry import full_jitter
 from millpond.runtime.databases import databases
 
 T = TypeVar("T")
@@ -65,16 +65,9 @@ class OutboxConnection:
             return False, None
 
 
-_DOUBLINGS = 20
-
-
 def retry_delay(tries: int, first: float, longest: float, asked: float | None) -> float:
-    """Return the seconds until the next try: random up to a bound that doubles, and at least what was asked.
-
-    This is "full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-    """
-    bound = min(longest, first * 2 ** min(max(tries - 1, 0), _DOUBLINGS))
-    return max(asked or 0.0, random.uniform(0, bound))  # noqa: S311 - no secret
+    """Return the seconds until the next try: full jitter, and at least what the service asked for."""
+    return max(asked or 0.0, full_jitter(tries, first, longest))
 
 
 @dataclass

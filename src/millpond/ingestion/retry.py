@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from types import FrameType
 
 from millpond.ingestion.deadline import Deadline
+from millpond.retry import full_jitter
 from millpond.settings import Settings
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 15.0
@@ -116,7 +116,7 @@ class Gate:
 
 def backoff(attempt: int) -> float:
     """Return a random wait before attempt `attempt` + 1: up to 0.5, 1, 2, … 15 seconds (full jitter)."""
-    return random.uniform(0, min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
+    return full_jitter(attempt, _FIRST_SECONDS, _LONGEST_SECONDS)
 
 
 def read_retry_after(headers: Mapping[str, str]) -> tuple[float, str] | None:

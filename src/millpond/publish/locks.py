@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from millpond.errors import MartsHeld, PublishFailed
+from millpond.retry import full_jitter
 from millpond.settings import settings
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT_MS = 1_000
 """How long one attempt queues for a lock: as long, readers may queue behind it."""
 
-_LONGEST_PAUSE = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _READER = "AccessShareLock"
 _REPEATABLE = (
     psycopg.errors.LockNotAvailable,
@@ -65,7 +65,7 @@ def retry_locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[],
             return attempt()
         except _REPEATABLE as error:
             tries += 1
-            pause = random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**tries))  # noqa: S311
+            pause = full_jitter(tries, _FIRST_PAUSE, _LONGEST_PAUSE)
             if time.monotonic() + pause > deadline:
                 raise refusal() from error
             time.sleep(pause)
