@@ -19,9 +19,9 @@ from millpond.alerts.routing import Routing
 from millpond.errors import BreakerOpen, SourceLimited, SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.ingestion.assets import build_assets
-from millpond.ingestion.connection import connection
 from millpond.ingestion.guard import Guard
-from millpond.ingestion.patience import Limits
+from millpond.ingestion.retry import Limits
+from millpond.ingestion.source_request import connection
 from millpond.ingestion.window import Retries
 from millpond.instance.home import open_instance
 from millpond.runtime.databases import databases
@@ -54,7 +54,7 @@ def failure() -> Any:
 
 def opened(source: FakeSource) -> None:
     for _ in range(3):
-        breaker.failed(breaker.host_of(source.url), ERROR, "greenhouse", ["dlt_climate_entries"])
+        breaker.record_failure(breaker.host_of(source.url), ERROR, "greenhouse", ["dlt_climate_entries"])
 
 
 def ask() -> None:
@@ -106,8 +106,8 @@ def test_an_answer_in_between_starts_the_count_anew(source: FakeSource) -> None:
     source.serve = Entries([reading(0)])
     host = breaker.host_of(source.url)
     for _ in range(3):
-        breaker.failed(host, ERROR, "greenhouse", [])
-        breaker.failed(host, ERROR, "greenhouse", [])
+        breaker.record_failure(host, ERROR, "greenhouse", [])
+        breaker.record_failure(host, ERROR, "greenhouse", [])
         assert failure() is None
     assert breaker.breakers() == []
 
@@ -140,7 +140,8 @@ def test_one_alert_when_it_opens_and_its_end_when_it_closes(source: FakeSource) 
 def test_loads_that_fail_at_the_same_moment_open_it_once(source: FakeSource) -> None:
     host = breaker.host_of(source.url)
     threads = [
-        threading.Thread(target=breaker.failed, args=(host, ERROR, "greenhouse", [])) for _ in range(9)
+        threading.Thread(target=breaker.record_failure, args=(host, ERROR, "greenhouse", []))
+        for _ in range(9)
     ]
     for thread in threads:
         thread.start()

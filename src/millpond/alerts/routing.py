@@ -52,7 +52,7 @@ class Match(_Part):
 
     @field_validator("kind")
     @classmethod
-    def _known(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_names(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             if not _any(KINDS, (pattern,)):
                 raise ValueError(f"{pattern} fits no kind of alert; there are {', '.join(KINDS)}")
@@ -79,7 +79,7 @@ class Route(_Part):
 
     @field_validator("to")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _channels(names)
 
 
@@ -102,7 +102,7 @@ class Routing(_Part):
 
     @field_validator("fallback")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _channels(names)
 
     def channels(self, alert: Alert, now: dt.datetime) -> list[str]:

@@ -207,7 +207,7 @@ def test_while_the_breaker_is_open_nobody_is_asked_and_the_reason_says_until_whe
     source: FakeSource, recorded: dg.DagsterInstance
 ) -> None:
     host = breaker.host_of(source.url)
-    breaker.failed(host, SourceUnreachable("down"), "greenhouse", [])
+    breaker.record_failure(host, SourceUnreachable("down"), "greenhouse", [])
     assert "the next try is at 20" in str(Polling(recorded).tick().skip_reason)
     assert source.requests == []
 

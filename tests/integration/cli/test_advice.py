@@ -212,7 +212,7 @@ def test_another_time_zone_or_another_source_is_refused_until_what_is_advised_is
         assert other.requests
         host = breaker.host_of(other.url)
         for _ in range(settings().breaker_failures):
-            breaker.failed(host, SourceUnreachable("HTTP 503"), "greenhouse", [])
+            breaker.record_failure(host, SourceUnreachable("HTTP 503"), "greenhouse", [])
         assert typist.follows(*load) == [f"millpond sources reset {host}"]
         listed = json.loads(typist.types("millpond sources list --json"))
         assert {each["state"] for each in listed} == {"healthy"}

@@ -19,7 +19,7 @@ HOST = "https://iot.example.org:443"
 @pytest.fixture
 def opened(home: Home, configure: Callable[..., Settings]) -> None:
     configure(greenhouse_url="https://iot.example.org", breaker_failures=1)
-    breaker.failed(HOST, SourceUnreachable("HTTP 503"), "greenhouse", [])
+    breaker.record_failure(HOST, SourceUnreachable("HTTP 503"), "greenhouse", [])
 
 
 def test_list_shows_each_source_its_host_and_whether_that_answers(opened: None, run: Run) -> None:

@@ -80,7 +80,7 @@ def filled(home: object, configure: Callable[..., Settings], run: Run) -> dict[s
         assert run("materialize", "dlt_climate_entries", "-p", str(DAYS[2]))[0] == 1
         source.serve = lambda _: Answer(b"no", status=403)
         assert run("materialize", "dlt_climate_entries", "-p", str(DAYS[1]))[0] == 1
-    breaker.failed("https://iot.example.org:443", SourceUnreachable("HTTP 503"), "greenhouse", [])
+    breaker.record_failure("https://iot.example.org:443", SourceUnreachable("HTTP 503"), "greenhouse", [])
     from millpond.definitions import defs
 
     with open_instance() as recorded:

@@ -17,7 +17,7 @@ from millpond.ingestion.load import load
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Quarantine, Shrink
 from millpond.lake import read, refs, retention
-from millpond.lake.held import held
+from millpond.lake.held import list_held
 from millpond.lake.merge import merge
 from millpond.lake.most_rows import PROPERTY as MOST_ROWS
 from millpond.partitions import Window
@@ -46,7 +46,7 @@ def accept(first: dt.date, last: dt.date | None = None) -> LoadResult:
 
 
 def held_days() -> list[dt.date]:
-    return [each.day for each in held("main", TABLE)]
+    return [each.day for each in list_held("main", TABLE)]
 
 
 def held_branches() -> list[str]:
@@ -76,8 +76,8 @@ def test_emptied_and_shrunk_days_are_held_back_with_both_counts_and_the_others_l
     assert "now has 19 good rows, 80 are loaded" in error.what
     assert "2026-11-02 40 → 0, 2026-11-03 40 → 19" in error.what
     assert "sources accept dlt_climate_entries --range 2026-11-02...2026-11-03" in error.next_step
-    assert [(h.day, h.rows_loaded, h.rows_held) for h in held()] == [(DAYS[1], 40, 0), (DAYS[2], 40, 19)]
-    assert "held back: 2026-11-02...2026-11-03" in refs.branch(held()[0].branch).purpose
+    assert [(h.day, h.rows_loaded, h.rows_held) for h in list_held()] == [(DAYS[1], 40, 0), (DAYS[2], 40, 19)]
+    assert "held back: 2026-11-02...2026-11-03" in refs.branch(list_held()[0].branch).purpose
 
 
 def test_accepting_takes_the_smaller_state_with_its_quarantine_and_only_once(loaded: FakeSource) -> None:
@@ -122,7 +122,7 @@ def test_a_second_shrunk_load_replaces_what_was_held_back_and_its_branch(loaded:
     load_days(DAYS[0])
     loaded.serve = Entries(rows_of(5))
     load_days(DAYS[0])
-    assert [(h.day, h.rows_loaded, h.rows_held) for h in held()] == [(DAYS[0], 40, 5)]
+    assert [(h.day, h.rows_loaded, h.rows_held) for h in list_held()] == [(DAYS[0], 40, 5)]
     assert len(held_branches()) == 1
     accept(DAYS[0])
     assert stored()[0] == 5
@@ -132,7 +132,7 @@ def test_rows_that_were_held_back_never_replace_newer_ones(loaded: FakeSource) -
     loaded.serve = Entries([])
     load_days(DAYS[0], DAYS[2])
     (branch,) = held_branches()
-    kept = held()
+    kept = list_held()
     loaded.serve = Entries(rows_of(40, 44))
     load_days(DAYS[1])
     _hold_again(kept[1], branch)
@@ -163,7 +163,7 @@ def test_a_load_killed_before_it_notes_what_it_holds_back_loses_nothing_and_a_re
     assert exit_code(load_days, DAYS[0], DAYS[1], crash_at=["lake.held_before_note"]) == -signal.SIGKILL
     assert (stored(), held_days(), len(held_branches())) == ([40] * 5, [], 1)
     assert list(load_days(DAYS[0], DAYS[1]).failed) == [DAYS[1]]
-    (held_back,) = held()
+    (held_back,) = list_held()
     assert (held_back.day, held_back.rows_loaded, held_back.rows_held) == (DAYS[1], 40, 3)
     assert len(raw()) == 200
     (left,) = set(held_branches()) - {held_back.branch}
@@ -297,7 +297,7 @@ def test_a_branch_holds_back_its_own_days_and_goes_with_them(loaded: FakeSource)
     source, table = table_of("climate_entries")
     result = load(source, table, Window.of_day(DAYS[0]), ref="dev", run_id="test")
     assert result.failed[DAYS[0]].next_step.count("--ref dev") == 1
-    assert [each.day for each in held("dev")] == [DAYS[0]]
+    assert [each.day for each in list_held("dev")] == [DAYS[0]]
     assert held_days() == []
     refs.drop("dev")
-    assert (held(), held_branches()) == ([], [])
+    assert (list_held(), held_branches()) == ([], [])

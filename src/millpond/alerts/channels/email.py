@@ -54,19 +54,19 @@ class EmailChannel:
         """Hand the message over; raises AlertNotSent."""
         handed = False
         try:
-            with self._connected() as server:
+            with self._connect() as server:
                 handed = True
                 refused = server.send_message(self._mail(message), self.sender, list(self.receivers))
         except smtplib.SMTPServerDisconnected as error:
-            raise self._failed(error, uncertain=handed) from None
+            raise self._error(error, uncertain=handed) from None
         except smtplib.SMTPException as error:
-            raise self._failed(error, uncertain=False) from None
+            raise self._error(error, uncertain=False) from None
         except OSError as error:
-            raise self._failed(error, uncertain=handed) from None
+            raise self._error(error, uncertain=handed) from None
         if refused:
-            raise self._failed(smtplib.SMTPRecipientsRefused(refused), uncertain=True)
+            raise self._error(smtplib.SMTPRecipientsRefused(refused), uncertain=True)
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connect(self) -> smtplib.SMTP:
         if self.security == "tls":
             context = ssl.create_default_context()
             server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=_SECONDS, context=context)
@@ -94,7 +94,7 @@ class EmailChannel:
         mail.add_alternative(_html(message), subtype="html")
         return mail
 
-    def _failed(self, error: Exception, *, uncertain: bool) -> AlertNotSent:
+    def _error(self, error: Exception, *, uncertain: bool) -> AlertNotSent:
         return AlertNotSent(
             redacted(f"email: {self.host} did not take it: {type(error).__name__}: {error}"),
             unharmed="the alert is in the log and is tried again",

@@ -45,10 +45,10 @@ class JiraChannel:
     def send(self, message: Message) -> None:
         """Make the issue, or say in it that it is over; raises AlertNotSent."""
         if message.action == "resolve":
-            if issue := self._found(message.incident):
+            if issue := self._find(message.incident):
                 self._post(f"/rest/api/2/issue/{issue}/comment", {"body": redacted(message.plain)})
             return
-        if message.repeat and self._found(message.incident):
+        if message.repeat and self._find(message.incident):
             return
         fields = {
             "project": {"key": self.project},
@@ -59,7 +59,7 @@ class JiraChannel:
         }
         self._post("/rest/api/2/issue", {"fields": fields})
 
-    def _found(self, incident: str) -> str | None:
+    def _find(self, incident: str) -> str | None:
         query = {"jql": f'project = "{self.project}" and labels = "{incident}"', "fields": "key"}
         answer = ask(
             self.name, "GET", f"{self.url}/rest/api/3/search/jql", parameters=query, account=self._account

@@ -62,7 +62,7 @@ class AssetFacts:
             },
         )
 
-    def expected(self, made: Collection[str]) -> AssetFacts:
+    def without_idle(self, made: Collection[str]) -> AssetFacts:
         """Return the same, with nothing due that rests on sources without address, unless they were `made`.
 
         So a source that was loaded before and has lost its address goes on being missed.
@@ -75,7 +75,7 @@ class AssetFacts:
         )
 
     def is_idle(self, name: str) -> bool:
-        """Return whether nobody waits for the asset `name`; see `expected`."""
+        """Return whether nobody waits for the asset `name`; see `without_idle`."""
         return name in self.unasked and name not in self.due and name not in self.made_from
 
     def owners_of(self, assets: Sequence[str]) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ class AssetFacts:
         """Return the tags of `assets`, each once."""
         return tuple(sorted({tag for name in assets for tag in self.tags.get(name, ())}))
 
-    def gone(self, assets: Sequence[str]) -> bool:
+    def are_deleted(self, assets: Sequence[str]) -> bool:
         """Return whether none of `assets` is defined any more: they were deleted or renamed."""
         return bool(self.names and assets) and self.names.isdisjoint(assets)
 

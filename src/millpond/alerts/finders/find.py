@@ -49,7 +49,7 @@ def find_alerts(
         if time.monotonic() > deadline:
             return new
     now = dt.datetime.now(settings.zone)
-    facts = facts.expected(find_materialized(frozenset().union(*facts.unasked.values())))
+    facts = facts.without_idle(find_materialized(frozenset().union(*facts.unasked.values())))
     with outbox() as connection:
         resolve_recovered(connection, instance, facts)
         new += record_notices(connection, facts)

@@ -75,7 +75,9 @@ def resolve_recovered(connection: Connection, instance: DagsterInstance, facts: 
 
 
 def _resolve_deleted(connection: Connection, facts: AssetFacts) -> int:
-    gone = [a for a in open_alerts(connection, *FAILURES, *_NOTICES, *_OF_DAYS) if facts.gone(a.assets)]
+    gone = [
+        a for a in open_alerts(connection, *FAILURES, *_NOTICES, *_OF_DAYS) if facts.are_deleted(a.assets)
+    ]
     for alert in gone:
         resolve(connection, alert, "Its assets no longer exist: they were deleted or renamed.")
     return len(gone)
