@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets
 from millpond.transform.dbt_selection import list_assets
+from millpond.transform.docs import generate_docs
 from millpond.transform.manifest import current, described
 from small_projects import built, write_files
 
@@ -79,6 +81,16 @@ def test_a_project_reads_what_another_makes_and_is_built_after_it(home: Home, wr
     result, _ = built(["sales"])
     assert [(check.model, check.passed) for check in result.checks] == [("orders", True)]
     assert read.scan("main", "gold.sales").to_pylist() == [{"amount": 10}]
+
+
+def test_the_docs_of_each_further_project_are_below_those_of_the_first(home: Home, write: Write) -> None:
+    write(FINANCE)
+    assert built(["orders"])[0].merged
+    folder = generate_docs(settings(), "main")
+    for of, model in ((folder, "model.small.orders"), (folder / "dbt_finance", "model.finance.sales")):
+        assert (of / "index.html").is_file()
+        assert model in json.loads((of / "manifest.json").read_text())["nodes"]
+    assert "model.small.orders" in json.loads((folder / "catalog.json").read_text())["nodes"]
 
 
 def test_what_is_read_and_not_there_names_the_model_of_the_other_project(home: Home, write: Write) -> None:

@@ -24,7 +24,7 @@ PACKAGE: Final = Path(millpond.__file__).parent / "dbt_package"
 def digest() -> str:
     """Return a hash of the package's files: another release has other macros."""
     found = hashlib.sha256()
-    for file in sorted(path for path in PACKAGE.rglob("*") if path.is_file()):
+    for file in sorted(path for path in PACKAGE.rglob("*") if path.is_file() and path.name != ".user.yml"):
         content = file.read_bytes()
         found.update(f"{file.relative_to(PACKAGE)}\0{len(content)}\0".encode() + content)
     return found.hexdigest()[:16]

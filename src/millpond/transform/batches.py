@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from millpond.transform.invocation import LOCK, invoking
 
 if TYPE_CHECKING:
@@ -58,6 +60,11 @@ def only(unique_ids: Collection[str]) -> AbstractContextManager[None]:
         return set(selector.filter_selection(set(unique_ids)))  # type: ignore[arg-type]
 
     return _replaced(NodeSelector, "get_selected", exactly)
+
+
+def without_environment() -> AbstractContextManager[None]:
+    """Have options of dbt come from the call alone: DBT_EMPTY, meant for dbt by hand, would empty tables."""
+    return _replaced(click.Option, "value_from_envvar", lambda *_: None)
 
 
 @contextmanager

@@ -95,6 +95,7 @@ def invoke(
     """
     from dbt.cli.main import dbtRunner
 
+    from millpond.transform.batches import without_environment
     from millpond.transform.dbt_patches import spare, valid
 
     folder, at = layout(settings).dbt, project_folder(settings, project)
@@ -115,7 +116,7 @@ def invoke(
         engine.of_target(target).prepare()
         _under_way.append(command[0])
         try:
-            with valid() if manifest else nullcontext():
+            with without_environment(), valid() if manifest else nullcontext():
                 result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
         finally:
             _under_way.pop()
