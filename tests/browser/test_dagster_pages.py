@@ -88,9 +88,9 @@ def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_
     for shown in ("rows_loaded", str(READINGS), "rows_quarantined", "seconds", "snapshot_id"):
         expect(page.get_by_text(shown, exact=True).first).to_be_visible()
     page.goto("/assets/fct_climate_readings")
-    for shown in ("silver", "health", "DuckDB", "Iceberg", "silver.fct_climate_readings", "entry_id"):
+    for shown in ("silver", "growing", "DuckDB", "Iceberg", "silver.fct_climate_readings", "entry_id"):
         expect(page.get_by_text(shown, exact=True).first).to_be_visible()
-    for part in ("One reading per sensor slot", "Fails if more than", "fct_climate_readings.sql"):
+    for part in ("Readings of light, one row each", "Fails if more than", "fct_climate_readings.sql"):
         expect(page.get_by_text(part).first).to_be_visible()
     expect(page.get_by_text("Freshness policy").first).to_be_visible()
     page.goto(f"/assets/{CLIMATE}?view=checks")

@@ -251,7 +251,7 @@ def _strictness(share: float) -> Any:
     return Quarantine(fail_above=share)
 
 
-def test_a_home_whose_finger_sticks_are_whole_numbers_goes_on_loading_and_keeps_them(
+def test_a_home_whose_column_held_whole_numbers_goes_on_loading_and_keeps_them(
     server: FakeSource,
 ) -> None:
     columns = table_of("climate_entries")[1].columns

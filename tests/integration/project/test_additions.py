@@ -14,7 +14,8 @@ from project_folders import example_files, make_example
 
 CHECKOUT = Path(__file__).parents[3]
 THAT_LIST_ASSETS = (
-    *("tests/definitions/test_definitions.py", "tests/example/test_models.py"),
+    *("tests/definitions/test_definitions.py", "tests/example/test_example_definitions.py"),
+    *("tests/example/test_models.py", "tests/example/test_unit_tests.py", "tests/example/test_calendar.py"),
     *("tests/unit/ingestion/test_source_specs.py", "tests/unit/test_project_template.py"),
 )
 SOURCE = """

@@ -18,7 +18,8 @@ final as (
         cast(extract(hour from {{ millpond.local_time('reading_at') }}) as bigint) as hour_of_day,
         lux,
         lux between 70 and 180 as is_in_range,
-        case when previous_reading_at >= reading_at - interval '24' hour then lux - previous_lux end as lux_change,
+        case when previous_reading_at >= reading_at - interval '24' hour then lux - previous_lux end
+            as lux_change,
         direction
     from with_previous
 )
