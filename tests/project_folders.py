@@ -73,6 +73,20 @@ def make_example(folder: Path) -> None:
 
 
 @contextmanager
+def sources_at(url: str) -> Iterator[None]:
+    """Have the project's `.env`, which Dagster's own processes read too, name `url` for its sources."""
+    file = settings().project / ".env"
+    before = file.read_text()
+    file.write_text(_ADDRESSES.format(url=url))
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        file.write_text(before)
+        settings.cache_clear()
+
+
+@contextmanager
 def in_example() -> Iterator[None]:
     """Have this process use the example, in a demo home, within the block."""
     folder = settings().project.with_name("example")

@@ -18,6 +18,7 @@ from millpond.instance.home import open_instance
 from millpond.runtime.down import down
 from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import process_environment, settings
+from project_folders import sources_at
 
 SECONDS = 180
 """How long a page may take to show what a test waits for, on a machine with better things to do."""
@@ -68,10 +69,7 @@ def address(browser: Browser, source: FakeSource) -> Iterator[str]:
     Of two runs that overlap, Dagster shows the check of the one that was planned last, which may not be the
     check of the last materialization.
     """
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MILLPOND_GREENHOUSE_URL", source.url)
-        environment.setenv("MILLPOND_MARKET_URL", source.url)
-        environment.setenv("MILLPOND_MARKET_USER", "corner")
+    with sources_at(source.url), pytest.MonkeyPatch.context() as environment:
         environment.setenv("MILLPOND_DAGSTER_PORT", "0")
         environment.setenv("MILLPOND_CATALOG_PORT", "0")
         settings.cache_clear()

@@ -42,6 +42,7 @@ from millpond.runtime.status import report
 from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, process_environment, settings
 from processes import exit_code
+from project_folders import sources_at
 from source_tables import load_days
 
 PARTS = ["postgres", "catalog", "code-server", "webserver", "daemon", "alerts"]
@@ -249,7 +250,7 @@ def test_a_home_of_another_time_zone_is_refused(own_home: Home) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
-    configure: Callable[..., Settings], own_home: Home, ctrl_c: None
+    own_home: Home, ctrl_c: None
 ) -> None:
     asked, over = threading.Event(), threading.Event()
 
@@ -257,8 +258,7 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         asked.set()
         over.wait()
 
-    with fake_source() as source:
-        configure(greenhouse_url=source.url, market_url=source.url, market_user="corner")
+    with fake_source() as source, sources_at(source.url):
         source.serve = Entries([reading(n) for n in range(40)])
         assert not load_days(DAY).failed
         automatic = {
