@@ -38,7 +38,8 @@ socket.socket.connect = socket.socket.bind = socket.getaddrinfo = refused
 began = time.perf_counter(), time.process_time()
 from millpond.definitions import defs
 defs.get_repository_def()
-heavy = [name for name in ("dlt", "dbt.cli.main", "pyiceberg", "pandas") if name in sys.modules]
+wanted = ("dlt", "dbt.cli.main", "pyiceberg", "pandas", "requests")
+heavy = [name for name in wanted if name in sys.modules]
 print(json.dumps([time.perf_counter() - began[0], time.process_time() - began[1], heavy]))
 """
 

@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping
 
 from millpond.errors import MillpondError, NothingHeld
-from millpond.ingestion.results import Counts, LoadResult, PartitionResult
+from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.validated_rows import Counts
 from millpond.lake import read
 from millpond.lake.hashing import Digest, Digests
 from millpond.lake.held import Held, list_held, release

@@ -17,7 +17,7 @@ from millpond.ingestion.guard import Guard
 from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
 from millpond.ingestion.outside import shrink_rule
 from millpond.ingestion.reach import keep_as_loaded, note_kept_days
-from millpond.ingestion.results import Counts, LoadResult, PartitionResult, ValidatedRows
+from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.retry import Limits
 from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_columns
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
@@ -25,6 +25,7 @@ from millpond.ingestion.source_request import connection
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import open_staging_folder
 from millpond.ingestion.unreadable_times import find_uncertain_days
+from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.ingestion.validation import validate_rows
 from millpond.lake import read
 from millpond.lake.held import release

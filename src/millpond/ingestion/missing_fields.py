@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from millpond.errors import FieldsMissing
 from millpond.ingestion.column_rules import Value
 from millpond.ingestion.pages import PAYLOAD
-from millpond.ingestion.results import ValidatedRows
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import json_path
+from millpond.ingestion.validated_rows import ValidatedRows
 from millpond.lake import read
 from millpond.naming import PARTITION_COLUMN, quoted, ref_option
 from millpond.partitions import Window, contiguous

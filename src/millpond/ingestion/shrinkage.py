@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from millpond.errors import RowsHeldBack
-from millpond.ingestion.results import Counts, ValidatedRows
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.ingestion.window import Shrink
 from millpond.lake import read
 from millpond.lake.hashing import Digest, Digests

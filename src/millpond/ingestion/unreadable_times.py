@@ -15,8 +15,8 @@ import duckdb
 
 from millpond.errors import TimesUnreadable
 from millpond.ingestion.contract import SEPARATOR
-from millpond.ingestion.results import Counts, ValidatedRows
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import ref_option
 from millpond.partitions import Window, contiguous
 

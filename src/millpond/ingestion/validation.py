@@ -12,10 +12,10 @@ import duckdb
 
 from millpond.ingestion.contract import SEPARATOR, Contract
 from millpond.ingestion.pages import PAYLOAD
-from millpond.ingestion.results import Counts, ValidatedRows
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import BLANKS, ROW
 from millpond.ingestion.unreadable_times import place_rows_without_time
+from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
 from millpond.partitions import Window, instant
 

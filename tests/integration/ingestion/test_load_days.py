@@ -80,7 +80,7 @@ def test_a_window_too_large_for_memory_goes_through_files_and_is_the_same(
     server.serve = Entries(some_days())
     in_memory = load_days(DAY, LAST)
     rows = raw()
-    monkeypatch.setattr("millpond.ingestion.results.ROWS_IN_MEMORY", 0)
+    monkeypatch.setattr("millpond.ingestion.validated_rows.ROWS_IN_MEMORY", 0)
     through_files = load_days(DAY, LAST)
     assert [p.content_hash for p in through_files.partitions] == [
         p.content_hash for p in in_memory.partitions

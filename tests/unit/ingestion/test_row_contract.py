@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from millpond.ingestion.pages import PAYLOAD
-from millpond.ingestion.results import Counts
 from millpond.ingestion.schema import column_name, name_added_columns
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.validated_rows import Counts
 from millpond.ingestion.validation import validate_rows
 from millpond.naming import LINEAGE_COLUMNS
 from millpond.partitions import Window

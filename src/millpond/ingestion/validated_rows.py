@@ -1,0 +1,89 @@
+"""What became of the rows of a load: counts per day, and the good and the bad rows themselves."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from millpond.ingestion.column_rules import NO_VALUE
+from millpond.ingestion.contract import Contract
+from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.sql import BLANKS
+from millpond.naming import LINEAGE_COLUMNS, literal, quoted
+from millpond.partitions import Window
+
+ROWS_IN_MEMORY = 500_000
+"""More rows than this are handed on as Parquet files."""
+
+
+@dataclass
+class Counts:
+    """What became of the rows that the source served for a day; `bytes` is the size of their JSON.
+
+    `reasons` counts bad rows by the rules they broke, `nulled` bad values of good rows that became null by
+    column and reason, `no_value` codes for "no value" by column; `fatal` are rules that fail the day.
+    `undated` of the bad rows have no readable time, and may belong to another day.
+    """
+
+    good: int = 0
+    bad: int = 0
+    duplicate: int = 0
+    outside: int = 0
+    undated: int = 0
+    bytes: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    nulled: dict[str, int] = field(default_factory=dict)
+    no_value: dict[str, int] = field(default_factory=dict)
+    fatal: set[str] = field(default_factory=set)
+
+    def note_null(self, reason: str, values: int) -> None:
+        """Count `values` of good rows that became null, as `reason` says why."""
+        column = reason.removesuffix(f" {NO_VALUE}")
+        counts, name = (self.nulled, reason) if column == reason else (self.no_value, column)
+        counts[name] = counts.get(name, 0) + values
+
+    @property
+    def rows(self) -> int:
+        """All rows that the source served."""
+        return self.good + self.bad + self.duplicate + self.outside
+
+
+@dataclass(frozen=True)
+class ValidatedRows:
+    """The judged rows of a load, readable while its connection is open."""
+
+    connection: duckdb.DuckDBPyConnection
+    contract: Contract
+    folder: Path
+    counts: dict[dt.date, Counts]
+
+    def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
+        """Return the good rows of `window`, typed, with lineage columns."""
+        rows = f"{self.contract.strict('judged join split using (_seq)')} where __fate = 'good'"
+        return self._rows(self.contract.loaded(), rows, window, run_id, loaded_at)
+
+    def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
+        """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""
+        limit = self.contract.table.quarantine.max_row_bytes
+        columns = f"__key as row_key, __reason as reason, left(trim({PAYLOAD}, {BLANKS}), {limit}) as payload"
+        rows = "judged join raw using (_seq) where __fate = 'bad'"
+        if not sum(self.counts[day].bad for day in window.days):
+            rows = f"judged, (select '' as {PAYLOAD}) where false"
+        return self._rows(columns, rows, window, run_id, loaded_at)
+
+    def _rows(
+        self, columns: str, rows: str, window: Window, run_id: str, loaded_at: dt.datetime
+    ) -> pa.Table | list[Path]:
+        values = ("__part", literal(run_id), f"timestamptz '{loaded_at.isoformat()}'")
+        lineage = ", ".join(f"{v} as {quoted(n)}" for v, n in zip(values, LINEAGE_COLUMNS, strict=True))
+        days = f"__part >= date '{window.start}' and __part < date '{window.end}'"
+        sql = f"select {columns}, {lineage} from {rows} and {days}"  # noqa: S608 - names quoted, values literal
+        if sum(self.counts[day].rows for day in window.days) <= ROWS_IN_MEMORY:
+            return self.connection.execute(sql).to_arrow_table()
+        file = self.folder / f"{len(list(self.folder.glob('*.parquet')))}.parquet"
+        self.connection.execute(f"copy ({sql}) to {literal(str(file))} (format parquet)")
+        return [file]
