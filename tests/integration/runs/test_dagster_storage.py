@@ -1,5 +1,6 @@
 """Dagster's storage of a home: there when asked for, and equal to Dagster's own where it is faster."""
 
+import importlib
 import json
 import os
 import re
@@ -191,6 +192,20 @@ def test_events_written_in_batches_equal_those_that_dagster_writes_one_by_one(
             assert status(ours, asset) == status(theirs, asset)
         assert status(ours, "first") == (KEYS, set())
         assert status(ours, "failing") == (set(), KEYS)
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("dagster_storage", ("HomeInstance", "HomeStorage")),
+        ("dagster_files", ("HomeArtifacts", "HomeComputeLogs")),
+        ("daemon", ("begin",)),
+    ],
+)
+def test_files_of_projects_made_before_name_what_is_there(module: str, names: tuple[str, ...]) -> None:
+    former = importlib.import_module(f"millpond.resources.{module}")
+    for name in names:
+        assert getattr(former, name).__module__.startswith("millpond.instance.")
 
 
 def test_the_instance_starts_postgres_and_survives_its_restart(home: Home) -> None:

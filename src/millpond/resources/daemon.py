@@ -1,0 +1,6 @@
+"""The name that `docker/compose.yaml` of projects made before has for `millpond.instance.daemon`."""
+
+from millpond.instance.daemon import begin
+
+if __name__ == "__main__":
+    begin()
