@@ -107,7 +107,7 @@ def _split_kept_and_new(touched: Touched, rows: Rows, target: pa.Schema) -> Iter
 
 def _day_column(spec: TableSpec, target: pa.Schema, windows: Windows) -> str | None:
     column = spec.window_column
-    if column is None and windows.parts is not None:
+    if column is None and windows.parts:
         raise ConfigError(
             f"table {spec.name} has no window column, so no window of it can be replaced",
             next_step="name its date column in the spec, or replace the whole table",

@@ -90,8 +90,10 @@ class Windows:
 
     def sql(self, column: str | None) -> str:
         """Return the rows of these windows as an SQL condition (Trino)."""
-        if self.parts is None or column is None:
+        if self.parts is None:
             return "true"
+        if column is None:
+            return "true" if self.parts else "false"
         spans = [
             f"({quoted(column)} >= date '{w.start}' and {quoted(column)} < date '{w.end}')"
             for w in self.parts
@@ -100,8 +102,10 @@ class Windows:
 
     def filter(self, column: str | None) -> BooleanExpression:
         """Return the rows of these windows as an Iceberg expression."""
-        if self.parts is None or column is None:
+        if self.parts is None:
             return AlwaysTrue()
+        if column is None:
+            return AlwaysTrue() if self.parts else AlwaysFalse()
         spans: list[BooleanExpression] = [
             And(
                 GreaterThanOrEqual(term=Reference(column), value=w.start),

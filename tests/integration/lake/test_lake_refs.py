@@ -304,3 +304,16 @@ def test_an_empty_table_created_on_both_sides_is_no_conflict() -> None:
     write({0: [1]})
     assert refs.merge("dev").rebased == ("raw.readings",)
     assert found() == {0: [1]}
+
+
+@pytest.mark.parametrize("branchs_first", [True, False], ids=["empty on the branch", "empty on main"])
+def test_a_table_without_days_created_empty_on_one_side_has_the_rows_of_the_other(
+    branchs_first: bool,
+) -> None:
+    whole = spec(window_column=None, key=(), grain=None)
+    empty, filled = ("dev", "main") if branchs_first else ("main", "dev")
+    refs.create("dev")
+    for ref, values in ((empty, {}), (filled, {0: [1], 1: [2]})):
+        replace([Replacement(whole, rows(values), None)], ref=ref, run_id="run")
+    refs.merge("dev")
+    assert found() == {0: [1], 1: [2]}

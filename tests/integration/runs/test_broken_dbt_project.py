@@ -25,7 +25,7 @@ def broken(home: Home, configure: Callable[..., Settings], tmp_path: Path) -> Pa
     """A copy of the project that parsed, then got a model that does not; returns dbt's folder."""
     original = settings().project
     shutil.copytree(original / "dbt", tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
-    for name in ("sources", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml"):
+    for name in (".env", "sources", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml"):
         (tmp_path / name).symlink_to(original / name)
     current(configure(project=tmp_path))
     (tmp_path / "dbt/models/silver/half.sql").write_text("select {{ ref('dim_date')")

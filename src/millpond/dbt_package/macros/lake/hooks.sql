@@ -3,7 +3,8 @@
     transactions here, so only the order is left of the difference. What is for other databases, such as `grants`, changes nothing, which a warning says.
 -#}
 {% macro run_before_model() %}
-    {%- do load_cached_relation(this) -%}  {#- dbt takes a schema to which it has added a table for one that it has listed -#}
+    {#- dbt takes a schema to which it has added a table for one that it has listed: whatever is looked for lists it first -#}
+    {%- do adapter.get_relation(this.database, this.schema, '') -%}
     {%- do millpond.run_each(pre_hooks, false) -%}
     {%- do millpond.run_each(pre_hooks, true) -%}
     {%- if config.get('sql_header') -%}
