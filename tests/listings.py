@@ -10,10 +10,10 @@ import pytest
 
 from fake_source import Answer, Request
 from millpond.errors import SourceError
-from millpond.ingestion.client import TableClient
-from millpond.ingestion.listing import Listing
-from millpond.ingestion.pages import PAYLOAD
-from millpond.ingestion.placeholders import connection
+from millpond.ingestion.rest.client import TableClient
+from millpond.ingestion.rest.listing import Listing
+from millpond.ingestion.rest.pages import PAYLOAD
+from millpond.ingestion.rest.placeholders import connection
 from millpond.ingestion.retry import Limits
 from millpond.ingestion.spec import SourceSpec
 

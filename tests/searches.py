@@ -11,7 +11,7 @@ from typing import Protocol
 from fake_source import Answer, FakeSource, Request
 from listings import read
 from millpond.errors import SourceError
-from millpond.ingestion.listing import Listing
+from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.spec import SourceSpec
 
 DAYS = 4

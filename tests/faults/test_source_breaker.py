@@ -20,8 +20,8 @@ from millpond.errors import BreakerOpen, SourceLimited, SourceRefused, SourceUnr
 from millpond.ingestion import breaker
 from millpond.ingestion.assets import build_assets
 from millpond.ingestion.guard import Guard
+from millpond.ingestion.rest.source_request import connection
 from millpond.ingestion.retry import Limits
-from millpond.ingestion.source_request import connection
 from millpond.ingestion.window import Retries
 from millpond.instance.home import open_instance
 from millpond.runtime.databases import databases

@@ -31,8 +31,8 @@ def rows() -> list[list[Any]]:
     """Return a row for each source, then one for each host that failed and belongs to none that is set up."""
     from millpond.ingestion.breaker import breakers, host_of
     from millpond.ingestion.origins import has_address
-    from millpond.ingestion.placeholders import connection, fill
     from millpond.ingestion.reading import load_sources
+    from millpond.ingestion.rest.placeholders import connection, fill
     from millpond.lake.held import list_held
     from millpond.settings import settings
 

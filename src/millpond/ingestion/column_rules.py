@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from millpond.ingestion.columns import SQL_TYPES, Column, OnBad, Rounding
-from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.sql import json_path, micros
 from millpond.naming import literal, quoted
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value, first, has_nul
 from millpond.ingestion.columns import Column
-from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import BLANKS, Extraction, micros
 from millpond.naming import literal, quoted

@@ -20,9 +20,9 @@ from millpond.errors import (
     SourceError,
     SourceMalformed,
 )
-from millpond.ingestion.client import TableClient
-from millpond.ingestion.listing import Listing
-from millpond.ingestion.reach import beyond_reach, unproven_days
+from millpond.ingestion.rest.client import TableClient
+from millpond.ingestion.rest.listing import Listing
+from millpond.ingestion.rest.reach import beyond_reach, unproven_days
 from millpond.ingestion.retry import Stopped
 from millpond.ingestion.source_errors import UNHARMED, add_place
 from millpond.ingestion.staging import stage_pages

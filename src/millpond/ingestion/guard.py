@@ -13,8 +13,8 @@ from millpond.errors import BreakerOpen, SourceError, SourceUnreachable
 from millpond.ingestion import breaker, origins
 from millpond.ingestion.breaker import Breaker
 from millpond.ingestion.origins import Origin, origin_of
-from millpond.ingestion.placeholders import Values, fill
-from millpond.ingestion.probe import probe
+from millpond.ingestion.rest.placeholders import Values, fill
+from millpond.ingestion.rest.probe import probe
 from millpond.ingestion.retry import Limits
 from millpond.ingestion.source_errors import add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable

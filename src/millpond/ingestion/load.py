@@ -11,17 +11,17 @@ from functools import partial
 
 from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
-from millpond.ingestion.client import TableClient
 from millpond.ingestion.fetch import FetchResult, fetch
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
-from millpond.ingestion.outside import shrink_rule
-from millpond.ingestion.reach import keep_as_loaded, note_kept_days
+from millpond.ingestion.rest.client import TableClient
+from millpond.ingestion.rest.outside import shrink_rule
+from millpond.ingestion.rest.reach import keep_as_loaded, note_kept_days
+from millpond.ingestion.rest.source_request import connection
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.retry import Limits
 from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_columns
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
-from millpond.ingestion.source_request import connection
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import open_staging_folder
 from millpond.ingestion.unreadable_times import find_uncertain_days

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from millpond.errors import FieldsMissing
 from millpond.ingestion.column_rules import Value
-from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import json_path
 from millpond.ingestion.validated_rows import ValidatedRows

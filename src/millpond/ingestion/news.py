@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from millpond.ingestion.guard import LOOK_SECONDS, Guard
-from millpond.ingestion.pages import PAYLOAD, TIME
-from millpond.ingestion.placeholders import fill
-from millpond.ingestion.probe import probe
+from millpond.ingestion.rest.pages import PAYLOAD, TIME
+from millpond.ingestion.rest.placeholders import fill
+from millpond.ingestion.rest.probe import probe
+from millpond.ingestion.rest.source_request import connection
 from millpond.ingestion.retry import Limits
-from millpond.ingestion.source_request import connection
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window, today
 from millpond.settings import settings

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from millpond.errors import ConfigError, NoSourceAddress, OriginChanged
-from millpond.ingestion.placeholders import CONNECTION, SECRET, Values, fill, names
+from millpond.ingestion.rest.placeholders import CONNECTION, SECRET, Values, fill, names
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.runtime.databases import databases
 from millpond.runtime.demo_source import is_demo_home, serves_demo

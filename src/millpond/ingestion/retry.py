@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from types import FrameType
 
-from millpond.ingestion.deadline import Deadline
+from millpond.ingestion.rest.deadline import Deadline
 from millpond.retry import full_jitter
 from millpond.settings import Settings
 

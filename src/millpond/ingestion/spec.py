@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from millpond.ingestion.columns import Column, OnBad, Rounding
-from millpond.ingestion.endpoint import Endpoint, Page, Rest
 from millpond.ingestion.expectations import Checks
 from millpond.ingestion.part import Part
+from millpond.ingestion.rest.endpoint import Endpoint, Page, Rest
 from millpond.ingestion.spec_rules import check_condition, check_names
 from millpond.ingestion.window import (
     Cadence,

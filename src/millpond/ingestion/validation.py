@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from millpond.ingestion.contract import SEPARATOR, Contract
-from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql import BLANKS, ROW
 from millpond.ingestion.unreadable_times import place_rows_without_time

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from millpond.errors import ConfigError
-from millpond.ingestion import placeholders
-from millpond.ingestion.endpoint import Templates
 from millpond.ingestion.part import Part
+from millpond.ingestion.rest import placeholders
+from millpond.ingestion.rest.endpoint import Templates
 from millpond.ingestion.spec_rules import check_cron
 from millpond.naming import identifier
 

@@ -10,7 +10,7 @@ import pytest
 
 from fake_source import Answer, FakeSource, Request, fake_source
 from listings import HOUR, START, answer, row, spec
-from millpond.ingestion.listing import Listing
+from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.spec import SourceSpec
 from searches import DAYS, search, seeds
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from fake_source import DAY, Entries, FakeSource, fake_source, reading
 from millpond.errors import PagingLoop
-from millpond.ingestion.client import TableClient
 from millpond.ingestion.fetch import fetch
-from millpond.ingestion.placeholders import connection
+from millpond.ingestion.rest.client import TableClient
+from millpond.ingestion.rest.placeholders import connection
 from millpond.ingestion.retry import Limits
 from millpond.ingestion.validation import validate_rows
 from millpond.partitions import Window

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from requests import Request
 
-from millpond.ingestion.markers import as_count
+from millpond.ingestion.rest.markers import as_count
 from millpond.ingestion.retry import read_retry_after
 from millpond.ingestion.source_errors import origin
 

@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from millpond.errors import PagingLoop
-from millpond.ingestion.newest_first import NewestFirst
-from millpond.ingestion.pages import PAYLOAD, TIME
+from millpond.ingestion.rest.newest_first import NewestFirst
+from millpond.ingestion.rest.pages import PAYLOAD, TIME
 
 MS = 1000
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.ingestion.bodies import as_utf8, look_of
-from millpond.ingestion.pages import KEY, PAYLOAD, PageDecoder
+from millpond.ingestion.rest.bodies import as_utf8, look_of
+from millpond.ingestion.rest.pages import KEY, PAYLOAD, PageDecoder
 
 _TEXT = st.text(st.sampled_from('a"\\{}[],: \n'), max_size=8)
 _VALUE = st.recursive(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from millpond.ingestion.pages import PAYLOAD
+from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.schema import column_name, name_added_columns
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.validated_rows import Counts

@@ -11,8 +11,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from millpond.ingestion import placeholders
-from millpond.ingestion.endpoint import PAGINATORS
+from millpond.ingestion.rest import placeholders
+from millpond.ingestion.rest.endpoint import PAGINATORS
 from millpond.ingestion.spec import SourceSpec
 
 PAGE = (Path(__file__).parents[3] / "docs" / "source-keys.md").read_text()

@@ -9,7 +9,7 @@ import pytest
 from fake_source import FakeSource
 from listings import HOUR, START, answer, failure, read, row, spec
 from millpond.errors import FilterIgnored
-from millpond.ingestion.outside import find_other_filter, shrink_rule
+from millpond.ingestion.rest.outside import find_other_filter, shrink_rule
 
 EVERY_HOUR = [row(n, START + n * HOUR) for n in range(-24, 72)]
 EVERY_DAY = [row(1_000 + n, START + n // 40 * 24 * HOUR) for n in range(80)]

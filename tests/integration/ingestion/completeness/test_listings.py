@@ -12,7 +12,7 @@ import yaml
 from fake_source import Answer, FakeSource, Request
 from listings import HOUR, START, answer, failure, paged, read, row, rows, spec
 from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop, SourceRefused
-from millpond.ingestion.endpoint import Bearer, Rest
+from millpond.ingestion.rest.endpoint import Bearer, Rest
 
 OFFSET = {"type": "offset", "limit": 100}
 ITEMS = {"endpoint": {"data_selector": "items"}}

@@ -9,8 +9,8 @@ import re
 from typing import Final
 
 from millpond.errors import FilterIgnored
-from millpond.ingestion import placeholders
-from millpond.ingestion.listing import Listing
+from millpond.ingestion.rest import placeholders
+from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.window import Shrink
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from requests import Response
 
 from millpond.errors import ListingIncomplete
-from millpond.ingestion.listing import Listing
-from millpond.ingestion.markers import Markers, find_markers
-from millpond.ingestion.outside import check_filter
-from millpond.ingestion.paginators import LINK_OPTIONS, Gap, Pager
+from millpond.ingestion.rest.listing import Listing
+from millpond.ingestion.rest.markers import Markers, find_markers
+from millpond.ingestion.rest.outside import check_filter
+from millpond.ingestion.rest.paginators import LINK_OPTIONS, Gap, Pager
+from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.tally import Tally
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from millpond.ingestion.body_errors import find_error
-from millpond.ingestion.markers import way_to
+from millpond.ingestion.rest.body_errors import find_error
+from millpond.ingestion.rest.markers import way_to
 
 _MOST_DIGITS: Final = 4_000
 """Python refuses to read longer integers."""

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from millpond.ingestion import placeholders
 from millpond.ingestion.part import Part
+from millpond.ingestion.rest import placeholders
 from millpond.settings.text import check_address
 
 PAGINATORS: Final[dict[str, frozenset[str]]] = {

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from millpond import redaction
 from millpond.errors import ConfigError
-from millpond.ingestion import placeholders
 from millpond.ingestion.origins import refuse_without_address
-from millpond.ingestion.placeholders import Values, bounds, fill
+from millpond.ingestion.rest import placeholders
+from millpond.ingestion.rest.placeholders import Values, bounds, fill
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.runtime.demo_source import DEMO_USER, ensure_demo_source
 from millpond.settings import Settings, variable

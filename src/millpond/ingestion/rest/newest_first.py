@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from millpond.errors import FilterIgnored, ListingIncomplete, PagingLoop
-from millpond.ingestion.pages import PAYLOAD, TIME
+from millpond.ingestion.rest.pages import PAYLOAD, TIME
 
 _SORT = (
     "add the parameter that sorts the newest rows first to endpoint.params, or set another endpoint.paginator"

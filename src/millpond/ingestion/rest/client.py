@@ -11,18 +11,18 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from requests import Request, Response
 
 from millpond.errors import SourceRefused
-from millpond.ingestion import placeholders, source_request
-from millpond.ingestion.completeness import Answers, check_complete
-from millpond.ingestion.http import SourceSession
-from millpond.ingestion.listing import Listing
-from millpond.ingestion.newest_first import NewestFirst
-from millpond.ingestion.pages import KEY, PAYLOAD, TIME, PageDecoder
-from millpond.ingestion.paginators import LinkPager, Pager
-from millpond.ingestion.placeholders import Values, bounds, fill
-from millpond.ingestion.ranges import RangePager
+from millpond.ingestion.rest import placeholders, source_request
+from millpond.ingestion.rest.completeness import Answers, check_complete
+from millpond.ingestion.rest.http import SourceSession
+from millpond.ingestion.rest.listing import Listing
+from millpond.ingestion.rest.newest_first import NewestFirst
+from millpond.ingestion.rest.pages import KEY, PAYLOAD, TIME, PageDecoder
+from millpond.ingestion.rest.paginators import LinkPager, Pager
+from millpond.ingestion.rest.placeholders import Values, bounds, fill
+from millpond.ingestion.rest.ranges import RangePager
+from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.retry import Gate, Limits
 from millpond.ingestion.spec import SourceSpec, SourceTable
-from millpond.ingestion.tally import Tally
 from millpond.internals.dlt import RuntimeConfiguration, create_auth
 
 _NO_ROWS = pa.table(

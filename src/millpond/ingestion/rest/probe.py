@@ -10,10 +10,10 @@ import pyarrow as pa
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from millpond.errors import SourceRefused
-from millpond.ingestion import source_request
-from millpond.ingestion.http import SourceSession
-from millpond.ingestion.pages import PageDecoder
-from millpond.ingestion.placeholders import Values, fill
+from millpond.ingestion.rest import source_request
+from millpond.ingestion.rest.http import SourceSession
+from millpond.ingestion.rest.pages import PageDecoder
+from millpond.ingestion.rest.placeholders import Values, fill
 from millpond.ingestion.retry import Gate, Limits
 from millpond.ingestion.spec import SourceSpec, SourceTable
 

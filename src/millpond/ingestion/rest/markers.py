@@ -12,7 +12,7 @@ import orjson
 from requests import Response
 from requests.utils import parse_header_links
 
-from millpond.ingestion.marker_words import (
+from millpond.ingestion.rest.marker_words import (
     COUNT,
     COUNT_HEADERS,
     COUNTED,

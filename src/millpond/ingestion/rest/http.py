@@ -20,8 +20,8 @@ from requests.exceptions import (
 )
 
 from millpond.errors import SourceError, SourceMalformed
-from millpond.ingestion.bodies import as_utf8, look_of
-from millpond.ingestion.deadline import WatchedAdapter
+from millpond.ingestion.rest.bodies import as_utf8, look_of
+from millpond.ingestion.rest.deadline import WatchedAdapter
 from millpond.ingestion.retry import Gate, Limits, backoff, read_retry_after
 from millpond.ingestion.source_errors import SourceErrors, add_attempts, origin
 from millpond.redaction import Redacting, excerpt

@@ -12,7 +12,13 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from millpond.ingestion.selection import kind_of, names_are_repeated, parse_integer, parse_json, select_rows
+from millpond.ingestion.rest.selection import (
+    kind_of,
+    names_are_repeated,
+    parse_integer,
+    parse_json,
+    select_rows,
+)
 from millpond.ingestion.sql import LEAST_MILLISECONDS
 
 PAYLOAD: Final = "_payload"

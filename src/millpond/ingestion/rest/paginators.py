@@ -12,10 +12,10 @@ from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete, SourceError, SourceRefused
-from millpond.ingestion.markers import as_truth, envelope, link_relations
-from millpond.ingestion.pages import KEY
+from millpond.ingestion.rest.markers import as_truth, envelope, link_relations
+from millpond.ingestion.rest.pages import KEY
+from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.tally import Tally
 from millpond.internals.dlt import jsonpath
 from millpond.redaction import redacted
 

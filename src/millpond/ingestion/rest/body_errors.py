@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from millpond.ingestion.marker_words import INSIDE
-from millpond.ingestion.markers import as_count, as_truth, way_to
+from millpond.ingestion.rest.marker_words import INSIDE
+from millpond.ingestion.rest.markers import as_count, as_truth, way_to
 
 _ERRORS: Final = re.compile(
     r"errors?|error(message|code|description|details?|info|type|s?list)|exceptions?|faults?"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from zoneinfo import ZoneInfo
 
 from millpond.errors import BeyondReach, MillpondError
-from millpond.ingestion.listing import Listing
+from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.spec import SourceTable
 from millpond.partitions import Window, contiguous, instant
 

@@ -7,10 +7,10 @@ from typing import Any
 from requests import Request, Response
 
 from millpond.errors import ListingIncomplete
-from millpond.ingestion.markers import as_count, envelope
-from millpond.ingestion.paginators import Gap, Pager, Probe, says_more, size_param
+from millpond.ingestion.rest.markers import as_count, envelope
+from millpond.ingestion.rest.paginators import Gap, Pager, Probe, says_more, size_param
+from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.tally import Tally
 from millpond.internals.dlt import jsonpath
 
 BEYOND_THE_END = frozenset({400, 404, 410, 416, 422})
