@@ -21,7 +21,7 @@ from millpond.ingestion.reading import load_sources
 from millpond.own_definitions import OwnDefinitions
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
-from millpond.quality.freshness import read_dbt_freshness, with_freshness
+from millpond.quality.freshness import add_freshness, read_dbt_freshness
 from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB, OWN_PARTITIONS, daily_partitions
 from millpond.settings import settings
@@ -48,7 +48,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     read_as = {dep.asset_key: spec.key for each in marts for spec in each.specs for dep in spec.deps}
     asked = [source for source in sources if has_address(source, configured)]
     chains = find_chains(made, asked)
-    fresh = with_freshness([*made, *mine.others], sources, read_dbt_freshness(manifest, models))
+    fresh = add_freshness([*made, *mine.others], sources, read_dbt_freshness(manifest, models))
     assets = with_conditions(fresh, chains, configured.timezone, mine.apart)
     by_day: dg.AssetSelection | str = "*"
     # Dagster lets no job have both kinds of partitions.

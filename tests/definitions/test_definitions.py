@@ -100,7 +100,7 @@ def test_every_asset_says_whose_it_is_where_it_belongs_and_what_it_is() -> None:
 
 def test_every_asset_has_a_freshness_policy_or_says_why_not() -> None:
     without = {name: spec.metadata[EXEMPTION] for name, spec in specs().items() if not spec.freshness_policy}
-    assert without == {"dim_date": "none: it is made from no source, so it does not age"}
+    assert without == {"dim_date": "none: it has no source upstream, so it does not age"}
 
 
 def test_marts_follow_the_freshness_of_their_inputs() -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from millpond.errors import PublishFailed
 from millpond.lake.tables import Replacement, TableSpec, replace
-from millpond.publish import binary_copy, swap
+from millpond.publish import binary_copy, publication
 from millpond.publish.locks import publish_lock_key
+from millpond.publish.publication import publish
 from millpond.publish.spec import MartSpec, PublishDeclaration
-from millpond.publish.swap import publish
 from millpond.runtime import postgres
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -96,8 +96,8 @@ def test_a_connection_cut_in_the_middle_of_the_copy_is_made_anew(
                 )
                 other.commit()
 
-    original = binary_copy.blocks
-    monkeypatch.setattr(binary_copy, "blocks", cutting)
+    original = binary_copy.encode_table
+    monkeypatch.setattr(binary_copy, "encode_table", cutting)
     publish([MART], ref="main", run_id="cut")
     assert cut.is_set()
     assert versions(other) == [(2, ROWS)]
@@ -117,7 +117,7 @@ def test_a_server_killed_while_publishing_comes_back_and_the_publish_completes(
             killed.append(server.pid)
             os.kill(server.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(swap, "reached", kill_server)
+    monkeypatch.setattr(publication, "reached", kill_server)
     publish([MART], ref="main", run_id="again")
     assert killed
     with databases().marts.connect() as connection:

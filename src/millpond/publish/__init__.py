@@ -1,4 +1,4 @@
 """From the lake to Postgres: gold tables become marts that readers never see empty or half written.
 
-Imports `resources`, `lake` and what is below them. Start reading in `swap`.
+Imports `resources`, `lake` and what is below them. Start reading in `publication`.
 """

@@ -18,7 +18,7 @@ from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents, interrup
 from millpond.settings import settings
 
 if TYPE_CHECKING:
-    from millpond.publish.swap import PublishResult
+    from millpond.publish.publication import PublishResult
 
 
 GROUP = "marts"
@@ -32,22 +32,22 @@ def build_assets(
 ) -> list[dg.AssetsDefinition]:
     """Return the assets of all marts that the models of dbt's manifest declare; none if there are none.
 
-    `keys` are the asset keys of models by unique_id. A wrong declaration makes no mart, and a warning.
+    `keys` are the asset keys of models by unique_id. An invalid declaration is left out with a warning.
     """
     found, mistakes = read_marts(manifest, keys)
     for wrong in mistakes:
-        _LOG.warning("a mart is no asset: %s; %s", wrong.what, wrong.next_step)
+        _LOG.warning("mart left out: %s; %s", wrong.what, wrong.next_step)
     return [
-        _step(domain, {_key(mart): mart for mart in found if mart.domain == domain})
+        _build_step(domain, {_make_key(mart): mart for mart in found if mart.domain == domain})
         for domain in sorted({mart.domain for mart in found})
     ]
 
 
-def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefinition:
+def _build_step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"publish_{domain}",
-        specs=[_asset(mart) for mart in by_key.values()],
-        check_specs=[_check(mart) for mart in by_key.values()],
+        specs=[_build_spec(mart) for mart in by_key.values()],
+        check_specs=[_build_check(mart) for mart in by_key.values()],
         can_subset=True,
         pool=POOL,
         retry_policy=LAKE_STEP,
@@ -56,13 +56,15 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
     def publish_marts(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.Output[Any]]:
-        from millpond.publish.swap import compare  # brings in the lake, which is slow to load
+        from millpond.publish.publication import count_rows  # brings in the lake, which is slow to load
 
         run = RunInfo.of(context)
         chosen = {key: by_key[key] for key in by_key if key in context.selected_asset_keys}
         checked = {check.asset_key for check in context.selected_asset_check_keys}
         for key in _find_unreachable(context, chosen, run.ref):
-            context.log.info("%s is not published: its sources serve nothing of it any more", key.path[-1])
+            context.log.info(
+                "%s is not published: its data is no longer available at the source", key.path[-1]
+            )
             del chosen[key]
             checked -= {key}
             yield dg.MaterializeResult(
@@ -73,13 +75,15 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
         for key, done in zip(chosen, _publish(context, list(chosen.values()), run), strict=True):
             yield dg.MaterializeResult(
                 asset_key=key,
-                metadata=_metadata(done, run.ref),
+                metadata=_build_metadata(done, run.ref),
                 data_version=dg.DataVersion(done.content_hash),
                 tags=inputs.tags(key.to_user_string()),
-                check_results=[_result(key, done.rows_lake, done.rows_postgres)] if key in checked else [],
+                check_results=[_build_result(key, done.rows_lake, done.rows_postgres)]
+                if key in checked
+                else [],
             )
         for key in checked - chosen.keys():
-            yield _result(key, *compare(by_key[key], ref=run.ref))
+            yield _build_result(key, *count_rows(by_key[key], ref=run.ref))
 
     return publish_marts
 
@@ -87,7 +91,7 @@ def _step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.AssetsDefin
 def _find_unreachable(
     context: dg.AssetExecutionContext, marts: Mapping[dg.AssetKey, MartSpec], ref: str
 ) -> list[dg.AssetKey]:
-    """Return the marts whose tables are not there because all days they are made from are beyond reach."""
+    """Return the marts whose tables do not exist because no day upstream is available any more."""
     from millpond.lake import read
 
     absent = {key.to_user_string(): key for key, mart in marts.items() if not read.exists(ref, mart.table)}
@@ -101,7 +105,7 @@ def _find_unreachable(
 def _publish(
     context: dg.AssetExecutionContext, chosen: list[MartSpec], run: RunInfo
 ) -> "list[PublishResult]":
-    from millpond.publish.swap import publish
+    from millpond.publish.publication import publish
 
     try:
         with interrupts_are_final(context):
@@ -113,14 +117,14 @@ def _publish(
         ) from error
 
 
-def _key(mart: MartSpec) -> dg.AssetKey:
+def _make_key(mart: MartSpec) -> dg.AssetKey:
     return dg.AssetKey([GROUP, mart.name])
 
 
-def _asset(mart: MartSpec) -> dg.AssetSpec:
+def _build_spec(mart: MartSpec) -> dg.AssetSpec:
     columns = [dg.TableColumn(c.name, c.data_type or "unknown", c.description or None) for c in mart.columns]
     return dg.AssetSpec(
-        key=_key(mart),
+        key=_make_key(mart),
         deps=[dg.AssetKey.from_user_string(mart.model)],
         group_name=GROUP,
         kinds={"postgres"},
@@ -135,16 +139,16 @@ def _asset(mart: MartSpec) -> dg.AssetSpec:
     )
 
 
-def _check(mart: MartSpec) -> dg.AssetCheckSpec:
+def _build_check(mart: MartSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         CHECK,
-        asset=_key(mart),
+        asset=_make_key(mart),
         description=f"Postgres holds as many rows as {mart.table} in the lake.",
         blocking=True,
     )
 
 
-def _result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.AssetCheckResult:
+def _build_result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=rows_lake == rows_postgres,
         asset_key=key,
@@ -154,7 +158,7 @@ def _result(key: dg.AssetKey, rows_lake: int, rows_postgres: int | None) -> dg.A
     )
 
 
-def _metadata(done: "PublishResult", ref: str) -> dict[str, Any]:
+def _build_metadata(done: "PublishResult", ref: str) -> dict[str, Any]:
     return {
         "rows_lake": done.rows_lake,
         "rows_postgres": done.rows_postgres,
@@ -162,7 +166,7 @@ def _metadata(done: "PublishResult", ref: str) -> dict[str, Any]:
         "rows_changed": done.rows_changed,
         "bytes": done.bytes,
         "seconds": round(done.seconds, 3),
-        # 64 bits are more than a browser's numbers hold.
+        # A browser's numbers do not hold 64 bits.
         "snapshot_id": str(done.snapshot_id),
         "ref": ref,
     }

@@ -67,19 +67,19 @@ class Varied:
 
 
 Encoder = Callable[[Any], Fixed | Varied]
-"""Turns an Arrow array into the bytes Postgres receives; what stands where the array is null is ignored."""
+"""Turns an Arrow array into the bytes Postgres receives; bytes of null values are ignored."""
 
 
-def blocks(table: pa.Table, encoders: Sequence[Encoder]) -> Iterator[bytes]:
+def encode_table(table: pa.Table, encoders: Sequence[Encoder]) -> Iterator[bytes]:
     """Yield the whole COPY stream of `table`, some megabytes at a time."""
     yield HEADER
     rows = max(1, min(65_536, _BLOCK_BYTES * table.num_rows // max(table.nbytes, 1)))
     for batch in table.to_batches(max_chunksize=rows):
-        yield _block(batch, encoders)
+        yield _encode_batch(batch, encoders)
     yield TRAILER
 
 
-def _block(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> bytes:
+def _encode_batch(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> bytes:
     valid = [column.is_valid().to_numpy(zero_copy_only=False) for column in batch.columns]
     fields = [encode(column) for encode, column in zip(encoders, batch.columns, strict=True)]
     lengths = [np.where(there, field.lengths, -1) for field, there in zip(fields, valid, strict=True)]
@@ -88,41 +88,41 @@ def _block(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> bytes:
     out = np.empty(int(ends[-1]), np.uint8)
     at = ends - row_bytes
     every = np.full(batch.num_rows, True)
-    Fixed(_big_endian(every * len(fields), ">i2")).put(out, at, every)
+    Fixed(_to_big_endian(every * len(fields), ">i2")).put(out, at, every)
     at = at + 2
     for field, there, length in zip(fields, valid, lengths, strict=True):
-        Fixed(_big_endian(length, ">i4")).put(out, at, every)
+        Fixed(_to_big_endian(length, ">i4")).put(out, at, every)
         field.put(out, at + 4, there)
         at = at + 4 + np.maximum(length, 0)
     return out.tobytes()
 
 
-def number(form: str) -> Encoder:
+def make_number_encoder(form: str) -> Encoder:
     """Return the encoder of integers and floats of a fixed size, for example `>i8`."""
-    return lambda array: Fixed(_big_endian(_numpy(array), form))
+    return lambda array: Fixed(_to_big_endian(_to_numpy(array), form))
 
 
-def boolean(array: Any) -> Fixed:
+def encode_boolean(array: Any) -> Fixed:
     """Encode booleans."""
-    return Fixed(_big_endian(_numpy(array.cast(pa.uint8())), ">u1"))
+    return Fixed(_to_big_endian(_to_numpy(array.cast(pa.uint8())), ">u1"))
 
 
-def date(array: Any) -> Fixed:
+def encode_date(array: Any) -> Fixed:
     """Encode dates: days since 2000-01-01."""
-    return Fixed(_big_endian(_numpy(array.view(pa.int32())) - _DAYS_TO_2000, ">i4"))
+    return Fixed(_to_big_endian(_to_numpy(array.view(pa.int32())) - _DAYS_TO_2000, ">i4"))
 
 
-def timestamp(array: Any) -> Fixed:
+def encode_timestamp(array: Any) -> Fixed:
     """Encode timestamps in microseconds, with a zone or without: microseconds since 2000-01-01."""
-    return Fixed(_big_endian(_numpy(array.view(pa.int64())) - _MICROSECONDS_TO_2000, ">i8"))
+    return Fixed(_to_big_endian(_to_numpy(array.view(pa.int64())) - _MICROSECONDS_TO_2000, ">i8"))
 
 
-def time(array: Any) -> Fixed:
+def encode_time(array: Any) -> Fixed:
     """Encode times of the day in microseconds."""
-    return Fixed(_big_endian(_numpy(array.view(pa.int64())), ">i8"))
+    return Fixed(_to_big_endian(_to_numpy(array.view(pa.int64())), ">i8"))
 
 
-def octets(array: Any) -> Varied:
+def encode_bytes(array: Any) -> Varied:
     """Encode text (UTF-8) and binary values."""
     filled = pc.fill_null(array.cast(pa.large_binary()), b"")
     _, offsets, data = filled.buffers()
@@ -131,7 +131,7 @@ def octets(array: Any) -> Varied:
     return Varied(np.frombuffer(data, np.uint8) if data and data.size else np.empty(0, np.uint8), found)
 
 
-def numeric(array: Any) -> Fixed:
+def encode_decimal(array: Any) -> Fixed:
     """Encode decimals: base-10000 digits around the decimal point; Postgres drops those that are zero."""
     scale = max(array.type.scale, 0)
     values = _to_unscaled(array, 10 ** (-scale % 4 + max(-array.type.scale, 0)))
@@ -159,10 +159,10 @@ def _to_unscaled(array: Any, factor: int) -> npt.NDArray[Any]:
     return np.array([value * factor for value in whole], dtype=object)
 
 
-def _numpy(array: Any) -> npt.NDArray[Any]:
+def _to_numpy(array: Any) -> npt.NDArray[Any]:
     found: npt.NDArray[Any] = array.fill_null(0).to_numpy(zero_copy_only=False)
     return found
 
 
-def _big_endian(values: npt.NDArray[Any], form: str) -> Bytes:
+def _to_big_endian(values: npt.NDArray[Any], form: str) -> Bytes:
     return np.ascontiguousarray(values.astype(form)).view(np.uint8).reshape(len(values), -1)

@@ -1,4 +1,4 @@
-"""Locks that others hold: how long a publish waits, and how it names who kept it waiting."""
+"""Locks that others hold: how long a publish waits for them, and who held them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from millpond.settings import settings
 T = TypeVar("T")
 
 LOCK_TIMEOUT_MS = 1_000
-"""How long one attempt queues for a lock: as long, readers may queue behind it."""
+"""How long one attempt queues for a lock: readers may queue behind it for as long."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _READER = "AccessShareLock"
@@ -55,7 +55,7 @@ def acquire_publish_lock(
 
 
 def retry_locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], PublishFailed]) -> T:
-    """Return `attempt()`, repeated with random pauses while others hold a lock it needs.
+    """Return `attempt()`, retried with random pauses while others hold a lock that it needs.
 
     After `seconds` raises what `refusal` returns.
     """

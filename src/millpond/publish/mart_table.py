@@ -1,4 +1,4 @@
-"""A mart as a table in Postgres: made once, grown by columns, filled by difference; never dropped."""
+"""A mart as a table in Postgres: created once, extended by columns, filled by difference; never dropped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MartTable:
         self._shadow = sql.Identifier("pg_temp", spec.name)
 
     def copy_into_shadow(self, stream: Any) -> None:
-        """Make the shadow anew and copy `stream` (binary COPY) into it.
+        """Recreate the shadow and copy `stream` (binary COPY) into it.
 
         Raises PublishFailed if the key is null or not unique.
         """
@@ -41,16 +41,17 @@ class MartTable:
             try:
                 self._run("ALTER TABLE {shadow} ADD PRIMARY KEY ({key})")
             except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
+                key = ", ".join(self.spec.declared.key)
                 raise PublishFailed(
-                    f"the key ({', '.join(self.spec.declared.key)}) of mart {self.name} names no single row: "
-                    f"{error.diag.message_detail or error.diag.message_primary}",
+                    f"the key ({key}) of mart {self.name} is null or not unique:"
+                    f" {error.diag.message_detail or error.diag.message_primary}",
                     unharmed="the mart as it was before",
                     next_step=f"correct the model {self.spec.name} or the key in its meta.publish",
                 ) from error
             self._run("ANALYZE {shadow}")
 
     def fit(self) -> None:
-        """Make the mart if it is missing; add the columns it lacks.
+        """Create the mart if it does not exist; add missing columns.
 
         Raises PublishFailed if it differs in any other way.
         """
@@ -62,18 +63,18 @@ class MartTable:
             self._run(
                 "ALTER TABLE {mart} ADD COLUMN {column} {type}",
                 column=sql.Identifier(column),
-                type=_text(self.columns[column].sql),
+                type=_to_sql(self.columns[column].sql),
             )
         for column, kind in there.items():
             if column not in self.columns:
                 raise self._misfit(
-                    f"has the column {column}, which the model has not",
+                    f"has a column {column} that the model does not have",
                     f"DROP COLUMN {column}",
                     "keep it in the model",
                 )
             if kind != (wanted := self.columns[column].sql):
                 raise self._misfit(
-                    f"has the column {column} as {kind}, the model as {wanted}",
+                    f"has the column {column} as {kind}, the model has {wanted}",
                     f"ALTER COLUMN {column} TYPE {wanted}",
                     f"cast it to {kind} in the model",
                 )
@@ -94,14 +95,14 @@ class MartTable:
         return self._run(_MERGE if self.others else _MERGE_KEY_ONLY).rowcount
 
     def finish(self) -> None:
-        """Bring primary key, indexes and comments to what the model declares; nothing is taken away."""
+        """Add the primary key, indexes and comments that the model declares; nothing is removed."""
         if not self._primary_key():
             self._run("ALTER TABLE {mart} ADD PRIMARY KEY ({key})")
         for index in self.spec.declared.indexes:
             self._run(
                 "CREATE INDEX IF NOT EXISTS {index} ON {mart} ({indexed})",
-                index=sql.Identifier(_index_name(self.spec.name, index)),
-                indexed=_identifiers(index),
+                index=sql.Identifier(_name_index(self.spec.name, index)),
+                indexed=_join_identifiers(index),
             )
         there = self._comments()
         for column, comment in [(None, self.spec.description), *self.spec.comments.items()]:
@@ -117,7 +118,7 @@ class MartTable:
         parts = [sql.SQL("count(*)")]
         for column, kind in self.columns.items():
             name = sql.Identifier(column).as_string()
-            parts += [_text(p) for p in (f"count({name})", kind.total_sql.format(name))]
+            parts += [_to_sql(p) for p in (f"count({name})", kind.total_sql.format(name))]
         found = self.connection.execute(
             self._sql("SELECT {parts} FROM {mart}", parts=sql.SQL(", ").join(parts))
         )
@@ -136,7 +137,7 @@ class MartTable:
         return [c for c in self.columns if c not in self.spec.declared.key]
 
     def _describe(self) -> dict[str, str]:
-        """Return type by column of the mart as it is; empty if there is none."""
+        """Return the types of the mart's columns by name; empty if there is no mart."""
         rows = self._catalog(
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
             " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
@@ -164,7 +165,8 @@ class MartTable:
 
     def _misfit(self, what: str, alter: str, instead: str) -> PublishFailed:
         return PublishFailed(
-            f"mart {self.name} {what}; such a change is not made by itself, other programs may depend on it",
+            f"mart {self.name} {what}; Millpond does not change that by itself,"
+            " because other programs may depend on it",
             unharmed="the mart as it was before",
             next_step=f"{instead}, or change the mart: ALTER TABLE {self.name} {alter}; then publish again",
         )
@@ -177,22 +179,22 @@ class MartTable:
         known: dict[str, sql.Composable] = {
             "mart": self._mart,
             "shadow": self._shadow,
-            "key": _identifiers(self.spec.declared.key),
-            "columns": _identifiers(list(self.columns)),
+            "key": _join_identifiers(self.spec.declared.key),
+            "columns": _join_identifiers(list(self.columns)),
             "definitions": sql.SQL(", ").join(
-                _text("{} " + kind.sql).format(sql.Identifier(name)) for name, kind in self.columns.items()
+                _to_sql("{} " + kind.sql).format(sql.Identifier(name)) for name, kind in self.columns.items()
             ),
             "same_key": sql.SQL(" AND ").join(
                 sql.SQL("m.{0} = s.{0}").format(sql.Identifier(name)) for name in self.spec.declared.key
             ),
-            "of_mart": _identifiers(others, "m"),
-            "of_shadow": _identifiers(others, "s"),
-            "all_of_shadow": _identifiers(list(self.columns), "s"),
+            "of_mart": _join_identifiers(others, "m"),
+            "of_shadow": _join_identifiers(others, "s"),
+            "all_of_shadow": _join_identifiers(list(self.columns), "s"),
             "assignments": sql.SQL(", ").join(
                 sql.SQL("{0} = s.{0}").format(sql.Identifier(n)) for n in others
             ),
         }
-        return _text(statement).format(**known, **parts)
+        return _to_sql(statement).format(**known, **parts)
 
 
 _COPY = "COPY {shadow} ({columns}) FROM STDIN (FORMAT binary)"
@@ -208,15 +210,15 @@ _MERGE = (
 _COMMENT_ON_COLUMN = "COMMENT ON COLUMN {column} IS {comment}"
 
 
-def _text(statement: str) -> sql.SQL:
+def _to_sql(statement: str) -> sql.SQL:
     return sql.SQL(statement)
 
 
-def _identifiers(names: Sequence[str], prefix: str | None = None) -> sql.Composed:
+def _join_identifiers(names: Sequence[str], prefix: str | None = None) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(prefix, n) if prefix else sql.Identifier(n) for n in names)
 
 
-def _index_name(mart: str, columns: Sequence[str]) -> str:
+def _name_index(mart: str, columns: Sequence[str]) -> str:
     name = f"{mart}_{'_'.join(columns)}_idx"
     if len(name) <= _LONGEST_NAME:
         return name

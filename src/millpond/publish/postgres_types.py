@@ -1,4 +1,4 @@
-"""Which Postgres type each Arrow type becomes, how it is sent, and what proves that it arrived."""
+"""The Postgres type of each Arrow type: how values are sent, and the sum that proves that they arrived."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ class PostgresType:
 
 
 def find_type(table: str, field: pa.Field) -> PostgresType:
-    """Return the kind of a column; raises PublishFailed for a type that Postgres has no plain form of."""
-    found = _type_of(field.type)
+    """Return the Postgres type of a column; raises PublishFailed for a type that Postgres does not have."""
+    found = _map_type(field.type)
     if found is None:
         raise PublishFailed(
-            f"column {field.name} of {table} is {field.type}, which is not published",
+            f"column {field.name} of {table} has the type {field.type}, which cannot be published",
             unharmed="the marts as they were before",
             next_step="cast it in the model to a plain type, for example to varchar as JSON text",
         )
     return found
 
 
-def _type_of(arrow: pa.DataType) -> PostgresType | None:
+def _map_type(arrow: pa.DataType) -> PostgresType | None:
     if pa.types.is_integer(arrow):
-        return _integer(arrow)
+        return _map_integer(arrow)
     if pa.types.is_float32(arrow) or pa.types.is_float64(arrow):
-        return _float(arrow)
+        return _map_float(arrow)
     if pa.types.is_decimal128(arrow):
         name = f"numeric({arrow.precision},{arrow.scale})"
         wide = pa.decimal256(76, arrow.scale)
         return PostgresType(
-            arrow, name, binary_copy.numeric, "sum({0})", lambda c: pc.sum(c.cast(wide)).as_py()
+            arrow, name, binary_copy.encode_decimal, "sum({0})", lambda c: pc.sum(c.cast(wide)).as_py()
         )
     if pa.types.is_timestamp(arrow):
-        return _timestamp(arrow)
+        return _map_timestamp(arrow)
     return next((kind for test, kind in _SIMPLE if test(arrow)), None)
 
 
-def _integer(arrow: pa.DataType) -> PostgresType | None:
+def _map_integer(arrow: pa.DataType) -> PostgresType | None:
     width = arrow.bit_width * (1 if pa.types.is_signed_integer(arrow) else 2)
     for bits, name, wide in (
         (16, "smallint", pa.int16()),
@@ -67,11 +67,11 @@ def _integer(arrow: pa.DataType) -> PostgresType | None:
     ):
         if width <= bits:
             form = f">i{bits // 8}"
-            return PostgresType(wide, name, binary_copy.number(form), "sum({0}::numeric)", _sum)
+            return PostgresType(wide, name, binary_copy.make_number_encoder(form), "sum({0}::numeric)", _sum)
     return None
 
 
-def _float(arrow: pa.DataType) -> PostgresType:
+def _map_float(arrow: pa.DataType) -> PostgresType:
     """Sum the floats' bits as integers; NaN, which has many, is counted apart, and -0 counts as 0."""
     size, name, integer, bits = (
         (4, "real", "integer", pa.int32())
@@ -92,15 +92,15 @@ def _float(arrow: pa.DataType) -> PostgresType:
         f"coalesce(sum({as_integer}::numeric) filter (where {{0}} <> 'NaN'), 0)"
         " || ' ' || count(*) filter (where {0} = 'NaN')"
     )
-    return PostgresType(arrow, name, binary_copy.number(f">f{size}"), total_sql, total)
+    return PostgresType(arrow, name, binary_copy.make_number_encoder(f">f{size}"), total_sql, total)
 
 
-def _timestamp(arrow: pa.DataType) -> PostgresType:
+def _map_timestamp(arrow: pa.DataType) -> PostgresType:
     zone = "with" if arrow.tz else "without"
     return PostgresType(
         pa.timestamp("us", "UTC" if arrow.tz else None),
         f"timestamp {zone} time zone",
-        binary_copy.timestamp,
+        binary_copy.encode_timestamp,
         "sum(extract(epoch from {0}) * 1000000)",
         lambda c: _sum(c.cast(pa.int64())),
     )
@@ -120,25 +120,29 @@ def _is_bytes(arrow: pa.DataType) -> bool:
     )
 
 
-def _octets(column: Any) -> Any:
+def _sum_lengths(column: Any) -> Any:
     return _sum(pc.binary_length(column))
 
 
 _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], PostgresType], ...] = (
     (
         _is_text,
-        PostgresType(pa.large_string(), "text", binary_copy.octets, "sum(octet_length({0}))", _octets),
+        PostgresType(
+            pa.large_string(), "text", binary_copy.encode_bytes, "sum(octet_length({0}))", _sum_lengths
+        ),
     ),
     (
         _is_bytes,
-        PostgresType(pa.large_binary(), "bytea", binary_copy.octets, "sum(octet_length({0}))", _octets),
+        PostgresType(
+            pa.large_binary(), "bytea", binary_copy.encode_bytes, "sum(octet_length({0}))", _sum_lengths
+        ),
     ),
     (
         pa.types.is_boolean,
         PostgresType(
             pa.bool_(),
             "boolean",
-            binary_copy.boolean,
+            binary_copy.encode_boolean,
             "sum({0}::integer)",
             lambda c: pc.sum(c.cast(pa.int64())).as_py(),
         ),
@@ -148,7 +152,7 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], PostgresType], ...] = (
         PostgresType(
             pa.date32(),
             "date",
-            binary_copy.date,
+            binary_copy.encode_date,
             "sum(({0} - date '1970-01-01')::numeric)",
             lambda c: _sum(c.cast(pa.int32())),
         ),
@@ -158,7 +162,7 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], PostgresType], ...] = (
         PostgresType(
             pa.time64("us"),
             "time without time zone",
-            binary_copy.time,
+            binary_copy.encode_time,
             "sum(extract(epoch from {0}) * 1000000)",
             lambda c: _sum(c.cast(pa.int64())),
         ),

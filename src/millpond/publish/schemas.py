@@ -1,4 +1,4 @@
-"""The Postgres schema of a ref's marts: which there are, and their end with the ref or the model."""
+"""The Postgres schema of a ref's marts: list them, drop them with the ref, retire one without a model."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class MartSpec(BaseModel):
     name: str
     table: str
     model: str = ""
-    """The asset key of the model that makes the table, as Dagster writes it."""
+    """The asset key of the model that builds the table, as Dagster writes it."""
     declared: PublishDeclaration
     domain: str = "marts"
     description: str = ""
@@ -69,29 +69,30 @@ class MartSpec(BaseModel):
 def read_marts(
     manifest: Mapping[str, Any], keys: Mapping[str, str] | None = None
 ) -> tuple[list[MartSpec], list[ConfigError]]:
-    """Return the marts that the models of dbt's manifest declare, by name, and what is wrong with others.
+    """Return the marts that the models of dbt's manifest declare, by name, and the errors of the others.
 
-    `keys` are the asset keys of models by unique_id, where they are not the names of the models. A model
-    whose `meta.publish` is wrong is no mart.
+    `keys` are the asset keys of models by unique_id, where they are not the names of the models.
     """
     found, mistakes = [], []
     for node in find_declarations(manifest):
         try:
-            found.append(_mart(node, manifest, keys or {}))
+            found.append(_read_mart(node, manifest, keys or {}))
         except ConfigError as error:
             mistakes.append(error)
     return sorted(found, key=lambda mart: mart.name), mistakes
 
 
 def find_declarations(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the nodes of the models that declare a mart, rightly or wrongly."""
-    return [n for n in manifest["nodes"].values() if n["resource_type"] == "model" and "publish" in _meta(n)]
+    """Return the nodes of the models that declare a mart, valid or not."""
+    return [
+        n for n in manifest["nodes"].values() if n["resource_type"] == "model" and "publish" in _get_meta(n)
+    ]
 
 
-def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any], keys: Mapping[str, str]) -> MartSpec:
+def _read_mart(node: Mapping[str, Any], manifest: Mapping[str, Any], keys: Mapping[str, str]) -> MartSpec:
     where = f"meta.publish of model {node['name']} ({node['original_file_path']})"
     try:
-        declared = PublishDeclaration.model_validate(_meta(node)["publish"])
+        declared = PublishDeclaration.model_validate(_get_meta(node)["publish"])
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         at = ".".join(map(str, problem["loc"]))
@@ -111,10 +112,10 @@ def _mart(node: Mapping[str, Any], manifest: Mapping[str, Any], keys: Mapping[st
         table=f"{node['schema']}.{node['alias']}",
         model=keys.get(node.get("unique_id", ""), node["name"]),
         declared=declared,
-        domain=dagster_name(_meta(node).get("domain") or node["fqn"][-2]),
+        domain=dagster_name(_get_meta(node).get("domain") or node["fqn"][-2]),
         description=(node["description"] or "").strip(),
         columns=columns,
-        owner=_owner(node, manifest),
+        owner=_find_owner(node, manifest),
         tags=tuple(node["tags"]),
         path=node["original_file_path"],
     )
@@ -129,7 +130,7 @@ def _refuse_unknown_columns(where: str, declared: PublishDeclaration, known: set
             )
 
 
-def _owner(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
+def _find_owner(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
     group = node["config"].get("group")
     for found in manifest.get("groups", {}).values():
         if group and found["name"] == group:
@@ -138,6 +139,6 @@ def _owner(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
+def _get_meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
     meta: Mapping[str, Any] = node["config"].get("meta") or {}
     return meta

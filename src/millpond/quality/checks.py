@@ -1,4 +1,4 @@
-"""The checks of raw tables as Dagster asset checks: one step per table, over the days of the run."""
+"""Checks of raw tables as Dagster asset checks: one step per table, over the days of the run."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from millpond.errors import MillpondError
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.naming import ref_name
 from millpond.partitions import Window, checked_window, latest_complete_day
-from millpond.quality import required
-from millpond.quality.examination import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, Examination
+from millpond.quality import required_columns
 from millpond.quality.measures import CheckResult
+from millpond.quality.table_checks import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, TableChecks
 from millpond.redaction import redacted
 from millpond.resources.run import partitions_of, ref_of
 from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents
@@ -22,11 +22,11 @@ _Events = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
 
 def build_checks(sources: Sequence[SourceSpec]) -> list[dg.AssetChecksDefinition]:
     """Return one step of checks per table of `sources`."""
-    return [_checks(table) for source in sources for table in source.tables]
+    return [_build_table_checks(table) for source in sources for table in source.tables]
 
 
-def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
-    specs = _specs(table)
+def _build_table_checks(table: SourceTable) -> dg.AssetChecksDefinition:
+    specs = _build_specs(table)
 
     @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True, retry_policy=LAKE_STEP)
     def run_checks(
@@ -35,12 +35,12 @@ def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
         selected = {key.name for key in context.selected_asset_check_keys}
         events = CheckEvents(context, before=False)
         try:
-            examination = Examination(
-                context.instance, table, ref_name(ref_of(context.run.tags)), _window(context)
+            checks = TableChecks(
+                context.instance, table, ref_name(ref_of(context.run.tags)), _get_window(context)
             )
             for spec in specs:
                 if spec.name in selected:
-                    result = _result(spec, examination.run(spec.name))
+                    result = _to_dagster(spec, checks.run(spec.name))
                     yield from events.of(result, blocking=spec.blocking)
         except MillpondError as error:
             raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, TRANSIENT)) from None
@@ -48,19 +48,19 @@ def _checks(table: SourceTable) -> dg.AssetChecksDefinition:
     return run_checks
 
 
-def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
+def _build_specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
     def spec(name: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
         return dg.AssetCheckSpec(name, asset=table.asset, description=description, blocking=blocking)
 
     found = [
         spec(
             RECONCILIATION,
-            "Per day: rows in the source = loaded + quarantined + duplicates + outside the window,"
-            " and the lake holds as many.",
+            "Per day: rows in the source = loaded + quarantined + duplicates + out of range,"
+            " and the lake has as many rows.",
             blocking=True,
         )
     ]
-    for name, rule in required.conditions(table).items():
+    for name, rule in required_columns.find_conditions(table).items():
         where = "" if rule == "true" else f" where {rule}"
         found.append(spec(f"{NO_NULL}{name}", f"{name} has a value in every row{where}.", blocking=True))
     if bounds := table.checks.volume:
@@ -73,7 +73,7 @@ def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
         spec(
             LATEST,
             f"The latest complete day is loaded within {within:g} h of its end."
-            " Not judged on branches and in runs over older days.",
+            " Skipped on branches and in runs over older days.",
         )
     )
     if rows := table.checks.rows_per_day:
@@ -81,7 +81,7 @@ def _specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
     return found
 
 
-def _window(context: dg.AssetCheckExecutionContext) -> Window:
+def _get_window(context: dg.AssetCheckExecutionContext) -> Window:
     """Return the days of the run; those of a run without partitions are the latest complete day."""
     configured, days = settings(), partitions_of(context.run.tags)
     if not days:
@@ -89,10 +89,10 @@ def _window(context: dg.AssetCheckExecutionContext) -> Window:
     return checked_window(days, configured.start_date, configured.zone)
 
 
-def _result(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckResult:
+def _to_dagster(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = dict(result.numbers)
     if result.samples:
-        metadata["samples"] = _table(result)
+        metadata["samples"] = _to_table(result)
     return dg.AssetCheckResult(
         passed=result.passed,
         asset_key=spec.asset_key,
@@ -103,11 +103,11 @@ def _result(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckResult
     )
 
 
-def _table(result: CheckResult) -> dg.TableMetadataValue:
-    records = [{name: _plain(value) for name, value in row.items()} for row in result.samples]
+def _to_table(result: CheckResult) -> dg.TableMetadataValue:
+    records = [{name: _to_table_value(value) for name, value in row.items()} for row in result.samples]
     columns = [dg.TableColumn(name, "string") for name in records[0]]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in records], dg.TableSchema(columns=columns))
 
 
-def _plain(value: object) -> Any:
+def _to_table_value(value: object) -> Any:
     return value if isinstance(value, int | float | bool | None) else redacted(str(value))

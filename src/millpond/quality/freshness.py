@@ -1,4 +1,4 @@
-"""How old an asset may become: raw tables as declared, what is made of them by the strictest of these."""
+"""How old an asset may become: raw tables as declared, assets downstream by the strictest of these."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EXEMPTION = "freshness"
 """Metadata that says why an asset has no freshness policy."""
 
 _NEVER = dt.timedelta(days=36_500)
-_NO_INPUT = "none: it is made from no source, so it does not age"
-_NOT_DECLARED = "none: no source it is made from declares one"
+_NO_INPUT = "none: it has no source upstream, so it does not age"
+_NOT_DECLARED = "none: no source upstream declares one"
 
 
 def read_dbt_freshness(document: Mapping[str, Any], every: Models) -> dict[dg.AssetKey, Freshness]:
@@ -28,7 +28,7 @@ def read_dbt_freshness(document: Mapping[str, Any], every: Models) -> dict[dg.As
     found = {}
     for source in document["sources"].values():
         declared = source["config"].get("freshness") or source["freshness"] or {}
-        warn, fail = (_age(declared.get(name)) for name in ("warn_after", "error_after"))
+        warn, fail = (_parse_age(declared.get(name)) for name in ("warn_after", "error_after"))
         if warn or fail:
             found[source_key(source, every)] = Freshness(
                 warn=min(warn or fail or _NEVER, fail or _NEVER), fail=fail or _NEVER
@@ -36,12 +36,12 @@ def read_dbt_freshness(document: Mapping[str, Any], every: Models) -> dict[dg.As
     return found
 
 
-def _age(declared: Mapping[str, Any] | None) -> dt.timedelta | None:
+def _parse_age(declared: Mapping[str, Any] | None) -> dt.timedelta | None:
     count, period = (declared or {}).get("count"), (declared or {}).get("period")
     return dt.timedelta(**{f"{period}s": count}) if count and period else None
 
 
-def with_freshness(
+def add_freshness(
     assets: Sequence[dg.AssetsDefinition],
     sources: Sequence[SourceSpec],
     in_dbt: Mapping[dg.AssetKey, Freshness],
@@ -61,27 +61,22 @@ def with_freshness(
     def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.freshness_policy:
             return spec
-        roots = _roots(spec.key, inputs)
+        roots = _find_roots(spec.key, inputs)
         ages = [age for key in roots for age in declared.get(key, ())]
         if not ages:
             reason = _NOT_DECLARED if roots & declared.keys() else _NO_INPUT
             return spec.merge_attributes(metadata={EXEMPTION: reason})
-        return spec.replace_attributes(freshness_policy=_policy(ages))
+        return spec.replace_attributes(freshness_policy=_build_policy(ages))
 
     return [each.map_asset_specs(with_policy) for each in assets]
 
 
-def _policy(ages: Sequence[Freshness]) -> dg.FreshnessPolicy:
+def _build_policy(ages: Sequence[Freshness]) -> dg.FreshnessPolicy:
     warn, fail = min(age.warn for age in ages), min(age.fail for age in ages)
-    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=_earlier(warn, fail))
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn if warn < fail else None)
 
 
-def _earlier(warn: dt.timedelta, fail: dt.timedelta) -> dt.timedelta | None:
-    """Return `warn` if it says more than `fail`."""
-    return warn if warn < fail else None
-
-
-def _roots(key: dg.AssetKey, inputs: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> set[dg.AssetKey]:
-    """Return the assets without inputs that `key` is made from, itself if it has none."""
+def _find_roots(key: dg.AssetKey, inputs: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]) -> set[dg.AssetKey]:
+    """Return the assets without inputs upstream of `key`; itself if it has no inputs."""
     above = inputs.get(key, ())
-    return set().union(*(_roots(each, inputs) for each in above)) if above else {key}
+    return set().union(*(_find_roots(each, inputs) for each in above)) if above else {key}

@@ -1,4 +1,4 @@
-"""What Dagster has on record of the newest load of each day."""
+"""Dagster's records of the newest load of each day."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AT_ONCE = 500
 
 
 def read_newest_loads(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, Loaded]:
-    """Return the row counts that the newest load of each day reported, see `newest_metadata`."""
+    """Return the row counts that the newest load of each day reported, see `read_newest_metadata`."""
     loads: dict[dt.date, Loaded] = {}
     for day, values in metadata.items():
         counts = {name: values[name] for name in Loaded.__annotations__ if isinstance(values.get(name), int)}
@@ -41,10 +41,10 @@ def read_newest_metadata(
     instance: DagsterInstance, asset: dg.AssetKey, window: Window, ref: str
 ) -> dict[dt.date, dict[str, Any]]:
     """Return the metadata of the newest load on `ref` of each day of `window` that was loaded."""
-    kind = _kind(ref)
+    kind = _get_event_type(ref)
     newest = instance.get_latest_storage_id_by_partition(asset, kind, {str(day) for day in window.days})
     loads: dict[dt.date, dict[str, Any]] = {}
-    for record in _records(instance, asset, kind, newest.values()):
+    for record in _fetch_records(instance, asset, kind, newest.values()):
         event = record.asset_materialization or record.event_log_entry.asset_observation
         assert event
         values = {name: value.value for name, value in event.metadata.items()}
@@ -55,15 +55,15 @@ def read_newest_metadata(
 
 def read_loaded_days(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> set[dt.date]:
     """Return every day of which a load is recorded."""
-    return set(map(parse_day, instance.get_latest_storage_id_by_partition(asset, _kind(ref))))
+    return set(map(parse_day, instance.get_latest_storage_id_by_partition(asset, _get_event_type(ref))))
 
 
-def _kind(ref: str) -> DagsterEventType:
-    """Return as what a load is recorded: on any ref but main it is an observation."""
+def _get_event_type(ref: str) -> DagsterEventType:
+    """Return the type of event that records a load: on any ref but main it is an observation."""
     return DagsterEventType.ASSET_MATERIALIZATION if ref == MAIN_REF else DagsterEventType.ASSET_OBSERVATION
 
 
-def _records(
+def _fetch_records(
     instance: DagsterInstance, asset: dg.AssetKey, kind: DagsterEventType, ids: Iterable[int]
 ) -> Iterator[EventLogRecord]:
     wanted = sorted(ids)

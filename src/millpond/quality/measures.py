@@ -1,4 +1,4 @@
-"""What the checks compute: reconciliation, volume, the latest day, coverage; with numbers and samples."""
+"""Computes the checks: reconciliation, volume, latest day, coverage; with numbers and samples."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class CheckResult:
     samples: Sequence[Sample] = ()
 
 
-def shorten(samples: Sequence[Sample]) -> list[Sample]:
-    """Return as many of `samples` as a result shows."""
+def limit_samples(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that a result shows."""
     return list(samples[:SAMPLES])
 
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 
 def count_rows_per_day(ref: str | Pin, table: str, window: Window) -> dict[dt.date, int]:
-    """Return the rows of each day of `window` that has any; nothing where the table is not there yet."""
+    """Return the rows of each day of `window` that has any; empty if there is no table yet."""
     import pyarrow.compute as pc
 
-    from millpond.lake import read  # here, for it takes longer to load than all definitions
+    from millpond.lake import read  # slow to import
 
     if not read.exists(ref, table):
         return {}
@@ -64,7 +64,7 @@ class Loaded:
 
     @property
     def unaccounted(self) -> int:
-        """Rows that the source served and of which nothing is known; negative if more became of them."""
+        """Rows of the source that are missing from the other counts; negative if those are larger."""
         return self.rows_in_source - (
             self.rows_loaded + self.rows_quarantined + self.duplicates_dropped + self.rows_outside_window
         )
@@ -76,10 +76,10 @@ def reconcile(
     raw_rows: Mapping[dt.date, int],
     quarantined_rows: Mapping[dt.date, int],
 ) -> CheckResult:
-    """Judge the days of `window` that were loaded; the others are counted as `days_not_loaded`.
+    """Check the days of `window` that were loaded; the others are counted as `days_not_loaded`.
 
-    A day passes if source = loaded + quarantined + duplicates + outside, and if the lake holds as many raw
-    and quarantined rows of it.
+    A day passes if source = loaded + quarantined + duplicates + out of range, and if the lake has as many
+    raw and quarantined rows of it.
     """
     wrong = []
     for day, load in sorted(loads.items()):
@@ -104,15 +104,15 @@ def reconcile(
             f" {first['rows_loaded']} were loaded, raw holds {first['rows_in_raw']};"
             f" {first['rows_quarantined']} were quarantined, quarantine holds {first['rows_in_quarantine']}"
         )
-    return CheckResult(not wrong, summary, numbers, shorten(wrong))
+    return CheckResult(not wrong, summary, numbers, limit_samples(wrong))
 
 
 def check_volume(days: Sequence[dt.date], rows: Mapping[dt.date, int], bounds: Volume) -> CheckResult:
-    """Judge complete `days` by `rows`, which hold each day with rows back to `bounds.history_days` before.
+    """Compare complete `days` with the days before them; `rows` are those of each day that has any.
 
-    Days without rows are no history. A day with too little of it is not judged, which the summary says.
+    Days without rows do not count as history. A day with too little history is skipped.
     """
-    unusual, judged = [], []
+    unusual, checked = [], []
     for day in days:
         before = (day - dt.timedelta(days=n) for n in range(1, bounds.history_days + 1))
         history = [rows[d] for d in before if rows.get(d)]
@@ -120,39 +120,41 @@ def check_volume(days: Sequence[dt.date], rows: Mapping[dt.date, int], bounds: V
             continue
         usual, found = median(history), rows.get(day, 0)
         low, high = bounds.at_least * usual, bounds.at_most and bounds.at_most * usual
-        judged.append({"partition": day, "rows": found, "median": usual, "at_least": low, "at_most": high})
+        checked.append({"partition": day, "rows": found, "median": usual, "at_least": low, "at_most": high})
         if found < low or (high is not None and found > high):
-            unusual.append(judged[-1])
-    last = judged[-1] if judged else {}
+            unusual.append(checked[-1])
+    last = checked[-1] if checked else {}
     numbers = {
-        "days_judged": len(judged),
-        "days_without_history": len(days) - len(judged),
+        "days_judged": len(checked),
+        "days_without_history": len(days) - len(checked),
         "days_unusual": len(unusual),
         "at_least_share": bounds.at_least,
         "at_most_share": bounds.at_most,
         "history_days": bounds.history_days,
-        **{f"last_{name}": _plain(value) for name, value in last.items()},
+        **{f"last_{name}": _to_metadata_value(value) for name, value in last.items()},
     }
-    return CheckResult(not unusual, _summary(judged, unusual, len(days), bounds), numbers, shorten(unusual))
+    return CheckResult(
+        not unusual, _summarize_volume(checked, unusual, len(days), bounds), numbers, limit_samples(unusual)
+    )
 
 
-def _summary(
-    judged: Sequence[object], unusual: Sequence[Mapping[str, object]], days: int, bounds: Volume
+def _summarize_volume(
+    checked: Sequence[object], unusual: Sequence[Mapping[str, object]], days: int, bounds: Volume
 ) -> str:
     most = "" if bounds.at_most is None else f" to {bounds.at_most:g}"
     threshold = f"{bounds.at_least:g}{most} times the median of the {bounds.history_days} days before"
     if unusual:
         worst = unusual[-1]
         return (
-            f"{len(unusual)} of {len(judged)} days lie outside {threshold}; last {worst['partition']}:"
+            f"{len(unusual)} of {len(checked)} days are outside {threshold}; last {worst['partition']}:"
             f" {worst['rows']} rows, median {worst['median']:g}"
         )
-    if judged:
-        return f"{len(judged)} of {days} days lie within {threshold}"
-    return f"not judged: fewer than {bounds.min_days} days with rows among the {bounds.history_days} before"
+    if checked:
+        return f"{len(checked)} of {days} days are within {threshold}"
+    return f"skipped: fewer than {bounds.min_days} days with rows among the {bounds.history_days} before"
 
 
-def _plain(value: object) -> int | float | str | None:
+def _to_metadata_value(value: object) -> int | float | str | None:
     return value if isinstance(value, int | float | None) else str(value)
 
 
@@ -167,18 +169,18 @@ def find_expected_day(now: dt.datetime, within: dt.timedelta, zone: ZoneInfo) ->
 def check_latest(
     expected: dt.date, first: dt.date, materialized: AbstractSet[dt.date], explanation: str | None = None
 ) -> CheckResult:
-    """Judge whether the `expected` day is among the `materialized`; before the `first` day nothing is due.
+    """Check that the `expected` day is among the `materialized`; no day before `first` is expected.
 
-    `explanation` says why its absence is nothing to complain about.
+    With an `explanation` its absence passes.
     """
     newest = max(materialized, default=None)
     numbers = {"expected": str(expected), "newest": str(newest) if newest else None}
     if expected < first:
-        return CheckResult(True, f"no day is due before {first}", numbers)
+        return CheckResult(True, f"no day is expected before {first}", numbers)
     if expected in materialized:
         return CheckResult(True, f"{expected}, the latest complete day, is loaded", numbers)
     if explanation:
-        return CheckResult(True, f"not judged: {explanation}", numbers)
+        return CheckResult(True, f"skipped: {explanation}", numbers)
     return CheckResult(
         False,
         f"{expected}, the latest complete day, is not loaded; the newest is {newest or 'none'}",
@@ -187,7 +189,7 @@ def check_latest(
 
 
 def explain_absence(expected: dt.date, window: Window, ref: str) -> str | None:
-    """Return why a run over `window` on `ref` does not have to bring the `expected` day; None if it does."""
+    """Return why a run over `window` on `ref` need not load the `expected` day; None if it must."""
     if ref != MAIN_REF:
         return f"{ref} is a branch; only {MAIN_REF} is kept up to date"
     if window.last < expected:
@@ -210,5 +212,5 @@ def measure_coverage(days: Sequence[dt.date], rows: Mapping[dt.date, int], rows_
         "days_without_rows": sum(not rows.get(day) for day in days),
     }
     worst = [{"partition": day, "rows": rows.get(day, 0), "coverage_pct": shares[day]} for day in least]
-    summary = f"{total} rows, {mean} % of {rows_per_day} a day" if days else "no complete day to look at"
-    return CheckResult(True, summary, numbers, shorten(worst))
+    summary = f"{total} rows, {mean} % of {rows_per_day} a day" if days else "no complete day yet"
+    return CheckResult(True, summary, numbers, limit_samples(worst))

@@ -15,8 +15,8 @@ from millpond.lake import read, refs
 from millpond.lake.connect import pooled
 from millpond.lake.tables import Replacement, replace
 from millpond.partitions import latest_complete_day
+from millpond.publish.publication import publish
 from millpond.publish.spec import MartSpec, PublishDeclaration
-from millpond.publish.swap import publish
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 from millpond.cli.main import app
 from millpond.errors import ConfigError, PublishFailed, TableNotFound
 from millpond.lake import read
+from millpond.publish.publication import publish
 from millpond.publish.schemas import list_marts
 from millpond.publish.spec import read_marts
-from millpond.publish.swap import publish
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings

@@ -18,8 +18,8 @@ from millpond.errors import PublishFailed
 from millpond.lake import read
 from millpond.publish import binary_copy
 from millpond.publish.postgres_types import find_type
+from millpond.publish.publication import publish
 from millpond.publish.spec import MartSpec
-from millpond.publish.swap import publish
 
 Connection = psycopg.Connection[Any]
 UTC = dt.UTC
@@ -107,7 +107,7 @@ def test_the_stream_equals_the_one_psycopg_writes(rows: list[tuple[Any, ...]], s
     table = pa.table(columns, [f"c{i}" for i in range(len(kinds))]).slice(skipped)
     found = [find_type("t", field) for field in table.schema]
     table = table.cast(pa.schema([(f.name, k.arrow) for f, k in zip(table.schema, found, strict=True)]))
-    stream = b"".join(binary_copy.blocks(table, [k.encode for k in found]))
+    stream = b"".join(binary_copy.encode_table(table, [k.encode for k in found]))
     assert _decoded(stream) == _decoded(_by_psycopg(rows))
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from millpond.lake import duck, pins, read, refs
 from millpond.lake.tables import Replacement, TableSpec, replace
+from millpond.publish.publication import publish
 from millpond.publish.spec import MartSpec, PublishDeclaration
-from millpond.publish.swap import publish
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 

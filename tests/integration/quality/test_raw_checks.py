@@ -18,7 +18,7 @@ from millpond.lake import read, refs
 from millpond.lake.tables import Replacement, replace
 from millpond.partitions import Window, latest_complete_day
 from millpond.quality.checks import build_checks
-from millpond.quality.examination import LATEST, RECONCILIATION, Examination
+from millpond.quality.table_checks import LATEST, RECONCILIATION, TableChecks
 from millpond.runs.progress import Progress, RunOutcome
 from millpond.runs.run import JOB, materialize
 from millpond.settings import settings
@@ -153,7 +153,7 @@ def test_a_row_that_vanished_from_the_lake_breaks_reconciliation(
     day = Window.of_day(TEN_DAYS.last)
     rest = read.scan("main", raw.name, window=day)
     replace([Replacement(raw, rest.slice(1), day)], ref="main", run_id="vandal")
-    found = Examination(recorded, table, "main", TEN_DAYS).run(RECONCILIATION)
+    found = TableChecks(recorded, table, "main", TEN_DAYS).run(RECONCILIATION)
     assert not found.passed
     assert [(sample["partition"], sample["rows_in_raw"]) for sample in found.samples] == [(TEN_DAYS.last, 11)]
     assert pc.sum(rest["lux"]).as_py() > 0
@@ -167,7 +167,7 @@ def test_the_newest_load_of_a_day_is_what_counts(server: FakeSource, recorded: d
             "dlt_climate_entries", Window.of_day(FIRST), definitions=definitions(), instance=recorded
         )
         assert outcome.success
-        found = Examination(recorded, table, "main", Window.of_day(FIRST)).run(RECONCILIATION)
+        found = TableChecks(recorded, table, "main", Window.of_day(FIRST)).run(RECONCILIATION)
         assert found.numbers["rows_in_raw"] == rows
 
 
@@ -178,7 +178,7 @@ def test_an_unusual_volume_warns_and_stops_nothing(server: FakeSource, recorded:
     found = checked(outcome)["volume"]
     assert (found.passed, found.warning) == (False, True)
     assert found.message == (
-        "1 of 3 days lie outside 0.5 to 1.5 times the median of the 28 days before;"
+        "1 of 3 days are outside 0.5 to 1.5 times the median of the 28 days before;"
         " last 2026-10-10: 9 rows, median 20"
     )
 
@@ -200,10 +200,10 @@ def test_a_missing_latest_day_is_told_on_main_unless_the_run_was_for_older_days(
 ) -> None:
     server.serve = Entries(readings(TEN_DAYS, 1))
     outcome = materialize("dlt_climate_entries", TEN_DAYS, definitions=definitions(), instance=recorded)
-    assert checked(outcome)[LATEST].message == f"not judged: the run was for days up to {TEN_DAYS.last}"
+    assert checked(outcome)[LATEST].message == f"skipped: the run was for days up to {TEN_DAYS.last}"
     _, table = table_of("climate_entries")
     newest = Window.of_day(latest_complete_day(settings().zone))
-    found = Examination(recorded, table, "main", newest).run(LATEST)
+    found = TableChecks(recorded, table, "main", newest).run(LATEST)
     assert not found.passed
     assert f"the newest is {TEN_DAYS.last}" in found.summary
 
@@ -227,9 +227,9 @@ def test_checks_of_a_run_on_a_branch_judge_the_branch_and_leave_the_record_of_ma
     found = checked(outcome)
     assert found["no_null_lux"].message == "lux is null in 2 of 20 rows where type = 'lux'"
     assert found[RECONCILIATION].message == "20 rows of the source are accounted for on 1 days"
-    assert found[LATEST].message == "not judged: dev is a branch; only main is kept up to date"
+    assert found[LATEST].message == "skipped: dev is a branch; only main is kept up to date"
     assert evaluation(recorded, RECONCILIATION) == before
-    assert Examination(recorded, table, "main", day).run("no_null_lux").passed
+    assert TableChecks(recorded, table, "main", day).run("no_null_lux").passed
 
 
 @pytest.mark.parametrize("days", [1, 10])
@@ -237,6 +237,6 @@ def test_checks_of_a_table_that_was_never_loaded_find_nothing_wrong(
     server: FakeSource, recorded: dg.DagsterInstance, days: int
 ) -> None:
     _, table = table_of("climate_entries")
-    examination = Examination(recorded, table, "main", Window(FIRST, FIRST + dt.timedelta(days=days)))
-    assert examination.run(RECONCILIATION).numbers["days_not_loaded"] == days
-    assert examination.run("no_null_lux").passed
+    checks = TableChecks(recorded, table, "main", Window(FIRST, FIRST + dt.timedelta(days=days)))
+    assert checks.run(RECONCILIATION).numbers["days_not_loaded"] == days
+    assert checks.run("no_null_lux").passed

@@ -64,7 +64,7 @@ def test_volume_is_judged_by_the_median_of_the_days_before(rows: int, passed: bo
 def test_volume_without_enough_history_passes_and_says_so() -> None:
     found = check_volume([DAY], {**days_before(100, 6), DAY: 1}, Volume())
     assert found.passed
-    assert found.summary.startswith("not judged")
+    assert found.summary.startswith("skipped")
     assert found.numbers["days_without_history"] == 1
 
 

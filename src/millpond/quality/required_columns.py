@@ -1,4 +1,4 @@
-"""Required columns hold in the table itself, whatever way its rows came in: one query for all of them."""
+"""Required columns have values in the table itself, however its rows were written: one query for all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLOSED: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def conditions(table: SourceTable) -> dict[str, str]:
+def find_conditions(table: SourceTable) -> dict[str, str]:
     """Return for each column that must have a value the SQL condition under which it must."""
     found: dict[str, str] = {}
     for name, column in table.columns.items():
@@ -35,19 +35,19 @@ def conditions(table: SourceTable) -> dict[str, str]:
     return found
 
 
-def no_nulls(
+def check_no_nulls(
     ref: str | Pin, table: SourceTable, window: Window, declared: Mapping[str, int] | None = None
 ) -> dict[str, CheckResult]:
     """Return a result for each column that the contract of `table` requires, over the rows of `window`.
 
     `declared` says how many nulls of a column were values that the contract turned into null.
     """
-    from millpond.lake import read  # here, for it takes longer to load than all definitions
+    from millpond.lake import read  # slow to import
 
-    rules = conditions(table)
+    rules = find_conditions(table)
     if not read.exists(ref, table.raw_table):
         return {name: CheckResult(True, "there are no rows yet", {"rows": 0, "nulls": 0}) for name in rules}
-    rows = read.scan(ref, table.raw_table, columns=_columns_to_read(table, rules), window=window)
+    rows = read.scan(ref, table.raw_table, columns=_list_columns(table, rules), window=window)
     broken = {name: f"({rule}) and {quoted(name)} is null" for name, rule in rules.items()}
     counts = ", ".join(
         f"count(*) filter (where {rule}), count(*) filter (where {broken[name]})"
@@ -59,12 +59,14 @@ def no_nulls(
         results = {}
         for index, name in enumerate(rules):
             due, nulls = numbers[2 * index], numbers[2 * index + 1]
-            samples = _samples(connection, broken[name]) if nulls else []
-            results[name] = _result(name, rules[name], due, nulls, (declared or {}).get(name, 0), samples)
+            samples = _fetch_samples(connection, broken[name]) if nulls else []
+            results[name] = _build_result(
+                name, rules[name], due, nulls, (declared or {}).get(name, 0), samples
+            )
     return results
 
 
-def _result(
+def _build_result(
     name: str, rule: str, due: int, nulls: int, allowed: int, samples: list[dict[str, object]]
 ) -> CheckResult:
     where = "" if rule == "true" else f" where {rule}"
@@ -72,19 +74,19 @@ def _result(
     if nulls:
         summary = f"{name} is null in {nulls} of {due} rows{where}"
     if allowed:
-        summary += f"; {allowed} values became null as the contract says"
+        summary += f"; {allowed} values were set to null by the contract"
     numbers = {"rows": due, "nulls": nulls, "nulls_allowed": allowed}
     return CheckResult(nulls <= allowed, summary, numbers, samples)
 
 
-def _samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[str, object]]:
+def _fetch_samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[str, object]]:
     broken_rows = f"select * from found where {broken} limit {SAMPLES}"  # noqa: S608 - as above
     found: pa.Table = connection.execute(broken_rows).to_arrow_table()
     rows: list[dict[str, object]] = found.to_pylist()
     return rows
 
 
-def _columns_to_read(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
-    """Return the columns that the rules speak of, with those by which a row is found."""
+def _list_columns(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
+    """Return the columns that the rules use, and those that identify a row."""
     words = set(re.findall(r"\w+", " ".join(rules.values())))
     return [name for name in table.columns if name in rules or name in words] + [PARTITION_COLUMN, "_run_id"]

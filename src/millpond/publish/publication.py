@@ -24,13 +24,13 @@ from millpond.publish.spec import MartSpec
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 
-_ATTEMPTS_WHEN_CUT_OFF = 3
+_ATTEMPTS_WITHOUT_CONNECTION = 3
 _LONGEST_NAME = 63
 
 
 @dataclass(frozen=True)
 class PublishResult:
-    """A mart as it stands in Postgres after publishing.
+    """A mart in Postgres after publishing.
 
     `rows_changed` were written or removed; `bytes` the mart takes with its indexes; `seconds` its copy took;
     `content_hash` equals the lake's for the same rows.
@@ -62,16 +62,17 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
     """
     if not marts:
         return []
-    for attempt in range(1, _ATTEMPTS_WHEN_CUT_OFF + 1):
+    for attempt in range(1, _ATTEMPTS_WITHOUT_CONNECTION + 1):
         try:
             with databases().marts.connect(autocommit=True) as connection:
                 return _publish(connection, marts, ref, run_id)
         except psycopg.OperationalError as error:
-            if attempt == _ATTEMPTS_WHEN_CUT_OFF:
+            if attempt == _ATTEMPTS_WITHOUT_CONNECTION:
                 raise PublishFailed(
-                    f"Postgres broke off while the marts of {ref} were published: {str(error).strip()}",
+                    f"the connection to Postgres was lost while the marts of {ref} were published:"
+                    f" {str(error).strip()}",
                     unharmed="each mart is as before or complete",
-                    next_step="publish again; if it repeats, look at postgres.log in the home's folder logs",
+                    next_step="publish again; if that fails too, see postgres.log in the home's folder logs",
                 ) from error
         except psycopg.Error as error:
             raise PublishFailed(
@@ -83,8 +84,8 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
     raise AssertionError
 
 
-def compare(mart: MartSpec, *, ref: str) -> tuple[int, int | None]:
-    """Return the rows of a mart's gold table and of the mart as they are now; None if it is not published."""
+def count_rows(mart: MartSpec, *, ref: str) -> tuple[int, int | None]:
+    """Return how many rows a mart's gold table and the mart have now; None if the mart is not published."""
     table = sql.Identifier(marts_schema(ref), mart.name)
     with databases().marts_readonly.connect() as connection:
         try:
@@ -122,7 +123,7 @@ def _refuse_missing(marts: Sequence[MartSpec], pin: pins.Pin) -> None:
         raise TableNotFound(
             f"there is nothing to publish: {tables} was never built on ref {pin.ref}",
             unharmed="all marts; nothing was published",
-            next_step="build what they are made from:"
+            next_step="build them and what is upstream:"
             f' `millpond materialize "{selection}"{ref_option(pin.ref)}`',
         )
 
@@ -137,7 +138,7 @@ def _copy_to_shadow(
     _refuse_columns(spec, columns)
     rows = rows.cast(pa.schema([(name, kind.arrow) for name, kind in columns.items()]))
     mart = MartTable(connection, schema, spec, columns)
-    mart.copy_into_shadow(binary_copy.blocks(rows, [kind.encode for kind in columns.values()]))
+    mart.copy_into_shadow(binary_copy.encode_table(rows, [kind.encode for kind in columns.values()]))
     seconds = time.perf_counter() - began
     return _Shadow(mart, rows, snapshot.snapshot_id if snapshot else None, seconds)
 
@@ -157,10 +158,10 @@ def _take_over(copied: _Shadow) -> PublishResult:
     mart.fit()
     changed = mart.take_over()
     mart.finish()
-    found, expected = mart.totals(), _totals(rows, mart.columns)
+    found, expected = mart.totals(), _compute_totals(rows, mart.columns)
     if found != expected:
         raise PublishFailed(
-            f"mart {mart.name} would not hold what {mart.spec.table} holds: "
+            f"mart {mart.name} would differ from {mart.spec.table}: "
             f"counts and sums are {found} instead of {expected}",
             unharmed="the marts as they were before",
             next_step="look for triggers or rules on the mart; they must not change what is written",
@@ -177,7 +178,7 @@ def _take_over(copied: _Shadow) -> PublishResult:
     )
 
 
-def _totals(rows: pa.Table, columns: Mapping[str, PostgresType]) -> tuple[Any, ...]:
+def _compute_totals(rows: pa.Table, columns: Mapping[str, PostgresType]) -> tuple[Any, ...]:
     """Return number of rows, then for each column how many values it has and their exact sum."""
     each = [(rows.num_rows - rows[n].null_count, kind.total(rows[n])) for n, kind in columns.items()]
     return (rows.num_rows, *(part for pair in each for part in pair))

@@ -1,4 +1,4 @@
-"""One table's days under examination; what several checks need is read once, and only if one asks."""
+"""The checks of one table's days; what several checks need is read once, and only if one needs it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from millpond.quality.measures import (
     measure_coverage,
     reconcile,
 )
-from millpond.quality.required import no_nulls
+from millpond.quality.required_columns import check_no_nulls
 from millpond.settings import settings
 
 RECONCILIATION, VOLUME, LATEST, COVERAGE = "reconciliation", "volume", "latest_partition", "coverage"
 NO_NULL = "no_null_"
 
 
-class Examination:
-    """The days `window` of `table` on `ref`, as the lake and Dagster's record show them."""
+class TableChecks:
+    """The checks of the days `window` of `table` on `ref`, from the lake and Dagster's records."""
 
     def __init__(self, instance: dg.DagsterInstance, table: SourceTable, ref: str, window: Window) -> None:
         self._instance, self._table, self._ref, self._window = instance, table, ref, window
@@ -44,7 +44,7 @@ class Examination:
         }
 
     def run(self, check: str) -> CheckResult:
-        """Return what the check called `check` finds. Raises LakeError for what cannot be read."""
+        """Return the result of the check called `check`. Raises LakeError if the lake cannot be read."""
         if check.startswith(NO_NULL):
             return self._no_nulls[check.removeprefix(NO_NULL)]
         return self._others[check]()
@@ -64,8 +64,8 @@ class Examination:
         expected = find_expected_day(now, self._table.checks.latest_within, configured.zone)
         days = load_records.read_loaded_days(self._instance, self._asset, self._ref)
         reason = explain_absence(expected, self._window, self._ref)
-        if expected in self._days_beyond_reach:
-            reason = f"{expected} is beyond the source's reach"
+        if expected in self._unreachable_days:
+            reason = f"the source no longer serves {expected}"
         return check_latest(expected, configured.start_date, days, reason)
 
     def _coverage(self) -> CheckResult:
@@ -74,7 +74,7 @@ class Examination:
 
     @cached_property
     def _raw_rows(self) -> dict[dt.date, int]:
-        """Rows of the window's days and of as many before it as the check of volume looks back."""
+        """Rows of the window's days, and of the days before it that the volume check compares with."""
         bounds = self._table.checks.volume
         before = dt.timedelta(days=bounds.history_days if bounds else 0)
         return count_rows_per_day(
@@ -85,7 +85,9 @@ class Examination:
     def _no_nulls(self) -> dict[str, CheckResult]:
         declared = any(c.no_value or c.on_bad == "null" for c in self._table.columns.values())
         metadata = self._metadata.values() if declared else ()
-        return no_nulls(self._ref, self._table, self._window, load_records.count_declared_nulls(metadata))
+        return check_no_nulls(
+            self._ref, self._table, self._window, load_records.count_declared_nulls(metadata)
+        )
 
     @cached_property
     def _metadata(self) -> dict[dt.date, dict[str, Any]]:
@@ -94,14 +96,14 @@ class Examination:
 
     @property
     def _complete_days(self) -> list[dt.date]:
-        """The window's days without today, which is not over, and without those beyond the source's reach."""
+        """The window's days that are over and that the source still serves."""
         newest = latest_complete_day(settings().zone)
         return [
             day
             for day in self._window.days
-            if day <= newest and not (day in self._days_beyond_reach and not self._raw_rows.get(day))
+            if day <= newest and not (day in self._unreachable_days and not self._raw_rows.get(day))
         ]
 
     @cached_property
-    def _days_beyond_reach(self) -> set[dt.date]:
+    def _unreachable_days(self) -> set[dt.date]:
         return find_skipped_days(self._instance, [self._table.asset]).get(self._table.asset, set())
