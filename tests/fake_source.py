@@ -113,6 +113,10 @@ def reading(number: int, day: dt.date = DAY, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in row.items() if value is not ...}
 
 
+GOOD = [reading(n) for n in range(100, 120)]
+"""Entries that break no rule."""
+
+
 def event(number: int, created_at: dt.datetime) -> dict[str, Any]:
     return {
         "id": str(number),

@@ -19,6 +19,13 @@ from millpond.ingestion.spec import SourceSpec
 
 START = int(dt.datetime(2026, 11, 1, tzinfo=dt.UTC).timestamp() * 1000)
 HOUR = 3_600_000
+ITEMS: dict[str, Any] = {"endpoint": {"data_selector": "items"}}
+OFFSET: dict[str, Any] = {"type": "offset", "limit": 100}
+PAGE: dict[str, Any] = {"page": {"param": "limit", "size": 100}}
+NEWEST_FIRST: dict[str, Any] = {
+    "endpoint": {"paginator": {"type": "newest_first"}, "data_selector": "items"},
+    "page": {"param": "n", "size": 50},
+}
 LIMITS = Limits(timeout=20, budget=20, wait=1, body_bytes=1 << 24, attempts=1)
 
 
@@ -74,3 +81,9 @@ def paged(listed: list[dict[str, Any]], request: Request, cap: int = 100) -> lis
     size = min(int(request.query.get("limit", 100)), cap)
     start = int(request.query.get("offset", int(request.query.get("page", 0)) * size))
     return listed[start : start + size]
+
+
+def between(listed: list[dict[str, Any]], request: Request, cap: int) -> list[dict[str, Any]]:
+    """Return the first `cap` rows of `listed` that lie in the requested time."""
+    low, high = int(request.query["from"]), int(request.query["to"])
+    return [each for each in listed if low <= each["at"] < high][:cap]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from shrunk_days import DAYS, rows_of
 
-from fake_source import FakeSource, fake_source
+from fake_source import Entries, FakeSource, fake_source, reading
 from millpond.settings import Settings
+from source_tables import load_days
 
 
 @pytest.fixture
@@ -22,3 +24,11 @@ def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSou
             rate_limit_wait_seconds=1,
         )
         yield source
+
+
+@pytest.fixture
+def loaded_source(server: FakeSource) -> FakeSource:
+    """Return a source of which five days of 40 rows are loaded, with a bad row on the second."""
+    server.serve = Entries([*rows_of(40, 40, 40, 40, 40), reading(99, DAYS[1], lux="LOW")])
+    assert not load_days(DAYS[0], DAYS[-1]).failed
+    return server

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from fake_source import DAY, Answer, Entries, FakeSource, reading
-from millpond.ingestion.columns import NoValue, OnBad
+from fake_source import DAY, GOOD, Answer, Entries, FakeSource, reading
+from millpond.ingestion.columns import OnBad
 from millpond.ingestion.results import LoadResult
-from millpond.ingestion.schema import MOST_ADDED
 from millpond.ingestion.window import Quarantine
-from millpond.naming import LINEAGE_COLUMNS
 from source_tables import load_days, quarantined, raw, table_of
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
@@ -34,6 +32,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("a NUL character in the key", {"_id": "a\0b"}, "_id holds a NUL character"),
     ("NaN", {"lux": float("nan")}, "lux is no whole number"),
 ]
+
+
 SIDE: list[tuple[str, object, str]] = [
     ("direction", "Sideways", "direction is none of the allowed values"),
     ("direction", "", "direction is none of the allowed values"),
@@ -46,7 +46,6 @@ SIDE: list[tuple[str, object, str]] = [
     ("unknownField", "a\0b", "unknown_field holds a NUL character"),
 ]
 """Bad values of columns that say something beside the reading."""
-GOOD = [reading(n) for n in range(100, 120)]
 
 
 @pytest.fixture(scope="module")
@@ -101,66 +100,6 @@ def test_a_column_says_what_its_bad_values_lead_to(server: FakeSource) -> None:
     assert len(raw()) == len(GOOD) + 2
 
 
-def test_fractions_are_rounded_as_the_column_says_times_down_and_values_to_the_nearest(
-    server: FakeSource,
-) -> None:
-    at = reading(0)["date"]
-    sent = [
-        ("a", {"date": at + 0.9}),
-        ("b", {"date": at + 1.5}),
-        ("c", {"lux": 120.6}),
-        ("d", {"lux": "120.5"}),
-    ]
-    sent += [("e", {"lux": 120.4}), ("f", {"lux": 1000.4}), ("g", {"lux": 0.0})]
-    bad = [("h", {"lux": 19.6}), ("i", {"lux": 0.5}), ("j", {"lux": 1000.6})]
-    last = reading(287)["date"] + 299_999.9997
-    server.serve = Entries(
-        [*GOOD, *(reading(5, _id=key, **c) for key, c in sent + bad), reading(287, date=last)]
-    )
-    (day,) = load_days(DAY, quarantine=Quarantine(fail_above=1)).partitions
-    found = {row["_id"]: row for row in raw()}
-    assert [found[key]["date"] - at for key in "ab"] == [0, 1]
-    assert [found[key]["lux"] for key in "cdefg"] == [121, 121, 120, 1000, None]
-    assert found[reading(287)["_id"]]["date"] == int(last)
-    assert day.no_value == {"lux": 1}
-    reasons = Counter(quarantined("reason"))
-    assert reasons == {"lux is no whole number": 2, "lux is above 1000": 1}
-
-
-def test_codes_for_no_value_are_neither_values_nor_bad_rows(server: FakeSource) -> None:
-    columns = table_of("climate_entries")[1].columns
-    spec = columns["lux"].model_copy(update={"no_value": NoValue(below=20, values=("WARMUP", -1))})
-    codes = [0, 12, "WARMUP", -1, "5"]
-    server.serve = Entries(GOOD + [reading(n, lux=code) for n, code in enumerate([*codes, 20, None])])
-    (day,) = load_days(DAY, columns={**columns, "lux": spec}).partitions
-    assert (day.rows_loaded, day.rows_quarantined) == (len(GOOD) + 6, 1)
-    assert (day.no_value, day.nulled) == ({"lux": 5}, {})
-    assert raw("lux")[:6] == [None] * 5 + [20]
-    assert quarantined("reason") == ["lux is missing"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "codes", "sent", "loaded"),
-    [
-        ("int", NoValue(at_least=0, below=20), [-7, 5.7, 0, 19, 19.0, 20], [None, None, None, 20]),
-        ("int", NoValue(below=20), [-7, 5.7, -0.5, 19.5, 20], [None, 20]),
-        ("int", NoValue(above=400), [400, 400.5, 401], [400, None]),
-        ("number", NoValue(at_least=0, below=20), [-7, 5.7, 0, 20.5], [None, None, 20.5]),
-        ("number", NoValue(above=400), ["inf", "nan", 400.5, 400], [None, 400]),
-    ],
-)
-def test_only_values_of_the_columns_type_within_the_bounds_are_codes(
-    server: FakeSource, kind: str, codes: NoValue, sent: list[object], loaded: list[object]
-) -> None:
-    columns = table_of("climate_entries")[1].columns
-    spec = columns["lux"].model_copy(update={"no_value": codes, "type": kind, "min": 1})
-    server.serve = Entries(GOOD + [reading(n, lux=value) for n, value in enumerate(sent)])
-    (day,) = load_days(DAY, columns={**columns, "lux": spec}).partitions
-    assert raw("lux")[: len(loaded)] == loaded
-    assert day.rows_quarantined == len(sent) - len(loaded)
-    assert day.no_value_codes == loaded.count(None)
-
-
 @pytest.mark.parametrize(
     ("bad", "good", "quarantine", "fails"),
     [
@@ -200,12 +139,6 @@ def test_a_row_without_a_usable_time_is_quarantined_on_the_day_around_it(
     assert row["_partition_date"] == DAY
 
 
-def test_a_value_written_as_text_or_with_a_zero_fraction_is_still_that_value(server: FakeSource) -> None:
-    server.serve = Entries([reading(0, lux="123"), reading(1, lux=124.0), reading(2, filtered="1e3")])
-    load_days(DAY)
-    assert [(r["lux"], r["filtered"]) for r in raw()] == [(123, None), (124, None), (102, 1000.0)]
-
-
 def test_elements_that_are_no_objects_are_quarantined(server: FakeSource) -> None:
     body = (
         b"[" + b",".join([*(json.dumps(r).encode() for r in GOOD), b"null", b"7", b'"text"', b"[1]"]) + b"]"
@@ -235,39 +168,12 @@ def test_a_row_with_bytes_that_are_no_text_is_to_blame_alone(server: FakeSource)
     assert quarantined("reason") == ["row is not valid JSON"] * len(bad)
 
 
-@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "utf-32-be"])
-def test_a_list_laid_out_for_people_is_loaded_whole_in_any_charset(server: FakeSource, charset: str) -> None:
-    rows = [reading(n, device="Zażółć 😀", big=10**400) for n in range(5)]
-    body = ("\r\n\t" + json.dumps(rows, indent=2, ensure_ascii=False)).encode(charset)
-    server.serve = lambda _: Answer(body, headers={"Content-Type": f"application/json; charset={charset}"})
-    (day,) = load_days(DAY).partitions
-    assert (day.rows_loaded, day.rows_quarantined, raw("device")) == (5, 0, ["Zażółć 😀"] * 5)
-
-
 def test_no_content_is_no_rows_and_a_page_of_another_kind_is_named(server: FakeSource) -> None:
     server.serve = lambda _: Answer(b"", status=204)
     assert load_days(DAY).partitions[0].rows_in_source == 0
     server.serve = lambda _: Answer(b"<html>Sign in", headers={"Content-Type": "text/html; charset=utf-8"})
     (error,) = load_days(DAY).failed.values()
     assert "it looks like HTML; content type text/html; charset=utf-8" in error.what
-
-
-def test_texts_of_all_scripts_come_back_as_they_were_sent(server: FakeSource) -> None:
-    texts = [
-        "Zażółć",
-        "e\u0301",
-        "\u00e9",
-        "😀👩‍👩‍👧",
-        "שלום",
-        "a\\u0000b",
-        'quote " and \\',
-        "line\nbreak",
-        "},{",
-    ]
-    server.serve = Entries([reading(n, device=text) for n, text in enumerate(texts)])
-    load_days(DAY)
-    assert raw("device") == texts
-    assert quarantined() == []
 
 
 def test_a_huge_row_is_quarantined_cut_off_and_the_day_loads(server: FakeSource) -> None:
@@ -277,73 +183,3 @@ def test_a_huge_row_is_quarantined_cut_off_and_the_day_loads(server: FakeSource)
     (row,) = quarantined("reason", "payload")
     assert row["reason"] == "row is larger than 10000 bytes"
     assert len(row["payload"]) == 10_000
-
-
-def test_a_row_of_thousands_of_fields_adds_no_columns(server: FakeSource) -> None:
-    many = {f"field{n}": n for n in range(5000)}
-    server.serve = Entries([*GOOD, reading(0, **many)])
-    assert load_days(DAY).partitions[0].rows_loaded == len(GOOD) + 1
-    assert not any(name.startswith("field") for name in raw()[0])
-
-
-def test_keys_that_are_data_add_no_more_columns_than_the_table_may_have_and_the_load_goes_on(
-    server: FakeSource, caplog: pytest.LogCaptureFixture
-) -> None:
-    for load in range(3):
-        keys = {f"{2024 + load}-01-{n:02}": n for n in range(60)}
-        server.serve = Entries([reading(n, comment="x", **keys) for n in range(3)])
-        assert load_days(DAY).partitions[0].rows_loaded == 3
-        assert raw("comment") == ["x"] * 3
-    names = set(raw()[0]) - set(table_of("climate_entries")[1].columns) - set(LINEAGE_COLUMNS)
-    assert len(names) == MOST_ADDED
-    assert {"_2024_01_59", "_2025_01_00"} <= names
-    assert "60 fields not loaded" in caplog.text
-    assert "2026-01-00, 2026-01-01" in caplog.text
-
-
-class TestDrift:
-    """A source that changes its fields: nothing is lost, nothing is guessed."""
-
-    def test_a_new_field_becomes_a_text_column_null_before(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(0)])
-        load_days(DAY)
-        server.serve = Entries([reading(0), reading(1, newField=5, Delta=-1.5)])
-        load_days(DAY)
-        assert [(r["new_field"], r["delta"]) for r in raw()] == [(None, None), ("5", "-1.5")]
-
-    def test_a_new_field_is_ignored_where_the_spec_says_so(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(0, newField=5)])
-        load_days(DAY, unknown_columns="ignore")
-        assert "new_field" not in raw()[0]
-
-    def test_a_field_whose_name_differs_only_by_case_is_left_out(
-        self, server: FakeSource, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        server.serve = Entries([reading(0, LUX=1, **{"s g v": 2, "": 3})])
-        load_days(DAY)
-        assert [r["lux"] for r in raw()] == [100]
-        assert "fields not loaded" in caplog.text
-
-    def test_a_dropped_optional_field_is_null(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(0, device=...)])
-        load_days(DAY)
-        assert raw("device") == [None]
-
-    def test_a_dropped_or_renamed_required_field_fails_the_day(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(n, lux=..., climate=100) for n in range(5)])
-        (error,) = load_days(DAY).failed.values()
-        assert "lux is missing (5)" in error.what
-        assert raw() == []
-
-    def test_a_column_of_nulls_has_the_type_of_the_spec(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(n, trend=None) for n in range(3)])
-        load_days(DAY)
-        from millpond.lake import read
-
-        assert str(read.scan("main", "raw.climate_entries").schema.field("trend").type) == "int64"
-
-    def test_a_field_that_turns_into_another_type_is_counted(self, server: FakeSource) -> None:
-        server.serve = Entries([reading(0, trend=4)])
-        load_days(DAY)
-        server.serve = Entries([*GOOD, reading(0, trend="Flat")])
-        assert load_days(DAY).partitions[0].nulled == {"trend is no whole number": 1}
