@@ -16,6 +16,7 @@ from millpond.settings import Settings
 UNROUTED = """
     select 1 from alerts where routed_at is null or resolved_at is not null and end_routed_at is null
 """
+TOKEN = "T0CANARY/B0/verysecret"
 OPEN = "select 1 from alert_deliveries where state in ('pending', 'sending')"
 Rows = Callable[[str], list[dict[str, Any]]]
 FAST = """

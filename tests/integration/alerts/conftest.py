@@ -8,12 +8,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from alerting_assets import BROKEN
 
-from alerting import FAST, Rows
+from alerting import FAST, TOKEN, Rows
 from millpond.alerts.outbox import outbox
 from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings
+from receivers import Web, web
 
 
 @pytest.fixture
@@ -43,3 +45,16 @@ def routes(tmp_path: Path, configure: Callable[..., Settings]) -> Callable[[str]
         return configure(alerts_file=file)
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def _fails_at_first() -> None:
+    BROKEN["now"] = True
+
+
+@pytest.fixture
+def slack(configure: Callable[..., Settings], routes: Callable[..., Settings]) -> Iterator[Web]:
+    """Yield the server that the Slack webhook leads to."""
+    with web() as service:
+        configure(slack_webhook=f"{service.url}/services/{TOKEN}")
+        yield service
