@@ -48,6 +48,27 @@ class Window:
             )
         return cls(first, last + dt.timedelta(days=1))
 
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Return the window that `2026-11-01` or `2026-11-01...2026-11-30` (end included) stands for.
+
+        It is the inverse of `str`; raises PartitionKeyError for any other text.
+        """
+        first, dots, last = (part.strip() for part in text.partition(RANGE_SEPARATOR))
+        if two := _TWO_DOTS.fullmatch(text):
+            raise PartitionKeyError(
+                f"{text!r} is not a range of days",
+                unharmed=UNASKED,
+                next_step=f"write three dots: {RANGE_SEPARATOR.join(sorted(two.groups()))}",
+            )
+        if dots and not (first and last):
+            raise PartitionKeyError(
+                f"{text[:80]!r} lacks its {'last' if first else 'first'} day",
+                unharmed=UNASKED,
+                next_step="give both days of a range, for example 2026-11-01...2026-11-30",
+            )
+        return cls.of_days(parse_day(first), parse_day(last or first))
+
     @property
     def option(self) -> str:
         """The option that has a command work on these days: `--partition 2026-11-01`, or `--range A...B`."""
@@ -117,12 +138,8 @@ def parse_day(key: str) -> dt.date:
         ) from error
 
 
-def checked_day(key: str, start: dt.date, zone: ZoneInfo) -> dt.date:
-    """Return the day of `key` if a partition of it can exist now.
-
-    Raises PartitionKeyError for a key that is no date, lies before `start` or has not begun in `zone`.
-    """
-    day = parse_day(key)
+def check_day(day: dt.date, start: dt.date, zone: ZoneInfo) -> dt.date:
+    """Return `day`; raises PartitionKeyError if it is before `start` or has not begun in `zone`."""
     if day < start:
         raise PartitionKeyError(
             f"{day} lies before the first partition, {start}",
@@ -138,27 +155,20 @@ def checked_day(key: str, start: dt.date, zone: ZoneInfo) -> dt.date:
     return day
 
 
-def checked_window(text: str, start: dt.date, zone: ZoneInfo, *, cut: bool = False) -> Window:
-    """Return the window of `2026-11-01` or `2026-11-01...2026-11-30` (end included), each day checked.
+def check_window(window: Window, start: dt.date, zone: ZoneInfo, *, cut: bool = False) -> Window:
+    """Return `window` if each of its days can be a partition, see `check_day`.
 
-    With `cut`, days of a range that cannot be a partition are left out, as long as some can.
+    With `cut`, days that cannot be a partition are left out, as long as some can.
     """
-    first, dots, last = (part.strip() for part in text.partition(RANGE_SEPARATOR))
-    if two := _TWO_DOTS.fullmatch(text):
-        raise PartitionKeyError(
-            f"{text!r} is not a range of days",
-            unharmed=UNASKED,
-            next_step=f"write three dots: {RANGE_SEPARATOR.join(sorted(two.groups()))}",
-        )
-    if dots and not (first and last):
-        raise PartitionKeyError(
-            f"{text[:80]!r} lacks its {'last' if first else 'first'} day",
-            unharmed=UNASKED,
-            next_step="give both days of a range, for example 2026-11-01...2026-11-30",
-        )
-    if cut and dots and parse_day(first) <= (newest := today(zone)) and parse_day(last) >= start:
-        first, last = str(max(parse_day(first), start)), str(min(parse_day(last), newest))
-    return Window.of_days(checked_day(first, start, zone), checked_day(last or first, start, zone))
+    first, last = window.start, window.last
+    if cut and first <= (newest := today(zone)) and last >= start:
+        first, last = max(first, start), min(last, newest)
+    return Window.of_days(check_day(first, start, zone), check_day(last, start, zone))
+
+
+def parse_windows(text: str) -> list[Window]:
+    """Return the windows that `text` lists, separated by commas; none if it is empty."""
+    return [Window.parse(part) for part in text.split(",") if part.strip()]
 
 
 def contiguous(days: Iterable[dt.date]) -> list[Window]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from millpond.errors import PartitionKeyError
 from millpond.partitions import (
     Window,
-    checked_day,
-    checked_window,
+    check_day,
+    check_window,
     contiguous,
     instant,
     latest_complete_day,
@@ -117,7 +117,7 @@ def test_contiguous_windows_hold_exactly_the_days_and_never_touch(some: set[dt.d
 @given(windows)
 def test_a_window_reads_back_from_its_text(window: Window) -> None:
     with time_machine.travel(dt.datetime(2060, 1, 1, tzinfo=dt.UTC), tick=False):
-        assert checked_window(str(window), dt.date(2000, 1, 1), BERLIN) == window
+        assert check_window(Window.parse(str(window)), dt.date(2000, 1, 1), BERLIN) == window
 
 
 def test_a_window_without_a_day_is_refused() -> None:
@@ -173,11 +173,11 @@ def test_a_very_long_key_is_not_repeated_in_full() -> None:
 @time_machine.travel(NOON_IN_NOVEMBER, tick=False)
 def test_a_day_before_the_start_or_in_the_future_is_refused() -> None:
     with pytest.raises(PartitionKeyError, match="before the first partition"):
-        checked_day("2023-12-31", START, BERLIN)
+        check_day(parse_day("2023-12-31"), START, BERLIN)
     with pytest.raises(PartitionKeyError, match="has not begun"):
-        checked_day("2026-11-16", START, BERLIN)
-    assert checked_day("2024-01-01", START, BERLIN) == START
-    assert checked_day("2026-11-15", START, BERLIN) == dt.date(2026, 11, 15)
+        check_day(parse_day("2026-11-16"), START, BERLIN)
+    assert check_day(parse_day("2024-01-01"), START, BERLIN) == START
+    assert check_day(parse_day("2026-11-15"), START, BERLIN) == dt.date(2026, 11, 15)
 
 
 @time_machine.travel(NOON_IN_NOVEMBER, tick=False)
@@ -187,7 +187,7 @@ def test_a_day_before_the_start_or_in_the_future_is_refused() -> None:
 )
 def test_a_range_that_is_backwards_unfinished_or_malformed_is_refused(text: str) -> None:
     with pytest.raises(PartitionKeyError):
-        checked_window(text, START, BERLIN)
+        check_window(Window.parse(text), START, BERLIN)
 
 
 @time_machine.travel(NOON_IN_NOVEMBER, tick=False)
@@ -201,22 +201,22 @@ def test_a_range_that_is_backwards_unfinished_or_malformed_is_refused(text: str)
 )
 def test_advice_on_a_wrong_range_has_the_days_that_were_typed(text: str, advice: str) -> None:
     with pytest.raises(PartitionKeyError) as error:
-        checked_window(text, START, BERLIN)
+        check_window(Window.parse(text), START, BERLIN)
     assert error.value.next_step.startswith(advice)
     assert text in error.value.what
 
 
 @time_machine.travel(NOON_IN_NOVEMBER, tick=False)
 def test_blanks_around_the_days_of_a_range_mean_nothing() -> None:
-    found = checked_window(" 2026-01-01 ... 2026-01-03", dt.date(2024, 1, 1), ZoneInfo("UTC"))
+    found = check_window(Window.parse(" 2026-01-01 ... 2026-01-03"), dt.date(2024, 1, 1), ZoneInfo("UTC"))
     assert str(found) == "2026-01-01...2026-01-03"
 
 
 def test_a_range_includes_both_its_ends_and_a_single_day_is_one() -> None:
-    assert checked_window("2026-11-01...2026-11-03", START, BERLIN) == Window(
+    assert check_window(Window.parse("2026-11-01...2026-11-03"), START, BERLIN) == Window(
         dt.date(2026, 11, 1), dt.date(2026, 11, 4)
     )
-    assert checked_window("2026-11-01", START, BERLIN) == Window.of_day(dt.date(2026, 11, 1))
+    assert check_window(Window.parse("2026-11-01"), START, BERLIN) == Window.of_day(dt.date(2026, 11, 1))
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,8 @@ def parse_days(partition: str) -> list[str]:
     """Return each day of `partition` in order; a key that is no day is kept as it is."""
     days: list[str] = []
     for part in filter(None, partition.split(_BETWEEN)):
-        first, _, last = part.partition(RANGE_SEPARATOR)
         try:
-            days += map(str, Window.of_days(parse_day(first), parse_day(last or first)).days)
+            days += map(str, Window.parse(part).days)
         except PartitionKeyError:
             days.append(part)
     return sorted(set(days))
@@ -53,11 +52,10 @@ def days_option(partition: str, ref: str) -> str:
     """
     if not partition:
         return ref_option(ref)
-    parts = partition.split(_BETWEEN)
-    first, last = parts[0].partition(RANGE_SEPARATOR)[0], parts[-1].rpartition(RANGE_SEPARATOR)[2]
-    if first == last:
-        return f" --partition {first}{ref_option(ref)}"
-    return f" --range {first}{RANGE_SEPARATOR}{last}{ref_option(ref)}"
+    days = parse_days(partition)
+    if len(days) == 1:
+        return f" --partition {days[0]}{ref_option(ref)}"
+    return f" --range {days[0]}{RANGE_SEPARATOR}{days[-1]}{ref_option(ref)}"
 
 
 def make_commands(selection: str, partition: str, ref: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from millpond import redaction
 from millpond.errors import ConfigError, QueueUnreachable
 from millpond.ingestion.spec import SourceSpec
-from millpond.partitions import Window, checked_window, today
+from millpond.partitions import Window, check_window, today
 from millpond.settings import Settings
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ def resolve_message(
         raise ConfigError(f"there is no source {message.source!r}", next_step=f"name one of: {names}")
     assets = [table.asset for table in source.tables]
     if message.partitions is not None:
-        return assets, checked_window(message.partitions, settings.start_date, settings.zone)
+        return assets, check_window(Window.parse(message.partitions), settings.start_date, settings.zone)
     last = today(settings.zone)
     if message.type == "full_refresh":
         reaches = [table.window.reach for table in source.tables]

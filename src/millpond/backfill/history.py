@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from millpond.instance.record import (
 )
 from millpond.instance.unreachable import find_skipped_days
 from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
-from millpond.partitions import parse_day
+from millpond.partitions import parse_day, parse_windows
 from millpond.runs.progress import ROWS
 
 _EVENTS = SqlEventLogStorageTable.c
@@ -74,7 +73,8 @@ def read_failures(instance: DagsterInstance, assets: Collection[str]) -> dict[st
     for event, key, partition in newer:
         if (failure := errors.get(steps[event])) is not None:
             day = None if partition is None else parse_day(partition)
-            gone = day is not None and day in _days(str(failure.get(DAYS_BEYOND_REACH, "")))
+            beyond_reach = parse_windows(str(failure.get(DAYS_BEYOND_REACH, "")))
+            gone = day is not None and any(day in window for window in beyond_reach)
             failed[names[key]][day] = FailedAttempt(str(failure.get("error", "see its run")), gone)
     for asset, days in find_skipped_days(instance, assets).items():
         failed[asset] |= {day: FailedAttempt("BeyondReach", gone=True) for day in days}
@@ -172,15 +172,6 @@ def _read_metadata(conn: Any, events: list[int]) -> Iterator[tuple[int, str, dic
 def _to_dict(metadata: Mapping[str, Any]) -> dict[str, Any]:
     entries = ((entry["label"], entry["entry_data"]) for entry in metadata.get("metadata_entries", ()))
     return {label: data.get("value", data.get("text")) for label, data in entries}
-
-
-def _days(windows: str) -> set[dt.date]:
-    found: set[dt.date] = set()
-    for text in filter(None, windows.split(", ")):
-        first, _, last = text.partition("...")
-        day, end = parse_day(first), parse_day(last or first)
-        found |= {day + dt.timedelta(days=n) for n in range((end - day).days + 1)}
-    return found
 
 
 def _parts(every: list[Any]) -> Iterator[list[Any]]:

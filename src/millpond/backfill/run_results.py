@@ -12,7 +12,7 @@ from dagster import DagsterEvent, DagsterEventType, DagsterInstance, EventLogEnt
 from millpond.backfill.ledger_chunks import Outcome, PartitionState
 from millpond.backfill.pieces import Key, Piece, group_pieces, read_counts
 from millpond.internals.dagster import StepMaterializationData
-from millpond.partitions import RANGE_SEPARATOR, Window, parse_day
+from millpond.partitions import Window, parse_day
 from millpond.runs.progress import Progress, RunProgress
 
 ATTEMPTS = 3
@@ -207,7 +207,7 @@ class RunRecord:
         for event in self.failed:
             for days in event.days:
                 yield Failure(
-                    event.assets, days.error, days.reason, _window(days.days), days.unharmed, days.next
+                    event.assets, days.error, days.reason, Window.parse(days.days), days.unharmed, days.next
                 )
             if not event.days:
                 yield Failure(
@@ -252,8 +252,3 @@ def _to_outcome(event: Progress) -> Outcome:
     return Outcome(
         PartitionState.DONE, rows=event.rows, seconds=numbers.get("seconds"), **read_counts(numbers)
     )
-
-
-def _window(days: str) -> Window:
-    first, _, last = days.partition(RANGE_SEPARATOR)
-    return Window.of_days(parse_day(first), parse_day(last or first))

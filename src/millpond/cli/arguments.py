@@ -17,9 +17,10 @@ from millpond.partitions import (
     RANGE_SEPARATOR,
     UNASKED,
     Window,
-    checked_day,
-    checked_window,
+    check_day,
+    check_window,
     latest_complete_day,
+    parse_day,
 )
 from millpond.settings import settings
 
@@ -81,11 +82,11 @@ def parse_window(text: str, *, cut: bool = False) -> Window:
     """
     configured = settings()
     try:
-        return checked_window(text, configured.start_date, configured.zone, cut=cut)
+        return check_window(Window.parse(text), configured.start_date, configured.zone, cut=cut)
     except PartitionKeyError as error:
         if meant := _guess_range(text):
             days = RANGE_SEPARATOR.join(map(str, meant))
-            checked_window(days, configured.start_date, configured.zone, cut=cut)
+            check_window(Window.parse(days), configured.start_date, configured.zone, cut=cut)
             error.next_step = _correct_command({text: days}) or error.next_step
         raise
 
@@ -98,8 +99,8 @@ def parse_days(start: str | None, end: str | None, partitions: str | None) -> li
         return _parse_list(partitions)
     if not start and not end:
         return None
-    first = checked_day(start, earliest, zone) if start else earliest
-    last = checked_day(end, earliest, zone) if end else latest_complete_day(zone)
+    first = check_day(parse_day(start), earliest, zone) if start else earliest
+    last = check_day(parse_day(end), earliest, zone) if end else latest_complete_day(zone)
     try:
         return Window.of_days(first, last).days
     except PartitionKeyError as error:
@@ -114,14 +115,9 @@ def _parse_list(partitions: str) -> list[dt.date]:
     configured = settings()
     earliest, zone = configured.start_date, configured.zone
     terms = [term.strip() for term in partitions.split(",") if term.strip()]
-    meant = {term: found for term in terms if (found := _guess_range(term))}
-    days = {
-        day
-        for term in terms
-        for day in Window.of_days(
-            *(checked_day(str(end), earliest, zone) for end in meant.get(term, (term, term)))
-        ).days
-    }
+    meant = {term: RANGE_SEPARATOR.join(found) for term in terms if (found := _guess_range(term))}
+    windows = [check_window(Window.parse(meant.get(term, term)), earliest, zone) for term in terms]
+    days = {day for window in windows for day in window.days}
     if meant:
         span = f"--start-date {min(days)} --end-date {max(days)}"
         listed = ",".join(map(str, sorted(days)))

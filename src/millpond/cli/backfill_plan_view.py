@@ -14,7 +14,7 @@ from rich.text import Text
 from millpond.backfill.plan import Chunk, Item, Plan, State
 from millpond.cli import output
 from millpond.naming import MAIN_REF
-from millpond.partitions import contiguous
+from millpond.partitions import Window, contiguous
 
 _COLOURS = {
     State.MISSING: "cyan",
@@ -141,11 +141,10 @@ def _runs(chunks: tuple[Chunk, ...]) -> list[list[Text]]:
 
 
 def _days(window: str) -> str:
-    first, _, last = window.partition("...")
-    if not last:
-        return first or "whole"
-    count = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
-    return f"{window} ({count:,})"
+    if not window:
+        return "whole"
+    count = len(Window.parse(window))
+    return f"{window} ({count:,})" if count > 1 else window
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from millpond.ingestion.load import load
 from millpond.ingestion.reading import find_table, load_sources
 from millpond.ingestion.results import LoadResult
 from millpond.naming import ref_name
-from millpond.partitions import Window, checked_window, latest_complete_day
+from millpond.partitions import Window, check_window, latest_complete_day
 from millpond.settings import settings
 
 _COLUMNS = {
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source, index = find_table(load_sources(configured), given.table)
         window = Window.of_day(latest_complete_day(configured.zone))
         if text := given.partition or given.range:
-            window = checked_window(text, configured.start_date, configured.zone)
+            window = check_window(Window.parse(text), configured.start_date, configured.zone)
         ref = ref_name(given.ref or configured.ref)
         done = load(source, source.tables[index], window, ref=ref, run_id=f"manual-{uuid.uuid4().hex[:12]}")
     except MillpondError as error:

@@ -20,7 +20,7 @@ from pyiceberg.expressions import (
 )
 
 from millpond.naming import quoted
-from millpond.partitions import RANGE_SEPARATOR, Window, contiguous, parse_day
+from millpond.partitions import Window, contiguous, parse_windows
 
 WHOLE = "all"
 NOTHING = "none"
@@ -44,8 +44,7 @@ class Windows:
             return cls(())
         if text is None or text == WHOLE:
             return cls(None)
-        spans = (part.partition(RANGE_SEPARATOR) for part in text.split(","))
-        return cls(tuple(Window.of_days(parse_day(a), parse_day(b or a)) for a, _, b in spans))
+        return cls(tuple(parse_windows(text)))
 
     def __or__(self, other: Windows) -> Windows:
         if self.parts is None or other.parts is None:

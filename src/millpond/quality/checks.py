@@ -8,7 +8,7 @@ import dagster as dg
 from millpond.errors import MillpondError
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.naming import ref_name
-from millpond.partitions import Window, checked_window, latest_complete_day
+from millpond.partitions import Window, check_window, latest_complete_day
 from millpond.quality import required_columns
 from millpond.quality.measures import CheckResult
 from millpond.quality.table_checks import COVERAGE, LATEST, NO_NULL, RECONCILIATION, VOLUME, TableChecks
@@ -86,7 +86,7 @@ def _get_window(context: dg.AssetCheckExecutionContext) -> Window:
     configured, days = settings(), partitions_of(context.run.tags)
     if not days:
         return Window.of_day(latest_complete_day(configured.zone))
-    return checked_window(days, configured.start_date, configured.zone)
+    return check_window(Window.parse(days), configured.start_date, configured.zone)
 
 
 def _to_dagster(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckResult:

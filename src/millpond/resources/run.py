@@ -16,7 +16,7 @@ from millpond.internals.dagster import (
     PARTITION_NAME_TAG,
 )
 from millpond.naming import MAIN_REF, ref_name
-from millpond.partitions import RANGE_SEPARATOR, Window, checked_day, parse_day
+from millpond.partitions import RANGE_SEPARATOR, Window, check_window, parse_day
 from millpond.settings import Settings, settings
 
 OWN_PARTITIONS = "own_partitions"
@@ -71,10 +71,8 @@ class RunInfo:
         window = None
         if context.assets_def.partitions_def is not None:
             keys = context.partition_keys
-            first, last = (
-                checked_day(key, configured.start_date, configured.zone) for key in (keys[0], keys[-1])
-            )
-            window = Window.of_days(first, last)
+            given = Window.of_days(parse_day(keys[0]), parse_day(keys[-1]))
+            window = check_window(given, configured.start_date, configured.zone)
         refresh = context.run.tags.get(FULL_REFRESH_TAG) == "true"
         return cls(context.run.run_id, ref, window, read_accept_tag(context.run.tags), refresh)
 
@@ -119,5 +117,5 @@ def partition_tags(window: Window) -> dict[str, str]:
 
 def window_of(tags: Mapping[str, str]) -> Window | None:
     """Return the days that a run with these tags makes; None for a run without partitions."""
-    first, _, last = partitions_of(tags).partition(RANGE_SEPARATOR)
-    return Window.of_days(parse_day(first), parse_day(last or first)) if first else None
+    text = partitions_of(tags)
+    return Window.parse(text) if text else None

@@ -19,7 +19,7 @@ from millpond.instance.home import open_instance as home_instance
 from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
-from millpond.partitions import Window, checked_window
+from millpond.partitions import Window, check_window
 from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
 from millpond.runs.selection import find_single_day_assets, resolve_selection
@@ -55,7 +55,7 @@ def materialize(
     configured = settings()
     refuse_other_zone()
     if window:
-        checked_window(str(window), configured.start_date, configured.zone)
+        check_window(window, configured.start_date, configured.zone)
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
     _spare_libraries()
     keys = resolve_selection(selection, graph)

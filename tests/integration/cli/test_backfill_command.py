@@ -136,10 +136,10 @@ def test_a_backfill_whose_code_or_days_changed_is_not_resumed_unless_forced(home
     from millpond.backfill.planner import make_plan
     from millpond.definitions import defs
     from millpond.instance.home import open_instance
-    from millpond.partitions import checked_window
+    from millpond.partitions import Window, check_window
     from millpond.settings import settings
 
-    window = checked_window("2026-10-01...2026-10-03", settings().start_date, settings().zone)
+    window = check_window(Window.parse("2026-10-01...2026-10-03"), settings().start_date, settings().zone)
     with open_instance() as recorded:
         made = make_plan("dlt_climate_entries", window.days, instance=recorded, definitions=defs, ref="main")
     backfill = ledger.create(replace(made, code="another"), {})

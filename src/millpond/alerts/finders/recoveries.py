@@ -15,7 +15,6 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.event_log import Query, open_dagster
 from millpond.alerts.finders.failed_run import FAILURES
 from millpond.alerts.outbox import Connection, is_recorded, narrow, open_alerts, resolve
-from millpond.partitions import RANGE_SEPARATOR
 from millpond.resources.run import partitions_of
 
 _OF_DAYS = ("partition_late", "not_published")
@@ -119,17 +118,9 @@ def _has_passed(ask: Query, instance: DagsterInstance, alert: Alert) -> bool:
     found = ask(_PASSED, (key, alert.checks[0], alert.position))
     if not found or not alert.partition:
         return bool(found)
-    first, last = _bounds(alert.partition)
-    for run in instance.get_runs(RunsFilter(run_ids=[run_id for (run_id,) in found])):
-        begin, end = _bounds(partitions_of(run.tags))
-        if begin <= first and last <= end:
-            return True
-    return False
-
-
-def _bounds(partition: str) -> tuple[str, str]:
-    first, _, last = partition.partition(RANGE_SEPARATOR)
-    return first, last or first
+    days = set(parse_days(alert.partition))
+    runs = instance.get_runs(RunsFilter(run_ids=[run_id for (run_id,) in found]))
+    return any(days.issubset(parse_days(partitions_of(run.tags))) for run in runs)
 
 
 _NOTIFY_AGAIN = """

@@ -13,7 +13,7 @@ from millpond.alerts.kinds import Severity
 from millpond.alerts.outbox import Connection, record
 from millpond.internals.dagster_on_demand import PartitionBackfill
 from millpond.naming import MAIN_REF
-from millpond.partitions import RANGE_SEPARATOR
+from millpond.partitions import Window
 
 _DAGSTER = """
     select body from bulk_actions
@@ -55,7 +55,7 @@ def _from_dagster(pages: str, since: float) -> Iterator[Alert]:
 
 def _from_ledger(connection: Connection) -> Iterator[Alert]:
     for row in connection.execute(_LEDGER).fetchall():
-        days = f"{row['first_day']}{RANGE_SEPARATOR}{row['last_day']}" if row["first_day"] else ""
+        days = str(Window.of_days(row["first_day"], row["last_day"])) if row["first_day"] else ""
         tally = ", ".join(f"{n} {state}" for state, n in (row["partitions"] or {}).items())
         state, end = row["state"], f"It took {row['seconds']:.0f} s."
         if row["died"]:
