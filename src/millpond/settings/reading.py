@@ -16,7 +16,14 @@ from millpond.errors import ConfigError
 from millpond.redaction import redacted, register, register_address
 from millpond.settings.model import Settings
 from millpond.settings.sources import SourceSettings
-from millpond.settings.variables import DEPLOYED, default_project, read_layers, source_names, variable
+from millpond.settings.variables import (
+    DEPLOYED,
+    default_project,
+    read_layers,
+    restore_environment,
+    source_names,
+    variable,
+)
 
 _SECRET = (
     *("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key"),
@@ -36,6 +43,7 @@ def settings() -> Settings:
 
 def read_settings() -> Settings:
     """Read the settings anew, see `settings`; from then on their secrets are masked in texts."""
+    restore_environment()
     project = Path(os.environ.get(variable("project")) or default_project()).expanduser().resolve()
     found = _variables(project)
     # A source may be new in the project, or gone from it, and not yet deployed.

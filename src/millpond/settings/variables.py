@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ PREFIX = "MILLPOND_"
 DEPLOYED = "DEPLOYED_BY_MILLPOND"
 """Environment variable of what automation starts: the copy of the project that it uses, see `deployment`."""
 
+_ENVIRONMENT = "ENVIRONMENT_OF_MILLPOND"
+"""Environment variable of a child process: the settings in its environment as it was started, as JSON."""
 
 _SOURCE_SUFFIXES = frozenset({".yaml", ".yml", ".py"})
 
@@ -28,7 +31,24 @@ def variable(field: str, source: str | None = None) -> str:
 
 def process_environment(**changes: str) -> dict[str, str]:
     """Return this process's environment with `changes`, for a child process."""
-    return {**os.environ, **changes}
+    restore_environment()
+    environment = {**os.environ, **changes}
+    return {**environment, _ENVIRONMENT: json.dumps(_ours(environment))}
+
+
+def restore_environment() -> None:
+    """Undo what Dagster's commands do to settings: they put `.env` of their folder over the environment."""
+    original = json.loads(os.environ.get(_ENVIRONMENT, "{}"))
+    if not original:
+        return
+    project = Path(original.get(variable("project")) or default_project())
+    for name, value in _ours(dotenv_values(project / ".env")).items():
+        if os.environ.get(name) != value:
+            continue
+        if name in original:
+            os.environ[name] = original[name]
+        else:
+            del os.environ[name]
 
 
 def source_names(project: Path) -> list[str]:

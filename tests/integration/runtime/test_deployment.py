@@ -167,6 +167,18 @@ def test_an_edit_is_published_by_an_explicit_reload_and_by_nothing_else(project:
     assert json.loads(answer.stdout) == [{"days": LATER}]
 
 
+def test_runs_of_the_code_server_read_the_environment_then_the_secrets_then_the_env_file(
+    project: Path, configure: Callable[..., Settings], request: pytest.FixtureRequest
+) -> None:
+    secrets = settings().home.parent / "secrets"
+    secrets.mkdir()
+    (secrets / "millpond_ref").write_text("main")
+    configure(secrets_dir=secrets, timezone="UTC")
+    (project / ".env").write_text("MILLPOND_TIMEZONE=No/Zone\nMILLPOND_REF=no such ref\n")
+    request.getfixturevalue("up")
+    assert days_after_an_automatic_run() == WHOLE
+
+
 def test_without_up_there_is_nothing_to_reload(project: Path) -> None:
     answer = millpond("reload")
     assert answer.returncode == 2
