@@ -45,8 +45,8 @@ FORMER = {
 def forget() -> None:
     """Have this process open the home as a new one does."""
     module.current_databases.clear()
-    connect._idle.cache_clear()
-    connect._engine.cache_clear()
+    connect._get_idle.cache_clear()
+    connect._make_engine.cache_clear()
 
 
 def empty() -> None:

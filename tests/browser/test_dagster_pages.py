@@ -106,12 +106,12 @@ def test_one_day_of_every_asset_is_made_from_the_lineage_page_and_shown_on_each_
 def test_the_page_of_a_failed_run_says_what_was_wrong_and_what_is_unharmed(
     page: Page, recorded: dg.DagsterInstance
 ) -> None:
-    before = read.loaded("main", "raw.climate_entries").metadata.current_snapshot_id
+    before = read.load_table("main", "raw.climate_entries").metadata.current_snapshot_id
     chosen = dialog(page, f"/assets/{CLIMATE}?view=partitions")
     finished(page, recorded, launched(page, chosen, str(BAD), "Launched run"), "Failure")
     expect(page.get_by_text(f"{BAD}: 144 of 288 rows break the contract").first).to_be_visible()
     expect(page.get_by_text("Unharmed: the day as it was loaded before").first).to_be_visible()
-    assert read.loaded("main", "raw.climate_entries").metadata.current_snapshot_id == before
+    assert read.load_table("main", "raw.climate_entries").metadata.current_snapshot_id == before
 
 
 def test_a_range_of_every_asset_launched_from_the_lineage_page_is_two_runs_and_never_counts_above_all(

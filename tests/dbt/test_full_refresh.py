@@ -49,7 +49,7 @@ def test_a_full_refresh_replaces_daily_tables_whole_in_one_merge(write_project: 
     write(write_project, "amount, 'x' as former")
     load()
     assert build(["orders", "kept"], ALL, ref="main", run_id="first").merged
-    before = read.loaded("main", "silver.kept").metadata_location
+    before = read.load_table("main", "silver.kept").metadata_location
 
     write(write_project, "'amount ' || amount as amount")
     with pytest.raises(AuditFailed, match="amount is int"):
@@ -66,8 +66,8 @@ def test_a_full_refresh_replaces_daily_tables_whole_in_one_merge(write_project: 
     ]
     (orders,) = result.models
     assert [str(day) for day in orders.written.day_hashes] == [str(day) for day in ALL.days]
-    assert read.loaded("main", "silver.kept").metadata_location == before
-    snapshots = read.loaded("main", "silver.orders").metadata.snapshots
+    assert read.load_table("main", "silver.kept").metadata_location == before
+    snapshots = read.load_table("main", "silver.orders").metadata.snapshots
     assert [s.summary.additional_properties["millpond.window"] for s in snapshots if s.summary][-1] == "all"
     assert (
         build(["orders"], Window.of_day(SECOND), ref="main", run_id="day").models[0].written.changed is False
@@ -84,11 +84,11 @@ def test_a_full_refresh_that_fails_its_audit_changes_nothing(write_project: Writ
     write(write_project, "amount")
     load()
     assert build(["orders"], ALL, ref="main", run_id="first").merged
-    before = read.loaded("main", "silver.orders").metadata_location
+    before = read.load_table("main", "silver.orders").metadata_location
     write(write_project, "nullif(amount, 3) as amount", **{"models/tests.yml": tests})
     with pytest.raises(AuditFailed, match="not_null_orders_amount"):
         build(["orders"], ALL, ref="main", run_id="whole", full_refresh=True)
-    assert read.loaded("main", "silver.orders").metadata_location == before
+    assert read.load_table("main", "silver.orders").metadata_location == before
     assert len(refs.list_refs()) == 2
 
 

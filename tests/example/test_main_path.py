@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import time_machine
 
-from millpond.lake.read import loaded, table_names
+from millpond.lake.read import list_tables, load_table
 from millpond.runtime.demo_source import DEMO_USER
 from millpond.runtime.demo_source.app import app
 from millpond.runtime.home import Home
@@ -37,7 +37,7 @@ def query(run: Run, sql: str) -> list[dict[str, Any]]:
 
 
 def snapshots() -> dict[str, int | None]:
-    return {name: loaded("main", name).metadata.current_snapshot_id for name in table_names("main")}
+    return {name: load_table("main", name).metadata.current_snapshot_id for name in list_tables("main")}
 
 
 @pytest.mark.usefixtures("clock")

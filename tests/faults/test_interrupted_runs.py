@@ -76,7 +76,7 @@ def test_a_run_that_is_told_to_end_does_not_repeat_its_step(
         pools = recorded.event_log_storage.get_concurrency_keys()
         assert sum(recorded.event_log_storage.get_concurrency_info(p).active_slot_count for p in pools) == 0
         assert alerts_of(recorded) == [("run_stopped", "info", False)]
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []
 
 
 @pytest.mark.timeout(120)

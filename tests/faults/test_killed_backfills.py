@@ -52,7 +52,7 @@ def finished(*arguments: str) -> str:
 
 
 def tables(ref: str) -> dict[str, pa.Table]:
-    return {name: _plain(read.scan(ref, name)) for name in read.table_names(ref)}
+    return {name: _plain(read.scan(ref, name)) for name in read.list_tables(ref)}
 
 
 def _plain(rows: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ import pytest
 from lake_readings import SCHEMA, days, found, rows, spec, write
 from millpond.errors import StorageFailed
 from millpond.lake import locks, merge, read, refs
-from millpond.lake.connect import connection
+from millpond.lake.connect import connect
 from millpond.lake.tables import Replacement, Written, replace
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -120,12 +120,12 @@ def test_a_connection_cut_at_the_commit_doubles_and_loses_nothing(
     proxy: _Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write({0: [1], 1: [2]})
-    monkeypatch.setattr(locks, "connection", proxy.connect)
+    monkeypatch.setattr(locks, "connect", proxy.connect)
     written = write({0: [10]})
     assert proxy.cuts == 1
     assert (written.changed, written.rows) == (True, 1)
     assert found() == {0: [10], 1: [2]}
-    table = read.loaded("main", "raw.readings")
+    table = read.load_table("main", "raw.readings")
     assert written.snapshot_id == table.metadata.current_snapshot_id
     assert len(table.metadata.snapshots) == 2
 
@@ -134,7 +134,7 @@ def test_a_merge_cut_at_its_commit_happens_once(proxy: _Proxy, monkeypatch: pyte
     write({0: [1]})
     refs.create("dev")
     write({0: [2]}, ref="dev")
-    monkeypatch.setattr(merge, "pooled", lambda: closing(proxy.connect()))
+    monkeypatch.setattr(merge, "borrow_connection", lambda: closing(proxy.connect()))
     assert refs.merge("dev").tables == ("raw.readings",)
     assert proxy.cuts == 1
     assert found() == {0: [2]}
@@ -150,7 +150,7 @@ select pid from pg_stat_activity where application_name like 'millpond % blocked
 def blocker() -> Iterator[psycopg.Connection[Any]]:
     """A session that holds the pointer of raw.readings, which held the value 1, until it rolls back."""
     write({0: [1]})
-    with closing(connection()) as conn:
+    with closing(connect()) as conn:
         conn.execute("begin")
         conn.execute("select 1 from iceberg_tables where catalog_name = 'main' for update")
         yield conn
@@ -159,7 +159,7 @@ def blocker() -> Iterator[psycopg.Connection[Any]]:
 def _blocked_write(pool: ThreadPoolExecutor) -> Future[Written]:
     """Start a write of the value 2 and return when it hangs in its swap."""
     future = pool.submit(write, {0: [2]}, run="blocked")
-    with closing(connection()) as watcher:
+    with closing(connect()) as watcher:
         while not watcher.execute(_WAITING).fetchone():
             assert not future.done()
     return future
@@ -170,7 +170,7 @@ def test_a_session_terminated_in_the_swap_is_replaced_and_the_write_lands(
 ) -> None:
     with ThreadPoolExecutor() as pool:
         future = _blocked_write(pool)
-        with closing(connection()) as conn:
+        with closing(connect()) as conn:
             killed = conn.execute(f"select pg_terminate_backend(pid) from ({_WAITING})").fetchall()
         blocker.execute("rollback")
         assert killed == [(True,)]

@@ -18,7 +18,7 @@ from servers.stack import Stack
 
 from millpond.instance.connections import pool
 from millpond.lake import home_zone, trino
-from millpond.lake.connect import connection
+from millpond.lake.connect import connect
 from millpond.runtime import databases
 from millpond.runtime.databases import administrator
 from millpond.runtime.demo_source import mark_demo_home
@@ -47,7 +47,7 @@ class Installation:
 
     def statements(self, containing: str) -> list[str]:
         """Return this installation's statements about `containing` that Trino still knows, newest last."""
-        found = trino._run(
+        found = trino._run_statement(
             "select query from system.runtime.queries where source = 'millpond' and state = 'FINISHED' "
             f"and created >= timestamp '{self.since:%Y-%m-%d %H:%M:%S.%f} UTC' order by created"
         )
@@ -74,8 +74,8 @@ def installed(servers: Stack, home: Path) -> Iterator[Installation]:
         configured = settings()
         mark_demo_home(configured)
         provision(lambda name: administrator(configured, name), configured.role_passwords, shared=True)
-        connection().close()
-        trino._run(f"DROP CATALOG IF EXISTS {trino.DATABASE}")
+        connect().close()
+        trino._run_statement(f"DROP CATALOG IF EXISTS {trino.DATABASE}")
         try:
             yield Installation(servers)
         finally:
@@ -107,4 +107,4 @@ def _forget() -> None:
     home_zone.verified.clear()
     databases.current_databases.clear()
     pool.cache_clear()
-    trino._made.clear()
+    trino._created.clear()

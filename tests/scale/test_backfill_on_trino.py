@@ -11,7 +11,7 @@ import pytest
 from installation import Installation, installed
 from servers.stack import Stack
 
-from millpond.lake import orphans, read, refs, trino
+from millpond.lake import housekeeping, read, refs, trino
 from millpond.partitions import latest_complete_day
 from millpond.runtime.databases import databases
 from millpond.settings import settings
@@ -51,7 +51,7 @@ def test_one_run_makes_all_days(backfilled: Installation) -> None:
 
 def test_each_table_got_one_snapshot_with_its_window_and_its_run(backfilled: Installation) -> None:
     for table in (*DAILY, *WHOLE):
-        (snapshot,) = read.loaded("main", table).metadata.snapshots
+        (snapshot,) = read.load_table("main", table).metadata.snapshots
         told = snapshot.summary.additional_properties if snapshot.summary else {}
         assert told["millpond.run_id"], table
         assert (told["millpond.window"] == "all") == (table in WHOLE), table
@@ -60,7 +60,7 @@ def test_each_table_got_one_snapshot_with_its_window_and_its_run(backfilled: Ins
 
 def test_no_branch_and_no_catalog_of_one_is_left(backfilled: Installation) -> None:
     assert [ref.name for ref in refs.list_refs()] == ["main"]
-    assert [name for (name,) in trino._run("show catalogs") if name.startswith("lake_")] == []
+    assert [name for (name,) in trino._run_statement("show catalogs") if name.startswith("lake_")] == []
 
 
 def test_the_marts_hold_what_the_lake_holds(backfilled: Installation) -> None:
@@ -74,26 +74,26 @@ def test_the_marts_hold_what_the_lake_holds(backfilled: Installation) -> None:
 
 def test_a_day_takes_as_many_statements_as_92(backfilled: Installation) -> None:
     of_range = _per_model(backfilled.statements("__result"))
-    before = {table: read.loaded("main", table).metadata.current_snapshot_id for table in DAILY}
+    before = {table: read.load_table("main", table).metadata.current_snapshot_id for table in DAILY}
     done = backfilled.run("materialize", "stg_glucose_entries*", "--partition", str(LAST))
     assert done.returncode == 0, done.stdout + done.stderr
     both = _per_model(backfilled.statements("__result"))
     of_day = {model: both[model] - of_range[model] for model in of_range if model != "dim_date"}
     assert of_day == {model: count for model, count in of_range.items() if model != "dim_date"}
     # The same rows again move no table.
-    assert before == {table: read.loaded("main", table).metadata.current_snapshot_id for table in DAILY}
+    assert before == {table: read.load_table("main", table).metadata.current_snapshot_id for table in DAILY}
 
 
 def test_a_sweep_keeps_the_files_that_tables_took_over(
     backfilled: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orphans, "YOUNGEST", dt.timedelta(0))
-    swept = [orphan.location for orphan in orphans.sweep(dt.timedelta(0))]
+    monkeypatch.setattr(housekeeping, "YOUNGEST", dt.timedelta(0))
+    swept = [orphan.location for orphan in housekeeping.remove_orphans(dt.timedelta(0))]
     assert any("__result" in location and "/metadata/" in location for location in swept)
     for table in (*DAILY, *WHOLE):
-        tasks = list(read.loaded("main", table).scan().plan_files())
+        tasks = list(read.load_table("main", table).scan().plan_files())
         assert any("__result" in task.file.file_path for task in tasks), table
-        assert trino.query(f"select count(*) from {table}")[1] == [[read.count("main", table)]]
+        assert trino.run_query(f"select count(*) from {table}")[1] == [[read.count("main", table)]]
         assert read.scan("main", table).num_rows
 
 

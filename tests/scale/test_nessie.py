@@ -14,7 +14,7 @@ from installation import Installation, installed
 from servers.stack import Stack
 
 from millpond.errors import ConfigError, MergeConflict, RefNotFound, ServerUnreachable
-from millpond.lake import orphans, read, refs, retirement, trino
+from millpond.lake import housekeeping, read, refs, retirement, trino
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
 from millpond.partitions import Window, latest_complete_day
@@ -53,9 +53,9 @@ def test_a_build_is_audited_on_a_branch_of_nessie_and_merged_from_there(lake: In
     rows = read.count("main", "silver.fct_glucose_readings")
     assert rows > 0
     # Trino reads the same from Nessie, every snapshot is still known, and a second build changes nothing.
-    assert trino.query("select count(*) from lake.silver.fct_glucose_readings")[1] == [[rows]]
-    history = trino.query('select count(*) from lake.raw."glucose_entries$snapshots"')[1]
-    assert history == [[len(read.loaded("main", "raw.glucose_entries").metadata.snapshots)]]
+    assert trino.run_query("select count(*) from lake.silver.fct_glucose_readings")[1] == [[rows]]
+    history = trino.run_query('select count(*) from lake.raw."glucose_entries$snapshots"')[1]
+    assert history == [[len(read.load_table("main", "raw.glucose_entries").metadata.snapshots)]]
     before = _head(lake)
     build(["stg_glucose_entries", "fct_glucose_readings"], window, ref="main", run_id="test")
     assert _head(lake) == before
@@ -94,7 +94,7 @@ def test_a_branch_left_behind_is_listed_and_dropped_also_if_nessie_lost_it(lake:
     requests.delete(f"{address}@{reference['hash']}", timeout=10).raise_for_status()
     assert {ref.name for ref in refs.list_refs()} == {"main", "left", "lost"}
     with pytest.raises(RefNotFound):
-        read.table_names("lost")
+        read.list_tables("lost")
     for name in ("left", "lost"):
         refs.drop(name)
     assert [ref.name for ref in refs.list_refs()] == ["main"]
@@ -111,7 +111,7 @@ def test_two_writers_of_one_table_both_get_their_days_in(lake: Installation) -> 
 
 def test_a_write_of_somebody_else_is_seen_and_one_that_came_first_is_not_lost(lake: Installation) -> None:
     _write("main", 30, SHARED)
-    trino.query("insert into lake.raw.shared values (date '2026-02-01', 31)")
+    trino.run_query("insert into lake.raw.shared values (date '2026-02-01', 31)")
     assert _values("main", SHARED) == [30, 31]
     _write("main", 32, SHARED)
     assert _values("main", SHARED) == [31, 32]
@@ -133,7 +133,7 @@ def test_a_branch_for_main_that_nessie_lacks_is_named(lake: Installation) -> Non
         environment.setenv("MILLPOND_NESSIE_BRANCH", "absent")
         settings.cache_clear()
         with pytest.raises(ConfigError, match="no branch 'absent'"):
-            read.table_names("main")
+            read.list_tables("main")
     settings.cache_clear()
 
 
@@ -141,7 +141,7 @@ def test_no_file_is_swept_as_nessie_may_lead_to_it(lake: Installation) -> None:
     said = lake.run("maintain", "--dry-run")
     assert said.returncode == 0, said.stderr
     assert "nessie-gc" in said.stdout
-    assert orphans.sweep(dry_run=True) == []
+    assert housekeeping.remove_orphans(dry_run=True) == []
 
 
 def _write(ref: str, value: int, *specs: TableSpec, day: dt.date = DAY) -> None:
@@ -163,10 +163,10 @@ def test_a_table_is_retired_brought_back_and_renamed_there_too(lake: Installatio
     rows = pa.table({"day": [DAY], "value": [1]}, schema=SCHEMA)
     replace([Replacement(TableSpec(former, SCHEMA, "day"), rows, None)], ref="main", run_id="test")
     retirement.retire(former, ref="main")
-    assert "former" not in str(trino.query("show tables from lake.raw")[1])
+    assert "former" not in str(trino.run_query("show tables from lake.raw")[1])
     retirement.restore(former, ref="main")
-    assert trino.query(f"select value from lake.{former}")[1] == [[1]]
+    assert trino.run_query(f"select value from lake.{former}")[1] == [[1]]
     retirement.rename(former, latter, ref="main")
     assert read.scan("main", latter).to_pylist() == rows.to_pylist()
-    assert trino.query(f"select value from lake.{latter}")[1] == [[1]]
-    assert "former" not in str(trino.query("show tables from lake.raw")[1])
+    assert trino.run_query(f"select value from lake.{latter}")[1] == [[1]]
+    assert "former" not in str(trino.run_query("show tables from lake.raw")[1])

@@ -85,7 +85,7 @@ def test_a_branch_is_compared_and_merged_on_s3(found: Installation) -> None:
     _write("other", ("a", 1), ("c", 4))
     merged = found.run("branch", "merge", "other")
     assert merged.returncode == 0, merged.stderr
-    assert trino.query("select name from gold.trial order by 1", "main")[1] == [["a"], ["c"]]
+    assert trino.run_query("select name from gold.trial order by 1", "main")[1] == [["a"], ["c"]]
 
 
 def test_up_runs_dagsters_parts_and_status_tells_of_the_servers(
@@ -124,7 +124,7 @@ def test_trino_can_take_its_secrets_from_its_own_environment(
     server.stop()
     try:
         found.servers.restart(replace(server, environment=told))
-        assert trino.query("select count(*) from gold.trial where name = 'a'")[1] == [[1]]
+        assert trino.run_query("select count(*) from gold.trial where name = 'a'")[1] == [[1]]
         (statement,) = found.statements("CREATE CATALOG")
         assert "${ENV:MILLPOND_S3_SECRET_KEY}" in statement
         assert not any(secret in statement for secret in told.values())

@@ -13,7 +13,7 @@ from installation import Installation, installed, refusing_writes
 from servers.stack import Stack
 
 from millpond.errors import EmbeddedPartError, ServerUnreachable, StorageFailed
-from millpond.lake import files, read, refs, retention, tables, trino
+from millpond.lake import files, housekeeping, read, refs, tables, trino
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.partitions import Window, latest_complete_day
 from millpond.resources.steps import TRANSIENT
@@ -72,7 +72,7 @@ def test_trino_that_ends_between_two_models_leaves_nothing_behind(untouched: Ins
         _built(lambda _: servers.trino.kill())
     servers.restart(servers.trino)
     # A restarted Trino has forgotten its catalogs; reading makes the one of main anew.
-    assert trino.query("select count(*) from raw.glucose_entries")[1][0][0] > 0
+    assert trino.run_query("select count(*) from raw.glucose_entries")[1][0][0] > 0
 
 
 def test_trino_that_ends_in_the_middle_of_a_query_is_named_and_the_next_one_works(
@@ -82,14 +82,14 @@ def test_trino_that_ends_in_the_middle_of_a_query_is_named_and_the_next_one_work
     long = f"select count(*) from {numbers} cross join {numbers} cross join {numbers}"
     running = "select count(*) from system.runtime.queries where state = 'RUNNING' and query = ?"
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(trino.query, long)
-        while not trino.query(running, parameters=[long])[1][0][0]:
+        asked = pool.submit(trino.run_query, long)
+        while not trino.run_query(running, parameters=[long])[1][0][0]:
             assert not asked.done(), asked.exception()
         servers.trino.kill()
         with pytest.raises(ServerUnreachable, match="Trino at"):
             asked.result(300)
     servers.restart(servers.trino)
-    assert trino.query("select count(*) from raw.glucose_entries")[1][0][0] > 0
+    assert trino.run_query("select count(*) from raw.glucose_entries")[1][0][0] > 0
 
 
 def test_s3_that_refuses_writes_is_named_by_a_load_and_by_a_build(untouched: Installation) -> None:
@@ -104,7 +104,7 @@ def test_s3_that_refuses_writes_is_named_by_a_load_and_by_a_build(untouched: Ins
 def test_expired_keys_are_named_and_new_ones_work(
     untouched: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert trino.query("select count(*) from raw.glucose_entries")[1][0][0] > 0
+    assert trino.run_query("select count(*) from raw.glucose_entries")[1][0][0] > 0
     with monkeypatch.context() as expired:
         expired.setenv("MILLPOND_S3_SECRET_KEY", "expired")
         settings.cache_clear()
@@ -126,7 +126,7 @@ def test_a_catalog_of_trino_with_keys_of_the_past_is_made_anew(
         settings.cache_clear()
         trino.open_catalog("main")
     settings.cache_clear()
-    assert trino.query("select count(*) from raw.glucose_entries")[1][0][0] > 0
+    assert trino.run_query("select count(*) from raw.glucose_entries")[1][0][0] > 0
 
 
 def test_postgres_that_is_down_is_named(untouched: Installation) -> None:
@@ -143,8 +143,8 @@ def test_a_branch_that_a_killed_build_left_goes_with_its_catalog(untouched: Inst
     refs.create("audit_left", run_id="killed")
     trino.open_catalog("audit_left")
     refs.keep("audit_left", "killed")
-    assert [ref.name for ref in retention.clean(dt.timedelta(0))] == ["audit_left"]
-    assert "lake_audit_left" not in [name for (name,) in trino._run("show catalogs")]
+    assert [ref.name for ref in housekeeping.drop_old_branches(dt.timedelta(0))] == ["audit_left"]
+    assert "lake_audit_left" not in [name for (name,) in trino._run_statement("show catalogs")]
 
 
 @cache
@@ -163,4 +163,4 @@ def _written() -> None:
 
 
 def _main() -> dict[str, str]:
-    return {name: read.loaded("main", name).metadata_location for name in read.table_names("main")}
+    return {name: read.load_table("main", name).metadata_location for name in read.list_tables("main")}

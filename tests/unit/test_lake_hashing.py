@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millpond.lake.hashing import combine, digests, overall
+from millpond.lake.hashing import combine_digests, compute_digests, hash_digests
 
 _ROW = st.tuples(
     st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
@@ -27,7 +27,7 @@ def _table(rows: list[Any]) -> pa.Table:
 
 
 def _hash(table: pa.Table) -> str:
-    return overall(digests(table, "day"))
+    return hash_digests(compute_digests(table, "day"))
 
 
 def _canonical(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -39,8 +39,8 @@ def _canonical(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def test_order_and_batches_do_not_matter(rows: list[Any], random: Any) -> None:
     shuffled = random.sample(rows, len(rows))
     cut = random.randint(0, len(rows))
-    parts = combine(digests(_table(part), "day") for part in (shuffled[:cut], shuffled[cut:]))
-    assert overall(parts) == _hash(_table(rows))
+    parts = combine_digests(compute_digests(_table(part), "day") for part in (shuffled[:cut], shuffled[cut:]))
+    assert hash_digests(parts) == _hash(_table(rows))
 
 
 @given(st.lists(_ROW, max_size=4), st.lists(_ROW, max_size=4))
@@ -54,8 +54,11 @@ def test_hashes_are_equal_exactly_for_equal_rows(one: list[Any], other: list[Any
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=9), st.binary(min_size=55, max_size=73)), max_size=9))
 def test_a_text_has_its_hash_wherever_it_stands(texts: list[bytes | None]) -> None:
     column = pa.table({"raw": pa.array(texts, pa.binary())})
-    alone = [overall(digests(pa.table({"raw": pa.array([text], pa.binary())}), None)) for text in texts]
-    assert [overall(digests(column.slice(n, 1), None)) for n in range(len(texts))] == alone
+    alone = [
+        hash_digests(compute_digests(pa.table({"raw": pa.array([text], pa.binary())}), None))
+        for text in texts
+    ]
+    assert [hash_digests(compute_digests(column.slice(n, 1), None)) for n in range(len(texts))] == alone
     assert len(set(alone)) == len(set(texts))
 
 
@@ -92,7 +95,9 @@ def test_the_hash_is_the_same_for_ever() -> None:
     ids=["int", "float", "large text", "coded text", "zero", "null column", "column order", "lineage"],
 )
 def test_what_is_no_content_changes_no_hash(one: dict[str, pa.Array], other: dict[str, pa.Array]) -> None:
-    assert overall(digests(pa.table(one), None)) == overall(digests(pa.table(other), None))
+    assert hash_digests(compute_digests(pa.table(one), None)) == hash_digests(
+        compute_digests(pa.table(other), None)
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,12 +112,16 @@ def test_what_is_no_content_changes_no_hash(one: dict[str, pa.Array], other: dic
     ids=["swapped columns", "type", "empty is not null", "twice", "other pairs"],
 )
 def test_what_is_content_changes_the_hash(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert overall(digests(pa.table(one), None)) != overall(digests(pa.table(other), None))
+    assert hash_digests(compute_digests(pa.table(one), None)) != hash_digests(
+        compute_digests(pa.table(other), None)
+    )
 
 
 def test_a_row_that_moves_to_another_day_changes_the_hash() -> None:
     row = (1, "x", 0.5)
     one, other = (_table([(*row, dt.date(2026, 1, n))]) for n in (1, 2))
-    assert overall(
-        digests(one.rename_columns(["n", "t", "f", "_partition_date"]), "_partition_date")
-    ) != overall(digests(other.rename_columns(["n", "t", "f", "_partition_date"]), "_partition_date"))
+    assert hash_digests(
+        compute_digests(one.rename_columns(["n", "t", "f", "_partition_date"]), "_partition_date")
+    ) != hash_digests(
+        compute_digests(other.rename_columns(["n", "t", "f", "_partition_date"]), "_partition_date")
+    )

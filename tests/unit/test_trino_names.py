@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from millpond.lake.trino import catalog_name, is_passing, on_ref
+from millpond.lake.trino import catalog_name, is_server_error, set_catalog
 from millpond.settings import Settings
 
 QUERY_ERROR = {"errorName": "X", "errorType": "USER_ERROR", "message": "m", "errorCode": 1}
@@ -27,7 +27,7 @@ QUERY_ERROR = {"errorName": "X", "errorType": "USER_ERROR", "message": "m", "err
     ],
 )
 def test_sql_is_sent_to_the_catalog_of_its_ref(sql: str, seen: str) -> None:
-    assert on_ref(sql, "dev") == seen
+    assert set_catalog(sql, "dev") == seen
     assert catalog_name("main") == "lake"
 
 
@@ -36,7 +36,7 @@ def test_installations_that_share_a_trino_have_catalogs_of_their_own(
 ) -> None:
     configure(trino_catalog="sales")
     assert (catalog_name("main"), catalog_name("dev")) == ("sales", "sales_dev")
-    assert on_ref('from "lake"."gold"."a"', "main") == 'from "sales"."gold"."a"'
+    assert set_catalog('from "lake"."gold"."a"', "main") == 'from "sales"."gold"."a"'
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_a_broken_server_is_told_from_a_wrong_statement(name: str, kind: str, pa
     from trino.exceptions import TrinoQueryError
 
     error = TrinoQueryError({**QUERY_ERROR, "errorName": name, "errorType": kind})
-    assert is_passing(error) is passing
+    assert is_server_error(error) is passing

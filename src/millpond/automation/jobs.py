@@ -24,9 +24,9 @@ class Night(dg.Config):
 )
 def drop_old_branches(context: dg.OpExecutionContext, config: OldBranches) -> list[str]:
     """Return the names of the branches that were dropped, or with `dry_run` would be."""
-    from millpond.lake import retention  # here, since it takes longer to load than all definitions
+    from millpond.lake import housekeeping  # here, since it takes longer to load than all definitions
 
-    names = [ref.name for ref in retention.clean(dry_run=config.dry_run)]
+    names = [ref.name for ref in housekeeping.drop_old_branches(dry_run=config.dry_run)]
     context.add_output_metadata({"branches": len(names), "names": names, "dry_run": config.dry_run})
     return names
 
@@ -55,9 +55,9 @@ def night(config: Night) -> Iterator[dg.Output[None]]:
 )
 def remove_orphan_files(context: dg.OpExecutionContext) -> None:
     """Sweep the folders of all tables."""
-    from millpond.lake import orphans  # here, since it takes longer to load than all definitions
+    from millpond.lake import housekeeping  # here, since it takes longer to load than all definitions
 
-    found = orphans.sweep()
+    found = housekeeping.remove_orphans()
     size = sum(orphan.bytes for orphan in found)
     context.add_output_metadata({"files": len(found), "bytes": size})
     context.log.info("%d orphan files removed, %d bytes", len(found), size)

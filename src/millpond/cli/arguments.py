@@ -56,10 +56,10 @@ def require_ref(ref: str | None) -> str:
     name = ref_name(ref or settings().ref)
     if name == MAIN_REF:
         return name
-    from millpond.lake.catalog import catalog  # takes a second or two, which main does without
+    from millpond.lake.catalog import load_catalog  # takes a second or two, which main does without
 
     try:
-        catalog(name)
+        load_catalog(name)
     except RefNotFound as error:
         raise RefNotFound(
             error.what,

@@ -9,7 +9,7 @@ import typer
 from millpond.naming import MAIN_REF
 
 if TYPE_CHECKING:
-    from millpond.lake.refs import Merged, Ref
+    from millpond.lake.refs import MergeResult, Ref
 
 app = typer.Typer(no_args_is_help=True, help="Branches of the lake: copies of pointers, not of data.")
 
@@ -42,10 +42,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
     Example: millpond branch show dev
     """
     from millpond.cli import branch_view, output
-    from millpond.lake.refs import diff, history
+    from millpond.lake.refs import diff, read_history
 
     ref = _branch(name)
-    changes, events = diff(name), history(name)
+    changes, events = diff(name), read_history(name)
     if as_json:
         output.as_json({**branch_view.as_dict(ref), "tables": changes, "history": events})
     else:
@@ -169,9 +169,9 @@ def clean(
     """
     from millpond.cli import branch_view, output
     from millpond.cli.arguments import parse_span
-    from millpond.lake.retention import clean as clean_up
+    from millpond.lake.housekeeping import drop_old_branches
 
-    dropped = clean_up(parse_span(older_than) if older_than is not None else None, dry_run=dry_run)
+    dropped = drop_old_branches(parse_span(older_than) if older_than is not None else None, dry_run=dry_run)
     if as_json:
         output.as_json({"dry_run": dry_run, "branches": [branch_view.as_dict(ref) for ref in dropped]})
         return
@@ -183,12 +183,12 @@ def clean(
 
 def _branch(name: str) -> Ref:
     """Return a branch; raises RefNotFound, LakeError for main."""
-    from millpond.lake.refs import branch
+    from millpond.lake.refs import get_branch
 
-    return branch(name)
+    return get_branch(name)
 
 
-def _promote(ref: Ref, merged: Merged) -> int:
+def _promote(ref: Ref, merged: MergeResult) -> int:
     from millpond.instance.home import open_instance
     from millpond.instance.promotion import promote_observations
     from millpond.publish.assets import GROUP

@@ -17,7 +17,7 @@ from millpond.naming import ref_option
 
 if TYPE_CHECKING:
     from millpond.lake.comparison import Comparison, TableComparison
-    from millpond.lake.refs import Event, Merged, Ref, TableDiff
+    from millpond.lake.refs import Event, MergeResult, Ref, TableDiff
 
 _LOOK = 'Look: millpond branch diff {0}\n      millpond sql --ref {0} "select …"'
 
@@ -96,7 +96,9 @@ def comparison_as_dict(found: Comparison) -> dict[str, Any]:
     return result
 
 
-def print_merged(merged: Merged, changes: Iterable[TableDiff], marts: Sequence[str], promoted: int) -> None:
+def print_merged(
+    merged: MergeResult, changes: Iterable[TableDiff], marts: Sequence[str], promoted: int
+) -> None:
     """Print what a merge moved, and what is left to do."""
     console = output.console()
     if not merged.tables:

@@ -89,9 +89,9 @@ def env(
         return
     found = shown = connections(require_ref(ref), write=write)
     if as_recipes:
-        from millpond.lake.read import table_names
+        from millpond.lake.read import list_tables
 
-        shown = recipes(found, table_names(found["ref"]))
+        shown = recipes(found, list_tables(found["ref"]))
     if as_json:
         import json
 

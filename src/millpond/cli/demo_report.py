@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from millpond.cli.query import run_query
-from millpond.lake.pins import pinned
-from millpond.lake.read import count, table_names
+from millpond.lake.pins import hold_pin
+from millpond.lake.read import count, list_tables
 from millpond.partitions import Window
 from millpond.runs.progress import Progress, RunOutcome
 from millpond.settings import settings, source_names, variable
@@ -196,8 +196,8 @@ class Report:
         table.add_column("rows", justify="right")
         table.add_column("materialized", justify="right")
         done = {asset.asset: asset.partitions for asset in outcome.assets}
-        with pinned(settings().ref) as pin:
-            for name in table_names(pin):
+        with hold_pin(settings().ref) as pin:
+            for name in list_tables(pin):
                 layer, model = name.split(".")
                 if layer not in ("raw", "quarantine"):
                     table.add_row(name, f"{count(pin, name):,}", f"{done.get(model, 0)} ×")

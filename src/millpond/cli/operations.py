@@ -26,12 +26,14 @@ def maintain(
     """
     from millpond.cli import output
     from millpond.cli.arguments import parse_span
-    from millpond.lake import nessie, orphans, retention
+    from millpond.lake import housekeeping, nessie
     from millpond.runtime import deployment
     from millpond.settings import settings
 
-    dropped = [ref.name for ref in retention.clean(dry_run=dry_run)]
-    found = orphans.sweep(parse_span(older_than) if older_than is not None else None, dry_run=dry_run)
+    dropped = [ref.name for ref in housekeeping.drop_old_branches(dry_run=dry_run)]
+    found = housekeeping.remove_orphans(
+        parse_span(older_than) if older_than is not None else None, dry_run=dry_run
+    )
     if not dry_run:
         deployment.forget_old(settings())
     size = sum(orphan.bytes for orphan in found)
@@ -39,7 +41,7 @@ def maintain(
         output.as_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
         return
     if nessie.is_used():
-        typer.echo(orphans.NESSIE)
+        typer.echo(housekeeping.NESSIE)
     would = "would go" if dry_run else "gone"
     folders: dict[str, list[int]] = {}
     for orphan in found:
@@ -87,7 +89,7 @@ def _postgres(configured: Settings) -> _Row:
     import psycopg
 
     from millpond.errors import ServerUnreachable
-    from millpond.lake.connect import connection
+    from millpond.lake.connect import connect
     from millpond.runtime import databases, provisioning
 
     address = f"{configured.postgres_host}:{configured.postgres_port}"
@@ -97,7 +99,7 @@ def _postgres(configured: Settings) -> _Row:
             configured.role_passwords,
             shared=True,
         )
-        connection().close()  # makes the catalog's tables
+        connect().close()  # makes the catalog's tables
     except ServerUnreachable as error:
         return "postgres", "unreachable", address, error.what
     except psycopg.Error as error:
@@ -129,7 +131,7 @@ def _others(configured: Settings) -> list[_Row]:
         state, note = ("ready" if server.answers else "unreachable"), server.note
         if server.name == "trino" and server.answers:
             try:
-                trino.query("show schemas", configured.ref)
+                trino.run_query("show schemas", configured.ref)
                 note += ", reads the lake"
             except MillpondError as error:
                 state, note = "unusable", error.what

@@ -29,7 +29,7 @@ class Orphaned:
 
 def find_orphaned(ref: str) -> list[Orphaned]:
     """Return the tables and marts of `ref` that no model makes; of the project as it is on disk."""
-    tables = tables_without_a_model(read.table_names(ref))
+    tables = tables_without_a_model(read.list_tables(ref))
     schema = marts_schema(ref)
     declared = {node["alias"] for node in find_declarations(current(settings()).document())}
     left = {name for name in list_marts(ref) if name not in declared}
@@ -69,7 +69,7 @@ def find_orphan(name: str, ref: str) -> Orphaned:
 def refuse_target(to: str, orphan: Orphaned, ref: str) -> str:
     """Return the bare name of `to`. Raises ConfigError where `orphan` cannot be renamed so."""
     layer, name = table_name(to)
-    if not orphan.table or to in read.table_names(ref) or layer not in _MADE_BY_MODELS:
+    if not orphan.table or to in read.list_tables(ref) or layer not in _MADE_BY_MODELS:
         raise ConfigError(
             f"{orphan.table or orphan.mart} cannot be renamed to {to}",
             unharmed="every table and mart; nothing was changed",
@@ -79,7 +79,7 @@ def refuse_target(to: str, orphan: Orphaned, ref: str) -> str:
 
 
 def _describe(ref: str, table: str, mart: str) -> Orphaned:
-    snapshot = read.loaded(ref, table).current_snapshot()
+    snapshot = read.load_table(ref, table).current_snapshot()
     if snapshot is None:
         return Orphaned(table, mart, 0)
     rows = int((snapshot.summary and snapshot.summary["total-records"]) or 0)

@@ -44,7 +44,7 @@ def run_query(
         return _of_postgres(query, ref)
     trino.connect(ref)
     try:
-        return trino.query(query.rstrip().rstrip(";"), ref, parameters)
+        return trino.run_query(query.rstrip().rstrip(";"), ref, parameters)
     except TrinoQueryError as error:
         advice = "`millpond tables` lists the lake's tables and their names"
         raise QueryRefused(f"Trino: {error.message}", next_step=advice) from error

@@ -19,12 +19,12 @@ def tables(
     Example: millpond tables
     """
     from millpond.cli import output
-    from millpond.lake.pins import pinned
-    from millpond.lake.read import loaded, table_names
+    from millpond.lake.pins import hold_pin
+    from millpond.lake.read import list_tables, load_table
     from millpond.settings import settings, source_names
 
-    with pinned(ref or settings().ref) as pin:
-        rows = [(name, *_figures(loaded(pin, name))) for name in table_names(pin)]
+    with hold_pin(ref or settings().ref) as pin:
+        rows = [(name, *_figures(load_table(pin, name))) for name in list_tables(pin)]
     columns = ("table", "rows", "bytes", "files", "snapshots", "changed_at")
     (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
     if as_json:

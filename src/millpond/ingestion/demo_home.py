@@ -32,7 +32,7 @@ def open_demo_home(settings: Settings) -> None:
     """
     foreign = tables_of_real_sources()
     if not foreign and not is_demo_home(settings):
-        raw = [name for name in read.table_names(MAIN_REF) if name.startswith(_RAW)]
+        raw = [name for name in read.list_tables(MAIN_REF) if name.startswith(_RAW)]
         foreign = [name for name in raw if not _is_demo_data(name)]
     if foreign:
         raise OriginChanged(

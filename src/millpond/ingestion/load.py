@@ -96,7 +96,7 @@ def _find_added(table: SourceTable, fetched: FetchResult, ref: str) -> dict[str,
     """Return the columns (name → field) for fields that the spec does not name; warns of those left out."""
     added, left_out = name_added_columns(table, fetched.fields)
     if added and read.exists(ref, table.raw_table):
-        there = read.loaded(ref, table.raw_table).schema().column_names
+        there = read.load_table(ref, table.raw_table).schema().column_names
         added, left_out = name_added_columns(table, fetched.fields, there)
     if left_out:
         _log.warning(

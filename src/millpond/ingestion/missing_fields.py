@@ -139,7 +139,7 @@ class _Loaded:
         """
         if not read.exists(self._ref, self._table):
             return []
-        if column not in read.loaded(self._ref, self._table).schema().column_names:
+        if column not in read.load_table(self._ref, self._table).schema().column_names:
             return []
         window = Window.of_days(min(lacking) - _BEFORE, max(lacking))
         rows = read.scan(self._ref, self._table, columns=[PARTITION_COLUMN, column], window=window)

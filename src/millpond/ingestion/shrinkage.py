@@ -97,7 +97,7 @@ def plan_losses(
         return {}
     window = Window.of_days(min(days), max(days))
     there = count_rows(ref, table.raw_table, window)
-    most = read_most_rows(read.loaded(ref, table.raw_table).properties)
+    most = read_most_rows(read.load_table(ref, table.raw_table).properties)
     now = {day: counts[day].good for day in days}
     return find_losses(rule, {day: there[day] for day in days if there[day]}, now, most)
 

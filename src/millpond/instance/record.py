@@ -164,7 +164,7 @@ def _condition(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
     condition: list[ColumnElement[bool]] = []
     before: list[ColumnElement[bool]] = []
     while ref != MAIN_REF:
-        branch = refs.branch(ref)
+        branch = refs.get_branch(ref)
         ids = run_ids(instance, ref, branch.created_at)
         seen = _EVENTS.dagster_event_type == DagsterEventType.ASSET_OBSERVATION.value
         condition.append(and_(seen, _EVENTS.run_id.in_(ids), *before))

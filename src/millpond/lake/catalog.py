@@ -25,10 +25,10 @@ from typing_extensions import override
 from millpond.errors import RefNotFound
 from millpond.internals.pyiceberg import CommitTableResponse, StagedTable
 from millpond.lake.commit import swap
-from millpond.lake.connect import engine, pooled
-from millpond.lake.files import NotedIO, discard, flush, warehouse_uri
-from millpond.lake.metadata import metadata_at, write_metadata
-from millpond.lake.pointers import Move, Note, PointerMoved, pointers
+from millpond.lake.connect import borrow_connection, get_engine
+from millpond.lake.files import TrackingIO, discard, flush, warehouse_uri
+from millpond.lake.metadata import read_metadata, write_metadata
+from millpond.lake.pointers import Move, Note, PointerMoved, read_pointers
 
 TABLE_PROPERTIES = {
     "commit.retry.num-retries": "20",
@@ -36,17 +36,17 @@ TABLE_PROPERTIES = {
     "commit.retry.max-wait-ms": "1000",
     "write.metadata.delete-after-commit.enabled": "false",
 }
-"""Of every table we create, so that other PyIceberg clients retry often and delete no branch's files."""
+"""Of every table we create: other PyIceberg clients retry often, and delete no files of branches."""
 
 _ATTEMPTS = 5
 
 TableChange = tuple[Identifier, tuple[TableRequirement, ...], tuple[TableUpdate, ...]]
 
 
-def catalog(ref: str) -> LakeCatalog:
+def load_catalog(ref: str) -> LakeCatalog:
     """Return the catalog of `ref`; raises RefNotFound."""
-    with pooled() as conn:
-        pointers(conn, ref, ())
+    with borrow_connection() as conn:
+        read_pointers(conn, ref, ())
     return LakeCatalog(ref)
 
 
@@ -59,24 +59,24 @@ class LakeCatalog(SqlCatalog):
     def __init__(self, ref: str) -> None:
         MetastoreCatalog.__init__(self, ref, warehouse=warehouse_uri())
         self.created: list[str] = []
-        self.engine = engine()
+        self.engine = get_engine()
         self._schema_version = "v1"
 
     def table_at(self, table: str, location: str) -> Table:
         """Return `table` as the metadata file at `location` describes it."""
-        metadata = metadata_at(location)
+        metadata = read_metadata(location)
         io = self._load_file_io(metadata.properties, location)
         return Table(Catalog.identifier_to_tuple(table), metadata, location, io, self)
 
-    def file_io(self) -> NotedIO:
-        """Return what reads and writes the files of the warehouse."""
-        return NotedIO(self.properties, self.created)
+    def file_io(self) -> TrackingIO:
+        """Return the FileIO of the warehouse."""
+        return TrackingIO(self.properties, self.created)
 
     def pointer(self, identifier: str | Identifier) -> str:
         """Return the metadata location of a table; raises NoSuchTableError, RefNotFound."""
         table = Catalog.namespace_to_string(identifier)
-        with pooled() as conn:
-            found = pointers(conn, self.name, (table,))
+        with borrow_connection() as conn:
+            found = read_pointers(conn, self.name, (table,))
         if table not in found:
             raise NoSuchTableError(f"there is no table {table} on ref {self.name}")
         return found[table]
@@ -90,7 +90,7 @@ class LakeCatalog(SqlCatalog):
         properties: Properties = EMPTY_DICT,
         location: str | None = None,
     ) -> StagedTable:
-        """Return a table that is not yet on any ref, its location its own unless `location` is given."""
+        """Return a table that is not yet on any ref, at `location` or a new one."""
         both = {**TABLE_PROPERTIES, **properties}
         return self._create_staged_table(table, schema, location, partition_spec, sort_order, both)
 
@@ -101,9 +101,9 @@ class LakeCatalog(SqlCatalog):
         self._swap([Move(table, None, staged.metadata_location)], "create", TableAlreadyExistsError)
 
     def commit_tables(self, changes: list[TableChange]) -> list[StagedTable]:
-        """Apply changes to several tables in one transaction; returns the tables as they are then.
+        """Apply changes to several tables in one transaction; returns the changed tables.
 
-        Raises CommitFailedException if a requirement fails or a table keeps moving, NoSuchTableError.
+        Raises CommitFailedException if a requirement fails or others keep changing a table, NoSuchTableError.
         """
         for _ in range(_ATTEMPTS - 1):
             try:
@@ -131,12 +131,12 @@ class LakeCatalog(SqlCatalog):
                 moves.append(Move(Catalog.namespace_to_string(identifier), old, new.metadata_location))
             staged.append(new)
         if moves:
-            with pooled() as conn:
+            with borrow_connection() as conn:
                 self.point(conn, moves, Note("commit"))
         return staged
 
     def point(self, conn: psycopg.Connection, moves: list[Move], note: Note) -> None:
-        """Flush what was created and move the pointers to it; discards it if they moved meanwhile.
+        """Flush the created files and move the pointers to them; discards them if others moved the pointers.
 
         Raises PointerMoved, RefNotFound, OutcomeUnknown.
         """
@@ -148,7 +148,7 @@ class LakeCatalog(SqlCatalog):
             raise
 
     def discard(self) -> None:
-        """Remove the files that were created; only for changes that are surely not visible."""
+        """Remove the created files; only for changes that are certainly not visible."""
         discard(self.created)
         self.created.clear()
 
@@ -220,7 +220,7 @@ class LakeCatalog(SqlCatalog):
 
     def _swap(self, moves: list[Move], action: str, refused: type[Exception] = CommitFailedException) -> None:
         try:
-            with pooled() as conn:
+            with borrow_connection() as conn:
                 self.point(conn, moves, Note(action))
         except PointerMoved as moved:
             raise refused(
@@ -229,7 +229,7 @@ class LakeCatalog(SqlCatalog):
 
     @override
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
-        return NotedIO({**self.properties, **properties}, self.created)
+        return TrackingIO({**self.properties, **properties}, self.created)
 
     @override
     def _resolve_table_location(self, location: str | None, database_name: str, table_name: str) -> str:

@@ -1,4 +1,4 @@
-"""One table's part of a write: compare what is there with what comes, write the files, stage the snapshot."""
+"""One table's part of a write: compare old and new rows, write the files, stage the snapshot."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pyiceberg.manifest import DataFile
 
 from millpond.errors import ConfigError, SchemaConflict
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.datafiles import Touched, write
-from millpond.lake.hashing import Digest, Digests, combine, digests, overall
+from millpond.lake.datafiles import TouchedFiles, write_files
+from millpond.lake.hashing import Digest, Digests, combine_digests, compute_digests, hash_digests
 from millpond.lake.most_rows import Keeping, MostRows, keep_most_rows, read_most_rows
-from millpond.lake.opening import open_table
 from millpond.lake.rows import Rows, refuse_outside
 from millpond.lake.schema import arrow_schema
+from millpond.lake.schema_evolution import open_table
 from millpond.lake.spec import TableSpec, Written
 from millpond.lake.staging import Staging
 from millpond.lake.values import refuse_values
@@ -24,7 +24,7 @@ from millpond.lake.windows import Windows
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be committed to one table."""
+    """The change to commit to one table."""
 
     table: str
     windows: Windows
@@ -33,8 +33,8 @@ class Change:
     digests: Digests
     content_changed: bool
 
-    def written(self, snapshot_id: int | None) -> Written:
-        """Return the report of this change."""
+    def report(self, snapshot_id: int | None) -> Written:
+        """Return the report of this change, committed as `snapshot_id`."""
         days = self.windows.days or [d for d in self.digests if d]
         return Written(
             table=self.table,
@@ -42,7 +42,7 @@ class Change:
             rows=sum(d.rows for d in self.digests.values()),
             bytes=sum(f.file_size_in_bytes for f in self.files),
             snapshot_id=snapshot_id,
-            content_hash=overall(self.digests),
+            content_hash=hash_digests(self.digests),
             day_hashes={day: self.digests.get(day, Digest()).hex for day in sorted(days)},
         )
 
@@ -57,32 +57,34 @@ def prepare_change(
     check: Callable[[Digests, Digests, MostRows], None] | None = None,
     keeping: Keeping | None = None,
 ) -> Change:
-    """Write the data files that make `windows` of the table at `location` hold exactly `rows`.
+    """Write the data files with which `windows` of the table at `location` have exactly `rows`.
 
-    Where the same rows are there already, nothing is written. `properties` go into the snapshot's
-    summary, beside window, content hash and row counts. `check` may refuse the change; `keeping` says what
-    becomes of the most rows that the days have held.
+    If the table already has the same rows, nothing is written. `properties` go into the snapshot's
+    summary, with window, content hash and row counts. `check` may refuse the change; `keeping` says
+    whether the most rows of the days are recorded or forgotten.
     """
-    staging = open_table(lake, location, spec, rows.schemas, whole=windows.parts is None, turning=True)
+    staging = open_table(lake, location, spec, rows.schemas, whole=windows.parts is None, rewrites=True)
     target = arrow_schema(staging.table_metadata.schema())
-    day_column = _day_column(spec, target, windows)
-    touched = Touched.find(staging, windows, day_column)
+    day_column = _get_day_column(spec, target, windows)
+    touched = TouchedFiles.find(staging, windows, day_column)
     before = touched.digests()
-    after = combine(digests(piece, day_column) for piece in _check_rows(rows, target, day_column, windows))
+    after = combine_digests(
+        compute_digests(piece, day_column) for piece in _check_rows(rows, target, day_column, windows)
+    )
     if check:
         check(before, after, read_most_rows(staging.table_metadata.properties))
     if keeping:
         keep_most_rows(staging, windows.days, before, after, keeping)
-    if before == after and not (staging.turned and touched.removed):
+    if before == after and not (staging.old_schema and touched.removed):
         return Change(spec.name, windows, staging, [], after, content_changed=False)
-    files = write(
+    files = write_files(
         staging,
         _split_kept_and_new(touched, rows, target),
         spec.sort_by or ((day_column,) if day_column else ()),
     )
     summary = {
         "millpond.window": str(windows),
-        "millpond.content_hash": overall(after),
+        "millpond.content_hash": hash_digests(after),
         "millpond.rows_added": str(sum(d.rows for d in after.values())),
         "millpond.rows_removed": str(sum(d.rows for d in before.values())),
     }
@@ -100,12 +102,12 @@ def _check_rows(
         yield piece
 
 
-def _split_kept_and_new(touched: Touched, rows: Rows, target: pa.Schema) -> Iterator[pa.Table]:
-    yield from touched.kept()
+def _split_kept_and_new(touched: TouchedFiles, rows: Rows, target: pa.Schema) -> Iterator[pa.Table]:
+    yield from touched.read_kept()
     yield from rows.pieces(target)
 
 
-def _day_column(spec: TableSpec, target: pa.Schema, windows: Windows) -> str | None:
+def _get_day_column(spec: TableSpec, target: pa.Schema, windows: Windows) -> str | None:
     column = spec.window_column
     if column is None and windows.parts:
         raise ConfigError(
@@ -116,7 +118,7 @@ def _day_column(spec: TableSpec, target: pa.Schema, windows: Windows) -> str | N
         return None
     if column not in target.names or not pa.types.is_date32(target.field(column).type):
         raise SchemaConflict(
-            f"{spec.name} has no date column {column} to replace a window by",
+            f"{spec.name} has no date column {column}, by which the window is replaced",
             unharmed="the table; nothing of this write is visible",
             next_step="add the column to the data, or name another window column in the spec",
         )

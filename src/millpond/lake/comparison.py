@@ -1,4 +1,4 @@
-"""What a branch changed, row by row: both sides pinned by their pointers, the base as it was and as it is."""
+"""What a branch changed, row by row, compared with its base then and now."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from millpond.errors import TableNotFound
-from millpond.lake.branches import base_of
-from millpond.lake.connect import pooled
-from millpond.lake.delta import Delta, delta
-from millpond.lake.history import windows_since
-from millpond.lake.metadata import metadata_at
-from millpond.lake.pointers import follow_pointers
+from millpond.lake.branches import get_base
+from millpond.lake.connect import borrow_connection
+from millpond.lake.delta import Delta, compute_delta
+from millpond.lake.metadata import find_windows_since, read_metadata
+from millpond.lake.pointers import refresh_pointers
 from millpond.lake.versions import Version, diff_versions
 from millpond.lake.windows import NOTHING
 from millpond.runtime.extensions import duckdb_connection
@@ -40,8 +39,8 @@ order by table_namespace, table_name
 class TableComparison:
     """What happened to the rows of one table on a branch.
 
-    `windows` are the days a write on the branch replaced, `base_moved` those that the base replaced since
-    the branch was taken, `both` the days in both, on which a merge is refused; each `none`, days or `all`.
+    `windows` are the days that the branch replaced, `base_moved` those that the base replaced since the
+    branch was created, `both` the days in both, on which a merge is refused; each `none`, days or `all`.
     """
 
     table: str
@@ -58,7 +57,7 @@ class TableComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A branch against the ref it was taken from; `moved` are tables that changed there since."""
+    """A branch against the ref it was created from; `moved` are tables that changed there since."""
 
     ref: str
     base: str
@@ -76,14 +75,14 @@ class _Pointers:
 
 
 def compare(ref: str, tables: Sequence[str] | None = None, *, samples: int = 0) -> Comparison:
-    """Compare a branch with its base as it was when the branch was taken (or last rebased or merged).
+    """Compare a branch with its base as it was when the branch was created (or last rebased or merged).
 
-    Every table that changed is compared by its key, or those of `tables` alone. LINEAGE_COLUMNS do not
-    count. Raises RefNotFound, LakeError for main, TableNotFound for a table that neither side has.
+    Compares all changed tables, or only `tables`, by their keys. LINEAGE_COLUMNS do not count.
+    Raises RefNotFound, LakeError for main, TableNotFound for a table that neither side has.
     """
-    with pooled() as conn:
-        for name in (ref, base_of(conn, ref)):
-            follow_pointers(conn, name)
+    with borrow_connection() as conn:
+        for name in (ref, get_base(conn, ref)):
+            refresh_pointers(conn, name)
         rows = conn.execute(_POINTERS, {"ref": ref}).fetchall()
     base, created_at = rows[0][:2]
     pointers = [_Pointers(*row[2:]) for row in rows if row[2]]
@@ -97,38 +96,38 @@ def compare(ref: str, tables: Sequence[str] | None = None, *, samples: int = 0) 
 
 
 def _compare_table(connection: duckdb.DuckDBPyConnection, p: _Pointers, samples: int) -> TableComparison:
-    then, now, base_now = (metadata_at(at) if at else None for at in (p.then, p.now, p.base_now))
+    then, now, base_now = (read_metadata(at) if at else None for at in (p.then, p.now, p.base_now))
     before, after, windows = diff_versions(then, now)
-    base_windows = windows_since(base_now, then) if base_now is not None else None
+    base_windows = find_windows_since(base_now, then) if base_now is not None else None
     if p.base_now == p.then:
         base_moved, both = NOTHING, NOTHING
     elif base_windows is None or now is None:
         base_moved = both = "all"
     else:
         base_moved, both = str(base_windows), str(base_windows & windows)
-    key = _key(before, after)
+    key = _find_key(before, after)
     return TableComparison(
         table=p.table,
         change="dropped" if now is None else "created" if then is None else "changed",
         windows=str(windows),
         key=key,
-        columns_added=_only(after.schema(), before.schema()) if then else (),
-        columns_removed=_only(before.schema(), after.schema()) if now else (),
+        columns_added=_list_only_in(after.schema(), before.schema()) if then else (),
+        columns_removed=_list_only_in(before.schema(), after.schema()) if now else (),
         columns_retyped=tuple(_find_retyped(before.schema(), after.schema())),
         base_moved=base_moved,
         both=both,
-        rows=delta(connection, before, after, key, samples),
+        rows=compute_delta(connection, before, after, key, samples),
     )
 
 
-def _key(before: Version, after: Version) -> tuple[str, ...]:
-    """Return the key that both sides can be compared by; none if a part of it is missing somewhere."""
+def _find_key(before: Version, after: Version) -> tuple[str, ...]:
+    """Return the key by which both sides can be compared; empty if one side lacks a part of it."""
     key = after.key or before.key
     there = [set(v.schema().names) for v in (before, after) if v.metadata is not None]
     return key if all(names.issuperset(key) for names in there) else ()
 
 
-def _only(one: pa.Schema, other: pa.Schema) -> tuple[str, ...]:
+def _list_only_in(one: pa.Schema, other: pa.Schema) -> tuple[str, ...]:
     return tuple(name for name in one.names if name not in other.names)
 
 
@@ -141,7 +140,7 @@ def _find_retyped(before: pa.Schema, after: pa.Schema) -> Iterable[str]:
 def _refuse_unknown(ref: str, wanted: Sequence[str] | None, known: set[str]) -> None:
     if unknown := sorted(set(wanted or ()) - known):
         raise TableNotFound(
-            f"there is no table {', '.join(unknown)} on ref {ref}, nor on the ref it was taken from",
+            f"there is no table {', '.join(unknown)} on ref {ref}, nor on the ref it was created from",
             unharmed="everything; nothing was compared",
             next_step=f"`millpond branch diff {ref}` without --table shows every table that changed",
         )

@@ -25,39 +25,40 @@ _OUTCOME_SECONDS = 60.0
 """How long to wait for a restarted Postgres before a commit's outcome is called unknown."""
 
 
-def connection() -> psycopg.Connection:
+def connect() -> psycopg.Connection:
     """Return a new connection to the catalog, in autocommit mode.
 
-    Raises EmbeddedPartError if the server gives none; HomeTooNew, HomeTooOld.
+    Raises EmbeddedPartError if the server refuses; HomeTooNew, HomeTooOld.
     """
     return databases().catalog.connect(autocommit=True)
 
 
-def reconnection() -> psycopg.Connection:
-    """Return a connection to a catalog that broke off during a commit, started again if need be.
+def reconnect() -> psycopg.Connection:
+    """Return a new connection to a catalog whose connection was lost during a commit.
 
     Raises OutcomeUnknown if it does not come back.
     """
     deadline = time.monotonic() + _OUTCOME_SECONDS
     while True:
         try:
-            return connection()
+            return connect()
         except EmbeddedPartError as error:
             if time.monotonic() > deadline:
                 raise OutcomeUnknown(
-                    f"the catalog broke off during a commit and did not come back: {error.what}",
+                    "the connection to the catalog was lost during a commit and did not come back:"
+                    f" {error.what}",
                     unharmed="every table is as it was before or as it is after it, never between",
-                    next_step="start Postgres again and repeat the run; it finds out what is there",
+                    next_step="start Postgres again and repeat the run; it checks whether its rows are there",
                 ) from error
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311
 
 
 @contextmanager
-def pooled() -> Iterator[psycopg.Connection]:
-    """Lend a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
+def borrow_connection() -> Iterator[psycopg.Connection]:
+    """Yield a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
     uri = databases().catalog.uri.get_secret_value()
-    idle = _idle(os.getpid(), uri)
-    conn = _usable(idle) or connection()
+    idle = _get_idle(os.getpid(), uri)
+    conn = _take_usable(idle) or connect()
     try:
         yield conn
     finally:
@@ -67,21 +68,21 @@ def pooled() -> Iterator[psycopg.Connection]:
             idle.put(conn)
 
 
-def engine() -> Engine:
-    """Return this process's SQLAlchemy engine on the catalog, which PyIceberg's catalog works with."""
+def get_engine() -> Engine:
+    """Return this process's SQLAlchemy engine on the catalog, which PyIceberg's catalog uses."""
     uri = databases().catalog.uri.get_secret_value()
-    return _engine(os.getpid(), uri)
+    return _make_engine(os.getpid(), uri)
 
 
 @lru_cache(8)
-def _idle(pid: int, uri: str) -> LifoQueue[psycopg.Connection]:  # noqa: ARG001 - they key the cache
+def _get_idle(pid: int, uri: str) -> LifoQueue[psycopg.Connection]:  # noqa: ARG001 - they key the cache
     idle: LifoQueue[psycopg.Connection] = LifoQueue(_IDLE_CONNECTIONS)
     atexit.register(_close_idle, pid, idle)
     return idle
 
 
-def _usable(idle: LifoQueue[psycopg.Connection]) -> psycopg.Connection | None:
-    """Return an idle connection that still works, None if there is none; the others are closed."""
+def _take_usable(idle: LifoQueue[psycopg.Connection]) -> psycopg.Connection | None:
+    """Return an idle connection that still works, None if there is none; closes broken ones."""
     while True:
         try:
             conn = idle.get_nowait()
@@ -101,17 +102,17 @@ def _close_idle(pid: int, idle: LifoQueue[psycopg.Connection]) -> None:
 
 
 @lru_cache(8)
-def _engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - they key the cache
-    from sqlalchemy import create_engine  # slow to import, and readers can do without
+def _make_engine(pid: int, uri: str) -> Engine:  # noqa: ARG001 - they key the cache
+    from sqlalchemy import create_engine  # slow to import, and not needed by readers
 
-    made = create_engine(
+    created = create_engine(
         "postgresql+psycopg://", creator=_connect_once, pool_size=4, max_overflow=16, pool_pre_ping=True
     )
-    atexit.register(made.dispose)
-    return made
+    atexit.register(created.dispose)
+    return created
 
 
 def _connect_once() -> psycopg.Connection:
-    conn = connection()
+    conn = connect()
     conn.autocommit = False
     return conn

@@ -26,7 +26,7 @@ from millpond.internals.pyiceberg import (
     dataframe_to_data_files,
     write_file,
 )
-from millpond.lake.hashing import Digests, combine, digests
+from millpond.lake.hashing import Digests, combine_digests, compute_digests
 from millpond.lake.rows import fit_piece, gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
@@ -35,16 +35,16 @@ from millpond.lake.windows import Windows
 _SMALL_FILE_BYTES = 1 << 20
 _NEIGHBOUR_BYTES = 8 << 20
 _HELD_BYTES = 4 << 20
-"""Kept rows of files smaller than this in sum stay in memory between the two passes."""
+"""Rows to keep stay in memory between the two passes if their files are smaller than this in sum."""
 
 
 @dataclass
-class Touched:
-    """The files that hold rows of a window, and what of them stays.
+class TouchedFiles:
+    """The files that hold rows of a window, and the rows of them that stay.
 
-    `neighbours` are small files of the same partitions without such rows: whoever changes the window
-    writes their rows anew with it, so that a month of daily writes is one file, not thirty. Where the type
-    of a column changes, they are all other files.
+    `neighbours` are small files of the same partitions without such rows: a change of the window rewrites
+    them too, so that a month of daily writes is one file, not thirty. If the type of a column changes, they
+    are all other files.
     """
 
     staging: Staging
@@ -57,16 +57,16 @@ class Touched:
     _held: list[pa.Table] | None = None
 
     @classmethod
-    def find(cls, staging: Staging, windows: Windows, day_column: str | None) -> Touched:
+    def find(cls, staging: Staging, windows: Windows, day_column: str | None) -> TouchedFiles:
         """Return the files that may hold rows of `windows`."""
         metadata, exact = staging.table_metadata, windows.filter(day_column)
-        wide = AlwaysTrue() if staging.turned else around(metadata, windows, day_column)
+        wide = AlwaysTrue() if staging.old_schema else widen_to_partitions(metadata, windows, day_column)
         tasks = list(DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files())
         evaluator = InclusiveMetricsEvaluator(metadata.schema(), exact)
         hits = [evaluator.eval(t.file) != ROWS_MIGHT_NOT_MATCH for t in tasks]
         hit = list(compress(tasks, hits))
         missed = compress(tasks, map(not_, hits))
-        if staging.turned:
+        if staging.old_schema:
             return cls(staging, windows, day_column, hit, list(missed))
         small = [t for t in missed if t.file.file_size_in_bytes < _SMALL_FILE_BYTES]
         small.sort(key=lambda t: t.file.file_size_in_bytes)
@@ -76,16 +76,18 @@ class Touched:
 
     @property
     def removed(self) -> list[DataFile]:
-        """The files whose rows are written anew or not at all; after `digests`."""
+        """The files that are rewritten or dropped; call `digests` first."""
         return self._removed + [t.file for t in self.neighbours]
 
     def digests(self) -> Digests:
-        """Return the digests of the rows in the window; finds out which files go and which rows stay."""
+        """Return the digests of the rows in the window; notes which files are removed and which rows stay."""
         self._held = [] if sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES else None
-        return combine(digests(piece, self.day_column) for piece in gather(self.inside()))
+        return combine_digests(
+            compute_digests(piece, self.day_column) for piece in gather(self.read_inside())
+        )
 
-    def kept(self) -> Iterator[pa.Table]:
-        """Yield the rows outside the window of the files that go; after `digests`."""
+    def read_kept(self) -> Iterator[pa.Table]:
+        """Yield the rows outside the window of the removed files; call `digests` first."""
         for task in self.neighbours:
             yield from self._read(task)
         if self._held is not None:
@@ -95,7 +97,7 @@ class Touched:
             for table in self._read(task):
                 yield table.filter(pc.invert(self._mask(table)))
 
-    def inside(self) -> Iterator[pa.Table]:
+    def read_inside(self) -> Iterator[pa.Table]:
         """Yield the rows in the window, file by file."""
         for task in self.tasks:
             inside, outside = 0, []
@@ -106,10 +108,10 @@ class Touched:
                 if hit.num_rows < table.num_rows:
                     outside.append(table.filter(pc.invert(mask)) if self._held is not None else None)
                 yield hit
-            anew = bool(inside or self.staging.turned)
-            if anew:
+            rewritten = bool(inside or self.staging.old_schema)
+            if rewritten:
                 self._removed.append(task.file)
-            if anew and outside:
+            if rewritten and outside:
                 self._partial.append(task)
                 self._held = None if self._held is None else [*self._held, *outside]
 
@@ -118,18 +120,20 @@ class Touched:
 
     def _read(self, task: FileScanTask) -> Iterator[pa.Table]:
         metadata = self.staging.table_metadata
-        schema, target = self.staging.turned or metadata.schema(), arrow_schema(metadata.schema())
+        schema, target = self.staging.old_schema or metadata.schema(), arrow_schema(metadata.schema())
         scan = ArrowScan(metadata, self.staging.table.io, schema, AlwaysTrue())
         for batch in scan.to_record_batches([task]):
             table = pa.Table.from_batches([batch])
-            if self.staging.turned:
+            if self.staging.old_schema:
                 yield fit_piece(".".join(self.staging.table.name()), table, target)
             else:
                 yield table.cast(target)
 
 
-def around(metadata: TableMetadata, windows: Windows, day_column: str | None) -> BooleanExpression | None:
-    """Return what covers the partitions that hold `windows`; None where they hold nothing else."""
+def widen_to_partitions(
+    metadata: TableMetadata, windows: Windows, day_column: str | None
+) -> BooleanExpression | None:
+    """Return the filter of the partitions that `windows` touch; None if these hold nothing else."""
     if windows.parts is None or day_column is None:
         return None
     fields = metadata.spec().fields
@@ -141,32 +145,32 @@ def around(metadata: TableMetadata, windows: Windows, day_column: str | None) ->
     return None
 
 
-def write(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]) -> list[DataFile]:
+def write_files(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]) -> list[DataFile]:
     """Write rows to new data files of the table, one per partition and piece; returns the files."""
     metadata, io = staging.table_metadata, staging.table.io
     target = arrow_schema(metadata.schema())
     order = [(name, "ascending") for name in sort_by if name in target.names]
     files: list[DataFile] = []
     for piece in gather(t for t in tables if t.num_rows):
-        ordered = piece if _in_order(piece, order) else piece.sort_by(order).combine_chunks()
-        parts = _partitions(metadata, ordered)
+        ordered = piece if _is_sorted(piece, order) else piece.sort_by(order).combine_chunks()
+        parts = _split_rows(metadata, ordered)
         if parts is None:
             files += dataframe_to_data_files(metadata, ordered, io)
         else:
-            files += write_file(io, metadata, _tasks(metadata, parts))
+            files += write_file(io, metadata, _make_tasks(metadata, parts))
     return files
 
 
-def _in_order(table: pa.Table, order: list[tuple[str, str]]) -> bool:
-    """Return whether the rows are sorted already; only one column is looked at."""
+def _is_sorted(table: pa.Table, order: list[tuple[str, str]]) -> bool:
+    """Return whether the rows are sorted by the one column of `order`; False if it has several."""
     if len(order) != 1:
         return not order
     values = table[order[0][0]]
     return not values.null_count and pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False
 
 
-def _partitions(metadata: TableMetadata, table: pa.Table) -> list[tuple[PartitionKey, pa.Table]] | None:
-    """Return the partitions of rows that are sorted by partition, without a copy; None where they are not.
+def _split_rows(metadata: TableMetadata, table: pa.Table) -> list[tuple[PartitionKey, pa.Table]] | None:
+    """Return the partitions of rows that are sorted by partition, without a copy; None if they are not.
 
     PyIceberg 0.12 filters all rows once for each partition.
     """
@@ -189,7 +193,7 @@ def _partitions(metadata: TableMetadata, table: pa.Table) -> list[tuple[Partitio
     ]
 
 
-def _tasks(metadata: TableMetadata, parts: list[tuple[PartitionKey, pa.Table]]) -> Iterator[WriteTask]:
+def _make_tasks(metadata: TableMetadata, parts: list[tuple[PartitionKey, pa.Table]]) -> Iterator[WriteTask]:
     write_uuid = uuid.uuid4()
     for number, (key, rows) in enumerate(parts):
         yield WriteTask(write_uuid, number, metadata.schema(), rows.to_batches(), partition_key=key)

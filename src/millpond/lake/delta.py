@@ -1,4 +1,4 @@
-"""The difference of two sets of rows, computed with columns: which rows came, went, or changed by key."""
+"""The difference of two sets of rows, computed by column: rows added, removed, and changed by key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from millpond.lake.schema import widest
+from millpond.lake.schema import find_widest_type
 from millpond.lake.versions import Version
 from millpond.naming import quoted
 
 _COPIES, _COME, _GONE, _PAIRED = (quoted(f"millpond.{name}") for name in ("copies", "come", "gone", "paired"))
-"""Columns of our own, under names that no column of a table has.
+"""Our own columns, under names that no column of a table has.
 
 Copies are how many more equal rows the later side has, negative if fewer; come, gone and paired count the
 rows of a key on the later side, on the earlier, and on both.
@@ -35,8 +35,8 @@ class RowChange:
 class Delta:
     """How many rows were added, removed and changed, with samples of each in the order of the key.
 
-    Rows that are equal but for lineage cancel out first. Of those left, rows of the same key are a change;
-    where a key names several rows they are paired off. Without a key nothing counts as changed.
+    Rows that are equal except for lineage cancel out first. Of the rest, rows with the same key are a change;
+    if a key has several rows they are paired. Without a key nothing counts as changed.
     """
 
     added: int
@@ -47,7 +47,7 @@ class Delta:
     samples_changed: tuple[RowChange, ...] = ()
 
 
-def delta(
+def compute_delta(
     connection: duckdb.DuckDBPyConnection,
     before: Version,
     after: Version,
@@ -89,8 +89,8 @@ def _store(connection: duckdb.DuckDBPyConnection, before: Version, after: Versio
     then, now = before.schema(), after.schema()
     columns = [*now.names, *(name for name in then.names if name not in now.names)]
     sides = [(now, "after", 1), (then, "before", -1)]
-    told = " union all ".join(
-        f"select {', '.join(_expression(name, own, other) for name in columns)}, {copies} from {side}_rows"  # noqa: S608
+    union = " union all ".join(
+        f"select {', '.join(_select_column(name, own, other) for name in columns)}, {copies} from {side}_rows"  # noqa: S608
         for (own, side, copies), other in zip(sides, (then, now), strict=True)
     )
     names = ", ".join(map(quoted, columns))
@@ -98,26 +98,26 @@ def _store(connection: duckdb.DuckDBPyConnection, before: Version, after: Versio
     connection.register("after_rows", after.rows() if now.names else pa.table({"nothing": pa.nulls(0)}))
     connection.execute(
         f"create or replace temp table delta as select {names}, sum({_COPIES})::bigint as {_COPIES}"  # noqa: S608
-        f" from ({told}) as sides({names}, {_COPIES}) group by {names} having sum({_COPIES}) <> 0"
+        f" from ({union}) as sides({names}, {_COPIES}) group by {names} having sum({_COPIES}) <> 0"
     )
     connection.unregister("before_rows")
     connection.unregister("after_rows")
     return columns
 
 
-def _expression(name: str, own: pa.Schema, other: pa.Schema) -> str:
-    """Return a column of one side, null where only the other side has it, as text where types clash."""
+def _select_column(name: str, own: pa.Schema, other: pa.Schema) -> str:
+    """Return a column of one side: null if only the other side has it, as text if the types clash."""
     if name not in own.names:
         return f"null as {quoted(name)}"
     if name in other.names:
         mine, theirs = own.field(name).type, other.field(name).type
-        if widest(mine, theirs) is None and widest(theirs, mine) is None:
+        if find_widest_type(mine, theirs) is None and find_widest_type(theirs, mine) is None:
             return f"{quoted(name)}::varchar as {quoted(name)}"
     return quoted(name)
 
 
 class _Samples:
-    """Rows of the first few keys that fulfil a condition, the two sides of a key paired off."""
+    """Rows of the first few keys that match a condition, the two sides of a key in pairs."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, columns: Sequence[str], key: Sequence[str], limit: int
@@ -130,13 +130,13 @@ class _Samples:
         columns: Iterable[str],
         side: Callable[[Row | None, Row | None], Row | None],
     ) -> list[Row]:
-        """Return rows that have no partner on the other side, in the columns of their own."""
+        """Return rows without a partner on the other side, in the given columns."""
         shown = list(columns)
         alone = (side(come, gone) for come, gone in self._pairs(condition) if come is None or gone is None)
         return [{name: row[name] for name in shown} for row in alone if row is not None][: self._limit]
 
     def changes(self) -> list[RowChange]:
-        """Return rows that have a partner, as the columns in which they differ."""
+        """Return rows with a partner, as the columns in which they differ."""
         pairs = [(gone, come) for come, gone in self._pairs(f"{_PAIRED} > 0") if come and gone]
         return [
             RowChange(
@@ -144,7 +144,7 @@ class _Samples:
                 {
                     name: (before[name], after[name])
                     for name in self._columns
-                    if not _same(before[name], after[name])
+                    if not _is_same(before[name], after[name])
                 },
             )
             for before, after in pairs[: self._limit]
@@ -179,5 +179,5 @@ class _Samples:
         return [(row[0], dict(zip(self._columns, row[1:], strict=True))) for row in found]
 
 
-def _same(one: Any, other: Any) -> bool:
+def _is_same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)

@@ -22,9 +22,9 @@ _SECRET = "lake_storage"  # noqa: S105 - the name of DuckDB's secret, not its co
 
 
 class Lake:
-    """The database `lake` of one DuckDB: a view for each table it was shown, none of which can be written.
+    """The database `lake` of one DuckDB: a read-only view for each table.
 
-    A metadata file never changes, so a view shows one version of its table until it is shown another.
+    A metadata file never changes, so a view shows one version of its table until it is replaced.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -33,13 +33,13 @@ class Lake:
         self._changing = threading.Lock()
         connection.execute(f"ATTACH ':memory:' AS {quoted(DATABASE)}")
         if settings().scale:
-            connection.execute(_storage_secret())
+            connection.execute(_build_secret())
         self._add_layers(connection, LAYERS)
 
     def show(self, cursor: duckdb.DuckDBPyConnection, pointers: Mapping[str, str]) -> None:
-        """Have the views be those of `pointers`, tables and their metadata files, and of nothing else.
+        """Show exactly the tables of `pointers`, which maps each to its metadata file.
 
-        A table whose files cannot be read has a view that says so to whoever reads it.
+        The view of a table whose files cannot be read raises an error that says so.
         """
         with self._changing:
             for table in self._shown.keys() - pointers.keys():
@@ -49,28 +49,30 @@ class Lake:
                 self._point(cursor, table, location)
 
     def point(self, cursor: duckdb.DuckDBPyConnection, table: str, location: str) -> None:
-        """Have the view of one table show the version at `location`, for all cursors of this DuckDB."""
+        """Show the version of one table at `location`, in all cursors of this DuckDB."""
         with self._changing:
             self._point(cursor, table, location)
 
-    def shown(self, table: str) -> str | None:
-        """Return the metadata file that the view of a table shows, None if it has no such view."""
+    def location(self, table: str) -> str | None:
+        """Return the metadata file that the view of a table shows, None if it has no view."""
         return self._shown.get(table)
 
     def locations(self) -> dict[str, str]:
-        """Return the tables that have a view, and the metadata file that each shows."""
+        """Return the metadata file that each view shows, by table."""
         return dict(self._shown)
 
-    def thaw(self, cursor: duckdb.DuckDBPyConnection, table: str, *, rows: bool, there: bool = True) -> None:
-        """Put a table in place of a view: with its rows, empty, or (without `there`) put nothing."""
+    def replace_view(
+        self, cursor: duckdb.DuckDBPyConnection, table: str, *, rows: bool, there: bool = True
+    ) -> None:
+        """Replace a view with a table: with its rows, empty, or (without `there`) with nothing."""
         with self._changing:
             source = f"iceberg_scan({literal(self._shown[table])}){'' if rows else ' LIMIT 0'}"
             self._drop(cursor, table)
             if there:
-                cursor.execute(f"CREATE TABLE {_name(table)} AS FROM {source}")
+                cursor.execute(f"CREATE TABLE {_quote_table(table)} AS FROM {source}")
 
     def forget(self, table: str) -> None:
-        """Take note that the view of a table was replaced by something else."""
+        """Forget a view that something else replaced."""
         self._shown.pop(table, None)
 
     def _add_layers(self, cursor: duckdb.DuckDBPyConnection, layers: Iterable[str]) -> None:
@@ -81,7 +83,7 @@ class Lake:
     def _point(self, cursor: duckdb.DuckDBPyConnection, table: str, location: str) -> None:
         if self._shown.get(table) == location:
             return
-        view = f"CREATE OR REPLACE VIEW {_name(table)} AS SELECT"
+        view = f"CREATE OR REPLACE VIEW {_quote_table(table)} AS SELECT"
         try:
             cursor.execute(f"{view} * FROM iceberg_scan({literal(location)})")
         except duckdb.Error as error:
@@ -90,15 +92,15 @@ class Lake:
         self._shown[table] = location
 
     def _drop(self, cursor: duckdb.DuckDBPyConnection, table: str) -> None:
-        cursor.execute(f"DROP VIEW IF EXISTS {_name(table)}")
+        cursor.execute(f"DROP VIEW IF EXISTS {_quote_table(table)}")
         del self._shown[table]
 
 
 def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection with the tables of `ref` (default: the setting) as `lake`, in use.
+    """Return a DuckDB connection to the database `lake` with the tables of `ref` (default: the setting).
 
-    It shows all tables as they were at this moment and cannot write. A cursor of it has the lake, but
-    not in use: it needs full names, `lake.raw.readings`. Raises RefNotFound.
+    It shows all tables as they are now and cannot write. Its cursors do not use `lake` by themselves:
+    they need full names, `lake.raw.readings`. Raises RefNotFound.
     """
     found = pins.pin(ref or settings().ref)
     connection = duckdb_connection()
@@ -109,7 +111,7 @@ def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def connect_with_marts(ref: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return what `connect` does, with the marts of the ref attached as `marts`, read-only too."""
+    """Return what `connect` returns, with the marts of the ref attached as `marts`, also read-only."""
     ref = ref or settings().ref
     connection = connect(ref)
     connection.execute("LOAD postgres_scanner")
@@ -120,12 +122,12 @@ def connect_with_marts(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _name(table: str) -> str:
+def _quote_table(table: str) -> str:
     layer, _, name = table.partition(".")
     return f"{quoted(DATABASE)}.{quoted(layer)}.{quoted(name)}"
 
 
-def _storage_secret() -> str:
+def _build_secret() -> str:
     configured = settings()
     key, secret = configured.s3_access_key, configured.s3_secret_key
     scheme, _, host = (configured.s3_endpoint or "").partition("://")
@@ -142,6 +144,6 @@ def _storage_secret() -> str:
 
 
 def _release(pid: int, name: str) -> None:
-    """Give back a pin of this process; a server that was stopped meanwhile is not started for it."""
+    """Release a pin of this process; does not start a server that was stopped meanwhile."""
     if pid == os.getpid() and (settings().scale or found_server(layout(settings()))):
         pins.release(name)

@@ -1,6 +1,6 @@
-"""Files of the lake on their way to being real: forced to disk before a pointer leads to them, or removed.
+"""Files of the lake: flushed to disk before a pointer leads to them, or removed.
 
-They lie in a folder, or with the profile scale in S3, which keeps what it acknowledged.
+They are in a folder, or with the profile scale in S3, which keeps what it acknowledged.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _S3_CONNECT_SECONDS = "5"
 _S3_REQUEST_SECONDS = "30"
 
 
-class NotedIO(PyArrowFileIO):
-    """Reads and writes files, noting each one that it is to create.
+class TrackingIO(PyArrowFileIO):
+    """Reads and writes files, and adds each file that it creates to `created`.
 
-    Shares the process's connections unless its properties say how S3 is reached.
+    Shares the process's connections unless its properties say how to reach S3.
     """
 
     def __init__(self, properties: Properties, created: list[str]) -> None:
@@ -54,18 +54,18 @@ def warehouse_uri() -> str:
     folder = str(layout(configured).warehouse)
     if odd := sorted(set(folder) & _NOT_IN_PATHS):
         raise ConfigError(
-            f"the warehouse {folder} has {' '.join(odd)} in its path, which readers of Iceberg misread",
+            f"the warehouse {folder} has {' '.join(odd)} in its path, which other readers of Iceberg misread",
             next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
         )
     return f"{_SCHEME}{folder}"
 
 
 def storage_properties(configured: Settings) -> dict[str, str]:
-    """Return what PyIceberg must be told to reach the files: nothing for a folder; holds the keys of S3."""
+    """Return PyIceberg's properties to reach the files: none for a folder; those of S3 hold its keys."""
     if not configured.scale:
         return {}
     key, secret = configured.s3_access_key, configured.s3_secret_key
-    told = {
+    properties = {
         "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
         "s3.region": configured.s3_region,
         "s3.endpoint": configured.s3_endpoint,
@@ -74,23 +74,23 @@ def storage_properties(configured: Settings) -> dict[str, str]:
         "s3.connect-timeout": _S3_CONNECT_SECONDS,
         "s3.request-timeout": _S3_REQUEST_SECONDS,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in properties.items() if value}
 
 
 def lake_io() -> PyArrowFileIO:
-    """Return what reads the files of the lake; one for the process, with its connections."""
-    return _io(tuple(storage_properties(settings()).items()))
+    """Return the FileIO that reads the lake; one for the process, with its connections."""
+    return _make_io(tuple(storage_properties(settings()).items()))
 
 
 def local_path(location: str) -> Path | None:
-    """Return the path of a local file; None for an object store, which keeps what it acknowledged."""
+    """Return the path of a local file; None for an object store."""
     if location.startswith(_SCHEME):
         return Path(location.removeprefix(_SCHEME))
     return None if "://" in location else Path(location)
 
 
 def flush(locations: Iterable[str]) -> None:
-    """Force files and their folder entries to disk, lest a pointer survive a power cut that they do not."""
+    """Flush files and their folder entries to disk, so that no pointer survives a power cut without them."""
     files = {path for location in locations if (path := local_path(location))}
     with ThreadPoolExecutor(_PARALLEL, "flush") as pool:
         list(pool.map(_flush, files))
@@ -98,7 +98,7 @@ def flush(locations: Iterable[str]) -> None:
 
 
 def discard(locations: Iterable[str]) -> None:
-    """Remove files that no pointer leads to; one in S3 that cannot be removed is left to the sweep."""
+    """Remove files that no pointer leads to; housekeeping removes those that cannot be removed now."""
     for location in locations:
         if path := local_path(location):
             path.unlink(missing_ok=True)
@@ -109,29 +109,29 @@ def discard(locations: Iterable[str]) -> None:
 
 @contextmanager
 def name_read_errors(what: str) -> Iterator[None]:
-    """Turn what the storage says while `what` is read into StorageFailed."""
+    """Turn errors of the storage while `what` is read into StorageFailed."""
     try:
         yield
     except OSError as error:
         raise StorageFailed(
             f"files of {what} could not be read from {warehouse_uri()}: {error}",
             unharmed="the tables; nothing was written",
-            next_step=advice("the warehouse folder: its files and their permissions"),
+            next_step=advise("the warehouse folder: its files and their permissions"),
         ) from error
 
 
-def advice(local: str) -> str:
-    """Return what to look at when files cannot be read or written; `local` where they lie in a folder."""
+def advise(local: str) -> str:
+    """Return what to check when files cannot be read or written; `local` if they are in a folder."""
     if not settings().scale:
-        return f"see to {local}; then repeat the run"
+        return f"check {local}; then repeat the run"
     return (
-        "see to S3: that it answers at MILLPOND_S3_ENDPOINT, that MILLPOND_S3_ACCESS_KEY and …_SECRET_KEY "
-        "are valid and may write there (`millpond provision` tries it); then repeat the run"
+        "check S3: that it answers at MILLPOND_S3_ENDPOINT, that MILLPOND_S3_ACCESS_KEY and …_SECRET_KEY "
+        "are valid and may write there (`millpond provision` checks it); then repeat the run"
     )
 
 
 @lru_cache(4)
-def _io(properties: tuple[tuple[str, str], ...]) -> PyArrowFileIO:
+def _make_io(properties: tuple[tuple[str, str], ...]) -> PyArrowFileIO:
     return PyArrowFileIO(dict(properties))
 
 

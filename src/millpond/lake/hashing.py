@@ -43,14 +43,14 @@ class Digest:
     @property
     def hex(self) -> str:
         """The digest as 32 hexadecimal digits; equal exactly for equal contents."""
-        return _hex(f"{self.rows}:{self.total}")
+        return _hash_to_hex(f"{self.rows}:{self.total}")
 
 
 Digests = dict[dt.date | None, Digest]
 """Digest per day of the window column; None holds the rows of tables without one."""
 
 
-def digests(table: pa.Table, day_column: str | None) -> Digests:
+def compute_digests(table: pa.Table, day_column: str | None) -> Digests:
     """Return the digest of the rows of each day.
 
     A row's hash is mixed from those of its values, each mixed with its column's name. Nulls and
@@ -60,8 +60,8 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
         return {}
     names = sorted(set(table.column_names) - set(LINEAGE_COLUMNS))
     row = pa.chunked_array([pa.repeat(pa.scalar(0, _WORD), table.num_rows)])
-    each = _executor().map if table.num_rows > _LARGE else map
-    for values in each(lambda name: _of_column(name, table[name]), names):
+    each = _get_executor().map if table.num_rows > _LARGE else map
+    for values in each(lambda name: _hash_column(name, table[name]), names):
         row = pc.add(row, values)
     day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
     sums = (
@@ -73,18 +73,18 @@ def digests(table: pa.Table, day_column: str | None) -> Digests:
     return {day: Digest(count, total) for day, count, total in zip(*columns, strict=True)}
 
 
-def _of_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    seed = pa.scalar(int.from_bytes(_word(name.encode()), "little"), _WORD)
-    value = _mix(pc.bit_wise_xor(_words(column), seed))
+def _hash_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    seed = pa.scalar(int.from_bytes(_hash_bytes(name.encode()), "little"), _WORD)
+    value = _mix(pc.bit_wise_xor(_to_words(column), seed))
     return pc.fill_null(value, pa.scalar(0, _WORD))
 
 
 @cache
-def _executor() -> ThreadPoolExecutor:
+def _get_executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hashing")
 
 
-def combine(parts: Iterable[Digests]) -> Digests:
+def combine_digests(parts: Iterable[Digests]) -> Digests:
     """Return the digests of the union of several sets of rows."""
     result: Digests = {}
     for part in parts:
@@ -93,13 +93,13 @@ def combine(parts: Iterable[Digests]) -> Digests:
     return result
 
 
-def overall(found: Mapping[dt.date | None, Digest]) -> str:
+def hash_digests(found: Mapping[dt.date | None, Digest]) -> str:
     """Return one hash over all days; days without rows do not count."""
     lines = [f"{day or ''}={found[day].hex}" for day in sorted(found, key=str) if found[day].rows]
-    return _hex("\n".join(lines))
+    return _hash_to_hex("\n".join(lines))
 
 
-def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _to_words(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return 64 bits for each value: numbers and times as they are, everything else hashed."""
     kind = column.type
     if pa.types.is_floating(kind):
@@ -117,14 +117,14 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pa.chunked_array([pa.array(texts, pa.large_string())])
     elif pa.types.is_decimal(kind):
         column = pc.cast(column, pa.string())
-    return pa.chunked_array([_hash(chunk) for chunk in column.chunks], _WORD)
+    return pa.chunked_array([_hash_texts(chunk) for chunk in column.chunks], _WORD)
 
 
-def _hash(texts: pa.Array) -> pa.Array:
+def _hash_texts(texts: pa.Array) -> pa.Array:
     """Return the hash of each text: its length, mixed with one word of eight bytes after the other."""
     if pc.count_distinct(texts.slice(0, _SAMPLE)).as_py() < min(len(texts), _SAMPLE) // 8:
         coded = texts.dictionary_encode()
-        return pc.take(_hash(coded.dictionary), coded.indices)
+        return pc.take(_hash_texts(coded.dictionary), coded.indices)
     raw = pc.cast(texts, pa.large_binary())
     offsets = np.frombuffer(raw.buffers()[1], "<i8")[raw.offset : raw.offset + len(raw) + 1]
     data = bytes(raw.buffers()[2] or b"") + bytes(8)
@@ -137,20 +137,20 @@ def _hash(texts: pa.Array) -> pa.Array:
         word = at_each_byte[starts[more] + read] & (_ALL_BITS >> (surplus * np.uint64(8)))
         hashed[more] = _splitmix(hashed[more] ^ word)
     for long in np.flatnonzero(lengths > _SHORT):
-        hashed[long] = int.from_bytes(_word(data[offsets[long] : offsets[long + 1]]), "little")
-    return pa.array(hashed, _WORD, mask=_nulls(texts))
+        hashed[long] = int.from_bytes(_hash_bytes(data[offsets[long] : offsets[long + 1]]), "little")
+    return pa.array(hashed, _WORD, mask=_mask_nulls(texts))
 
 
 def _mix(words: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return `_splitmix` of each word, null for null."""
+    """Return `_splitmix` of each word; null stays null."""
     mixed = [
-        pa.array(_splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_nulls(chunk))
+        pa.array(_splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_mask_nulls(chunk))
         for chunk in words.chunks
     ]
     return pa.chunked_array(mixed, _WORD)
 
 
-def _nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
+def _mask_nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
     return pc.is_null(values).to_numpy(zero_copy_only=False) if values.null_count else None
 
 
@@ -161,9 +161,9 @@ def _splitmix(words: Words) -> Words:
     return words ^ (words >> np.uint64(31))
 
 
-def _word(text: bytes) -> bytes:
+def _hash_bytes(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=8).digest()
 
 
-def _hex(text: str) -> str:
+def _hash_to_hex(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

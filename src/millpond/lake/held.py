@@ -1,6 +1,6 @@
-"""Days whose new rows are kept on a branch until they are accepted, while their ref shows the old ones.
+"""Days whose new rows are kept on a branch until you accept them, while the ref shows the old ones.
 
-A branch of that kind belongs to the run that made it and is dropped with its last day, or by `retention`.
+Such a branch belongs to the run that created it and is dropped with its last day, or by `housekeeping`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from millpond import crash_points
 from millpond.errors import LakeError
 from millpond.lake import refs
-from millpond.lake.connect import pooled
+from millpond.lake.connect import borrow_connection
 from millpond.lake.hashing import Digest
 from millpond.lake.locks import lock_key
 from millpond.lake.spec import Replacement
@@ -43,7 +43,7 @@ _NOTE = """
 class Held:
     """A day of `table` on `ref` whose new rows are on `branch`.
 
-    `loaded_hash` is of the rows that `ref` shows; `details` are what the owner of the rows wants back.
+    `loaded_hash` is that of the rows that `ref` shows; `details` are returned as `hold` received them.
     """
 
     ref: str
@@ -65,10 +65,10 @@ def hold(
     writes: Sequence[Sequence[Replacement]],
     run_id: str,
 ) -> str:
-    """Keep new rows of `days` of `table` aside and return the branch that has them.
+    """Hold back the new rows of `days` of `table` on a new branch, and return its name.
 
-    `days` says of each what `ref` shows of it, how many rows are kept aside, and the details; `writes` are
-    the rows of all tables. What was kept aside for these days before is dropped. Raises as `replace` does.
+    `days` maps each day to what `ref` shows of it, how many rows are held back, and the details; `writes`
+    are the rows of all tables. Rows held back for these days before are dropped. Raises as `replace` does.
     """
     shown = ", ".join(map(str, contiguous(days)))
     branch = f"{_PREFIX}{table.split('.')[-1][:_NAME_LENGTH]}_{secrets.token_hex(4)}"
@@ -80,8 +80,8 @@ def hold(
         (ref, table, day, branch, run_id, loaded.rows, held_rows, loaded.hex, json.dumps(dict(details)))
         for day, (loaded, held_rows, details) in days.items()
     ]
-    with pooled() as conn, conn.transaction():
-        # Two processes that hold the same days back at once: the second finds the first one's note.
+    with borrow_connection() as conn, conn.transaction():
+        # If two processes hold back the same days at once, the second finds the first one's record.
         conn.execute("select pg_advisory_xact_lock(%s)", (lock_key(ref, f"held {table}"),))
         before = conn.execute(
             "select distinct branch from lake_held where ref = %s and table_name = %s and day = any(%s)",
@@ -96,8 +96,8 @@ def hold(
 
 
 def list_held(ref: str | None = None, table: str | None = None, window: Window | None = None) -> list[Held]:
-    """Return the days that are held back, by table and day; those of `ref`, `table` and `window` only."""
-    with pooled() as conn, conn.cursor(row_factory=class_row(Held)) as cursor:
+    """Return the days that are held back, by table and day; only those of `ref`, `table` and `window`."""
+    with borrow_connection() as conn, conn.cursor(row_factory=class_row(Held)) as cursor:
         return cursor.execute(
             f"select {_COLUMNS} from lake_held where (%(ref)s::text is null or ref = %(ref)s)"  # noqa: S608
             " and (%(table)s::text is null or table_name = %(table)s)"
@@ -113,8 +113,8 @@ def list_held(ref: str | None = None, table: str | None = None, window: Window |
 
 
 def release(ref: str, table: str, days: Collection[dt.date]) -> None:
-    """Forget what is held back of `days`: it was accepted, or newer rows are there. Costs one statement."""
-    with pooled() as conn:
+    """Forget what is held back of `days`: it was accepted, or newer rows were loaded. One statement."""
+    with borrow_connection() as conn:
         gone = conn.execute(
             "delete from lake_held where ref = %s and table_name = %s and day = any(%s) returning branch",
             (ref, table, list(days)),
@@ -125,8 +125,8 @@ def release(ref: str, table: str, days: Collection[dt.date]) -> None:
 def _drop_empty(branches: Collection[str]) -> None:
     """Drop the branches that hold nothing back any more."""
     for name in branches:
-        with pooled() as conn:
+        with borrow_connection() as conn:
             left = conn.execute("select 1 from lake_held where branch = %s limit 1", (name,)).fetchone()
         if not left:
-            with suppress(LakeError):  # somebody dropped it already, or works on a branch of it
+            with suppress(LakeError):  # dropped already, or the base of another branch
                 refs.drop(name)

@@ -1,7 +1,7 @@
-"""The time zone whose midnights bound the days of a home: recorded with its first rows, then kept.
+"""The time zone in which the days of a home begin: recorded with its first rows, then kept.
 
-A row's day is computed once, when it is loaded. With other midnights, the hours between the old and the new
-ones would be loaded into two days, or into none.
+A row's day is computed once, when it is loaded. In another zone, the hours between the old and the new
+midnights would be loaded into two days, or into none.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2050, 1, 1)
 """Days that a partition can be, see MILLPOND_START_DATE."""
 
 verified: set[tuple[Path, int, str]] = set()
-"""Homes, by port of their Postgres, that have this zone on record: it does not change any more."""
+"""Homes, by port of their Postgres, that have recorded this zone: it does not change any more."""
 
 
 def refuse_other_zone() -> None:
     """Raise ZoneChanged if this home's days were loaded in another zone than the one that is set.
 
-    Costs one connection, and nothing once this process has found the zone on record.
+    Opens one connection, and none once this process knows the recorded zone.
     """
-    if _key(databases().ops.port) not in verified:
+    if _get_cache_key(databases().ops.port) not in verified:
         with databases().ops.connect(autocommit=True) as connection:
             check_zone(connection)
 
 
 def zone_error() -> ZoneChanged | None:
-    """Return why nothing may be loaded or built with the time zone that is set, if so."""
+    """Return the error that keeps anything from being loaded or built in the configured time zone, if any."""
     try:
         refuse_other_zone()
     except ZoneChanged as error:
@@ -46,8 +46,8 @@ def zone_error() -> ZoneChanged | None:
 
 
 def check_zone(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether the zone that is set is on record; False if none is. Raises ZoneChanged for another."""
-    key = _key(connection.info.port)
+    """Return whether a zone is recorded. Raises ZoneChanged if it is not the configured one."""
+    key = _get_cache_key(connection.info.port)
     if key in verified:
         return True
     zone, recorded = settings().timezone, _read_zone(connection)
@@ -57,7 +57,7 @@ def check_zone(connection: psycopg.Connection[Any]) -> bool:
         name = variable("timezone")
         raise ZoneChanged(
             f"the days of this home begin at midnight in {recorded}, and {name} is now {zone}",
-            unharmed="all that was loaded and built; nothing was asked of a source and nothing written",
+            unharmed="all that was loaded and built; no source was requested and nothing was written",
             next_step=f"set {name}={recorded} again, in .env to keep it set; for days in {zone}, load the"
             " data into a home of its own (MILLPOND_HOME)",
         )
@@ -66,11 +66,11 @@ def check_zone(connection: psycopg.Connection[Any]) -> bool:
 
 
 def record_zone() -> None:
-    """Record the zone that is set before the first rows of this home are written.
+    """Record the configured zone before the first rows of this home are written.
 
     Raises ZoneChanged if another process recorded another one meanwhile.
     """
-    if _key(databases().ops.port) in verified:
+    if _get_cache_key(databases().ops.port) in verified:
         return
     with databases().ops.connect() as connection:
         connection.execute(
@@ -94,5 +94,5 @@ def _read_zone(connection: psycopg.Connection[Any]) -> str | None:
     return str(found[0]) if found else None
 
 
-def _key(port: int) -> tuple[Path, int, str]:
+def _get_cache_key(port: int) -> tuple[Path, int, str]:
     return settings().home, port, settings().timezone

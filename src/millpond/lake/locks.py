@@ -1,4 +1,4 @@
-"""One writer per table and ref: session locks in Postgres, held in a fixed order, waited for in bounds."""
+"""One writer per table and ref: session locks in Postgres, acquired in a fixed order, with a timeout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 import psycopg
 
 from millpond.errors import LockTimeout
-from millpond.lake.connect import connection
+from millpond.lake.connect import connect
 from millpond.settings import settings
 
 _HOLDER = (
@@ -23,52 +23,52 @@ _HOLDER = (
 
 
 @contextmanager
-def table_locks(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psycopg.Connection]:
+def lock_tables(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psycopg.Connection]:
     """Hold the write locks of `tables` on `ref`; yields the connection that holds them.
 
-    The locks end with the connection, also when this process is killed.
-    Raises LockTimeout naming who holds a lock after `settings.lock_seconds`.
+    The locks end with the connection, also if this process is killed.
+    Raises LockTimeout, which names the holder, after `settings.lock_seconds`.
     """
     allowed = settings().lock_seconds
     deadline = time.monotonic() + allowed
-    with closing(connection()) as conn:
+    with closing(connect()) as conn:
         name = f"millpond {os.getpid()} {run_id}".strip()
         conn.execute("select set_config('application_name', %s, false)", (name[:63],))
         for table in sorted(set(tables)):
-            _lock(conn, ref, table, deadline, allowed)
+            _acquire_lock(conn, ref, table, deadline, allowed)
         yield conn
 
 
 @contextmanager
-def build_turn(ref: str, *, alone: bool) -> Iterator[None]:
-    """Hold a place among the builds on `ref` within the block, in all processes.
+def build_lock(ref: str, *, alone: bool) -> Iterator[None]:
+    """Hold the lock of builds on `ref` within the block, shared with those of all processes.
 
     With `alone`, waits until all others are done and keeps later ones waiting. Ends with the process.
     """
     lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
-    with connection() as conn:
-        conn.execute(f"select {lock}(%s)", (_key(f"millpond build {ref}"),))
+    with connect() as conn:
+        conn.execute(f"select {lock}(%s)", (_hash_key(f"millpond build {ref}"),))
         yield
 
 
 def lock_key(ref: str, table: str) -> int:
     """Return the advisory lock key of a table on a ref, a signed 64-bit integer."""
-    return _key(f"millpond write {ref} {table}")
+    return _hash_key(f"millpond write {ref} {table}")
 
 
-def _key(what: str) -> int:
+def _hash_key(what: str) -> int:
     return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), signed=True)
 
 
-def _lock(conn: psycopg.Connection, ref: str, table: str, deadline: float, allowed: float) -> None:
+def _acquire_lock(conn: psycopg.Connection, ref: str, table: str, deadline: float, allowed: float) -> None:
     key = lock_key(ref, table)
-    patience = max(1, round((deadline - time.monotonic()) * 1000))
-    conn.execute("select set_config('lock_timeout', %s, false)", (str(patience),))
+    timeout = max(1, round((deadline - time.monotonic()) * 1000))
+    conn.execute("select set_config('lock_timeout', %s, false)", (str(timeout),))
     try:
         conn.execute("select pg_advisory_lock(%s)", (key,))
     except psycopg.errors.LockNotAvailable as error:
         raise LockTimeout(
-            f"{table} on ref {ref} is being written by {_holder(conn, key)}; waited {allowed:g} s",
+            f"{table} on ref {ref} is being written by {_describe_holder(conn, key)}; waited {allowed:g} s",
             unharmed="the table; nothing of this write is visible",
             next_step="wait for that run to end, or end it, and repeat this one"
             " (MILLPOND_LOCK_SECONDS sets how long a write waits)",
@@ -76,10 +76,10 @@ def _lock(conn: psycopg.Connection, ref: str, table: str, deadline: float, allow
     conn.execute("select set_config('lock_timeout', '0', false)")
 
 
-def _holder(conn: psycopg.Connection, key: int) -> str:
+def _describe_holder(conn: psycopg.Connection, key: int) -> str:
     row = conn.execute(_HOLDER, (key,)).fetchone()
     if not row:
-        return "another writer, who has just finished"
+        return "another writer, which has just finished"
     pid, name, state, since = row
     return (
         f"{name or 'an unnamed session'} (Postgres session {pid}, {state}, for {since.total_seconds():.0f} s)"

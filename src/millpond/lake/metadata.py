@@ -1,41 +1,50 @@
-"""Metadata files: immutable once written, so each is parsed once per process."""
+"""Metadata files, each parsed once per process since they never change, and the history they tell."""
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from pyiceberg.io import FileIO
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 
 from millpond.internals.pyiceberg import FromInputFile, ToOutputFile
 from millpond.lake.files import lake_io, name_read_errors
+from millpond.lake.windows import Windows
 
 _KEPT = 64
 _parsed: OrderedDict[str, TableMetadata] = OrderedDict()
 _guard = threading.Lock()
 
 
-def statistics_at(location: str) -> tuple[int | None, int | None, dt.datetime | None]:
-    """Return rows, bytes and time (UTC) of a table at a metadata file; None where it does not say."""
-    snapshot = metadata_at(location).current_snapshot()
+class HistoryLost(Exception):
+    """Snapshots between the two points have expired, or it is another table."""
+
+
+def read_statistics(location: str) -> tuple[int | None, int | None, dt.datetime | None]:
+    """Return rows, bytes and time (UTC) of a table at a metadata file; None if it does not have them."""
+    snapshot = read_metadata(location).current_snapshot()
     if snapshot is None:
         return 0, 0, None
-    said = snapshot.summary.additional_properties if snapshot.summary else {}
-    rows, size = (int(said[name]) if name in said else None for name in ("total-records", "total-files-size"))
+    summary = snapshot.summary.additional_properties if snapshot.summary else {}
+    rows, size = (
+        int(summary[name]) if name in summary else None for name in ("total-records", "total-files-size")
+    )
     written = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC).replace(tzinfo=None)
     return rows, size, written
 
 
-def comments_at(location: str) -> tuple[str | None, dict[str, str]]:
+def read_comments(location: str) -> tuple[str | None, dict[str, str]]:
     """Return the description of a table at a metadata file, and those of its columns that have one."""
-    metadata = metadata_at(location)
+    metadata = read_metadata(location)
     columns = {field.name: field.doc for field in metadata.schema().fields if field.doc}
     return metadata.properties.get("comment") or None, columns
 
 
-def metadata_at(location: str) -> TableMetadata:
+def read_metadata(location: str) -> TableMetadata:
     """Return the metadata in the file at `location`; not to be changed in place."""
     with _guard:
         if location in _parsed:
@@ -47,16 +56,48 @@ def metadata_at(location: str) -> TableMetadata:
     return metadata
 
 
-def metadata_text(location: str) -> bytes:
+def read_metadata_text(location: str) -> bytes:
     """Return the JSON text of the metadata file at `location`."""
     with lake_io().new_input(location).open() as stream:
         return stream.read()
 
 
 def write_metadata(metadata: TableMetadata, location: str, io: FileIO) -> None:
-    """Write a metadata file; nobody reads it before a pointer leads to it."""
+    """Write a metadata file; it takes effect when a pointer leads to it."""
     ToOutputFile.table_metadata(metadata, io.new_output(location))
     _remember(location, metadata)
+
+
+def walk_snapshots_since(now: TableMetadata, then: TableMetadata | None) -> Iterator[Snapshot]:
+    """Yield the snapshots that lead from `then` (None: from nothing) to `now`, newest first."""
+    if then is not None and then.table_uuid != now.table_uuid:
+        raise HistoryLost
+    stop = then.current_snapshot_id if then is not None else None
+    at = now.current_snapshot_id
+    while at is not None and at != stop:
+        snapshot = now.snapshot_by_id(at)
+        if snapshot is None:
+            raise HistoryLost
+        yield snapshot
+        at = snapshot.parent_snapshot_id
+    if at != stop:
+        raise HistoryLost
+
+
+def find_windows_since(now: TableMetadata, then: TableMetadata | None) -> Windows:
+    """Return the days whose rows may differ between `then` and `now`; everything if that is not known."""
+    touched = Windows(())
+    try:
+        for snapshot in walk_snapshots_since(now, then):
+            touched |= Windows.parse(read_summary(snapshot, "millpond.window"))
+    except HistoryLost:
+        return Windows(None)
+    return touched
+
+
+def read_summary(snapshot: Snapshot, key: str) -> str | None:
+    """Return an entry of a snapshot's summary."""
+    return snapshot.summary.get(key) if snapshot.summary else None
 
 
 def _remember(location: str, metadata: TableMetadata) -> None:

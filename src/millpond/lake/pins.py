@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from millpond.errors import RefNotFound
-from millpond.lake.connect import pooled
-from millpond.lake.pointers import follow_pointers, ref_missing
+from millpond.lake.connect import borrow_connection
+from millpond.lake.pointers import missing_ref_error, refresh_pointers
 
 PIN_LIFETIME = dt.timedelta(days=1)
-"""A pin that nobody released counts as live for so long."""
+"""How long a pin that is not released keeps its files."""
 _MARK = "@"
 
 
@@ -29,10 +29,10 @@ class Pin:
 
 
 def pin(ref: str, *, lifetime: dt.timedelta = PIN_LIFETIME) -> Pin:
-    """Freeze the pointers of all tables of `ref`, taken in one statement. Raises RefNotFound."""
+    """Freeze the pointers of all tables of `ref`, read in one statement. Raises RefNotFound."""
     name = f"{ref}{_MARK}{uuid.uuid4().hex[:12]}"
-    with pooled() as conn:
-        follow_pointers(conn, ref)
+    with borrow_connection() as conn:
+        refresh_pointers(conn, ref)
         row = conn.execute(
             "insert into lake_pins (name, ref, pointers, holder, expires_at)"
             " select %s, r.name, coalesce((select jsonb_object_agg(t.table_namespace || '.' || t.table_name,"
@@ -42,12 +42,12 @@ def pin(ref: str, *, lifetime: dt.timedelta = PIN_LIFETIME) -> Pin:
             (name, f"millpond {os.getpid()}", lifetime, ref),
         ).fetchone()
     if not row:
-        raise ref_missing(ref)
+        raise missing_ref_error(ref)
     return Pin(name, ref, row[0], row[1])
 
 
 @contextmanager
-def pinned(ref: str) -> Iterator[Pin]:
+def hold_pin(ref: str) -> Iterator[Pin]:
     """Yield a pin of `ref` that is released at the end."""
     found = pin(ref)
     try:
@@ -57,13 +57,13 @@ def pinned(ref: str) -> Iterator[Pin]:
 
 
 def is_pin(name: str) -> bool:
-    """Tell the name of a pin from the name of a ref."""
+    """Return whether `name` is that of a pin, not of a ref."""
     return _MARK in name
 
 
-def pin_named(name: str) -> Pin:
+def get_pin(name: str) -> Pin:
     """Return the pin of that name; raises RefNotFound if it was released or has expired."""
-    with pooled() as conn:
+    with borrow_connection() as conn:
         row = conn.execute(
             "select name, ref, pointers, expires_at from lake_pins"
             " where name = %s and expires_at > clock_timestamp()",
@@ -79,12 +79,12 @@ def pin_named(name: str) -> Pin:
 
 
 def release(name: str) -> None:
-    """Give a pin back; does nothing if it is gone."""
-    with pooled() as conn:
+    """Release a pin; does nothing if it is gone."""
+    with borrow_connection() as conn:
         conn.execute("delete from lake_pins where name = %s", (name,))
 
 
 def expire_pins() -> int:
-    """Drop the pins whose time is over; returns how many."""
-    with pooled() as conn:
+    """Drop expired pins; returns how many."""
+    with borrow_connection() as conn:
         return conn.execute("delete from lake_pins where expires_at <= clock_timestamp()").rowcount

@@ -13,7 +13,7 @@ from millpond.naming import MAIN_REF
 
 
 class PointerMoved(Exception):
-    """A pointer was no longer what the commit started from; nothing of the commit happened."""
+    """A pointer has moved since the commit began; nothing was committed."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Note:
-    """What the ref log says of a change, beside the pointers."""
+    """What the ref log records of a change, in addition to the pointers."""
 
     action: str
     run_id: str = ""
@@ -35,21 +35,21 @@ class Note:
     commit_id: str | None = None
 
 
-def ref_missing(ref: str) -> RefNotFound:
-    """Return the error for a ref that nobody knows."""
+def missing_ref_error(ref: str) -> RefNotFound:
+    """Return the error for a ref that does not exist."""
     return RefNotFound(
         f"there is no ref {ref!r}",
         unharmed="everything; nothing was read or written",
-        next_step="`millpond branch list` shows the refs there are",
+        next_step="`millpond branch list` shows the refs",
     )
 
 
-def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the pointer of `tables` (default: all) on `ref`, from one statement, hence consistent.
+def read_pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None) -> dict[str, str]:
+    """Return the pointers of `tables` (default: all) on `ref`, read in one statement, hence consistent.
 
-    Raises RefNotFound; tables that are not there are left out.
+    Missing tables are left out. Raises RefNotFound.
     """
-    follow_pointers(conn, ref)
+    refresh_pointers(conn, ref)
     rows = conn.execute(
         "select t.table_namespace || '.' || t.table_name, t.metadata_location from lake_refs r"
         " left join iceberg_tables t on t.catalog_name = r.name"
@@ -59,53 +59,55 @@ def pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = 
         ((names := None if tables is None else list(tables)), names, ref),
     ).fetchall()
     if not rows:
-        raise ref_missing(ref)
+        raise missing_ref_error(ref)
     return {table: location for table, location in rows if table}
 
 
-def follow_pointers(conn: psycopg.Connection, ref: str) -> str:
-    """Bring what Postgres knows of a ref's pointers up to date where Nessie keeps them; see `nessie.follow`.
+def refresh_pointers(conn: psycopg.Connection, ref: str) -> str:
+    """Update the copy of a ref's pointers in Postgres if Nessie is the catalog; see `nessie.refresh_copy`.
 
-    Raises RefNotFound, ConfigError if Nessie lacks the branch that is to be main.
+    Raises RefNotFound, ConfigError if Nessie does not have the branch of main.
     """
     try:
-        return nessie.follow(conn, ref)
-    except nessie.Refused as refused:
+        return nessie.refresh_copy(conn, ref)
+    except nessie.NessieRefused as refused:
         if ref != MAIN_REF:
-            raise ref_missing(ref) from refused
+            raise missing_ref_error(ref) from refused
         raise ConfigError(
-            f"Nessie has no branch {nessie.branch_of(ref)!r}, which is to stand for main",
+            f"Nessie has no branch {nessie.branch_name(ref)!r}, which MILLPOND_NESSIE_BRANCH makes main",
             unharmed="everything; nothing was read or written",
-            next_step="create it in Nessie, or set MILLPOND_NESSIE_BRANCH to one that is there",
+            next_step="create it in Nessie, or set MILLPOND_NESSIE_BRANCH to one that exists",
         ) from refused
 
 
-def move(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, *, merging: str = "") -> None:
-    """Move every pointer or none, inside the caller's transaction, and note it in the ref log.
+def move_pointers(
+    conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, *, merging: str = ""
+) -> None:
+    """Move every pointer or none, in the caller's transaction, and write it to the ref log.
 
     `merging` names the branch that the moves come from. Raises PointerMoved if a pointer is not at its
-    `old`, RefNotFound if the ref was dropped meanwhile.
+    `old`, RefNotFound if the ref was dropped.
     """
-    share(conn, ref)
-    follow_pointers(conn, ref)
+    lock_ref(conn, ref)
+    refresh_pointers(conn, ref)
     now = lock_pointers(conn, ref, (m.table for m in moves))
     for m in moves:
         if now.get(m.table) != m.old:
             raise PointerMoved(m.table)
     for m in sorted(moves, key=lambda m: m.table):
-        _move_one(conn, ref, m)
-    log(conn, ref, note, moves)
+        _move_pointer(conn, ref, m)
+    write_log(conn, ref, note, moves)
     if nessie.is_used() and moves:
         try:
             nessie.merge(merging, ref) if merging else nessie.commit(ref, moves, note)
-        except nessie.Refused as refused:
+        except nessie.NessieRefused as refused:
             raise PointerMoved(moves[0].table) from refused
 
 
-def share(conn: psycopg.Connection, ref: str) -> None:
+def lock_ref(conn: psycopg.Connection, ref: str) -> None:
     """Keep `ref` from being merged or dropped until the transaction ends. Raises RefNotFound."""
     if not conn.execute("select 1 from lake_refs where name = %s for key share", (ref,)).fetchone():
-        raise ref_missing(ref)
+        raise missing_ref_error(ref)
 
 
 def lock_pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | None = None) -> dict[str, str]:
@@ -120,7 +122,7 @@ def lock_pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | No
     return dict(rows)
 
 
-def log(conn: psycopg.Connection, ref: str, note: Note, moves: Sequence[Move] = ()) -> None:
+def write_log(conn: psycopg.Connection, ref: str, note: Note, moves: Sequence[Move] = ()) -> None:
     """Append one line to the ref log for each move, or one for the ref itself if there is none."""
     lines = [(*m.table.split(".", 1), m.old, m.new) for m in moves] or [("", "", None, None)]
     with conn.cursor() as cursor:
@@ -148,7 +150,7 @@ and metadata_location = %(old)s
 """
 
 
-def _move_one(conn: psycopg.Connection, ref: str, m: Move) -> None:
+def _move_pointer(conn: psycopg.Connection, ref: str, m: Move) -> None:
     namespace, name = m.table.split(".", 1)
     sql = _INSERT if m.old is None else _DELETE if m.new is None else _UPDATE
     done = conn.execute(sql, {"ref": ref, "namespace": namespace, "name": name, "old": m.old, "new": m.new})

@@ -9,30 +9,30 @@ from pyiceberg.table import Table
 
 from millpond.errors import ConfigError, TableNotFound
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.connect import pooled
+from millpond.lake.connect import borrow_connection
 from millpond.lake.files import name_read_errors
 from millpond.lake.pins import Pin
-from millpond.lake.pointers import pointers
+from millpond.lake.pointers import read_pointers
 from millpond.lake.windows import Windows
 from millpond.naming import table_name
 from millpond.partitions import Window
 
 
-def table_names(ref: str | Pin) -> list[str]:
+def list_tables(ref: str | Pin) -> list[str]:
     """Return the names `<layer>.<table>` of all tables, sorted. Raises RefNotFound."""
-    return sorted(_pointers(ref))
+    return sorted(_read_pointers(ref))
 
 
 def exists(ref: str | Pin, table: str) -> bool:
-    """Return whether `table` is there. Raises RefNotFound."""
-    return table in _pointers(ref, table)
+    """Return whether `table` exists. Raises RefNotFound."""
+    return table in _read_pointers(ref, table)
 
 
 def count(ref: str | Pin, table: str, *, window: Window | None = None) -> int:
     """Return the number of rows of `table`, or of a window of it. Raises TableNotFound, RefNotFound."""
-    found = loaded(ref, table)
+    found = load_table(ref, table)
     with name_read_errors(table):
-        return found.scan(row_filter=Windows.of(window).filter(_window_column(found, window))).count()
+        return found.scan(row_filter=Windows.of(window).filter(_get_window_column(found, window))).count()
 
 
 def scan(
@@ -42,16 +42,16 @@ def scan(
 
     Raises TableNotFound, RefNotFound.
     """
-    found = loaded(ref, table)
-    row_filter = Windows.of(window).filter(_window_column(found, window))
+    found = load_table(ref, table)
+    row_filter = Windows.of(window).filter(_get_window_column(found, window))
     with name_read_errors(table):
         return found.scan(row_filter=row_filter, selected_fields=tuple(columns or ("*",))).to_arrow()
 
 
-def loaded(ref: str | Pin, table: str) -> Table:
-    """Return the PyIceberg table for what these functions do not offer. Raises TableNotFound, RefNotFound."""
+def load_table(ref: str | Pin, table: str) -> Table:
+    """Return the table as PyIceberg's, for anything else. Raises TableNotFound, RefNotFound."""
     table_name(table)
-    location = _pointers(ref, table).get(table)
+    location = _read_pointers(ref, table).get(table)
     name = ref.ref if isinstance(ref, Pin) else ref
     if location is None:
         raise TableNotFound(
@@ -62,18 +62,18 @@ def loaded(ref: str | Pin, table: str) -> Table:
     return LakeCatalog(name).table_at(table, location)
 
 
-def _pointers(ref: str | Pin, table: str | None = None) -> dict[str, str]:
+def _read_pointers(ref: str | Pin, table: str | None = None) -> dict[str, str]:
     if isinstance(ref, Pin):
         return dict(ref.pointers)
-    with pooled() as conn:
-        return pointers(conn, ref, None if table is None else (table,))
+    with borrow_connection() as conn:
+        return read_pointers(conn, ref, None if table is None else (table,))
 
 
-def _window_column(table: Table, window: Window | None) -> str | None:
+def _get_window_column(table: Table, window: Window | None) -> str | None:
     column = table.properties.get("millpond.window_column")
     if window is not None and not column:
         raise ConfigError(
-            f"table {'.'.join(table.name())} has no window column to read a window by",
+            f"table {'.'.join(table.name())} has no window column, by which a window is read",
             next_step="read all of it and filter",
         )
     return column

@@ -9,37 +9,36 @@ from typing import Literal
 
 from millpond.errors import RefExists, RefNotFound
 from millpond.lake import nessie
-from millpond.lake.branches import base_of, delete
-from millpond.lake.connect import pooled
-from millpond.lake.diffs import TableDiff, changed, table_diffs
-from millpond.lake.merge import Merged, merge
-from millpond.lake.pins import Pin, pin, pinned
-from millpond.lake.pointers import Note, follow_pointers, log, ref_missing, share
+from millpond.lake.branches import TableDiff, delete_branch, diff_tables, get_base, list_changes
+from millpond.lake.connect import borrow_connection
+from millpond.lake.merge import MergeResult, merge
+from millpond.lake.pins import Pin, hold_pin, pin
+from millpond.lake.pointers import Note, lock_ref, missing_ref_error, refresh_pointers, write_log
 from millpond.naming import MAIN_REF, ref_name
 
 __all__ = [
     "MAIN_REF",
     "Event",
-    "Merged",
+    "MergeResult",
     "Pin",
     "Ref",
     "TableDiff",
-    "branch",
     "create",
     "diff",
     "drop",
-    "history",
+    "get_branch",
+    "hold_pin",
     "keep",
     "list_refs",
     "merge",
     "pin",
-    "pinned",
+    "read_history",
 ]
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A ref as it is listed; `base` is None for main."""
+    """A ref as `list_refs` returns it; `base` is None for main."""
 
     name: str
     base: str | None
@@ -49,11 +48,11 @@ class Ref:
     tables: int
     changed: int
     kept: str = ""
-    """Why a run left its audit branch for a look; empty for any other ref."""
+    """Why a run kept its audit branch; empty for any other ref."""
 
     @property
     def state(self) -> Literal["main", "branch", "audit", "audit kept"]:
-        """What the ref is for: a branch that a person made, or that a run made for its audit."""
+        """What the ref is for: a branch that you created, or that a run created for its audit."""
         if self.base is None:
             return "main"
         if not self.run_id:
@@ -63,7 +62,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class Event:
-    """A line of the ref log: a pointer that moved (`table` says whose), or something that befell the ref."""
+    """A line of the ref log: a pointer that moved (that of `table`), or a change of the ref itself."""
 
     at: dt.datetime
     action: str
@@ -75,18 +74,18 @@ class Event:
 def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "") -> Ref:
     """Create a branch with the tables of `base` as they are now.
 
-    Raises RefExists, RefNotFound, ConfigError for a name that cannot be.
+    Raises RefExists, RefNotFound, ConfigError for an invalid name.
     """
     ref_name(name)
-    with pooled() as conn, conn.transaction():
-        share(conn, base)
-        head = follow_pointers(conn, base)
-        made = conn.execute(
+    with borrow_connection() as conn, conn.transaction():
+        lock_ref(conn, base)
+        head = refresh_pointers(conn, base)
+        created = conn.execute(
             "insert into lake_refs (name, base, purpose, run_id) values (%s, %s, %s, %s)"
             " on conflict do nothing returning created_at",
             (name, base, purpose, run_id),
         ).fetchone()
-        if not made:
+        if not created:
             raise RefExists(
                 f"there is a ref {name!r} already",
                 unharmed="that ref and its tables",
@@ -109,19 +108,19 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
             " from iceberg_namespace_properties where catalog_name = %s",
             (name, base),
         )
-        log(conn, name, Note("create branch", run_id, base))
+        write_log(conn, name, Note("create branch", run_id, base))
     if nessie.is_used():
         _create_on_nessie(name, base, head)
-    return Ref(name, base, purpose, run_id, made[0], copied, 0)
+    return Ref(name, base, purpose, run_id, created[0], copied, 0)
 
 
 def list_refs() -> list[Ref]:
     """Return main and all branches, oldest first."""
-    with pooled() as conn:
+    with borrow_connection() as conn:
         if nessie.is_used():
             for (name,) in conn.execute("select name from lake_refs").fetchall():
-                with suppress(RefNotFound):  # a branch that somebody dropped there can still be dropped here
-                    follow_pointers(conn, name)
+                with suppress(RefNotFound):  # a branch that was dropped in Nessie can still be dropped here
+                    refresh_pointers(conn, name)
         rows = conn.execute(
             "select r.name, r.base, r.purpose, r.run_id, r.created_at,"
             " (select count(*) from iceberg_tables t where t.catalog_name = r.name),"
@@ -135,19 +134,19 @@ def list_refs() -> list[Ref]:
     return [Ref(*row) for row in rows]
 
 
-def branch(name: str) -> Ref:
+def get_branch(name: str) -> Ref:
     """Return one branch. Raises RefNotFound, LakeError for main."""
-    with pooled() as conn:
-        base_of(conn, name)
+    with borrow_connection() as conn:
+        get_base(conn, name)
     found = [ref for ref in list_refs() if ref.name == name]
     if not found:
-        raise ref_missing(name)
+        raise missing_ref_error(name)
     return found[0]
 
 
-def history(name: str) -> list[Event]:
+def read_history(name: str) -> list[Event]:
     """Return what was done to a branch since it was created, oldest first."""
-    with pooled() as conn:
+    with borrow_connection() as conn:
         rows = conn.execute(
             "select l.at, l.action, ltrim(l.table_namespace || '.' || l.table_name, '.'), l.other_ref,"
             " l.run_id from lake_ref_log l join lake_refs r on r.name = l.ref"
@@ -158,44 +157,44 @@ def history(name: str) -> list[Event]:
 
 
 def diff(name: str) -> list[TableDiff]:
-    """Return what a branch changed since it was taken or last merged. Raises RefNotFound."""
-    with pooled() as conn, conn.transaction():
-        base_of(conn, name)
-        follow_pointers(conn, name)
-        return table_diffs(changed(conn, name))
+    """Return what a branch changed since it was created or last merged. Raises RefNotFound."""
+    with borrow_connection() as conn, conn.transaction():
+        get_base(conn, name)
+        refresh_pointers(conn, name)
+        return diff_tables(list_changes(conn, name))
 
 
 def keep(name: str, why: str) -> None:
-    """Note why a run leaves its branch for a look instead of merging it. Raises RefNotFound."""
-    with pooled() as conn:
+    """Record why a run keeps its branch instead of merging it. Raises RefNotFound."""
+    with borrow_connection() as conn:
         if not conn.execute("update lake_refs set kept = %s where name = %s", (why, name)).rowcount:
-            raise ref_missing(name)
+            raise missing_ref_error(name)
 
 
 def drop(name: str) -> None:
-    """Drop a branch; its files stay until they are swept.
+    """Drop a branch; housekeeping removes its files later.
 
-    Raises RefNotFound, LakeError for main and for a ref that others were taken from.
+    Raises RefNotFound, LakeError for main and for a ref that others were created from.
     """
-    with pooled() as conn, conn.transaction():
-        base_of(conn, name, lock=" for update")
-        delete(conn, name)
+    with borrow_connection() as conn, conn.transaction():
+        get_base(conn, name, lock=" for update")
+        delete_branch(conn, name)
 
 
 def _create_on_nessie(name: str, base: str, head: str) -> None:
-    """Make Nessie's branch; what Postgres has of it already goes again if Nessie refuses."""
+    """Create the branch in Nessie; if Nessie refuses, remove it from Postgres."""
     try:
         nessie.create(name, base, head)
     except BaseException as error:
-        with pooled() as conn, conn.transaction():
+        with borrow_connection() as conn, conn.transaction():
             for table in ("iceberg_tables", "iceberg_namespace_properties"):
                 conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
             conn.execute("delete from lake_refs where name = %s", (name,))
-        if isinstance(error, nessie.Refused) and error.gone:
-            raise ref_missing(base) from error
-        if isinstance(error, nessie.Refused):
+        if isinstance(error, nessie.NessieRefused) and error.gone:
+            raise missing_ref_error(base) from error
+        if isinstance(error, nessie.NessieRefused):
             raise RefExists(
-                f"Nessie has a branch {name!r} already, which is none of Millpond's",
+                f"Nessie has a branch {name!r} already, which does not belong to Millpond",
                 unharmed="that branch",
                 next_step="choose another name",
             ) from error

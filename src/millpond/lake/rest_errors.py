@@ -1,4 +1,4 @@
-"""What an Iceberg REST client is told when something fails: status, error type, message."""
+"""Error responses to Iceberg REST clients: status, error type, message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class BadRequest(Exception):
-    """The request is not what the protocol asks for."""
+    """The request does not follow the protocol."""
 
 
 class NotAuthorized(Exception):
@@ -35,10 +35,10 @@ class NotAuthorized(Exception):
 
 
 class Forbidden(Exception):
-    """The request would change something: of a pinned view, or with a token that only reads."""
+    """The request would change a pinned view, or change something with a read-only token."""
 
 
-_ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
+_RESPONSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
     (NotAuthorized, 401, "NotAuthorizedException"),
     (Forbidden, 403, "ForbiddenException"),
     (RefNotFound, 404, "NoSuchWarehouseException"),
@@ -63,18 +63,18 @@ _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], 
 )
 
 
-def answer(request: Request, error: Exception) -> JSONResponse:
-    """Return the response for `error`: by kind where it is known, else 500 with the trace in the log."""
-    for kinds, status, name in _ANSWERS:
+def build_response(request: Request, error: Exception) -> JSONResponse:
+    """Return the response for `error`; unknown errors are 500 and have their traceback in the log."""
+    for kinds, status, name in _RESPONSES:
         if isinstance(error, kinds):
-            lacking = f"the request lacks the field {error}" if isinstance(error, KeyError) else str(error)
-            return _response(status, name, lacking)
+            missing = f"the request lacks the field {error}" if isinstance(error, KeyError) else str(error)
+            return _build_error(status, name, missing)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _response(
+    return _build_error(
         500, "InternalServerError", f"{type(error).__name__}; the log of the server has the details"
     )
 
 
-def _response(status: int, name: str, message: str) -> JSONResponse:
-    """Return an error as the Iceberg REST specification shapes it."""
+def _build_error(status: int, name: str, message: str) -> JSONResponse:
+    """Return an error in the format of the Iceberg REST specification."""
     return JSONResponse({"error": {"message": message, "type": name, "code": status}}, status)

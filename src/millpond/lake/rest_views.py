@@ -16,10 +16,10 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from millpond.lake.catalog import LakeCatalog, TableChange, catalog
+from millpond.lake.catalog import LakeCatalog, TableChange, load_catalog
 from millpond.lake.files import local_path
-from millpond.lake.metadata import metadata_text
-from millpond.lake.pins import Pin, is_pin, pin_named
+from millpond.lake.metadata import read_metadata_text
+from millpond.lake.pins import Pin, get_pin, is_pin
 from millpond.lake.rest_errors import BadRequest, Forbidden
 from millpond.naming import LAYERS, MAIN_REF
 
@@ -50,9 +50,9 @@ _DONE = 204
 
 
 def config(request: Request, _: Body) -> Response:
-    """Tell a client under which prefix it finds its warehouse: a ref, or a pin."""
+    """Return the prefix of the client's warehouse: a ref, or a pin."""
     warehouse = request.query_params.get("warehouse") or MAIN_REF
-    _opened(warehouse)
+    _open_warehouse(warehouse)
     return JSONResponse({"defaults": {}, "overrides": {"prefix": warehouse}, "endpoints": list(ENDPOINTS)})
 
 
@@ -60,22 +60,22 @@ def namespaces(request: Request, body: Body) -> Response:
     """List or create namespaces."""
     if request.method == "POST":
         name, properties = tuple(body["namespace"]), body.get("properties") or {}
-        _writable(request).create_namespace(name, properties)
+        _require_writable(request).create_namespace(name, properties)
         return JSONResponse({"namespace": list(name), "properties": properties})
-    if isinstance(found := _warehouse(request), Pin):
-        return JSONResponse({"namespaces": [[n] for n in _pinned_namespaces(found)]})
+    if isinstance(found := _get_warehouse(request), Pin):
+        return JSONResponse({"namespaces": [[n] for n in _list_namespaces(found)]})
     parent = tuple(filter(None, request.query_params.get("parent", "").split(_SEPARATOR)))
     return JSONResponse({"namespaces": sorted(list(n) for n in found.list_namespaces(parent))})
 
 
 def namespace(request: Request, _: Body) -> Response:
     """Describe, look for or drop a namespace."""
-    name = _namespace(request)
+    name = _read_namespace(request)
     if request.method == "DELETE":
-        _writable(request).drop_namespace(name)
+        _require_writable(request).drop_namespace(name)
         return Response(status_code=_DONE)
-    if isinstance(found := _warehouse(request), Pin):
-        if ".".join(name) not in _pinned_namespaces(found):
+    if isinstance(found := _get_warehouse(request), Pin):
+        if ".".join(name) not in _list_namespaces(found):
             raise NoSuchNamespaceError(f"there is no namespace {'.'.join(name)} in {found.name}")
         properties = {}
     else:
@@ -87,19 +87,19 @@ def namespace(request: Request, _: Body) -> Response:
 
 def namespace_properties(request: Request, body: Body) -> Response:
     """Set and remove properties of a namespace."""
-    done = _writable(request).update_namespace_properties(
-        _namespace(request), set(body.get("removals") or ()), body.get("updates") or {}
+    done = _require_writable(request).update_namespace_properties(
+        _read_namespace(request), set(body.get("removals") or ()), body.get("updates") or {}
     )
     return JSONResponse({"removed": done.removed, "updated": done.updated, "missing": done.missing})
 
 
 def tables(request: Request, body: Body) -> Response:
     """List the tables of a namespace, or create one."""
-    name = _namespace(request)
+    name = _read_namespace(request)
     if request.method == "POST":
-        return _create(_writable(request), name, body)
-    if isinstance(found := _warehouse(request), Pin):
-        if (layer := ".".join(name)) not in _pinned_namespaces(found):
+        return _create(_require_writable(request), name, body)
+    if isinstance(found := _get_warehouse(request), Pin):
+        if (layer := ".".join(name)) not in _list_namespaces(found):
             raise NoSuchNamespaceError(f"there is no namespace {layer} in {found.name}")
         names = [t.partition(".")[2] for t in found.pointers if t.partition(".")[0] == layer]
     else:
@@ -109,37 +109,38 @@ def tables(request: Request, body: Body) -> Response:
 
 def table(request: Request, body: Body) -> Response:
     """Load, look for, change or drop a table."""
-    identifier = (*_namespace(request), request.path_params["table"])
+    identifier = (*_read_namespace(request), request.path_params["table"])
     if request.method == "DELETE":
-        _writable(request).drop_table(identifier)
+        _require_writable(request).drop_table(identifier)
         return Response(status_code=_DONE)
     if request.method == "POST":
-        (changed,) = _writable(request).commit_tables([_change(identifier, body)])
-        return _loaded(changed.metadata_location)
-    location = _location(_warehouse(request), identifier)
-    return Response(status_code=_DONE) if request.method == "HEAD" else _loaded(location)
+        (changed,) = _require_writable(request).commit_tables([_read_change(identifier, body)])
+        return _respond_table(changed.metadata_location)
+    location = _find_location(_get_warehouse(request), identifier)
+    return Response(status_code=_DONE) if request.method == "HEAD" else _respond_table(location)
 
 
 def register(request: Request, body: Body) -> Response:
-    """Put a table that exists as files under a name."""
-    lake = _writable(request)
-    identifier = (*_namespace(request), str(body["name"]))
-    return _loaded(lake.register_table(identifier, str(body["metadata-location"])).metadata_location)
+    """Register a table that exists as files under a name."""
+    lake = _require_writable(request)
+    identifier = (*_read_namespace(request), str(body["name"]))
+    return _respond_table(lake.register_table(identifier, str(body["metadata-location"])).metadata_location)
 
 
 def rename(request: Request, body: Body) -> Response:
     """Rename a table."""
     source, target = ((*body[end]["namespace"], body[end]["name"]) for end in ("source", "destination"))
-    _writable(request).rename_table(source, target)
+    _require_writable(request).rename_table(source, target)
     return Response(status_code=_DONE)
 
 
 def transaction(request: Request, body: Body) -> Response:
     """Change several tables at once, or none."""
     changes = [
-        _change((*c["identifier"]["namespace"], c["identifier"]["name"]), c) for c in body["table-changes"]
+        _read_change((*c["identifier"]["namespace"], c["identifier"]["name"]), c)
+        for c in body["table-changes"]
     ]
-    _writable(request).commit_tables(changes)
+    _require_writable(request).commit_tables(changes)
     return Response(status_code=_DONE)
 
 
@@ -164,53 +165,53 @@ def _create(lake: LakeCatalog, namespace: tuple[str, ...], body: Body) -> Respon
         metadata = orjson.loads(staged.metadata.model_dump_json())
         return JSONResponse({"metadata": metadata, "config": {}})
     lake.add(staged)
-    return _loaded(staged.metadata_location)
+    return _respond_table(staged.metadata_location)
 
 
 def _make_folders(location: str) -> None:
-    """Make what DuckDB expects to find: it writes files but no folders."""
+    """Create the folders that DuckDB expects: it writes files but creates no folders."""
     if path := local_path(location):
         for folder in ("data", "metadata"):
             (path / folder).mkdir(parents=True, exist_ok=True)
 
 
-def _loaded(location: str) -> Response:
+def _respond_table(location: str) -> Response:
     prefix = b'{"metadata-location":' + orjson.dumps(location) + b',"config":{},"metadata":'
-    return Response(prefix + metadata_text(location) + b"}", media_type="application/json")
+    return Response(prefix + read_metadata_text(location) + b"}", media_type="application/json")
 
 
-def _change(identifier: tuple[str, ...], body: Body) -> TableChange:
+def _read_change(identifier: tuple[str, ...], body: Body) -> TableChange:
     requirements = _REQUIREMENTS.validate_python(body.get("requirements") or ())
     return identifier, requirements, _UPDATES.validate_python(body.get("updates") or ())
 
 
-def _namespace(request: Request) -> tuple[str, ...]:
+def _read_namespace(request: Request) -> tuple[str, ...]:
     name = tuple(str(request.path_params["namespace"]).split(_SEPARATOR))
     if not all(name):
         raise BadRequest("a namespace's name is empty")
     return name
 
 
-def _warehouse(request: Request) -> LakeCatalog | Pin:
-    return _opened(request.path_params["prefix"])
+def _get_warehouse(request: Request) -> LakeCatalog | Pin:
+    return _open_warehouse(request.path_params["prefix"])
 
 
-def _opened(name: str) -> LakeCatalog | Pin:
-    return pin_named(name) if is_pin(name) else catalog(name)
+def _open_warehouse(name: str) -> LakeCatalog | Pin:
+    return get_pin(name) if is_pin(name) else load_catalog(name)
 
 
-def _writable(request: Request) -> LakeCatalog:
-    found = _warehouse(request)
+def _require_writable(request: Request) -> LakeCatalog:
+    found = _get_warehouse(request)
     if isinstance(found, Pin):
         raise Forbidden(f"{found.name} is a pinned view and cannot be written; write to {found.ref} instead")
     return found
 
 
-def _pinned_namespaces(pin: Pin) -> list[str]:
+def _list_namespaces(pin: Pin) -> list[str]:
     return sorted({*LAYERS, *(t.partition(".")[0] for t in pin.pointers)})
 
 
-def _location(found: LakeCatalog | Pin, identifier: tuple[str, ...]) -> str:
+def _find_location(found: LakeCatalog | Pin, identifier: tuple[str, ...]) -> str:
     if isinstance(found, LakeCatalog):
         return found.pointer(identifier)
     name = Catalog.namespace_to_string(identifier)

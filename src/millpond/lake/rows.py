@@ -1,4 +1,4 @@
-"""The rows a write brings: from memory or as a stream of Parquet files, made to fit the table."""
+"""The rows of a write: from memory or as a stream of Parquet files, cast to the columns of the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from millpond.errors import RowsOutsideWindow, SchemaConflict
 from millpond.lake.windows import Windows
 
 PIECE_BYTES = 32 << 20
-"""Rows are worked on in pieces of about this size, so memory stays bounded whatever the data's size."""
+"""Rows are processed in pieces of about this size, so that memory does not grow with the data."""
 _BATCH_ROWS = 32_768
 
 
@@ -59,7 +59,7 @@ def gather(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def fit_piece(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
-    """Return `piece` in the columns and types of `target`, nulls where it has no such column."""
+    """Return `piece` in the columns and types of `target`; columns that it lacks are null."""
     columns = []
     for field in target:
         if field.name not in piece.column_names:
@@ -78,7 +78,7 @@ def fit_piece(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
 
 
 def refuse_outside(table: str, piece: pa.Table, column: str, windows: Windows) -> None:
-    """Raise RowsOutsideWindow if a row's day lies in none of `windows`, naming days and counts."""
+    """Raise RowsOutsideWindow, with days and counts, if a row's day is in none of `windows`."""
     outside = piece.filter(pc.invert(windows.mask(piece[column])))
     if not outside.num_rows:
         return
@@ -87,9 +87,9 @@ def refuse_outside(table: str, piece: pa.Table, column: str, windows: Windows) -
         f"{d['values'] or 'no date'}: {d['counts']}" for d in sorted(days, key=lambda d: str(d["values"]))[:5]
     )
     raise RowsOutsideWindow(
-        f"{outside.num_rows} rows for {table} lie outside the window {windows} by {column} ({shown})",
+        f"{outside.num_rows} rows for {table} are outside the window {windows} by {column} ({shown})",
         unharmed="the table; nothing of this write is visible",
-        next_step="filter such rows out before writing, or replace the days they belong to as well",
+        next_step="filter these rows out before writing, or also replace the days they belong to",
     )
 
 

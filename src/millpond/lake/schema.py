@@ -1,4 +1,4 @@
-"""How a table's columns may change: by addition and widening; only replacing all rows reshapes it."""
+"""How a table's columns may change: they are added and widened; only replacing all rows removes them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pyiceberg.schema import Schema
 
 from millpond.errors import SchemaConflict
 
-_UNCHANGED = "the table; its rows and columns are as before"
+_UNCHANGED = "the table; its rows and columns did not change"
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
-    """Return the Arrow schema in which the rows of an Iceberg schema are written and compared."""
+    """Return the Arrow schema in which rows of an Iceberg schema are written and compared."""
     return schema_to_pyarrow(schema, include_field_ids=False).remove_metadata()
 
 
 def evolve(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Schema:
-    """Return the schema that holds the columns of `current`, then those that `wanted` add.
+    """Return the schema with the columns of `current`, then those that `wanted` add.
 
-    A column whose type is null adds nothing: an all-null column is typed by whoever knows its type.
-    Raises SchemaConflict for a type that does not fit and for names that are there twice or differ
-    only by case, blanks or Unicode composition.
+    A column of the type null adds nothing: its type is known once it has values. Raises SchemaConflict for
+    a type that does not fit, for duplicate names and for names that differ only by case, blanks or Unicode
+    composition.
     """
     columns: dict[str, pa.DataType] = {f.name: f.type for f in current or ()}
     for schema in wanted:
@@ -32,29 +32,31 @@ def evolve(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Sche
         for column in schema:
             if pa.types.is_null(column.type):
                 continue
-            kind = storable(table, column.name, column.type)
+            kind = find_stored_type(table, column.name, column.type)
             known = columns.get(column.name)
-            columns[column.name] = kind if known is None else _fit(table, column.name, known, kind)
+            columns[column.name] = kind if known is None else _fit_type(table, column.name, known, kind)
     return pa.schema(list(columns.items()))
 
 
 def reshape(table: str, current: pa.Schema, *wanted: pa.Schema) -> pa.Schema:
-    """Return the schema of a table whose rows are all replaced: the wanted columns alone, in their order.
+    """Return the schema of a table whose rows are all replaced: only the wanted columns, in their order.
 
-    Types of `current` stay where the wanted ones fit in. Raises SchemaConflict as `evolved` does.
+    Types of `current` stay if the wanted ones fit into them. Raises SchemaConflict as `evolve` does.
     """
     target = evolve(table, None, *wanted)
     columns: dict[str, pa.DataType] = dict(zip(target.names, target.types, strict=True))
     for name in (f.name for schema in wanted for f in schema if f.name in current.names):
         known = current.field(name).type
-        columns[name] = known if name not in columns else widest(known, columns[name]) or columns[name]
+        columns[name] = (
+            known if name not in columns else find_widest_type(known, columns[name]) or columns[name]
+        )
     return pa.schema(list(columns.items()))
 
 
-def turn(current: pa.Schema, declared: pa.Schema) -> pa.Schema:
-    """Return `current` with the whole numbers that `declared` has become numbers with fractions.
+def turn_integers_to_floats(current: pa.Schema, declared: pa.Schema) -> pa.Schema:
+    """Return `current` with those integer columns as doubles that `declared` has as doubles.
 
-    Iceberg widens no long to a double: such a column is a new one, whose rows are all written anew.
+    Iceberg does not widen a long to a double: such a column is a new one, and all its rows are rewritten.
     """
     columns: dict[str, pa.DataType] = dict(zip(current.names, current.types, strict=True))
     for column in declared:
@@ -64,8 +66,8 @@ def turn(current: pa.Schema, declared: pa.Schema) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
-def widest(known: pa.DataType, kind: pa.DataType) -> pa.DataType | None:
-    """Return the type that holds values of both, if a column of type `known` may become that."""
+def find_widest_type(known: pa.DataType, kind: pa.DataType) -> pa.DataType | None:
+    """Return the type for values of both, if a column of type `known` may become it."""
     t = pa.types
     stays = (
         known == kind
@@ -83,15 +85,15 @@ def widest(known: pa.DataType, kind: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def storable(table: str, column: str, kind: pa.DataType) -> pa.DataType:
-    """Return the type in which Iceberg stores values of `kind`; raises SchemaConflict if in none."""
+def find_stored_type(table: str, column: str, kind: pa.DataType) -> pa.DataType:
+    """Return the type in which Iceberg stores values of `kind`; raises SchemaConflict if there is none."""
     t = pa.types
     if t.is_dictionary(kind):
-        return storable(table, column, kind.value_type)
+        return find_stored_type(table, column, kind.value_type)
     if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
-        return pa.large_list(pa.field("element", storable(table, column, kind.value_type)))
+        return pa.large_list(pa.field("element", find_stored_type(table, column, kind.value_type)))
     if t.is_struct(kind):
-        return pa.struct([pa.field(f.name, storable(table, column, f.type)) for f in kind])
+        return pa.struct([pa.field(f.name, find_stored_type(table, column, f.type)) for f in kind])
     if t.is_timestamp(kind):
         return pa.timestamp("us", tz="UTC" if kind.tz else None)
     for matches, stored in _STORED:
@@ -100,9 +102,9 @@ def storable(table: str, column: str, kind: pa.DataType) -> pa.DataType:
     if t.is_decimal128(kind) or t.is_fixed_size_binary(kind):
         return kind
     raise SchemaConflict(
-        f"{table}.{column}: no table of the lake has a column of the type {kind}",
+        f"{table}.{column}: tables of the lake cannot have a column of the type {kind}",
         unharmed=_UNCHANGED,
-        next_step="cast it to a type that the lake knows: bigint, double, decimal, varchar, date, timestamp",
+        next_step="cast it to a type of the lake: bigint, double, decimal, varchar, date, timestamp",
     )
 
 
@@ -121,11 +123,11 @@ _STORED = (
 )
 
 
-def _fit(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> pa.DataType:
-    if (fitting := widest(known, kind)) is not None:
+def _fit_type(table: str, column: str, known: pa.DataType, kind: pa.DataType) -> pa.DataType:
+    if (fitting := find_widest_type(known, kind)) is not None:
         return fitting
     raise SchemaConflict(
-        f"{table}.{column} is {_word(known)} in the table and {_word(kind)} in the data",
+        f"{table}.{column} is {_format_type(known)} in the table and {_format_type(kind)} in the data",
         unharmed=_UNCHANGED,
         next_step="cast the data or declare the column to the table's type"
         f' (`millpond sql "describe {table}"`), or give the new values a column of their own',
@@ -138,7 +140,7 @@ def _refuse_collisions(table: str, names: Sequence[str], known: Iterable[str]) -
         other = seen.setdefault(_fold(name), name)
         if other == name and names.count(name) == 1:
             continue
-        what = f"the column {name!r} is there twice"
+        what = f"there are two columns {name!r}"
         if other != name:
             what = f"the columns {other!r} and {name!r} differ only by case, blanks or composition"
         raise SchemaConflict(
@@ -152,5 +154,5 @@ def _fold(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _word(kind: pa.DataType) -> str:
+def _format_type(kind: pa.DataType) -> str:
     return str(kind).replace("large_", "").replace("[us, tz=UTC]", " with time zone").replace("[us]", "")

@@ -1,4 +1,4 @@
-"""What may be declared of a table, what a write brings, and what it reports."""
+"""What a table declares, what a write contains, and what it reports."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class TableSpec:
     comments: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     drops: bool = False
-    """Whether a write of some days also takes away, for all days, the columns that its rows lack."""
+    """Whether a write of some days also drops, for all days, the columns that its rows lack."""
     any_schema: bool = False
-    """Whether it may lie outside the layers, as what dbt by hand writes to a branch may."""
+    """Whether it may be in a schema that is not a layer, as tables of dbt by hand on a branch may."""
 
     def __post_init__(self) -> None:
         if not self.any_schema:
@@ -61,9 +61,9 @@ class Replacement:
     """New rows for a window of a table; `window` None replaces all of it.
 
     `data` is an Arrow table, or Parquet files that are read as a stream and may be larger than memory.
-    `check` is given what the window holds and what it is to hold, by day, and the most rows of days that hold
-    fewer now, while the table is locked; whatever it raises leaves the table as it is. `keeping` says what
-    becomes of the most rows of these days.
+    `check` is called while the table is locked, with the digests by day of the old and the new rows, and the
+    most rows of days that have fewer now; if it raises, the table stays as it is. `keeping` says whether
+    the most rows of these days are recorded or forgotten.
     """
 
     table: TableSpec
@@ -78,7 +78,7 @@ class Written:
     """What a replacement did to a table.
 
     `rows` are now in the window, `bytes` were written to data files (0 if unchanged), `content_hash`
-    covers the window and `day_hashes` each of its days, also the empty ones.
+    covers the window and `day_hashes` each of its days, also empty ones.
     """
 
     table: str

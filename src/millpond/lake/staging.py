@@ -1,7 +1,7 @@
-"""A change to one table in the making: PyIceberg's transaction and snapshot producer, fit for windows.
+"""A change to one table before its commit: PyIceberg's transaction and snapshot producer, adapted to windows.
 
-PyIceberg's own overwrite makes two or three snapshots, copies the metadata dozens of times and keeps
-manifests of long deleted files; these few overrides make one snapshot of what was decided elsewhere.
+PyIceberg's own overwrite creates two or three snapshots, copies the metadata dozens of times and keeps
+manifests of files deleted long ago; these overrides create one snapshot.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _MANIFESTS = 16
 """From this many manifests on they are merged, so that planning a scan reads few files."""
 _MANIFEST_BYTES = 8 << 20
 _PARTITIONS = 64
-"""Up to this many partitions it pays to find the manifests that concern them."""
+"""Up to this many partitions it is faster to look for their manifests than to read all."""
 
 
 class Staging(Transaction):
-    """Collects updates of one table; nothing is visible before its metadata is pointed to.
+    """Collects updates of one table; they become visible when a pointer leads to the new metadata.
 
-    `turned` is the schema to read its files by where a column's type changes: all of them are written anew.
+    `old_schema` is set if a column's type changes: its files are read by it, and all of them are rewritten.
     """
 
     def __init__(self, table: Table, *, is_new: bool) -> None:
         super().__init__(table)
         self.table, self.is_new = table, is_new
-        self.turned: Schema | None = None
+        self.old_schema: Schema | None = None
         self._known: tuple[tuple[TableUpdate, ...], TableMetadata] = ((), table.metadata)
 
     @property
@@ -77,8 +77,8 @@ class Staging(Transaction):
             producer.append_data_file(file)
         producer.commit()
 
-    def finished(self) -> tuple[TableMetadata, str]:
-        """Write the metadata with all updates, if there are any; returns it and where it lies."""
+    def finish(self) -> tuple[TableMetadata, str]:
+        """Write the metadata with all updates, if there are any; returns it and its location."""
         old = self.table.metadata_location
         if not self.changed:
             return self.table.metadata, old
@@ -105,7 +105,7 @@ class _ReplaceFiles(OverwriteFiles):
     def _build_manifest_evaluator(self, spec_id: int):  # type: ignore[no-untyped-def]
         if len({f.partition for f in self._deleted_data_files}) > _PARTITIONS:
             return lambda _: True
-        # PyIceberg asks one evaluator from several threads, and it holds the manifest that it is at.
+        # PyIceberg shares one evaluator among threads, although it keeps the manifest it is at.
         build = super()._build_manifest_evaluator
         return lambda manifest: build(spec_id)(manifest)
 

@@ -1,4 +1,4 @@
-"""Values that neither Iceberg nor its readers hold, although the type of their column could say them."""
+"""Values that Iceberg or its readers do not support, although Arrow's type of the column does."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _DIGITS = 38
 
 
 def refuse_values(table: str, rows: pa.Table) -> None:
-    """Raise SchemaConflict for a value that no table holds, naming its column and the value.
+    """Raise SchemaConflict, with column and value, for a value that no table can store.
 
-    These are days outside the years 1 to 9999, infinite ones among them, times of day from 24:00 on, and
-    numbers of more than 38 digits. `rows` have the types of the table.
+    These are days outside the years 1 to 9999 (also infinite ones), times of day from 24:00 on, and numbers
+    of more than 38 digits. `rows` have the types of the table.
     """
     for name, column in zip(rows.column_names, rows.columns, strict=True):
-        for part in _parts(column):
-            if (found := _outside(part)) is not None:
+        for part in _flatten(column):
+            if (found := _find_unstorable(part)) is not None:
                 value, why, instead = found
                 raise SchemaConflict(
                     f"{table}.{name}: the value {value} cannot be stored: {why}",
                     unharmed="the table; nothing of this write is visible",
-                    next_step=f"{instead}, or null where it means that nothing is known",
+                    next_step=f"{instead}, or null if the value is unknown",
                 )
 
 
 def refuse_bounds(table: str, schema: Schema, files: Iterable[DataFile]) -> None:
-    """Raise SchemaConflict as `refuse_values` does, for days in data files, by their bounds."""
+    """Raise SchemaConflict as `refuse_values` does, for days in data files, from their bounds."""
     for file in files:
         for bounds in (file.lower_bounds, file.upper_bounds):
             for field_id, bound in (bounds or {}).items():
@@ -52,20 +52,20 @@ def refuse_bounds(table: str, schema: Schema, files: Iterable[DataFile]) -> None
                     refuse_values(table, pa.table({str(name): value}))
 
 
-def _parts(column: Any) -> Iterator[Any]:
+def _flatten(column: Any) -> Iterator[Any]:
     """Yield the columns of plain values that a column holds."""
     kind = column.type
     if pa.types.is_struct(kind):
         for part in column.flatten():
-            yield from _parts(part)
+            yield from _flatten(part)
     elif pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        yield from _parts(pc.list_flatten(column))
+        yield from _flatten(pc.list_flatten(column))
     else:
         yield column
 
 
-def _outside(column: Any) -> tuple[str, str, str] | None:
-    """Return a value outside of what its type holds, why it is, and what to write instead."""
+def _find_unstorable(column: Any) -> tuple[str, str, str] | None:
+    """Return a value that cannot be stored, why, and what to write instead; None if there is none."""
     kind = column.type
     if pa.types.is_decimal(kind) and kind.precision == _DIGITS:
         bounds = tuple(pa.scalar(Decimal((sign, (9,) * _DIGITS, -kind.scale)), kind) for sign in (1, 0))
@@ -85,11 +85,11 @@ def _outside(column: Any) -> tuple[str, str, str] | None:
         return None
     least, most = bounds
     wrong = column.filter(pc.or_(pc.less(column, least), pc.greater(column, most)))
-    return (_text(wrong[0]), why, instead) if len(wrong) else None
+    return (_format_value(wrong[0]), why, instead) if len(wrong) else None
 
 
-def _text(value: Any) -> str:
-    """Return a value as SQL shows it; those of DuckDB's infinities are the largest of their type."""
+def _format_value(value: Any) -> str:
+    """Return a value as SQL shows it; the largest values of a type are DuckDB's infinities."""
     raw = getattr(value, "value", None)
     if not isinstance(raw, int):
         return str(value.as_py())

@@ -1,4 +1,4 @@
-"""Two versions of a table: the rows that may differ between them, read from no more files than needed."""
+"""Two versions of a table: the rows that may differ, read from no more files than necessary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyiceberg.table.metadata import TableMetadata
 
 from millpond.internals.pyiceberg import ArrowScan
 from millpond.lake.files import lake_io
-from millpond.lake.history import windows_since
+from millpond.lake.metadata import find_windows_since
 from millpond.lake.schema import arrow_schema
 from millpond.lake.windows import Windows
 from millpond.naming import LINEAGE_COLUMNS
@@ -20,7 +20,7 @@ from millpond.naming import LINEAGE_COLUMNS
 
 @dataclass(frozen=True)
 class Version:
-    """One side of a comparison; `metadata` None stands for a table that is not there and has no rows."""
+    """One side of a comparison; `metadata` is None for a table that does not exist."""
 
     metadata: TableMetadata | None
     tasks: tuple[FileScanTask, ...]
@@ -28,9 +28,9 @@ class Version:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns that name a row, as its owner declared them."""
-        told = self.metadata.properties.get("millpond.key", "") if self.metadata else ""
-        return tuple(filter(None, told.split(",")))
+        """The columns that identify a row, as the table declares them."""
+        declared = self.metadata.properties.get("millpond.key", "") if self.metadata else ""
+        return tuple(filter(None, declared.split(",")))
 
     def schema(self) -> pa.Schema:
         """Return the columns that count as content: all but lineage, unless that is part of the key."""
@@ -55,30 +55,30 @@ class Version:
 
 
 def diff_versions(then: TableMetadata | None, now: TableMetadata | None) -> tuple[Version, Version, Windows]:
-    """Return what of two versions must be compared, and the days it lies in.
+    """Return the rows of two versions that must be compared, and their days.
 
-    Rows of files that both have are the same in both; rows outside the windows that were replaced in
-    between as well. Together the two sides hold every row that differs.
+    Rows of shared files are the same in both, and so are rows outside the windows that were replaced in
+    between. Together the two sides have every row that differs.
     """
-    windows = windows_since(now, then) if now is not None else Windows(None)
-    before, after = _version(then, windows), _version(now, windows)
-    shared = {_contents(t) for t in before.tasks} & {_contents(t) for t in after.tasks}
-    return _without(before, shared), _without(after, shared), windows
+    windows = find_windows_since(now, then) if now is not None else Windows(None)
+    before, after = _make_version(then, windows), _make_version(now, windows)
+    shared = {_get_contents(t) for t in before.tasks} & {_get_contents(t) for t in after.tasks}
+    return _drop_shared(before, shared), _drop_shared(after, shared), windows
 
 
 _Contents = tuple[str, frozenset[str]]
 
 
-def _contents(task: FileScanTask) -> _Contents:
+def _get_contents(task: FileScanTask) -> _Contents:
     return task.file.file_path, frozenset(f.file_path for f in task.delete_files)
 
 
-def _without(version: Version, shared: set[_Contents]) -> Version:
-    tasks = tuple(t for t in version.tasks if _contents(t) not in shared)
+def _drop_shared(version: Version, shared: set[_Contents]) -> Version:
+    tasks = tuple(t for t in version.tasks if _get_contents(t) not in shared)
     return Version(version.metadata, tasks, version.row_filter)
 
 
-def _version(metadata: TableMetadata | None, windows: Windows) -> Version:
+def _make_version(metadata: TableMetadata | None, windows: Windows) -> Version:
     if metadata is None or not windows:
         return Version(metadata, (), AlwaysTrue())
     row_filter = windows.filter(metadata.properties.get("millpond.window_column"))

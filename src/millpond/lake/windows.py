@@ -39,7 +39,7 @@ class Windows:
 
     @classmethod
     def parse(cls, text: str | None) -> Windows:
-        """Return what a snapshot's `millpond.window` says; one without may have changed anything."""
+        """Return the windows of a snapshot's `millpond.window`; all if it has none."""
         if text == NOTHING:
             return cls(())
         if text is None or text == WHOLE:
@@ -77,7 +77,7 @@ class Windows:
         return Windows(tuple(contiguous(d for a, b in nexts.items() for d in Window(a, b).days)))
 
     def mask(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return for each day of `column` whether it lies in a window; null counts as outside."""
+        """Return for each day of `column` whether it is in a window; null is outside."""
         if not self.parts:
             return pa.chunked_array([pa.repeat(self.parts is None, len(column))])
         day = pa.date32()

@@ -106,7 +106,7 @@ def _publish(
 
     # Taken before the pin: a later publish never reads an older lake.
     acquire_publish_lock(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
-    with pins.pinned(ref) as pin:
+    with pins.hold_pin(ref) as pin:
         _refuse_missing(marts, pin)
         copied = [_copy_to_shadow(connection, schema, mart, pin) for mart in marts]
     reached("publish.copied")
@@ -132,7 +132,7 @@ def _copy_to_shadow(
     connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin
 ) -> _Shadow:
     began = time.perf_counter()
-    snapshot = read.loaded(pin, spec.table).current_snapshot()
+    snapshot = read.load_table(pin, spec.table).current_snapshot()
     rows = read.scan(pin, spec.table)
     columns = {f.name: find_type(spec.table, f) for f in rows.schema}
     _refuse_columns(spec, columns)
@@ -174,7 +174,7 @@ def _take_over(copied: _Shadow) -> PublishResult:
         bytes=mart.size(),
         seconds=copied.seconds + time.perf_counter() - began,
         snapshot_id=copied.snapshot_id,
-        content_hash=hashing.overall(hashing.digests(rows, None)),
+        content_hash=hashing.hash_digests(hashing.compute_digests(rows, None)),
     )
 
 

@@ -33,7 +33,7 @@ class TrinoResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         asked = self._settings()
         trino.connect(ref)
-        return trino.connection(
+        return trino.open_connection(
             asked, catalog=trino.catalog_name(ref or settings().ref), schema="raw", source="millpond asset"
         )
 
@@ -72,9 +72,9 @@ class IcebergResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Raises RefNotFound.
         """
-        from millpond.lake.catalog import catalog
+        from millpond.lake.catalog import load_catalog
 
-        found = catalog(ref or settings().ref)
+        found = load_catalog(ref or settings().ref)
         found.properties.update(self.properties())
         return found
 

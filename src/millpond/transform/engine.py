@@ -91,7 +91,7 @@ class TrinoEngine(Engine):
 
         def ask(sql: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
             try:
-                return trino.query(sql, ref)
+                return trino.run_query(sql, ref)
             except TrinoQueryError as error:
                 raise Refused(error.message) from error
 

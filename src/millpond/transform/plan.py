@@ -113,7 +113,7 @@ def plan_full_refresh(assets: Iterable[str], ref: str) -> FullRefresh:
 
 def days_with_rows(parsed: Parsed, wanted: Iterable[Model], ref: str) -> Window | None:
     """Return the days of which the daily models among `wanted`, or what they read, have rows."""
-    document, present, days = parsed.document(), set(read.table_names(ref)), set()
+    document, present, days = parsed.document(), set(read.list_tables(ref)), set()
     nodes = {**document["nodes"], **document["sources"]}
     daily = [nodes[model.unique_id] for model in wanted if model.daily]
     for key in {key for node in daily for key in (node["unique_id"], *upstream_tables(node, document))}:

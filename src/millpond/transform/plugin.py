@@ -16,9 +16,9 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.errors import BuildFailed, MillpondError
 from millpond.lake import duck, tables
-from millpond.lake.connect import pooled
-from millpond.lake.metadata import comments_at, statistics_at
-from millpond.lake.pointers import pointers
+from millpond.lake.connect import borrow_connection
+from millpond.lake.metadata import read_comments, read_statistics
+from millpond.lake.pointers import read_pointers
 from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
@@ -94,8 +94,8 @@ class Plugin(BasePlugin):
 
     def _show(self, cursor: duckdb.DuckDBPyConnection, ref: str) -> None:
         with self._showing:
-            with pooled() as conn:
-                found = pointers(conn, ref)
+            with borrow_connection() as conn:
+                found = read_pointers(conn, ref)
             self._lake.show(cursor, found)
             self._ref = ref
 
@@ -119,8 +119,8 @@ class Plugin(BasePlugin):
             return
         replacement = Replacement(table_spec(model, rows.schema), rows, window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
-        with pooled() as conn:
-            (written_at,) = pointers(conn, build.ref, (replacement.table.name,)).items()
+        with borrow_connection() as conn:
+            (written_at,) = read_pointers(conn, build.ref, (replacement.table.name,)).items()
         self._lake.point(self._cursors.mine, *written_at)
         build.add(stored(model, written, time.perf_counter() - started, _day_rows(model, rows)))
 
@@ -134,9 +134,9 @@ class Plugin(BasePlugin):
         )
         insert = "insert into lake_statistics values (?, ?, ?, ?, ?, ?, map(?::varchar[], ?::varchar[]))"
         for table, location in shown.items():
-            comment, columns = comments_at(location)
+            comment, columns = read_comments(location)
             about = (comment, [*columns], [*columns.values()])
-            cursor.execute(insert, [*table.split(".", 1), *statistics_at(location), *about])
+            cursor.execute(insert, [*table.split(".", 1), *read_statistics(location), *about])
 
     def _store_by_hand(self, model: Mapping[str, Any], rows: pa.Table) -> None:
         assert self.sandbox is not None

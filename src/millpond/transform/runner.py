@@ -14,7 +14,7 @@ import orjson
 from millpond.errors import MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
 from millpond.lake.home_zone import refuse_other_zone
-from millpond.lake.locks import build_turn
+from millpond.lake.locks import build_lock
 from millpond.partitions import Window
 from millpond.runtime.home import layout
 from millpond.settings import settings
@@ -58,7 +58,7 @@ def build(
         refuse_partial_refresh(parsed, wanted, window, ref)
     for attempt in range(1, _ATTEMPTS + 1):
         started = time.perf_counter()
-        with build_turn(ref, alone=attempt > 1):
+        with build_lock(ref, alone=attempt > 1):
             branch = f"audit_{uuid.uuid4().hex[:12]}"
             try:
                 result = _audited(
@@ -94,7 +94,7 @@ def check(checks: Iterable[tuple[str, str]], *, ref: str) -> list[CheckResult]:
 
 
 def _checked(parsed: Parsed, asked: set[tuple[str, str]], ref: str) -> list[CheckResult]:
-    present = set(read.table_names(ref))
+    present = set(read.list_tables(ref))
     wanted = [c for c in parsed.checks().values() if c.kind == "test" and (c.asset, c.name) in asked]
     if not wanted:
         return []
@@ -116,7 +116,7 @@ def snapshot_id(unique_id: str, *, ref: str) -> int | None:
     table = part_of(settings(), [unique_id])[1][unique_id].table
     if not read.exists(ref, table):
         return None
-    return read.loaded(ref, table).metadata.current_snapshot_id
+    return read.load_table(ref, table).metadata.current_snapshot_id
 
 
 def warm_up() -> None:
@@ -144,7 +144,7 @@ def _audited(
     wanted: Sequence[Model], every: Models, window: Window | None, parsed: Parsed, ref: str, build: Building
 ) -> BuildResult:
     """Create the build's branch, and build and test on it."""
-    present = set(read.table_names(ref))
+    present = set(read.list_tables(ref))
     job = _planned(wanted, every, window, parsed, ref, present)
     purpose = f"audit of {', '.join(model.key for model in job.models)}"[:200]
     refs.create(build.ref, base=ref, purpose=purpose, run_id=build.run_id)

@@ -18,8 +18,8 @@ from millpond.errors import MillpondError, RefExists
 from millpond.internals.dbt import get_flags, get_invocation_id
 from millpond.lake import duck, pins, refs, tables
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.connect import pooled
-from millpond.lake.pointers import pointers
+from millpond.lake.connect import borrow_connection
+from millpond.lake.pointers import read_pointers
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.naming import MAIN_REF, identifier, quoted
 from millpond.settings import settings
@@ -82,10 +82,10 @@ class Sandbox:
                 self.refuse(table)
                 touched.add(table)
                 with self._lock:
-                    location = self._lake.shown(table)
+                    location = self._lake.location(table)
                     if location and target.write != "create":
                         rows, there = target.write == "change", target.write != "replace"
-                        self._lake.thaw(cursor, table, rows=rows, there=there)
+                        self._lake.replace_view(cursor, table, rows=rows, there=there)
                         self._own[table] = location
                         if target.write != "change":
                             undo[table] = location
@@ -182,7 +182,7 @@ class Sandbox:
     def _land(self, cursor: duckdb.DuckDBPyConnection, names: list[str]) -> None:
         there = self._there(cursor, duck.DATABASE)
         before = self._pointers(names)
-        written = [t for t in names if t in there and not self._lake.shown(t)]
+        written = [t for t in names if t in there and not self._lake.location(t)]
         gone = [t for t in names if t not in there]
         replacements = [_replacement(cursor, table) for table in written]
         if replacements:
@@ -195,8 +195,8 @@ class Sandbox:
             self._own |= self._pointers(written)
 
     def _pointers(self, names: list[str]) -> dict[str, str]:
-        with pooled() as conn:
-            return pointers(conn, self.ref, names)
+        with borrow_connection() as conn:
+            return read_pointers(conn, self.ref, names)
 
     def _tables(self, cursor: Any, target: Target) -> list[str]:
         """Return the tables of the lake that a target names; raises DbtRuntimeError for any other."""

@@ -45,7 +45,7 @@ class LakeConnectionManager(TrinoConnectionManager):
         if connection.state != "open":
             build = under_way()
             name = trino.catalog_name(build.ref if build else settings().ref)
-            made = trino.connection(catalog=name, schema=connection.credentials.schema)
+            made = trino.open_connection(catalog=name, schema=connection.credentials.schema)
             connection.handle = ConnectionWrapper(made, False)  # type: ignore[no-untyped-call]
             connection.state = "open"
         return connection
@@ -70,8 +70,8 @@ class LakeConnectionManager(TrinoConnectionManager):
                 yield
             except Exception as error:
                 build = under_way()
-                if build and not isinstance(error, DbtBaseException) and trino.is_passing(error):
-                    build.broken_off.append(trino.broken_off(error))
+                if build and not isinstance(error, DbtBaseException) and trino.is_server_error(error):
+                    build.broken_off.append(trino.server_error(error))
                 raise
 
 
@@ -110,7 +110,7 @@ def _columns_no_table_holds(statement: str, message: str) -> str:
         return ""
     kind, columns = unfit["kind"], []
     with suppress(TrinoQueryError):
-        cursor = trino.connection().cursor()
+        cursor = trino.open_connection().cursor()
         cursor.execute(f"select * from (\n{query['sql']}\n) limit 0")  # noqa: S608
         cursor.fetchall()
         columns = [c[0] for c in cursor.description or () if kind.lower() in str(c[1]).lower()]

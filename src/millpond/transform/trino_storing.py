@@ -19,17 +19,17 @@ def store(model: Mapping[str, Any], result: str, started: float) -> None:
     """Make the model's table on the build's branch hold the rows of the table `result`; tell the build."""
     build = build_for(model)
     name = f"{model['schema']}.{model['alias']}"
-    columns = arrow_schema(read.loaded(build.ref, result).schema())
+    columns = arrow_schema(read.load_table(build.ref, result).schema())
     spec, windows = table_spec(model, columns), Windows.of(window(model))
     there = read.exists(build.ref, name)
-    known = read.loaded(build.ref, name).schema().column_names if there else []
+    known = read.load_table(build.ref, name).schema().column_names if there else []
     before, after = _digests(
         build.ref, result, name if there else None, columns.names, known, spec.window_column, windows
     )
 
     def insert(into: str, source: str, names: list[str], condition: str) -> None:
         listed = ", ".join(map(quoted, names))
-        trino.query(
+        trino.run_query(
             f"insert into {_named(into)} ({listed}) select {listed} from {_named(source)} where {condition}",  # noqa: S608
             build.ref,
         )
@@ -56,7 +56,7 @@ def _digests(
     parts = [_digest_sql("after", result, columns, day, windows, comparable=True)]
     if table:
         parts.append(_digest_sql("before", table, known, day, windows, comparable=same))
-    _, rows = trino.query(" union all ".join(parts), ref)
+    _, rows = trino.run_query(" union all ".join(parts), ref)
     found: dict[str, Digests] = {"before": {}, "after": {}}
     for side, of_day, count, total in rows:
         if count:

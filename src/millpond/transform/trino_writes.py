@@ -42,7 +42,7 @@ def on_branch(sql: str, ref: str | None, schema: str) -> str:
 def _one(sql: str, ref: str | None, schema: str) -> str:
     bare = without_notes(sql)
     if not bare or _READS.match(bare):
-        return trino.on_ref(sql, ref or settings().ref)
+        return trino.set_catalog(sql, ref or settings().ref)
     if ref is None:
         raise _refused(bare, "it is part of no build", "put it into a hook of a model, or into a model")
     if MAINTENANCE.match(bare):
@@ -68,7 +68,7 @@ def _one(sql: str, ref: str | None, schema: str) -> str:
     if verb.startswith("drop"):
         return _drop(f"{layer}.{table}", ref, "exists" in verb)
     where = ".".join(map(quoted, (trino.catalog_name(ref), layer, table, *column)))
-    return f"{bare[: found.start('name')]}{where}{trino.on_ref(rest, ref)}"
+    return f"{bare[: found.start('name')]}{where}{trino.set_catalog(rest, ref)}"
 
 
 def _table(sql: str, name: _Parts, schema: str) -> _Parts:

@@ -13,7 +13,7 @@ from millpond.automation.jobs import housekeeping
 from millpond.automation.schedules import build_nightly as nightly
 from millpond.instance.home import open_instance
 from millpond.lake import refs
-from millpond.lake.connect import pooled
+from millpond.lake.connect import borrow_connection
 from millpond.runtime.home import Home, layout
 from millpond.settings import Settings, settings
 
@@ -22,7 +22,7 @@ def old_audit_branch() -> None:
     refs.create("audit_old", purpose="audit of model", run_id="r")
     refs.keep("audit_old", "a check failed")
     refs.create("mine", purpose="a person's")
-    with pooled() as conn:
+    with borrow_connection() as conn:
         conn.execute("update lake_refs set created_at = created_at - interval '30 days'")
 
 

@@ -181,7 +181,7 @@ def test_a_branch_goes_its_own_way_and_new_sql_of_a_model_concerns_its_days_and_
     loaded: Platform, server: FakeSource, configure: Callable[..., Settings], tmp_path: Path
 ) -> None:
     refs.create("dev")
-    since = refs.branch("dev").created_at
+    since = refs.get_branch("dev").created_at
     assert states(loaded.plan(ref="dev")) == {State.FRESH}
     server.serve = Entries(rows(lux=222))
     assert loaded.run("dlt_climate_entries", Window.of_day(DAYS[1]), ref="dev")

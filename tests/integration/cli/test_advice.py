@@ -145,7 +145,7 @@ def test_a_failed_partition_is_made_again_on_the_branch_it_failed_on(
     (again,) = advised(alert.next_step)
     typist.types(again)
     assert rows("silver.fct_climate_readings", "dev") == [0, 0, 40]
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []
 
 
 def test_what_is_missing_is_built_by_what_is_advised_until_it_is_there(

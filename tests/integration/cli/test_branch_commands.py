@@ -12,7 +12,7 @@ import pytest
 from lake_readings import day, days, found, rows, spec, write
 from millpond.errors import RefNotFound
 from millpond.lake import read, refs
-from millpond.lake.connect import pooled
+from millpond.lake.connect import borrow_connection
 from millpond.lake.tables import Replacement, replace
 from millpond.partitions import latest_complete_day
 from millpond.publish.publication import publish
@@ -158,7 +158,7 @@ def test_old_audits_are_cleaned_up_and_branches_stay(run: Run) -> None:
     refs.create("dev")
     refs.create("audit_1", run_id="run-1")
     refs.keep("audit_1", "failed")
-    with pooled() as conn:
+    with borrow_connection() as conn:
         conn.execute("update lake_refs set created_at = created_at - %s", (dt.timedelta(days=8),))
     assert "nothing is old enough" in printed(run, "branch", "clean", "--older-than", "9d")
     assert "would drop audit_1" in printed(run, "branch", "clean", "--dry-run")
@@ -170,7 +170,7 @@ def test_old_audits_are_cleaned_up_and_branches_stay(run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["show", "diff", "merge", "drop"])
 def test_main_and_unknown_names_are_refused(run: Run, command: str) -> None:
-    assert "main is no branch" in refused(run, "branch", command, "main", code=2)
+    assert "main is not a branch" in refused(run, "branch", command, "main", code=2)
     assert "there is no ref 'gone'" in refused(run, "branch", command, "gone", code=2)
 
 
@@ -226,12 +226,12 @@ def test_a_change_is_tried_on_a_branch_and_promoted(run: Run) -> None:
     last = latest_complete_day(settings().zone)
     before = last - dt.timedelta(days=1)
     printed(run, "materialize", "*", "--partition", str(before))
-    on_main = {name: read.count("main", name) for name in read.table_names("main")}
+    on_main = {name: read.count("main", name) for name in read.list_tables("main")}
     printed(run, "branch", "create", "dev")
     outcome = asked(run, "materialize", "*", "--partition", str(last), "--ref", "dev")
     assert outcome["success"]
     assert not outcome["missing"]
-    assert {name: read.count("main", name) for name in read.table_names("main")} == on_main
+    assert {name: read.count("main", name) for name in read.list_tables("main")} == on_main
     assert {"marts", "marts_dev"} <= schemas()
     daily = "select count(distinct reading_date) as n from marts.mrt_climate_overview"
     assert asked(run, "sql", daily) == [{"n": 1}]
@@ -246,4 +246,4 @@ def test_a_change_is_tried_on_a_branch_and_promoted(run: Run) -> None:
     printed(run, "materialize", "group:marts")
     assert asked(run, "sql", daily) == [{"n": 2}]
     with pytest.raises(RefNotFound):
-        read.table_names("dev")
+        read.list_tables("dev")

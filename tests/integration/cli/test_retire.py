@@ -52,36 +52,36 @@ def test_a_model_that_is_gone_is_listed_and_retired_or_renamed(
     for name in FORMER:
         (tmp_path / "dbt" / name).unlink()
     write_files(tmp_path, {"models/gold/latter.sql": "{{ config(schema='gold') }} select 1 as id"})
-    history = read.loaded("main", "gold.former").metadata.current_snapshot_id
+    history = read.load_table("main", "gold.former").metadata.current_snapshot_id
     listed = retire().output
     assert "gold.former" in listed
     assert "marts.former" in listed
     assert "gold.former" in CliRunner().invoke(app, ["tables"]).output.splitlines()[-1]
     preview = retire("gold.former").output
     assert "would: drop marts.former\nwould: drop gold.former\nNothing was changed" in preview
-    assert (read.table_names("main"), list_marts("main")) == (["gold.former"], ["former"])
+    assert (read.list_tables("main"), list_marts("main")) == (["gold.former"], ["former"])
 
     with databases().marts.connect() as connection:
         connection.execute("create view reader as select * from marts.former")
     assert isinstance(error := refused("gold.former", "--yes"), PublishFailed)
     assert "reader" in str(error)
-    assert (read.table_names("main"), list_marts("main")) == (["gold.former"], ["former"])
+    assert (read.list_tables("main"), list_marts("main")) == (["gold.former"], ["former"])
 
     assert (
         "done: rename to gold.latter: gold.former"
         in retire("gold.former", "--to", "gold.latter", "--yes").output
     )
-    assert (read.table_names("main"), list_marts("main")) == (["gold.latter"], ["latter"])
-    assert read.loaded("main", "gold.latter").metadata.current_snapshot_id == history
+    assert (read.list_tables("main"), list_marts("main")) == (["gold.latter"], ["latter"])
+    assert read.load_table("main", "gold.latter").metadata.current_snapshot_id == history
 
     (tmp_path / "dbt/models/gold/latter.sql").unlink()
     with databases().marts.connect() as connection:
         connection.execute("drop view reader")
     assert "Undo: millpond retire gold.latter --undo --yes" in retire("gold.latter", "--yes").output
-    assert (read.table_names("main"), list_marts("main")) == ([], [])
+    assert (read.list_tables("main"), list_marts("main")) == ([], [])
     assert retire("gold.latter", "--undo", "--yes").exit_code == 0
-    assert read.loaded("main", "gold.latter").metadata.current_snapshot_id == history
+    assert read.load_table("main", "gold.latter").metadata.current_snapshot_id == history
     assert isinstance(refused("gold.latter", "--undo", "--yes"), TableNotFound)
     assert isinstance(refused("gold.nowhere", "--undo", "--yes"), TableNotFound)
     with pytest.raises(TableNotFound):
-        read.loaded("main", "gold.former")
+        read.load_table("main", "gold.former")

@@ -44,7 +44,7 @@ def test_another_time_zone_asks_loads_and_builds_nothing(
     one_process: None,
 ) -> None:
     """By a load, a look, a build, a command of one run, and a backfill; on any ref."""
-    before, tables = raw(), read.table_names("main")
+    before, tables = raw(), read.list_tables("main")
     configure(timezone="America/New_York")
     source, table = table_of("climate_entries")
     with pytest.raises(ZoneChanged) as refused:
@@ -67,7 +67,7 @@ def test_another_time_zone_asks_loads_and_builds_nothing(
         assert ended.value.code == 2
         assert "begin at midnight in Europe/Berlin" in printed.out + printed.err
     assert loaded.requests == []
-    assert (raw(), read.table_names("main")) == (before, tables)
+    assert (raw(), read.list_tables("main")) == (before, tables)
 
 
 def test_the_advice_works_and_no_row_is_in_two_days(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lake_readings import DAY, day, days, rows, spec, write
 from millpond.errors import LakeError, RefNotFound, TableNotFound
 from millpond.lake import refs
-from millpond.lake.catalog import catalog
+from millpond.lake.catalog import load_catalog
 from millpond.lake.comparison import TableComparison, compare
 from millpond.lake.delta import RowChange
 from millpond.lake.tables import Replacement, TableSpec, replace
@@ -98,7 +98,7 @@ def test_counts_by_key_equal_those_of_a_plain_comparison(
         if ref.base:
             refs.drop(ref.name)
     if "raw.measures" in catalog_tables():
-        catalog("main").drop_table("raw.measures")
+        load_catalog("main").drop_table("raw.measures")
     then: list[Row] = []
     for change in before:
         then = put(then, change, key, "main")
@@ -119,7 +119,7 @@ def test_counts_by_key_equal_those_of_a_plain_comparison(
 
 
 def catalog_tables() -> list[str]:
-    return [".".join(name) for name in catalog("main").list_tables("raw")]
+    return [".".join(name) for name in load_catalog("main").list_tables("raw")]
 
 
 def only(**wanted: Any) -> TableComparison:
@@ -196,7 +196,7 @@ def test_created_and_dropped_tables_are_told_with_all_their_rows() -> None:
     write({0: [1, 2]})
     refs.create("dev")
     write({0: [1, 2, 3]}, table=spec("silver.readings"), ref="dev")
-    catalog("dev").drop_table("raw.readings")
+    load_catalog("dev").drop_table("raw.readings")
     dropped, created = compare("dev", samples=1).tables
     assert (dropped.change, dropped.rows.removed, created.change, created.rows.added) == (
         "dropped",
@@ -239,7 +239,7 @@ def test_a_diff_is_asked_of_one_table() -> None:
 
 
 def test_only_a_branch_can_be_compared() -> None:
-    with pytest.raises(LakeError, match="main is no branch"):
+    with pytest.raises(LakeError, match="main is not a branch"):
         compare("main")
     with pytest.raises(RefNotFound, match="'gone'"):
         compare("gone")

@@ -74,7 +74,7 @@ View = dict[str, dict[int, list[int]]]
 
 
 def scanned() -> View:
-    with pins.pinned("main") as pin:
+    with pins.hold_pin("main") as pin:
         return {name: found(name, pin) for name in TABLES}
 
 

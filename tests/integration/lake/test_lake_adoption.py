@@ -12,8 +12,8 @@ import pytest
 from millpond.lake import read, tables
 from millpond.lake.adoption import Adoption, adopt
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.hashing import digests
-from millpond.lake.history import read_note
+from millpond.lake.hashing import compute_digests
+from millpond.lake.metadata import read_summary
 from millpond.lake.spec import Replacement, TableSpec, Written
 from millpond.lake.windows import Windows
 from millpond.partitions import Window
@@ -63,8 +63,8 @@ def adopted(
             spec=spec,
             result=RESULT,
             windows=windows,
-            before=digests(there, "day"),
-            after=digests(found, "day"),
+            before=compute_digests(there, "day"),
+            after=compute_digests(found, "day"),
             insert=insert,
         )
     )
@@ -78,15 +78,15 @@ def test_a_first_result_becomes_the_table_in_one_snapshot() -> None:
     window = Window.of_days(day(1), day(2))
     written = adopted(rows((day(1), "a", 1), (day(2), "b", 2)), window)
     assert content() == [(day(1), "a", 1), (day(2), "b", 2)]
-    table = read.loaded("main", NAME)
+    table = read.load_table("main", NAME)
     (snapshot,) = table.metadata.snapshots
-    assert (read_note(snapshot, "millpond.window"), read_note(snapshot, "millpond.run_id")) == (
+    assert (read_summary(snapshot, "millpond.window"), read_summary(snapshot, "millpond.run_id")) == (
         str(window),
         "run",
     )
     assert (written.changed, written.rows, sorted(written.day_hashes)) == (True, 2, [day(1), day(2)])
     assert table.properties["millpond.key"] == "day,name"
-    assert read.table_names("main") == [NAME]
+    assert read.list_tables("main") == [NAME]
 
 
 def test_the_same_rows_again_move_nothing() -> None:
@@ -94,7 +94,7 @@ def test_the_same_rows_again_move_nothing() -> None:
     first = adopted(rows((day(1), "a", 1)), window)
     again = adopted(rows((day(1), "a", 1)), window)
     assert (again.changed, again.snapshot_id) == (False, first.snapshot_id)
-    assert read.table_names("main") == [NAME]
+    assert read.list_tables("main") == [NAME]
 
 
 @pytest.mark.parametrize("grain", [True, False])
@@ -105,7 +105,7 @@ def test_other_days_of_a_month_stay_when_one_is_replaced(grain: bool) -> None:
     adopted(rows((day(2), "b", 20)), Window.of_day(day(2)), grain=grain, inserts=inserts)
     assert content() == sorted([*(r for r in months if r[0] != day(2)), (day(2), "b", 20)])
     assert len(inserts) == 1
-    assert len(read.loaded("main", NAME).metadata.snapshots) == 2
+    assert len(read.load_table("main", NAME).metadata.snapshots) == 2
 
 
 def test_whole_months_are_replaced_without_reading_any_row() -> None:
@@ -139,6 +139,6 @@ def test_a_whole_table_takes_the_columns_of_the_result() -> None:
 
 def test_a_result_is_gone_and_its_files_are_the_tables(home: Home) -> None:
     adopted(rows((day(1), "a", 1)), Window.of_day(day(1)))
-    (task,) = read.loaded("main", NAME).scan().plan_files()
+    (task,) = read.load_table("main", NAME).scan().plan_files()
     assert "daily__result" in task.file.file_path
-    assert read.table_names("main") == [NAME]
+    assert read.list_tables("main") == [NAME]

@@ -14,8 +14,8 @@ from pyiceberg.table.snapshots import Operation
 from lake_readings import days, found, spec, write
 from millpond.errors import LockTimeout, PartitionConflict
 from millpond.lake import pointers, read, refs
-from millpond.lake.connect import connection
-from millpond.lake.locks import lock_key, table_locks
+from millpond.lake.connect import connect
+from millpond.lake.locks import lock_key, lock_tables
 from millpond.lake.staging import Staging, _ReplaceFiles
 from processes import barrier, exit_codes, start
 
@@ -82,7 +82,7 @@ def test_merges_of_branches_lose_nothing_under_concurrency() -> None:
 
 @pytest.fixture
 def holder() -> Iterator[psycopg.Connection]:
-    with connection() as conn:
+    with connect() as conn:
         conn.execute("set application_name = 'millpond 4711 run-of-another'")
         conn.execute("select pg_advisory_lock(%s)", (lock_key("main", "raw.readings"),))
         yield conn
@@ -107,7 +107,7 @@ def test_a_lock_does_not_keep_writers_of_other_tables_and_refs(holder: psycopg.C
 def test_a_write_goes_on_as_soon_as_the_lock_is_free(holder: psycopg.Connection) -> None:
     gate = barrier(1)
     waiting = start(_write_at_once, gate, "main", {0: [1]}, "patient")
-    with connection() as watcher:
+    with connect() as watcher:
         while not watcher.execute(
             "select 1 from pg_locks where locktype = 'advisory' and not granted"
         ).fetchone():
@@ -118,7 +118,7 @@ def test_a_write_goes_on_as_soon_as_the_lock_is_free(holder: psycopg.Connection)
 
 
 def test_a_lock_names_its_run() -> None:
-    with table_locks("main", ["raw.readings"], run_id="run-42") as conn:
+    with lock_tables("main", ["raw.readings"], run_id="run-42") as conn:
         name = conn.execute("select current_setting('application_name')").fetchone()
         assert name == (f"millpond {os.getpid()} run-42",)
 
@@ -127,7 +127,7 @@ def test_a_writer_outside_the_locks_makes_a_write_start_over(monkeypatch: pytest
     write({0: [1]})
     refs.create("dev")
     write({1: [2]}, ref="dev")
-    original = pointers.move
+    original = pointers.move_pointers
     overtaken: list[str] = []
 
     def overtake(*args: Any) -> None:
@@ -136,7 +136,7 @@ def test_a_writer_outside_the_locks_makes_a_write_start_over(monkeypatch: pytest
             refs.merge("dev")
         original(*args)
 
-    monkeypatch.setattr("millpond.lake.commit.move", overtake)
+    monkeypatch.setattr("millpond.lake.commit.move_pointers", overtake)
     write({2: [3]})
     assert found() == {0: [1], 1: [2], 2: [3]}
 
@@ -147,7 +147,7 @@ def test_a_table_that_never_stands_still_is_a_conflict(monkeypatch: pytest.Monke
     def always_overtaken(*args: Any) -> None:
         raise pointers.PointerMoved("raw.readings")
 
-    monkeypatch.setattr("millpond.lake.commit.move", always_overtaken)
+    monkeypatch.setattr("millpond.lake.commit.move_pointers", always_overtaken)
     monkeypatch.setattr("millpond.lake.tables._ATTEMPTS", 2)
     with pytest.raises(PartitionConflict, match=r"raw\.readings on ref main was changed by others"):
         write({0: [2]})
@@ -160,7 +160,7 @@ def test_manifests_that_are_looked_through_at_once_are_not_taken_for_each_other(
 ) -> None:
     write({0: [1]}, days(0, 0))
     write({5: [2]}, days(5, 5))
-    table = read.loaded("main", "raw.readings")
+    table = read.load_table("main", "raw.readings")
     snapshot = table.current_snapshot()
     assert snapshot is not None
     manifests = snapshot.manifests(table.io)

@@ -14,8 +14,8 @@ import pytest
 from lake_readings import SCHEMA, days, found, rows, spec, write
 from millpond.errors import RefNotFound
 from millpond.lake import duck, pins, read
-from millpond.lake.catalog import LakeCatalog, catalog
-from millpond.lake.connect import pooled
+from millpond.lake.catalog import LakeCatalog, load_catalog
+from millpond.lake.connect import borrow_connection
 from millpond.lake.files import local_path
 from millpond.lake.tables import Replacement, replace
 from millpond.runtime.extensions import duckdb_connection
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def _pins() -> int:
-    with pooled() as conn:
+    with borrow_connection() as conn:
         row = conn.execute("select count(*) from lake_pins").fetchone()
     assert row is not None
     return int(row[0])
@@ -91,7 +91,7 @@ def test_a_process_that_used_it_ends_quietly_and_gives_its_pin_back() -> None:
 
 
 def test_what_is_listed_is_what_is_there_also_empty_and_oddly_named_tables() -> None:
-    client = catalog("main")
+    client = load_catalog("main")
     client.create_namespace('Odd "layer"')
     for name in (('Odd "layer"', "My table's"), ("raw", "without_rows")):
         client.create_table(name, SCHEMA)
@@ -112,7 +112,7 @@ def test_what_is_listed_is_what_is_there_also_empty_and_oddly_named_tables() -> 
 def test_a_table_whose_files_are_gone_says_so_and_keeps_no_other_from_being_read() -> None:
     write({0: [1]})
     write({0: [2]}, table=spec("raw.others"))
-    local_path(read.loaded("main", "raw.readings").metadata_location).unlink()
+    local_path(read.load_table("main", "raw.readings").metadata_location).unlink()
     with duck.connect() as connection:
         assert connection.execute("select value from raw.others").fetchall() == [(2,)]
         with pytest.raises(duckdb.Error, match=r"table raw\.readings cannot be read: .*metadata"):
@@ -122,7 +122,7 @@ def test_a_table_whose_files_are_gone_says_so_and_keeps_no_other_from_being_read
 def test_a_connection_is_shown_the_versions_of_other_pointers() -> None:
     write({0: [1]})
     write({0: [5]}, table=spec("raw.others"))
-    with pins.pinned("main") as before, duckdb_connection() as connection:
+    with pins.hold_pin("main") as before, duckdb_connection() as connection:
         lake = duck.Lake(connection)
         lake.show(connection, before.pointers)
         cursor = connection.cursor()
@@ -130,7 +130,7 @@ def test_a_connection_is_shown_the_versions_of_other_pointers() -> None:
         widened = pa.table({**dict(zip(SCHEMA.names, rows({0: [2]}).columns, strict=True)), "note": ["new"]})
         replace([Replacement(spec(), widened, days(0, 0))], ref="main", run_id="run")
         LakeCatalog("main").drop_table("raw.others")
-        with pins.pinned("main") as after:
+        with pins.hold_pin("main") as after:
             lake.point(cursor, "raw.readings", after.pointers["raw.readings"])
             assert connection.execute("select value, note from lake.raw.readings").fetchall() == [(2, "new")]
             lake.show(connection, after.pointers)

@@ -72,7 +72,7 @@ def test_small_pieces_change_nothing_but_the_number_of_files(
     values = {n: list(range(30)) for n in range(4)}
     _replace(_parquet(tmp_path, rows(values)), 0, 3)
     assert found() == values
-    assert len(read.loaded("main", "raw.readings").inspect.data_files()) > 2
+    assert len(read.load_table("main", "raw.readings").inspect.data_files()) > 2
     write({1: [5], 2: []}, days(1, 2))
     assert found() == {0: values[0], 1: [5], 3: values[3]}
 

@@ -12,7 +12,7 @@ import pytest
 from lake_readings import found, write
 from millpond.lake import pins, read, refs
 from millpond.lake.catalog import warehouse_uri
-from millpond.lake.orphans import sweep
+from millpond.lake.housekeeping import remove_orphans
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -29,7 +29,7 @@ def aged(days: float = 8) -> None:
 
 
 def swept() -> set[str]:
-    return {Path(orphan.location.removeprefix("file://")).name for orphan in sweep()}
+    return {Path(orphan.location.removeprefix("file://")).name for orphan in remove_orphans()}
 
 
 def stray(name: str) -> str:
@@ -46,7 +46,7 @@ def test_what_a_killed_writer_left_goes_and_every_row_stays() -> None:
     aged()
     assert swept() == {left}
     assert found() == {0: [4], 40: [3]}
-    assert len(read.loaded("main", "raw.readings").metadata.snapshots) == 2
+    assert len(read.load_table("main", "raw.readings").metadata.snapshots) == 2
 
 
 def test_a_young_file_stays_and_so_does_one_of_which_the_age_asked_is_under_a_day() -> None:
@@ -55,7 +55,7 @@ def test_a_young_file_stays_and_so_does_one_of_which_the_age_asked_is_under_a_da
     aged(6.9)
     assert swept() == set()
     aged(0.9)
-    assert sweep(dt.timedelta(0)) == []
+    assert remove_orphans(dt.timedelta(0)) == []
 
 
 def test_a_branch_its_base_and_a_pin_keep_their_files() -> None:
@@ -88,7 +88,7 @@ def test_a_dry_run_removes_nothing() -> None:
     write({0: [1]})
     left = stray("left.parquet")
     aged()
-    assert [Path(orphan.location).name for orphan in sweep(dry_run=True)] == [left]
+    assert [Path(orphan.location).name for orphan in remove_orphans(dry_run=True)] == [left]
     assert swept() == {left}
 
 

@@ -33,11 +33,11 @@ def _merge_again_and_again(gate: Any, times: int) -> None:
 
 def test_a_pin_shows_all_tables_as_they_were() -> None:
     _write_all(1, "main")
-    with pins.pinned("main") as pin:
+    with pins.hold_pin("main") as pin:
         _write_all(2, "main")
         replace([Replacement(spec("raw.new"), rows({0: [1]}), days(0, 0))], ref="main", run_id="run")
         assert [found(name, pin) for name in _TABLES] == [{0: [1]}] * 3
-        assert read.table_names(pin) == sorted(_TABLES)
+        assert read.list_tables(pin) == sorted(_TABLES)
         assert not read.exists(pin, "raw.new")
         with pytest.raises(TableNotFound, match=r"raw\.new"):
             read.scan(pin, "raw.new")
@@ -54,7 +54,7 @@ def test_pinned_readers_never_see_half_a_merge() -> None:
     while writer.is_alive():
         with duck.connect() as connection:
             (values,) = connection.execute(query).fetchall()
-        with pins.pinned("main") as pin:
+        with pins.hold_pin("main") as pin:
             scanned = [found(name, pin)[0][0] for name in _TABLES]
         assert len(set(values)) == len(set(scanned)) == 1
         seen += [values[0], scanned[0]]
@@ -67,23 +67,23 @@ def test_a_pin_nobody_gave_back_expires() -> None:
     _write_all(1, "main")
     lasting = pins.pin("main")
     gone = pins.pin("main", lifetime=dt.timedelta(microseconds=1))
-    assert pins.pin_named(lasting.name) == lasting
+    assert pins.get_pin(lasting.name) == lasting
     with pytest.raises(RefNotFound, match="has expired"):
-        pins.pin_named(gone.name)
+        pins.get_pin(gone.name)
     assert pins.expire_pins() == 1
-    assert pins.pin_named(lasting.name) == lasting
+    assert pins.get_pin(lasting.name) == lasting
 
 
 def test_a_pin_outlives_the_branch_it_shows() -> None:
     refs.create("dev")
     _write_all(1, "dev")
-    with pins.pinned("dev") as pin:
+    with pins.hold_pin("dev") as pin:
         refs.drop("dev")
         assert found("gold.readings", pin) == {0: [1]}
 
 
 def test_reading_tells_what_is_there() -> None:
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []
     _write_all(1, "main")
     replace([Replacement(spec(), rows({1: [2, 3], 2: [4]}), days(1, 2))], ref="main", run_id="run")
     assert read.count("main", "raw.readings") == 4

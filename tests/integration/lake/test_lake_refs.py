@@ -10,8 +10,8 @@ import pytest
 from lake_readings import DAY, days, found, rows, spec, write
 from millpond.errors import ConfigError, LakeError, MergeConflict, RefExists, RefNotFound
 from millpond.lake import commit, read, refs
-from millpond.lake.catalog import catalog
-from millpond.lake.connect import connection, pooled
+from millpond.lake.catalog import load_catalog
+from millpond.lake.connect import borrow_connection, connect
 from millpond.lake.tables import Replacement, replace
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -42,7 +42,7 @@ def test_a_merge_moves_all_tables_and_drops_the_branch() -> None:
     assert merged.rebased == ()
     assert (found(), found("silver.readings")) == ({0: [2]}, {0: [3]})
     with pytest.raises(RefNotFound):
-        read.table_names("dev")
+        read.list_tables("dev")
 
 
 def test_a_branch_that_is_kept_can_be_merged_again() -> None:
@@ -73,7 +73,7 @@ def test_a_rebased_commit_tells_which_days_it_replaced() -> None:
     write({2: [20]}, ref="dev", run="run-b")
     write({1: [100]})
     refs.merge("dev")
-    snapshot = read.loaded("main", "raw.readings").current_snapshot()
+    snapshot = read.load_table("main", "raw.readings").current_snapshot()
     assert snapshot is not None
     assert snapshot.summary is not None
     assert snapshot.summary["millpond.window"] == "2026-10-30,2026-11-01"
@@ -142,7 +142,7 @@ def test_one_conflict_keeps_all_tables_back() -> None:
     write({0: [3]})
     with pytest.raises(MergeConflict):
         refs.merge("dev")
-    assert read.table_names("main") == ["raw.readings"]
+    assert read.list_tables("main") == ["raw.readings"]
 
 
 def test_without_rebase_any_move_of_the_base_is_a_conflict() -> None:
@@ -167,7 +167,7 @@ def test_types_that_do_not_go_together_are_a_conflict() -> None:
 def test_a_table_dropped_on_one_side_and_changed_on_the_other_is_a_conflict() -> None:
     write({0: [1]})
     refs.create("dev")
-    catalog("dev").drop_table("raw.readings")
+    load_catalog("dev").drop_table("raw.readings")
     write({0: [2]})
     with pytest.raises(MergeConflict, match="dropped on one side"):
         refs.merge("dev")
@@ -176,10 +176,10 @@ def test_a_table_dropped_on_one_side_and_changed_on_the_other_is_a_conflict() ->
 def test_a_table_dropped_on_a_branch_is_gone_after_the_merge() -> None:
     write({0: [1]})
     refs.create("dev")
-    catalog("dev").drop_table("raw.readings")
+    load_catalog("dev").drop_table("raw.readings")
     assert [d.change for d in refs.diff("dev")] == ["dropped"]
     refs.merge("dev")
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []
 
 
 def test_a_branch_of_a_branch_merges_into_that() -> None:
@@ -196,9 +196,9 @@ def test_a_branch_of_a_branch_merges_into_that() -> None:
 def test_a_ref_that_others_were_taken_from_is_not_dropped() -> None:
     refs.create("dev")
     refs.create("audit", base="dev")
-    with pytest.raises(LakeError, match="audit was taken from it"):
+    with pytest.raises(LakeError, match="audit was created from it"):
         refs.drop("dev")
-    with pytest.raises(LakeError, match="audit was taken from it"):
+    with pytest.raises(LakeError, match="audit was created from it"):
         refs.merge("dev")
 
 
@@ -213,7 +213,7 @@ def test_a_failed_audit_goes_with_the_branch_it_was_taken_from() -> None:
 
 def test_main_is_neither_merged_nor_dropped() -> None:
     for act in (refs.drop, refs.merge, refs.diff):
-        with pytest.raises(LakeError, match="main is no branch"):
+        with pytest.raises(LakeError, match="main is not a branch"):
             act("main")
 
 
@@ -265,7 +265,7 @@ def test_the_log_tells_every_move_in_order() -> None:
     refs.create("dev")
     write({0: [2]}, ref="dev", run="run-2")
     refs.merge("dev")
-    with pooled() as conn:
+    with borrow_connection() as conn:
         lines = conn.execute("select ref, action, other_ref, run_id from lake_ref_log order by id").fetchall()
     assert lines == [
         ("main", "replace", "", "run-1"),
@@ -281,21 +281,21 @@ def test_a_write_to_a_branch_that_is_merged_meanwhile_is_not_half_there(
 ) -> None:
     write({0: [1]})
     refs.create("dev")
-    original = commit.move
+    original = commit.move_pointers
 
     def merged_first(*args: Any) -> None:
         monkeypatch.undo()
         refs.merge("dev")
         original(*args)
 
-    monkeypatch.setattr(commit, "move", merged_first)
+    monkeypatch.setattr(commit, "move_pointers", merged_first)
     with pytest.raises(RefNotFound):
         write({0: [2]}, table=spec("silver.readings"), ref="dev")
-    with connection() as conn:
+    with connect() as conn:
         assert conn.execute("select count(*) from iceberg_tables where catalog_name = 'dev'").fetchone() == (
             0,
         )
-    assert read.table_names("main") == ["raw.readings"]
+    assert read.list_tables("main") == ["raw.readings"]
 
 
 def test_an_empty_table_created_on_both_sides_is_no_conflict() -> None:

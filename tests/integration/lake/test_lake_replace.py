@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def _files() -> list[str]:
-    return sorted(read.loaded("main", "raw.readings").inspect.data_files()["file_path"].to_pylist())
+    return sorted(read.load_table("main", "raw.readings").inspect.data_files()["file_path"].to_pylist())
 
 
 def test_a_day_is_replaced_and_its_neighbours_stay() -> None:
@@ -31,10 +31,10 @@ def test_a_day_is_replaced_and_its_neighbours_stay() -> None:
 
 def test_a_range_across_months_is_replaced_in_one_snapshot() -> None:
     write({n: [n] for n in range(6)})
-    before = len(read.loaded("main", "raw.readings").metadata.snapshots)
+    before = len(read.load_table("main", "raw.readings").metadata.snapshots)
     write({n: [n * 10] for n in range(1, 5)})
     assert found() == {0: [0], 1: [10], 2: [20], 3: [30], 4: [40], 5: [5]}
-    assert len(read.loaded("main", "raw.readings").metadata.snapshots) == before + 1
+    assert len(read.load_table("main", "raw.readings").metadata.snapshots) == before + 1
 
 
 def test_days_of_the_window_without_rows_become_empty() -> None:
@@ -97,7 +97,7 @@ def test_rows_outside_the_window_are_refused(stray: dt.date | None) -> None:
         pa.schema([(DAY, pa.date32()), ("reading_id", pa.string()), ("value", pa.int64())])
     )
     with pytest.raises(
-        RowsOutsideWindow, match=r"1 rows for raw\.readings lie outside the window 2026-10-30"
+        RowsOutsideWindow, match=r"1 rows for raw\.readings are outside the window 2026-10-30"
     ):
         replace([Replacement(spec(), data, days(0, 0))], ref="main", run_id="run")
     assert found() == {0: [1]}
@@ -133,7 +133,7 @@ def test_an_unknown_ref_is_refused(home: Home) -> None:
 
 def test_the_snapshot_tells_run_window_and_content() -> None:
     written = write({0: [1], 1: [2]}, run="run-17")
-    snapshot = read.loaded("main", "raw.readings").current_snapshot()
+    snapshot = read.load_table("main", "raw.readings").current_snapshot()
     assert snapshot is not None
     assert snapshot.snapshot_id == written.snapshot_id
     summary = snapshot.summary
@@ -162,7 +162,7 @@ def test_each_month_stays_one_file_however_often_its_days_are_replaced() -> None
 def test_manifests_stay_few_over_many_commits() -> None:
     for n in range(24):
         write({n % 6: [n]})
-    table = read.loaded("main", "raw.readings")
+    table = read.load_table("main", "raw.readings")
     snapshot = table.current_snapshot()
     assert snapshot is not None
     assert len(snapshot.manifests(table.io)) <= 4

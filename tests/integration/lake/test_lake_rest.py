@@ -16,7 +16,7 @@ import rest_endpoint as rest
 from lake_readings import days, found, rows, spec, write
 from millpond.errors import RefNotFound
 from millpond.lake import pins, read, refs
-from millpond.lake.connect import pooled
+from millpond.lake.connect import borrow_connection
 from millpond.lake.tables import Replacement, replace
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -174,7 +174,7 @@ def test_a_malformed_request_is_bad_not_a_failure_of_the_server(ask: Ask, path: 
 
 def test_a_pinned_warehouse_shows_one_moment_and_takes_no_writes(ask: Ask) -> None:
     write({0: [1]})
-    with pins.pinned("main") as pin:
+    with pins.hold_pin("main") as pin:
         write({0: [2]})
         pinned = _client(pin.name).load_table("raw.readings").scan().to_arrow()
         assert pinned["value"].to_pylist() == [1]
@@ -184,7 +184,7 @@ def test_a_pinned_warehouse_shows_one_moment_and_takes_no_writes(ask: Ask) -> No
     assert found() == {0: [2]}
     assert _told(ask("GET", f"{pin.name}/namespaces")) == (404, "NoSuchWarehouseException")
     with pytest.raises(RefNotFound, match="released or has expired"):
-        pins.pin_named(pin.name)
+        pins.get_pin(pin.name)
 
 
 def test_pyiceberg_writes_through_it_and_the_ref_log_tells() -> None:
@@ -193,15 +193,15 @@ def test_pyiceberg_writes_through_it_and_the_ref_log_tells() -> None:
     table = client.create_table("gold.numbers", pa.schema([("n", pa.int64())]))
     table.append(pa.table({"n": [1, 2]}))
     assert read.scan("main", "gold.numbers")["n"].to_pylist() == [1, 2]
-    with pooled() as conn:
+    with borrow_connection() as conn:
         log = conn.execute(
             "select action, table_namespace || '.' || table_name from lake_ref_log order by id"
         )
         assert log.fetchall() == [("create", "gold.numbers"), ("commit", "gold.numbers")]
     client.rename_table("gold.numbers", "gold.figures")
-    assert read.table_names("main") == ["gold.figures"]
+    assert read.list_tables("main") == ["gold.figures"]
     client.drop_table("gold.figures")
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []
 
 
 def test_a_commit_on_an_outdated_snapshot_is_refused(ask: Ask) -> None:
@@ -220,7 +220,7 @@ def test_a_commit_on_an_outdated_snapshot_is_refused(ask: Ask) -> None:
     }
     answer = ask("POST", "main/namespaces/raw/tables/readings", change)
     assert _told(answer) == (409, "CommitFailedException")
-    assert "a" not in read.loaded("main", "raw.readings").properties
+    assert "a" not in read.load_table("main", "raw.readings").properties
 
 
 def test_several_tables_are_committed_together_or_not_at_all(ask: Ask) -> None:
@@ -237,10 +237,10 @@ def test_several_tables_are_committed_together_or_not_at_all(ask: Ask) -> None:
     wrong = {"type": "assert-table-uuid", "uuid": "0" * 32}
     body = {"table-changes": [change("readings"), change("others", wrong)]}
     assert _told(ask("POST", "main/transactions/commit", body)) == (409, "CommitFailedException")
-    assert "seen" not in read.loaded("main", "raw.readings").properties
+    assert "seen" not in read.load_table("main", "raw.readings").properties
     body = {"table-changes": [change("readings"), change("others")]}
     assert ask("POST", "main/transactions/commit", body).status_code == 204
-    assert {read.loaded("main", f"raw.{n}").properties["seen"] for n in ("readings", "others")} == {"yes"}
+    assert {read.load_table("main", f"raw.{n}").properties["seen"] for n in ("readings", "others")} == {"yes"}
 
 
 def test_no_answer_holds_the_token_or_a_password(ask: Ask) -> None:
@@ -273,7 +273,7 @@ def test_a_duckdb_of_others_sees_and_makes_changes_on_its_ref() -> None:
         connection.execute("delete from gold.doubled where value = 4")
         connection.execute("alter table gold.doubled add column note varchar")
     assert read.scan("dev", "gold.doubled").to_pylist() == [{"value": 8, "note": None}]
-    assert read.table_names("main") == ["raw.readings"]
+    assert read.list_tables("main") == ["raw.readings"]
     refs.merge("dev")
     assert read.scan("main", "gold.doubled").to_pylist() == [{"value": 8, "note": None}]
 

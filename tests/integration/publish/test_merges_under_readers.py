@@ -51,7 +51,7 @@ def from_duckdb() -> Seen:
 
 
 def from_pyiceberg() -> Seen:
-    with pins.pinned("main") as pin:
+    with pins.hold_pin("main") as pin:
         left, right = (read.scan(pin, f"gold.{name}")["version"].to_pylist() for name in MARTS)
     return len(left), sum(left), len(right), sum(right)
 

@@ -80,4 +80,4 @@ def test_a_partition_key_that_is_none_is_refused_and_leaves_nothing(home: Home) 
     assert "2026-01-01' OR 1=1--" in done.stderr + done.stdout
     with open_instance() as recorded:
         assert not [r for r in recorded.get_runs() if r.status == dg.DagsterRunStatus.SUCCESS]
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []

@@ -17,7 +17,7 @@ import urllib3
 from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.instance.home import open_instance
-from millpond.lake.catalog import catalog
+from millpond.lake.catalog import load_catalog
 from millpond.runtime.databases import superuser
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import find_server
@@ -71,7 +71,7 @@ TROUBLES: dict[str, Callable[[], object]] = {
         .connect()
         .execute(sqlalchemy.text("select * from t where a = :a"), {"a": CANARY})
     ),
-    "pyiceberg": lambda: catalog("main").load_table(f"raw.{CANARY}"),
+    "pyiceberg": lambda: load_catalog("main").load_table(f"raw.{CANARY}"),
     "boto": _boto,
     "dbt": _dbt,
     "dagster": _dagster,

@@ -171,10 +171,10 @@ def test_after_a_merge_the_last_of_each_day_counts_for_main(recorded: dg.Dagster
 def test_runs_of_an_older_branch_of_that_name_do_not_count(recorded: dg.DagsterInstance) -> None:
     run(recorded, "dev", MON)
     refs.create("dev")
-    assert promote_observations(recorded, "dev", "main", since=refs.branch("dev").created_at) == 0
+    assert promote_observations(recorded, "dev", "main", since=refs.get_branch("dev").created_at) == 0
     run(recorded, "dev", TUE)
     assert (
-        promote_observations(recorded, "dev", "main", since=refs.branch("dev").created_at, but=("marts",))
+        promote_observations(recorded, "dev", "main", since=refs.get_branch("dev").created_at, but=("marts",))
         == 1
     )
     assert set(materialized(recorded)) == {str(TUE)}

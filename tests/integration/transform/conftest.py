@@ -23,7 +23,7 @@ def state() -> Callable[..., dict[str, list[str]]]:
                 str({k: v for k, v in row.items() if not k.startswith("_")})
                 for row in read.scan(ref, name).to_pylist()
             )
-            for name in read.table_names(ref)
+            for name in read.list_tables(ref)
             if not name.endswith("_versions")
         }
 
@@ -35,6 +35,8 @@ def snapshots() -> Callable[..., dict[str, int | None]]:
     """Return a function that reads the current snapshot of each table of a ref."""
 
     def current(ref: str = "main") -> dict[str, int | None]:
-        return {name: read.loaded(ref, name).metadata.current_snapshot_id for name in read.table_names(ref)}
+        return {
+            name: read.load_table(ref, name).metadata.current_snapshot_id for name in read.list_tables(ref)
+        }
 
     return current

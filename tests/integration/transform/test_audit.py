@@ -51,7 +51,7 @@ def test_a_failed_check_leaves_the_ref_as_it_was_and_keeps_the_branch(build_all:
     assert "entry_id=a" in text
     assert f"--ref {result.branch}" in text
     assert read.count(result.branch, "bronze.stg_climate_entries") == 3
-    assert "stg_climate_entries_key" in refs.branch(result.branch).kept
+    assert "stg_climate_entries_key" in refs.get_branch(result.branch).kept
 
 
 def test_a_key_that_another_day_has_already_fails_the_build(build_all: Build) -> None:
@@ -204,7 +204,7 @@ def test_a_model_that_breaks_a_rule_fails_with_the_reason_and_changes_nothing(
     for name, (_, reason) in BROKEN.items():
         assert reason in told[name], name
     assert "Runtime Error in" not in str(failure.value)
-    assert read.table_names("main") == [
+    assert read.list_tables("main") == [
         "bronze.stg_climate_entries",
         "raw.climate_entries",
         "raw.market_events",

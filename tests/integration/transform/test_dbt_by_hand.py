@@ -141,9 +141,9 @@ def build_on_a_branch(dbt: Dbt) -> None:
     printed = dbt.said("build")
     assert "on the new branch dev of main" in printed
     assert "PASS=5 WARN=1 ERROR=0" in printed
-    assert sorted(read.table_names("main")) == RAW
+    assert sorted(read.list_tables("main")) == RAW
     shops = {"gold.calls", "gold.orders", "gold.orders_history", "gold.raw_orders", *RAW}
-    (failures,) = set(read.table_names("dev")) - shops
+    (failures,) = set(read.list_tables("dev")) - shops
     assert [r["amount"] for r in rows_of(failures)] == [-20]
     assert [(r["seed_is_there"], r["type_before"]) for r in rows_of("gold.orders")] == [(True, "view")] * 2
     assert sorted(r["called"] for r in rows_of("gold.calls")) == ["build", "orders"]
@@ -187,4 +187,4 @@ def test_whatever_dbt_by_hand_writes_is_on_a_branch_and_nothing_is_on_main(dbt: 
     assert "gold.raw_orders" not in printed
     assert sorted(r["id"] for r in rows_of("gold.orders")) == [1, 2, 3]
     assert "does not write to main" in dbt.said("run --target main", "failed")
-    assert sorted(read.table_names("main")) == RAW
+    assert sorted(read.list_tables("main")) == RAW

@@ -45,4 +45,4 @@ def test_assets_of_a_user_build_with_dbt_on_a_branch(
     assert event.asset_key == dg.AssetKey(["silver", "orders"])
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
     assert read.scan("ours", "silver.orders").to_pylist() == [{"id": 1}]
-    assert read.table_names("main") == []
+    assert read.list_tables("main") == []

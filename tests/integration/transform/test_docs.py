@@ -16,7 +16,7 @@ from millpond.transform.runner import build
 @pytest.mark.slow
 def test_docs_show_rows_and_columns_of_each_table_until_ctrl_c(home: Home, ctrl_c: None) -> None:
     build(["dim_date"], None, ref="main", run_id="test")
-    before = read.loaded("main", "gold.dim_date").metadata_location
+    before = read.load_table("main", "gold.dim_date").metadata_location
     command = [Path(sys.executable).with_name("millpond"), "docs", "--port", "0", "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdout is not None
@@ -39,5 +39,5 @@ def test_docs_show_rows_and_columns_of_each_table_until_ctrl_c(home: Home, ctrl_
         assert requests.get(f"{address}/../dbt_project.yml", timeout=60).status_code == 404
         served.send_signal(signal.SIGINT)
         assert served.wait() == 0
-    assert read.table_names("main") == ["gold.dim_date"]
-    assert read.loaded("main", "gold.dim_date").metadata_location == before
+    assert read.list_tables("main") == ["gold.dim_date"]
+    assert read.load_table("main", "gold.dim_date").metadata_location == before

@@ -42,7 +42,7 @@ def write_project(lake: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         settings.cache_clear()
 
     yield written
-    for table in read.table_names("main"):
+    for table in read.list_tables("main"):
         retire(table, ref="main")
     settings.cache_clear()
 
@@ -72,7 +72,7 @@ def test_what_hooks_of_a_failed_build_dropped_is_still_on_main(write_project: Wr
     assert not result.merged
     assert "not run by a hook or macro: `call lake.system" in text
     assert not read.exists(result.branch, "gold.kept")
-    assert trino.query("select n from lake.gold.kept", "main")[1] == [[1]]
+    assert trino.run_query("select n from lake.gold.kept", "main")[1] == [[1]]
 
 
 def test_columns_that_change_are_treated_as_on_duckdb_until_a_full_refresh(write_project: Write) -> None:

@@ -1,4 +1,4 @@
-"""Files that nothing leads to: what killed writers, failed audits and dropped branches left behind."""
+"""Housekeeping: old audit branches, expired pins, and files that no pointer leads to."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from millpond.errors import LakeError
 from millpond.lake import nessie
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.connect import pooled
+from millpond.lake.connect import borrow_connection
 from millpond.lake.files import warehouse_uri
-from millpond.lake.metadata import metadata_at
+from millpond.lake.metadata import read_metadata
+from millpond.lake.pins import expire_pins
+from millpond.lake.refs import Ref, drop, list_refs
 from millpond.naming import MAIN_REF
 from millpond.settings import settings
 
 YOUNGEST = dt.timedelta(days=1)
-"""A younger file may belong to a write at work, whose pointer is still to come."""
+"""A younger file may belong to a write in progress, which has not moved its pointer yet."""
 
 NESSIE = (
-    "no files are removed: tags, older hashes and branches of others in Nessie may lead to them. "
-    "Nessie's own tool, nessie-gc, knows them all"
+    "no files are removed: tags, older hashes and branches of others in Nessie may refer to them. "
+    "Use Nessie's own tool, nessie-gc, which knows them all"
 )
-"""What is said where Nessie is the catalog."""
+"""The message if Nessie is the catalog."""
 
 _ENDINGS = (".parquet", ".avro", ".json", ".puffin", ".stats")
 _METADATA = "/metadata/"
@@ -40,6 +43,10 @@ _EVER = f"""
 """  # noqa: S608 - a constant of ours
 
 
+_RUN_MAY_TAKE = dt.timedelta(days=1)
+"""A younger audit branch may belong to a run in progress; an older one that is not kept, to a killed run."""
+
+
 @dataclass(frozen=True)
 class Orphan:
     """A file that no ref, branch base or pin leads to."""
@@ -49,21 +56,43 @@ class Orphan:
     written: dt.datetime
 
 
-def sweep(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> list[Orphan]:
-    """Remove the orphans older than that (default: the setting; at least a day) and return them.
+def drop_old_branches(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> list[Ref]:
+    """Drop audit branches older than `older_than` (default: the setting), and expired pins.
 
-    With `dry_run` they are only returned. It looks into the folders of tables that this catalog has, or
-    had: what else lies in the warehouse, other installations' tables too, is not touched.
-    Under Nessie it removes and returns nothing, see `NESSIE`.
+    Returns the branches that it drops, or with `dry_run` would drop. Branches that you created stay, and so
+    do those that others were created from.
+    """
+    age = dt.timedelta(days=settings().branch_retention_days) if older_than is None else older_than
+    now = dt.datetime.now(dt.UTC)
+    there = list_refs()
+    needed = {ref.base for ref in there}
+    due = [ref for ref in there if ref.name not in needed and now - ref.created_at >= _get_lifetime(ref, age)]
+    if dry_run:
+        return due
+    expire_pins()
+    dropped = [ref for ref in due if _try_drop(ref.name)]
+    if settings().scale:
+        from millpond.lake import trino
+
+        trino.drop_catalogs_of_dropped([ref.name for ref in list_refs()])
+    return dropped
+
+
+def remove_orphans(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> list[Orphan]:
+    """Remove orphans older than `older_than` (default: the setting; at least a day) and return them.
+
+    With `dry_run` they are only returned. It looks into the folders of tables that this catalog has or had:
+    other files in the warehouse, such as tables of other installations, are not touched.
+    With Nessie it removes and returns nothing, see `NESSIE`.
     """
     if nessie.is_used():
         return []
     age = dt.timedelta(days=settings().orphan_retention_days) if older_than is None else older_than
     before = dt.datetime.now(dt.UTC) - max(age, YOUNGEST)
     io = LakeCatalog(MAIN_REF).file_io()
-    # Files first, pointers after: what is written between the two is not in the list.
-    listed = [orphan for folder in _folders() for orphan in _files(io, folder, before)]
-    live = _live(io)
+    # Files first, then pointers: files written between the two are not in the list.
+    listed = [orphan for folder in _list_folders() for orphan in _list_old_files(io, folder, before)]
+    live = _list_live_files(io)
     found = [orphan for orphan in listed if orphan.location not in live]
     if not dry_run:
         for orphan in found:
@@ -71,16 +100,31 @@ def sweep(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> l
     return found
 
 
-def _folders() -> list[str]:
-    """Return the folders of all tables there are or were, those in the warehouse only."""
-    with pooled() as conn:
+def _get_lifetime(ref: Ref, age: dt.timedelta) -> dt.timedelta:
+    if ref.state == "audit kept":
+        return age
+    return max(age, _RUN_MAY_TAKE) if ref.state == "audit" else dt.timedelta.max
+
+
+def _try_drop(name: str) -> bool:
+    """Drop a branch unless it is gone, or another branch was created from it meanwhile."""
+    try:
+        drop(name)
+    except LakeError:
+        return False
+    return True
+
+
+def _list_folders() -> list[str]:
+    """Return the folders in the warehouse of all tables that exist or existed."""
+    with borrow_connection() as conn:
         ever = [location for (location,) in conn.execute(_EVER).fetchall()]
     folders = {location.rpartition(_METADATA)[0] for location in ever if _METADATA in location}
     return sorted(folder for folder in folders if folder.startswith(f"{warehouse_uri()}/"))
 
 
-def _files(io: PyArrowFileIO, folder: str, before: dt.datetime) -> Iterator[Orphan]:
-    """Yield the files of a table's folder that were written `before` then, each as if it were an orphan."""
+def _list_old_files(io: PyArrowFileIO, folder: str, before: dt.datetime) -> Iterator[Orphan]:
+    """Yield the files of a table's folder that were written before `before`, as possible orphans."""
     scheme, netloc, path = io.parse_location(folder)
     filesystem: FileSystem = io.fs_by_scheme(scheme, netloc)
     root = folder.removesuffix(path)
@@ -93,13 +137,13 @@ def _is_ours(file: FileInfo) -> bool:
     return bool(file.type == FileType.File) and str(file.path).endswith(_ENDINGS)
 
 
-def _live(io: FileIO) -> set[str]:
+def _list_live_files(io: FileIO) -> set[str]:
     """Return every file that a pointer leads to: metadata, manifests, data, of all snapshots."""
-    with pooled() as conn:
+    with borrow_connection() as conn:
         pointers = [location for (location,) in conn.execute(_POINTERS).fetchall()]
     live, lists, manifests = set(pointers), set(), set()
     for pointer in pointers:
-        metadata = metadata_at(pointer)
+        metadata = read_metadata(pointer)
         live.update(entry.metadata_file for entry in metadata.metadata_log)
         live.update(e.statistics_path for e in (*metadata.statistics, *metadata.partition_statistics))
         for snapshot in metadata.snapshots:

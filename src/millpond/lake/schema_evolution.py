@@ -1,4 +1,4 @@
-"""Opening a table for a change: the one there is, its columns fit for the data, or a new one."""
+"""Opening a table for a change: its columns evolve to fit the data; a missing table is created."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyiceberg.types import NestedField
 from millpond.errors import SchemaConflict
 from millpond.internals.pyiceberg import assign_fresh_schema_ids, convert_schema
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.schema import arrow_schema, evolve, reshape, turn, widest
+from millpond.lake.schema import arrow_schema, evolve, find_widest_type, reshape, turn_integers_to_floats
 from millpond.lake.spec import TableSpec
 from millpond.lake.staging import Staging
 
@@ -29,22 +29,22 @@ def open_table(
     data: Sequence[pa.Schema],
     *,
     whole: bool,
-    turning: bool = False,
+    rewrites: bool = False,
 ) -> Staging:
-    """Return a change to the table at `location` (None: to a new table) that has room for the data.
+    """Return a change to the table at `location` (None: to a new table) whose columns fit the data.
 
-    Where the `whole` table is replaced, its columns become those of spec and data; otherwise they may
-    only grow, unless the spec `drops` those that the data lacks. With `turning` the caller writes all rows
-    anew where the type of a column changes (`Staging.turned`). Raises SchemaConflict.
+    Where the `whole` table is replaced, its columns become those of spec and data; otherwise columns are
+    only added, unless the spec `drops` those that the data lacks. With `rewrites` the caller rewrites all
+    rows if the type of a column changes (`Staging.old_schema`). Raises SchemaConflict.
     """
     if location is None:
-        return _new(lake, spec, data)
+        return _create_table(lake, spec, data)
     staging = Staging(lake.table_at(spec.name, location), is_new=False)
     before = staging.table_metadata.schema()
     current = arrow_schema(before)
-    wanted = turn(current, spec.schema) if turning and not whole else current
+    wanted = turn_integers_to_floats(current, spec.schema) if rewrites and not whole else current
     if wanted != current:
-        staging.turned = before
+        staging.old_schema = before
     if spec.drops and not whole:
         returned = {name for schema in (spec.schema, *data) for name in schema.names}
         wanted = pa.schema([column for column in wanted if column.name in returned])
@@ -58,10 +58,10 @@ def open_table(
 
 def _describe_columns(staging: Staging, spec: TableSpec) -> None:
     fields = staging.table_metadata.schema().fields
-    told = {f.name: told for f in fields if (told := spec.comments.get(f.name)) and told != f.doc}
-    if told:
+    changed = {f.name: text for f in fields if (text := spec.comments.get(f.name)) and text != f.doc}
+    if changed:
         with staging.update_schema() as update:
-            for name, comment in told.items():
+            for name, comment in changed.items():
                 update.update_column((name,), doc=comment)
 
 
@@ -69,7 +69,7 @@ def _drop_columns(staging: Staging, spec: TableSpec, current: pa.Schema, target:
     gone = [
         f.name
         for f in current
-        if f.name not in target.names or widest(f.type, target.field(f.name).type) is None
+        if f.name not in target.names or find_widest_type(f.type, target.field(f.name).type) is None
     ]
     metadata = staging.table_metadata
     partitioning = {metadata.schema().find_column_name(f.source_id) for f in metadata.spec().fields}
@@ -101,7 +101,7 @@ def _add_columns(staging: Staging, spec: TableSpec, target: pa.Schema) -> None:
                 update.move_after((name,), (before,))
 
 
-def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Staging:
+def _create_table(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Staging:
     target = evolve(spec.name, None, spec.schema, *data)
     if not target.names:
         raise SchemaConflict(
@@ -117,11 +117,12 @@ def _new(lake: LakeCatalog, spec: TableSpec, data: Sequence[pa.Schema]) -> Stagi
         "millpond.sort_by": ",".join(spec.sort_by),
         "millpond.window_column": spec.window_column or "",
     }
-    told = {name: value for name, value in properties.items() if value}
-    return Staging(lake.stage_new(spec.name, schema, _partitions(spec, schema), properties=told), is_new=True)
+    partitions = _build_partition_spec(spec, schema)
+    given = {name: value for name, value in properties.items() if value}
+    return Staging(lake.stage_new(spec.name, schema, partitions, properties=given), is_new=True)
 
 
-def _partitions(spec: TableSpec, schema: Schema) -> PartitionSpec:
+def _build_partition_spec(spec: TableSpec, schema: Schema) -> PartitionSpec:
     if not spec.grain or not spec.window_column:
         return UNPARTITIONED_PARTITION_SPEC
     source = schema.find_field(spec.window_column).field_id
