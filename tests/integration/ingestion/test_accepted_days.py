@@ -13,7 +13,7 @@ from shrunk_days import DAYS, TABLE, accept, rows_of, stored
 from fake_source import Entries, FakeSource, reading
 from millpond.errors import NothingHeld, RowsHeldBack
 from millpond.ingestion.load import load
-from millpond.lake import read, refs, retention
+from millpond.lake import housekeeping, read, refs
 from millpond.lake.held import list_held
 from millpond.partitions import Window
 from processes import exit_code
@@ -95,9 +95,9 @@ def test_rows_that_were_held_back_never_replace_newer_ones(loaded_source: FakeSo
 
 def _hold_again(one: Any, branch: str) -> None:
     """Note a day as held back as a process does that was overtaken between its load and its note."""
-    from millpond.lake.connect import pooled
+    from millpond.lake.connect import borrow_connection
 
-    with pooled() as conn:
+    with borrow_connection() as conn:
         conn.execute(
             "insert into lake_held (ref, table_name, day, branch, run_id, rows_loaded, rows_held,"
             " loaded_hash, details) values (%s, %s, %s, %s, 'x', 40, 0, %s, '{}')",
@@ -117,7 +117,7 @@ def test_a_load_killed_before_it_notes_what_it_holds_back_loses_nothing_and_a_re
     assert (held_back.day, held_back.rows_loaded, held_back.rows_held) == (DAYS[1], 40, 3)
     assert len(raw()) == 200
     (left,) = set(held_branches()) - {held_back.branch}
-    assert refs.branch(left).state == "audit"  # as of a run that may still work: removed after a day
+    assert refs.get_branch(left).state == "audit"  # as of a run that may still work: removed after a day
 
 
 def test_two_processes_that_hold_and_accept_the_same_day_agree(loaded_source: FakeSource) -> None:
@@ -139,8 +139,8 @@ def test_what_is_held_back_can_be_read_and_goes_when_its_time_is_over(loaded_sou
     load_days(DAYS[0])
     (branch,) = held_branches()
     assert read.count(branch, TABLE, window=Window.of_day(DAYS[0])) == 7
-    assert branch not in [ref.name for ref in retention.clean()]
-    assert branch in [ref.name for ref in retention.clean(dt.timedelta(0))]
+    assert branch not in [ref.name for ref in housekeeping.drop_old_branches()]
+    assert branch in [ref.name for ref in housekeeping.drop_old_branches(dt.timedelta(0))]
     assert held_days() == []
     assert isinstance(accept(DAYS[0]).failed[DAYS[0]], NothingHeld)
     assert stored()[0] == 40

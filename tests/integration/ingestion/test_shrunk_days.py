@@ -33,7 +33,7 @@ def test_emptied_and_shrunk_days_are_held_back_with_both_counts_and_the_others_l
     assert "2026-11-02 40 → 0, 2026-11-03 40 → 19" in error.what
     assert "sources accept dlt_climate_entries --range 2026-11-02...2026-11-03" in error.next_step
     assert [(h.day, h.rows_loaded, h.rows_held) for h in list_held()] == [(DAYS[1], 40, 0), (DAYS[2], 40, 19)]
-    assert "held back: 2026-11-02...2026-11-03" in refs.branch(list_held()[0].branch).purpose
+    assert "held back: 2026-11-02...2026-11-03" in refs.get_branch(list_held()[0].branch).purpose
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_day_that_erodes_is_compared_with_the_most_it_held_since_a_person_acce
     assert list(load_days(DAYS[0]).failed) == [DAYS[0]]
     source, table = table_of("climate_entries")
     load(source, table, Window.of_day(DAYS[0]), ref="main", run_id="test", accept_shrink=True)
-    assert (stored()[0], read.loaded("main", TABLE).properties[MOST_ROWS]) == (22, "{}")
+    assert (stored()[0], read.load_table("main", TABLE).properties[MOST_ROWS]) == (22, "{}")
 
 
 def test_a_day_that_eroded_on_a_branch_keeps_its_measure_when_the_branch_is_rebased_and_merged(
