@@ -20,8 +20,7 @@ from millpond.errors import BreakerOpen, SourceLimited, SourceRefused, SourceUnr
 from millpond.ingestion import breaker
 from millpond.ingestion.assets import build_assets
 from millpond.ingestion.guard import Guard
-from millpond.ingestion.rest.source_request import connection
-from millpond.ingestion.retry import Limits
+from millpond.ingestion.rest.reader import RestReader
 from millpond.ingestion.window import Retries
 from millpond.instance.home import open_instance
 from millpond.runtime.databases import databases
@@ -60,7 +59,7 @@ def opened(source: FakeSource) -> None:
 def ask() -> None:
     spec, table = table_of("climate_entries")
     try:
-        Guard(spec, table, connection(spec, table, settings()), Limits.of(settings())).admit()
+        Guard(RestReader.of(spec, table, settings())).admit()
     except BreakerOpen:
         sys.exit(OPEN)
 

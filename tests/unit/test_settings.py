@@ -212,7 +212,7 @@ def test_a_wrong_source_setting_beside_a_secret_does_not_show_the_secret(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MILLPOND_SHOP_TOKEN", "canary-6f1e")
-    error = refused("MILLPOND_SHOP_URL", "ftp://shop", monkeypatch)
+    error = refused("MILLPOND_SHOP_URL", "shop.example.org", monkeypatch)
     assert "canary-6f1e" not in str(error)
     assert error.__cause__ is None
 

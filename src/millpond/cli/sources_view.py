@@ -41,7 +41,7 @@ def rows() -> list[list[Any]]:
     found: list[list[Any]] = []
     for source in load_sources(configured):
         of_source = configured.source(source.source)
-        url = fill(source.rest.base_url, connection(of_source.url, of_source.user, None))
+        url = fill(source.location, connection(of_source.url, of_source.user, None))
         there = has_address(source, configured)
         host = host_of(url) if url else (DEMO if there else None)
         tables = [table.name for table in source.tables]

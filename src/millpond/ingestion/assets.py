@@ -15,7 +15,7 @@ from millpond.errors import (
     SourceMalformed,
     SourceUnreachable,
 )
-from millpond.ingestion.columns import SQL_TYPES
+from millpond.ingestion.columns import sql_type
 from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import LINEAGE
@@ -157,10 +157,10 @@ def _columns(table: SourceTable) -> list[dg.TableColumn]:
     declared = [
         dg.TableColumn(
             name,
-            SQL_TYPES[column.type],
+            sql_type(column.type),
             column.description or None,
             dg.TableColumnConstraints(
-                nullable=not (column.required or name in {*table.key, table.event_time.column}),
+                nullable=not (column.required or name in table.identifying),
                 unique=table.key == (name,),
             ),
         )

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from millpond.ingestion.columns import SQL_TYPES, Column, OnBad, Rounding
+from millpond.ingestion.columns import Column, OnBad, Rounding, is_numeric, sql_type
+from millpond.ingestion.json_sql import json_path, micros
 from millpond.ingestion.rest.pages import PAYLOAD
-from millpond.ingestion.sql import json_path, micros
 from millpond.naming import literal, quoted
 
 NESTED: Final = "__nested"
@@ -47,6 +47,14 @@ class Value:
     on_bad: OnBad
     added: bool = False
     rounding: Rounding | None = None
+    native: str | None = None
+    """The expression for the value where its own type is that of the column, of typed rows."""
+    nested_if: str | None = None
+    """The condition that the value is an object or a list; None: its JSON says so."""
+    naive: bool = False
+    """Whether it is a typed time without a zone."""
+    of_json: bool = True
+    """Whether it is a value of a JSON text, where true is written one way."""
 
     @property
     def lenient(self) -> bool:
@@ -60,6 +68,8 @@ class Value:
 
     def nested(self) -> str:
         """Return the condition that the value is an object or a list."""
+        if self.nested_if is not None:
+            return self.nested_if
         kind = f"json_type({PAYLOAD}, {json_path(self.keys)})"
         return f"left({self.text}, 1) in ('{{', '[') and {kind} in ('OBJECT', 'ARRAY')"
 
@@ -71,7 +81,13 @@ class Value:
 
     def loose(self) -> str:
         """Return the typed value of a text that is known to be good."""
-        kind, text = self.column.type, self.text
+        kind, text, form = self.column.type, self.text, self.column.format
+        if self.native:
+            return self.native
+        if form:
+            return f"try_strptime({text}, {literal(form)})::{sql_type(kind)}"
+        if kind == "bool" and not self.of_json:
+            return f"try_cast({text} as boolean)"
         if kind == "bool":
             return f"case {text} when 'true' then true when 'false' then false end"
         if kind == "timestamp":
@@ -80,17 +96,38 @@ class Value:
             number, cast = f"try_cast({text} as double)", f"try_cast({text} as bigint)"
             whole = f"{'floor' if self.rounding == 'down' else 'round'}({number})"
             return f"case when {number} = {cast}::double then {cast} else try_cast({whole} as bigint) end"
-        return text if kind in {"string", "json"} else f"try_cast({text} as {SQL_TYPES[kind]})"
+        return text if kind in {"string", "json"} else f"try_cast({text} as {sql_type(kind)})"
+
+    def micros(self, unit: str, zone: str) -> str:
+        """Return the expression for the value as microseconds since 1970; times of `unit`, in `zone`."""
+        if unit == "date":
+            begins = f"regexp_matches({self.text}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
+            typed = self.native or self.column.format
+            day = self.loose() if typed else f"case when {begins} then try_cast({self.text} as date) end"
+            return f"epoch_us(timezone({literal(zone)}, ({day})::date::timestamp))"
+        if unit in {"ms", "s"}:
+            return micros(self.text, unit)
+        if self.native or self.column.format:
+            local = unit == "local" and (self.naive or self.column.format)
+            value = f"({self.loose()})"
+            moment = f"timezone({literal(zone)}, timezone('UTC', {value}))" if local else value
+            return f"case when isfinite({value}) then epoch_us({moment}) end"
+        if unit == "local":
+            offset = f"regexp_matches({self.text}, ':.*(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$')"
+            there = f"epoch_us(timezone({literal(zone)}, try_cast({self.text} as timestamp)))"
+            return f"case when {offset} then {micros(self.text, 'iso')} else {there} end"
+        return micros(self.text, "iso")
 
     def canonical(self) -> str:
         """Return the expression for the value as one text, the same for all ways to write it."""
         text = f"nullif({self.text}, '')"
         if self.column.type in {"string", "json"}:
             return text
+        is_iso = not self.native and not self.column.format
         value = f"({self.as_strict()})::varchar"
         if self.column.type == "number":
             value = f"({self.as_strict()} + 0)::varchar"  # -0.0 is 0.0
-        elif self.column.type == "timestamp":  # with what is finer than a microsecond
+        elif self.column.type == "timestamp" and is_iso:  # with what is finer than a microsecond
             finer = f"rtrim(regexp_extract({self.text}, '[.][0-9]{{6}}([0-9]+)', 1), '0')"
             value = f"({micros(self.text, 'iso')})::varchar || {finer}"
         return f"coalesce({value}, {text})"
@@ -102,7 +139,8 @@ class Value:
         """
         if self.column.type in {"string", "json"}:
             return [f"try_cast({self.text} as timestamptz)", self.text]
-        return [micros(self.text, "iso") if self.column.type == "timestamp" else self.as_strict()]
+        is_iso = self.column.type == "timestamp" and not self.native and not self.column.format
+        return [micros(self.text, "iso") if is_iso else self.as_strict()]
 
     @property
     def strict(self) -> str:
@@ -131,8 +169,8 @@ class Value:
         name = quoted(self.name)
         if self.lenient:
             return
-        if self.column.type in WRONG and self.column.type != "string":
-            yield self.mistyped(), f"{self.name} {WRONG[self.column.type]}"
+        if self.column.type not in {"string", "json"}:
+            yield self.mistyped(), f"{self.name} {_wrong(self.column.type)}"
         for fits, reason in self._bounds(name):
             yield f"not ({fits})", f"{self.name} {reason}"
 
@@ -153,7 +191,7 @@ class Value:
                     cases.append((self._is_nested(), WRONG[kind]))
                 cases.append((f"{NUL} and {self.holds_nul()}", HOLDS_NUL))
             else:
-                cases.append((f"{self.strict} is null", WRONG[kind]))
+                cases.append((f"{self.strict} is null", _wrong(kind)))
             cases += [(f"not ({fits})", reason) for fits, reason in self._bounds(self.strict)]
         there = f"{self.text} is not null" if kind in {"string", "json"} else f"{self.text} <> ''"
         reasons = first((condition, f"{self.name} {reason}") for condition, reason in cases)
@@ -162,6 +200,8 @@ class Value:
     def as_strict(self) -> str:
         """Return the expression for the typed value; null where the text is not of the column's type."""
         kind, text, loose = self.column.type, self.text, self.loose()
+        if self.native and kind != "number":
+            return loose
         if kind == "int" and self.rounding:
             fraction = f"try_cast({text} as double) <> {loose}::double"
             code = " or ".join(self._in_code_range(f"try_cast({text} as double)")) or "false"
@@ -170,7 +210,7 @@ class Value:
             return f"case when try_cast({text} as double) = {loose}::double then {loose} end"
         if kind == "number":
             return f"case when isfinite({loose}) then {loose} end"
-        if kind == "date":
+        if kind == "date" and not self.column.format:
             return f"case when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then {loose} end"
         if kind in {"string", "json"} and self.lenient:
             spoilt = f"{NUL} and {self.holds_nul()}"
@@ -197,7 +237,7 @@ class Value:
         assert codes
         texts = [str(value) for value in codes.values]
         conditions = [f"{self.text} in ({_list(texts)})"] if texts else []
-        if self.column.type in {"int", "number"}:
+        if is_numeric(self.column.type):
             conditions += self._in_code_range(value)
             numbers = [code for code in codes.values if not isinstance(code, str)]
             conditions += [f"{number} = {code!r}" for code in numbers]
@@ -220,6 +260,10 @@ def first(cases: Iterable[tuple[str, str]], otherwise: str = "null") -> str:
     """Return the expression for the text of the first condition that holds."""
     whens = "".join(f" when {condition} then {literal(text)}" for condition, text in cases)
     return f"case{whens} else {otherwise} end" if whens else otherwise
+
+
+def _wrong(kind: str) -> str:
+    return WRONG.get(kind, f"is no {kind}")
 
 
 def has_nul(text: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from millpond.ingestion.part import Part
 
-ColumnType = Literal["string", "int", "number", "bool", "timestamp", "date", "json"]
-
-SQL_TYPES: Final[dict[str, str]] = {
+_SQL_TYPES: Final[dict[str, str]] = {
     "string": "varchar",
     "int": "bigint",
     "number": "double",
@@ -19,12 +18,45 @@ SQL_TYPES: Final[dict[str, str]] = {
     "date": "date",
     "json": "varchar",
 }
+_DECIMAL: Final = re.compile(r"decimal\((\d+), ?(\d+)\)")
+_MOST_DIGITS: Final = 38
+
+
+def _column_type(name: str) -> str:
+    if name in _SQL_TYPES:
+        return name
+    found = _DECIMAL.fullmatch(name)
+    if found and 1 <= int(found[1]) <= _MOST_DIGITS and int(found[2]) <= int(found[1]):
+        return f"decimal({found[1]},{found[2]})"
+    raise ValueError(
+        f"there is no type {name!r}; there are {', '.join(_SQL_TYPES)} and decimal(18,2);"
+        " for example type: int"
+    )
+
+
+ColumnType = Annotated[str, AfterValidator(_column_type)]
 EXAMPLE: Final = "sgv: { type: int, min: 1, max: 1000 }"
 
 OnBad = Literal["null", "quarantine", "fail"]
 """What becomes of a bad value: null in a row that stays, its row in quarantine, or a day that fails."""
 Rounding = Literal["down", "nearest"]
 """How a number with a fraction becomes a whole one; halves go away from zero."""
+
+
+def decimal_digits(kind: str) -> tuple[int, int] | None:
+    """Return precision and scale of a decimal type; None for any other."""
+    found = _DECIMAL.fullmatch(kind)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def sql_type(kind: str) -> str:
+    """Return the SQL type of the column type `kind`."""
+    return _SQL_TYPES.get(kind, kind)
+
+
+def is_numeric(kind: str) -> bool:
+    """Return whether values of the column type `kind` are numbers."""
+    return kind in {"int", "number"} or kind.startswith("decimal")
 
 
 class NoValue(Part):
@@ -67,6 +99,12 @@ class Column(Part):
         min_length=1,
         description="field of the row, dots lead into objects; default: the column's name",
         examples=["field: actor.login"],
+    )
+    format: str | None = Field(
+        None,
+        min_length=1,
+        description="form of a time or date that is text, as in strftime; default: ISO 8601",
+        examples=['format: "%d.%m.%Y %H:%M"'],
     )
     required: bool = Field(False, examples=["required: true"])
     required_when: str | None = Field(
@@ -116,7 +154,7 @@ class Column(Part):
 
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> Column:
-        if (self.min is not None or self.max is not None) and self.type not in {"int", "number"}:
+        if (self.min is not None or self.max is not None) and not is_numeric(self.type):
             raise ValueError(f"min and max need type int or number, not {self.type}; for example {EXAMPLE}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; for example {EXAMPLE}")
@@ -130,17 +168,24 @@ class Column(Part):
             raise ValueError("a required value cannot become null; for example on_bad: quarantine")
         if self.optional and (self.required or self.required_when):
             raise ValueError("a required column cannot be optional; for example optional: true alone")
+        if self.format and self.type not in {"timestamp", "date"}:
+            raise ValueError(
+                f"format needs type timestamp or date, not {self.type};"
+                ' for example { type: date, format: "%d.%m.%Y" }'
+            )
         codes = self.no_value
-        if (
-            codes
-            and (codes.below is not None or codes.above is not None)
-            and self.type not in {"int", "number"}
-        ):
+        if codes and (codes.below is not None or codes.above is not None) and not is_numeric(self.type):
             raise ValueError(
                 f"no_value.below and no_value.above need type int or number, not {self.type};"
                 " for example no_value: [n/a]"
             )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_alone(cls, value: Any) -> Any:
+        """Take `id: int` for `id: { type: int }`."""
+        return {"type": value} if isinstance(value, str) else value
 
     def path(self, name: str) -> tuple[str, ...]:
         """Return the keys that lead to the value in a row of the source, for the column called `name`."""

@@ -6,12 +6,16 @@ Texts are taken from the JSON rows as they are; typed values have their column's
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
 
 from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value, first, has_nul
 from millpond.ingestion.columns import Column
+from millpond.ingestion.json_sql import BLANKS, Extraction
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import BLANKS, Extraction, micros
+from millpond.ingestion.typed_rows import TypedRows, column_type
 from millpond.naming import literal, quoted
 
 SEPARATOR = "; "
@@ -19,12 +23,22 @@ SEPARATOR = "; "
 
 
 class Contract:
-    """The row contract of `table`, with `added` columns (name → field) that the spec does not name."""
+    """The row contract of `table`, with `added` columns (name → field) that the spec does not name.
 
-    def __init__(self, table: SourceTable, added: Mapping[str, str]) -> None:
-        self.table, self.added = table, added
+    Rows are JSON texts, or typed if their `schema` is given. `zone` is the one of days.
+    """
+
+    def __init__(
+        self,
+        table: SourceTable,
+        added: Mapping[str, str],
+        schema: pa.Schema | None = None,
+        zone: str = "UTC",
+    ) -> None:
+        self.table, self.added, self._zone = table, added, zone
+        self.rows = TypedRows(schema) if schema is not None else None
         columns = [(name, column, column.path(name)) for name, column in table.columns.items()]
-        columns += [(name, Column(), (field,)) for name, field in added.items()]
+        columns += [(name, self._added(field), (field,)) for name, field in added.items()]
         raw = {keys for _, column, keys in columns if column.type == "json"}
         self._extraction = Extraction((keys for *_, keys in columns), raw)
         self.values = [
@@ -32,14 +46,29 @@ class Contract:
                 name,
                 column,
                 keys,
-                self._extraction.value(keys, raw=keys in raw),
+                self.rows.text(keys) if self.rows else self._extraction.value(keys, raw=keys in raw),
                 "null" if name in added else table.on_bad(name),
                 added=name in added,
                 rounding=None if name in added else table.rounding(name),
+                **self._typed(column, keys),
             )
             for name, column, keys in columns
         ]
         """Every column of the raw table except the lineage columns, in order."""
+
+    def _added(self, field: str) -> Column:
+        found = self.rows.find((field,)) if self.rows else None
+        return Column(type=column_type(found[1])) if found else Column()
+
+    def _typed(self, column: Column, keys: tuple[str, ...]) -> dict[str, Any]:
+        if self.rows is None:
+            return {}
+        return {
+            "native": self.rows.native(keys, column.type),
+            "naive": self.rows.is_naive(keys),
+            "nested_if": f"{self.rows.text(keys)} is not null" if self.rows.is_nested(keys) else "false",
+            "of_json": False,
+        }
 
     def of(self, name: str) -> Value:
         """Return the value of the column called `name`."""
@@ -47,6 +76,8 @@ class Contract:
 
     def readable(self) -> str:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
+        if self.rows:
+            return "true"
         size = self.table.quarantine.max_row_bytes
         return (
             f"strlen({PAYLOAD}) <= {size} and json_valid({PAYLOAD})"
@@ -54,11 +85,24 @@ class Contract:
         )
 
     def row(self) -> str:
-        """Return the expression for the structure that all values are taken from."""
+        """Return the expression for the structure that all values of JSON rows are taken from."""
         return f"from_json({PAYLOAD}, {literal(self._extraction.structure())})"
+
+    def payload(self) -> str:
+        """Return the expression for a row as JSON text."""
+        return self.rows.payload() if self.rows else PAYLOAD
 
     def split(self) -> str:
         """Return the SELECT list of what is wrong with a row as such; `__json` says if it is readable."""
+        if self.rows:
+            nested = "".join(
+                f",{value.name},"
+                for value in self.values
+                if value.column.type == "string" and not value.added and value.nested_if != "false"
+            )
+            return (
+                f"null::varchar as __broken, {literal(nested)} as {NESTED}, {self.rows.holds_nul()} as {NUL}"
+            )
         nested = ", ".join(
             f"case when {value.nested()} then {literal(f',{value.name},')} end"
             for value in self.values
@@ -88,7 +132,7 @@ class Contract:
     def time(self) -> str:
         """Return the expression for the row's time in microseconds; NULL where it has none."""
         event = self.table.event_time
-        return micros(self.of(event.column).text, event.unit)
+        return self.of(event.column).micros(event.unit, self._zone) if event else "null::bigint"
 
     def key(self) -> str:
         """Return the expression for the row's key as one text; NULL where a part of it is missing.
@@ -155,8 +199,8 @@ class Contract:
                 yield value, f"case when {condition} then {literal(text)} end", text
 
     def _conditions(self, value: Value) -> Iterator[tuple[str, str]]:
-        event, column, text = self.table.event_time.column, value.column, value.text
-        if column.required or value.name in {*self.table.key, event}:
+        event, column, text = self.table.event_time, value.column, value.text
+        if column.required or value.name in self.table.identifying:
             yield value.missing(), f"{value.name} is missing"
         elif column.required_when:
             yield f"{value.missing()} and ({column.required_when})", f"{value.name} is missing"
@@ -165,7 +209,7 @@ class Contract:
                 yield f"contains({NESTED}, {literal(f',{value.name},')})", f"{value.name} {WRONG['string']}"
             yield f"{NUL} and {value.holds_nul()}", f"{value.name} {HOLDS_NUL}"
         yield from value.broken()
-        if value.name == event:
+        if event and value.name == event.column:
             mistyped = f"coalesce({value.mistyped()}, false)"
             yield f"__micros is null and {text} <> '' and not {mistyped}", f"{value.name} is no time"
 

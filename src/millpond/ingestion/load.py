@@ -11,15 +11,12 @@ from functools import partial
 
 from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
-from millpond.ingestion.fetch import FetchResult, fetch
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
-from millpond.ingestion.rest.client import TableClient
+from millpond.ingestion.reader import FetchResult, open_reader
 from millpond.ingestion.rest.outside import shrink_rule
 from millpond.ingestion.rest.reach import keep_as_loaded, note_kept_days
-from millpond.ingestion.rest.source_request import connection
 from millpond.ingestion.results import LoadResult, PartitionResult
-from millpond.ingestion.retry import Limits
 from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_columns
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
 from millpond.ingestion.spec import SourceSpec, SourceTable
@@ -54,18 +51,15 @@ def load(
     LakeError for what cannot be written.
     """
     configured, began = settings(), time.perf_counter()
-    client = TableClient(source, table, connection(source, table, configured), Limits.of(configured))
-    guard = Guard(client.source, client.table, client.values, client.limits)
+    reader = open_reader(source, table, configured)
+    guard = Guard(reader)
     if refused := guard.refusal(window):
         return LoadResult([], dict.fromkeys(window.days, refused), time.perf_counter() - began)
     with open_staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
-        fetched = fetch(client, window, configured.zone, folder)
+        fetched = reader.fetch(window, configured.zone, folder)
         guard.note(fetched.errors, fetched.pages)
         added = _find_added(table, fetched, ref)
-        streams = [piece.window.start for piece in fetched.pieces]
-        with validate_rows(
-            table, fetched.files, window, configured.zone, streams, added, folder / "judged"
-        ) as validated:
+        with validate_rows(table, fetched, window, configured.zone, added, folder / "judged") as validated:
             _reconcile(table, fetched, validated)
             missing = find_missing_fields(validated, ref)
             failed: dict[dt.date, MillpondError] = {

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from millpond.errors import FieldsMissing
 from millpond.ingestion.column_rules import Value
+from millpond.ingestion.json_sql import json_path
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import json_path
 from millpond.ingestion.validated_rows import ValidatedRows
 from millpond.lake import read
 from millpond.naming import PARTITION_COLUMN, quoted, ref_option
@@ -170,6 +170,8 @@ def _suspicious(
 
 def _days_that_name(validated: ValidatedRows, value: Value) -> set[dt.date]:
     """Return the days of rows that have the field, if only as an explicit null."""
+    if typed := validated.contract.rows:
+        return set(validated.counts) if typed.find(value.keys) else set()
     exists = f"json_exists({PAYLOAD}, {json_path(value.keys)})"
     rows = f"judged join raw using (_seq) where __json and __fate <> 'outside' and {exists}"
     return {day for (day,) in validated.connection.execute(f"select distinct __part from {rows}").fetchall()}  # noqa: S608
@@ -179,6 +181,9 @@ def _unknown(validated: ValidatedRows, value: Value, days: Collection[dt.date]) 
     """Return the fields that no column takes, of rows of `days`, where the field of `value` was expected."""
     dates = ", ".join(f"date '{day}'" for day in days)
     declared = {other.keys for other in validated.contract.values if not other.added}
+    if typed := validated.contract.rows:
+        taken_names = {name for keys in declared for name in (keys[0], ".".join(keys))}
+        return [name for name in typed.schema.names if name not in taken_names][:_SHOWN]
     for depth in range(len(value.keys) - 1, -1, -1):
         above = value.keys[:depth]
         keys = f"json_keys({PAYLOAD}, {json_path(above)})"

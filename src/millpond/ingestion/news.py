@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from millpond.ingestion.guard import LOOK_SECONDS, Guard
+from millpond.ingestion.guard import Guard
+from millpond.ingestion.reader import PROBE_SECONDS
 from millpond.ingestion.rest.pages import PAYLOAD, TIME
 from millpond.ingestion.rest.placeholders import fill
 from millpond.ingestion.rest.probe import probe
-from millpond.ingestion.rest.source_request import connection
-from millpond.ingestion.retry import Limits
+from millpond.ingestion.rest.reader import RestReader
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window, today
 from millpond.settings import settings
@@ -67,13 +67,13 @@ def look_for_news(source: SourceSpec, table: SourceTable, before: Seen | None) -
     """
     assert table.news
     configured = settings()
-    values = connection(source, table, configured)
-    guard = Guard(source, table, values, Limits.of(configured))
-    guard.admit()
+    reader = RestReader.of(source, table, configured)
+    values = reader.values
+    Guard(reader).admit()
     extra = fill(table.news.params, values)
     if table.page:
         extra[table.page.param] = table.news.rows
-    limits, zone = guard.limits.of_one_try(LOOK_SECONDS), configured.zone
+    limits, zone = reader.limits.of_one_try(PROBE_SECONDS), configured.zone
     asked, news = {}, set()
     for key, window in _requests(table, today(zone)):
         known = (before or Seen()).requests.get(key, Asked(None, ()))

@@ -52,7 +52,7 @@ def origin_of(source: SourceSpec, table: SourceTable, values: Values, configured
 
 def has_address(source: SourceSpec, configured: Settings) -> bool:
     """Return whether `source` can be asked: it has an address, or the demo source stands in."""
-    if configured.source(source.source).url or "url" not in names(source.rest.base_url):
+    if configured.source(source.source).url or "url" not in names(source.location):
         return True
     return bool(source.demo) and is_demo_home(configured)
 
@@ -123,10 +123,10 @@ def accept_move(source: SourceSpec, configured: Settings) -> list[str]:
 def _address(source: SourceSpec, values: Values) -> str:
     """Return what tells a server and the account on it from others; http and https are the same server."""
     shown = {name: "…" if name in SECRET else values.get(name) for name in CONNECTION}
-    url = fill(source.rest.base_url, shown) or source.rest.base_url
-    parts = urlsplit(url)
+    parts = urlsplit(fill(source.location, shown) or source.location)
     port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
-    place = f"{parts.hostname}{port}{parts.path.rstrip('/')}"
+    host = parts.hostname or f"{parts.scheme or 'folder'}:"
+    place = f"{host}{port}{parts.path.rstrip('/')}"
     return f"{place} as {values['user']}" if values.get("user") else place
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -98,6 +99,7 @@ def _from_python(file: Path) -> SourceSpec:
     if spec is None or spec.loader is None:
         raise _mistake(file, "cannot be imported", "make it a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dlt looks up what it decorates
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:

@@ -9,12 +9,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from millpond.ingestion.columns import decimal_digits
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.spec_rules import fold_name
 from millpond.lake.spec import TableSpec
 from millpond.naming import LINEAGE_COLUMNS, PARTITION_COLUMN
 
-ARROW_TYPES: Final = {
+_ARROW_TYPES: Final = {
     "string": pa.string(),
     "int": pa.int64(),
     "number": pa.float64(),
@@ -41,10 +42,17 @@ QUARANTINE: Final = {
 }
 
 
+def arrow_type(kind: str) -> pa.DataType:
+    """Return the Arrow type of the column type `kind`."""
+    digits = decimal_digits(kind)
+    return pa.decimal128(*digits) if digits else _ARROW_TYPES[kind]
+
+
 def lake_tables(table: SourceTable) -> tuple[TableSpec, TableSpec]:
     """Return the lake's tables for the good and for the bad rows of `table`."""
-    columns = {name: (ARROW_TYPES[column.type], column.description) for name, column in table.columns.items()}
-    raw = _spec(table.raw_table, columns, (table.event_time.column,), table.key, table.description)
+    columns = {name: (arrow_type(column.type), column.description) for name, column in table.columns.items()}
+    sort_by = (table.event_time.column,) if table.event_time else table.key
+    raw = _spec(table.raw_table, columns, sort_by, table.key, table.description)
     kept = f"Rows of {table.raw_table} that broke its contract"
     return raw, _spec(table.quarantine_table, QUARANTINE, (), (), kept)
 

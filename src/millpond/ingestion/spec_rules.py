@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import duckdb
 
-from millpond.ingestion.columns import SQL_TYPES, Column
+from millpond.ingestion.columns import Column, is_numeric, sql_type
 from millpond.naming import literal, quoted
 
 _EXAMPLE = 'for example cron: "0 * * * *"'
@@ -89,12 +89,23 @@ def check_names(columns: Mapping[str, Column]) -> None:
                 raise ValueError(f"two columns take the field {name!r}")
 
 
+def check_unit(unit: str, kind: str) -> None:
+    """Raise ValueError if times of `unit` cannot be in a column of type `kind`."""
+    if unit in {"ms", "s"}:
+        fitting, fits = "int or number", is_numeric(kind)
+    else:
+        named = {"string", "timestamp", "date"} if unit == "date" else {"string", "timestamp"}
+        fitting, fits = " or ".join(sorted(named, reverse=True)), kind in named
+    if not fits:
+        raise ValueError(f"event_time of unit {unit} needs a column of type {fitting}, not {kind}")
+
+
 def check_condition(key: str, name: str, condition: str, columns: Mapping[str, Column]) -> str:
     """Return `condition` if it is one SQL condition over `columns`.
 
     Raises ValueError if not, which names the `key` of column `name`.
     """
-    fields = ", ".join(f"null::{SQL_TYPES[c.type]} as {quoted(n)}" for n, c in columns.items())
+    fields = ", ".join(f"null::{sql_type(c.type)} as {quoted(n)}" for n, c in columns.items())
     cursor = _duckdb().cursor()  # its own: threads that share a connection take each other's results
     try:
         # As a literal: DuckDB brings in pandas to look at a parameter.

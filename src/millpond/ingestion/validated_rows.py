@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from millpond.ingestion.column_rules import NO_VALUE
 from millpond.ingestion.contract import Contract
+from millpond.ingestion.json_sql import BLANKS
 from millpond.ingestion.rest.pages import PAYLOAD
-from millpond.ingestion.sql import BLANKS
 from millpond.naming import LINEAGE_COLUMNS, literal, quoted
 from millpond.partitions import Window
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import duckdb
+import pyarrow as pa
 
 from millpond.ingestion.contract import SEPARATOR, Contract
+from millpond.ingestion.json_sql import BLANKS, ROW
+from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.sql import BLANKS, ROW
+from millpond.ingestion.typed_rows import staged_name
 from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
@@ -21,22 +24,19 @@ from millpond.partitions import Window, instant
 
 MEMORY = "2GB"
 """What judging may hold in memory; beyond that it goes to the staging folder."""
-STREAM_SHIFT, PAGE_SHIFT = 44, 24
-"""`_seq` of a row is stream << 44 | page << 24 | row: the order in which rows were fetched."""
 _DAY = dt.timedelta(days=1)
 
 
 @contextmanager
 def validate_rows(
     table: SourceTable,
-    files: Sequence[Path],
+    fetched: FetchResult,
     window: Window,
     zone: ZoneInfo,
-    streams: Sequence[dt.date],
     added: Mapping[str, str],
     folder: Path,
 ) -> Iterator[ValidatedRows]:
-    """Yield what became of the rows in `files`; `streams` is the first day of each stream of requests.
+    """Yield what became of the rows that were fetched.
 
     `added` are the columns (name → field) that the spec does not name.
 
@@ -47,10 +47,10 @@ def validate_rows(
     folder.mkdir(exist_ok=True)
     with duckdb.connect(":memory:", config=_config(folder)) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        contract = Contract(table, added)
-        connection.execute(_raw(files, contract))
+        contract = Contract(table, added, _schema(connection, fetched), zone.key)
+        connection.execute(_raw(fetched.files, contract))
         _split(connection, contract)
-        _place(connection, contract, window, zone, streams)
+        _place(connection, contract, window, zone, fetched)
         _judge(connection, contract)
         yield ValidatedRows(connection, contract, folder, _counts(connection, window, contract.fatal))
 
@@ -65,25 +65,45 @@ def _config(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
     }
 
 
+def _schema(connection: duckdb.DuckDBPyConnection, fetched: FetchResult) -> pa.Schema | None:
+    """Return the types that typed rows have in all files together; None of JSON rows."""
+    if fetched.names is None:
+        return None
+    found: dict[str, pa.DataType] = {}
+    if fetched.files:
+        rows = connection.execute(f"select * from {_read(fetched.files)} limit 0").to_arrow_table()  # noqa: S608
+        found = {field.name: field.type for field in rows.schema}
+    kinds = [found.get(staged_name(place), pa.null()) for place in range(len(fetched.names))]
+    return pa.schema([pa.field(name, kind) for name, kind in zip(fetched.names, kinds, strict=True)])
+
+
+def _read(files: Sequence[Path]) -> str:
+    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], union_by_name = true)"
+
+
 def _raw(files: Sequence[Path], contract: Contract) -> str:
-    found = f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
-    if not files:
-        found = f"(select 0::bigint as _seq, '' as {PAYLOAD} where false)"
+    if contract.rows:
+        found = _read(files) if files else "(select 0::bigint as _seq where false)"
+        return f"create temp view raw as select *, {contract.payload()} as {PAYLOAD} from {found}"  # noqa: S608
+    found = _read(files) if files else f"(select 0::bigint as _seq, '' as {PAYLOAD} where false)"
     return f"create temp view raw as select _seq, {PAYLOAD}, {contract.readable()} as __json from {found}"  # noqa: S608
 
 
 def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     """Make table `split`: what each row says, and what is wrong with it as such."""
+    more = f"strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}"
+    if contract.rows:
+        more = "0 as __bytes, true as __json"
     connection.execute(
         f"""
         create temp table split as
         select * exclude ({PAYLOAD}, __json), {contract.split()}, {contract.time()} as __micros,
                {contract.key()} as __key,
                case when {contract.key()} is null
-                    then md5(trim({PAYLOAD}, {BLANKS})) || case when __json then '' else _seq::varchar end
+                    then md5(trim({contract.payload()}, {BLANKS}))
+                         || case when __json then '' else _seq::varchar end
                     end as __fingerprint
-        from (select *, strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}
-              from raw)
+        from (select *, {more} from raw)
         """  # noqa: S608
     )
 
@@ -93,7 +113,7 @@ def _place(
     contract: Contract,
     window: Window,
     zone: ZoneInfo,
-    streams: Sequence[dt.date],
+    fetched: FetchResult,
 ) -> None:
     """Make table `placed`: the day of each row, and its rank among those of that day with the same key."""
     starts = ", ".join(f"({_date(day)}, {_micros(day, zone)})" for day in window.days)
@@ -105,7 +125,8 @@ def _place(
         from (select _seq, __micros from split)
         asof left join (select * from (values {starts}, (null, {end})) as s (day, lo)) on __micros >= lo
         """  # noqa: S608
-    place_rows_without_time(connection, contract.table, window, streams, dated, f"(_seq >> {STREAM_SHIFT})")
+    stream = f"(_seq >> {STREAM_SHIFT})"
+    place_rows_without_time(connection, contract.table, window, fetched.streams, dated, stream)
     connection.execute(
         f"""
         create temp table placed as
@@ -120,6 +141,7 @@ def _place(
                row_number() over (partition by __outside, __part, coalesce(__key, __fingerprint)
                                   order by {contract.later_first()}) as __rank
         from parted join split using (_seq)
+        {"where not __outside" if fetched.other_days else ""}
         """  # noqa: S608
     )
 

@@ -42,8 +42,10 @@ class EventTime(Part):
     """The column that says when a row happened, hence to which day it belongs."""
 
     column: Identifier = Field(examples=["column: date"])
-    unit: Literal["ms", "s", "iso"] = Field(
-        description="milliseconds or seconds since 1970, or ISO 8601 text (UTC where it has no offset)",
+    unit: Literal["ms", "s", "iso", "local", "date"] = Field(
+        "iso",
+        description="milliseconds or seconds since 1970; iso: ISO 8601 text or a time, UTC where it has no"
+        " offset; local: the same, in the configured zone where it has no offset; date: the day itself",
         examples=["unit: ms"],
     )
 
@@ -74,8 +76,8 @@ class WindowSpec(Part):
     parallel: int = Field(4, gt=0, le=64, description="streams at a time", examples=["parallel: 4"])
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> WindowSpec:
-        if (self.params is None) == (self.reach is None):
+    def _not_both(self) -> WindowSpec:
+        if self.params is not None and self.reach is not None:
             raise ValueError(
                 "needs either params (the source filters by time) or reach (it only lists, newest first);"
                 " for example reach: { rows: 300, days: 90 }"
@@ -83,6 +85,18 @@ class WindowSpec(Part):
         for text in (self.params or {}).values():
             placeholders.check(text, placeholders.BOUNDS)
         return self
+
+
+class Changes(Part):
+    """The column that says when a row was changed last, by which changed rows are asked for."""
+
+    column: Identifier = Field(examples=["column: updated_at"])
+    lag: Duration = Field(
+        dt.timedelta(0),
+        validate_default=True,
+        description="how long before the days asked for to begin, as changes become visible late",
+        examples=["lag: 1h"],
+    )
 
 
 class Quarantine(Part):

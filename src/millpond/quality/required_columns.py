@@ -28,7 +28,7 @@ def find_conditions(table: SourceTable) -> dict[str, str]:
     """Return for each column that must have a value the SQL condition under which it must."""
     found: dict[str, str] = {}
     for name, column in table.columns.items():
-        if column.required or name in {*table.key, table.event_time.column}:
+        if column.required or name in table.identifying:
             found[name] = "true"
         elif column.required_when:
             found[name] = column.required_when

@@ -16,15 +16,21 @@ class SourceSettings(CleanText):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str | None = Field(None, description="base address, for example https://cgm.example.org")
+    url: str | None = Field(
+        None,
+        description="address, for example https://cgm.example.org, postgresql://db.example.org/shop,"
+        " s3://bucket/drop or a folder",
+    )
     user: str | None = Field(None, description="account whose data is asked for, for example octocat")
     token: SecretStr | None = Field(None, description="credential; never logged")
 
     @field_validator("url")
     @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://, for example https://cgm.example.org")
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url and "/" not in url:
+            raise ValueError(
+                "must be an address or a folder, for example https://cgm.example.org or ./data/drop"
+            )
         return url.rstrip("/") if url else url
 
 

@@ -23,7 +23,7 @@ _LONGEST_LABEL = 63
 
 def check_address(text: str) -> None:
     """Raise ValueError if `text` begins like an address and none can be reached by it."""
-    if "://" not in text:
+    if "://" not in text or "+" in text.partition("://")[0] or ":///" in text:
         return
     try:
         parts = urlsplit(text)

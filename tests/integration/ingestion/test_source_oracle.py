@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from fake_source import DAY, Entries, FakeSource, fake_source, reading
 from millpond.errors import PagingLoop
-from millpond.ingestion.fetch import fetch
-from millpond.ingestion.rest.client import TableClient
 from millpond.ingestion.rest.placeholders import connection
+from millpond.ingestion.rest.reader import RestReader
 from millpond.ingestion.retry import Limits
 from millpond.ingestion.validation import validate_rows
 from millpond.partitions import Window
@@ -85,17 +84,14 @@ def test_no_row_is_lost_doubled_or_judged_differently(
             "window": table.window.model_copy(update={"piece_days": piece_days}),
         }
     )
-    client = TableClient(spec, table, connection(source.url, None, None), Limits.of(settings()))
+    reader = RestReader(spec, table, connection(source.url, None, None), Limits.of(settings()))
     with tempfile.TemporaryDirectory() as folder:
-        fetched = fetch(client, WINDOW, ZONE, Path(folder))
+        fetched = reader.fetch(WINDOW, ZONE, Path(folder))
         if fetched.failed:
             assert {type(error) for error in fetched.failed.values()} == {PagingLoop}
             assert max(Counter(row["date"] for row in rows).values()) >= size
             return
-        streams = [piece.window.start for piece in fetched.pieces]
-        with validate_rows(
-            table, fetched.files, WINDOW, ZONE, streams, {}, Path(folder) / "judged"
-        ) as verdicts:
+        with validate_rows(table, fetched, WINDOW, ZONE, {}, Path(folder) / "judged") as verdicts:
             found = verdicts.good(WINDOW, "run", dt.datetime.now(dt.UTC)).to_pylist()
             counts = verdicts.counts
     expected, good = oracle(rows)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from millpond.ingestion.reader import FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.schema import column_name, name_added_columns
 from millpond.ingestion.spec import SourceTable
@@ -39,6 +40,10 @@ def table(columns: dict[str, Any], **more: Any) -> SourceTable:
     )
 
 
+def fetched(files: list[Path], rows: int) -> FetchResult:
+    return FetchResult(files, rows, 1, [DAY])
+
+
 def judge(
     folder: Path, spec: SourceTable, rows: list[Any], days: int = 1, zone: str = "UTC"
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[dt.date, Counts]]:
@@ -47,7 +52,9 @@ def judge(
     file = folder / "rows.parquet"
     pq.write_table(pa.table({PAYLOAD: texts, "_seq": pa.array(range(len(texts)), pa.int64())}), file)
     window, now = Window.of_days(DAY, DAY + dt.timedelta(days - 1)), dt.datetime.now(dt.UTC)
-    with validate_rows(spec, [file], window, ZoneInfo(zone), [DAY], {}, folder / "judged") as found:
+    with validate_rows(
+        spec, fetched([file], len(texts)), window, ZoneInfo(zone), {}, folder / "judged"
+    ) as found:
         good, bad = (part(window, "run", now) for part in (found.good, found.bad))
         assert isinstance(good, pa.Table)
         assert isinstance(bad, pa.Table)
@@ -248,7 +255,7 @@ def test_of_rows_without_a_key_only_exact_copies_are_duplicates(tmp_path: Path) 
 
 def test_an_empty_load_has_all_days_and_all_columns(tmp_path: Path) -> None:
     with validate_rows(
-        table({"v": {"type": "int"}}), [], Window.of_day(DAY), ZoneInfo("UTC"), [DAY], {}, tmp_path
+        table({"v": {"type": "int"}}), fetched([], 0), Window.of_day(DAY), ZoneInfo("UTC"), {}, tmp_path
     ) as found:
         good = found.good(Window.of_day(DAY), "run", dt.datetime.now(dt.UTC))
         assert isinstance(good, pa.Table)

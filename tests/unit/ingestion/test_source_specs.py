@@ -250,7 +250,7 @@ def test_a_python_file_declares_the_same(tmp_path: Path) -> None:
     [
         ("x = 1", "defines no `source`"),
         ("1 / 0", "fails on import: ZeroDivisionError"),
-        ("from millpond.ingestion.spec import SourceSpec\nSourceSpec(source='shop')", "at rest"),
+        ("from millpond.ingestion.spec import SourceSpec\nSourceSpec(source='shop')", "at tables"),
     ],
 )
 def test_a_python_file_that_declares_nothing_is_refused(tmp_path: Path, code: str, reason: str) -> None:

@@ -51,7 +51,7 @@ class TableClient:
         That the generator ends means that the listing is complete by the rules of its paginator.
         """
         table, tally = self.table, Tally()
-        walks = table.endpoint.paginator.type == "newest_first"
+        walks = table.http.paginator.type == "newest_first"
         pager = self._pager(listing, tally)
         client = self._client(listing)
         answers = Answers()
@@ -86,23 +86,23 @@ class TableClient:
         return client.paginate(
             source_request.path(self.table, self.values),
             params=source_request.params(self.table, self.values, listing.start, listing.end),
-            headers=fill(self.table.endpoint.headers, self.values),
+            headers=fill(self.table.http.headers, self.values),
             paginator=pager,
             data_selector="$",
             hooks={"response": []},
         )
 
     def _no_more(self, pager: Pager, tally: Tally) -> set[int]:
-        return {*(self.table.endpoint.no_more if tally.sizes else ()), *pager.statuses}
+        return {*(self.table.http.no_more if tally.sizes else ()), *pager.statuses}
 
     def _client(self, listing: Listing) -> _ColumnClient:
-        rest, event = self.source.rest, self.table.event_time
+        rest, event = self.source.http, self.table.event
         base_url = fill(rest.base_url, self.values)
         fields = listing.fields if self.table.unknown_columns == "add" else None
         columns = self.table.columns
         key = tuple(columns[name].path(name) for name in self.table.key)
         time = (columns[event.column].path(event.column), event.unit)
-        endpoint = self.table.endpoint
+        endpoint = self.table.http
         not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
         decode = PageDecoder(endpoint.data_selector, time, fields, key, not_errors, single)
         auth: Any = source_request.credential(self.source, self.values)
@@ -115,10 +115,10 @@ class TableClient:
         )
 
     def _pager(self, listing: Listing, tally: Tally) -> Pager:
-        table, kind = self.table, self.table.endpoint.paginator.type
+        table, kind = self.table, self.table.http.paginator.type
         if kind == "newest_first":
             assert table.page
-            step = _RESOLUTIONS[table.event_time.unit]
+            step = _RESOLUTIONS[table.event.unit]
             walk = NewestFirst(listing.start, listing.end, table.page.size, step, table.page.most)
             return _NewestFirstPager(walk, table, tally, self.values)
         if kind in {"offset", "page_number"}:

@@ -45,7 +45,7 @@ def check_complete(
         )
     if not listing.ended:
         return
-    if table.endpoint.paginator.type == "newest_first":
+    if table.http.paginator.type == "newest_first":
         if gap := _find_unlisted(table, answers.last):
             raise ListingIncomplete(f"the listing may lack rows: {gap.reason}", next_step=gap.next_step)
         return
@@ -62,7 +62,7 @@ def _find_unlisted(table: SourceTable, last: Response | None) -> Gap | None:
     """Return what the last answer of a walk, asked for all that was left, says of rows it does not hold."""
     if last is None:
         return None
-    endpoint = table.endpoint
+    endpoint = table.http
     found = find_markers(last, endpoint.data_selector, endpoint.not_markers)
     rows: int = last.page.num_rows  # type: ignore[attr-defined]
     more = dict.fromkeys(found.more, "says that more rows follow")
@@ -86,7 +86,7 @@ def _find_unlisted(table: SourceTable, last: Response | None) -> Gap | None:
 
 
 def _find_unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: Answers) -> Gap | None:
-    kind = table.endpoint.paginator.type
+    kind = table.http.paginator.type
     found = _describe(table, answers, tally.rows + pager.skipped)
     reason, name, paginator = "", "", ""
     if found.more:
@@ -104,7 +104,7 @@ def _find_unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: An
             reason = f"{name} may lead to a next page, which {kind} does not follow"
     full_page = False
     followed = kind != "single_page" and (kind != "header_link" or getattr(pager, "found", False))
-    if not reason and not followed and not table.endpoint.single_object:
+    if not reason and not followed and not table.http.single_object:
         for name, size in found.size.items():
             if full_page := 0 < size == tally.last:
                 reason = f"{name} says that a page holds {size} rows, and the last one holds {tally.last}"
@@ -117,7 +117,7 @@ def _find_unfollowed(table: SourceTable, pager: Pager, tally: Tally, answers: An
 
 def _describe(table: SourceTable, answers: Answers, rows: int) -> Markers:
     """Return what the last answer says, with the totals above the `rows` received that earlier ones said."""
-    endpoint, last = table.endpoint, answers.last
+    endpoint, last = table.http, answers.last
     found = Markers()
     if last is not None and not getattr(last, "no_more", False):
         found = find_markers(last, endpoint.data_selector, endpoint.not_markers)

@@ -38,8 +38,8 @@ def check_filter(table: SourceTable, listing: Listing) -> None:
     if 2 * listing.outside > listing.timed:
         why = "so the source does not filter by it"
     elif other:
-        why = f"as {other} names another time than {table.event_time.column}: rows of it may be missing"
-    elif _is_notable(listing, again=table.endpoint.paginator.type == "newest_first"):
+        why = f"as {other} names another time than {table.event.column}: rows of it may be missing"
+    elif _is_notable(listing, again=table.http.paginator.type == "newest_first"):
         side = "after" if listing.after > listing.before else "before"
         why = f"most of them {side} it, so the source does not filter by it: rows of it may be missing"
     else:
@@ -47,18 +47,18 @@ def check_filter(table: SourceTable, listing: Listing) -> None:
     raise FilterIgnored(
         f"{listing.outside} of {listing.timed} rows lie outside of the time asked for, {why}",
         next_step="check window.params in the spec: their names, the form of time and the time zone that the"
-        f" source expects, and that it filters by {table.event_time.column}, the column of event_time; if it"
+        f" source expects, and that it filters by {table.event.column}, the column of event_time; if it"
         " always adds rows around the time asked for, say how long before and after in window.margin",
     )
 
 
 def find_other_filter(table: SourceTable) -> str | None:
     """Return the parameter of `window.params` that names another time than that of the rows, if one does."""
-    event = _names(table, table.event_time.column)
+    event = _names(table, table.event.column)
     others = {
         name
         for column in table.columns
-        if column != table.event_time.column
+        if column != table.event.column
         for name in _names(table, column)
         if len(name) >= _SHORTEST and name not in _BOUNDS
     }

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from millpond.ingestion.json_sql import LEAST_MILLISECONDS
 from millpond.ingestion.rest.selection import (
     kind_of,
     names_are_repeated,
@@ -19,7 +20,6 @@ from millpond.ingestion.rest.selection import (
     parse_json,
     select_rows,
 )
-from millpond.ingestion.sql import LEAST_MILLISECONDS
 
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"

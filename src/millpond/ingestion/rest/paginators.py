@@ -72,12 +72,12 @@ class Pager(BasePaginator):
 
     def __init__(self, table: SourceTable, tally: Tally) -> None:
         super().__init__()
-        self.table, self.tally, self.options = table, tally, table.endpoint.paginator.options
+        self.table, self.tally, self.options = table, tally, table.http.paginator.options
 
     @property
     def not_markers(self) -> tuple[str, ...]:
         """Fields and headers that mean nothing, whatever they are called."""
-        return self.table.endpoint.not_markers
+        return self.table.http.not_markers
 
     @property
     def statuses(self) -> frozenset[int]:
@@ -87,7 +87,7 @@ class Pager(BasePaginator):
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:  # noqa: ARG002
         """End after this page; raises ListingIncomplete if it names a last page that is another one."""
         self._has_next_page = False
-        if self.table.endpoint.paginator.type == "single_page" and "Link" not in self.not_markers:
+        if self.table.http.paginator.type == "single_page" and "Link" not in self.not_markers:
             check_last_link(response, set())
 
     def update_request(self, request: Request) -> None:
@@ -102,7 +102,7 @@ class Pager(BasePaginator):
     def gap(self) -> Gap | None:
         """Return why the listing that ended here may lack rows; None if it is complete as far as is known."""
         if self.size and self.tally.last >= self.size:
-            kind = self.table.endpoint.paginator.type
+            kind = self.table.http.paginator.type
             follows = "no next page is declared" if kind == "single_page" else "no answer names a next one"
             other = "paginator" if kind == "single_page" else f"other paginator than {kind}"
             return Gap(
@@ -118,7 +118,7 @@ class LinkPager(Pager):
 
     def __init__(self, table: SourceTable, tally: Tally) -> None:
         super().__init__(table, tally)
-        self.kind, self.found, self._next = table.endpoint.paginator.type, False, ""
+        self.kind, self.found, self._next = table.http.paginator.type, False, ""
         self._probe, self._followed, self._last = Probe(tally), set[str](), ""
         self.option, default = LINK_OPTIONS[self.kind]
         self.where = str(self.options.get(self.option) or default)
@@ -205,7 +205,7 @@ def size_param(table: SourceTable) -> tuple[str, int] | None:
     """Return the parameter that says how many rows a page is to hold, and how many; None if there is none."""
     if table.page:
         return table.page.param, table.page.size
-    given = table.endpoint.params.items()
+    given = table.http.params.items()
     return next(((k, int(v)) for k, v in given if _SIZES.fullmatch(k) and v.isdecimal() and int(v)), None)
 
 

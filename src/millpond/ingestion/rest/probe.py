@@ -41,18 +41,18 @@ def probe(
     `extra` are parameters besides those of the spec, `etag` what the source said of its answer last time.
     Raises a SourceError.
     """
-    event = table.event_time
+    event = table.event
     time = (table.columns[event.column].path(event.column), event.unit)
-    endpoint = table.endpoint
+    endpoint = table.http
     not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
     decode = PageDecoder(endpoint.data_selector, time, not_errors=not_errors, single_object=single)
-    base_url = fill(source.rest.base_url, values)
+    base_url = fill(source.http.base_url, values)
     with SourceSession(source.source, base_url, decode, limits, Gate()) as session:
         answer = session.get(
             f"{base_url.rstrip('/')}/{source_request.path(table, values)}",
             params={**source_request.params(table, values, *span), **(extra or {})},
             headers={
-                **fill({**source.rest.headers, **table.endpoint.headers}, values),
+                **fill({**source.http.headers, **table.http.headers}, values),
                 **({"If-None-Match": etag} if etag else {}),
             },
             auth=_auth(source_request.credential(source, values)),

@@ -29,7 +29,7 @@ class RangePager(Pager):
     def __init__(self, table: SourceTable, tally: Tally) -> None:
         super().__init__(table, tally)
         options = self.options
-        self.by_offset = table.endpoint.paginator.type == "offset"
+        self.by_offset = table.http.paginator.type == "offset"
         kind = "offset" if self.by_offset else "page"
         self.param = options.get(f"{kind}_param") or kind
         start = (
@@ -75,7 +75,7 @@ class RangePager(Pager):
         self.probed = self._probe.asked
         tried, self._tries_smaller, self.dropped = self._tries_smaller, False, False
         if getattr(response, "no_more", False):
-            if tried and response.status_code not in self.table.endpoint.no_more:
+            if tried and response.status_code not in self.table.http.no_more:
                 self._smaller, self._refused_smaller, self.dropped = None, True, True
                 return
             self._has_next_page, self.ends_by_itself = False, True

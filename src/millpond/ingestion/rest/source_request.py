@@ -18,14 +18,14 @@ from millpond.settings import Settings, variable
 def path(table: SourceTable, values: Values) -> str:
     """Return the path below the base URL that lists the rows of `table`."""
     safe = {name: quote(value, safe="") if value else value for name, value in values.items()}
-    found: str = fill(table.endpoint.path, safe)
+    found: str = fill(table.http.path, safe)
     return found
 
 
 def params(table: SourceTable, values: Values, start: int, end: int) -> dict[str, Any]:
     """Return the parameters that ask for the rows of the half-open time `[start, end)`, in microseconds."""
     return {
-        **fill(table.endpoint.params, values),
+        **fill(table.http.params, values),
         **({table.page.param: table.page.size} if table.page else {}),
         **fill(table.window.params or {}, {**values, **bounds(start, end)}),
     }
@@ -33,9 +33,9 @@ def params(table: SourceTable, values: Values, start: int, end: int) -> dict[str
 
 def credential(source: SourceSpec, values: Values) -> dict[str, Any] | None:
     """Return the auth that the spec declares, filled in; None if there is none or its secret is not set."""
-    if source.rest.auth is None:
+    if source.http.auth is None:
         return None
-    declared = source.rest.auth.model_dump()
+    declared = source.http.auth.model_dump()
     found: dict[str, Any] = fill(declared, values)
     return found if found.keys() == declared.keys() else None
 
@@ -49,6 +49,11 @@ def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Va
     name, found = source.source, settings.source(source.source)
     token = found.token.get_secret_value() if found.token else None
     url, user = found.url, found.user
+    if url and not url.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{variable('url', name)} must start with http:// or https://",
+            next_step="set it for example to https://cgm.example.org",
+        )
     if url is None and source.demo:
         if user or token:
             extra = variable("user" if user else "token", name)
@@ -61,7 +66,7 @@ def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Va
     values = placeholders.connection(url, user, token)
     for secret in placeholders.SECRET:
         redaction.register(values[secret])
-    templates = [source.rest.base_url, table.endpoint.path, *table.endpoint.params.values()]
+    templates = [source.http.base_url, table.http.path, *table.http.params.values()]
     for used in {used for template in templates for used in placeholders.names(template)}:
         if used not in placeholders.SECRET and values[used] is None:
             raise ConfigError(

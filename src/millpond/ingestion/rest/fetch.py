@@ -1,4 +1,4 @@
-"""Fetches a window: cut into streams of requests, several at a time, their rows staged as Parquet files."""
+"""Reads a window over HTTP: cut into streams of requests, several at a time, their rows staged as Parquet."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from millpond.errors import (
     SourceError,
     SourceMalformed,
 )
+from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.client import TableClient
 from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.rest.reach import beyond_reach, unproven_days
 from millpond.ingestion.retry import Stopped
 from millpond.ingestion.source_errors import UNHARMED, add_place
 from millpond.ingestion.staging import stage_pages
-from millpond.ingestion.validation import PAGE_SHIFT, STREAM_SHIFT
 from millpond.partitions import Window
 from millpond.redaction import excerpt
 
@@ -45,39 +45,6 @@ class Piece:
     error: SourceError | None = None
 
 
-@dataclass(frozen=True)
-class FetchResult:
-    """The staged rows of a window; `failed` says for each day that is not whole why it is not.
-
-    Of `unproven` days nobody knows whether the source still serves all of them.
-    """
-
-    files: list[Path]
-    pieces: list[Piece]
-    failed: dict[dt.date, SourceError]
-    unproven: frozenset[dt.date] = frozenset()
-
-    @property
-    def rows(self) -> int:
-        """How many rows the source served."""
-        return sum(piece.listing.rows for piece in self.pieces)
-
-    @property
-    def pages(self) -> int:
-        """How many pages the source served."""
-        return sum(piece.listing.pages for piece in self.pieces)
-
-    @property
-    def errors(self) -> list[SourceError]:
-        """What ended streams of requests early."""
-        return [piece.error for piece in self.pieces if piece.error]
-
-    @property
-    def fields(self) -> set[str]:
-        """The names of all fields that rows had."""
-        return set().union(*(piece.listing.fields for piece in self.pieces))
-
-
 def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> FetchResult:
     """Return the rows that the source serves for `window`, staged in `folder`.
 
@@ -94,7 +61,16 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
         client.gate.stop()
     failed = {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)}
     unproven = unproven_days(client.table, pieces[0].window, pieces[0].listing, zone)
-    return FetchResult(files, pieces, failed, unproven)
+    return FetchResult(
+        files=files,
+        rows=sum(piece.listing.rows for piece in pieces),
+        pages=sum(piece.listing.pages for piece in pieces),
+        streams=[piece.window.start for piece in pieces],
+        fields=set().union(*(piece.listing.fields for piece in pieces)),
+        errors=[piece.error for piece in pieces if piece.error],
+        failed=failed,
+        unproven=unproven,
+    )
 
 
 def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:

@@ -1,0 +1,93 @@
+"""The seam between kinds of sources: each has a reader, which stages the rows of a window as Parquet files.
+
+Rows are JSON texts, which the row contract takes apart, or typed columns. All that follows is shared.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from millpond.errors import SourceError
+from millpond.ingestion.rest.placeholders import Values
+from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.partitions import Window
+from millpond.settings import Settings
+
+PROBE_SECONDS: Final = 10.0
+"""Time for one small request, which is made once and not repeated."""
+
+STREAM_SHIFT, PAGE_SHIFT = 44, 24
+"""`_seq` of a row is stream << 44 | page << 24 | row: the order in which rows were fetched."""
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """The staged rows of a window, in Parquet files.
+
+    JSON rows have the columns `_seq` and `_payload`. Typed rows have `_seq` and, for the field number n of
+    `names`, the column `c<n>`, so that names of a source never meet those of Millpond; see `batches`.
+
+    `rows` and `pages` count what the source served, `streams` has the first day that each stream asked for,
+    `fields` the names of all fields that rows had, `errors` what ended streams early. `failed` says for each
+    day that is not whole why it is not. Of `unproven` days nobody knows whether the source still serves all
+    of them. `other_days` says that rows of days that were not asked for are among them.
+    """
+
+    files: list[Path]
+    rows: int
+    pages: int
+    streams: list[dt.date]
+    names: list[str] | None = None
+    fields: set[str] = field(default_factory=set)
+    errors: list[SourceError] = field(default_factory=list)
+    failed: dict[dt.date, SourceError] = field(default_factory=dict)
+    unproven: frozenset[dt.date] = frozenset()
+    other_days: bool = False
+
+
+class Reader(Protocol):
+    """Reads one table of a source."""
+
+    @property
+    def source(self) -> SourceSpec:
+        """The source that is read."""
+
+    @property
+    def table(self) -> SourceTable:
+        """The table that is read."""
+
+    @property
+    def values(self) -> Values:
+        """The values of the placeholders `{url}`, `{user}` and `{token}`."""
+
+    @property
+    def host(self) -> str | None:
+        """The server that is asked, under which its breaker is kept; None where there is none."""
+
+    def fetch(self, window: Window, zone: ZoneInfo, folder: Path) -> FetchResult:
+        """Stage in `folder` the rows that the source has for the days of `window` in `zone`.
+
+        Days that cannot be read are in `failed` of the result. Raises ConfigError.
+        """
+
+    def probe(self) -> None:
+        """Find out, at little cost, whether the source can be read; raises a SourceError."""
+
+
+def open_reader(source: SourceSpec, table: SourceTable, configured: Settings) -> Reader:
+    """Return the reader of `table`; raises ConfigError for what is not set."""
+    if source.kind == "rest":
+        from millpond.ingestion.rest.reader import RestReader
+
+        return RestReader.of(source, table, configured)
+    if source.kind == "sql":
+        from millpond.ingestion.sql.reader import SqlReader
+
+        return SqlReader.of(source, table, configured)
+    from millpond.ingestion.resource import ResourceReader
+
+    return ResourceReader.of(source, table, configured)

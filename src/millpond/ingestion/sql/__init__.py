@@ -1,0 +1,4 @@
+"""Sources that are databases, by SQLAlchemy address.
+
+Imports what `ingestion` imports, and its spec. Start reading in `reader`; what may be declared is in `spec`.
+"""
