@@ -149,7 +149,7 @@ def _write(
 
 
 def _reconcile(table: SourceTable, fetched: FetchResult, validated: ValidatedRows) -> None:
-    judged_rows = sum(counts.rows for counts in validated.counts.values())
+    judged_rows = sum(counts.rows for counts in validated.counts.values()) + validated.of_other_days
     if judged_rows != fetched.rows:
         raise RowsUnaccounted(
             f"{table.asset}: the source served {fetched.rows} rows, {judged_rows} were judged",

@@ -101,9 +101,15 @@ class TypedRows:
         ]
         return f"coalesce({' or '.join(texts)}, false)" if texts else "false"
 
+    def _exact(self, place: int) -> str:
+        return "::varchar" if pa.types.is_decimal(self.schema.field(place).type) else ""
+
     def payload(self) -> str:
         """Return the expression for a row as JSON text."""
-        parts = ", ".join(f"{literal(name)}: {staged_name(place)}" for name, place in self._places.items())
+        parts = ", ".join(
+            f"{literal(name)}: {staged_name(place)}{self._exact(place)}"
+            for name, place in self._places.items()
+        )
         return f"to_json({{{parts}}})::varchar" if parts else "'{}'"
 
 

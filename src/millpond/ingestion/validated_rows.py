@@ -60,6 +60,8 @@ class ValidatedRows:
     contract: Contract
     folder: Path
     counts: dict[dt.date, Counts]
+    of_other_days: int = 0
+    """Rows of days that were not asked for, which are left out."""
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""

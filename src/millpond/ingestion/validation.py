@@ -52,7 +52,9 @@ def validate_rows(
         _split(connection, contract)
         _place(connection, contract, window, zone, fetched)
         _judge(connection, contract)
-        yield ValidatedRows(connection, contract, folder, _counts(connection, window, contract.fatal))
+        others = _count(connection, "split") - _count(connection, "judged") if fetched.other_days else 0
+        counts = _counts(connection, window, contract.fatal)
+        yield ValidatedRows(connection, contract, folder, counts, others)
 
 
 def _config(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
@@ -180,6 +182,11 @@ def _counts(
     for day, rows in connection.execute(f"{sql} group by all").fetchall():
         counts[day].undated = rows
     return counts
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    found: int = connection.execute(f"select count(*) from {table}").fetchall()[0][0]  # noqa: S608 - ours
+    return found
 
 
 def _micros(day: dt.date, zone: ZoneInfo) -> int:
