@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from millpond.alerts.alert import Alert
 from millpond.alerts.dispatcher import Dispatcher
 from millpond.alerts.outbox import open_alerts, outbox, record, resolve
 from millpond.settings import Settings
+from waiting import until
 
 UNROUTED = """
     select 1 from alerts where routed_at is null or resolved_at is not null and end_routed_at is null
@@ -58,13 +58,6 @@ def dispatching(settings: Settings) -> Iterator[None]:
     finally:
         dispatcher.stop()
         thread.join()
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def delivered(settings: Settings, rows: Rows) -> None:

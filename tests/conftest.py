@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import psutil
@@ -34,6 +34,9 @@ from millpond.runtime.postmaster import find_server
 from millpond.settings import PREFIX, Settings, process_environment, settings
 from project_folders import DEFINITIONS, make_project
 
+if TYPE_CHECKING:
+    import dagster as dg
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 _FOLDER = "millpond-test-"
 _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
@@ -43,7 +46,8 @@ _LONGEST = (
     "integration/runtime/test_up.py",
     "faults/test_source_faults.py",
     "integration/ingestion/test_shrunk_days.py",
-    "integration/test_embedded_postgres.py",
+    "integration/runtime/test_embedded_postgres.py",
+    "integration/runtime/test_up_in_a_terminal.py",
     "integration/transform/test_replacing.py",
     "integration/transform/test_dbt_by_hand.py",
     "integration/transform/test_audit.py",
@@ -224,6 +228,15 @@ def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home
         shutil.rmtree(folder)
     home_zone.verified.clear()
     return layout(settings())
+
+
+@pytest.fixture
+def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Yield Dagster's instance of the home, which holds no runs and no events yet."""
+    from millpond.instance.home import open_instance
+
+    with open_instance() as found:
+        yield found
 
 
 @pytest.fixture

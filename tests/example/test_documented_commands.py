@@ -35,7 +35,7 @@ ELSEWHERE = {
     "docker ": "docker/test_stack.py",
     "export DOCKER_GROUP": "docker/test_stack.py",
     "source .venv": "a shell's own; `make setup` makes it",
-    "cat >> .env": "unit/test_settings.py",
+    "cat >> .env": "unit/settings/test_settings.py",
     "eval ": "test_the_commands_of_dagster_work_as_the_tour_shows_them",
     "dagster ": "the same, and integration/runs/test_dagster_commands.py",
     "cd ": "a shell's own",

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from alerting import FAST, OPEN, UNROUTED, alert, put, until
+from alerting import FAST, OPEN, UNROUTED, alert, put
 from millpond.alerts.__main__ import main
 from millpond.alerts.outbox import outbox
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 from processes import start
 from receivers import Mail, Web, mail, web
+from waiting import until
 
 
 @contextmanager

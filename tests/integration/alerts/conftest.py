@@ -6,22 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from alerting_assets import BROKEN
 
 from alerting import FAST, TOKEN, Rows
 from millpond.alerts.outbox import outbox
-from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 from receivers import Web, web
-
-
-@pytest.fixture
-def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found
 
 
 @pytest.fixture

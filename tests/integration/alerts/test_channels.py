@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from alerting import TOKEN, UNROUTED, Rows, alert, delivered, dispatching, end, put, until
+from alerting import TOKEN, UNROUTED, Rows, alert, delivered, dispatching, end, put
 from receivers import LOST, Web, mail, web
+from waiting import until
 
 
 def test_slack_gets_reason_facts_a_button_and_no_secret(slack: Web, routes: Any, rows: Rows) -> None:

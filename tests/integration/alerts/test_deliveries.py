@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from alerting import FAST, OPEN, Rows, alert, delivered, dispatching, end, put, until
+from alerting import FAST, OPEN, Rows, alert, delivered, dispatching, end, put
 from millpond.alerts.dispatcher import Dispatcher
 from millpond.alerts.outbox import outbox
 from receivers import Mail, Web, mail, web
+from waiting import until
 
 TAKEN = "select 1 from alert_deliveries where channel = '{}' and state = 'delivered'"
 

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from alerting import FAST, dispatching, until
+from alerting import FAST, dispatching
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.monitor import Heartbeat
@@ -20,6 +20,7 @@ from millpond.alerts.routing import Routing
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
 from receivers import GOOD, web
+from waiting import until
 
 SECRET = "0c4ana4y-ping-me-not-in-a-log"
 

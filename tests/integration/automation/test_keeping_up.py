@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 import dagster as dg
@@ -23,8 +23,6 @@ from millpond.automation.sensors import CONDITION_SENSOR as KEEP_UP
 from millpond.automation.switches import switch
 from millpond.cli.main import app
 from millpond.errors import ConfigError
-from millpond.instance.home import open_instance
-from millpond.runtime.home import Home
 from millpond.settings import settings
 
 CLIMATE = {
@@ -40,12 +38,6 @@ def definitions() -> dg.Definitions:
     from millpond.definitions import defs
 
     return defs
-
-
-@pytest.fixture
-def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found
 
 
 def said(*arguments: str) -> str:

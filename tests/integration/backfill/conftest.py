@@ -2,19 +2,10 @@
 
 from collections.abc import Iterator
 
-import dagster as dg
 import pytest
 import small_assets
 
 from millpond.backfill import session
-from millpond.instance.home import open_instance
-from millpond.runtime.home import Home
-
-
-@pytest.fixture
-def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from millpond.backfill.plan import Plan, State
 from millpond.backfill.planner import make_plan
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.reading import load_sources
-from millpond.instance.home import open_instance
 from millpond.instance.promotion import promote_observations
 from millpond.lake import refs
 from millpond.partitions import Window
@@ -49,12 +48,6 @@ def server(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSourc
         configure(greenhouse_url=source.url, market_url=source.url, market_user="corner")
         source.serve = Entries(rows())
         yield source
-
-
-@pytest.fixture
-def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found
 
 
 def rows(**changes: Any) -> list[dict[str, Any]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pyarrow as pa
 import pytest
+from mart_rows import Connection, Spec, Write
 
 from millpond.lake.tables import Replacement, TableSpec, replace
 from millpond.publish.spec import MartColumn, MartSpec, PublishDeclaration
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
-
-Write = Callable[..., None]
-Spec = Callable[..., MartSpec]
 
 
 @pytest.fixture
@@ -56,14 +53,14 @@ def spec() -> Spec:
 
 
 @pytest.fixture
-def owner(home: Home) -> Iterator[psycopg.Connection[Any]]:
+def owner(home: Home) -> Iterator[Connection]:
     """A connection of the role that owns the marts."""
     with databases().marts.connect(autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
-def reader(home: Home) -> Iterator[psycopg.Connection[Any]]:
+def reader(home: Home) -> Iterator[Connection]:
     """A connection of the role for BI tools."""
     with databases().marts_readonly.connect(autocommit=True) as connection:
         yield connection

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import dagster as dg
 import pytest
 
 from fake_source import FakeSource, fake_source
-from millpond.instance.home import open_instance
 from millpond.runtime.home import Home
 from millpond.settings import Settings
 
@@ -18,9 +16,3 @@ def server(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSourc
     with fake_source() as source:
         configure(greenhouse_url=source.url, market_url=source.url, market_user="corner")
         yield source
-
-
-@pytest.fixture
-def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found

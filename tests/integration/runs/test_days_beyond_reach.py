@@ -14,7 +14,6 @@ from fake_source import Events, FakeSource, event, fake_source
 from millpond.automation.conditions import BeyondReach
 from millpond.backfill.plan import State
 from millpond.backfill.planner import make_plan
-from millpond.instance.home import open_instance
 from millpond.lake import read
 from millpond.partitions import Window
 from millpond.runs.progress import RunOutcome
@@ -49,12 +48,6 @@ def server(home: object, configure: Callable[..., Settings]) -> Iterator[FakeSou
     with fake_source() as source:
         configure(market_url=source.url, market_user="corner")
         yield source
-
-
-@pytest.fixture
-def recorded(home: object) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found
 
 
 def run(

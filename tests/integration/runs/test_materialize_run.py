@@ -1,73 +1,19 @@
 """One run over a window: what Dagster records, what the caller learns, what a failure does to the rest."""
 
-import datetime as dt
 import os
 import signal
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from daily_assets import DAYS, WEEK, broken, seen
 
-from millpond.errors import ConfigError, PartitionKeyError, SourceRefused
-from millpond.instance.home import open_instance
+from millpond.errors import SourceRefused
 from millpond.partitions import Window
-from millpond.resources.run import RunInfo
 from millpond.runs.progress import Progress
 from millpond.runs.run import JOB, materialize
-from millpond.runtime.home import Home
 from millpond.settings import Settings
-
-DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01", end_offset=1)
-SINGLE = dg.BackfillPolicy.single_run()
-WEEK = Window.of_days(dt.date(2026, 10, 1), dt.date(2026, 10, 7))
-seen: list[tuple[str, RunInfo]] = []
-broken: dict[str, Callable[[], None]] = {}
-
-
-def daily(name: str, deps: list[str], group: str, **more: Any) -> dg.AssetsDefinition:
-    @dg.asset(name=name, deps=deps, group_name=group, partitions_def=DAYS, backfill_policy=SINGLE, **more)
-    def asset(context: dg.AssetExecutionContext) -> None:
-        seen.append((name, RunInfo.of(context)))
-        for key in context.partition_keys:
-            context.add_asset_metadata({"rows_loaded": 10, "rows_quarantined": 1}, partition_key=key)
-        broken.get(name, lambda: None)()
-
-    return asset
-
-
-@dg.asset(key=["marts", "mrt_days"], deps=["silver"], group_name="marts")
-def mart(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    seen.append(("mart", RunInfo.of(context)))
-    return dg.MaterializeResult(metadata={"rows_postgres": 7, "seconds": 0.25})
-
-
-@dg.asset_check(asset=mart)
-def equals_lake() -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description="off by one")
-
-
-@pytest.fixture
-def definitions(home: Home) -> Iterator[dg.Definitions]:
-    seen.clear()
-    yield dg.Definitions(
-        assets=[
-            daily("dlt_days", [], "raw"),
-            daily("dlt_other", [], "raw", retry_policy=dg.RetryPolicy(max_retries=1)),
-            daily("silver", ["dlt_days"], "silver"),
-            mart,
-        ],
-        asset_checks=[equals_lake],
-        jobs=[dg.define_asset_job(JOB, selection="*")],
-    )
-    broken.clear()
-
-
-@pytest.fixture
-def recorded(home: Home) -> Iterator[dg.DagsterInstance]:
-    with open_instance() as found:
-        yield found
 
 
 def status(recorded: dg.DagsterInstance, asset: str) -> tuple[set[str], set[str]]:
@@ -200,57 +146,6 @@ def test_an_interrupt_cancels_the_run_and_reaches_the_caller(
     assert [name for name, _ in seen] == [asset]
 
 
-@pytest.mark.parametrize(
-    ("selection", "names"),
-    [
-        ("dlt_days", {"dlt_days"}),
-        ("dlt_days*", {"dlt_days", "silver", "marts/mrt_days"}),
-        ("dlt_days+", {"dlt_days", "silver"}),
-        ("+silver", {"dlt_days", "silver"}),
-        ("dlt_days, dlt_other", {"dlt_days", "dlt_other"}),
-        ("group:raw", {"dlt_days", "dlt_other"}),
-    ],
-)
-def test_selections_read_as_in_dagster(
-    selection: str, names: set[str], definitions: dg.Definitions, recorded: dg.DagsterInstance
-) -> None:
-    outcome = materialize(selection, Window.of_day(WEEK.start), definitions=definitions, instance=recorded)
-    assert {a.asset for a in outcome.assets} == names
-
-
-@pytest.mark.parametrize(
-    ("selection", "near"),
-    [
-        ("dlt_dayz", "dlt_days"),
-        ("mrt_days*", "marts/mrt_days"),
-        ("group:silber", "group:silver"),
-        ("tag:x=y", "there are: "),
-        (" , ", "for example"),
-        ("a or", "for example"),
-    ],
-)
-def test_a_selection_that_names_nothing_is_refused_with_the_near_names(
-    selection: str, near: str, definitions: dg.Definitions, recorded: dg.DagsterInstance
-) -> None:
-    with pytest.raises(ConfigError) as refused:
-        materialize(selection, WEEK, definitions=definitions, instance=recorded)
-    assert near in refused.value.next_step
-    assert recorded.get_runs() == []
-
-
-@pytest.mark.usefixtures("clock")
-def test_days_that_cannot_exist_are_refused_before_anything_runs(
-    definitions: dg.Definitions, recorded: dg.DagsterInstance
-) -> None:
-    for window in (
-        Window.of_day(dt.date(2023, 12, 31)),
-        Window.of_days(WEEK.start, dt.datetime.now(dt.UTC).date() + dt.timedelta(days=2)),
-    ):
-        with pytest.raises(PartitionKeyError):
-            materialize("*", window, definitions=definitions, instance=recorded)
-    assert recorded.get_runs() == []
-
-
 def test_a_run_on_another_ref_says_so(
     definitions: dg.Definitions, recorded: dg.DagsterInstance, configure: Callable[..., Settings]
 ) -> None:
@@ -273,14 +168,6 @@ def test_what_a_run_prints_reaches_the_terminal_whole(
         "dlt_days", Window.of_day(WEEK.start), definitions=definitions, instance=recorded, on_event=listen
     )
     assert capfd.readouterr() == ("started None\nprinted by the step\nmaterialized 2026-10-01\n", "")
-
-
-def test_an_asset_materialized_by_pythons_own_means_knows_its_window(
-    definitions: dg.Definitions, recorded: dg.DagsterInstance
-) -> None:
-    asset = daily("alone", [], "raw")
-    assert dg.materialize([asset], partition_key="2026-10-03", instance=recorded).success
-    assert seen[-1][1].window == Window.of_day(dt.date(2026, 10, 3))
 
 
 def test_dagsters_pages_list_a_run_of_a_command_under_its_code_location(

@@ -6,15 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from background_parts import READY_SECONDS, millpond
 
 from millpond.errors import DeployRefused
 from millpond.resources.run import JOB
@@ -23,9 +21,9 @@ from millpond.runtime.down import down
 from millpond.runtime.home import layout
 from millpond.runtime.processes import find_process
 from millpond.runtime.supervised_parts import CODE_SERVER, dagster_url
-from millpond.settings import Settings, process_environment, settings
+from millpond.settings import Settings, settings
+from waiting import until
 
-SECONDS = 240.0
 MODEL = "dbt/models/gold/calendar/dim_date.sql"
 WHOLE, EDITED, LATER = 3_653, 1_000, 2_000
 """Days of the calendar: as shipped, and after edits."""
@@ -34,17 +32,6 @@ _LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $
 _RUN = """query ($run: ID!) { runOrError(runId: $run) { ... on Run { status assetMaterializations {
   metadataEntries { label ... on IntMetadataEntry { intValue } } } } } }"""
 _RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "millpond") { __typename } }"""
-
-
-def millpond(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "millpond.cli.main", *arguments],
-        env=process_environment(MILLPOND_DAGSTER_PORT="0", MILLPOND_CATALOG_PORT="0"),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -72,13 +59,6 @@ def up(project: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 def edit(project: Path, days: int | str) -> None:
     model = project / "dbt" / "models" / "gold" / "calendar" / "dim_date.sql"
     first, *others = model.read_text().splitlines()
@@ -91,7 +71,7 @@ def ask(query: str, **variables: Any) -> Any:
         json.dumps({"query": query, "variables": variables}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+    with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:
         return json.load(answer)["data"]
 
 
@@ -111,9 +91,13 @@ def days_after_an_automatic_run() -> int:
         launched.update(ask(_LAUNCH, params=params)["launchRun"])
         return "run" in launched
 
-    until(is_launched)
+    until(is_launched, READY_SECONDS, every=0.5)
     run = launched["run"]["runId"]
-    until(lambda: ask(_RUN, run=run)["runOrError"]["status"] in {"SUCCESS", "FAILURE", "CANCELED"})
+    until(
+        lambda: ask(_RUN, run=run)["runOrError"]["status"] in {"SUCCESS", "FAILURE", "CANCELED"},
+        READY_SECONDS,
+        every=0.5,
+    )
     ended = ask(_RUN, run=run)["runOrError"]
     assert ended["status"] == "SUCCESS"
     (made,) = ended["assetMaterializations"]
@@ -142,11 +126,12 @@ def test_an_edit_is_published_by_an_explicit_reload_and_by_nothing_else(project:
     until(
         lambda: (
             (again := find_process(layout(settings()), CODE_SERVER)) is not None and again.pid != server.pid
-        )
+        ),
+        READY_SECONDS,
     )
     assert f"changed since it was loaded: {MODEL}" in millpond("automation", "list").stderr
     # "Reload" in the pages is, as soon as the code server is back.
-    until(lambda: bool(ask(_RELOAD)) and changed() == [])
+    until(lambda: bool(ask(_RELOAD)) and changed() == [], READY_SECONDS, every=0.5)
     assert days_after_an_automatic_run() == EDITED
 
     edit(project, "{{ nonsense")
