@@ -93,16 +93,20 @@ def in_example() -> Iterator[None]:
     if not folder.exists():
         make_example(folder)
     kept = sys.modules.pop(DEFINITIONS, None)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(f"{PREFIX}PROJECT", str(folder))
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(f"{PREFIX}PROJECT", str(folder))
+            settings.cache_clear()
+            mark_demo_home(settings())
+            try:
+                yield
+            finally:
+                (layout(settings()).root / "demo").unlink()
+    finally:
         settings.cache_clear()
-        mark_demo_home(settings())
-        yield
-        (layout(settings()).root / "demo").unlink()
-    settings.cache_clear()
-    sys.modules.pop(DEFINITIONS, None)
-    if kept:
-        sys.modules[DEFINITIONS] = kept
+        sys.modules.pop(DEFINITIONS, None)
+        if kept:
+            sys.modules[DEFINITIONS] = kept
 
 
 def _make(folder: Path, origin: Path, names: list[str]) -> None:

@@ -17,8 +17,8 @@ from millpond.transform.results import BuildResult
 Row = dict[str, Any]
 Rows = dict[Any, Row]
 Build = Callable[..., BuildResult]
-_AT = pa.timestamp("us", "UTC")
-_LINEAGE = [("_partition_date", pa.date32()), ("_run_id", pa.string()), ("_loaded_at", _AT)]
+AT = pa.timestamp("us", "UTC")
+LINEAGE = [("_partition_date", pa.date32()), ("_run_id", pa.string()), ("_loaded_at", AT)]
 _ENTRIES = pa.schema(
     [
         ("_id", pa.string()),
@@ -28,7 +28,7 @@ _ENTRIES = pa.schema(
         ("direction", pa.string()),
         ("device", pa.string()),
         ("place", pa.string()),
-        *_LINEAGE,
+        *LINEAGE,
     ]
 )
 _EVENTS = pa.schema(
@@ -36,8 +36,8 @@ _EVENTS = pa.schema(
         ("id", pa.string()),
         ("type", pa.string()),
         ("product_name", pa.string()),
-        ("created_at", _AT),
-        *_LINEAGE,
+        ("created_at", AT),
+        *LINEAGE,
     ]
 )
 _ENTRY_TABLE = TableSpec("raw.climate_entries", _ENTRIES, "_partition_date", ("_id",), "month")
@@ -72,15 +72,17 @@ def event(key: str, at: dt.datetime, kind: str = "Sale", product: str = "tomatoe
 
 def load(window: Window, entries: Iterable[Row] = (), events: Iterable[Row] = (), ref: str = "main") -> None:
     """Make the window of both raw tables hold exactly these rows."""
+    write_rows(window, (_ENTRY_TABLE, entries), (_EVENT_TABLE, events), ref=ref)
+
+
+def write_rows(window: Window, *tables: tuple[TableSpec, Iterable[Row]], ref: str) -> None:
+    """Make the window of each table hold exactly its rows."""
     lineage = {"_run_id": "test", "_loaded_at": dt.datetime.now(dt.UTC)}
-    replace(
-        [
-            Replacement(_ENTRY_TABLE, pa.Table.from_pylist([r | lineage for r in entries], _ENTRIES), window),
-            Replacement(_EVENT_TABLE, pa.Table.from_pylist([r | lineage for r in events], _EVENTS), window),
-        ],
-        ref=ref,
-        run_id="test",
-    )
+    replacements = [
+        Replacement(table, pa.Table.from_pylist([row | lineage for row in rows], table.schema), window)
+        for table, rows in tables
+    ]
+    replace(replacements, ref=ref, run_id="test")
 
 
 def random_entries(window: Window, seed: int) -> list[Row]:

@@ -9,13 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from millpond.lake.tables import Replacement, TableSpec, replace
+from millpond.lake.tables import TableSpec
 from millpond.partitions import Window, instant
 from millpond.settings import settings
-from raw_rows import Row
+from raw_rows import AT, LINEAGE, Row, write_rows
 
-_AT = pa.timestamp("us", "UTC")
-_LINEAGE = [("_partition_date", pa.date32()), ("_run_id", pa.string()), ("_loaded_at", _AT)]
 _ENTRIES = pa.schema(
     [
         ("_id", pa.string()),
@@ -32,7 +30,7 @@ _ENTRIES = pa.schema(
         ("filtered", pa.float64()),
         ("unfiltered", pa.float64()),
         ("rssi", pa.int64()),
-        *_LINEAGE,
+        *LINEAGE,
     ]
 )
 _EVENTS = pa.schema(
@@ -45,8 +43,8 @@ _EVENTS = pa.schema(
         ("repo_name", pa.string()),
         ("payload", pa.string()),
         ("public", pa.bool_()),
-        ("created_at", _AT),
-        *_LINEAGE,
+        ("created_at", AT),
+        *LINEAGE,
     ]
 )
 _ENTRY_TABLE = TableSpec("raw.glucose_entries", _ENTRIES, "_partition_date", ("_id",), "month")
@@ -92,15 +90,7 @@ def event(key: str, at: dt.datetime, kind: str, repository: str = "a/a", **more:
 
 def load(window: Window, entries: Iterable[Row] = (), events: Iterable[Row] = (), ref: str = "main") -> None:
     """Make the window of both raw tables hold exactly these rows."""
-    lineage = {"_run_id": "test", "_loaded_at": dt.datetime.now(dt.UTC)}
-    replace(
-        [
-            Replacement(_ENTRY_TABLE, pa.Table.from_pylist([r | lineage for r in entries], _ENTRIES), window),
-            Replacement(_EVENT_TABLE, pa.Table.from_pylist([r | lineage for r in events], _EVENTS), window),
-        ],
-        ref=ref,
-        run_id="test",
-    )
+    write_rows(window, (_ENTRY_TABLE, entries), (_EVENT_TABLE, events), ref=ref)
 
 
 def random_entries(window: Window, seed: int) -> list[Row]:
