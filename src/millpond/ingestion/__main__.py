@@ -38,11 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         configured = settings()
         source, index = find_table(load_sources(configured), given.table)
-        window = Window.of_day(latest_complete_day(configured.zone))
-        if text := given.partition or given.range:
+        table = source.tables[index]
+        window = Window.of_day(latest_complete_day(configured.zone)) if table.has_days else None
+        if (text := given.partition or given.range) and table.has_days:
             window = check_window(Window.parse(text), configured.start_date, configured.zone)
         ref = ref_name(given.ref or configured.ref)
-        done = load(source, source.tables[index], window, ref=ref, run_id=f"manual-{uuid.uuid4().hex[:12]}")
+        done = load(source, table, window, ref=ref, run_id=f"manual-{uuid.uuid4().hex[:12]}")
     except MillpondError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a program's output
         return 2 if isinstance(error, ConfigError | PartitionKeyError) else 1
@@ -52,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(done: LoadResult) -> None:
     lines = [["day", *_COLUMNS]]
-    lines += [[str(p.partition), *(str(getattr(p, f)) for f in _COLUMNS.values())] for p in done.partitions]
+    lines += [
+        [str(p.partition or "all"), *(str(getattr(p, f)) for f in _COLUMNS.values())] for p in done.partitions
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))  # noqa: T201

@@ -18,15 +18,15 @@ from millpond.errors import (
 from millpond.ingestion.columns import sql_type
 from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.results import LoadResult
-from millpond.ingestion.schema import LINEAGE
+from millpond.ingestion.schema import list_lineage
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.instance.record import REACH
 from millpond.instance.unreachable import skip_days
-from millpond.partitions import contiguous
+from millpond.partitions import contiguous, today
 from millpond.redaction import redacted
 from millpond.resources.run import RunInfo, daily_partitions
 from millpond.resources.steps import TRANSIENT, interrupts_are_final, retry_policy
-from millpond.settings import settings, source_files
+from millpond.settings import Settings, settings, source_files
 
 _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *TRANSIENT)
 _SHOWN = 3
@@ -44,8 +44,8 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=table.asset,
-        partitions_def=daily_partitions(configured),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        partitions_def=daily_partitions(configured) if table.has_days else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if table.has_days else None,
         group_name=table.group,
         kinds=set(table.kinds),
         owners=[table.owner] if table.owner else None,
@@ -76,13 +76,19 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             loaded, failure = _attempt(context, source, table)
             if loaded:
                 told = {"ref": RunInfo.of(context).ref}
-                yield from materializations(context, loaded.partitions, told, began, configured.zone)
+                known = [day for day in loaded.partitions if _is_partition(day.partition, configured)]
+                yield from materializations(context, known, told, began, configured.zone)
                 yield from skip_days(context, _beyond_reach(loaded))
         if failure:
             raise failure
         yield done()
 
     return raw
+
+
+def _is_partition(day: dt.date | None, configured: Settings) -> bool:
+    """Return whether Dagster has a partition for `day`; rows that changed may be of any day."""
+    return day is None or configured.start_date <= day <= today(configured.zone)
 
 
 def _attempt(
@@ -94,8 +100,7 @@ def _attempt(
 
     try:
         run = RunInfo.of(context)
-        assert run.window
-        if run.accept == "held":
+        if run.accept == "held" and run.window:
             loaded = accept_held(table, run.window, ref=run.ref, run_id=run.run_id)
         else:
             shrink = run.accept == "shrink"
@@ -106,11 +111,11 @@ def _attempt(
     if not failed:
         return loaded, None
     errors = list(dict.fromkeys(failed.values()))
-    days = ", ".join(map(str, contiguous(failed)))
+    days = ", ".join(map(str, contiguous(failed))) if table.has_days else "all"
     text = "\n".join(str(error) for error in errors[:_SHOWN])
     if len(errors) > _SHOWN:
         text += f"\n… and {len(errors) - _SHOWN} more like these"
-    if loaded.partitions:
+    if loaded.partitions and run.window:
         text += f"\nThe other {len(loaded.partitions)} of {len(run.window)} days were loaded."
     metadata: dict[str, Any] = {
         "days_loaded": len(loaded.partitions),
@@ -166,5 +171,7 @@ def _columns(table: SourceTable) -> list[dg.TableColumn]:
         )
         for name, column in table.columns.items()
     ]
-    lineage = [dg.TableColumn(name, str(kind), text) for name, (kind, text) in LINEAGE.items()]
+    lineage = [
+        dg.TableColumn(name, str(kind), text) for name, (kind, text) in list_lineage(table.has_days).items()
+    ]
     return declared + lineage

@@ -53,7 +53,7 @@ class Guard:
         try:
             self.admit()
         except BreakerOpen as error:
-            refused = add_place(error, f"{self.reader.table.asset}, {window}")
+            refused = add_place(error, self.reader.table.describe(window))
             assert isinstance(refused, BreakerOpen)
             return refused
         return None

@@ -10,18 +10,19 @@ from dataclasses import replace
 from functools import partial
 
 from millpond import crash_points
-from millpond.errors import MillpondError, NoRows, RowsUnaccounted, TooManyBadRows
+from millpond.errors import MillpondError, NoRows, RowsHeldBack, RowsUnaccounted, TooManyBadRows
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
 from millpond.ingestion.reader import FetchResult, open_reader
 from millpond.ingestion.rest.outside import shrink_rule
 from millpond.ingestion.rest.reach import keep_as_loaded, note_kept_days
-from millpond.ingestion.results import LoadResult, PartitionResult
+from millpond.ingestion.results import WHOLE, LoadResult, PartitionResult
 from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_columns
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import open_staging_folder
 from millpond.ingestion.unreadable_times import find_uncertain_days
+from millpond.ingestion.upsert import upsert
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.ingestion.validation import validate_rows
 from millpond.lake import read
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
 def load(
     source: SourceSpec,
     table: SourceTable,
-    window: Window,
+    window: Window | None,
     *,
     ref: str,
     run_id: str,
@@ -45,12 +46,14 @@ def load(
 ) -> LoadResult:
     """Make the raw and quarantine tables hold what the source has for `window`, day by day or not at all.
 
+    `window` is None for a table without days, which is loaded whole. Of rows that are written by key, the
+    result also has the days outside of `window` whose rows changed.
     Days that cannot be fetched or trusted are reported in the result; while the breaker of the source's host
     is open, these are all of them. So are days that would lose more of their rows than the spec's `shrink`
     allows, unless `accept_shrink`: their new rows are kept aside. Raises ConfigError for what is not set,
     LakeError for what cannot be written.
     """
-    configured, began = settings(), time.perf_counter()
+    configured, began, window = settings(), time.perf_counter(), window or WHOLE
     reader = open_reader(source, table, configured)
     guard = Guard(reader)
     if refused := guard.refusal(window):
@@ -72,6 +75,8 @@ def load(
             if len(failed) < len(window):
                 guard.record_origin()
             shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
+            if table.writes != "replace":
+                return _write_by_key(table, validated, window, failed, ref, run_id, began)
             written, held_back = _write(table, validated, window, failed, shrinkage, ref, run_id)
             failed |= held_back
     if accept_shrink:
@@ -125,12 +130,15 @@ def _write(
         shrinkage = replace(shrinkage, planned=planned)
     while left:
         days = left.pop(0)
+        place = days if table.has_days else None
         try:
-            check = partial(shrinkage.check, days)
+            check = partial(shrinkage.check, days) if place else partial(shrinkage.check_whole, table)
             rows, _ = write(
                 [
-                    Replacement(raw, validated.good(days, run_id, loaded_at), days, check, shrinkage.keeping),
-                    Replacement(quarantine, validated.bad(days, run_id, loaded_at), days),
+                    Replacement(
+                        raw, validated.good(days, run_id, loaded_at), place, check, shrinkage.keeping
+                    ),
+                    Replacement(quarantine, validated.bad(days, run_id, loaded_at), place),
                 ],
                 ref=ref,
                 run_id=run_id,
@@ -139,6 +147,9 @@ def _write(
             held_back |= hold_back(table, validated, shrank, ref, run_id)
             left = contiguous(day for day in days.days if day not in shrank.days) + left
             continue
+        except RowsHeldBack as whole:
+            held_back |= dict.fromkeys(days.days, whole)
+            continue
         except DaysUnproven as fewer:
             held_back |= dict.fromkeys(fewer.days, keep_as_loaded(table, fewer.days))
             left = contiguous(day for day in days.days if day not in fewer.days) + left
@@ -146,6 +157,30 @@ def _write(
         written |= dict.fromkeys(days.days, rows)
     release(ref, table.raw_table, list(written))
     return written, held_back
+
+
+def _write_by_key(
+    table: SourceTable,
+    validated: ValidatedRows,
+    window: Window,
+    failed: Mapping[dt.date, MillpondError],
+    ref: str,
+    run_id: str,
+    began: float,
+) -> LoadResult:
+    """Merge all rows into the tables, or none if there is anything against any of them."""
+    if failed:
+        reason = next(iter(failed.values()))
+        return LoadResult([], dict.fromkeys(window.days, reason), time.perf_counter() - began)
+    counts = validated.counts
+    merged = upsert(table, validated, window, ref=ref, run_id=run_id)
+    seconds = time.perf_counter() - began
+    share = seconds / len(window)
+    results = [
+        PartitionResult.by_key(day, counts.get(day, Counts()), merged, share)
+        for day in sorted({*window.days, *merged.changed})
+    ]
+    return LoadResult(results, {}, seconds)
 
 
 def _reconcile(table: SourceTable, fetched: FetchResult, validated: ValidatedRows) -> None:
@@ -169,21 +204,21 @@ def _find_refused_days(
         also = f"; {missing[day]}" if day in missing else ""
         if fatal := sorted(found.fatal):
             failed[day] = TooManyBadRows(
-                f"{table.asset}, {day}: {'; '.join(fatal)}, and the contract says on_bad: fail for that",
+                f"{table.describe(day)}: {'; '.join(fatal)}, and the contract says on_bad: fail for that",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then fix it there, or set on_bad: quarantine",
             )
         elif bad >= table.quarantine.least and bad > limit * (found.good + bad):
             failed[day] = TooManyBadRows(
-                f"{table.asset}, {day}: {bad} of {found.good + bad} rows break the contract,"
+                f"{table.describe(day)}: {bad} of {found.good + bad} rows break the contract,"
                 f" more than {limit:.0%}; most often: {often}{also}",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then fix it there, or change the contract"
                 " or quarantine.fail_above",
             )
-        elif found.rows == found.outside and not table.allow_empty:
+        elif found.rows == found.outside and not table.allow_empty and table.load != "changes":
             failed[day] = NoRows(
-                f"{table.asset}, {day}: the source has no rows",
+                f"{table.describe(day)}: the source has no rows",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see whether the source is complete, or set allow_empty: true in the spec",
             )

@@ -41,19 +41,24 @@ def materializations(
     batch = uuid.uuid4().hex
     backfill = context.run.tags.get(BACKFILL_ID_TAG)
     for number, day in enumerate(loaded, 1):
+        partition = day.partition
         event = dg.AssetMaterialization(
             context.asset_key,
-            partition=str(day.partition),
+            partition=str(partition) if partition else None,
             metadata={**metadata(day), **more},
             tags={
                 DATA_VERSION_TAG: day.content_hash,
                 DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
                 **({BACKFILL_ID_TAG: backfill} if backfill else {}),
-                **({UNFINISHED_TAG: "true"} if began < Window.of_day(day.partition).bounds(zone)[1] else {}),
+                **({UNFINISHED_TAG: "true"} if partition and began < _end(partition, zone) else {}),
             },
         )
         end = DagsterEventBatchMetadata(batch, number == len(loaded))
         yield dg.DagsterEvent.asset_materialization(step, event, end)
+
+
+def _end(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    return Window.of_day(day).bounds(zone)[1]
 
 
 def done() -> dg.MaterializeResult[Any]:
@@ -64,7 +69,7 @@ def done() -> dg.MaterializeResult[Any]:
 def metadata(day: PartitionResult) -> dict[str, Any]:
     """Return what a materialization says about its day."""
     found: dict[str, Any] = {
-        "partition": str(day.partition),
+        **({"partition": str(day.partition)} if day.partition else {}),
         "rows_in_source": day.rows_in_source,
         "rows_loaded": day.rows_loaded,
         "rows_quarantined": day.rows_quarantined,
@@ -76,8 +81,9 @@ def metadata(day: PartitionResult) -> dict[str, Any]:
         "seconds": day.seconds,
         # 64 bits are more than a browser's numbers hold.
         "snapshot_id": str(day.snapshot_id),
-        "dagster/partition_row_count": day.rows_loaded,
     }
+    rows = day.rows_loaded if day.rows_in_partition is None else day.rows_in_partition
+    found["dagster/partition_row_count" if day.partition else "dagster/row_count"] = rows
     for name, counts in (
         ("quarantine_reasons", day.reasons),
         ("nulled_reasons", day.nulled),

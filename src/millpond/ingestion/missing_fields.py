@@ -68,14 +68,14 @@ def report_missing_fields(
     errors: dict[dt.date, FieldsMissing] = {}
     for text in dict.fromkeys(missing.values()):
         for window in contiguous(day for day, other in missing.items() if other == text):
+            option = f" {window.option}" if table.has_days else ""
             error = FieldsMissing(
-                f"{table.asset}, {window}: {text}",
+                f"{table.describe(window)}: {text}",
                 unharmed="these days as they were loaded before; nothing of them was written",
                 next_step="if the source renamed a field, set `field:` of its column in"
                 f" sources/{source}.yaml; if it sends another type, set `type:`; if rows may do"
                 " without, set `optional: true`, and if bad values may become null, `on_bad: null`; then"
-                f" `millpond materialize {table.asset} {window.option}"
-                f"{ref_option(ref)}` loads them",
+                f" `millpond materialize {table.asset}{option}{ref_option(ref)}` loads them",
             )
             errors |= dict.fromkeys(window.days, error)
     return errors
@@ -130,14 +130,14 @@ class _Loaded:
     """What is loaded of a table, to compare few rows with."""
 
     def __init__(self, ref: str, table: SourceTable) -> None:
-        self._ref, self._table = ref, table.raw_table
+        self._ref, self._table, self._has_days = ref, table.raw_table, table.has_days
 
     def had(self, column: str, lacking: Days) -> list[dt.date]:
         """Return the days of `lacking` rows without a column that the rows loaded before had.
 
         These are rows of the same day, or of those before it, if so many can hardly lack it by chance.
         """
-        if not read.exists(self._ref, self._table):
+        if not self._has_days or not read.exists(self._ref, self._table):
             return []
         if column not in read.load_table(self._ref, self._table).schema().column_names:
             return []

@@ -113,7 +113,7 @@ class ResourceReader:
                 next_step=f"correct sources/{self.source.source}.py, or repeat the load if its server was"
                 " down",
             )
-        return add_place(found, f"{self.table.asset}, {window}")
+        return add_place(found, self.table.describe(window))
 
 
 class _JsonPages:

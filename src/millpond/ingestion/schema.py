@@ -52,9 +52,15 @@ def lake_tables(table: SourceTable) -> tuple[TableSpec, TableSpec]:
     """Return the lake's tables for the good and for the bad rows of `table`."""
     columns = {name: (arrow_type(column.type), column.description) for name, column in table.columns.items()}
     sort_by = (table.event_time.column,) if table.event_time else table.key
-    raw = _spec(table.raw_table, columns, sort_by, table.key, table.description)
+    days = table.has_days
+    raw = _spec(table.raw_table, columns, sort_by, table.key, table.description, days)
     kept = f"Rows of {table.raw_table} that broke its contract"
-    return raw, _spec(table.quarantine_table, QUARANTINE, (), (), kept)
+    return raw, _spec(table.quarantine_table, QUARANTINE, (), (), kept, days)
+
+
+def list_lineage(days: bool) -> dict[str, tuple[pa.DataType, str]]:
+    """Return the lineage columns of a table, with type and meaning; one without `days` has no partition."""
+    return {name: each for name, each in LINEAGE.items() if days or name != PARTITION_COLUMN}
 
 
 def _spec(
@@ -63,15 +69,16 @@ def _spec(
     sort_by: tuple[str, ...],
     key: tuple[str, ...],
     description: str,
+    days: bool,
 ) -> TableSpec:
-    everything = {**columns, **LINEAGE}
+    everything = {**columns, **list_lineage(days)}
     return TableSpec(
         name=name,
         schema=pa.schema([pa.field(column, kind) for column, (kind, _) in everything.items()]),
-        window_column=PARTITION_COLUMN,
+        window_column=PARTITION_COLUMN if days else None,
         key=key,
-        grain="month",
-        sort_by=(PARTITION_COLUMN, *sort_by),
+        grain="month" if days else None,
+        sort_by=(PARTITION_COLUMN, *sort_by) if days else sort_by,
         comments={column: text for column, (_, text) in everything.items() if text},
         description=description,
     )

@@ -78,6 +78,22 @@ class Shrinkage:
         if shrank:
             raise DaysShrank(shrank, {day: max(there[day], most.get(day, 0)) for day in shrank})
 
+    def check_whole(self, table: SourceTable, before: Digests, after: Digests, most: MostRows) -> None:  # noqa: ARG002
+        """Raise RowsHeldBack if a table without days loses more rows than allowed."""
+        there, now = (found.get(None, Digest()).rows for found in (before, after))
+        rule = self.rule
+        if rule is None or now >= there or now >= rule.hold_below * there:
+            return
+        if now and there - now < rule.min_rows:
+            return
+        raise RowsHeldBack(
+            f"{table.asset}: the source now has {now:,} good rows, {there:,} are loaded",
+            unharmed=f"the {there:,} rows loaded before, which stay visible",
+            next_step="if these rows are gone at the source for good,"
+            f" `millpond materialize {table.asset} --accept-shrink` takes the smaller state;"
+            " if not, load again when the source is complete",
+        )
+
 
 def find_losses(rule: Shrink, there: MostRows, now: MostRows, most: MostRows) -> dict[dt.date, int]:
     """Return the rows taken away of each day that would keep too small a share of the most it has had."""
@@ -160,7 +176,7 @@ def _error(
     days = shrank.days
     there, counts = sum(days[day].rows for day in window.days), [validated.counts[day] for day in window.days]
     now, bad = sum(found.good for found in counts), sum(found.bad for found in counts)
-    text = f"{table.asset}, {window}: held back, the source now has {now:,} good rows, {there:,} are loaded"
+    text = f"{table.describe(window)}: held back, the source now has {now:,} good rows, {there:,} are loaded"
     if (most := sum(shrank.most[day] for day in window.days)) > there:
         text += f" and {most:,} were once"
     if bad:

@@ -201,6 +201,15 @@ class SourceTable(Part):
         return self.endpoint
 
     @property
+    def has_days(self) -> bool:
+        """Whether rows belong to days, which are partitions; else the table is loaded whole."""
+        return self.load != "whole"
+
+    def describe(self, days: object) -> str:
+        """Return what an error is about: the asset and, where it has such, its days."""
+        return f"{self.asset}, {days}" if self.has_days else self.asset
+
+    @property
     def identifying(self) -> set[str]:
         """The columns without which a row is none: its key and its time."""
         return {*self.key, *([self.event_time.column] if self.event_time else [])}

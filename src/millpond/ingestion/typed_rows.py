@@ -106,10 +106,12 @@ class TypedRows:
 
     def payload(self) -> str:
         """Return the expression for a row as JSON text."""
-        parts = ", ".join(
-            f"{literal(name)}: {staged_name(place)}{self._exact(place)}"
+        there = [
+            (name, place)
             for name, place in self._places.items()
-        )
+            if not pa.types.is_null(self.schema.field(place).type)
+        ]
+        parts = ", ".join(f"{literal(name)}: {staged_name(at)}{self._exact(at)}" for name, at in there)
         return f"to_json({{{parts}}})::varchar" if parts else "'{}'"
 
 

@@ -57,7 +57,8 @@ def place_rows_without_time(
     of their days, the rows around one say more (`lo` to `hi`); a list of all rows (window.reach) says
     nothing else.
     """
-    if not connection.execute("select 1 from split where __micros is null limit 1").fetchone():
+    missing = "select 1 from split where __micros is null limit 1"
+    if table.load != "days" or not connection.execute(missing).fetchone():
         days = ", ".join(f"{name} date" for name in ("lo", "hi", "asked_lo", "asked_hi", "part"))
         connection.execute(f"create temp table undated (_seq bigint, {days}, sure boolean)")
         return
@@ -173,7 +174,7 @@ def _errors(
                     f" whether they are its own; or {advice}"
                 )
             error = TimesUnreadable(
-                f"{table.asset}, {window}: {empty}{text}; they may belong here",
+                f"{table.describe(window)}: {empty}{text}; they may belong here",
                 unharmed="what was loaded before of these days; nothing of them was written",
                 next_step=advice,
             )

@@ -13,7 +13,7 @@ from millpond.ingestion.column_rules import NO_VALUE
 from millpond.ingestion.contract import Contract
 from millpond.ingestion.json_sql import BLANKS
 from millpond.ingestion.rest.pages import PAYLOAD
-from millpond.naming import LINEAGE_COLUMNS, literal, quoted
+from millpond.naming import LINEAGE_COLUMNS, PARTITION_COLUMN, literal, quoted
 from millpond.partitions import Window
 
 ROWS_IN_MEMORY = 500_000
@@ -73,18 +73,30 @@ class ValidatedRows:
         limit = self.contract.table.quarantine.max_row_bytes
         columns = f"__key as row_key, __reason as reason, left(trim({PAYLOAD}, {BLANKS}), {limit}) as payload"
         rows = "judged join raw using (_seq) where __fate = 'bad'"
-        if not sum(self.counts[day].bad for day in window.days):
+        if not self._sum(window, "bad"):
             rows = f"judged, (select '' as {PAYLOAD}) where false"
         return self._rows(columns, rows, window, run_id, loaded_at)
+
+    def _sum(self, window: Window, what: str) -> int:
+        return sum(getattr(found, what) for day, found in self.counts.items() if day in window)
+
+    def keys(self) -> pa.Table:
+        """Return the keys of all rows that were judged, as texts: one column, `row_key`."""
+        sql = "select distinct __key as row_key from judged where __key is not null"
+        return self.connection.execute(sql).to_arrow_table()
 
     def _rows(
         self, columns: str, rows: str, window: Window, run_id: str, loaded_at: dt.datetime
     ) -> pa.Table | list[Path]:
         values = ("__part", literal(run_id), f"timestamptz '{loaded_at.isoformat()}'")
-        lineage = ", ".join(f"{v} as {quoted(n)}" for v, n in zip(values, LINEAGE_COLUMNS, strict=True))
+        lineage = ", ".join(
+            f"{value} as {quoted(name)}"
+            for value, name in zip(values, LINEAGE_COLUMNS, strict=True)
+            if self.contract.table.has_days or name != PARTITION_COLUMN
+        )
         days = f"__part >= date '{window.start}' and __part < date '{window.end}'"
         sql = f"select {columns}, {lineage} from {rows} and {days}"  # noqa: S608 - names quoted, values literal
-        if sum(self.counts[day].rows for day in window.days) <= ROWS_IN_MEMORY:
+        if self._sum(window, "rows") <= ROWS_IN_MEMORY:
             return self.connection.execute(sql).to_arrow_table()
         file = self.folder / f"{len(list(self.folder.glob('*.parquet')))}.parquet"
         self.connection.execute(f"copy ({sql}) to {literal(str(file))} (format parquet)")

@@ -117,7 +117,11 @@ def _place(
     zone: ZoneInfo,
     fetched: FetchResult,
 ) -> None:
-    """Make table `placed`: the day of each row, and its rank among those of that day with the same key."""
+    """Make table `placed`: the day of each row, and its rank among those of that day with the same key.
+
+    Rows of a table without days are all of one, the window's; rows that changed may be of any day. Where
+    rows are written by key, a key has one row on all days.
+    """
     starts = ", ".join(f"({_date(day)}, {_micros(day, zone)})" for day in window.days)
     begin, end = _micros(window.start, zone), _micros(window.end, zone)
     dated = f"""
@@ -129,18 +133,25 @@ def _place(
         """  # noqa: S608
     stream = f"(_seq >> {STREAM_SHIFT})"
     place_rows_without_time(connection, contract.table, window, fetched.streams, dated, stream)
+    parted = f"""
+        select _seq, coalesce(day not between {_date(window.start)} and {_date(window.last)}, false)
+                     as __outside,
+               case when day is null then part
+                    else greatest({_date(window.start)}, least({_date(window.last)}, day)) end as __part
+        from ({dated}) left join undated using (_seq)
+        """  # noqa: S608
+    if contract.table.load != "days":
+        day = _date(window.start)
+        if contract.table.has_days:
+            day = f"coalesce(timezone({literal(zone.key)}, make_timestamptz(__micros))::date, {day})"
+        parted = f"select _seq, false as __outside, {day} as __part from split"  # noqa: S608
+    apart = "__part," if contract.table.writes == "replace" else ""
     connection.execute(
         f"""
         create temp table placed as
-        with parted as (
-            select _seq, coalesce(day not between {_date(window.start)} and {_date(window.last)}, false)
-                         as __outside,
-                   case when day is null then part
-                        else greatest({_date(window.start)}, least({_date(window.last)}, day)) end as __part
-            from ({dated}) left join undated using (_seq)
-        )
+        with parted as ({parted})
         select _seq, __part, __outside,
-               row_number() over (partition by __outside, __part, coalesce(__key, __fingerprint)
+               row_number() over (partition by __outside, {apart} coalesce(__key, __fingerprint)
                                   order by {contract.later_first()}) as __rank
         from parted join split using (_seq)
         {"where not __outside" if fetched.other_days else ""}
@@ -170,7 +181,7 @@ def _counts(
     counts = {day: Counts() for day in window.days}
     sql = "select __part, __fate, __reason, __nulled, count(*), sum(__bytes)::bigint from judged group by all"
     for day, fate, reason, nulled, rows, size in connection.execute(sql).fetchall():
-        found = counts[day]
+        found = counts.setdefault(day, Counts())
         setattr(found, fate, getattr(found, fate) + rows)
         found.bytes += size
         if reason:

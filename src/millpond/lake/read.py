@@ -36,9 +36,13 @@ def count(ref: str | Pin, table: str, *, window: Window | None = None) -> int:
 
 
 def scan(
-    ref: str | Pin, table: str, *, columns: Sequence[str] | None = None, window: Window | None = None
+    ref: str | Pin,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    window: Window | Windows | None = None,
 ) -> pa.Table:
-    """Return the rows of `table`, or of a window of it, in no particular order.
+    """Return the rows of `table`, or of a window (or several) of it, in no particular order.
 
     Raises TableNotFound, RefNotFound.
     """
@@ -69,7 +73,7 @@ def _read_pointers(ref: str | Pin, table: str | None = None) -> dict[str, str]:
         return read_pointers(conn, ref, None if table is None else (table,))
 
 
-def _get_window_column(table: Table, window: Window | None) -> str | None:
+def _get_window_column(table: Table, window: Window | Windows | None) -> str | None:
     column = table.properties.get("millpond.window_column")
     if window is not None and not column:
         raise ConfigError(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from millpond.errors import ConfigError
 from millpond.lake.hashing import Digests
 from millpond.lake.most_rows import Keeping, MostRows
+from millpond.lake.windows import Windows
 from millpond.naming import table_name
 from millpond.partitions import Window
 
@@ -68,7 +69,7 @@ class Replacement:
 
     table: TableSpec
     data: pa.Table | Sequence[Path]
-    window: Window | None
+    window: Window | Windows | None
     check: Callable[[Digests, Digests, MostRows], None] | None = None
     keeping: Keeping | None = None
 

@@ -33,8 +33,10 @@ class Windows:
     parts: tuple[Window, ...] | None
 
     @classmethod
-    def of(cls, window: Window | None) -> Windows:
+    def of(cls, window: Window | Windows | None) -> Windows:
         """Return the windows of a write with one window, or of the whole table."""
+        if isinstance(window, Windows):
+            return window
         return cls(None if window is None else (window,))
 
     @classmethod

@@ -107,7 +107,8 @@ class AssetFacts:
 
 
 def _lineage(name: str, specs: Mapping[str, dg.AssetSpec]) -> dict[str, Sequence[str]]:
-    parents = [dep.asset_key.to_user_string() for dep in specs[name].deps]
+    spec = specs.get(name)  # None of a dbt source that no asset loads
+    parents = [dep.asset_key.to_user_string() for dep in spec.deps] if spec else []
     found: dict[str, Sequence[str]] = {}
     for parent in parents:
         found |= _lineage(parent, specs)

@@ -54,6 +54,8 @@ def check_filter(table: SourceTable, listing: Listing) -> None:
 
 def find_other_filter(table: SourceTable) -> str | None:
     """Return the parameter of `window.params` that names another time than that of the rows, if one does."""
+    if not table.window.params:
+        return None
     event = _names(table, table.event.column)
     others = {
         name

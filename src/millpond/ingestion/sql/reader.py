@@ -81,7 +81,7 @@ class SqlReader:
         staged = StagedBatches(folder)
         staged.take([lambda: self._batches(window, zone)], parallel=1)
         failed = {
-            day: add_place(error, f"{self.table.asset}, {window}")
+            day: add_place(error, self.table.describe(window))
             for error in staged.errors.values()
             for day in window.days
         }

@@ -1,0 +1,180 @@
+"""Writes rows by key: changed rows take the place of earlier ones, also where they left another day.
+
+The rows that came are merged in columns with those that the lake holds of the same keys and days; these days
+are replaced in one commit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import duckdb
+import pyarrow as pa
+
+from millpond.errors import PartitionConflict
+from millpond.ingestion.schema import lake_tables
+from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.validated_rows import ValidatedRows
+from millpond.lake import read
+from millpond.lake.hashing import Digests, compute_digests
+from millpond.lake.most_rows import MostRows
+from millpond.lake.spec import Replacement, TableSpec
+from millpond.lake.tables import Written, replace
+from millpond.lake.windows import Windows
+from millpond.naming import PARTITION_COLUMN, literal, quoted
+from millpond.partitions import Window, contiguous
+
+_ATTEMPTS: Final = 5
+
+
+class _ChangedSince(Exception):
+    """Another writer changed the rows after they were read."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What an upsert did: the days whose rows changed, and how many rows each day concerned holds now."""
+
+    written: Written
+    changed: list[dt.date]
+    rows: dict[dt.date, int]
+
+
+def upsert(table: SourceTable, validated: ValidatedRows, asked: Window, *, ref: str, run_id: str) -> Merged:
+    """Merge all good and bad rows into the raw and quarantine tables by key, in one commit.
+
+    The days concerned are those of the rows that came, those that rows with their keys leave, and `asked`.
+
+    A row takes the place of the one with its key, on whatever day that is, unless the table's `version` says
+    that the one there is later; with `write: append` the one there stays. A key that is judged again leaves
+    the quarantine. Raises LakeError, PartitionConflict.
+    """
+    now, counts = dt.datetime.now(dt.UTC), validated.counts
+    days = Window.of_days(min(counts), max(counts))
+    good, bad = validated.good(days, run_id, now), validated.bad(days, run_id, now)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _merge(table, asked, good, bad, validated.keys(), ref, run_id)
+        except _ChangedSince:
+            continue
+    raise PartitionConflict(
+        f"{table.raw_table} on ref {ref} was changed by others each of the {_ATTEMPTS} times it was tried",
+        unharmed="the table; nothing of this write is visible",
+        next_step="repeat the run when the other writers are done",
+    )
+
+
+Rows: TypeAlias = pa.Table | Sequence[Path]
+
+
+def _merge(
+    table: SourceTable, asked: Window, good: Rows, bad: Rows, keys: pa.Table, ref: str, run_id: str
+) -> Merged:
+    raw, quarantine = lake_tables(table)
+    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        rows = _Side(connection, "raw", raw, ref, table.key, asked, good)
+        stays = "true"
+        if table.writes == "upsert" and table.version:
+            stays = f"there.{quoted(table.version)} > new.{quoted(table.version)}"
+        elif table.writes == "upsert":
+            stays = "false"
+        merged = rows.merge(stays)
+        connection.register("judged_keys", keys)
+        rejected = _Side(connection, "bad", quarantine, ref, ("row_key",), asked, bad, "judged_keys")
+        kept = rejected.merge("false")
+    replacements = [
+        Replacement(side.spec, found, Windows(tuple(contiguous(side.days))), side.refuse_newer)
+        for side, found in ((rows, merged), (rejected, kept))
+    ]
+    written, _ = replace(replacements, ref=ref, run_id=run_id)
+    after = compute_digests(merged, PARTITION_COLUMN)
+    changed = [day for day in sorted(rows.days) if rows.before.get(day) != after.get(day)]
+    return Merged(written, changed, {day: after[day].rows if day in after else 0 for day in rows.days})
+
+
+class _Side:
+    """The rows of one table that a merge concerns: those that came, those there of their days and keys."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        spec: TableSpec,
+        ref: str,
+        key: Sequence[str],
+        asked: Window,
+        new: Rows,
+        leaving: str | None = None,
+    ) -> None:
+        """Read them; keys in the relation `leaving` are taken out, also if no row of theirs came."""
+        self.spec, self._connection, self._name = spec, connection, name
+        self._key, self._leaving = key, leaving
+        self._show("new", new)
+        keys = leaving or f"{name}_new"
+        self.before: Digests = {}
+        found: list[dt.date] = [
+            day
+            for (day,) in self._fetch(f"select distinct {PARTITION_COLUMN} from {name}_new")  # noqa: S608
+        ]
+        self._there = read.exists(ref, spec.name)
+        if self._there:
+            columns = [*key, PARTITION_COLUMN]
+            self._show("keys", read.scan(ref, spec.name, columns=columns))
+            same = self._same("there", "k")
+            found += [
+                day
+                for (day,) in self._fetch(
+                    f"select distinct there.{PARTITION_COLUMN} from {name}_keys as there"  # noqa: S608
+                    f" where exists (select 1 from {keys} as k where {same})"
+                )
+            ]
+        self.days = sorted({*asked.days, *found})
+        if self._there:
+            there = read.scan(ref, spec.name, window=Windows(tuple(contiguous(self.days))))
+            self.before = compute_digests(there, PARTITION_COLUMN)
+            self._show("there", there)
+
+    def merge(self, stays: str) -> pa.Table:
+        """Return all rows of the days; where `stays` holds of two with one key, the one there is kept."""
+        name, new = self._name, f"{self._name}_new"
+        if not self._there:
+            return self._connection.execute(f"select * from {new}").to_arrow_table()  # noqa: S608
+        there, same = f"{name}_there", self._same("there", "new")
+        accepted = (
+            f"select * from {new} as new where not exists"  # noqa: S608
+            f" (select 1 from {there} as there where {same} and {stays})"
+        )
+        gone = f"exists (select 1 from accepted as new where {same})"  # noqa: S608
+        if self._leaving:
+            gone = f"exists (select 1 from {self._leaving} as k where {self._same('there', 'k')})"  # noqa: S608
+            without = f"there.row_key is null and there.payload in (select payload from {new})"  # noqa: S608
+            gone = f"({gone} or ({without}))"
+        return self._connection.execute(
+            f"with accepted as ({accepted}) select * from {there} as there where not {gone}"  # noqa: S608
+            " union all by name select * from accepted"
+        ).to_arrow_table()
+
+    def refuse_newer(self, before: Digests, after: Digests, most: MostRows) -> None:  # noqa: ARG002
+        """Raise if the table holds other rows of the days than were merged."""
+        if {d: n for d, n in before.items() if n.rows} != {d: n for d, n in self.before.items() if n.rows}:
+            raise _ChangedSince
+
+    def _show(self, what: str, rows: Rows) -> None:
+        if isinstance(rows, pa.Table):
+            self._connection.register(f"{self._name}_{what}", rows)
+            return
+        files = ", ".join(literal(str(file)) for file in rows)
+        self._connection.execute(
+            f"create or replace temp view {self._name}_{what} as select * from read_parquet([{files}])"  # noqa: S608
+        )
+
+    def _same(self, one: str, other: str) -> str:
+        return " and ".join(f"{one}.{quoted(name)} = {other}.{quoted(name)}" for name in self._key)
+
+    def _fetch(self, sql: str) -> list[tuple[dt.date]]:
+        return self._connection.execute(sql).fetchall()
