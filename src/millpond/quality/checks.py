@@ -35,9 +35,8 @@ def _build_table_checks(table: SourceTable) -> dg.AssetChecksDefinition:
         selected = {key.name for key in context.selected_asset_check_keys}
         events = CheckEvents(context, before=False)
         try:
-            checks = TableChecks(
-                context.instance, table, ref_name(ref_of(context.run.tags)), _get_window(context)
-            )
+            window = _get_window(context) if table.has_days else None
+            checks = TableChecks(context.instance, table, ref_name(ref_of(context.run.tags)), window)
             for spec in specs:
                 if spec.name in selected:
                     result = _to_dagster(spec, checks.run(spec.name))
@@ -56,13 +55,17 @@ def _build_specs(table: SourceTable) -> list[dg.AssetCheckSpec]:
         spec(
             RECONCILIATION,
             "Per day: rows in the source = loaded + quarantined + duplicates + out of range,"
-            " and the lake has as many rows.",
+            " and the lake has as many rows."
+            if table.has_days and table.writes == "replace"
+            else "The lake has as many rows as the newest load left there.",
             blocking=True,
         )
     ]
     for name, rule in required_columns.find_conditions(table).items():
         where = "" if rule == "true" else f" where {rule}"
         found.append(spec(f"{NO_NULL}{name}", f"{name} has a value in every row{where}.", blocking=True))
+    if not table.has_days:
+        return found
     if bounds := table.checks.volume:
         most = "" if bounds.at_most is None else f" to {bounds.at_most:g}"
         usual = f"the median of the {bounds.history_days} days before"

@@ -15,6 +15,8 @@ from millpond.partitions import Window, parse_day
 from millpond.quality.measures import Loaded
 
 _AT_ONCE = 500
+_RECENT = 20
+"""Newest events that are looked through for one of a ref."""
 
 
 def read_newest_loads(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, Loaded]:
@@ -51,6 +53,29 @@ def read_newest_metadata(
         if values.get("ref") == ref and event.partition:
             loads[parse_day(event.partition)] = values
     return loads
+
+
+def read_row_counts(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, int]:
+    """Return how many rows each day had after its newest load, see `read_newest_metadata`."""
+    found = {day: values.get("dagster/partition_row_count") for day, values in metadata.items()}
+    return {day: rows for day, rows in found.items() if isinstance(rows, int)}
+
+
+def read_newest_row_count(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> int | None:
+    """Return how many rows a table without days had after its newest load on `ref`; None if not known."""
+    kind = _get_event_type(ref)
+    fetch = (
+        instance.fetch_materializations
+        if kind == DagsterEventType.ASSET_MATERIALIZATION
+        else instance.fetch_observations
+    )
+    for record in fetch(AssetRecordsFilter(asset), limit=_RECENT).records:
+        event = record.asset_materialization or record.event_log_entry.asset_observation
+        values = {name: value.value for name, value in event.metadata.items()} if event else {}
+        rows = values.get("dagster/row_count")
+        if values.get("ref") == ref and isinstance(rows, int):
+            return rows
+    return None
 
 
 def read_loaded_days(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> set[dt.date]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from millpond.ingestion.expectations import Volume
@@ -50,6 +50,30 @@ def count_rows_per_day(ref: str | Pin, table: str, window: Window) -> dict[dt.da
         return {}
     days = read.scan(ref, table, columns=[PARTITION_COLUMN], window=window)[PARTITION_COLUMN]
     return {found["values"].as_py(): found["counts"].as_py() for found in pc.value_counts(days)}
+
+
+def count_rows(ref: str | Pin, table: str) -> int:
+    """Return the rows of `table`; 0 if there is no table yet."""
+    from millpond.lake import read  # slow to import
+
+    return read.count(ref, table) if read.exists(ref, table) else 0
+
+
+def compare_row_counts(reported: Mapping[Any, int], there: Mapping[Any, int]) -> CheckResult:
+    """Check that the lake has as many rows as the newest load left there, by day or of the whole table."""
+    wrong = [
+        {"partition": str(part), "rows_reported": rows, "rows_in_raw": there[part]}
+        for part, rows in sorted(reported.items(), key=str)
+        if there[part] != rows
+    ]
+    numbers = {"rows_reported": sum(reported.values()), "rows_in_raw": sum(there[part] for part in reported)}
+    summary = f"the lake has the {numbers['rows_reported']} rows that were loaded"
+    if wrong:
+        summary = (
+            f"the lake has {numbers['rows_in_raw']} rows, the newest loads left {numbers['rows_reported']};"
+            f" first {wrong[0]['partition']}"
+        )
+    return CheckResult(not wrong, summary, numbers, limit_samples(wrong))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def find_conditions(table: SourceTable) -> dict[str, str]:
 
 
 def check_no_nulls(
-    ref: str | Pin, table: SourceTable, window: Window, declared: Mapping[str, int] | None = None
+    ref: str | Pin, table: SourceTable, window: Window | None, declared: Mapping[str, int] | None = None
 ) -> dict[str, CheckResult]:
     """Return a result for each column that the contract of `table` requires, over the rows of `window`.
 
@@ -89,4 +89,5 @@ def _fetch_samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[d
 def _list_columns(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
     """Return the columns that the rules use, and those that identify a row."""
     words = set(re.findall(r"\w+", " ".join(rules.values())))
-    return [name for name in table.columns if name in rules or name in words] + [PARTITION_COLUMN, "_run_id"]
+    used = [name for name in table.columns if name in rules or name in words]
+    return [*used, *([PARTITION_COLUMN] if table.has_days else []), "_run_id"]

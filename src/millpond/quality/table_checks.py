@@ -17,6 +17,8 @@ from millpond.quality.measures import (
     CheckResult,
     check_latest,
     check_volume,
+    compare_row_counts,
+    count_rows,
     count_rows_per_day,
     explain_absence,
     find_expected_day,
@@ -31,10 +33,15 @@ NO_NULL = "no_null_"
 
 
 class TableChecks:
-    """The checks of the days `window` of `table` on `ref`, from the lake and Dagster's records."""
+    """The checks of the days `window` of `table` on `ref`, from the lake and Dagster's records.
 
-    def __init__(self, instance: dg.DagsterInstance, table: SourceTable, ref: str, window: Window) -> None:
-        self._instance, self._table, self._ref, self._window = instance, table, ref, window
+    A table without days has no window.
+    """
+
+    def __init__(
+        self, instance: dg.DagsterInstance, table: SourceTable, ref: str, window: Window | None
+    ) -> None:
+        self._instance, self._table, self._ref, self._days = instance, table, ref, window
         self._asset = dg.AssetKey(table.asset)
         self._others: dict[str, Callable[[], CheckResult]] = {
             RECONCILIATION: self._reconciliation,
@@ -49,7 +56,19 @@ class TableChecks:
             return self._no_nulls[check.removeprefix(NO_NULL)]
         return self._others[check]()
 
+    @property
+    def _window(self) -> Window:
+        assert self._days
+        return self._days
+
     def _reconciliation(self) -> CheckResult:
+        if self._days is None:
+            reported = load_records.read_newest_row_count(self._instance, self._asset, self._ref)
+            there = count_rows(self._ref, self._table.raw_table)
+            return compare_row_counts({} if reported is None else {"all": reported}, {"all": there})
+        if self._table.writes != "replace":
+            counts = load_records.read_row_counts(self._metadata)
+            return compare_row_counts(counts, {day: self._raw_rows.get(day, 0) for day in counts})
         loads = load_records.read_newest_loads(self._metadata)
         quarantined = count_rows_per_day(self._ref, self._table.quarantine_table, self._window)
         return reconcile(self._window, loads, self._raw_rows, quarantined)
@@ -85,13 +104,13 @@ class TableChecks:
     def _no_nulls(self) -> dict[str, CheckResult]:
         declared = any(c.no_value or c.on_bad == "null" for c in self._table.columns.values())
         metadata = self._metadata.values() if declared else ()
-        return check_no_nulls(
-            self._ref, self._table, self._window, load_records.count_declared_nulls(metadata)
-        )
+        return check_no_nulls(self._ref, self._table, self._days, load_records.count_declared_nulls(metadata))
 
     @cached_property
     def _metadata(self) -> dict[dt.date, dict[str, Any]]:
         """What the newest load of each day reported."""
+        if self._days is None:
+            return {}
         return load_records.read_newest_metadata(self._instance, self._asset, self._window, self._ref)
 
     @property
