@@ -19,6 +19,7 @@ from millpond.alerts.kinds import KINDS
 from millpond.alerts.routing import Match, Route, Routing
 from millpond.settings import PREFIX, Settings
 from millpond.settings.sources import SourceSettings
+from source_reference import sources_page
 
 FOLDER = ROOT / "docs" / "reference"
 _OF_ALERTS = {
@@ -186,9 +187,21 @@ def dbt_page() -> Iterator[str]:
     yield _table(("feature", "in Millpond"), [_row(name, found["means"]) for name, found in features.items()])
 
 
+def keys_page() -> Iterator[str]:
+    """Yield each key of a source with default, meaning and example, then whole sources."""
+    for part in sources_page():
+        if isinstance(part, str):
+            yield part
+            continue
+        heading, columns, rows = part
+        yield heading
+        yield _table(columns, [_row(*cells) for cells in rows])
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "settings.md": settings_page,
     "commands.md": commands_page,
+    "sources.md": keys_page,
     "alerts.md": alerts_page,
     "errors.md": errors_page,
     "dbt.md": dbt_page,

@@ -157,3 +157,25 @@ def accept_move(
         typer.echo(f"{source} has moved; formerly {', '.join(former)}")
     else:
         typer.echo(f"nothing to do: nothing of {source} was loaded from another address")
+
+
+@app.command("schema")
+def write_schema(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write it to sources/source.schema.json, where editors find it.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of a source, by which an editor completes keys and marks mistakes.
+
+    A file uses it by its first line: `# yaml-language-server: $schema=source.schema.json`.
+
+    Example: millpond sources schema
+    """
+    from millpond.cli import output
+    from millpond.ingestion.json_schema import source_schema, write_source_schema
+    from millpond.settings import settings
+
+    if write:
+        typer.echo(f"wrote {write_source_schema(settings().project)}")
+    else:
+        output.as_json(source_schema())

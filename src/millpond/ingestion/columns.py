@@ -18,6 +18,8 @@ _SQL_TYPES: Final[dict[str, str]] = {
     "date": "date",
     "json": "varchar",
 }
+COLUMN_TYPES: Final = tuple(_SQL_TYPES)
+"""The types that a column may have, besides decimal(18,2) and the like."""
 _DECIMAL: Final = re.compile(r"decimal\((\d+), ?(\d+)\)")
 _MOST_DIGITS: Final = 38
 
@@ -70,9 +72,15 @@ class NoValue(Part):
         description="the lowest code below `below`; what is lower is a value; default: no limit",
         examples=["no_value: { at_least: 0, below: 20 }"],
     )
-    below: int | float | None = Field(None, examples=["no_value: { below: 20 }"])
-    above: int | float | None = Field(None, examples=["no_value: { above: 900 }"])
-    values: tuple[str | int | float, ...] = Field((), strict=False, examples=["no_value: [-999, n/a]"])
+    below: int | float | None = Field(
+        None, description="numbers below this are codes", examples=["no_value: { below: 20 }"]
+    )
+    above: int | float | None = Field(
+        None, description="numbers above this are codes", examples=["no_value: { above: 900 }"]
+    )
+    values: tuple[str | int | float, ...] = Field(
+        (), strict=False, description="list of codes", examples=["no_value: [-999, n/a]"]
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> NoValue:
@@ -93,7 +101,11 @@ def _to_list(value: Any) -> Any:
 class Column(Part):
     """A column of a raw table: which field of the source's rows it takes, and what its values must be."""
 
-    type: ColumnType = Field("string", examples=["type: int"])
+    type: ColumnType = Field(
+        "string",
+        description="`string`, `int`, `number`, `bool`, `timestamp`, `date`, `json` or `decimal(18,2)`",
+        examples=["type: int"],
+    )
     field: str | None = Field(
         None,
         min_length=1,
@@ -106,7 +118,7 @@ class Column(Part):
         description="form of a time or date that is text, as in strftime; default: ISO 8601",
         examples=['format: "%d.%m.%Y %H:%M"'],
     )
-    required: bool = Field(False, examples=["required: true"])
+    required: bool = Field(False, description="whether every row has a value", examples=["required: true"])
     required_when: str | None = Field(
         None,
         min_length=1,
@@ -119,8 +131,8 @@ class Column(Part):
         " others at least one must have it, or the day is not loaded",
         examples=["optional: true", "optional: \"type <> 'sgv'\""],
     )
-    min: int | float | None = Field(None, examples=["min: 1"])
-    max: int | float | None = Field(None, examples=["max: 1000"])
+    min: int | float | None = Field(None, description="lowest value of a number", examples=["min: 1"])
+    max: int | float | None = Field(None, description="highest value of a number", examples=["max: 1000"])
     allowed: tuple[str, ...] | None = Field(
         None,
         min_length=1,
@@ -145,7 +157,9 @@ class Column(Part):
         description="codes that mean there is no value: null, counted, neither missing nor bad",
         examples=["no_value: { below: 20 }"],
     )
-    description: str = Field("", examples=["description: Sensor glucose in mg/dL"])
+    description: str = Field(
+        "", description="what it is, for Dagster's pages", examples=["description: Sensor glucose in mg/dL"]
+    )
 
     @field_validator("on_bad", mode="before")
     @classmethod

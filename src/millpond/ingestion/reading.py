@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
+from millpond.ingestion.spec_lines import find_python_line, find_yaml_line
 from millpond.settings import Settings, source_files
 
-_COMPARE = "see docs/source-keys.md for each key, and sources/nightscout.yaml for an example"
+_COMPARE = "see docs/reference/sources.md for each key, with examples"
 _TAGS = {"bearer", "api_key", "http_basic", "[key]"}
 """What pydantic adds to a place that is not written there."""
 
@@ -78,7 +80,11 @@ def _from_yaml(file: Path) -> SourceSpec:
     try:
         content = yaml.load(file.read_bytes(), _UniqueKeys)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _mistake(file, f"is no YAML: {' '.join(str(error).split())}", "correct that place") from None
+        mark = getattr(error, "problem_mark", None)
+        said = " ".join(str(error).split())
+        raise _mistake(
+            file, f"is no YAML: {said}", "correct that place", line=mark.line + 1 if mark else None
+        ) from None
     if not isinstance(content, dict):
         raise _mistake(file, "declares nothing", f"start with source: {file.stem}, rest: and tables:")
     for path, text in _texts(content, []):
@@ -87,11 +93,12 @@ def _from_yaml(file: Path) -> SourceSpec:
                 file,
                 f"at {_show_path(path)}: templates are not evaluated here",
                 "write placeholders in single braces, for example {start_ms}",
+                line=find_yaml_line(file.read_bytes(), path),
             )
     try:
         return SourceSpec.model_validate(content)
     except ValidationError as error:
-        raise _from_validation(file, error) from None
+        raise _from_validation(file, error, content) from None
 
 
 def _from_python(file: Path) -> SourceSpec:
@@ -105,7 +112,8 @@ def _from_python(file: Path) -> SourceSpec:
     except ValidationError as error:
         raise _from_validation(file, error) from error
     except Exception as error:
-        raise _mistake(file, f"fails on import: {type(error).__name__}: {error}", "correct it") from error
+        said = f"fails on import: {type(error).__name__}: {error}"
+        raise _mistake(file, said, "correct it", line=find_python_line(error, file)) from error
     source = getattr(module, "source", None)
     if not isinstance(source, SourceSpec):
         raise _mistake(
@@ -149,13 +157,17 @@ def _show_file(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
 
 
-def _mistake(file: Path, what: str, next_step: str) -> ConfigError:
-    return ConfigError(f"{_show_file(file)}: {what}", next_step=next_step)
+def _mistake(file: Path, what: str, next_step: str, *, line: int | None = None) -> ConfigError:
+    place = f"{_show_file(file)}:{line}" if line else _show_file(file)
+    return ConfigError(f"{place}: {what}", next_step=next_step)
 
 
-def _from_validation(file: Path, error: ValidationError) -> ConfigError:
-    problem, *others = error.errors(include_url=False)
+def _from_validation(file: Path, error: ValidationError, content: Any = None) -> ConfigError:
+    every = error.errors(include_url=False)
+    problem = next((each for each in every if each["type"] == "extra_forbidden"), every[0])
+    others = [each for each in every if each is not problem]
     path = [key for key in problem["loc"] if key not in _TAGS]
+    line = find_yaml_line(file.read_bytes(), path) if content else find_python_line(error, file)
     reason, _, example = problem["msg"].removeprefix("Value error, ").rpartition("for example ")
     if problem["type"] == "extra_forbidden":
         reason, example = f"there is nothing called {path[-1]!r}", ""
@@ -164,7 +176,8 @@ def _from_validation(file: Path, error: ValidationError) -> ConfigError:
     more = sum(other["type"] != "too_short" for other in others)
     what = f"at {_show_path(path)}: {reason.rstrip('; ,')}{f' ({more} more mistakes)' if more else ''}"
     general = f"write for example {example}" if example else _COMPARE
-    return _mistake(file, what, _hint(path, of_parts=problem["type"] != "value_error") or general)
+    hint = _hint(path, of_parts=problem["type"] != "value_error") or general
+    return _mistake(file, what, _near_value(problem) + hint, line=line)
 
 
 def _show_path(path: list[str | int]) -> str:
@@ -191,6 +204,19 @@ def _hint(path: list[str | int], of_parts: bool) -> str:
 def _near(name: str, model: type[BaseModel]) -> str:
     near = difflib.get_close_matches(name, list(model.model_fields), n=1)
     return (f"did you mean {near[0]}? " if near else "") + f"there may be {', '.join(model.model_fields)}"
+
+
+def _near_value(problem: Any) -> str:
+    """Return the value or column that was meant, if what was written is nearly one."""
+    given = problem["input"]
+    known = re.findall(r"'(\w+)'", problem.get("ctx", {}).get("expected", "")) or re.findall(
+        r"there are (.*?);", problem["msg"].replace(" and ", ", ")
+    )
+    known = [name for text in known for name in text.split(", ")]
+    if found := re.search(r"names the column (\w+), which columns does not declare", problem["msg"]):
+        given, known = found[1], list(given.get("columns", ())) if isinstance(given, Mapping) else []
+    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) else []
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _model_in(annotation: Any) -> Any:

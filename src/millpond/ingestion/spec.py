@@ -19,8 +19,12 @@ __all__ = ["SourceSpec", "SourceTable"]
 class SourceSpec(Part):
     """A system that data comes from, as a file in `sources/` declares it."""
 
-    source: Identifier = Field(examples=["source: nightscout"])
-    description: str = Field("", examples=["description: Continuous glucose monitoring"])
+    source: Identifier = Field(description="name, the same as the file's", examples=["source: nightscout"])
+    description: str = Field(
+        "",
+        description="what it is, for Dagster's pages",
+        examples=["description: Continuous glucose monitoring"],
+    )
     demo: Literal["nightscout", "github"] | None = Field(
         None,
         description="protocol the demo source speaks for it where no URL is set",
@@ -34,7 +38,10 @@ class SourceSpec(Part):
     )
     sql: Database | None = Field(None, description="a database", examples=['sql: { url: "{url}" }'])
     tables: tuple[SourceTable, ...] = Field(
-        min_length=1, strict=False, examples=["tables: [{ name: glucose_entries, … }]"]
+        min_length=1,
+        strict=False,
+        description="list of its tables",
+        examples=["tables: [{ name: glucose_entries, … }]"],
     )
 
     @model_validator(mode="after")

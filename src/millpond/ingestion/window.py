@@ -41,7 +41,7 @@ Duration = Annotated[dt.timedelta, BeforeValidator(_duration)]
 class EventTime(Part):
     """The column that says when a row happened, hence to which day it belongs."""
 
-    column: Identifier = Field(examples=["column: date"])
+    column: Identifier = Field(description="name of the column", examples=["column: date"])
     unit: Literal["ms", "s", "iso", "local", "date"] = Field(
         "iso",
         description="milliseconds or seconds since 1970; iso: ISO 8601 text or a time, UTC where it has no"
@@ -53,17 +53,24 @@ class EventTime(Part):
 class Reach(Part):
     """How far back a listing goes that knows no dates: whichever of the two comes first."""
 
-    rows: int = Field(gt=0, examples=["rows: 300"])
-    days: int = Field(gt=0, examples=["days: 90"])
+    rows: int = Field(gt=0, description="rows it lists at most", examples=["rows: 300"])
+    days: int = Field(gt=0, description="days it goes back at most", examples=["days: 90"])
 
 
 class WindowSpec(Part):
     """How a run of days is asked for: by parameters, or by listing back from the newest row (`reach`)."""
 
     params: Templates | None = Field(
-        None, min_length=1, examples=['params: { since: "{start_iso}", until: "{end_iso}" }']
+        None,
+        min_length=1,
+        description="parameters that request a time; either these or `reach`",
+        examples=['params: { since: "{start_iso}", until: "{end_iso}" }'],
     )
-    reach: Reach | None = Field(None, examples=["reach: { rows: 300, days: 90 }"])
+    reach: Reach | None = Field(
+        None,
+        description="the source has no time filter and lists its newest rows first: how far back it goes",
+        examples=["reach: { rows: 300, days: 90 }"],
+    )
     margin: Duration = Field(
         dt.timedelta(0),
         validate_default=True,
@@ -90,7 +97,7 @@ class WindowSpec(Part):
 class Changes(Part):
     """The column that says when a row was changed last, by which changed rows are asked for."""
 
-    column: Identifier = Field(examples=["column: updated_at"])
+    column: Identifier = Field(description="name of the column", examples=["column: updated_at"])
     lag: Duration = Field(
         dt.timedelta(0),
         validate_default=True,
@@ -116,7 +123,9 @@ class Quarantine(Part):
         description="bad rows below which a day never fails; default: 5, with fail_above 0 it is 1",
         examples=["fail_at_least: 5"],
     )
-    max_row_bytes: int = Field(1_000_000, gt=0, examples=["max_row_bytes: 1000000"])
+    max_row_bytes: int = Field(
+        1_000_000, gt=0, description="a larger row is a bad one", examples=["max_row_bytes: 1000000"]
+    )
 
     @property
     def least(self) -> int:
@@ -168,8 +177,10 @@ class Cadence(Part):
 class Freshness(Part):
     """Ages of the newest load from which on it is worth a warning, and a failure."""
 
-    warn: Duration = Field(examples=["warn: 1h"])
-    fail: Duration = Field(examples=["fail: 24h"])
+    warn: Duration = Field(
+        description="age of the newest load from which on the check warns", examples=["warn: 1h"]
+    )
+    fail: Duration = Field(description="age from which on it fails", examples=["fail: 24h"])
 
     @model_validator(mode="after")
     def _warn_comes_first(self) -> Freshness:
@@ -183,7 +194,12 @@ class Freshness(Part):
 class News(Part):
     """How a sensor asks whether there is something new: a small request now and then, newest rows first."""
 
-    every: Duration = Field(dt.timedelta(minutes=5), validate_default=True, examples=["every: 5m"])
+    every: Duration = Field(
+        dt.timedelta(minutes=5),
+        validate_default=True,
+        description="how often it checks",
+        examples=["every: 5m"],
+    )
     days: int = Field(
         2, gt=0, le=31, description="days up to today that are looked at, and loaded", examples=["days: 2"]
     )
@@ -208,5 +224,10 @@ class News(Part):
 class Retries(Part):
     """How often a failed load is tried again, after waits that double, each cut at random (full jitter)."""
 
-    max: int = Field(2, ge=0, le=20, examples=["max: 2"])
-    delay: Duration = Field(dt.timedelta(seconds=5), validate_default=True, examples=["delay: 5s"])
+    max: int = Field(2, ge=0, le=20, description="how often a failed load is retried", examples=["max: 2"])
+    delay: Duration = Field(
+        dt.timedelta(seconds=5),
+        validate_default=True,
+        description="the first wait; each is twice as long as the previous one, with jitter",
+        examples=["delay: 5s"],
+    )

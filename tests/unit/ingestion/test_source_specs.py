@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,7 +178,7 @@ def test_a_mistake_is_answered_with_file_place_reason_and_example(
         return
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, changed(path, value))
-    assert caught.value.what.startswith("sources/shop.yaml: ")
+    assert re.match(r"sources/shop\.yaml(:\d+)?: ", caught.value.what)
     assert reason in caught.value.what
     assert example in caught.value.next_step
     assert caught.value.next_step
@@ -264,3 +265,34 @@ def test_threads_that_read_one_spec_at_once_all_read_it(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         read_at_once = list(threads.map(read_source, [tmp_path / "shop.yaml"] * 200))
     assert {source.source for source in read_at_once} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "near"),
+    [
+        ("key: [id]", "keyz: [id]", 6, "did you mean key?"),
+        ("min: 0,", "mim: 0,", 14, "did you mean min?"),
+        ("unit: iso", "unit: isoo", 7, "did you mean iso?"),
+        ("type: number", "type: numbr", 14, "did you mean number?"),
+        ("key: [id]", "key: [idd]", 5, "did you mean id?"),
+        ("type: string, required", "type: strin, required", 11, "did you mean string?"),
+        ("path: orders", "path: '{{ x }}'", 8, ""),
+        ("columns:", "columns: [", 12, ""),
+    ],
+)
+def test_a_mistake_is_answered_with_its_line_and_what_was_meant(
+    tmp_path: Path, before: str, after: str, line: int, near: str
+) -> None:
+    assert before in SPEC
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, SPEC.replace(before, after, 1))
+    assert caught.value.what.startswith(f"sources/shop.yaml:{line}: ")
+    assert near in caught.value.next_step
+
+
+def test_a_mistake_in_a_python_file_is_answered_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sources/shop\.py:3: fails on import: KeyError"):
+        read(tmp_path, "x = {}\n\nx['a']\n", "shop.py")
+    code = "from millpond.ingestion.spec import SourceSpec\n\nsource = SourceSpec(source='shop')\n"
+    with pytest.raises(ConfigError, match=r"sources/shop\.py:3: at tables"):
+        read(tmp_path, code, "shop.py")

@@ -55,8 +55,15 @@ class Csv(Part):
         description="default: found in the file",
         examples=['delimiter: ";"'],
     )
-    quote: str = Field('"', max_length=1, examples=['quote: "\'"'])
-    escape: str | None = Field(None, max_length=1, examples=['escape: "\\\\"'])
+    quote: str = Field(
+        '"', max_length=1, description="sign around texts that hold the delimiter", examples=['quote: "\'"']
+    )
+    escape: str | None = Field(
+        None,
+        max_length=1,
+        description="sign before a quote within a text; default: the quote itself",
+        examples=['escape: "\\\\"'],
+    )
     header: bool = Field(
         True, description="whether the first line names the fields", examples=["header: false"]
     )
@@ -90,8 +97,12 @@ class FileSet(Part):
     date_format: str = Field(
         "%Y-%m-%d", description="form of {date}, as in strftime", examples=["date_format: '%Y%m%d'"]
     )
-    encoding: Annotated[str, AfterValidator(_encoding)] = Field("utf-8", examples=["encoding: latin-1"])
-    csv: Csv = Field(default_factory=Csv, examples=['csv: { delimiter: ";" }'])
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        "utf-8", description="charset of csv, jsonl and json files", examples=["encoding: latin-1"]
+    )
+    csv: Csv = Field(
+        default_factory=Csv, description="how CSV files are written", examples=['csv: { delimiter: ";" }']
+    )
     data_selector: str = Field(
         "$",
         min_length=1,

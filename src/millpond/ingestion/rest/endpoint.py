@@ -62,35 +62,44 @@ class Bearer(Part):
     """`Authorization: Bearer …`."""
 
     type: Literal["bearer"] = "bearer"
-    token: Template = Field(examples=['token: "{token}"'])
+    token: Template = Field(description="`{token}`", examples=['token: "{token}"'])
 
 
 class ApiKey(Part):
     """A credential in a header or a parameter of a given name."""
 
     type: Literal["api_key"] = "api_key"
-    name: str = Field(min_length=1, examples=["name: token"])
-    api_key: Template = Field(examples=['api_key: "{token}"'])
-    location: Literal["header", "query"] = Field("header", examples=["location: query"])
+    name: str = Field(min_length=1, description="name of the header or parameter", examples=["name: token"])
+    api_key: Template = Field(description="`{token}` or `{token_sha1}`", examples=['api_key: "{token}"'])
+    location: Literal["header", "query"] = Field(
+        "header", description="where it is sent", examples=["location: query"]
+    )
 
 
 class HttpBasic(Part):
     """User and password."""
 
     type: Literal["http_basic"] = "http_basic"
-    username: Template = Field(examples=['username: "{user}"'])
-    password: Template = Field(examples=['password: "{token}"'])
+    username: Template = Field(description="for example `{user}`", examples=['username: "{user}"'])
+    password: Template = Field(description="`{token}`", examples=['password: "{token}"'])
 
 
 class Rest(Part):
     """The client of a source: what all requests to it have in common."""
 
-    base_url: Template = Field(examples=['base_url: "{url}"'])
+    base_url: Template = Field(
+        description="address that all paths follow: `{url}`, or one that starts with `http://` or `https://`",
+        examples=['base_url: "{url}"'],
+    )
     headers: dict[str, Template] = Field(
-        default_factory=dict, examples=["headers: { Accept: application/json }"]
+        default_factory=dict,
+        description="headers of all requests",
+        examples=["headers: { Accept: application/json }"],
     )
     auth: Annotated[Bearer | ApiKey | HttpBasic, Field(discriminator="type")] | None = Field(
-        None, examples=['auth: { type: bearer, token: "{token}" }']
+        None,
+        description="credential, of one of the three types below",
+        examples=['auth: { type: bearer, token: "{token}" }'],
     )
 
     @field_validator("base_url")
@@ -129,7 +138,7 @@ class Paginator(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    type: str = Field(examples=["type: header_link"])
+    type: str = Field(description="one of the paginators below", examples=["type: header_link"])
 
     @model_validator(mode="after")
     def _options_are_known(self) -> Paginator:
@@ -141,7 +150,9 @@ class Paginator(BaseModel):
         for name, value in self.options.items():
             expected, fits = _check_option(name, value)
             if value is not None and not fits:
-                raise ValueError(f"{name} is {value!r}, not {expected}; docs/source-keys.md has the options")
+                raise ValueError(
+                    f"{name} is {value!r}, not {expected}; docs/reference/sources.md has the options"
+                )
         return self
 
     @property
@@ -153,8 +164,12 @@ class Paginator(BaseModel):
 class Page(Part):
     """How large a page is asked for."""
 
-    param: str = Field(min_length=1, examples=["param: count"])
-    size: int = Field(gt=0, examples=["size: 1000"])
+    param: str = Field(
+        min_length=1, description="parameter that takes the number of rows", examples=["param: count"]
+    )
+    size: int = Field(
+        gt=0, description="rows to request; a full page never counts as the last one", examples=["size: 1000"]
+    )
     most: int | None = Field(
         None,
         gt=0,
@@ -172,10 +187,16 @@ class Page(Part):
 class Endpoint(Part):
     """The resource below the base URL that lists a table's rows, and where in its answers they are."""
 
-    path: Template = Field(min_length=1, examples=["path: api/v1/entries.json"])
-    params: dict[str, Template] = Field(default_factory=dict, examples=['params: { sort: "asc" }'])
+    path: Template = Field(
+        min_length=1, description="path below `base_url`", examples=["path: api/v1/entries.json"]
+    )
+    params: dict[str, Template] = Field(
+        default_factory=dict, description="parameters of each request", examples=['params: { sort: "asc" }']
+    )
     headers: dict[str, Template] = Field(
-        default_factory=dict, examples=["headers: { Accept: application/json }"]
+        default_factory=dict,
+        description="headers of each request",
+        examples=["headers: { Accept: application/json }"],
     )
     data_selector: str = Field(
         "$", min_length=1, description="JSONPath of the list of rows", examples=["data_selector: data.items"]
@@ -185,7 +206,11 @@ class Endpoint(Part):
         description="data_selector leads to one object, which is the only row, in place of a list",
         examples=["single_object: true"],
     )
-    paginator: Paginator = Field(Paginator(type="single_page"), examples=["paginator: { type: header_link }"])
+    paginator: Paginator = Field(
+        Paginator(type="single_page"),
+        description="how the next page is found",
+        examples=["paginator: { type: header_link }"],
+    )
     no_more: tuple[Annotated[int, Field(ge=400, le=499)], ...] = Field(
         (),
         strict=False,
