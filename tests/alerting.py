@@ -9,7 +9,7 @@ from typing import Any
 
 from millpond.alerts.alert import Alert
 from millpond.alerts.dispatcher import Dispatcher
-from millpond.alerts.outbox import open_alerts, outbox, record, resolve
+from millpond.alerts.outbox import list_open_alerts, outbox, record, resolve
 from millpond.settings import Settings
 from waiting import until
 
@@ -68,6 +68,6 @@ def delivered(settings: Settings, rows: Rows) -> None:
 
 def end(*keys: str) -> None:
     with outbox() as connection:
-        for found in open_alerts(connection, "run_failed"):
+        for found in list_open_alerts(connection, "run_failed"):
             if not keys or found.dedup_key in keys:
                 resolve(connection, found, "It has succeeded since.")

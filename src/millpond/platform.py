@@ -8,7 +8,7 @@ import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
 from millpond.automation.chains import find_chains
-from millpond.automation.conditions import with_conditions
+from millpond.automation.conditions import add_conditions
 from millpond.automation.jobs import housekeeping
 from millpond.automation.queue_sensor import build_queue_sensors
 from millpond.automation.schedules import build_schedules
@@ -49,7 +49,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     asked = [source for source in sources if has_address(source, configured)]
     chains = find_chains(made, asked)
     fresh = add_freshness([*made, *mine.others], sources, read_dbt_freshness(manifest, models))
-    assets = with_conditions(fresh, chains, configured.timezone, mine.apart)
+    assets = add_conditions(fresh, chains, configured.timezone, mine.apart)
     by_day: dg.AssetSelection | str = "*"
     # Dagster lets no job have both kinds of partitions.
     if other := [spec.key for each in mine.others for spec in each.specs if OWN_PARTITIONS in spec.metadata]:

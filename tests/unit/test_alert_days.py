@@ -8,7 +8,7 @@ from hypothesis import given, seed
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from millpond.alerts.days import add_commands, format_days, make_commands, parse_days, with_days
+from millpond.alerts.days import add_commands, compose_commands, format_days, parse_days, replace_days
 
 FIRST = dt.date(2026, 1, 1)
 DAYS = st.sets(st.integers(0, 60), min_size=1).map(
@@ -31,22 +31,22 @@ def test_a_key_that_is_no_day_is_kept_as_it_is() -> None:
 
 def test_days_apart_are_named_one_by_one_while_they_are_few() -> None:
     apart = [f"2026-11-{day:02}" for day in range(1, 9, 2)]
-    assert make_commands("a*", format_days(apart[:2]), "dev") == (
+    assert compose_commands("a*", format_days(apart[:2]), "dev") == (
         'millpond materialize "a*" --partition 2026-11-01 --ref dev;'
         ' millpond materialize "a*" --partition 2026-11-03 --ref dev'
     )
     listed = ",".join(apart)
-    assert make_commands("a*", format_days(apart), "main") == (
+    assert compose_commands("a*", format_days(apart), "main") == (
         f'millpond backfill "a*" --partitions {listed} --force'
     )
     many = [str(FIRST + dt.timedelta(days=2 * n)) for n in range(30)]
-    assert make_commands("a*", format_days(many), "main") == (
+    assert compose_commands("a*", format_days(many), "main") == (
         'millpond materialize "a*" --range 2026-01-01...2026-02-28'
     )
 
 
 def test_advice_without_a_command_stays_as_it_is_when_the_days_change() -> None:
-    assert with_days(
+    assert replace_days(
         "a failed for 2026-11-01...2026-11-02", "wait", "2026-11-01...2026-11-02", "2026-11-02", "main"
     ) == (
         "a failed for 2026-11-02",
@@ -60,6 +60,6 @@ def test_what_depends_on_the_days_that_did_not_fail_stays_in_the_advice_as_days_
     others = 'for what depends on the other days: millpond backfill "a*" --start-date 2026-11-01'
     others += " --end-date 2026-11-05 --ref dev"
     assert step == f'fix it; then run: millpond materialize "a*" --range {failed} --ref dev; {others}'
-    assert with_days("a failed", step, failed, "2026-11-03", "dev")[1] == (
+    assert replace_days("a failed", step, failed, "2026-11-03", "dev")[1] == (
         f'fix it; then run: millpond materialize "a*" --partition 2026-11-03 --ref dev; {others}'
     )

@@ -11,11 +11,11 @@ from hypothesis import given, seed
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from millpond.alerts.alert import Alert, compose, cut, units
+from millpond.alerts.alert import Alert, compose, count_units, cut
 from millpond.alerts.channels.email import EmailChannel
-from millpond.alerts.channels.pagerduty import event
-from millpond.alerts.channels.slack import blocks
-from millpond.alerts.channels.webhook import document
+from millpond.alerts.channels.pagerduty import build_event
+from millpond.alerts.channels.slack import build_blocks
+from millpond.alerts.channels.webhook import build_document
 from millpond.alerts.kinds import KINDS
 from millpond.alerts.message import Message
 from millpond.redaction import register
@@ -46,18 +46,18 @@ def message(cause: str, unharmed: str, next_step: str, title: str = "silver fail
 
 
 def of_slack(found: Message) -> str:
-    told = blocks(found)
-    assert units(told["text"]) <= 3000
+    told = build_blocks(found)
+    assert count_units(told["text"]) <= 3000
     for block in told["blocks"]:
         if block["type"] == "header":
-            assert 0 < units(block["text"]["text"]) <= 150
+            assert 0 < count_units(block["text"]["text"]) <= 150
         for text in [block.get("text"), *block.get("fields", ())]:
-            assert text is None or units(text["text"]) <= (2000 if "fields" in block else 3000)
+            assert text is None or count_units(text["text"]) <= (2000 if "fields" in block else 3000)
     return "\n".join(block["text"]["text"] for block in told["blocks"] if "text" in block)
 
 
 def of_email(found: Message) -> str:
-    mail = EmailChannel("h", 25, "none", "a@b.org", ("c@d.org",))._mail(found)
+    mail = EmailChannel("h", 25, "none", "a@b.org", ("c@d.org",))._build_mail(found)
     parsed = BytesParser(policy=policy.default).parsebytes(mail.as_bytes())
     assert len(parsed["Subject"]) <= 200
     assert CAUSE in parsed["Subject"]
@@ -68,20 +68,20 @@ def of_email(found: Message) -> str:
 
 
 def of_pagerduty(found: Message) -> str:
-    summary: str = event(found)["payload"]["summary"]
-    assert units(summary) <= 1024
+    summary: str = build_event(found)["payload"]["summary"]
+    assert count_units(summary) <= 1024
     return summary
 
 
 def of_webhook(found: Message) -> str:
-    told = document(found)
+    told = build_document(found)
     return f"{told['text']} {told['unharmed']} {told['next_step']}"
 
 
 def of_plain(found: Message) -> str:
-    assert units(found.body(500)) <= 500
+    assert count_units(found.body(500)) <= 500
     assert all(part in found.body(500) for part in (CAUSE, UNHARMED, NEXT))
-    assert units(found.plain) <= 4000
+    assert count_units(found.plain) <= 4000
     return found.plain
 
 
@@ -105,8 +105,8 @@ def test_each_channel_gets_cause_unharmed_and_next_step_within_its_limits(
 @given(text=TEXTS, limit=st.integers(0, 3000))
 def test_what_is_cut_keeps_its_beginning_and_its_end(text: str, limit: int) -> None:
     shown = cut(text, limit)
-    assert units(shown) <= limit
-    if units(text) <= limit:
+    assert count_units(shown) <= limit
+    if count_units(text) <= limit:
         assert shown == text
 
 

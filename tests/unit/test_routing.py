@@ -52,8 +52,8 @@ def test_the_first_route_decides_unless_it_says_continue() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("routes: [{to: [slak]}]", "slak is no channel"),
-        ("routes: [{match: {kind: run_fialed}, to: [slack]}]", "run_fialed fits no kind"),
+        ("routes: [{to: [slak]}]", "slak is not a channel"),
+        ("routes: [{match: {kind: run_fialed}, to: [slack]}]", "run_fialed matches no kind"),
         ("routs: []", "routs"),
         ("routes: [", "alerts.yaml"),
         ("summary_at: noon", "summary_at"),

@@ -1,4 +1,4 @@
-"""An alert: facts that any channel can put into words, cut to the length that a channel takes."""
+"""An alert, and the texts that channels make of it within their limits of length."""
 
 from __future__ import annotations
 
@@ -15,44 +15,46 @@ CUT: Final = " … "
 Size = Callable[[str], int]
 
 
-def units(text: str) -> int:
+def count_units(text: str) -> int:
     """Return the length of `text` as most services count it: in UTF-16 units, an emoji as two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def cut(text: str, limit: int, size: Size = units) -> str:
-    """Return `text`, its middle left out where its `size` is above `limit`."""
+def cut(text: str, limit: int, size: Size = count_units) -> str:
+    """Return `text`; its middle is left out if its `size` is above `limit`."""
     keep, shown = min(len(text), limit), text
     while keep > 0 and size(shown) > limit:
-        shown = _ends(text, keep)
+        shown = _keep_ends(text, keep)
         keep = min(keep - 1, keep * limit // max(size(shown), 1))
     return shown if size(shown) <= limit else ""
 
 
-def compose(cause: str, unharmed: str, next_step: str, limit: int, size: Size = units) -> str:
+def compose(cause: str, unharmed: str, next_step: str, limit: int, size: Size = count_units) -> str:
     """Return cause, what is unharmed and the next step as one text of at most `limit`.
 
     The last two get up to a quarter of it each; the cause gets the rest.
     """
     parts = (("Unharmed", unharmed), ("Next", next_step))
-    kept = "".join(f"\n{name}: {cut(one_line(text), limit // 4 - 12, size)}" for name, text in parts if text)
+    kept = "".join(
+        f"\n{name}: {cut(join_lines(text), limit // 4 - 12, size)}" for name, text in parts if text
+    )
     return (cut(cause.strip(), limit - size(kept), size) + kept).strip()
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Return `text` without line breaks."""
     return " ".join(text.split())
 
 
-def headline(title: str, cause: str, limit: int, size: Size = units) -> str:
+def compose_headline(title: str, cause: str, limit: int, size: Size = count_units) -> str:
     """Return title and the first line of the cause as one line of at most `limit`."""
     first = next((line for line in cause.splitlines() if line.strip()), "")
-    title = cut(one_line(title), limit if not first else max(limit * 2 // 3, limit - size(first) - 2), size)
+    title = cut(join_lines(title), limit if not first else max(limit * 2 // 3, limit - size(first) - 2), size)
     room = limit - size(title) - 2
-    return f"{title}: {cut(one_line(first), room, size)}" if first and room > len(CUT) else title
+    return f"{title}: {cut(join_lines(first), room, size)}" if first and room > len(CUT) else title
 
 
-def _ends(text: str, keep: int) -> str:
+def _keep_ends(text: str, keep: int) -> str:
     head = max(keep - len(CUT), 0) * 2 // 3
     tail = max(keep - len(CUT), 0) - head
     if not tail:
@@ -66,14 +68,14 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Alert:
-    """What happened to what; texts are redacted when they enter the outbox.
+    """What happened to which assets; texts are redacted when they enter the outbox.
 
-    `reason` begins with the root cause. `unharmed` and `next_step` are those of the kind where not given.
+    `reason` begins with the root cause. `unharmed` and `next_step` default to those of the kind.
 
-    `source` names the one thing that was seen (`event:17`), so that seeing it twice makes one alert.
-    Alerts with one `dedup_key` are one while it is open. `position` is the id of the event in Dagster's log:
-    only what comes later can resolve it. `partition` is a day, a range `A...B`, several of both
-    (`A...B, C`) or empty. `causes` are names of what made a run fail, by which it is facts again.
+    `source` names what was found (`event:17`), so that finding it twice makes one alert. Alerts with the same
+    `dedup_key` are one while it is open. `position` is the id of the event in Dagster's log: only what comes
+    later can resolve it. `partition` is a day, a range `A...B`, several of both (`A...B, C`) or empty.
+    `causes` are names of errors and checks, by which a repeated failure is recognized.
     """
 
     kind: str
@@ -115,12 +117,12 @@ class Alert:
 
     @property
     def lasts(self) -> bool:
-        """Whether it stays open until it is resolved; on a branch, nothing does."""
+        """Whether it stays open until it is resolved; alerts about a branch never do."""
         return KINDS[self.kind].lasts and self.ref == "main"
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits for its end."""
+        """Whether it is not resolved yet."""
         return self.resolved_at is None
 
     @property
@@ -130,7 +132,7 @@ class Alert:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What is facts besides title and reason, by name; only what there is."""
+        """What channels show besides title and reason, by name; empty values are left out."""
         facts = {
             "Asset": shorten_list(self.assets),
             "Partition": shorten_days(self.partition),
@@ -143,7 +145,7 @@ class Alert:
 
 
 COLUMNS = tuple(field.name for field in fields(Alert))
-"""The columns of table `alerts` that make an Alert."""
+"""The columns of table `alerts` that an Alert has."""
 
 
 def alert_from_row(row: dict[str, Any]) -> Alert:

@@ -9,7 +9,7 @@ from typing import Any
 from millpond.alerts.alert import Alert, alert_from_row
 from millpond.alerts.channels import channels
 from millpond.alerts.message import Message, dagster_pages
-from millpond.alerts.outbox import outbox, storable
+from millpond.alerts.outbox import clean_text, outbox
 from millpond.alerts.routing import CHANNELS
 from millpond.errors import ConfigError
 from millpond.settings import settings
@@ -25,9 +25,9 @@ _LIST = """
 
 
 def list_alerts(*, everything: bool, kind: str | None, limit: int) -> list[tuple[Alert, dict[str, str]]]:
-    """Return alerts, the latest first, each with the state of its delivery by channel.
+    """Return alerts, latest first, each with the state of its delivery by channel.
 
-    These are the open ones or, with `everything`, those that ended as well.
+    These are the open ones or, with `everything`, resolved ones as well.
     """
     with outbox() as connection:
         rows = connection.execute(_LIST, {"all": everything, "kind": kind or "%", "limit": limit}).fetchall()
@@ -35,7 +35,7 @@ def list_alerts(*, everything: bool, kind: str | None, limit: int) -> list[tuple
 
 
 def get_alert(number: int) -> tuple[Alert, list[dict[str, Any]]]:
-    """Return an alert and its deliveries; raises ConfigError if there is none of that number."""
+    """Return an alert and its deliveries; raises ConfigError if there is no such alert."""
     with outbox() as connection:
         row = connection.execute("select * from alerts where id = %s", (number,)).fetchone()
         deliveries = connection.execute(
@@ -49,7 +49,7 @@ def get_alert(number: int) -> tuple[Alert, list[dict[str, Any]]]:
 
 
 def resend(number: int) -> int:
-    """Have an alert told anew through each of its channels; returns how many. Raises ConfigError."""
+    """Send an alert again through each of its channels; returns how many. Raises ConfigError."""
     get_alert(number)
     with outbox() as connection:
         found = connection.execute(
@@ -62,9 +62,9 @@ def resend(number: int) -> int:
 
 
 def close(number: int, reason: str, by: str) -> tuple[Alert, bool]:
-    """Close an alert by hand; returns it and whether it was open until now. Raises ConfigError.
+    """Close an alert by hand; returns it and whether it was open. Raises ConfigError.
 
-    Those who were notified are notified of the end. A new event of the kind opens a new alert.
+    Everyone it was sent to is notified. A new event of this kind opens a new alert.
     """
     get_alert(number)
     words = f"Closed by {by}{f': {reason}' if reason else ''}."
@@ -72,13 +72,13 @@ def close(number: int, reason: str, by: str) -> tuple[Alert, bool]:
         found = connection.execute(
             "update alerts set resolved_at = clock_timestamp(), resolution = %s, closed_by = %s"
             " where id = %s and resolved_at is null",
-            (storable(words)[:1000], by, number),
+            (clean_text(words)[:1000], by, number),
         )
     return get_alert(number)[0], bool(found.rowcount)
 
 
 def silence(pattern: str, span: dt.timedelta) -> tuple[dt.datetime, int]:
-    """Hold back alerts that fit `pattern` for `span`; returns until when, and how many open ones fit."""
+    """Hold back alerts that match `pattern` for `span`; returns until when, and how many open ones match."""
     from millpond.alerts.routing import matches_silence
 
     with outbox() as connection:
@@ -97,8 +97,8 @@ def silence(pattern: str, span: dt.timedelta) -> tuple[dt.datetime, int]:
     return row["until"], len(fitting)
 
 
-def silences() -> list[dict[str, Any]]:
-    """Return the silences that hold now, those that end first first."""
+def list_silences() -> list[dict[str, Any]]:
+    """Return the active silences, in the order in which they end."""
     with outbox() as connection:
         return connection.execute(
             "select pattern, until from alert_silences where until > now() order by until"
@@ -106,13 +106,13 @@ def silences() -> list[dict[str, Any]]:
 
 
 def send_test(name: str) -> str:
-    """Send a test through channel `name`; returns its title.
+    """Send a test alert through channel `name`; returns its title.
 
-    Raises ConfigError if the channel is unknown or not set up, AlertNotSent if it does not take it.
+    Raises ConfigError if the channel is unknown or not set up, AlertNotSent if sending fails.
     """
     available = channels(settings())
     if name not in CHANNELS:
-        raise ConfigError(f"{name} is no channel", next_step=f"there are {', '.join(CHANNELS)}")
+        raise ConfigError(f"{name} is not a channel", next_step=f"use one of {', '.join(CHANNELS)}")
     if name not in available:
         raise ConfigError(
             f"{name} is not set up", next_step=f"set its variables: .env.example, section Alerts, {name}"
@@ -121,8 +121,8 @@ def send_test(name: str) -> str:
         kind="test",
         source="test",
         dedup_key="test",
-        title="this is a test of Millpond's alerts",
-        reason="Nothing is wrong; somebody ran `millpond alerts test`.",
+        title="test alert from Millpond",
+        reason="Nothing is wrong: this was sent by `millpond alerts test`.",
         severity="info",
         run_url=dagster_pages(settings()),
         created_at=dt.datetime.now(dt.UTC),

@@ -1,4 +1,4 @@
-"""The days that an alert is about, as it keeps them: a day, a range `A...B`, or several of both."""
+"""The days of an alert as text, a list of days and ranges `A...B`, and the commands that materialize them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from millpond.partitions import RANGE_SEPARATOR, Window, contiguous, parse_day
 _BETWEEN = ", "
 _SHOWN = 6
 _RUNS, _LISTED = 3, 20
-"""Most runs, and most days, that a command for days apart from each other names one by one."""
+"""Most commands, and most days within one command, that are listed for separate days."""
 _AGAIN = "; then run: "
 _OTHERS = "; for what depends on the other days: "
 _COMMAND = re.compile(r'millpond \w+ "([^"]*)"')
 
 
 def parse_days(partition: str) -> list[str]:
-    """Return each day of `partition` in order; a key that is no day is kept as it is."""
+    """Return each day of `partition` in order; a key that is not a day is kept as it is."""
     days: list[str] = []
     for part in filter(None, partition.split(_BETWEEN)):
         try:
@@ -30,7 +30,7 @@ def parse_days(partition: str) -> list[str]:
 
 
 def format_days(days: Iterable[str]) -> str:
-    """Return `days` as few ranges, in order."""
+    """Return `days` as the fewest ranges, in order."""
     found = sorted(set(days))
     try:
         return _BETWEEN.join(map(str, contiguous(map(parse_day, found))))
@@ -48,7 +48,7 @@ def shorten_days(partition: str) -> str:
 def days_option(partition: str, ref: str) -> str:
     """Return the options of `millpond materialize` for a day or a range, if any, and for a branch.
 
-    Days apart from each other are all the days from the first to the last.
+    For several ranges, these are all days from the first to the last.
     """
     if not partition:
         return ref_option(ref)
@@ -58,8 +58,8 @@ def days_option(partition: str, ref: str) -> str:
     return f" --range {days[0]}{RANGE_SEPARATOR}{days[-1]}{ref_option(ref)}"
 
 
-def make_commands(selection: str, partition: str, ref: str) -> str:
-    """Return the commands that make `selection` for the days of `partition`, and few others."""
+def compose_commands(selection: str, partition: str, ref: str) -> str:
+    """Return the commands that materialize `selection` for the days of `partition`, and few other days."""
     parts = partition.split(_BETWEEN)
     if len(parts) <= _RUNS:
         return "; ".join(f'millpond materialize "{selection}"{days_option(part, ref)}' for part in parts)
@@ -69,11 +69,11 @@ def make_commands(selection: str, partition: str, ref: str) -> str:
 
 
 def add_commands(advice: str, selection: str, partition: str, ref: str, others: str = "") -> str:
-    """Return `advice`, then the commands that make `selection` for the days of `partition`.
+    """Return `advice`, then the commands that materialize `selection` for the days of `partition`.
 
-    `others` are the days of a run, whose other days were made: what depends on them waits too.
+    `others` are the days of a run of which only some failed: assets downstream of the rest are missing too.
     """
-    step = f"{advice}{_AGAIN}{make_commands(selection, partition, ref)}"
+    step = f"{advice}{_AGAIN}{compose_commands(selection, partition, ref)}"
     if not others:
         return step
     days = parse_days(others)
@@ -81,7 +81,7 @@ def add_commands(advice: str, selection: str, partition: str, ref: str, others: 
     return f'{step}{_OTHERS}millpond backfill "{selection}" {between}'
 
 
-def with_days(title: str, next_step: str, old: str, new: str, ref: str) -> tuple[str, str]:
+def replace_days(title: str, next_step: str, old: str, new: str, ref: str) -> tuple[str, str]:
     """Return title and next step of an alert about the days `old` as they are for the days `new`."""
     advice, between, commands = next_step.rpartition(_AGAIN)
     if between and (command := _COMMAND.match(commands)):

@@ -1,6 +1,7 @@
-"""The life of a delivery: claimed as part of a message, then delivered, or tried again later.
+"""Deliveries: claimed as part of a message, then marked as delivered or due again.
 
-A try whose outcome is open (its process was killed, the answer was lost) is repeated as the same message.
+An attempt with an unknown outcome (the process was killed, the answer was lost) is repeated as the same
+message.
 """
 
 from __future__ import annotations
@@ -46,26 +47,26 @@ def claim(
 ) -> Message | None:
     """Return the next message for `channel`, its deliveries marked as being sent; None if nothing is due.
 
-    Alerts of one kind become one message from `group_from` on. With `incidents`, the end of what was told in
-    one message is told in one message too, once all of it has ended.
+    `group_from` or more alerts of one kind become one message. With `incidents`, the alerts of one message
+    are resolved in one message too, once all of them are resolved.
     """
     asked: dict[str, Any] = {"channel": channel, "incidents": incidents, "most": _LARGEST_DIGEST}
     with connection.transaction():
         if again := connection.execute(_OPEN_OUTCOME, asked).fetchone():
-            return _again(connection, channel, claimer, again["message"])
+            return _claim_again(connection, channel, claimer, again["message"])
         due = connection.execute(_DUE, asked).fetchall()
         if not due:
             return None
-        batch = _batch(due, incidents=incidents, group_from=group_from)
+        batch = _choose_batch(due, incidents=incidents, group_from=group_from)
         first, message = batch[0], uuid.uuid4().hex
         incident = first["incident"] if first["action"] == "resolve" and incidents else None
         incident = incident or f"millpond-{'digest-' if len(batch) > 1 else ''}{first['alert']}"
         ids = [row["id"] for row in batch]
         connection.execute(_CLAIM, {"claimer": claimer, "message": message, "incident": incident, "ids": ids})
-    return _message(connection, ids, message, repeat=False)
+    return _build_message(connection, ids, message, repeat=False)
 
 
-def _batch(due: Sequence[dict[str, Any]], *, incidents: bool, group_from: int) -> list[dict[str, Any]]:
+def _choose_batch(due: Sequence[dict[str, Any]], *, incidents: bool, group_from: int) -> list[dict[str, Any]]:
     first = due[0]
     if incidents and first["action"] == "resolve":
         return [row for row in due if row["incident"] == first["incident"]]
@@ -73,16 +74,16 @@ def _batch(due: Sequence[dict[str, Any]], *, incidents: bool, group_from: int) -
     return alike if len(alike) >= group_from else alike[:1]
 
 
-def _again(connection: Connection, channel: str, claimer: str, message: str) -> Message:
+def _claim_again(connection: Connection, channel: str, claimer: str, message: str) -> Message:
     rows = connection.execute(
         "update alert_deliveries set state = 'sending', attempts = attempts + 1, claimed_by = %s"
         " where channel = %s and message = %s and state = 'pending' returning id",
         (claimer, channel, message),
     ).fetchall()
-    return _message(connection, [row["id"] for row in rows], message, repeat=True)
+    return _build_message(connection, [row["id"] for row in rows], message, repeat=True)
 
 
-def _message(connection: Connection, ids: list[int], message: str, *, repeat: bool) -> Message:
+def _build_message(connection: Connection, ids: list[int], message: str, *, repeat: bool) -> Message:
     rows = connection.execute(
         "select a.*, d.action, d.incident, d.attempts from alert_deliveries d join alerts a on a.id = d.alert"
         " where d.id = any(%s) order by a.id",
@@ -94,7 +95,7 @@ def _message(connection: Connection, ids: list[int], message: str, *, repeat: bo
 
 
 def mark_delivered(connection: Connection, channel: str, message: Message) -> None:
-    """Note that the channel took the message."""
+    """Record that the channel accepted the message."""
     connection.execute(
         "update alert_deliveries set state = 'delivered', delivered_at = clock_timestamp(), last_error = '',"
         " uncertain = false where channel = %s and message = %s",
@@ -105,7 +106,7 @@ def mark_delivered(connection: Connection, channel: str, message: Message) -> No
 def mark_postponed(
     connection: Connection, channel: str, message: Message, *, pause: float, error: str, uncertain: bool
 ) -> None:
-    """Note that the channel did not take the message, or that nobody knows; due after `pause` seconds."""
+    """Record that the channel refused the message, or may have; it is due again after `pause` seconds."""
     connection.execute(
         "update alert_deliveries set state = 'pending', last_error = %(error)s,"
         " next_attempt = clock_timestamp() + %(pause)s * interval '1 second',"
@@ -122,8 +123,8 @@ def mark_postponed(
     )
 
 
-def add(connection: Connection, message: Message, channels: Sequence[str]) -> int:
-    """Have the alerts of `message` told through further channels as well; returns how many deliveries."""
+def add_channels(connection: Connection, message: Message, channels: Sequence[str]) -> int:
+    """Add deliveries of the alerts of `message` through further channels; returns how many."""
     added = connection.execute(
         "insert into alert_deliveries (alert, action, channel)"
         " select alert, 'tell', channel from unnest(%s::bigint[]) alert, unnest(%s::text[]) channel"
@@ -134,7 +135,7 @@ def add(connection: Connection, message: Message, channels: Sequence[str]) -> in
 
 
 def take_over(connection: Connection, claimer: str) -> int:
-    """Have repeated what another process was sending when it ended; returns how many deliveries."""
+    """Make due again what another process was sending when it ended; returns how many deliveries."""
     found = connection.execute(
         "update alert_deliveries set state = 'pending', uncertain = true, next_attempt = clock_timestamp(),"
         " last_error = 'the dispatcher ended while it was sending'"
@@ -144,8 +145,8 @@ def take_over(connection: Connection, claimer: str) -> int:
     return found.rowcount
 
 
-def abandon(connection: Connection, days: float) -> int:
-    """Give up what no channel took for `days`; `millpond alerts resend` brings it back."""
+def abandon_old(connection: Connection, days: float) -> int:
+    """Give up deliveries that failed for `days`; `millpond alerts resend` sends them after all."""
     found = connection.execute(
         "update alert_deliveries set state = 'abandoned'"
         " where state = 'pending' and created_at < clock_timestamp() - %s * interval '1 day'",

@@ -1,6 +1,6 @@
-"""Takes alerts from the outbox to the channels until told to stop: routes what is new, one thread a channel.
+"""Routes new alerts from the outbox to the channels, each served by a thread of its own.
 
-Only one dispatcher works in a home. What it was sending when it was killed, the next one repeats.
+One dispatcher works in a home. What it was sending when it was killed is sent again by the next one.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from millpond.alerts.worker import OutboxConnection, Worker
 from millpond.errors import ConfigError
 from millpond.settings import Settings
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _WATCH_SECONDS = 15.0
 _SILENCE_SECONDS = 60.0
 _logger = logging.getLogger("millpond.alerts")
 
 
 class Dispatcher:
-    """Routes and delivers; `beat` is called after each round that worked, with what is wrong, if anything."""
+    """Routes and delivers; calls `beat` after each successful round with the error of alerts.yaml, if any."""
 
     def __init__(self, settings: Settings, beat: Callable[[str], object] = lambda _: None) -> None:
         self._settings, self._beat = settings, beat
         self._file = settings.project / settings.alerts_file.expanduser()
         self._routing, self._read, self._wrong = Routing(), -1.0, ""
-        self._reread()
+        self._reload_routing()
         self._claimer, self._stop = uuid.uuid4().hex, threading.Event()
         available = channels(settings)
         self._workers = [
@@ -43,14 +43,14 @@ class Dispatcher:
         ]
         self._watch, self._watched = DaemonWatch(settings), time.monotonic() - _WATCH_SECONDS
         self._round_at = 0.0
-        self._heartbeat = Heartbeat.of(settings, self._is_well, self._stop)
+        self._heartbeat = Heartbeat.of(settings, self._is_healthy, self._stop)
 
     def stop(self) -> None:
-        """Have `run` return; what is being sent is finished first."""
+        """Have `run` return once what is being sent is finished."""
         self._stop.set()
 
     def run(self) -> None:
-        """Work until `stop`; the caller sees to it that no other dispatcher works in this home."""
+        """Work until `stop`; the caller ensures that no other dispatcher works in this home."""
         connection_ = OutboxConnection(self._stop)
         connection_.retry(lambda connection: deliveries.take_over(connection, self._claimer))
         threads = [threading.Thread(target=each.serve, name=f"alerts {each.name}") for each in self._workers]
@@ -63,7 +63,7 @@ class Dispatcher:
                 if connection_.try_once(self.round):
                     self._round_at = time.monotonic()
                     self._beat(self._wrong)
-                self._stop.wait(_LOOK_SECONDS)
+                self._stop.wait(_POLL_SECONDS)
         finally:
             self._stop.set()
             for thread in threads:
@@ -71,23 +71,23 @@ class Dispatcher:
             connection_.close()
 
     def round(self, connection: Connection) -> None:
-        """Route what is new; now and then see after the daemon, and give up what is too old."""
-        self._reread()
+        """Route new alerts; at intervals, check the daemon and give up old deliveries."""
+        self._reload_routing()
         if time.monotonic() > self._watched + _WATCH_SECONDS:
             self._watched = time.monotonic()
-            self._watch.look(connection)
-            deliveries.abandon(connection, self._routing.give_up_after_days)
+            self._watch.check(connection)
+            deliveries.abandon_old(connection, self._routing.give_up_after_days)
         end_silences(connection)
         names = [worker.name for worker in self._workers]
         while route(connection, self._routing, names, dt.datetime.now(self._settings.zone)):
             pass
 
-    def _is_well(self) -> bool:
-        """Return whether alerts are worked on, and the daemon and the sensor that finds them were heard."""
-        return time.monotonic() < self._round_at + _SILENCE_SECONDS and self._watch.hears
+    def _is_healthy(self) -> bool:
+        """Return whether alerts are routed, and the daemon and the sensor `alerts` are alive."""
+        return time.monotonic() < self._round_at + _SILENCE_SECONDS and self._watch.is_healthy
 
-    def _reread(self) -> None:
-        """Follow changes of alerts.yaml; while it is wrong, what it last said holds."""
+    def _reload_routing(self) -> None:
+        """Read alerts.yaml if it changed; while it is invalid, its last valid content applies."""
         changed = self._file.stat().st_mtime if self._file.exists() else 0.0
         if changed == self._read:
             return

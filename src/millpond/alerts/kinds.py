@@ -9,7 +9,7 @@ Severity = Literal["info", "warning", "error", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "error", "critical")
 """From the least to the most urgent."""
 
-_AS_BEFORE = "what the run had completed; everything else is as it was before the run"
+_AS_BEFORE = "what the run completed; everything else is as it was before the run"
 _RUN = 'millpond materialize "{assets}"{days}'
 _AGAIN = f"fix the cause, then run: {_RUN}"
 _NOTHING = "there is nothing to do"
@@ -19,8 +19,8 @@ _NOTHING = "there is nothing to do"
 class Kind:
     """A kind of alert; one that `lasts` stays open until it is resolved, the others only inform.
 
-    `unharmed` and `next_step` are used where an alert has none of its own; `{assets}` and `{days}` are filled
-    with the alert's assets and the options that name its days and its branch.
+    `unharmed` and `next_step` are the defaults of its alerts; `{assets}` and `{days}` stand for the alert's
+    assets and for the options that name its days and its branch.
     """
 
     name: str
@@ -35,7 +35,7 @@ KINDS: Final = {
     kind.name: kind
     for kind in (
         Kind("run_failed", "error", "runs failed", _AS_BEFORE, _AGAIN),
-        Kind("retries_exhausted", "critical", "runs failed after all their retries", _AS_BEFORE, _AGAIN),
+        Kind("retries_exhausted", "critical", "runs failed and have no retries left", _AS_BEFORE, _AGAIN),
         Kind(
             "blocking_check_failed",
             "error",
@@ -43,12 +43,14 @@ KINDS: Final = {
             "what readers see: nothing that depends on the failed check was published",
             'fix the data or the rule, then run: millpond materialize "{assets}"{days}',
         ),
-        Kind("run_stopped", "info", "runs were stopped", _AS_BEFORE, f"to go on, run: {_RUN}", lasts=False),
+        Kind(
+            "run_stopped", "info", "runs were stopped", _AS_BEFORE, f"to continue, run: {_RUN}", lasts=False
+        ),
         Kind(
             "days_unreachable",
             "info",
-            "loads asked for days that the source no longer serves",
-            "what was loaded for these days while the source still served them, and all other days",
+            "loads requested days that the source no longer serves",
+            "what was loaded for these days earlier, and all other days",
             f"{_NOTHING}; leave these days out of later loads",
             lasts=False,
         ),
@@ -56,29 +58,29 @@ KINDS: Final = {
             "check_failed",
             "warning",
             "checks failed",
-            "the data was published: this check does not stop a run",
-            "compare the numbers with the source; if they are right, change the check's threshold",
+            "the data, which was published: this check does not block a run",
+            "compare the numbers with the source; if they are right, change the threshold of the check",
         ),
         Kind(
             "quarantine",
             "warning",
             "loads put many rows into quarantine",
-            "the valid rows are loaded, the others are kept with reason and payload",
-            "look at the reasons in the table of layer quarantine; docs/runbook.md has the statement",
+            "the valid rows, which were loaded; the others are kept with reason and payload",
+            "query the reasons in the quarantine table; docs/runbook.md has the statement",
         ),
         Kind(
             "partition_late",
             "error",
             "partitions are late",
-            "everything that was made before",
+            "everything that was materialized before",
             'see why: millpond alerts list --all; then run: millpond materialize "{assets}"{days}',
         ),
         Kind(
             "breaker_open",
             "error",
-            "sources are left alone",
+            "circuit breakers are open",
             "what was loaded before, and all other hosts",
-            "see whether the source is up: millpond sources list",
+            "check whether the source is up: millpond sources list",
         ),
         Kind(
             "message_rejected",
@@ -91,44 +93,44 @@ KINDS: Final = {
         Kind(
             "external_late",
             "error",
-            "assets of others are late",
-            "everything that was made; what waits for the day was not started",
-            "ask the owner of the asset; the run starts by itself once the day is there",
+            "external assets are late",
+            "everything that was materialized; what waits for the day was not started",
+            "ask the owner of the asset; the run starts when the day arrives",
         ),
         Kind(
             "external_failed",
             "error",
-            "assets of others failed",
-            "everything that was made; what waits for the day was not started",
-            "ask the owner of the asset; the run starts by itself once the day is there",
+            "external assets failed",
+            "everything that was materialized; what waits for the day was not started",
+            "ask the owner of the asset; the run starts when the day arrives",
         ),
         Kind(
             "not_published",
             "error",
             "marts do not hold yesterday yet",
-            "the marts; readers see the days before",
+            "the marts, which hold the days before",
             'see why: millpond alerts list; then run: millpond materialize "*"{days}',
         ),
         Kind(
             "tick_failed",
             "error",
             "sensors or schedules fail",
-            "runs that were started; the next tick looks at the same things again",
-            "fix the error that the tick shows; the alert closes with the next tick that succeeds",
+            "runs that were started; the next tick evaluates the same again",
+            "fix the error of the tick; the next successful tick resolves the alert",
         ),
         Kind(
             "daemon_silent",
             "critical",
-            "daemons are silent",
+            "daemons sent no heartbeat",
             "all data, running runs and open alerts",
-            "see which part does not run, and its log: millpond status",
+            "see which part is down, and its log: millpond status",
         ),
         Kind(
             "backfill_finished",
             "info",
             "backfills finished",
-            "all days that were made",
-            "see what is left: millpond backfill list",
+            "all days that were materialized",
+            "see what is left to do: millpond backfill list",
             lasts=False,
         ),
         Kind("success_summary", "info", "daily summaries", "everything", _NOTHING, lasts=False),

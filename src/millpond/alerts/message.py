@@ -1,4 +1,4 @@
-"""A message to a channel: an alert, or a digest of many of one kind; beginning or end."""
+"""A message to a channel: one alert, or a digest of many alerts of one kind, opened or resolved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
-from millpond.alerts.alert import Alert, compose, headline
+from millpond.alerts.alert import Alert, compose, compose_headline
 from millpond.alerts.kinds import KINDS, SEVERITIES, Severity
 from millpond.redaction import redacted
 from millpond.runtime.supervised_parts import dagster_url
@@ -27,15 +27,15 @@ def runbook_page(kind: str) -> str:
 Action = Literal["tell", "resolve"]
 _LINES, _LINE_LIMIT = 10, 250
 _BODY_LIMIT = 2500
-REPEAT = "This may be a repeat: an earlier try was broken off before it was confirmed."
+REPEAT = "This may be a duplicate: an earlier attempt was interrupted before it was confirmed."
 
 
 @dataclass(frozen=True)
 class Message:
-    """Alerts of one kind; `id` stays the same for every try whose outcome is open.
+    """Alerts of one kind; `id` stays the same while the outcome of an attempt is unknown.
 
-    `incident` is the key under which a receiver that keeps incidents knows it. `repeat` says that an earlier
-    try may have arrived.
+    `incident` is the key of the incident in services that keep incidents. `repeat` says that an earlier
+    attempt may have arrived.
     """
 
     id: str
@@ -57,12 +57,12 @@ class Message:
 
     @property
     def severity(self) -> Severity:
-        """The most urgent severity in it."""
+        """The highest severity of its alerts."""
         return max((alert.severity for alert in self.alerts), key=SEVERITIES.index)
 
     @property
     def title(self) -> str:
-        """The message in one line."""
+        """The message on one line."""
         prefix = "Resolved: " if self.action == "resolve" else ""
         if not self.is_digest:
             return prefix + self.alert.title
@@ -73,19 +73,22 @@ class Message:
         """The cause of one alert, the titles and causes of many, never more than a screen."""
         if not self.is_digest:
             return self.alert.resolution if self.action == "resolve" else self.alert.excerpt
-        lines = [f"• {headline(alert.title, _cause(alert), _LINE_LIMIT)}" for alert in self.alerts[:_LINES]]
+        lines = [
+            f"• {compose_headline(alert.title, _redact_reason(alert), _LINE_LIMIT)}"
+            for alert in self.alerts[:_LINES]
+        ]
         more = len(self.alerts) - len(lines)
         rest = [f"… and {more} more: `millpond alerts list --kind {self.alert.kind}`"] if more else []
         return "\n".join([*lines, *rest])
 
     @property
     def unharmed(self) -> str:
-        """What still stands; empty for an end."""
+        """What is unharmed; empty for a resolved alert."""
         return redacted(self.alert.unharmed) if self.action == "tell" else ""
 
     @property
     def next_step(self) -> str:
-        """What to do next; empty for an end."""
+        """What to do next; empty for a resolved alert."""
         if self.action == "resolve":
             return ""
         if self.is_digest:
@@ -94,8 +97,8 @@ class Message:
 
     def subject(self, limit: int, prefix: str = "") -> str:
         """Return title and cause as one line of at most `limit` characters."""
-        cause = "" if self.is_digest or self.action == "resolve" else _cause(self.alert)
-        return prefix + headline(redacted(self.title), cause, limit - len(prefix))
+        cause = "" if self.is_digest or self.action == "resolve" else _redact_reason(self.alert)
+        return prefix + compose_headline(redacted(self.title), cause, limit - len(prefix))
 
     def body(self, limit: int) -> str:
         """Return cause, what is unharmed and the next step, of at most `limit` characters.
@@ -106,10 +109,10 @@ class Message:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What is facts besides, by name."""
+        """Further facts for people, by name."""
         if not self.is_digest:
             return self.alert.facts
-        first, last = min(map(_created, self.alerts)), max(map(_created, self.alerts))
+        first, last = min(map(_read_created_at, self.alerts)), max(map(_read_created_at, self.alerts))
         owners = sorted({owner for alert in self.alerts for owner in alert.owners})
         span = {
             "Between": f"{first:%Y-%m-%d %H:%M} and {last:%H:%M} UTC",
@@ -119,31 +122,31 @@ class Message:
 
     @property
     def runbook(self) -> str:
-        """Where to read what to do."""
+        """Address of the runbook's entry."""
         return runbook_page(self.alert.kind)
 
     @property
     def url(self) -> str:
-        """The page to look at; empty where there is none."""
+        """The page of the run or backfill; empty if there is none."""
         return self.alert.run_url
 
     @property
     def footer(self) -> str:
-        """How to find it again, and what to do."""
+        """How to find the alert later, and its entry in the runbook."""
         shown = f"millpond alerts show {self.alert.id}" if self.alert.id else "millpond alerts list"
         return f"`{shown}` · what to do: {self.runbook}" + (f"\n{REPEAT}" if self.repeat else "")
 
     @property
     def plain(self) -> str:
-        """All of it as plain text."""
+        """The whole message as plain text."""
         facts = "\n".join(f"{name}: {value}" for name, value in self.facts.items())
         return "\n\n".join(part for part in (self.body(_BODY_LIMIT), facts, self.url, self.footer) if part)
 
 
-def _cause(alert: Alert) -> str:
+def _redact_reason(alert: Alert) -> str:
     return redacted(alert.reason)
 
 
-def _created(alert: Alert) -> dt.datetime:
+def _read_created_at(alert: Alert) -> dt.datetime:
     moment = alert.created_at or dt.datetime.now(dt.UTC)
     return moment.astimezone(dt.UTC)

@@ -1,4 +1,4 @@
-"""The outbox in schema `ops`: alerts are recorded once per event, one open alert per dedup_key."""
+"""The outbox in schema `ops`: each event is recorded once, with one open alert per dedup_key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from millpond.alerts.alert import COLUMNS, Alert, alert_from_row, cut
-from millpond.alerts.days import with_days
+from millpond.alerts.days import replace_days
 from millpond.redaction import redacted
 from millpond.runtime.databases import databases
 
@@ -22,7 +22,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 def outbox() -> Iterator[Connection]:
     """Yield a connection to the outbox; the block is one transaction, kept if it ends without an error.
 
-    Starts Postgres where it does not run.
+    Starts Postgres if it does not run.
     """
     with databases().ops.connect(row_factory=dict_row) as connection:
         yield connection
@@ -63,7 +63,7 @@ def record(connection: Connection, found: Iterable[Alert]) -> int:
 
 
 def is_recorded(connection: Connection, alert: Alert) -> bool:
-    """Return whether what the alert was found by was recorded before."""
+    """Return whether the source of the alert was recorded before."""
     seen = connection.execute("select 1 from alert_sources where source = %s", (alert.source,))
     return seen.fetchone() is not None
 
@@ -71,10 +71,10 @@ def is_recorded(connection: Connection, alert: Alert) -> bool:
 def _insert(connection: Connection, alert: Alert) -> None:
     clean = replace(
         alert,
-        title=storable(alert.title),
-        reason=storable(alert.reason)[:10_000],
-        unharmed=cut(storable(alert.unharmed), _STEP_LIMIT),
-        next_step=cut(storable(alert.next_step), _STEP_LIMIT),
+        title=clean_text(alert.title),
+        reason=clean_text(alert.reason)[:10_000],
+        unharmed=cut(clean_text(alert.unharmed), _STEP_LIMIT),
+        next_step=cut(clean_text(alert.next_step), _STEP_LIMIT),
         dedup_key=alert.dedup_key if alert.lasts else f"{alert.dedup_key}:{alert.source}",
     )
     values = {name: getattr(clean, name) for name in _COLUMNS_TO_WRITE}
@@ -83,8 +83,8 @@ def _insert(connection: Connection, alert: Alert) -> None:
     connection.execute(_INSERT, {**values, "ended": ended and ended["now"]})
 
 
-def open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
-    """Return the open alerts of these kinds, the oldest first."""
+def list_open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
+    """Return the open alerts of these kinds, oldest first."""
     rows = connection.execute(
         "select * from alerts where resolved_at is null and kind = any(%s) order by id", (list(kinds),)
     )
@@ -92,8 +92,8 @@ def open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
 
 
 def narrow(connection: Connection, alert: Alert, partition: str) -> None:
-    """Have an open alert be about the days `partition` only, in the caller's transaction."""
-    title, next_step = with_days(alert.title, alert.next_step, alert.partition, partition, alert.ref)
+    """Reduce an open alert to the days `partition`, in the caller's transaction."""
+    title, next_step = replace_days(alert.title, alert.next_step, alert.partition, partition, alert.ref)
     connection.execute(
         "update alerts set partition = %s, title = %s, next_step = %s where id = %s and resolved_at is null",
         (partition, title, next_step, alert.id),
@@ -101,7 +101,7 @@ def narrow(connection: Connection, alert: Alert, partition: str) -> None:
 
 
 def resolve(connection: Connection, alert: Alert, words: str) -> None:
-    """End an open alert, in the caller's transaction; those who were told of it are told its end."""
+    """Resolve an open alert, in the caller's transaction; everyone it was sent to is notified."""
     connection.execute(
         "update alerts set resolved_at = clock_timestamp(), resolution = %s"
         " where id = %s and resolved_at is null",
@@ -109,6 +109,6 @@ def resolve(connection: Connection, alert: Alert, words: str) -> None:
     )
 
 
-def storable(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return `text` without secrets and without what Postgres cannot hold."""
     return redacted(text).replace("\x00", "�").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""alerts.yaml, and the deliveries that it makes of new and resolved alerts."""
+"""Reads alerts.yaml, and makes deliveries for new and resolved alerts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from millpond.settings import Settings
 CHANNELS = ("log", "slack", "email", "pagerduty", "jira", "webhook", "apprise")
 
 
-def _channels(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_channels(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in CHANNELS:
-            raise ValueError(f"{name} is no channel; there are {', '.join(CHANNELS)}")
+            raise ValueError(f"{name} is not a channel; use one of {', '.join(CHANNELS)}")
     return names
 
 
-def _any(have: Any, patterns: tuple[str, ...]) -> bool:
+def _match_any(have: Any, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(each, pattern) for each in have for pattern in patterns)
 
 
@@ -36,7 +36,7 @@ class _Part(BaseModel):
 
 
 class Match(_Part):
-    """Which alerts a route is for; what is not named fits."""
+    """Which alerts a route is for; a key that is left out matches every alert."""
 
     kind: tuple[str, ...] = ()
     severity: tuple[Severity, ...] = ()
@@ -47,19 +47,19 @@ class Match(_Part):
 
     @field_validator("kind", "severity", "asset", "owner", "tag", mode="before")
     @classmethod
-    def _many(cls, value: Any) -> Any:
+    def _wrap_single(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("kind")
     @classmethod
     def _check_names(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            if not _any(KINDS, (pattern,)):
-                raise ValueError(f"{pattern} fits no kind of alert; there are {', '.join(KINDS)}")
+            if not _match_any(KINDS, (pattern,)):
+                raise ValueError(f"{pattern} matches no kind of alert; there are {', '.join(KINDS)}")
         return patterns
 
-    def fits(self, alert: Alert, now: dt.time) -> bool:
-        """Return whether `alert` is meant at this time of day."""
+    def matches(self, alert: Alert, now: dt.time) -> bool:
+        """Return whether `alert` matches at this time of day."""
         asked = (
             (self.kind, (alert.kind,)),
             (self.severity, (alert.severity,)),
@@ -67,11 +67,11 @@ class Match(_Part):
             (self.owner, alert.owners),
             (self.tag, alert.tags),
         )
-        return _is_within(self.between, now) and all(_any(have, want) for want, have in asked if want)
+        return _is_within(self.between, now) and all(_match_any(have, want) for want, have in asked if want)
 
 
 class Route(_Part):
-    """Channels for the alerts that fit."""
+    """Channels for the alerts that match."""
 
     match: Match = Match()
     to: tuple[str, ...]
@@ -80,11 +80,11 @@ class Route(_Part):
     @field_validator("to")
     @classmethod
     def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _channels(names)
+        return _check_channels(names)
 
 
 class Routing(_Part):
-    """All of alerts.yaml; its comments say what each key means."""
+    """The content of alerts.yaml; the comments of the file describe each key."""
 
     routes: tuple[Route, ...] = (Route(to=CHANNELS[1:]),)
     fallback: tuple[str, ...] = ()
@@ -103,13 +103,13 @@ class Routing(_Part):
     @field_validator("fallback")
     @classmethod
     def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _channels(names)
+        return _check_channels(names)
 
     def channels(self, alert: Alert, now: dt.datetime) -> list[str]:
         """Return the channels for `alert`, the log first; `now` is in the configured zone."""
         found = ["log"]
         for route in self.routes:
-            if route.match.fits(alert, now.time()):
+            if route.match.matches(alert, now.time()):
                 found += route.to
                 if not route.continue_:
                     break
@@ -117,9 +117,9 @@ class Routing(_Part):
 
 
 def read_routing(settings: Settings) -> Routing:
-    """Return what alerts.yaml says; without the file, every alert goes to every channel that is set up.
+    """Return the content of alerts.yaml; without the file, every alert goes to every channel that is set up.
 
-    Raises ConfigError, naming the place, if it cannot be understood.
+    Raises ConfigError, naming the key, if it is invalid.
     """
     path = settings.project / settings.alerts_file.expanduser()
     if not path.exists():
@@ -127,18 +127,18 @@ def read_routing(settings: Settings) -> Routing:
     try:
         return Routing.model_validate(yaml.safe_load(path.read_text()) or {})
     except yaml.YAMLError as error:
-        raise _invalid(path, str(error)) from None
+        raise _invalid_file_error(path, str(error)) from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise _invalid(path, f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
+        raise _invalid_file_error(path, f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
-def _invalid(path: Path, reason: str) -> ConfigError:
+def _invalid_file_error(path: Path, reason: str) -> ConfigError:
     return ConfigError(
         f"{path}: {reason}",
-        unharmed="alerts are kept, and sent once this is corrected",
-        next_step="the comments in the file say what may stand there",
+        unharmed="all alerts: they are sent once this is fixed",
+        next_step="fix it; the comments in the file describe each key",
     )
 
 
@@ -154,7 +154,7 @@ _URGENT = ("error", "critical")
 
 
 def route(connection: Connection, routing: Routing, available: Collection[str], now: dt.datetime) -> int:
-    """Make deliveries for up to 1000 new and 1000 ended alerts; returns how many alerts these were.
+    """Make deliveries for up to 1000 new and 1000 resolved alerts; returns for how many.
 
     `available` are the channels that are set up; `now` is in the configured zone.
     """
@@ -173,7 +173,7 @@ def _route_new(connection: Connection, routing: Routing, available: Collection[s
     deliveries = []
     for alert in map(alert_from_row, rows):
         until = max((s["until"] for s in silences if matches_silence(alert, s["pattern"])), default=None)
-        for channel in _reachable(alert, routing, available, now):
+        for channel in _choose_channels(alert, routing, available, now):
             hold = until if channel != "log" else None
             deliveries.append((alert.id, channel, "silenced" if hold else "pending", hold))
     with connection.cursor() as cursor:
@@ -188,8 +188,10 @@ def _route_new(connection: Connection, routing: Routing, available: Collection[s
     return len(rows)
 
 
-def _reachable(alert: Alert, routing: Routing, available: Collection[str], now: dt.datetime) -> list[str]:
-    """Return the channels for an alert; what is urgent and would be in the log alone goes to the fallback."""
+def _choose_channels(
+    alert: Alert, routing: Routing, available: Collection[str], now: dt.datetime
+) -> list[str]:
+    """Return the channels for an alert; an urgent one that only the log would get goes to the fallback."""
     found = [name for name in routing.channels(alert, now) if name in available]
     if found == ["log"] and alert.severity in _URGENT:
         found += [name for name in routing.fallback if name in available]
@@ -216,7 +218,7 @@ def _route_ended(connection: Connection) -> int:
 
 
 def end_silences(connection: Connection) -> None:
-    """Have told what was silenced and is still open after that."""
+    """Make due the alerts whose silence has ended and that are still open."""
     connection.execute(
         "update alert_deliveries d set state = 'pending' from alerts a"
         " where a.id = d.alert and d.state = 'silenced' and d.next_attempt <= now() and a.resolved_at is null"
@@ -224,6 +226,6 @@ def end_silences(connection: Connection) -> None:
 
 
 def matches_silence(alert: Alert, pattern: str) -> bool:
-    """Return whether `pattern` means this alert: by its kind, an asset, an owner or its key."""
+    """Return whether `pattern` matches this alert: its kind, an asset, an owner or its key."""
     names = (alert.kind, *alert.assets, *alert.owners, alert.dedup_key)
     return any(fnmatchcase(name, pattern) for name in names)

@@ -1,4 +1,4 @@
-"""The sensor that wakes the finder of alerts. It sends nothing, and keeps no cursor of its own."""
+"""The sensor that finds alerts. It sends nothing, and its cursor is in the outbox."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ _SECONDS = 15
 def build_sensors(
     assets: Sequence[dg.AssetsDefinition], unasked: Sequence[SourceSpec]
 ) -> list[dg.SensorDefinition]:
-    """Return the sensor; owners, tags and promises of `assets` are part of what its alerts say.
+    """Return the sensor; its alerts name owners, tags and due times of `assets`.
 
-    Nothing is late that rests on sources without address, `unasked`, if these were never loaded.
+    Assets downstream of the sources `unasked`, which have no address and were never loaded, are never late.
     """
     facts = AssetFacts.of(assets, [table.asset for source in unasked for table in source.tables])
 
     @dg.sensor(
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Puts failures, late days and recoveries into the outbox, from which `millpond up` sends"
+        description="Records failures, late days and recoveries in the outbox, from which `millpond up` sends"
         " them. `millpond alerts list` shows them.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:

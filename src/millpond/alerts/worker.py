@@ -1,4 +1,4 @@
-"""Delivers what is due on one channel: rate limit, retries, and a connection that survives restarts."""
+"""Delivers what is due on one channel, with a rate limit, retries and reconnects."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _logger = logging.getLogger("millpond.alerts")
 
 
 class OutboxConnection:
-    """Runs work for one thread; `stop` ends the waiting for a database that does not come back."""
+    """Runs queries for one thread; setting `stop` ends the wait for an unreachable database."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._connection: Connection | None = None
 
     def try_once(self, work: Callable[[Connection], object]) -> bool:
-        """Run `work` on an autocommit connection; returns whether the database was there for it."""
+        """Run `work` on an autocommit connection; returns whether the database was reachable."""
         return self._run(work)[0]
 
     def fetch(self, work: Callable[[Connection], T]) -> T | None:
-        """Return what `work` returns, or None if the database was not there for it."""
+        """Return what `work` returns, or None if the database was unreachable."""
         result: T | None = self._run(work)[1]
         return result
 
     def retry(self, work: Callable[[Connection], object]) -> None:
-        """Run `work`, which may be repeated, until the database was there for it or `stop` is set."""
+        """Run `work`, which must be repeatable, until the database is reachable or `stop` is set."""
         while not self.try_once(work) and not self._stop.wait(_PAUSE_SECONDS):
             pass
 
     def close(self) -> None:
-        """Let go of the connection; the next work opens one again."""
+        """Close the connection; the next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -60,19 +60,19 @@ class OutboxConnection:
                 self._connection = databases().ops.connect(row_factory=dict_row, autocommit=True)
             return True, work(self._connection)
         except (psycopg.OperationalError, EmbeddedPartError) as error:
-            _logger.warning("the outbox cannot be reached: %s", error)
+            _logger.warning("the outbox is unreachable: %s", error)
             self.close()
             return False, None
 
 
 def retry_delay(tries: int, first: float, longest: float, asked: float | None) -> float:
-    """Return the seconds until the next try: full jitter, and at least what the service asked for."""
+    """Return the seconds until the next attempt: full jitter, and at least what the service requested."""
     return max(asked or 0.0, full_jitter(tries, first, longest))
 
 
 @dataclass
 class RateLimit:
-    """What a channel may send: `at_once` messages, refilled with `a_minute`."""
+    """A token bucket of `at_once` messages, refilled at `a_minute`."""
 
     a_minute: float
     at_once: int
@@ -94,11 +94,11 @@ class RateLimit:
         self._left -= 1
 
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class Worker:
-    """The thread of one channel; `available` are the channels there are, for fallbacks."""
+    """Sends the messages of one channel; `available` are the channels that are set up, for fallbacks."""
 
     def __init__(
         self,
@@ -116,16 +116,16 @@ class Worker:
         self._free_at = 0.0
 
     def serve(self) -> None:
-        """Deliver until told to stop."""
+        """Deliver until `stop` is set."""
         try:
             while not self._stop.is_set():
                 if not self._may_send() or not self.once():
-                    self._stop.wait(_LOOK_SECONDS)
+                    self._stop.wait(_POLL_SECONDS)
         finally:
             self._outbox.close()
 
     def once(self) -> Message | None:
-        """Send the next message that is due; returns it, whether it was taken or not."""
+        """Send the next message that is due; returns it, whether it was delivered or not."""
         message = self._outbox.fetch(
             lambda connection: deliveries.claim(
                 connection,
@@ -157,8 +157,8 @@ class Worker:
         except AlertNotSent as error:
             return error
         except Exception as error:
-            _logger.exception("channel %s is broken", self.name)
-            return AlertNotSent(f"{self.name} is broken: {error!r}", uncertain=True)
+            _logger.exception("channel %s raised an unexpected error", self.name)
+            return AlertNotSent(f"{self.name} raised an unexpected error: {error!r}", uncertain=True)
         return None
 
     def _postpone(self, message: Message, error: AlertNotSent) -> None:
@@ -168,7 +168,7 @@ class Worker:
         )
         if error.retry_after:
             self._free_at = time.monotonic() + min(error.retry_after, routing.longest_pause_seconds)
-        _logger.warning("%s (try %d, again in %.0f s)", error.what, message.tries, seconds)
+        _logger.warning("%s (attempt %d, next in %.0f s)", error.what, message.tries, seconds)
         self._outbox.retry(
             lambda connection: deliveries.mark_postponed(
                 connection,
@@ -182,4 +182,4 @@ class Worker:
         fallback_after = routing.fallback_after.get(message.severity)
         if message.action == "tell" and fallback_after and message.tries >= fallback_after:
             others = [name for name in routing.fallback if name in self._available and name != self.name]
-            self._outbox.retry(lambda connection: deliveries.add(connection, message, others))
+            self._outbox.retry(lambda connection: deliveries.add_channels(connection, message, others))

@@ -1,4 +1,4 @@
-"""What runs by itself: conditions, schedules and sensors, and how they are paused.
+"""Automation: conditions, schedules and sensors, and how they are paused.
 
 Imports everything but `cli`, `alerts` and `backfill`. Start reading in `sensors`, then `chains` and
 `conditions`.

@@ -1,6 +1,6 @@
-"""Chains: what is connected by lineage, from its sources to its marts. A chain runs as one.
+"""Chains: assets connected by lineage, from raw tables to marts, which are materialized in one run.
 
-What is made from no source (a calendar) connects nothing; it belongs to each chain that reads it.
+An asset without a source upstream (a calendar) connects nothing; it belongs to each chain that reads it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Keys = frozenset[dg.AssetKey]
 class Chain:
     """The assets of a chain; `cadences` are those of its raw tables, by the asset's key.
 
-    `given` are the assets that it reads and that are made from no source.
+    `given` are the assets that it reads and that have no source upstream.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Chain:
 
 
 def find_chains(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpec]) -> list[Chain]:
-    """Return the chains that have a cadence, by name: the raw tables at their beginning, joined by `+`."""
+    """Return the chains that have a cadence, sorted by name: their raw tables, joined by `+`."""
     specs = {spec.key: spec for each in assets for spec in each.specs}
     parents = {key: frozenset(dep.asset_key for dep in spec.deps) for key, spec in specs.items()}
     tables = {dg.AssetKey(table.asset): table for source in sources for table in source.tables}
@@ -64,12 +64,12 @@ def find_chains(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceS
 
 
 def find_upstream(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Iterable[dg.AssetKey]]) -> Keys:
-    """Return `key` and all that it is made from."""
+    """Return `key` and all assets upstream of it."""
     return frozenset({key}).union(*(find_upstream(parent, parents) for parent in parents.get(key, ())))
 
 
 def _connect(roots: Mapping[dg.AssetKey, Keys]) -> list[Keys]:
-    """Return the assets that share a raw table, or share one with an asset that shares another."""
+    """Return the connected components of the assets that share raw tables."""
     groups: list[tuple[Keys, Keys]] = []
     for key, above in roots.items():
         if not above:

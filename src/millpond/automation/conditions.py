@@ -1,6 +1,6 @@
-"""When each asset is made by itself, declared as Dagster's automation conditions.
+"""Dagster's automation conditions of all assets.
 
-A raw table is loaded by its cadence. What is made from it follows in the same tick, and so in the same run.
+A raw table is loaded by its cadence. Its downstream assets follow in the same tick, and so in the same run.
 """
 
 import datetime as dt
@@ -17,40 +17,40 @@ from millpond.internals.dagster import AssetKeyPartitionKey, EntitySubset, Subse
 from millpond.resources.run import BACKFILL_TAG
 
 EXEMPTION = "automation"
-"""Metadata that says why an asset is not made by itself."""
+"""Metadata that says why an asset has no automation condition."""
 
 _Condition = When[Any]
 
 
 @record
 class RequestedThisTick(SubsetAutomationCondition[dg.AssetKey]):
-    """True of what is requested in this tick, also for an asset with other partitions than its parent.
+    """True for what is requested in this tick, also for an asset partitioned differently than its parent.
 
     Dagster's `will_be_requested` leaves those out, as it would put them into another run; here one run of a
-    chain takes both, see `sensors.py`.
+    chain contains both, see `sensors.py`.
     """
 
     @property
     def name(self) -> str:
-        """What the pages call it."""
+        """Its name in Dagster's pages."""
         return "requested_this_tick"
 
     def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
-        """Return the partitions of the asset that were requested so far."""
+        """Return the partitions of the asset that were requested so far in this tick."""
         return context.request_subsets_by_key.get(context.key) or context.get_empty_subset()
 
 
 @record
 class BeyondReach(SubsetAutomationCondition[dg.AssetKey]):
-    """True of days that were tried and that the source served no more: asking again brings nothing."""
+    """True for days that the source no longer served when they were tried."""
 
     @property
     def name(self) -> str:
-        """What the pages call it."""
+        """Its name in Dagster's pages."""
         return "beyond_reach"
 
     def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
-        """Return the days that were skipped since they were last made, if ever."""
+        """Return the days that were skipped since they were last materialized, if ever."""
         asset = context.key.to_user_string()
         found = find_skipped_days(context.asset_graph_view.instance, [asset]).get(asset, set())
         keys = {AssetKeyPartitionKey(context.key, str(day)) for day in found}
@@ -58,82 +58,82 @@ class BeyondReach(SubsetAutomationCondition[dg.AssetKey]):
         return view.get_asset_subset_from_asset_partitions(context.key, keys)
 
 
-def with_conditions(
+def add_conditions(
     assets: Sequence[dg.AssetsDefinition],
     chains: Sequence[Chain],
     timezone: str,
     apart: Collection[dg.AssetKey] = (),
 ) -> list[dg.AssetsDefinition]:
-    """Return `assets`, each with its condition or with the reason for having none.
+    """Return `assets`, each with its condition or with the reason why it has none.
 
-    A condition that an asset brings along stays, and so does such a reason, with which a person forgoes one.
-    Those `apart` are never in one run with a chain; they follow what they read when it is there.
+    A condition or reason that an asset already has stays. Those `apart` are never in one run with a chain;
+    they follow their upstream assets once these are materialized.
     """
     given = frozenset().union(*(chain.given for chain in chains))
     parents = {spec.key: [dep.asset_key for dep in spec.deps] for each in assets for spec in each.specs}
 
-    def with_condition(spec: dg.AssetSpec) -> dg.AssetSpec:
+    def add_condition(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.automation_condition or EXEMPTION in spec.metadata:
             return spec
         if spec.key in apart:
             read = find_upstream(spec.key, parents)
-            return _follows_apart(spec, [chain for chain in chains if chain.assets & read])
+            return _add_eager_condition(spec, [chain for chain in chains if chain.assets & read])
         if spec.key in given:
             crons = {
                 each.cron for chain in chains if spec.key in chain.given for each in chain.cadences.values()
             }
-            condition = _once_missing(sorted(crons), timezone)
+            condition = _build_once_condition(sorted(crons), timezone)
         elif chain := next((each for each in chains if spec.key in each.assets), None):
             if cadence := chain.cadences.get(spec.key):
-                condition = _on_cadence(cadence.cron, chain, timezone)
+                condition = _build_cadence_condition(cadence.cron, chain, timezone)
             elif not spec.deps:
                 return spec.merge_attributes(metadata={EXEMPTION: "none: its source declares no cadence"})
             else:
-                condition = _follows(spec, chain)
+                condition = _build_follow_condition(spec, chain)
         else:
-            return spec.merge_attributes(metadata={EXEMPTION: "none: nothing it is made from has a cadence"})
+            return spec.merge_attributes(metadata={EXEMPTION: "none: nothing upstream of it has a cadence"})
         return spec.replace_attributes(automation_condition=condition)
 
-    return [each.map_asset_specs(with_condition) for each in assets]
+    return [each.map_asset_specs(add_condition) for each in assets]
 
 
-def _follows_apart(spec: dg.AssetSpec, chains: Sequence[Chain]) -> dg.AssetSpec:
-    """Follow the inputs by Dagster's own rule for this, over as many days as the chain looks back."""
+def _add_eager_condition(spec: dg.AssetSpec, chains: Sequence[Chain]) -> dg.AssetSpec:
+    """Add Dagster's own `eager` condition, over as many days as the chain looks back."""
     days = isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
     if not chains or (spec.partitions_def and not days):
-        why = "its partitions are no days" if chains else "nothing it is made from has a cadence"
+        why = "its partitions are not days" if chains else "nothing upstream of it has a cadence"
         return spec.merge_attributes(metadata={EXEMPTION: f"none: {why}"})
     condition: Any = When.eager()
     if days:
-        reach = max(_reach(chain) for chain in chains)
+        reach = max(_find_lookback(chain) for chain in chains)
         condition = condition.replace(When.in_latest_time_window(), When.in_latest_time_window(reach))
     return spec.replace_attributes(automation_condition=condition)
 
 
-def _ticks(crons: Iterable[str], timezone: str) -> _Condition:
+def _build_ticks(crons: Iterable[str], timezone: str) -> _Condition:
     first, *others = [When.cron_tick_passed(cron, timezone) for cron in crons]
     for other in others:
         first = first | other
     return first.since(When.newly_requested() | When.initial_evaluation())
 
 
-def _on_cadence(cron: str, chain: Chain, timezone: str) -> _Condition:
-    """At each tick the day that has begun, and late days that were never tried; not what is being loaded."""
+def _build_cadence_condition(cron: str, chain: Chain, timezone: str) -> _Condition:
+    """At each tick: today, and late days that were never tried, unless they are being loaded."""
     tried = When.execution_failed() | BeyondReach()
-    never = When.in_latest_time_window(_reach(chain)) & When.missing() & ~tried
+    never = When.in_latest_time_window(_find_lookback(chain)) & When.missing() & ~tried
     due = When.in_latest_time_window() | never.with_label("a late day that was never tried")
-    return (due & _ticks([cron], timezone) & ~When.in_progress()).with_label(f"at {cron} in {timezone}")
+    return (due & _build_ticks([cron], timezone) & ~When.in_progress()).with_label(f"at {cron} in {timezone}")
 
 
-def _once_missing(crons: Sequence[str], timezone: str) -> _Condition:
-    """With the first tick of whatever reads it, once."""
-    return (When.missing() & _ticks(crons, timezone) & ~When.in_progress()).with_label(
+def _build_once_condition(crons: Sequence[str], timezone: str) -> _Condition:
+    """Once, with the first tick of a raw table that an asset downstream reads too."""
+    return (When.missing() & _build_ticks(crons, timezone) & ~When.in_progress()).with_label(
         f"once, at {' or '.join(crons)} in {timezone}"
     )
 
 
-def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
-    """As soon as an input changes or is about to; not on data that failed a blocking check."""
+def _build_follow_condition(spec: dg.AssetSpec, chain: Chain) -> _Condition:
+    """When an input changed or is requested, unless it failed a blocking check."""
     read = dg.AssetSelection.assets(*chain.given) if chain.given else None
     now = RequestedThisTick()
     changed = When.newly_updated() & ~When.executed_with_root_target()
@@ -141,7 +141,7 @@ def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
     about_to, updated = When.any_deps_match(now), When.any_deps_match(changed)
     if read:
         about_to, updated = about_to.ignore(read), updated.ignore(read)
-    # Not in the memory of what has changed, which forgets when the asset itself was made a moment ago.
+    # `about_to` is outside `since_last_handled`, which resets when the asset itself was just materialized.
     due = (
         about_to.with_label("an input is requested")
         | updated.with_label("an input changed").since_last_handled()
@@ -153,12 +153,12 @@ def _follows(spec: dg.AssetSpec, chain: Chain) -> _Condition:
     if read:
         condition &= ~When.any_deps_match(When.missing() & ~now).allow(read)
     if spec.key in chain.daily:
-        condition &= When.in_latest_time_window(_reach(chain)) & ~When.in_progress()
+        condition &= When.in_latest_time_window(_find_lookback(chain)) & ~When.in_progress()
     else:
         condition &= about_to | ~When.in_progress()
     return condition.with_label("follows its inputs")
 
 
-def _reach(chain: Chain) -> dt.timedelta:
-    """How far back from the end of today conditions look: as far as the daily schedule does."""
+def _find_lookback(chain: Chain) -> dt.timedelta:
+    """Return how far back from the end of today conditions look: as far as the daily schedule."""
     return dt.timedelta(days=max(chain.lookback_days, chain.weekend_lookback_days) + 2)

@@ -1,4 +1,4 @@
-"""Jobs of ops: chores that make no asset."""
+"""The housekeeping job, whose ops make no asset."""
 
 from collections.abc import Iterator
 
@@ -8,23 +8,21 @@ from millpond.instance.dead_runs import fail_dead_runs
 
 
 class OldBranches(dg.Config):
-    """Whether to look only."""
+    """Whether branches are only listed, not dropped."""
 
     dry_run: bool = False
 
 
 class Night(dg.Config):
-    """Which night it is; the schedule says so."""
+    """Whether the run is on a weekend; the schedule sets it."""
 
     weekend: bool = False
 
 
-@dg.op(
-    description="Drops audit branches whose time is over (MILLPOND_BRANCH_RETENTION_DAYS), and expired pins."
-)
+@dg.op(description="Drops expired audit branches (MILLPOND_BRANCH_RETENTION_DAYS) and expired pins.")
 def drop_old_branches(context: dg.OpExecutionContext, config: OldBranches) -> list[str]:
-    """Return the names of the branches that were dropped, or with `dry_run` would be."""
-    from millpond.lake import housekeeping  # here, since it takes longer to load than all definitions
+    """Return the names of the branches that were dropped, or would be with `dry_run`."""
+    from millpond.lake import housekeeping  # imported here, as it takes longer than loading all definitions
 
     names = [ref.name for ref in housekeeping.drop_old_branches(dry_run=config.dry_run)]
     context.add_output_metadata({"branches": len(names), "names": names, "dry_run": config.dry_run})
@@ -40,22 +38,22 @@ def close_dead_runs(context: dg.OpExecutionContext) -> list[str]:
 
 
 @dg.op(
-    description="Tells a night of the week from one of the weekend, on which there is time for more.",
+    description="Decides whether weekend maintenance runs.",
     out={"weekend": dg.Out(dg.Nothing, is_required=False)},
 )
 def night(config: Night) -> Iterator[dg.Output[None]]:
-    """Yield the output `weekend` on such nights; on others what depends on it is skipped."""
+    """Yield the output `weekend` at weekends; on other days, what depends on it is skipped."""
     if config.weekend:
         yield dg.Output(None, "weekend")
 
 
 @dg.op(
-    description="At weekends: removes files that nothing leads to any more (MILLPOND_ORPHAN_RETENTION_DAYS).",
+    description="At weekends: removes orphan files (MILLPOND_ORPHAN_RETENTION_DAYS).",
     ins={"after": dg.In(dg.Nothing)},
 )
 def remove_orphan_files(context: dg.OpExecutionContext) -> None:
-    """Sweep the folders of all tables."""
-    from millpond.lake import housekeeping  # here, since it takes longer to load than all definitions
+    """Remove orphan files from the folders of all tables."""
+    from millpond.lake import housekeeping  # imported here, as it takes longer than loading all definitions
 
     found = housekeeping.remove_orphans()
     size = sum(orphan.bytes for orphan in found)
@@ -63,17 +61,17 @@ def remove_orphan_files(context: dg.OpExecutionContext) -> None:
     context.log.info("%d orphan files removed, %d bytes", len(found), size)
 
 
-@dg.op(description="Says in one line what was tidied.")
+@dg.op(description="Logs what was cleaned up.")
 def summary(context: dg.OpExecutionContext, branches: list[str], runs: list[str]) -> None:
     """Log what the other ops did."""
     context.log.info("%d old branches dropped, %d dead runs closed", len(branches), len(runs))
 
 
 @dg.job(
-    description="Tidies what failed and killed runs leave behind: audit branches, pins, pool slots;"
-    " at weekends also files that no table leads to."
+    description="Cleans up after failed and killed runs: audit branches, pins, pool slots; at weekends also"
+    " orphan files."
 )
 def housekeeping() -> None:
-    """Run the chores, which do not depend on one another."""
+    """Run the ops, which are independent of each other."""
     summary(drop_old_branches(), close_dead_runs())
     remove_orphan_files(night())

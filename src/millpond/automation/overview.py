@@ -1,4 +1,4 @@
-"""Everything that runs by itself: what it is, whether it is on, when it ran last and will run next."""
+"""Lists schedules, sensors and conditions: whether they are on, when they last ran and run next."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from millpond.internals.dagster_on_demand import InstigatorState, InstigatorStat
 from millpond.settings import Settings
 
 _EVALUATIONS = 5
-"""How many of the last evaluations of a condition are searched for one that asked for something."""
+"""How many of the latest evaluations of a condition are searched for one that requested a run."""
 
 Instigator = dg.ScheduleDefinition | dg.SensorDefinition
 
 
 @dataclass(frozen=True)
 class Item:
-    """A schedule, a sensor, or the condition of an asset; times are in UTC, None where there is none.
+    """A schedule, a sensor, or the condition of an asset; times are in UTC.
 
-    `last` is the last tick, of a condition the last that asked for a run; `outcome` says what came of it.
+    `last` is the last tick, for a condition the last evaluation that requested a run; `outcome` is its
+    result.
     """
 
     name: str
@@ -37,58 +38,60 @@ class Item:
     about: str = ""
 
 
-def overview(definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings) -> list[Item]:
-    """Return what runs by itself; of the conditions those of raw tables first."""
+def list_automation(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings
+) -> list[Item]:
+    """Return schedules, sensors, then conditions, beginning with those of raw tables."""
     now = dt.datetime.now(dt.UTC)
     stored = {state.name: state for state in instance.all_instigator_state()}
-    found = [_instigator(each, stored, instance, now) for each in instigators(definitions)]
-    keep_up = next((each for each in found if each.name == _condition_sensor(definitions).name), None)
+    found = [_describe_instigator(each, stored, instance, now) for each in list_instigators(definitions)]
+    keep_up = next((each for each in found if each.name == _find_condition_sensor(definitions).name), None)
     if keep_up:
-        found += _conditions(definitions, instance, settings, keep_up, now)
+        found += _describe_conditions(definitions, instance, settings, keep_up, now)
     return found
 
 
-def instigators(definitions: dg.Definitions) -> list[Instigator]:
-    """Return the schedules, then the sensors; also those that Dagster adds for automation conditions."""
+def list_instigators(definitions: dg.Definitions) -> list[Instigator]:
+    """Return the schedules, then the sensors, including Dagster's own for automation conditions."""
     repository = definitions.get_repository_def()
     return [*repository.schedule_defs, *repository.sensor_defs]
 
 
 def starts_runs(instigator: Instigator) -> bool:
-    """Return whether it can start runs: a schedule, or a sensor with a target; other sensors only watch."""
+    """Return whether it can start runs: a schedule, or a sensor with a target."""
     return isinstance(instigator, dg.ScheduleDefinition) or bool(
         instigator.targets or instigator.asset_selection
     )
 
 
 def is_on(instigator: Instigator, stored: InstigatorState | None) -> bool:
-    """Return whether it runs: as a person last said, else as the code says."""
+    """Return whether it is on: as last switched by hand, else as declared in code."""
     if stored and stored.status != InstigatorStatus.DECLARED_IN_CODE:
         return stored.status == InstigatorStatus.RUNNING
     return str(instigator.default_status.value) == "RUNNING"
 
 
-def next_tick(cron: str, timezone: str, after: dt.datetime) -> dt.datetime:
-    """Return the first tick of `cron` after a moment."""
+def find_next_tick(cron: str, timezone: str, after: dt.datetime) -> dt.datetime:
+    """Return the first tick of `cron` after the moment `after`."""
     ticks = schedule_execution_time_iterator(after.timestamp() + 1e-3, cron, timezone)
     return next(ticks).astimezone(dt.UTC)
 
 
-def _condition_sensor(definitions: dg.Definitions) -> ChainSensor:
+def _find_condition_sensor(definitions: dg.Definitions) -> ChainSensor:
     return next(each for each in definitions.sensors or () if isinstance(each, ChainSensor))
 
 
-def _instigator(
+def _describe_instigator(
     each: Instigator, stored: dict[str, InstigatorState], instance: dg.DagsterInstance, now: dt.datetime
 ) -> Item:
     state, on = stored.get(each.name), is_on(each, stored.get(each.name))
     last, outcome = None, ""
     if state and (ticks := instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)):
-        last, outcome = dt.datetime.fromtimestamp(ticks[0].timestamp, dt.UTC), _outcome(ticks[0])
+        last, outcome = dt.datetime.fromtimestamp(ticks[0].timestamp, dt.UTC), _describe_outcome(ticks[0])
     following: dt.datetime | None
     if isinstance(each, dg.ScheduleDefinition):
         cron, zone = str(each.cron_schedule), each.execution_timezone or "UTC"
-        when, following = f"{cron} in {zone}", next_tick(cron, zone, now)
+        when, following = f"{cron} in {zone}", find_next_tick(cron, zone, now)
     else:
         seconds = each.minimum_interval_seconds or 30
         when, following = f"every {seconds} s", max(now, (last or now) + dt.timedelta(seconds=seconds))
@@ -104,14 +107,14 @@ def _instigator(
     )
 
 
-def _outcome(tick: InstigatorTick) -> str:
+def _describe_outcome(tick: InstigatorTick) -> str:
     status, runs = tick.status.value.lower(), len(tick.run_ids)
     if runs:
         return f"{runs} run{'' if runs == 1 else 's'}"
     return "nothing to do" if status == "skipped" else status
 
 
-def _conditions(
+def _describe_conditions(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     settings: Settings,
@@ -119,7 +122,7 @@ def _conditions(
     now: dt.datetime,
 ) -> Iterator[Item]:
     crons = {
-        key: each.cron for c in _condition_sensor(definitions).chains for key, each in c.cadences.items()
+        key: each.cron for c in _find_condition_sensor(definitions).chains for key, each in c.cadences.items()
     }
     specs = definitions.resolve_all_asset_specs()
     for spec in sorted(specs, key=lambda spec: (spec.key not in crons, spec.key.to_user_string())):
@@ -131,13 +134,13 @@ def _conditions(
             kind="condition",
             state=sensor.state,
             when=spec.automation_condition.get_label() or spec.automation_condition.name,
-            last=(asked := _last_requested(instance, spec.key)),
-            outcome="asked for a run" if asked else "",
-            next=next_tick(cron, settings.timezone, now) if cron and sensor.state == "on" else None,
+            last=(asked := _find_last_request(instance, spec.key)),
+            outcome="requested a run" if asked else "",
+            next=find_next_tick(cron, settings.timezone, now) if cron and sensor.state == "on" else None,
         )
 
 
-def _last_requested(instance: dg.DagsterInstance, key: dg.AssetKey) -> dt.datetime | None:
+def _find_last_request(instance: dg.DagsterInstance, key: dg.AssetKey) -> dt.datetime | None:
     storage = instance.schedule_storage
     assert storage is not None
     for record in storage.get_auto_materialize_asset_evaluations(key, limit=_EVALUATIONS):

@@ -1,4 +1,4 @@
-"""What would run at a moment, and why; nothing is run or noted."""
+"""Shows what would run at a given time, and why, without running anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from millpond.automation.overview import instigators, next_tick
+from millpond.automation.overview import find_next_tick, list_instigators
 from millpond.automation.requests import CHAIN_TAG, merge_by_chain
 from millpond.automation.sensors import ChainSensor
 from millpond.partitions import Window, parse_day
@@ -20,7 +20,7 @@ _SECOND = dt.timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that would begin, or, without `assets` and `job`, why there is none."""
+    """A run that would start or, without `assets` and `job`, the reason why none would."""
 
     by: str
     why: str
@@ -32,12 +32,13 @@ class PlannedRun:
 def preview(
     definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, at: dt.datetime
 ) -> list[PlannedRun]:
-    """Return what each schedule would start at `at`, and what the conditions would ask for in that minute.
+    """Return what each schedule would start at `at`, and what the conditions would request in that minute.
 
-    They judge by what is on record now. A schedule without a tick at that minute says when its next one is.
+    They are evaluated on what is recorded now. A schedule without a tick in that minute reports its next
+    tick.
     """
     found: list[PlannedRun] = []
-    for each in instigators(definitions):
+    for each in list_instigators(definitions):
         if isinstance(each, dg.ScheduleDefinition):
             found += _preview_schedule(each, definitions, instance, settings, at)
         elif isinstance(each, ChainSensor):
@@ -53,7 +54,7 @@ def _preview_schedule(
     at: dt.datetime,
 ) -> Iterator[PlannedRun]:
     cron, zone = str(schedule.cron_schedule), schedule.execution_timezone or "UTC"
-    tick = next_tick(cron, zone, at - _SECOND)
+    tick = find_next_tick(cron, zone, at - _SECOND)
     if tick != at:
         yield PlannedRun(schedule.name, f"no tick; its next is {_to_local(tick, settings)}")
         return
@@ -69,7 +70,7 @@ def _preview_schedule(
     for request in ticked.run_requests or ():
         if request.asset_selection:
             yield _plan_run(
-                schedule.name, "completes yesterday, loads again what may have come late", request
+                schedule.name, "completes yesterday and reloads days that may have late data", request
             )
         else:
             yield PlannedRun(schedule.name, schedule.description or "", job=schedule.job_name)
@@ -101,7 +102,9 @@ def _preview_conditions(
         yield _plan_run(sensor.name, f"{why}; the rest follows" if why else "an input changed", request)
     if not requests:
         ticks = [
-            next_tick(c.cron, settings.timezone, at) for ch in sensor.chains for c in ch.cadences.values()
+            find_next_tick(c.cron, settings.timezone, at)
+            for ch in sensor.chains
+            for c in ch.cadences.values()
         ]
         soon = f"; the next load is due {_to_local(min(ticks), settings)}" if ticks else ""
         yield PlannedRun(sensor.name, f"no load is due{soon}")

@@ -1,4 +1,4 @@
-"""The queue of load requests, over SQS's protocol: its client, and what a message may ask for."""
+"""The SQS client of the queue of load requests, and the content of its messages."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from millpond.settings import Settings
 T = TypeVar("T")
 
 VISIBILITY_SECONDS: Final = 120
-"""For so long a message that was received is shown to nobody else; then it comes again."""
+"""How long a received message stays invisible to other receivers before it is delivered again."""
 _AT_ONCE: Final = 10
 _REASON_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True)
 class Received:
-    """A message as it was received: `handle` stands for this receipt, `tries` counts them."""
+    """A received message: `handle` identifies this receipt, `tries` counts receipts."""
 
     id: str
     handle: str
@@ -50,7 +50,7 @@ class Queue:
             redaction.register(key)
 
     def receive(self) -> list[Received]:
-        """Return up to ten messages, which then stay hidden for VISIBILITY_SECONDS."""
+        """Return up to ten messages, which then stay invisible for VISIBILITY_SECONDS."""
         answer = self._call(
             lambda sqs: sqs.receive_message(
                 QueueUrl=self._settings.queue_url,
@@ -70,11 +70,11 @@ class Queue:
         ]
 
     def delete(self, handle: str) -> None:
-        """Have the queue forget a message."""
+        """Delete a message from the queue."""
         self._call(lambda sqs: sqs.delete_message(QueueUrl=self._settings.queue_url, ReceiptHandle=handle))
 
     def reject(self, message: Received, reason: str) -> None:
-        """Move a message to the dead letters, with the reason; killed in between, it is there twice."""
+        """Move a message to the dead-letter queue, with the reason; a crash leaves it in both."""
         text = redaction.redacted(reason)[:_REASON_LIMIT]
         attributes = {"reason": text, "message_id": message.id, "tries": str(message.tries)}
         self._call(
@@ -95,7 +95,7 @@ class Queue:
             from botocore.config import Config
         except ImportError:
             raise ConfigError(
-                "MILLPOND_QUEUE_URL is set, and boto3 is not installed",
+                "MILLPOND_QUEUE_URL is set, but boto3 is not installed",
                 next_step='run `pip install "millpond[sqs]"`, or unset MILLPOND_QUEUE_URL',
             ) from None
         return boto3.client(
@@ -115,15 +115,15 @@ class Queue:
         except (BotoCoreError, ClientError) as error:
             raise QueueUnreachable(
                 f"the queue {self._settings.queue_url} cannot be used: {redaction.redacted(str(error))}",
-                unharmed="its messages: they stay there, or come again",
-                next_step="see whether it is up, and check MILLPOND_QUEUE_URL, …_ENDPOINT and the keys",
+                unharmed="its messages, which are received again later",
+                next_step="check that it is up, and MILLPOND_QUEUE_URL, …_ENDPOINT and the keys",
             ) from None
 
 
 class Message(BaseModel):
-    """A request for a load: of all days of a source, or of those that may have changed of late.
+    """A request to load all days of a source, or those that may have changed recently.
 
-    `partitions` is a day or a range `A...B`; messages with one `id` come to one run.
+    `partitions` is a day or a range `A...B`; messages with the same `id` start one run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -135,14 +135,14 @@ class Message(BaseModel):
 
 
 def read_message(body: str) -> Message:
-    """Return what `body`, a JSON object, asks for; raises ConfigError saying what is wrong with it."""
+    """Return the message in `body`, a JSON object; raises ConfigError if it is invalid."""
     try:
         return Message.model_validate_json(body)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise ConfigError(
-            f"the message cannot be read: {place and f'{place}: '}{problem['msg']}",
+            f"the message is invalid: {place and f'{place}: '}{problem['msg']}",
             next_step='send for example {"type": "incremental", "source": "nightscout"}',
         ) from None
 
@@ -150,15 +150,15 @@ def read_message(body: str) -> Message:
 def resolve_message(
     message: Message, sources: Sequence[SourceSpec], settings: Settings
 ) -> tuple[list[str], Window]:
-    """Return the assets and the days that `message` asks for.
+    """Return the assets and the days that `message` requests.
 
-    Without `partitions`, a full refresh means every day that the source still serves, an incremental load the
-    days that each table's cadence loads again. Raises ConfigError or PartitionKeyError.
+    Without `partitions`, a full refresh covers every day that the source still serves, an incremental load
+    the days that the cadences of its tables reload. Raises ConfigError or PartitionKeyError.
     """
     source = next((each for each in sources if each.source == message.source), None)
     if source is None:
         names = ", ".join(each.source for each in sources)
-        raise ConfigError(f"there is no source {message.source!r}", next_step=f"name one of: {names}")
+        raise ConfigError(f"there is no source {message.source!r}", next_step=f"use one of: {names}")
     assets = [table.asset for table in source.tables]
     if message.partitions is not None:
         return assets, check_window(Window.parse(message.partitions), settings.start_date, settings.zone)

@@ -1,4 +1,4 @@
-"""The sensor that carries out queue messages: each once, none lost, none that blocks the others."""
+"""The sensor that executes queue messages, each exactly once."""
 
 import json
 import time
@@ -15,7 +15,12 @@ from millpond.automation.queue_messages import (
     read_message,
     resolve_message,
 )
-from millpond.automation.requests import default_sensor_status, graph_of, run_request, with_downstream
+from millpond.automation.requests import (
+    build_run_request,
+    default_sensor_status,
+    find_downstream,
+    get_asset_graph,
+)
 from millpond.errors import MillpondError, QueueUnreachable
 from millpond.ingestion.spec import SourceSpec
 from millpond.internals.dagster import RUN_KEY_TAG
@@ -29,7 +34,7 @@ _ID_TAG = "millpond/queue_message"
 
 @dataclass(frozen=True)
 class _RequestedRun:
-    """A message whose run was asked for, and until when its receipt is good."""
+    """A message whose run was requested, and until when its receipt is valid."""
 
     handle: str
     key: str
@@ -45,8 +50,8 @@ def build_queue_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefiniti
         job_name=JOB,
         minimum_interval_seconds=_SECONDS,
         default_status=default_sensor_status(),
-        description="Starts the loads that messages of MILLPOND_QUEUE_URL ask for, and takes a message out"
-        " once its run is recorded. What cannot be carried out goes to MILLPOND_QUEUE_DEAD_LETTER_URL.",
+        description="Starts the loads that messages in MILLPOND_QUEUE_URL request, and deletes each once its"
+        " run is recorded. Messages that fail go to MILLPOND_QUEUE_DEAD_LETTER_URL.",
     )
     def queue(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = _Tick(context, sources, settings())
@@ -56,7 +61,7 @@ def build_queue_sensors(sources: Sequence[SourceSpec]) -> list[dg.SensorDefiniti
 
 
 class _Tick:
-    """One look at the queue."""
+    """One tick of the sensor."""
 
     def __init__(
         self, context: dg.SensorEvaluationContext, sources: Sequence[SourceSpec], settings: Settings
@@ -68,7 +73,7 @@ class _Tick:
         self._log: list[str] = []
 
     def result(self) -> dg.SensorResult:
-        """Take out what has its run, then see what there is."""
+        """Delete messages whose run is recorded, then process new ones."""
         try:
             for requested in list(self._requested):
                 if self._is_recorded(requested.key):
@@ -90,7 +95,7 @@ class _Tick:
             key = f"queue:{read.id or message.id}"
             if self._is_recorded(key):
                 self._queue.delete(message.handle)
-                self._log.append(f"message {message.id} came again; its run is there")
+                self._log.append(f"message {message.id} was received again; its run is already recorded")
                 return
             assets, window = resolve_message(read, self._sources, self._settings)
         except QueueUnreachable:
@@ -100,16 +105,16 @@ class _Tick:
             return
         if message.tries > self._settings.queue_tries:
             self._refuse(
-                message, f"a run was asked for {message.tries - 1} times and none came of it", last=True
+                message, f"a run was requested {message.tries - 1} times but none was recorded", last=True
             )
             return
-        keys = with_downstream(graph_of(self._context), assets)
-        self._requests[key] = run_request(keys, window, key, {_ID_TAG: message.id})
+        keys = find_downstream(get_asset_graph(self._context), assets)
+        self._requests[key] = build_run_request(keys, window, key, {_ID_TAG: message.id})
         self._requested.append(_RequestedRun(message.handle, key, time.time() + VISIBILITY_SECONDS))
 
     def _refuse(self, message: Received, reason: str, *, last: bool) -> None:
-        """Reject a message that was tried often enough; else it comes again."""
-        self._log.append(f"message {message.id}, try {message.tries}: {reason}")
+        """Reject a message at its last try; before that, it is received again."""
+        self._log.append(f"message {message.id}, attempt {message.tries}: {reason}")
         if not last:
             return
         with databases().ops.connect() as connection:
@@ -117,7 +122,7 @@ class _Tick:
                 connection,
                 "message_rejected",
                 message.id,
-                f"message {message.id} of the queue was rejected after {message.tries} tries",
+                f"message {message.id} of the queue was rejected after {message.tries} attempts",
                 f"{reason}\nIt is in {self._settings.queue_dead_letter_url}.",
                 source=f"message:{message.id}",
             )

@@ -1,4 +1,4 @@
-"""Run requests of schedules and sensors: one chain, its assets, one window of days."""
+"""Run requests of schedules and sensors."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from millpond.resources.run import REF_TAG, partition_tags, ref_of, window_of
 from millpond.settings import Settings, settings
 
 CHAIN_TAG = "millpond/chain"
-"""Run tag that names the chain; dagster.yaml lets one automatic run of a chain work at a time."""
+"""Run tag that names the chain; dagster.yaml limits each chain to one automatic run at a time."""
 
-_IF_THE_PROCESS_DIES = {MAX_RETRIES_TAG: "1", RETRY_STRATEGY_TAG: "ALL_STEPS"}
-"""What a step raises, its own policy retries; dagster.yaml sees to that. Repeating a window is safe."""
+_RETRY_IF_PROCESS_DIES = {MAX_RETRIES_TAG: "1", RETRY_STRATEGY_TAG: "ALL_STEPS"}
+"""Errors in a step are retried by its own policy, see dagster.yaml; repeating a window is safe."""
 
 
-def chain_tags(chain: Chain, window: Window | None) -> dict[str, str]:
-    """Return the tags of a run of `chain` over `window`, which assets without partitions do not need."""
-    return {CHAIN_TAG: chain.name, **_IF_THE_PROCESS_DIES, **(partition_tags(window) if window else {})}
+def build_chain_tags(chain: Chain, window: Window | None) -> dict[str, str]:
+    """Return the tags of a run of `chain` over `window`; None if no asset is partitioned."""
+    return {CHAIN_TAG: chain.name, **_RETRY_IF_PROCESS_DIES, **(partition_tags(window) if window else {})}
 
 
 def merge_by_chain(requests: Sequence[dg.RunRequest], chains: Sequence[Chain]) -> list[dg.RunRequest]:
-    """Return one request for each chain of what `requests` ask for: all its assets over all its days.
+    """Return `requests` merged into one request for each chain, with all its assets and days.
 
-    An asset that belongs to no chain alone, a calendar, goes with each chain that reads it.
-    What belongs to none is asked for as it was.
+    An asset without a source upstream, such as a calendar, is part of each chain that reads it.
+    Requests for assets outside of chains stay as they are.
     """
     found = []
     for chain in chains:
@@ -66,31 +66,31 @@ def _request_chain(chain: Chain, requests: Sequence[dg.RunRequest]) -> dg.RunReq
         ),
         asset_check_keys=sorted({check for check in checks if check.asset_key in mine}),
         partition_key=None,
-        tags=chain_tags(chain, _hull(each.tags for each in requests)),
+        tags=build_chain_tags(chain, _find_span(each.tags for each in requests)),
     )
 
 
-def _hull(tags: Iterable[Mapping[str, str]]) -> Window | None:
+def _find_span(tags: Iterable[Mapping[str, str]]) -> Window | None:
     """Return the window from the first to the last day."""
     windows = [window for each in tags if (window := window_of(each))]
     return Window(min(w.start for w in windows), max(w.end for w in windows)) if windows else None
 
 
 def is_automatic(settings: Settings) -> bool:
-    """Return whether data is loaded by itself from the start: not where a person works on a branch."""
+    """Return whether automation is on by default, which it never is on a branch."""
     return settings.automation and settings.ref == MAIN_REF
 
 
 def default_sensor_status() -> dg.DefaultSensorStatus:
-    """Return whether a sensor that starts runs is on until somebody says otherwise."""
+    """Return the default status of sensors that start runs."""
     on = is_automatic(settings())
     return dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
 
 
-def run_request(
+def build_run_request(
     assets: Iterable[dg.AssetKey], window: Window, run_key: str, tags: Mapping[str, str] | None = None
 ) -> dg.RunRequest:
-    """Return the request for one run of `assets` over all days of `window`; one `run_key` makes one run."""
+    """Return the request for one run of `assets` over all days of `window`; a `run_key` starts one run."""
     return dg.RunRequest(
         run_key=run_key,
         asset_selection=sorted(assets),
@@ -98,20 +98,20 @@ def run_request(
     )
 
 
-def graph_of(context: dg.SensorEvaluationContext) -> BaseAssetGraph[Any]:
-    """Return the assets of this code location."""
+def get_asset_graph(context: dg.SensorEvaluationContext) -> BaseAssetGraph[Any]:
+    """Return the asset graph of this code location."""
     assert context.repository_def
     return context.repository_def.asset_graph
 
 
-def with_downstream(graph: BaseAssetGraph[Any], assets: Iterable[str]) -> set[dg.AssetKey]:
-    """Return these assets and all that is made from them."""
+def find_downstream(graph: BaseAssetGraph[Any], assets: Iterable[str]) -> set[dg.AssetKey]:
+    """Return these assets and all downstream of them."""
     selection = dg.AssetSelection.assets(*(dg.AssetKey.from_user_string(name) for name in assets))
     return set(selection.downstream().resolve(graph))
 
 
 def find_unfinished_run(instance: dg.DagsterInstance, sensor: str) -> str | None:
-    """Return the id of a run that `sensor` asked for and that has not ended."""
+    """Return the id of an unfinished run that `sensor` requested."""
     filters = dg.RunsFilter(tags={SENSOR_NAME_TAG: sensor}, statuses=IN_PROGRESS_RUN_STATUSES)
     return next((run.run_id for run in instance.get_runs(filters, limit=1)), None)
 
@@ -125,7 +125,7 @@ _UNFINISHED = [
 
 
 def find_covering_run(instance: DagsterInstance, assets: AbstractSet[AssetKey], window: Window) -> str | None:
-    """Return the id of a run that waits or works and makes all `assets` for all days of `window`."""
+    """Return the id of an unfinished run that materializes `assets` for all days of `window`."""
     runs = instance.get_runs(RunsFilter(statuses=_UNFINISHED))
     return next((run.run_id for run in runs if _covers(run, assets, window)), None)
 

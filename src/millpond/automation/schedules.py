@@ -1,4 +1,4 @@
-"""Schedules: yesterday and late days are loaded each morning, housekeeping runs each night."""
+"""Schedules: the daily load of yesterday and late days, and nightly housekeeping."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import dagster as dg
 
 from millpond.automation.chains import Chain
 from millpond.automation.jobs import Night, housekeeping, night
-from millpond.automation.requests import chain_tags, find_covering_run, is_automatic
+from millpond.automation.requests import build_chain_tags, find_covering_run, is_automatic
 from millpond.internals.dagster import UnresolvedAssetJobDefinition
 from millpond.partitions import Window
 from millpond.settings import Settings
@@ -21,8 +21,8 @@ def is_weekend(day: dt.date) -> bool:
     return day.weekday() >= _SATURDAY
 
 
-def window_at(moment: dt.datetime, chain: Chain, settings: Settings) -> Window | None:
-    """Return the days to make at `moment`, the last of them yesterday; None before there is one."""
+def find_window(moment: dt.datetime, chain: Chain, settings: Settings) -> Window | None:
+    """Return the days to load at `moment`, up to yesterday; None if no day has ended yet."""
     today = moment.astimezone(settings.zone).date()
     before = chain.weekend_lookback_days if is_weekend(today) else chain.lookback_days
     yesterday = today - dt.timedelta(days=1)
@@ -45,19 +45,19 @@ def build_daily(
         cron_schedule=f"{int(minute)} {int(hour)} * * *",
         execution_timezone=settings.timezone,
         default_status=default_status,
-        description="Completes yesterday and loads the days before it again, as many as each source's"
-        " cadence says; one run for each chain.",
+        description="Completes yesterday and reloads as many days before it as the cadence of each source"
+        " sets, in one run for each chain.",
     )
     def complete_yesterday(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         requests, skipped = [], []
         for chain in chains:
-            window = window_at(context.scheduled_execution_time, chain, settings)
+            window = find_window(context.scheduled_execution_time, chain, settings)
             if window is None:
                 skipped.append(f"{chain.name}: no day has ended since MILLPOND_START_DATE")
             elif run := find_covering_run(context.instance, chain.assets, window):
-                skipped.append(f"{chain.name}: run {run} makes {window} already")
+                skipped.append(f"{chain.name}: run {run} already covers {window}")
             else:
-                requests.append(_request(chain, window))
+                requests.append(_build_request(chain, window))
         for reason in skipped:
             context.log.info(reason)
         return requests or dg.SkipReason("; ".join(skipped) or "no source declares a cadence")
@@ -65,18 +65,18 @@ def build_daily(
     return complete_yesterday
 
 
-def _request(chain: Chain, window: Window) -> dg.RunRequest:
+def _build_request(chain: Chain, window: Window) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{chain.name}:{window.last}",
         asset_selection=sorted(chain.assets | chain.given),
-        tags=chain_tags(chain, window),
+        tags=build_chain_tags(chain, window),
     )
 
 
 def build_schedules(
     job: UnresolvedAssetJobDefinition, chains: Sequence[Chain], settings: Settings
 ) -> list[dg.ScheduleDefinition]:
-    """Return the schedules; housekeeping runs each night from the start, as it harms nothing."""
+    """Return the schedules; housekeeping is always on by default."""
     status = dg.DefaultScheduleStatus
     return [
         build_daily(job, chains, settings, status.RUNNING if is_automatic(settings) else status.STOPPED),
@@ -85,7 +85,7 @@ def build_schedules(
 
 
 def build_nightly(settings: Settings) -> dg.ScheduleDefinition:
-    """Return the schedule of housekeeping; maintenance is for nights with time for it."""
+    """Return the schedule of housekeeping, with maintenance at weekends."""
 
     @dg.schedule(
         job=housekeeping,

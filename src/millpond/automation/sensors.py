@@ -1,4 +1,4 @@
-"""Sensors: automation conditions by chain, new data in a source, and runs whose process died."""
+"""Sensors for automation conditions, new data in sources, and runs whose process died."""
 
 import warnings
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ import dagster as dg
 
 from millpond.automation.chains import Chain
 from millpond.automation.requests import (
-    chain_tags,
+    build_chain_tags,
+    build_run_request,
     default_sensor_status,
+    find_downstream,
     find_unfinished_run,
-    graph_of,
+    get_asset_graph,
     is_automatic,
     merge_by_chain,
-    run_request,
-    with_downstream,
 )
 from millpond.errors import SourceError, SourceRefused
 from millpond.ingestion.spec import SourceSpec, SourceTable
@@ -31,11 +31,11 @@ _SECONDS = 30
 
 
 class ChainSensor(dg.AutomationConditionSensorDefinition):
-    """Dagster's sensor asks for a run for each kind of partition; this one for one run for each chain."""
+    """Dagster's sensor for automation conditions, but with one run for each chain."""
 
     def __init__(self, chains: Sequence[Chain], default_status: dg.DefaultSensorStatus) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)  # evaluation in the code server
+            warnings.simplefilter("ignore", dg.BetaWarning)  # evaluation in the code server is beta
             super().__init__(
                 CONDITION_SENSOR,
                 target=dg.AssetSelection.all(),
@@ -43,17 +43,17 @@ class ChainSensor(dg.AutomationConditionSensorDefinition):
                 emit_backfills=False,
                 minimum_interval_seconds=_SECONDS,
                 default_status=default_status,
-                description="Loads the day that has begun by the cadence of each source, and makes in the"
-                " same run what follows from it.",
+                description="Loads today by the cadence of each source, and in the same run what is"
+                " downstream.",
             )
         self.chains = chains
 
     def with_attributes(self, **_: Any) -> "ChainSensor":
-        """Return this sensor; it has no jobs to be replaced."""
+        """Return this sensor, which has no jobs to replace."""
         return self
 
     def evaluate_tick(self, context: dg.SensorEvaluationContext) -> SensorExecutionData:
-        """Return Dagster's evaluation, its requests joined by chain."""
+        """Return Dagster's evaluation, its requests merged by chain."""
         found = super().evaluate_tick(context)
         return copy_record(found, run_requests=merge_by_chain(found.run_requests or (), self.chains))
 
@@ -61,24 +61,31 @@ class ChainSensor(dg.AutomationConditionSensorDefinition):
 def build_new_data_sensors(
     sources: Sequence[SourceSpec], chains: Sequence[Chain]
 ) -> list[dg.SensorDefinition]:
-    """Return a sensor for each table whose spec declares `news`; of `chains` each has one run at a time."""
-    return [_sensor(source, table, chains) for source in sources for table in source.tables if table.news]
+    """Return a sensor for each table whose spec declares `news`; each chain has one run at a time."""
+    return [
+        _build_new_data_sensor(source, table, chains)
+        for source in sources
+        for table in source.tables
+        if table.news
+    ]
 
 
-def _sensor(source: SourceSpec, table: SourceTable, chains: Sequence[Chain]) -> dg.SensorDefinition:
+def _build_new_data_sensor(
+    source: SourceSpec, table: SourceTable, chains: Sequence[Chain]
+) -> dg.SensorDefinition:
     assert table.news
     name = f"new_data_{table.name}"
     chain = next((each for each in chains if dg.AssetKey(table.asset) in each.assets), None)
-    tags = chain_tags(chain, None) if chain else {}
+    tags = build_chain_tags(chain, None) if chain else {}
 
     @dg.sensor(
         name=name,
         job_name=JOB,
         minimum_interval_seconds=round(table.news.every.total_seconds()),
         default_status=default_sensor_status(),
-        description=f"Asks {source.source} for the newest rows of the last {table.news.days} days and loads"
-        f" the days that have new ones: {table.asset} and all that is made from it, in one run. The first"
-        " look only remembers what is there.",
+        description=f"Requests the newest rows of the last {table.news.days} days from {source.source} and"
+        f" loads the days that have new ones: {table.asset} and all downstream of it, in one run. The"
+        " first tick only records what is there.",
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from millpond.ingestion.news import Seen, look_for_news  # brings in pyarrow
@@ -87,20 +94,20 @@ def _sensor(source: SourceSpec, table: SourceTable, chains: Sequence[Chain]) -> 
         try:
             news, seen = look_for_news(source, table, before)
         except SourceRefused:
-            raise  # credentials or address are wrong: somebody has to act, so the tick fails and is told
+            raise  # wrong credentials or address need a person, so the tick fails, which sends an alert
         except SourceError as error:
             return dg.SensorResult(skip_reason=redacted(str(error)), cursor=context.cursor)
         if not news:
-            words = "nothing new" if before else "the first look: what comes from now on is loaded"
+            words = "nothing new" if before else "first tick: new rows are loaded from now on"
             return dg.SensorResult(skip_reason=words, cursor=seen.text)
         windows = contiguous(news)
         if run := find_unfinished_run(context.instance, name):
-            words = f"new rows for {', '.join(map(str, windows))}; looked at again once run {run} has ended"
+            words = f"new rows for {', '.join(map(str, windows))}; waiting for run {run} to end"
             return dg.SensorResult(skip_reason=words, cursor=context.cursor)
-        assets = with_downstream(graph_of(context), [table.asset])
+        assets = find_downstream(get_asset_graph(context), [table.asset])
         return dg.SensorResult(
             run_requests=[
-                run_request(assets, each, f"{name}:{each}:{seen.digest}", tags) for each in windows
+                build_run_request(assets, each, f"{name}:{each}:{seen.digest}", tags) for each in windows
             ],
             cursor=seen.text,
         )
@@ -114,7 +121,7 @@ _DEAD_RUNS_SECONDS = 60
 def build_base_sensors(chains: Sequence[Chain], settings: Settings) -> list[dg.SensorDefinition]:
     """Return the sensor of automation conditions, and the one that closes runs whose process is gone.
 
-    Others wait for the pool slots that such a run holds.
+    Such a run holds pool slots that other runs wait for.
     """
     status = dg.DefaultSensorStatus
     follow = ChainSensor(chains, status.RUNNING if is_automatic(settings) else status.STOPPED)
@@ -126,6 +133,6 @@ def build_base_sensors(chains: Sequence[Chain], settings: Settings) -> list[dg.S
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         closed = fail_dead_runs(context.instance)
-        return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every started run has its process")
+        return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "no dead runs")
 
     return [follow, dead_runs]

@@ -1,4 +1,4 @@
-"""Pause and resume of schedules and sensors, stored as Dagster's pages store it."""
+"""Pauses and resumes schedules and sensors, stored as Dagster's pages store it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from millpond.automation.overview import Instigator, instigators, is_on, starts_runs
+from millpond.automation.overview import Instigator, is_on, list_instigators, starts_runs
 from millpond.errors import ConfigError
 from millpond.instance.home import repository_origin
 from millpond.instance.pause import (
@@ -36,9 +36,9 @@ from millpond.internals.dagster_on_demand import (
 from millpond.settings import Settings
 
 _TICK_SECONDS = 15.0
-"""How long a pause waits for looks that had begun before it."""
+"""How long a pause waits for ticks that began before it."""
 _OLDEST_TICK = 60.0
-"""A look that began longer ago died with its daemon."""
+"""A tick that began longer ago died with its daemon."""
 _POLL_SECONDS = 0.2
 
 
@@ -50,12 +50,11 @@ def switch(
     *,
     on: bool,
 ) -> list[str]:
-    """Switch schedule or sensor `name` on or off; without a name pause the home, or end its pause.
+    """Switch schedule or sensor `name` on or off; without a name, pause or resume the home.
 
-    Returns the names of those that were changed. A pause switches off all that start runs, of any code
-    location, and what is added while it lasts; its end switches on what was on before. Where there is no
-    pause to end, all of this code location that start runs are switched on. Raises ConfigError if there is
-    none of that name.
+    Returns the names of what changed. A pause switches off everything that starts runs, in any code location,
+    including what is added later; resuming switches on what was on before. Without a pause, it switches on
+    everything in this code location that starts runs. Raises ConfigError for an unknown name.
     """
     switches = _Switches(definitions, instance, settings)
     if name is not None:
@@ -65,16 +64,16 @@ def switch(
 
 @dataclass(frozen=True)
 class UnfinishedRuns:
-    """Runs that a pause leaves alone: those that work, those that wait for their turn; and those it holds."""
+    """Numbers of unfinished runs: working, queued, and held back by a pause."""
 
     working: int
     queued: int
     held: int
-    """Automatic ones that stay in the queue until the home is resumed."""
+    """Automatic runs that stay in the queue until the home is resumed."""
 
 
 def count_unfinished_runs(instance: dg.DagsterInstance) -> UnfinishedRuns:
-    """Return how many runs are under way."""
+    """Return how many runs are unfinished."""
     status = dg.DagsterRunStatus
     working = dg.RunsFilter(statuses=[status.STARTING, status.STARTED, status.CANCELING])
     queued = dg.RunsFilter(statuses=[status.QUEUED, status.NOT_STARTED])
@@ -85,16 +84,16 @@ def count_unfinished_runs(instance: dg.DagsterInstance) -> UnfinishedRuns:
 
 
 class _Switches:
-    """The switches of a home: by their selector, which Dagster stores them under."""
+    """The switches of a home, by the selector id that Dagster stores them under."""
 
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings) -> None:
         self._repository = repository_origin(settings)
         self._instance = instance
-        self._instigators = {self._selector(each): each for each in instigators(definitions)}
+        self._instigators = {self._find_selector(each): each for each in list_instigators(definitions)}
         self._states = {state.selector_id: state for state in instance.all_instigator_state()}
 
     def switch_one(self, name: str, *, on: bool) -> list[str]:
-        """Switch the one of that name."""
+        """Switch the schedule or sensor of that name."""
         every = {each.name: selector for selector, each in self._instigators.items()}
         if name not in every:
             near = difflib.get_close_matches(name, every, n=1)
@@ -102,19 +101,18 @@ class _Switches:
             raise ConfigError(
                 f"there is no schedule or sensor {name!r}",
                 unharmed="everything; nothing was paused or resumed",
-                next_step=f"{hint}there are {', '.join(every)}; the conditions of assets are switched"
-                " together, by the sensor keep_up",
+                next_step=f"{hint}use one of {', '.join(every)}; keep_up switches all conditions",
             )
         selector = every[name]
         if not on:
-            save_status(self._instance, selector, None)  # off by name: the end of a pause leaves it off
+            save_status(self._instance, selector, None)  # resuming the home leaves it off
         if self._is_on(selector) == on:
             return []
         self._store(selector, InstigatorStatus.RUNNING if on else InstigatorStatus.STOPPED)
         return [name]
 
     def pause_all(self) -> list[str]:
-        """Pause the home; returns once what it pauses no longer looks for something to start."""
+        """Pause the home; returns once no tick of what was paused is running."""
         watching = [selector for selector, each in self._instigators.items() if not starts_runs(each)]
         begin_pause(self._instance, watching)
         self._cancel_retries()
@@ -135,14 +133,14 @@ class _Switches:
         return [self._name(selector) for selector in paused]
 
     def _cancel_retries(self) -> None:
-        """Have no run that failed before the pause begin again in it."""
+        """Cancel the retries of runs that failed before the pause."""
         due = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"})
         for run in self._instance.get_runs(due):
             if AUTO_RETRY_RUN_ID_TAG not in run.tags:
                 self._instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
 
     def resume_all(self) -> list[str]:
-        """Switch on what the pause switched off; without a pause, all that start runs here."""
+        """Switch on what the pause switched off; without a pause, everything here that starts runs."""
         was_paused = read_pause(self._instance) is not None
         before = read_saved_statuses(self._instance, {*self._instigators, *self._states})
         end_pause(self._instance)
@@ -171,7 +169,7 @@ class _Switches:
         began = None if status == InstigatorStatus.STOPPED else time.time()
         stored = self._states.get(selector)
         if stored is None:
-            self._states[selector] = self._new(self._instigators[selector], status, began)
+            self._states[selector] = self._build_state(self._instigators[selector], status, began)
             self._instance.add_instigator_state(self._states[selector])
             return
         data = stored.instigator_data
@@ -184,7 +182,9 @@ class _Switches:
             self._states[selector] = self._states[selector].with_data(data)
         self._instance.update_instigator_state(self._states[selector])
 
-    def _new(self, each: Instigator, status: InstigatorStatus, began: float | None) -> InstigatorState:
+    def _build_state(
+        self, each: Instigator, status: InstigatorStatus, began: float | None
+    ) -> InstigatorState:
         """Return the state as Dagster would store it."""
         origin = RemoteInstigatorOrigin(self._repository, each.name)
         if isinstance(each, dg.ScheduleDefinition):
@@ -197,11 +197,11 @@ class _Switches:
         )
         return InstigatorState(origin, InstigatorType.SENSOR, status, sensor)
 
-    def _selector(self, each: Instigator) -> str:
+    def _find_selector(self, each: Instigator) -> str:
         return RemoteInstigatorOrigin(self._repository, each.name).get_selector().get_id()
 
     def _wait_for_ticks(self, selectors: Iterable[str]) -> None:
-        """Wait for looks that had begun, and pause again what one of them switched on as it ended."""
+        """Wait for running ticks, and switch off again what one of them switched on as it ended."""
         paused, deadline = list(selectors), time.monotonic() + _TICK_SECONDS
         while any(self._has_open_tick(selector) for selector in paused) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""A sensor for each entry of waits.yaml: it launches runs, or notifies why it does not."""
+"""A sensor for each entry of waits.yaml, which launches runs or sends alerts."""
 
 import datetime as dt
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from millpond import notices
-from millpond.automation.requests import default_sensor_status, graph_of, run_request
+from millpond.automation.requests import build_run_request, default_sensor_status, get_asset_graph
 from millpond.automation.waits import ExternalStatus, Wait, read_status
 from millpond.errors import ConfigError
 from millpond.partitions import Window, instant, latest_complete_day
@@ -22,25 +22,25 @@ _SECONDS = 60
 
 def build_wait_sensors(waits: Sequence[Wait]) -> list[dg.SensorDefinition]:
     """Return a sensor for each of `waits`."""
-    return [_sensor(wait) for wait in waits]
+    return [_build_sensor(wait) for wait in waits]
 
 
-def _sensor(wait: Wait) -> dg.SensorDefinition:
+def _build_sensor(wait: Wait) -> dg.SensorDefinition:
     @dg.sensor(
         name=wait.sensor,
         job_name=JOB,
         minimum_interval_seconds=_SECONDS,
         default_status=default_sensor_status(),
-        description=f"Launches {wait.then} for each day for which {wait.asset} was made. Tells when it is not"
-        f" there {wait.hours:g} hours after the end of the day, and when its run failed.",
+        description=f"Launches {wait.then} for each day that {wait.asset} is materialized for. Sends an"
+        f" alert if that takes more than {wait.hours:g} hours after the end of the day, or its run failed.",
     )
     def wait_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = _Tick(wait, context.cursor, settings())
         status = read_status(context.instance, wait.asset, tick.days, tick.zone)
         keys = _select_assets(context, wait)
         requests = [
-            run_request(keys, Window.of_day(day), f"{wait.sensor}:{day}:{event}")
-            for day, event in tick.new(status)
+            build_run_request(keys, Window.of_day(day), f"{wait.sensor}:{day}:{event}")
+            for day, event in tick.find_new(status)
         ]
         words = tick.notify(status, dt.datetime.now(dt.UTC))
         if requests:
@@ -52,19 +52,19 @@ def _sensor(wait: Wait) -> dg.SensorDefinition:
 
 def _select_assets(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.AssetKey]:
     try:
-        found = dg.AssetSelection.from_string(wait.then).resolve(graph_of(context))
+        found = dg.AssetSelection.from_string(wait.then).resolve(get_asset_graph(context))
     except dg.DagsterInvalidSubsetError:
         found = set()
     if not found:
         raise ConfigError(
-            f"waits.yaml: then of {wait.name}, {wait.then!r}, names no asset",
-            next_step='name assets as for `millpond materialize`, for example then: "fct_orders*"',
+            f"waits.yaml: then of {wait.name}, {wait.then!r}, selects no asset",
+            next_step='select assets as for `millpond materialize`, for example then: "fct_orders*"',
         )
     return set(found)
 
 
 class _Tick:
-    """What was launched and told before, by day, and what is to be from now on."""
+    """One tick of the sensor; its cursor holds what was launched and reported, by day."""
 
     def __init__(self, wait: Wait, cursor: str | None, settings: Settings) -> None:
         self._wait, self.zone = wait, settings.zone
@@ -76,19 +76,19 @@ class _Tick:
 
     @property
     def cursor(self) -> str:
-        """What the next tick has to know, of the days that it will look at."""
+        """The cursor for the next tick."""
         kept = {str(day) for day in self.days}
         launched = {day: event for day, event in self._launched.items() if day in kept}
         return json.dumps({"launched": launched, "told": self._notified}, sort_keys=True)
 
-    def new(self, status: ExternalStatus) -> list[tuple[dt.date, int]]:
-        """Return the days that were made, or made again, since they were launched."""
+    def find_new(self, status: ExternalStatus) -> list[tuple[dt.date, int]]:
+        """Return the days that were materialized since they were launched."""
         found = [(d, e) for d, e in sorted(status.made.items()) if e > self._launched.get(str(d), 0)]
         self._launched |= {str(day): event for day, event in found}
         return found
 
     def notify(self, status: ExternalStatus, now: dt.datetime) -> list[str]:
-        """Write down what people are to be told; returns how each day status."""
+        """Write notices about late and failed days; returns a line about each day."""
         words, news, ended = [], [], []
         for day in self.days:
             due = self._wait.due(instant(day + dt.timedelta(days=1), self.zone))
@@ -96,13 +96,15 @@ class _Tick:
                 words.append(f"{day}: its latest run, {run}, failed")
                 news.append((day, FAILED, run))
             elif day in status.made:
-                words.append(f"{day}: made, and launched")
+                words.append(f"{day}: materialized and launched")
                 ended.append(str(day))
             elif now >= due:
-                words.append(f"{day}: not made, and due since {due.astimezone(self.zone):%Y-%m-%d %H:%M}")
+                words.append(
+                    f"{day}: not materialized; was due at {due.astimezone(self.zone):%Y-%m-%d %H:%M}"
+                )
                 news.append((day, LATE, ""))
             else:
-                words.append(f"{day}: waited for until {due.astimezone(self.zone):%Y-%m-%d %H:%M}")
+                words.append(f"{day}: due by {due.astimezone(self.zone):%Y-%m-%d %H:%M}")
         self._write(news, [*ended, *sorted(self._notified.keys() - set(map(str, self.days)))])
         return words
 
@@ -117,9 +119,9 @@ class _Tick:
                 self._notified.setdefault(str(day), []).append(f"{kind} {run}")
             for name in over:
                 words = (
-                    "It is there now."
+                    "It has arrived."
                     if dt.date.fromisoformat(name) in self.days
-                    else "It is not waited for any more."
+                    else "It is no longer waited for."
                 )
                 for kind in {each.split()[0] for each in self._notified.pop(name)}:
                     notices.over(connection, kind, f"{self._wait.name}:{name}", words)
@@ -129,7 +131,7 @@ class _Tick:
         what = (
             f"its latest run, {run}, failed"
             if run
-            else f"it was to be there {wait.hours:g} hours after the day's end"
+            else f"it was due {wait.hours:g} hours after the end of the day"
         )
         notices.tell(
             connection,

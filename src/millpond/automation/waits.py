@@ -1,4 +1,4 @@
-"""waits.yaml: assets of other pipelines to wait for, and what Dagster has on record of them."""
+"""Reads waits.yaml, the external assets to wait for, and their status from Dagster's storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXAMPLE = '{ name: orders, asset: shop/orders, then: "fct_orders*", timeout: 6h
 
 
 class Wait(Part):
-    """One asset that is waited for, by its key, and the selection that is launched for its day."""
+    """An external asset, by its key, and the selection that is launched for its day."""
 
     name: Identifier
     asset: str = Field(min_length=1)
@@ -48,12 +48,12 @@ class Wait(Part):
         return self.timeout.total_seconds() / 3600
 
     def due(self, end_of_day: dt.datetime) -> dt.datetime:
-        """Return the time by which the asset of a day is to be there."""
+        """Return the time by which the asset of a day is due."""
         return end_of_day + self.timeout
 
 
 class Waits(Part):
-    """All of waits.yaml; the comments in it say what each key means."""
+    """The content of waits.yaml; the comments of the file describe each key."""
 
     waits: tuple[Wait, ...] = Field((), strict=False)
 
@@ -62,32 +62,32 @@ class Waits(Part):
         names = [wait.name for wait in self.waits]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two waits are called {name}; give each its own name")
+                raise ValueError(f"two waits have the name {name}; give each its own")
         return self
 
 
 def read_waits(settings: Settings) -> tuple[Wait, ...]:
-    """Return what the project's waits.yaml declares, nothing without the file; raises ConfigError."""
+    """Return the entries of the project's waits.yaml, if there is one; raises ConfigError."""
     path: Path = settings.code / "waits.yaml"
     if not path.exists():
         return ()
     try:
         return Waits.model_validate(yaml.safe_load(path.read_text()) or {}).waits
     except yaml.YAMLError as error:
-        raise _invalid(f"is no YAML: {' '.join(str(error).split())}") from None
+        raise _invalid_file_error(f"is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"]) or "the top"
-        raise _invalid(f"at {place}: {problem['msg'].removeprefix('Value error, ')}") from None
+        raise _invalid_file_error(f"at {place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
-def _invalid(reason: str) -> ConfigError:
+def _invalid_file_error(reason: str) -> ConfigError:
     return ConfigError(f"waits.yaml: {reason}", next_step=f"write for example waits: [{_EXAMPLE}]")
 
 
 @dataclass(frozen=True)
 class ExternalStatus:
-    """For each day: the event that made the asset, and the failed run that came after it, if there is one."""
+    """By day: the id of the latest materialization, and the failed run after it, if any."""
 
     made: dict[dt.date, int] = field(default_factory=dict)
     failed: dict[dt.date, str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class ExternalStatus:
 def read_status(
     instance: DagsterInstance, asset: str, days: Sequence[dt.date], zone: ZoneInfo
 ) -> ExternalStatus:
-    """Return how `asset` stands for `days`, the last of which is the latest that has ended in `zone`."""
+    """Return the status of `asset` for `days`, the last of which is yesterday in `zone`."""
     key = AssetKey.from_user_string(asset)
     records = instance.get_asset_records([key])
     if not records:
@@ -125,7 +125,7 @@ def _read_unpartitioned(
     day: dt.date,
     zone: ZoneInfo,
 ) -> ExternalStatus:
-    """Return how an asset without partitions stands: made for `day` if that was after its end."""
+    """Return the status of an asset without partitions; it has `day` if materialized after its end."""
     end = instant(day + dt.timedelta(days=1), zone)
     made = {day: latest.storage_id} if latest and latest.timestamp >= end.timestamp() else {}
     if run_id and (latest is None or latest.run_id != run_id) and _find_failed(instance, [run_id]):

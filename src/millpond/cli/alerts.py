@@ -43,7 +43,7 @@ def list_(
     if as_json:
         output.as_json([alerts_view.as_dict(alert, told) for alert, told in found])
     else:
-        alerts_view.print_list(found, commands.silences(), everything=everything)
+        alerts_view.print_list(found, commands.list_silences(), everything=everything)
 
 
 @app.command()

@@ -35,10 +35,10 @@ def list_(as_json: AsJson = False) -> None:
     from millpond.cli import output
 
     with _load() as (definitions, instance, settings):
-        from millpond.automation.overview import overview
+        from millpond.automation.overview import list_automation
         from millpond.instance.pause import read_pause
 
-        found, pause = overview(definitions, instance, settings), read_pause(instance)
+        found, pause = list_automation(definitions, instance, settings), read_pause(instance)
     if as_json:
         output.as_json(found)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 from millpond.internals.dagster import CapturedLogContext, ConfigurableClassData
 from millpond.internals.dagster_on_demand import LocalArtifactStorage, LocalComputeLogManager
@@ -15,11 +15,8 @@ from millpond.settings import settings
 _to_terminal: ContextVar[bool] = ContextVar("to_terminal", default=False)
 
 
-class HomeComputeLogs(LocalComputeLogManager):
-    """What steps print, in files below the home; in the terminal instead within `output_to_terminal`."""
-
-    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(str(layout(settings()).dagster / "storage"), inst_data=inst_data)
+class Unconfigured:
+    """Part of a class that dagster.yaml names and has nothing to configure."""
 
     @classmethod
     def config_type(cls) -> Mapping[str, Any]:
@@ -29,9 +26,16 @@ class HomeComputeLogs(LocalComputeLogManager):
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> HomeComputeLogs:
-        """Return the log manager; Dagster calls this."""
-        return cls(inst_data, **config_value)
+    ) -> Self:
+        """Return an instance; Dagster calls this."""
+        return cls(inst_data, **config_value)  # type: ignore[call-arg]
+
+
+class HomeComputeLogs(Unconfigured, LocalComputeLogManager):
+    """What steps print, in files below the home; in the terminal instead within `output_to_terminal`."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(str(layout(settings()).dagster / "storage"), inst_data=inst_data)
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
@@ -43,23 +47,11 @@ class HomeComputeLogs(LocalComputeLogManager):
                 yield context
 
 
-class HomeArtifacts(LocalArtifactStorage):
+class HomeArtifacts(Unconfigured, LocalArtifactStorage):
     """Where Dagster puts files of its own, below the home."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(str(layout(settings()).dagster), inst_data=inst_data)
-
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """Return what may be configured: nothing."""
-        return {}
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> HomeArtifacts:
-        """Return the storage; Dagster calls this."""
-        return cls(inst_data, **config_value)
 
 
 @contextmanager

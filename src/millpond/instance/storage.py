@@ -15,6 +15,7 @@ from millpond.instance.backfills import CommandBackfills, limit_to_target
 from millpond.instance.connections import PooledStorage, pool
 from millpond.instance.containers import container_launcher
 from millpond.instance.dead_runs import HOST_TAG
+from millpond.instance.files import Unconfigured
 from millpond.instance.home import with_origin
 from millpond.instance.pause import hold_at_launch, hold_queued, mark_automatic, read_pause, with_pause
 from millpond.instance.ref_events import RefEventLogStorage
@@ -123,7 +124,7 @@ def _has_tables() -> bool:
         return bool(connection.scalar(_TABLES_ARE_THERE))
 
 
-class HomeStorage(DagsterStorage, ConfigurableClass):
+class HomeStorage(Unconfigured, DagsterStorage, ConfigurableClass):
     """Dagster's storage of this home; its address comes from the home, so dagster.yaml holds no secret."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -148,18 +149,6 @@ class HomeStorage(DagsterStorage, ConfigurableClass):
     def inst_data(self) -> ConfigurableClassData | None:
         """What dagster.yaml says."""
         return self._inst_data
-
-    @classmethod
-    def config_type(cls) -> Mapping[str, Any]:
-        """Return what may be configured: nothing."""
-        return {}
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> HomeStorage:
-        """Return the storage; Dagster calls this."""
-        return cls(inst_data, **config_value)
 
     @property
     def run_storage(self) -> HomeRunStorage:

@@ -27,7 +27,7 @@ def test_slack_gets_reason_facts_a_button_and_no_secret(slack: Web, routes: Any,
     header, reason, kept, facts, actions, footer = told["blocks"]
     assert header["text"]["text"] == "dlt_x failed for 2026-10-01"
     assert told["text"].startswith("dlt_x failed for 2026-10-01: &lt;!channel&gt;")
-    assert "*Unharmed:* what the run had completed" in kept["text"]["text"]
+    assert "*Unharmed:* what the run completed" in kept["text"]["text"]
     assert "*Next:* fix the cause, then run: millpond materialize" in kept["text"]["text"]
     assert "*Owner*\nteam:growing" in [each["text"] for each in facts["fields"]]
     assert "&lt;!channel&gt; '''" in reason["text"]["text"]

@@ -130,7 +130,7 @@ def test_what_was_being_sent_when_a_dispatcher_died_is_sent_again_and_says_so(
     delivered(routes(), rows)
     (told,) = slack.taken
     assert told["blocks"][0]["block_id"] == claimed.id
-    assert "may be a repeat" in str(told)
+    assert "may be a duplicate" in str(told)
 
 
 def test_a_wrong_alerts_file_is_reported_and_holds_nothing_back(slack: Web, routes: Any, rows: Rows) -> None:
@@ -144,7 +144,7 @@ def test_a_wrong_alerts_file_is_reported_and_holds_nothing_back(slack: Web, rout
     until(lambda: said)
     dispatcher.stop()
     thread.join()
-    assert "slak is no channel" in said[-1]
+    assert "slak is not a channel" in said[-1]
 
 
 def test_a_storm_reaches_everybody_once_and_fills_no_screen(configure: Any, routes: Any, rows: Rows) -> None:

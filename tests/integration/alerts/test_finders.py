@@ -61,7 +61,7 @@ def test_a_load_with_many_bad_rows_is_told(recorded: dg.DagsterInstance, rows: A
     run(recorded, fine, days=Window.of_day(dt.date(2026, 10, 3)))
     find_new(recorded)
     (told,) = rows("select kind, title from alerts")
-    assert told["title"] == "7 of 100 rows of fine are in quarantine for 2026-10-03"
+    assert told["title"] == "7 of 100 rows of fine were quarantined for 2026-10-03"
 
 
 def test_a_day_is_late_whatever_else_was_made_and_also_if_the_asset_never_was(
@@ -105,7 +105,7 @@ def test_a_failing_sensor_is_told_once_and_over_when_its_tick_succeeds(
         find_new(recorded)
     (told,) = rows("select title, reason, times, resolved_at from alerts")
     assert told == {
-        "title": "sensor files fails",
+        "title": "sensor files failed",
         "reason": "RuntimeError: no file",
         "times": 2,
         "resolved_at": None,

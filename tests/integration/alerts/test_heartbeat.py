@@ -95,11 +95,11 @@ def test_a_daemon_that_is_silent_silences_the_heartbeat(
     recorded.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 1000, "SENSOR", "id", []))
     find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
     with outbox() as connection:
-        watch.look(connection)
-        assert not watch.hears
+        watch.check(connection)
+        assert not watch.is_healthy
         recorded.add_daemon_heartbeat(DaemonHeartbeat(time.time(), "SENSOR", "id", []))
-        watch.look(connection)
-        assert watch.hears
+        watch.check(connection)
+        assert watch.is_healthy
 
 
 def test_an_address_that_is_none_is_refused_without_quoting_it(configure: Callable[..., Settings]) -> None:

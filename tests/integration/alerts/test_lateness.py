@@ -145,7 +145,7 @@ def test_a_mart_that_does_not_hold_yesterday_in_time_is_told_with_where_it_hangs
     (told,) = rows("select title, reason, severity, owners from alerts where kind = 'not_published'")
     assert told == {
         "title": f"marts/overview does not hold {yesterday} yet",
-        "reason": "It was to be published by 00:00; facts was not made from it.",
+        "reason": "It was due by 00:00; facts was not materialized from it.",
         "severity": "error",
         "owners": ["team:growing"],
     }
@@ -166,10 +166,10 @@ def test_before_the_hour_and_without_one_nothing_is_said(recorded: dg.DagsterIns
 @pytest.mark.parametrize(
     ("events", "why"),
     [
-        ([("raw", True), "facts", "overview", "marts/overview"], "raw was not made from it"),
-        (["facts", "overview", "marts/overview", "raw"], "facts was not made from it"),
-        (["raw", "overview", "marts/overview", "facts"], "overview was not made from it"),
-        (["raw", "facts", "overview"], "marts/overview was not made from it"),
+        ([("raw", True), "facts", "overview", "marts/overview"], "raw was not materialized from it"),
+        (["facts", "overview", "marts/overview", "raw"], "facts was not materialized from it"),
+        (["raw", "overview", "marts/overview", "facts"], "overview was not materialized from it"),
+        (["raw", "facts", "overview"], "marts/overview was not materialized from it"),
         (["raw", "facts", "overview", "marts/overview"], ""),
         (["raw", "facts", "overview", "marts/overview", "raw"], ""),
     ],

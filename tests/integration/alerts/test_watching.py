@@ -18,7 +18,7 @@ from millpond.settings import settings
 
 def look(watch: DaemonWatch) -> None:
     with outbox() as connection:
-        watch.look(connection)
+        watch.check(connection)
 
 
 def beat(recorded: dg.DagsterInstance, at: float) -> None:
@@ -31,7 +31,7 @@ def test_silence_opens_one_alert_and_being_heard_ends_it(recorded: dg.DagsterIns
     look(watch)
     look(watch)
     (told,) = rows("select kind, severity, title, times, resolved_at from alerts")
-    assert told["title"] == "the daemon's heartbeat and the sensor `alerts` fell silent"
+    assert told["title"] == "the daemon's heartbeat and the sensor `alerts` stopped"
     assert (told["severity"], told["times"], told["resolved_at"]) == ("critical", 1, None)
     beat(recorded, time.time())
     find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())

@@ -15,7 +15,7 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_run
 from typer.testing import CliRunner
 
 from millpond.automation.jobs import housekeeping
-from millpond.automation.overview import instigators, is_on, overview, starts_runs
+from millpond.automation.overview import is_on, list_automation, list_instigators, starts_runs
 from millpond.automation.preview import preview
 from millpond.automation.requests import CHAIN_TAG
 from millpond.automation.schedules import DAILY_SCHEDULE as DAILY
@@ -48,7 +48,7 @@ def said(*arguments: str) -> str:
 
 def state(recorded: dg.DagsterInstance, name: str) -> bool:
     stored = {each.name: each for each in recorded.all_instigator_state()}
-    (found,) = [each for each in instigators(definitions()) if each.name == name]
+    (found,) = [each for each in list_instigators(definitions()) if each.name == name]
     return is_on(found, stored.get(name))
 
 
@@ -136,7 +136,7 @@ def test_a_run_whose_process_dies_begins_again_only_where_the_home_is_not_paused
 
 
 def test_pausing_stops_what_starts_runs_and_resuming_lets_it_go_on(recorded: dg.DagsterInstance) -> None:
-    assert {each.name for each in instigators(definitions()) if starts_runs(each)} >= STARTING
+    assert {each.name for each in list_instigators(definitions()) if starts_runs(each)} >= STARTING
     paused = switch(definitions(), recorded, settings(), None, on=False)
     assert set(paused) >= STARTING
     assert "alerts" not in paused
@@ -176,7 +176,7 @@ def test_an_unknown_name_is_refused_with_the_near_one(recorded: dg.DagsterInstan
 
 
 def test_what_is_on_and_when_it_comes_next_is_listed_and_a_pause_shows(recorded: dg.DagsterInstance) -> None:
-    found = {each.name: each for each in overview(definitions(), recorded, settings())}
+    found = {each.name: each for each in list_automation(definitions(), recorded, settings())}
     assert found[DAILY].when == "0 6 * * * in UTC"
     following = found[DAILY].next
     assert following is not None
@@ -199,7 +199,7 @@ def test_a_preview_says_what_would_run_at_a_moment_and_why_and_runs_nothing(
     runs = preview(definitions(), recorded, settings(), at)
     by = {(run.by, "dlt_climate_entries" in run.assets): run for run in runs}
     assert by[DAILY, True].days == "2026-11-16...2026-11-19"
-    assert by[DAILY, True].why == "completes yesterday, loads again what may have come late"
+    assert by[DAILY, True].why == "completes yesterday and reloads days that may have late data"
     assert by[KEEP_UP, True].why == "dlt_climate_entries is due at 0 * * * *; the rest follows"
     assert by["housekeeping_schedule", False].why == "no tick; its next is 2026-11-21 03:30"
     between = preview(definitions(), recorded, settings(), at + dt.timedelta(minutes=1))

@@ -80,7 +80,7 @@ def test_the_first_look_remembers_what_is_there_and_starts_nothing(
     source.serve = Entries([reading(0, TODAY)])
     first = Polling(recorded).tick()
     assert not first.run_requests
-    assert "first look" in str(first.skip_reason)
+    assert "first tick" in str(first.skip_reason)
 
 
 @pytest.mark.parametrize("polls", [100, pytest.param(1000, marks=pytest.mark.slow)])
@@ -237,7 +237,7 @@ def test_there_is_a_sensor_only_where_the_spec_declares_news_and_it_says_what_it
     for sensor in build_new_data_sensors(sources, []):
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
         assert sensor.minimum_interval_seconds == 300
-        assert "all that is made from it" in (sensor.description or "")
+        assert "all downstream of it" in (sensor.description or "")
 
 
 def test_on_a_branch_no_sensor_looks_unless_it_is_switched_on(configure: Callable[..., Settings]) -> None:

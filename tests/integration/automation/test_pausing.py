@@ -26,7 +26,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from typer.testing import CliRunner
 
-from millpond.automation.overview import instigators, is_on
+from millpond.automation.overview import is_on, list_instigators
 from millpond.automation.switches import count_unfinished_runs, switch
 from millpond.cli.main import app
 from millpond.instance.home import open_instance, repository_origin
@@ -101,7 +101,7 @@ def daemons(home: Home) -> Daemons:
 def running(code: str = "defs") -> set[str]:
     with open_instance() as recorded:
         stored = {state.name: state for state in recorded.all_instigator_state()}
-    found = instigators(getattr(every_kind, code))
+    found = list_instigators(getattr(every_kind, code))
     return {each.name for each in found if is_on(each, stored.get(each.name))}
 
 

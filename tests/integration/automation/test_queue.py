@@ -162,7 +162,7 @@ def test_a_tick_whose_cursor_was_lost_launches_nothing_twice(line: Line) -> None
     line.tick()
     assert line.left() == 1
     line.comes_again(lost.cursor)
-    assert "its run is there" in str(line.tick().skip_reason)
+    assert "its run is already recorded" in str(line.tick().skip_reason)
     assert line.left() == 0
     assert len(line.launched) == 1
 
@@ -179,8 +179,8 @@ def test_a_message_that_comes_again_and_one_sent_twice_deliver_one_run(line: Lin
 
 
 POISON = [
-    ("no json", "cannot be read"),
-    ("[]", "cannot be read"),
+    ("no json", "is invalid"),
+    ("[]", "is invalid"),
     ({"type": "drop", "source": "greenhouse"}, "type: Input should be"),
     ({**REQUEST, "sql": "drop table"}, "sql: Extra inputs"),
     ({**REQUEST, "source": "nowhere"}, "there is no source 'nowhere'"),
@@ -215,7 +215,7 @@ def test_poison_goes_to_the_dead_letters_after_its_tries_with_the_reason_and_blo
 def test_poison_is_tried_again_before_it_is_rejected(line: Line) -> None:
     line.send("no json")
     result = line.tick()
-    assert "try 1: the message cannot be read" in str(result.skip_reason)
+    assert "attempt 1: the message is invalid" in str(result.skip_reason)
     assert line.dead_letters() == []
     assert line.left() == 1
 

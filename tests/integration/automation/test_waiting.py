@@ -97,7 +97,7 @@ def alerts(recorded: dg.DagsterInstance) -> list[dict[str, Any]]:
 
 def test_a_day_is_launched_once_when_the_other_has_made_it(recorded: dg.DagsterInstance) -> None:
     waiting = Waiting(recorded)
-    assert "waited for until" in str(waiting.tick().skip_reason)
+    assert "due by" in str(waiting.tick().skip_reason)
     shop(recorded)
     (run,) = waiting.tick().run_requests
     assert run.tags["dagster/partition"] == str(DAY)
@@ -149,13 +149,13 @@ def test_a_failed_run_of_the_other_is_the_reason_to_skip_and_one_alert_until_it_
     shop(recorded)
     assert waiting.launched() == [str(DAY)]
     waiting.tick()
-    assert alerts(recorded)[0]["resolution"] == "It is there now."
+    assert alerts(recorded)[0]["resolution"] == "It has arrived."
 
 
 def test_a_day_that_does_not_come_in_time_is_one_alert_and_its_end(recorded: dg.DagsterInstance) -> None:
     waiting = Waiting(recorded, timeout=dt.timedelta(0))
     for _ in range(2):
-        assert f"{DAY}: not made, and due since" in str(waiting.tick().skip_reason)
+        assert f"{DAY}: not materialized; was due at" in str(waiting.tick().skip_reason)
     late = alerts(recorded)
     assert [(alert["kind"], alert["times"], alert["partition"]) for alert in late] == [
         ("external_late", 1, str(BEFORE)),
@@ -189,11 +189,11 @@ def test_a_selection_that_names_nothing_fails_the_tick(recorded: dg.DagsterInsta
         ("waits: [{name: orders}]", "waits.0.asset"),
         ("waits: [{name: orders, asset: a, then: b, timeout: soon}]", "is no duration"),
         ("waits: [{name: 'or ders', asset: a, then: b, timeout: 6h}]", "identifier"),
-        ("waits: [", "is no YAML"),
+        ("waits: [", "is not valid YAML"),
         ("wait: []", "wait: Extra inputs"),
         (
             "waits: [{name: a, asset: a, then: b, timeout: 6h}, {name: a, asset: c, then: d, timeout: 6h}]",
-            "two waits are called a",
+            "two waits have the name a",
         ),
     ],
 )

@@ -82,7 +82,7 @@ def test_test_sends_through_one_channel_or_says_why_not(
     home: Home, configure: Callable[..., Settings]
 ) -> None:
     assert "slack is not set up" in refused(ConfigError, "test", "slack")
-    assert "slak is no channel" in refused(ConfigError, "test", "slak")
+    assert "slak is not a channel" in refused(ConfigError, "test", "slak")
     with web() as slack:
         configure(slack_webhook=slack.url)
         assert "slack took it" in said("test", "slack")

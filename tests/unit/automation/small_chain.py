@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from millpond.automation.chains import Chain
-from millpond.automation.conditions import with_conditions
+from millpond.automation.conditions import add_conditions
 from millpond.automation.sensors import ChainSensor
 from millpond.ingestion.window import Cadence
 
@@ -57,7 +57,7 @@ CHAIN = Chain(
 
 def definitions(timezone: str = "UTC") -> dg.Definitions:
     return dg.Definitions(
-        assets=with_conditions(ASSETS, [CHAIN], timezone),
+        assets=add_conditions(ASSETS, [CHAIN], timezone),
         asset_checks=[sound],
         sensors=[ChainSensor([CHAIN], dg.DefaultSensorStatus.RUNNING)],
         jobs=[dg.define_asset_job("everything", "*")],

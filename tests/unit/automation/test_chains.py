@@ -9,7 +9,7 @@ import yaml
 from small_chain import ASSETS, CHAIN, keys, made
 
 from millpond.automation.chains import Chain, find_chains
-from millpond.automation.conditions import EXEMPTION, with_conditions
+from millpond.automation.conditions import EXEMPTION, add_conditions
 from millpond.automation.requests import CHAIN_TAG, merge_by_chain
 from millpond.ingestion.spec import SourceSpec
 
@@ -77,7 +77,7 @@ def test_sources_that_meet_in_a_model_are_one_chain_and_others_are_not() -> None
 def test_a_source_without_a_cadence_is_not_loaded_by_itself_and_says_so() -> None:
     chains = find_chains(ASSETS, [source("readings", cadence=None)])
     assert chains == []
-    for asset in with_conditions(ASSETS, chains, "UTC"):
+    for asset in add_conditions(ASSETS, chains, "UTC"):
         for spec in asset.specs:
             assert spec.automation_condition is None
             assert spec.metadata[EXEMPTION].startswith("none: ")

@@ -11,9 +11,9 @@ import pytest
 from small_chain import CHAIN, definitions, keys
 
 from millpond.automation.chains import Chain
-from millpond.automation.overview import next_tick
+from millpond.automation.overview import find_next_tick
 from millpond.automation.requests import CHAIN_TAG
-from millpond.automation.schedules import build_daily, window_at
+from millpond.automation.schedules import build_daily, find_window
 from millpond.ingestion.window import Cadence
 from millpond.resources.run import partition_tags
 from millpond.settings import Settings, settings
@@ -67,15 +67,15 @@ def test_yesterday_is_the_one_of_the_configured_zone_with_the_days_before_it(
 ) -> None:
     configured = configure(timezone="Europe/Berlin")
     at = dt.datetime.fromisoformat(moment).replace(tzinfo=BERLIN).astimezone(dt.UTC)
-    assert str(window_at(at, WEEKEND, configured)) == days
+    assert str(find_window(at, WEEKEND, configured)) == days
 
 
 def test_days_before_the_first_partition_are_left_out(configure: Callable[..., Settings]) -> None:
     configured = configure(start_date="2026-11-18")
-    assert str(window_at(dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC), WEEKEND, configured)) == (
+    assert str(find_window(dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC), WEEKEND, configured)) == (
         "2026-11-18...2026-11-19"
     )
-    assert window_at(dt.datetime(2026, 11, 18, 6, tzinfo=dt.UTC), WEEKEND, configured) is None
+    assert find_window(dt.datetime(2026, 11, 18, 6, tzinfo=dt.UTC), WEEKEND, configured) is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_it_ticks_at_six_by_the_clock_on_the_wall_also_when_that_is_changed(
     found = schedule(configure(timezone="Europe/Berlin"))
     assert (found.cron_schedule, found.execution_timezone) == ("0 6 * * *", "Europe/Berlin")
     begin = dt.datetime.fromisoformat(after).replace(tzinfo=BERLIN)
-    assert next_tick("0 6 * * *", "Europe/Berlin", begin) == dt.datetime.fromisoformat(at_utc).replace(
+    assert find_next_tick("0 6 * * *", "Europe/Berlin", begin) == dt.datetime.fromisoformat(at_utc).replace(
         tzinfo=dt.UTC
     )
 
@@ -104,7 +104,7 @@ def test_a_time_in_the_hour_that_is_left_out_in_march_still_ticks_once_a_day(
     found = schedule(configure(timezone="Europe/Berlin", daily_at="02:30"))
     moment, ticks = dt.datetime(2026, 3, 27, 12, tzinfo=BERLIN), []
     for _ in range(4):
-        moment = next_tick(str(found.cron_schedule), "Europe/Berlin", moment)
+        moment = find_next_tick(str(found.cron_schedule), "Europe/Berlin", moment)
         ticks.append(moment.astimezone(BERLIN).date().day)
     assert ticks == [28, 29, 30, 31]
 
@@ -139,7 +139,7 @@ def test_it_skips_with_a_reason_where_an_unfinished_run_makes_the_same(
     found = ticked(instance, configured, dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC))
     assert bool(found.skip_message) == skips
     if skips:
-        assert found.skip_message == f"readings: run {run.run_id} makes 2026-11-16...2026-11-19 already"
+        assert found.skip_message == f"readings: run {run.run_id} already covers 2026-11-16...2026-11-19"
         instance.report_run_failed(run)
         assert ticked(instance, configured, dt.datetime(2026, 11, 20, 6, tzinfo=dt.UTC)).run_requests
 

@@ -7,7 +7,7 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millpond.automation.overview import next_tick
+from millpond.automation.overview import find_next_tick
 from millpond.ingestion.spec_rules import check_cron
 
 BOUNDS = [(0, 59), (0, 23), (1, 28), (1, 12), (0, 6)]
@@ -30,7 +30,7 @@ def test_what_is_accepted_dagster_understands(text: str) -> None:
     import datetime as dt
 
     assert is_valid_cron_schedule(check_cron(text))
-    assert next_tick(text, "Europe/Berlin", dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
+    assert find_next_tick(text, "Europe/Berlin", dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The channels through which alerts are sent, and which of them are set up.
+"""The channels that send alerts, and which of them are set up.
 
 Start reading in `channel`; a new channel is one file and one line here.
 """
@@ -30,5 +30,5 @@ _FACTORIES: tuple[Callable[[Settings], Channel | None], ...] = (
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """Return the channels that are set up, by name; the log is always among them, and first."""
+    """Return the channels that are set up, by name; the first is always the log."""
     return {channel.name: channel for make in _FACTORIES if (channel := make(settings))}

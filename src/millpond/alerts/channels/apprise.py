@@ -1,4 +1,4 @@
-"""Whatever Apprise can reach (https://github.com/caronc/apprise); an optional extra, loaded when used."""
+"""Apprise (https://github.com/caronc/apprise), an optional extra that is imported when used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TYPES = {"info": "info", "warning": "warning", "error": "failure", "critical": 
 
 
 class AppriseChannel:
-    """Hands messages to Apprise, for all its addresses."""
+    """Sends messages through Apprise to all its addresses."""
 
     name = "apprise"
     incidents = False
@@ -25,7 +25,7 @@ class AppriseChannel:
             register(url)
 
     def send(self, message: Message) -> None:
-        """Hand the message over; raises AlertNotSent."""
+        """Send the message; raises AlertNotSent."""
         try:
             apprise = importlib.import_module("apprise")
         except ModuleNotFoundError:
@@ -36,10 +36,10 @@ class AppriseChannel:
         service = apprise.Apprise()
         if not all([service.add(url) for url in self._urls]):  # noqa: C419 - all of them, also after a bad one
             raise AlertNotSent(
-                "apprise does not know one of the addresses", next_step="correct MILLPOND_APPRISE_URLS"
+                "apprise does not support one of the addresses", next_step="correct MILLPOND_APPRISE_URLS"
             )
         kind = "success" if message.action == "resolve" else _TYPES[message.severity]
         sent = service.notify(title=redacted(message.title), body=redacted(message.plain), notify_type=kind)
         if not sent:
-            # It does not say which address failed; the others have the message.
+            # Apprise does not say which address failed; the others may have the message.
             raise AlertNotSent("apprise could not reach every address", uncertain=len(self._urls) > 1)

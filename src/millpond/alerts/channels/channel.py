@@ -1,18 +1,18 @@
-"""What a channel is, and the one that is always there: the log of the part `alerts`."""
+"""The interface of a channel, and the one that is always set up: the log of the part `alerts`."""
 
 from __future__ import annotations
 
 import logging
 from typing import Protocol
 
-from millpond.alerts.alert import compose, one_line
+from millpond.alerts.alert import compose, join_lines
 from millpond.alerts.message import Message
 
 
 class Channel(Protocol):
-    """A way to reach people.
+    """A service that notifies people.
 
-    One that keeps `incidents` opens and closes them under a key, and knows a message that it has seen.
+    One with `incidents` opens and closes them by key, and ignores duplicate messages.
     """
 
     @property
@@ -24,7 +24,7 @@ class Channel(Protocol):
         """Whether it keeps incidents."""
 
     def send(self, message: Message) -> None:
-        """Deliver `message`, within seconds; raises AlertNotSent."""
+        """Deliver `message` within seconds; raises AlertNotSent."""
 
 
 _LIMIT = 1500
@@ -38,7 +38,7 @@ class LogChannel:
     incidents = False
 
     def send(self, message: Message) -> None:
-        """Log each alert; cannot fail."""
+        """Log each alert."""
         logger = logging.getLogger("millpond.alerts")
         for alert in message.alerts:
             if message.action == "resolve":
@@ -46,5 +46,5 @@ class LogChannel:
                 continue
             checks = f" (checks: {', '.join(alert.checks)})" if alert.checks else ""
             level = _LEVELS.get(alert.severity, logging.ERROR)
-            reason = one_line(compose(alert.excerpt, alert.unharmed, alert.next_step, _LIMIT))
+            reason = join_lines(compose(alert.excerpt, alert.unharmed, alert.next_step, _LIMIT))
             logger.log(level, "alert %d: %s%s: %s — %s", alert.id, alert.title, checks, reason, alert.run_url)

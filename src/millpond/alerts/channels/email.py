@@ -1,4 +1,4 @@
-"""E-mail, as text and as HTML; a repeated message has the Message-ID of the first."""
+"""E-mail as text and HTML; a repeated message has the Message-ID of the first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUBJECT_LIMIT = 200
 
 @dataclass(frozen=True)
 class EmailChannel:
-    """Hands messages to an SMTP server, all receivers in one."""
+    """Sends messages through an SMTP server, one mail to all receivers."""
 
     host: str
     port: int
@@ -51,20 +51,20 @@ class EmailChannel:
         )
 
     def send(self, message: Message) -> None:
-        """Hand the message over; raises AlertNotSent."""
+        """Send the message; raises AlertNotSent."""
         handed = False
         try:
             with self._connect() as server:
                 handed = True
-                refused = server.send_message(self._mail(message), self.sender, list(self.receivers))
+                refused = server.send_message(self._build_mail(message), self.sender, list(self.receivers))
         except smtplib.SMTPServerDisconnected as error:
-            raise self._error(error, uncertain=handed) from None
+            raise self._failure(error, uncertain=handed) from None
         except smtplib.SMTPException as error:
-            raise self._error(error, uncertain=False) from None
+            raise self._failure(error, uncertain=False) from None
         except OSError as error:
-            raise self._error(error, uncertain=handed) from None
+            raise self._failure(error, uncertain=handed) from None
         if refused:
-            raise self._error(smtplib.SMTPRecipientsRefused(refused), uncertain=True)
+            raise self._failure(smtplib.SMTPRecipientsRefused(refused), uncertain=True)
 
     def _connect(self) -> smtplib.SMTP:
         if self.security == "tls":
@@ -82,28 +82,28 @@ class EmailChannel:
             raise
         return server
 
-    def _mail(self, message: Message) -> EmailMessage:
+    def _build_mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
         mail["Subject"] = message.subject(_SUBJECT_LIMIT, f"[{message.severity}] ")
         mail["From"], mail["To"] = self.sender, ", ".join(self.receivers)
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message.id}@millpond>"
-        # Mail programs put the end below the beginning.
+        # Mail programs show the resolution in the thread of the alert.
         mail["References"] = f"<{message.incident}@millpond>"
         mail.set_content(redacted(message.plain))
-        mail.add_alternative(_html(message), subtype="html")
+        mail.add_alternative(_format_html(message), subtype="html")
         return mail
 
-    def _error(self, error: Exception, *, uncertain: bool) -> AlertNotSent:
+    def _failure(self, error: Exception, *, uncertain: bool) -> AlertNotSent:
         return AlertNotSent(
-            redacted(f"email: {self.host} did not take it: {type(error).__name__}: {error}"),
-            unharmed="the alert is in the log and is tried again",
-            next_step="check the settings of email in .env, then try it: `millpond alerts test email`",
+            redacted(f"email: {self.host} did not accept the message: {type(error).__name__}: {error}"),
+            unharmed="the alert, which is in the log and is sent again later",
+            next_step="check the settings of email in .env, then run `millpond alerts test email`",
             uncertain=uncertain,
         )
 
 
-def _html(message: Message) -> str:
+def _format_html(message: Message) -> str:
     rows = "".join(
         f"<tr><th align=left>{escape(name)}</th><td>{escape(redacted(value))}</td></tr>"
         for name, value in message.facts.items()
@@ -111,11 +111,11 @@ def _html(message: Message) -> str:
     button = f'<p><a href="{escape(message.url)}">View logs</a></p>' if message.url else ""
     return (
         f"<h3>{escape(redacted(message.title))}</h3><pre>{escape(redacted(message.text))}</pre>"
-        f"{_paragraph('Unharmed', message.unharmed)}{_paragraph('Next', message.next_step)}"
+        f"{_format_paragraph('Unharmed', message.unharmed)}{_format_paragraph('Next', message.next_step)}"
         f'<table>{rows}</table>{button}<p><a href="{escape(message.runbook)}">What to do</a></p>'
         f"<p>{escape(message.footer)}</p>"
     )
 
 
-def _paragraph(name: str, text: str) -> str:
+def _format_paragraph(name: str, text: str) -> str:
     return f"<p><b>{name}:</b> {escape(text)}</p>" if text else ""

@@ -1,4 +1,4 @@
-"""Requests to services that take alerts: what an answer, or none, says about the message."""
+"""Requests to alerting services, and what a response, or none, means for the message."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from millpond.errors import AlertNotSent
 from millpond.redaction import excerpt, redacted, register
 
 _SECONDS = (3.0, 10.0)
-"""To connect, and between two pieces of an answer."""
+"""Timeouts: to connect, and between two parts of a response."""
 _GATEWAY = (requests.codes.bad_gateway, requests.codes.gateway_timeout)
-"""What something in between says when it does not know the outcome."""
+"""Statuses of a proxy that does not know the outcome."""
 
 
 def keep_secret(address: str) -> None:
-    """Have an address that is a secret, and its path, masked wherever they turn up."""
+    """Register a secret address and its path for redaction."""
     path = urlsplit(address).path
     for secret in (address, path if len(path) > 4 else "", path.rsplit("/", 1)[-1]):
         register(secret)
 
 
-def ask(
+def send_request(
     name: str,
     method: str,
     address: str,
@@ -35,10 +35,10 @@ def ask(
     account: tuple[str, str] | None = None,
     parameters: dict[str, str] | None = None,
 ) -> requests.Response:
-    """Return the answer of service `name` if it is 2xx.
+    """Return the response of service `name` if its status is 2xx.
 
-    Raises AlertNotSent, which quotes no address, with what the service said about when to try again, and
-    with `uncertain` where the request may have had its effect.
+    Raises AlertNotSent, which quotes no address, with the service's `Retry-After`, and with `uncertain` if
+    the request may have taken effect.
     """
     try:
         answer = requests.request(
@@ -52,33 +52,33 @@ def ask(
             allow_redirects=False,
         )
     except requests.ConnectTimeout as error:
-        raise _unreachable(name, error, uncertain=False) from None
+        raise _no_response_error(name, error, uncertain=False) from None
     except requests.ConnectionError as error:
-        raise _unreachable(name, error, uncertain="NewConnectionError" not in str(error)) from None
+        raise _no_response_error(name, error, uncertain="NewConnectionError" not in str(error)) from None
     except requests.RequestException as error:
-        raise _unreachable(name, error, uncertain=True) from None
+        raise _no_response_error(name, error, uncertain=True) from None
     if answer.ok and answer.status_code < 300:
         return answer
     raise AlertNotSent(
         f"{name} answered {answer.status_code} {excerpt(answer.content)}",
-        unharmed="the alert is in the log and is tried again",
-        next_step=f"check the settings of {name} in .env, then try it: `millpond alerts test {name}`",
-        retry_after=_retry_after(answer.headers.get("Retry-After")),
+        unharmed="the alert, which is in the log and is sent again later",
+        next_step=f"check the settings of {name} in .env, then run `millpond alerts test {name}`",
+        retry_after=_parse_retry_after(answer.headers.get("Retry-After")),
         uncertain=answer.status_code in _GATEWAY,
     )
 
 
-def _unreachable(name: str, error: Exception, *, uncertain: bool) -> AlertNotSent:
+def _no_response_error(name: str, error: Exception, *, uncertain: bool) -> AlertNotSent:
     return AlertNotSent(
-        redacted(f"{name} gave no answer: {type(error).__name__}: {error}"),
-        unharmed="the alert is in the log and is tried again",
-        next_step=f"check the settings of {name} in .env, then try it: `millpond alerts test {name}`",
+        redacted(f"{name} did not respond: {type(error).__name__}: {error}"),
+        unharmed="the alert, which is in the log and is sent again later",
+        next_step=f"check the settings of {name} in .env, then run `millpond alerts test {name}`",
         uncertain=uncertain,
     )
 
 
-def _retry_after(header: str | None) -> float | None:
-    """Return the seconds that a Retry-After asks for, given as a number or as a date."""
+def _parse_retry_after(header: str | None) -> float | None:
+    """Return the seconds of a `Retry-After` header, given as a number or as a date."""
     if not header:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Jira: an issue for what needs a person, and a comment on it once it is over.
+"""Jira: an issue for each message, and a comment on it when the alert is resolved.
 
-The incident's key is a label of the issue, so that a try whose outcome was lost finds the issue it made.
+The incident's key is a label of the issue, so that a repeated attempt finds the issue of the first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from millpond.alerts.channels.http import ask
+from millpond.alerts.channels.http import send_request
 from millpond.alerts.message import Message
 from millpond.redaction import redacted, register
 from millpond.settings import Settings
@@ -19,7 +19,7 @@ _SUMMARY_LIMIT = 250
 
 @dataclass(frozen=True)
 class JiraChannel:
-    """Makes issues through Jira's REST API."""
+    """Creates issues through Jira's REST API."""
 
     url: str
     project: str
@@ -43,7 +43,7 @@ class JiraChannel:
         )
 
     def send(self, message: Message) -> None:
-        """Make the issue, or say in it that it is over; raises AlertNotSent."""
+        """Create the issue, or comment that it is resolved; raises AlertNotSent."""
         if message.action == "resolve":
             if issue := self._find(message.incident):
                 self._post(f"/rest/api/2/issue/{issue}/comment", {"body": redacted(message.plain)})
@@ -61,7 +61,7 @@ class JiraChannel:
 
     def _find(self, incident: str) -> str | None:
         query = {"jql": f'project = "{self.project}" and labels = "{incident}"', "fields": "key"}
-        answer = ask(
+        answer = send_request(
             self.name, "GET", f"{self.url}/rest/api/3/search/jql", parameters=query, account=self._account
         )
         issues = answer.json().get("issues") or [{}]
@@ -69,7 +69,7 @@ class JiraChannel:
         return key
 
     def _post(self, path: str, body: dict[str, object]) -> None:
-        ask(self.name, "POST", self.url + path, body=body, account=self._account)
+        send_request(self.name, "POST", self.url + path, body=body, account=self._account)
 
     @property
     def _account(self) -> tuple[str, str] | None:

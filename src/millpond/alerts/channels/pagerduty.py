@@ -1,4 +1,4 @@
-"""PagerDuty, Events API v2: an incident opens, and closes when what caused it is over.
+"""PagerDuty, Events API v2: an incident that is resolved with its alerts.
 
 https://developer.pagerduty.com/docs/send-alert-event
 """
@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from millpond.alerts.alert import compose, one_line
-from millpond.alerts.channels.http import ask
+from millpond.alerts.alert import compose, join_lines
+from millpond.alerts.channels.http import send_request
 from millpond.alerts.message import Message
 from millpond.redaction import redacted, register
 
@@ -18,7 +18,7 @@ _SUMMARY_LIMIT = 1024
 
 
 class PagerDutyChannel:
-    """Sends events; PagerDuty drops those it has seen, by `dedup_key`."""
+    """Sends events; PagerDuty drops duplicates by `dedup_key`."""
 
     name = "pagerduty"
     incidents = True
@@ -29,10 +29,10 @@ class PagerDutyChannel:
 
     def send(self, message: Message) -> None:
         """Open or close the incident; raises AlertNotSent."""
-        ask(self.name, "POST", self._url, body={"routing_key": self._key, **event(message)})
+        send_request(self.name, "POST", self._url, body={"routing_key": self._key, **build_event(message)})
 
 
-def event(message: Message) -> dict[str, Any]:
+def build_event(message: Message) -> dict[str, Any]:
     """Return the message as PagerDuty's event, without the key."""
     if message.action == "resolve":
         return {"event_action": "resolve", "dedup_key": message.incident}
@@ -53,7 +53,7 @@ def event(message: Message) -> dict[str, Any]:
         "client": "Millpond",
         "links": links,
         "payload": {
-            "summary": one_line(compose(cause, message.unharmed, message.next_step, _SUMMARY_LIMIT)),
+            "summary": join_lines(compose(cause, message.unharmed, message.next_step, _SUMMARY_LIMIT)),
             "source": "millpond",
             "severity": message.severity,
             "component": message.facts.get("Asset", ""),

@@ -1,4 +1,4 @@
-"""Any address that takes JSON. A repeated message has the Idempotency-Key of the first."""
+"""A webhook that accepts JSON. A repeated message has the Idempotency-Key of the first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from millpond.alerts.channels.http import ask, keep_secret
+from millpond.alerts.channels.http import keep_secret, send_request
 from millpond.alerts.message import Message
 from millpond.redaction import redacted
 
@@ -41,10 +41,16 @@ class WebhookChannel:
 
     def send(self, message: Message) -> None:
         """Post the message; raises AlertNotSent."""
-        ask(self.name, "POST", self._url, body=document(message), headers={"Idempotency-Key": message.id})
+        send_request(
+            self.name,
+            "POST",
+            self._url,
+            body=build_document(message),
+            headers={"Idempotency-Key": message.id},
+        )
 
 
-def document(message: Message) -> dict[str, Any]:
+def build_document(message: Message) -> dict[str, Any]:
     """Return the message with its first 100 alerts, as plain values."""
     return {
         "message": message.id,

@@ -1,4 +1,4 @@
-"""What is worth an alert, read from Dagster's storage and from notices; one file for each kind of finding.
+"""Finds what needs an alert in Dagster's storage and in notices; one file for each kind of finding.
 
 Start reading in `find`.
 """

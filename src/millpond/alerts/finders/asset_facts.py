@@ -1,4 +1,4 @@
-"""What an alert needs from asset definitions: owners, retries, days, when they are due."""
+"""What alerts need from asset definitions: owners, tags, retries, partitions, and when data is due."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from millpond.alerts.alert import Alert
 from millpond.internals.dagster import TimeWindowFreshnessPolicy
 
 MARTS = "marts"
-"""Value of the tag `layer` by which a mart is facts."""
+"""Value of the tag `layer` that marts have."""
 
 
 @dataclass(frozen=True)
 class AssetFacts:
-    """Facts by the asset's name."""
+    """Facts about assets, by name."""
 
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     retries: Mapping[str, int] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
-    """Every asset; empty where it is not facts which there are."""
+    """Every asset; empty if the assets are unknown."""
     daily: frozenset[str] = frozenset()
     due: Mapping[str, dt.timedelta] = field(default_factory=dict)
-    """How long after its end a day is to be in the asset."""
+    """How long after the end of a day the asset must hold it."""
     made_from: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    """Of each mart: the assets it is made from and itself, with the parents of each, which come first."""
+    """For each mart: its upstream assets and itself, each with its parents, in topological order."""
     unasked: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Of each asset that rests on raw assets of sources without an address: these raw assets."""
+    """For each asset downstream of raw assets whose sources have no address: these raw assets."""
 
     @classmethod
     def of(cls, assets: Sequence[dg.AssetsDefinition], unasked: Collection[str] = ()) -> AssetFacts:
-        """Return what is facts of `assets`; the sources of the raw assets `unasked` have no address."""
+        """Return the facts of `assets`; the sources of the raw assets `unasked` have no address."""
         specs = {spec.key.to_user_string(): spec for each in assets for spec in each.specs}
         return cls(
             owners={name: tuple(spec.owners) for name, spec in specs.items()},
@@ -53,19 +53,21 @@ class AssetFacts:
                 if (policy := spec.freshness_policy) and isinstance(policy, TimeWindowFreshnessPolicy)
             },
             made_from={
-                name: _lineage(name, specs) for name, spec in specs.items() if spec.tags.get("layer") == MARTS
+                name: _find_lineage(name, specs)
+                for name, spec in specs.items()
+                if spec.tags.get("layer") == MARTS
             },
             unasked={
                 name: found
                 for name in (specs if unasked else ())
-                if (found := frozenset(unasked).intersection(_lineage(name, specs)))
+                if (found := frozenset(unasked).intersection(_find_lineage(name, specs)))
             },
         )
 
     def without_idle(self, made: Collection[str]) -> AssetFacts:
-        """Return the same, with nothing due that rests on sources without address, unless they were `made`.
+        """Return the same facts without what is due from sources without an address, unless they were `made`.
 
-        So a source that was loaded before and has lost its address goes on being missed.
+        A source that was loaded before and has lost its address is still due.
         """
         idle = {name for name, raw in self.unasked.items() if not raw <= set(made)}
         return replace(
@@ -75,7 +77,7 @@ class AssetFacts:
         )
 
     def is_idle(self, name: str) -> bool:
-        """Return whether nobody waits for the asset `name`; see `without_idle`."""
+        """Return whether the asset `name` is never due; see `without_idle`."""
         return name in self.unasked and name not in self.due and name not in self.made_from
 
     def owners_of(self, assets: Sequence[str]) -> tuple[str, ...]:
@@ -87,11 +89,11 @@ class AssetFacts:
         return tuple(sorted({tag for name in assets for tag in self.tags.get(name, ())}))
 
     def are_deleted(self, assets: Sequence[str]) -> bool:
-        """Return whether none of `assets` is defined any more: they were deleted or renamed."""
+        """Return whether none of `assets` is defined any longer: they were deleted or renamed."""
         return bool(self.names and assets) and self.names.isdisjoint(assets)
 
     def alert_of(self, asset: str, day: dt.date, *, kind: str, title: str, reason: str) -> Alert:
-        """Return the alert, one for the asset and day, which the title and reason are about."""
+        """Return the alert of this kind about one asset and day."""
         key = f"{kind}:{asset}:{day}"
         return Alert(
             kind=kind,
@@ -106,10 +108,10 @@ class AssetFacts:
         )
 
 
-def _lineage(name: str, specs: Mapping[str, dg.AssetSpec]) -> dict[str, Sequence[str]]:
-    spec = specs.get(name)  # None of a dbt source that no asset loads
+def _find_lineage(name: str, specs: Mapping[str, dg.AssetSpec]) -> dict[str, Sequence[str]]:
+    spec = specs.get(name)  # None for a dbt source that no asset loads
     parents = [dep.asset_key.to_user_string() for dep in spec.deps] if spec else []
     found: dict[str, Sequence[str]] = {}
     for parent in parents:
-        found |= _lineage(parent, specs)
+        found |= _find_lineage(parent, specs)
     return {**found, name: parents}

@@ -1,4 +1,4 @@
-"""The root cause of a failed run: what failed first and is not the consequence of something else."""
+"""The root cause of a failed run: the first failure that is not the consequence of another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST = 6
 
 
 def summarize_unharmed(failures: Sequence[DayFailure]) -> list[str]:
-    """Return each thing that is unharmed, with its days; what is so for all comes last, without."""
+    """Return what is unharmed, with its days; what holds for all days comes last, without them."""
     days: dict[str, list[str]] = {}
     for each in failures:
         for clause in filter(None, each.unharmed.split("; ")):
@@ -32,7 +32,7 @@ def summarize_unharmed(failures: Sequence[DayFailure]) -> list[str]:
 
 
 def summarize_next_steps(failures: Sequence[DayFailure]) -> list[str]:
-    """Return what to do, the days named for which the same is to be done."""
+    """Return the next steps, each with the other days that it applies to."""
     steps: dict[str, list[DayFailure]] = {}
     for each in failures:
         if each.next:
@@ -54,7 +54,7 @@ BEYOND_REACH = "BeyondReach"
 _OURS = re.compile(r"^(?:millpond\.errors\.\w+|dagster\.\S*\.Failure|dagster\.Failure): ")
 _WRAPPERS = ("Dagster", "RetryRequested")
 _SAME_CAUSE = {"BreakerOpen": "SourceUnreachable"}
-"""A host that is left alone was unreachable before."""
+"""A circuit breaker opens because the host was unreachable."""
 _BY_CHECK = "DagsterAssetCheckFailedError"
 _CONSEQUENCE = re.compile(r"(?i)\b(upstream\b.*\bfail|not run\b|was skipped|dependenc\w+ .*fail|waits for)")
 _CONSEQUENCES = ("InputMissing", "DagsterStepFailedUpstream", "DagsterExecutionStepNotFoundError")
@@ -66,10 +66,10 @@ _SAMPLES, _DAYS_SHOWN = 3, 6
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a run failed; `text` begins with the root cause. `root` is the asset that it is about, if one is.
+    """Why a run failed; `text` begins with the root cause. `root` is the asset that it names, if any.
 
-    `beyond_reach` says that all that failed are days that the source no longer serves; `stopped` that the run
-    was told to end. `names` are those of the errors and checks, by which the same cause is facts again.
+    `beyond_reach` says that only days failed which the source no longer serves; `stopped` that the run was
+    canceled. `names` are those of the errors and checks, by which a repeated failure is recognized.
     """
 
     text: str
@@ -83,7 +83,7 @@ class Cause:
 
 @dataclass
 class _FailureText:
-    """Lines of a failure, sorted into what it is."""
+    """Lines of an error message, by what they say."""
 
     lines: list[str] = field(default_factory=list)
     unharmed: list[str] = field(default_factory=list)
@@ -100,8 +100,8 @@ def find_cause(
     """
     if was_stopped(steps, failure):
         return Cause("The run was stopped before it had finished.", stopped=True)
-    own = [event for event in steps if _class(_error(event)) != _BY_CHECK]
-    own.sort(key=_is_consequence)  # stable: what failed first comes first
+    own = [event for event in steps if _class_name(_read_error(event)) != _BY_CHECK]
+    own.sort(key=_is_consequence)  # a stable sort: what failed first comes first
     out = _FailureText()
     for event in own:
         _add_step(out, event)
@@ -111,20 +111,20 @@ def find_cause(
         if not any(check.check_name in line for line in shown):
             out.lines += [first, *samples]
     if not out.lines:
-        _add_lines(out, _text(_run_error(failure)) or (failure.message if failure else "") or "")
+        _add_lines(out, _read_text(_read_run_error(failure)) or (failure.message if failure else "") or "")
     return Cause(
         "\n".join(out.lines) or "the run failed without an error",
         "; ".join(dict.fromkeys(out.unharmed)),
         next(iter(out.next_steps), ""),
-        _root(own, checks),
-        bool(steps) and not checks and all(_beyond_reach(event) for event in steps),
-        names=_cause_names(own, checks, failure),
+        _find_root(own, checks),
+        bool(steps) and not checks and all(_is_beyond_reach(event) for event in steps),
+        names=_find_cause_names(own, checks, failure),
     )
 
 
 def was_stopped(steps: Sequence[DagsterEvent], failure: DagsterEvent | None) -> bool:
-    """Return whether a run ended because it was told to: Ctrl-C, SIGTERM, or *Terminate* in the pages."""
-    if any(is_interrupt(_error(event)) for event in steps) or is_interrupt(_run_error(failure)):
+    """Return whether a run was canceled: by Ctrl-C, SIGTERM, or *Terminate* in Dagster's pages."""
+    if any(is_interrupt(_read_error(event)) for event in steps) or is_interrupt(_read_run_error(failure)):
         return True
     return bool(
         failure
@@ -136,16 +136,16 @@ def was_stopped(steps: Sequence[DagsterEvent], failure: DagsterEvent | None) -> 
 
 
 def describe_check(check: AssetCheckEvaluation) -> list[str]:
-    """Return a failed check in words: its name, asset, counts and description, then sample rows."""
+    """Return lines about a failed check: its name, asset, counts and description, then sample rows."""
     found = {name: value.value for name, value in check.metadata.items()}
     failures = found.get("failures")
     count = f" for {failures} {'row' if failures == 1 else 'rows'}" if isinstance(failures, int) else ""
     said = f": {check.description}" if check.description else ""
     lines = [f"check {check.check_name} of {check.asset_key.to_user_string()} failed{count}{said}"]
-    return lines + [f"  {row}" for row in _rows(found.get("samples"))]
+    return lines + [f"  {row}" for row in _format_rows(found.get("samples"))]
 
 
-def _rows(samples: Any) -> list[str]:
+def _format_rows(samples: Any) -> list[str]:
     records = getattr(samples, "records", samples)
     rows = [getattr(row, "data", row) for row in records] if isinstance(records, list | tuple) else []
     return [
@@ -157,17 +157,17 @@ def _rows(samples: Any) -> list[str]:
 
 def _add_step(out: _FailureText, event: DagsterEvent) -> None:
     if days := read_failed_days(event.step_failure_data):
-        out.lines += _by_cause(days)
+        out.lines += _group_by_cause(days)
         rest = _FailureText()
-        _add_lines(rest, _text(_error(event)))
+        _add_lines(rest, _read_text(_read_error(event)))
         out.unharmed += summarize_unharmed(days) or rest.unharmed
         out.next_steps += summarize_next_steps(days) or rest.next_steps
     else:
-        _add_lines(out, _text(_error(event)) or event.message or "the step failed without an error")
+        _add_lines(out, _read_text(_read_error(event)) or event.message or "the step failed without an error")
 
 
-def _by_cause(failures: Sequence[DayFailure]) -> list[str]:
-    """Return a line for each cause, with its days as ranges; unreachable days come last."""
+def _group_by_cause(failures: Sequence[DayFailure]) -> list[str]:
+    """Return a line for each cause with its days; unreachable days come last."""
     groups: dict[tuple[str, str], list[DayFailure]] = {}
     for each in failures:
         groups.setdefault((each.error, _NUMBER.sub("0", _DATE.sub("day", each.reason))), []).append(each)
@@ -193,11 +193,11 @@ def _add_lines(out: _FailureText, text: str) -> None:
             out.lines.append(line.rstrip())
 
 
-def _text(error: SerializableErrorInfo | None) -> str:
-    """Return what failed: the innermost cause, then what it led to."""
-    chain = [each for each in _chain(error) if not (_class(each)).startswith(_WRAPPERS)]
-    chain = chain or list(_chain(error))[-1:]
-    for each in chain:  # an error of ours says all there is to say
+def _read_text(error: SerializableErrorInfo | None) -> str:
+    """Return the messages of an error chain: the innermost cause, then what it led to."""
+    chain = [each for each in _walk_chain(error) if not (_class_name(each)).startswith(_WRAPPERS)]
+    chain = chain or list(_walk_chain(error))[-1:]
+    for each in chain:  # an error of ours is complete by itself
         if _OURS.match(each.message):
             return _OURS.sub("", each.message).strip()
     said = [each.message.strip() for each in reversed(chain) if _says_something(each)]
@@ -206,12 +206,12 @@ def _text(error: SerializableErrorInfo | None) -> str:
 
 
 def _says_something(error: SerializableErrorInfo) -> bool:
-    """Return whether there is more than the name of the error."""
+    """Return whether the message says more than the name of the error."""
     name, _, text = error.message.strip().partition(": ")
-    return bool(text.strip()) or name.rstrip(":") != _class(error)
+    return bool(text.strip()) or name.rstrip(":") != _class_name(error)
 
 
-def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInfo]:
+def _walk_chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInfo]:
     seen: set[int] = set()
     while isinstance(error, SerializableErrorInfo) and id(error) not in seen:
         seen.add(id(error))
@@ -219,48 +219,48 @@ def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInf
         error = error.cause
 
 
-def _error(event: DagsterEvent) -> SerializableErrorInfo | None:
+def _read_error(event: DagsterEvent) -> SerializableErrorInfo | None:
     error = event.step_failure_data.error
     return error if isinstance(error, SerializableErrorInfo) else None
 
 
-def _run_error(failure: DagsterEvent | None) -> SerializableErrorInfo | None:
+def _read_run_error(failure: DagsterEvent | None) -> SerializableErrorInfo | None:
     error = getattr(failure.event_specific_data, "error", None) if failure else None
     return error if isinstance(error, SerializableErrorInfo) else None
 
 
-def _class(error: SerializableErrorInfo | None) -> str:
+def _class_name(error: SerializableErrorInfo | None) -> str:
     return (error.cls_name if error else None) or ""
 
 
-def _names(event: DagsterEvent) -> set[str]:
+def _error_names(event: DagsterEvent) -> set[str]:
     """Return the names of the errors that a step failed with."""
     given = event.step_failure_data.user_failure_data
     value = given and given.metadata.get("error")
     own = str(value.value).split(", ") if value else []
-    return {*own, *(_class(each) for each in _chain(_error(event)))} - {""}
+    return {*own, *(_class_name(each) for each in _walk_chain(_read_error(event)))} - {""}
 
 
-def _cause_names(
+def _find_cause_names(
     steps: Sequence[DagsterEvent], checks: Sequence[AssetCheckEvaluation], failure: DagsterEvent | None
 ) -> tuple[str, ...]:
     found = {f"check {check.check_name}" for check in checks}
     for event in steps:
         given = event.step_failure_data.user_failure_data
-        names = {name for name in _names(event) if not name.startswith(_WRAPPERS)}
+        names = {name for name in _error_names(event) if not name.startswith(_WRAPPERS)}
         found |= names - {"Failure"} if given and given.metadata.get("error") else names
-    found = found or {_class(_run_error(failure)) or "run"}
+    found = found or {_class_name(_read_run_error(failure)) or "run"}
     return tuple(sorted({_SAME_CAUSE.get(name, name) for name in found}))
 
 
 def _is_consequence(event: DagsterEvent) -> bool:
-    if _names(event) & set(_CONSEQUENCES):
+    if _error_names(event) & set(_CONSEQUENCES):
         return True
-    first = _text(_error(event)).partition("\n")[0]
+    first = _read_text(_read_error(event)).partition("\n")[0]
     return bool(_CONSEQUENCE.search(first))
 
 
-def _beyond_reach(event: DagsterEvent) -> bool:
+def _is_beyond_reach(event: DagsterEvent) -> bool:
     if days := read_failed_days(event.step_failure_data):
         return all(each.error == BEYOND_REACH for each in days)
     given = event.step_failure_data.user_failure_data
@@ -268,8 +268,8 @@ def _beyond_reach(event: DagsterEvent) -> bool:
     return bool(value and value.value == BEYOND_REACH)
 
 
-def _root(steps: Sequence[DagsterEvent], checks: Sequence[AssetCheckEvaluation]) -> str:
-    """Return the asset that the first failure names: that of the model or check, if it says so."""
+def _find_root(steps: Sequence[DagsterEvent], checks: Sequence[AssetCheckEvaluation]) -> str:
+    """Return the asset that the first failure names, if it names one."""
     for event in steps:
         given = event.step_failure_data.user_failure_data
         value = given and given.metadata.get("asset")

@@ -1,4 +1,4 @@
-"""Checks that failed without stopping the run, and loads with many bad rows: both leave the run green."""
+"""Non-blocking checks that failed, and loads with many quarantined rows: the run succeeds in both cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from millpond.alerts.kinds import Severity
 from millpond.naming import MAIN_REF
 from millpond.resources.run import partitions_of, ref_of
 
-_STATEMENT = 'see the reasons: millpond sql "select reason, count(*) from quarantine.{table} group by 1"'
+_STATEMENT = 'query the reasons: millpond sql "select reason, count(*) from quarantine.{table} group by 1"'
 
 
 def report_failed_check(
@@ -28,18 +28,18 @@ def report_failed_check(
         kind="check_failed",
         source=f"event:{event_id}",
         dedup_key=f"check:{asset}:{found.check_name}:{partition}",
-        title=f"check {found.check_name} of {asset} failed{_for(partition)}",
+        title=f"check {found.check_name} of {asset} failed{_name_days(partition)}",
         reason="\n".join(describe_check(found)),
         severity=severity,
         checks=(found.check_name,),
-        **_common(run, event_id, asset, partition, facts, pages),
+        **_common_fields(run, event_id, asset, partition, facts, pages),
     )
 
 
 def report_quarantine(
     run: DagsterRun, event_id: int, event: DagsterEvent, above: float, facts: AssetFacts, pages: str
 ) -> Alert | None:
-    """Return the alert for a day on main with a larger share of bad rows than `above`."""
+    """Return the alert for a day on main whose share of quarantined rows is above `above`."""
     made = event.step_materialization_data.materialization
     values = {name: value.value for name, value in made.metadata.items() if name.startswith("rows_")}
     bad, rows = values.get("rows_quarantined"), values.get("rows_in_source")
@@ -53,19 +53,19 @@ def report_quarantine(
         kind="quarantine",
         source=f"event:{event_id}",
         dedup_key=f"quarantine:{asset}:{partition}",
-        title=f"{bad} of {rows} rows of {asset} are in quarantine{_for(partition)}",
-        reason=f"{bad / rows:.1%} of the rows broke the row contract, {above:.1%} may. {said}".strip(),
+        title=f"{bad} of {rows} rows of {asset} were quarantined{_name_days(partition)}",
+        reason=f"{bad / rows:.1%} of the rows violate the contract; the limit is {above:.1%}. {said}".strip(),
         severity="warning",
         next_step=_STATEMENT.format(table=asset.removeprefix("dlt_")),
-        **_common(run, event_id, asset, partition, facts, pages),
+        **_common_fields(run, event_id, asset, partition, facts, pages),
     )
 
 
-def _for(partition: str) -> str:
+def _name_days(partition: str) -> str:
     return f" for {partition}" if partition else ""
 
 
-def _common(
+def _common_fields(
     run: DagsterRun, event_id: int, asset: str, partition: str, facts: AssetFacts, pages: str
 ) -> dict[str, Any]:
     return {

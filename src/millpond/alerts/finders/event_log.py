@@ -1,8 +1,8 @@
-"""Reads Dagster's event log from where the last look ended, so that no event is missed or read twice.
+"""Reads Dagster's event log incrementally, so that no event is missed or read twice.
 
-Ids are drawn before a transaction commits, so an event may appear below one that was read already. The log
-counts as settled up to a mark once every transaction that ran when the mark was set has ended; above it, the
-ids that were read are remembered."""
+Ids are assigned before a transaction commits, so an event may appear with a lower id than one that was read.
+The log is complete up to a mark once every transaction that ran when the mark was set has ended; above it,
+the ids that were read are stored."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Row:
     event: str
 
 
-def new_events(connection: Connection, limit: int, first_days: float) -> list[Row]:
-    """Return events that were not read yet, oldest first, and note in the caller's transaction that they are.
+def read_new_events(connection: Connection, limit: int, first_days: float) -> list[Row]:
+    """Return unread events, oldest first, and mark them as read in the caller's transaction.
 
-    Waits for another reader to end. The first look of all goes back `first_days`.
+    Waits for another reader to end. The first call in a home goes back `first_days`.
     """
     cursor = _lock_cursor(connection, first_days)
     settled, seen, mark, mark_xid = (cursor[name] for name in ("settled", "seen", "mark", "mark_xid"))
@@ -84,12 +84,12 @@ def _lock_cursor(connection: Connection, first_days: float) -> dict[str, Any]:
             return found
         connection.execute(
             "insert into alert_cursors (name, settled) values (%s, %s) on conflict do nothing",
-            (_CURSOR, _before(first_days)),
+            (_CURSOR, _find_first_event(first_days)),
         )
     raise AssertionError("the cursor was just made")
 
 
-def _before(days: float) -> int:
+def _find_first_event(days: float) -> int:
     with databases().dagster.connect() as dagster:
         row = dagster.execute(
             "select coalesce(max(id), 0) from event_logs"
@@ -101,14 +101,14 @@ def _before(days: float) -> int:
 
 @contextmanager
 def open_dagster() -> Iterator[Query]:
-    """Yield a function that returns the rows which Dagster's storage has for a question; it is only read."""
+    """Yield a function that runs read-only queries on Dagster's storage and returns their rows."""
     with databases().dagster.connect(autocommit=True) as dagster:
         dagster.execute("set default_transaction_read_only = on")
         yield lambda statement, values: dagster.execute(statement, values).fetchall()
 
 
 def query_dagster(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return the rows that Dagster's storage has for one question."""
+    """Return the rows of one query on Dagster's storage."""
     with open_dagster() as ask:
         return ask(statement, values)
 
@@ -124,7 +124,7 @@ _EVER = "select asset_key from asset_keys where asset_key = any(%s) and last_mat
 
 
 class Materialization(NamedTuple):
-    """A materialization: its place in the log, and when it was."""
+    """A materialization: its id in the log, and when it happened."""
 
     id: int
     at: dt.datetime
@@ -133,7 +133,7 @@ class Materialization(NamedTuple):
 def read_materializations(
     moment: dt.datetime, assets: Collection[str], days: Collection[dt.date]
 ) -> dict[tuple[str, dt.date | None], list[Materialization]]:
-    """Return the materializations since `moment`, the oldest first, by asset and day.
+    """Return the materializations since `moment`, oldest first, by asset and day.
 
     The day is None for an asset without partitions. Loads that began before their day had ended are left out.
     """
@@ -152,6 +152,6 @@ def read_materializations(
 
 
 def find_materialized(assets: Collection[str]) -> set[str]:
-    """Return those of `assets` of which anything was ever made."""
+    """Return those of `assets` that were ever materialized."""
     keys = sorted(json.dumps(name.split("/")) for name in assets)
     return {"/".join(json.loads(key)) for (key,) in query_dagster(_EVER, (keys,))} if keys else set()

@@ -1,4 +1,4 @@
-"""A failed run as Dagster recorded it, told as the alert that people are sent."""
+"""Turns a failed run, as Dagster recorded it, into an alert."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from millpond.instance.failure import read_failed_days
 from millpond.naming import MAIN_REF
 from millpond.resources.run import partitions_of, ref_of
 
-_VERBS = {"run_stopped": "stopped", "days_unreachable": "asked for days that are beyond reach"}
+_VERBS = {"run_stopped": "was stopped", "days_unreachable": "requested days that the source no longer serves"}
 _NAMED = 3
 FAILURES = ("run_failed", "retries_exhausted", "blocking_check_failed")
-"""Kinds that stay open until what failed has succeeded."""
+"""Kinds that stay open until the failed assets are materialized."""
 
 
 def report_failed_run(
@@ -37,16 +37,18 @@ def report_failed_run(
     facts: AssetFacts,
     pages: str,
 ) -> Alert:
-    """Return what is facts of the failed `run`; `pages` is the address of Dagster's pages."""
-    steps = _events(instance, run, DagsterEventType.STEP_FAILURE)
+    """Return the alert for the failed `run`; `pages` is the address of Dagster's pages."""
+    steps = _read_events(instance, run, DagsterEventType.STEP_FAILURE)
     broken = {event.step_key for event in steps}
-    planned = _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    planned = _read_events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     keys = {event.asset_key for event in planned if event.step_key in broken and event.asset_key}
     checks = _find_failed_checks(instance, run)
     cause = find_cause(steps, checks, failure)
     assets = tuple(sorted(key.to_user_string() for key in keys | {check.asset_key for check in checks}))
     ref = ref_of(run.tags)
-    kind = _kind(cause, bool(checks), lambda: _has_no_retries_left(instance, run, broken, assets, facts))
+    kind = _choose_kind(
+        cause, bool(checks), lambda: _has_no_retries_left(instance, run, broken, assets, facts)
+    )
     partition = (
         partitions_of(run.tags) if cause.stopped else _find_failed_days(instance, run, steps, planned, checks)
     )
@@ -59,10 +61,10 @@ def report_failed_run(
         kind=kind,
         source=f"event:{event_id}",
         dedup_key=f"run:{','.join(assets) or run.job_name}:{partition}:{ref}:{event_id}",
-        title=f"{_subject(cause.root, assets, run)} {_VERBS.get(kind, 'failed')}{days}{on_ref}",
+        title=f"{_compose_subject(cause.root, assets, run)} {_VERBS.get(kind, 'failed')}{days}{on_ref}",
         reason=cause.text,
         unharmed=cause.unharmed,
-        next_step=_next_step(cause, assets, partition, ref, others) if kind in FAILURES else "",
+        next_step=_compose_next_step(cause, assets, partition, ref, others) if kind in FAILURES else "",
         severity=KINDS[kind].severity if urgent else "warning",
         assets=assets,
         checks=tuple(sorted(check.check_name for check in checks)),
@@ -78,7 +80,7 @@ def report_failed_run(
     )
 
 
-def _kind(cause: Cause, by_check: bool, no_retries_left: Callable[[], bool]) -> str:
+def _choose_kind(cause: Cause, by_check: bool, no_retries_left: Callable[[], bool]) -> str:
     if cause.stopped:
         return "run_stopped"
     if cause.beyond_reach:
@@ -88,10 +90,10 @@ def _kind(cause: Cause, by_check: bool, no_retries_left: Callable[[], bool]) -> 
     return "retries_exhausted" if no_retries_left() else "run_failed"
 
 
-def _next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str, others: str) -> str:
-    """Return what the error says to do, and the commands that make what failed and all that depends on it.
+def _compose_next_step(cause: Cause, assets: tuple[str, ...], partition: str, ref: str, others: str) -> str:
+    """Return what the error advises, then the commands that materialize what failed and all downstream of it.
 
-    `others` are the days of the run, if it was to make more of them than failed, and what depends on them.
+    `others` are the days of the run, if some of them did not fail and assets depend on them.
     """
     names = [cause.root] if cause.root in assets else list(assets)
     selection = ",".join(f"{name}*" for name in names) if 0 < len(names) <= _NAMED else "*"
@@ -113,7 +115,7 @@ def _find_failed_days(
         return partition
     days, failed = parse_days(partition), set[str]()
     made: dict[AssetKey, set[str]] = {}
-    for event in _events(instance, run, DagsterEventType.ASSET_MATERIALIZATION):
+    for event in _read_events(instance, run, DagsterEventType.ASSET_MATERIALIZATION):
         done = event.step_materialization_data.materialization
         made.setdefault(done.asset_key, set()).add(done.partition or "")
     for step in steps:
@@ -126,8 +128,8 @@ def _find_failed_days(
     return format_days(failed) or partition
 
 
-def _subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str:
-    """Return what the title is about: the asset that broke, and how many are not made because of it."""
+def _compose_subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str:
+    """Return the subject of the title: the asset that failed, and how many others its step left out."""
     if root not in assets or len(assets) == 1:
         return shorten_list(assets) or f"run of {run.job_name}"
     return f"{root} (with {len(assets) - 1} more assets of its step)"
@@ -140,18 +142,18 @@ def _has_no_retries_left(
     assets: tuple[str, ...],
     facts: AssetFacts,
 ) -> bool:
-    """Return whether a step failed that had been started again as often as its policy allows."""
-    again = Counter(event.step_key for event in _events(instance, run, DagsterEventType.STEP_RESTARTED))
+    """Return whether a step failed that had used all retries of its policy."""
+    again = Counter(event.step_key for event in _read_events(instance, run, DagsterEventType.STEP_RESTARTED))
     allowed = max((facts.retries.get(name, 0) for name in assets), default=0) or 1
     return any(again[step] >= allowed for step in broken if step)
 
 
-def _events(instance: DagsterInstance, run: DagsterRun, kind: DagsterEventType) -> list[DagsterEvent]:
+def _read_events(instance: DagsterInstance, run: DagsterRun, kind: DagsterEventType) -> list[DagsterEvent]:
     records = instance.get_records_for_run(run.run_id, of_type=kind).records
     return [event for record in records if (event := record.event_log_entry.dagster_event)]
 
 
 def _find_failed_checks(instance: DagsterInstance, run: DagsterRun) -> list[AssetCheckEvaluation]:
-    found = _events(instance, run, DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = _read_events(instance, run, DagsterEventType.ASSET_CHECK_EVALUATION)
     results = [event.asset_check_evaluation_data for event in found]
     return [result for result in results if not result.passed and result.blocking]

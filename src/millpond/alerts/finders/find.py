@@ -12,7 +12,7 @@ from millpond.alerts.alert import Alert
 from millpond.alerts.channels import channels
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.checks import report_failed_check, report_quarantine
-from millpond.alerts.finders.event_log import Row, find_materialized, new_events
+from millpond.alerts.finders.event_log import Row, find_materialized, read_new_events
 from millpond.alerts.finders.failed_run import report_failed_run
 from millpond.alerts.finders.late import record_late, record_unpublished
 from millpond.alerts.finders.recoveries import merge_recurring, resolve_recovered
@@ -25,24 +25,24 @@ from millpond.settings import Settings
 
 _EVENTS = 200
 _FIRST_DAYS = 1.0
-"""How far back the first look of all goes."""
+"""How far back the first search in a home goes."""
 
 
 def find_alerts(
     instance: DagsterInstance, settings: Settings, routing: Routing, facts: AssetFacts, seconds: float = 30.0
 ) -> int:
-    """Put what is new into the outbox, each batch in one transaction with the cursor; returns how much it is.
+    """Put new findings into the outbox, each batch in one transaction with the cursor; returns how many.
 
-    What does not fit into `seconds` is left to the next look.
+    After `seconds`, the rest is left to the next call.
     """
-    channels(settings)  # from here on, their secrets are masked
+    channels(settings)  # registers their secrets for redaction
     pages, deadline, new = base(settings), time.monotonic() + seconds, 0
     while True:
         with outbox() as connection:
-            events = new_events(connection, _EVENTS, _FIRST_DAYS)
+            events = read_new_events(connection, _EVENTS, _FIRST_DAYS)
             new += record(
                 connection,
-                merge_recurring(connection, _alerts(instance, events, routing, facts, pages), facts),
+                merge_recurring(connection, _build_alerts(instance, events, routing, facts, pages), facts),
             )
         if len(events) < _EVENTS:
             break
@@ -64,17 +64,19 @@ def find_alerts(
     return new
 
 
-def _alerts(
+def _build_alerts(
     instance: DagsterInstance, rows: Sequence[Row], routing: Routing, facts: AssetFacts, pages: str
 ) -> Iterator[Alert]:
     ids = list({row.run_id for row in rows})
     runs = {run.run_id: run for run in instance.get_runs(RunsFilter(run_ids=ids))} if ids else {}
     for row in rows:
-        if (run := runs.get(row.run_id)) and (alert := _alert(instance, row, run, routing, facts, pages)):
+        if (run := runs.get(row.run_id)) and (
+            alert := _build_alert(instance, row, run, routing, facts, pages)
+        ):
             yield alert
 
 
-def _alert(
+def _build_alert(
     instance: DagsterInstance, row: Row, run: DagsterRun, routing: Routing, facts: AssetFacts, pages: str
 ) -> Alert | None:
     event = deserialize_value(row.event, EventLogEntry).dagster_event

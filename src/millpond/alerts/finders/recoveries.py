@@ -1,4 +1,4 @@
-"""Open alerts: resolved when their days succeed, extended when the same days fail again."""
+"""Resolves open alerts when their days succeed, and extends them when the same days fail again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import replace
 from dagster import DagsterInstance, RunsFilter
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.days import format_days, parse_days, with_days
+from millpond.alerts.days import format_days, parse_days, replace_days
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.event_log import Query, open_dagster
 from millpond.alerts.finders.failed_run import FAILURES
-from millpond.alerts.outbox import Connection, is_recorded, narrow, open_alerts, resolve
+from millpond.alerts.outbox import Connection, is_recorded, list_open_alerts, narrow, resolve
 from millpond.resources.run import partitions_of
 
 _OF_DAYS = ("partition_late", "not_published")
 _NOTICES, _NOTICE_DAYS = ("quarantine", "check_failed"), 7
-"""Kinds that leave the run green; nobody may ever make the same days again, so they end by themselves."""
+"""Kinds that do not fail the run; their days may never be loaded again, so they expire."""
 _MATERIALIZED = """
     select distinct e.partition from event_logs e join runs r on r.run_id = e.run_id
     where e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.id > %s and e.asset_key = %s
@@ -27,7 +27,7 @@ _MATERIALIZED = """
             select 1 from asset_check_executions c where c.run_id = e.run_id and c.asset_key = e.asset_key
                 and c.execution_status = 'FAILED'))
 """
-"""A run that fails for other days has made these, unless a check of the asset fails."""
+"""A run that failed for other days counts, unless a check of the asset failed."""
 _RAN = """
     select 1 from event_logs e join runs r on r.run_id = e.run_id
     where e.dagster_event_type = 'PIPELINE_SUCCESS' and e.id > %s and r.pipeline_name = %s limit 1
@@ -51,20 +51,20 @@ _PASSED = """
 
 
 def resolve_recovered(connection: Connection, instance: DagsterInstance, facts: AssetFacts) -> int:
-    """End alerts whose assets, for all their days, or whose checks have succeeded since; returns how many."""
+    """Resolve alerts whose assets (for all their days) or checks succeeded since; returns how many."""
     ended = _resolve_deleted(connection, facts)
     long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=_NOTICE_DAYS)
     with open_dagster() as ask:
-        for alert in open_alerts(connection, *FAILURES, *_NOTICES):
+        for alert in list_open_alerts(connection, *FAILURES, *_NOTICES):
             if alert.kind in _NOTICES and alert.last_at and alert.last_at < long_ago:
-                resolve(connection, alert, f"It was not seen again for {_NOTICE_DAYS} days.")
+                resolve(connection, alert, f"It did not happen again for {_NOTICE_DAYS} days.")
                 ended += 1
                 continue
             days = set(parse_days(alert.partition)) or {""}
             if alert.kind == "check_failed":
                 left = set() if _has_passed(ask, instance, alert) else days
             else:
-                left = days_left(ask, alert, facts)
+                left = find_days_left(ask, alert, facts)
             if not left:
                 resolve(connection, alert, "It has succeeded since.")
                 ended += 1
@@ -75,15 +75,17 @@ def resolve_recovered(connection: Connection, instance: DagsterInstance, facts: 
 
 def _resolve_deleted(connection: Connection, facts: AssetFacts) -> int:
     gone = [
-        a for a in open_alerts(connection, *FAILURES, *_NOTICES, *_OF_DAYS) if facts.are_deleted(a.assets)
+        a
+        for a in list_open_alerts(connection, *FAILURES, *_NOTICES, *_OF_DAYS)
+        if facts.are_deleted(a.assets)
     ]
     for alert in gone:
         resolve(connection, alert, "Its assets no longer exist: they were deleted or renamed.")
     return len(gone)
 
 
-def days_left(ask: Query, alert: Alert, facts: AssetFacts) -> set[str]:
-    """Return the days of an alert that were not made since; `{""}` stands for what has no days."""
+def find_days_left(ask: Query, alert: Alert, facts: AssetFacts) -> set[str]:
+    """Return the days of an alert that were not materialized since; `{""}` for an alert without days."""
     days = set(parse_days(alert.partition)) or {""}
     if not alert.assets:
         return set() if ask(_RAN, (alert.position, alert.job)) else days
@@ -96,15 +98,15 @@ def days_left(ask: Query, alert: Alert, facts: AssetFacts) -> set[str]:
         made = {day for (day,) in ask(_MATERIALIZED, (alert.position, key, by_check))}
         missing = days - made if of_days or not made else set()
         if missing:
-            missing -= _ran_since(ask, alert, key)
+            missing -= _find_days_of_runs(ask, alert, key)
         left |= missing
     return left
 
 
-def _ran_since(ask: Query, alert: Alert, key: str) -> set[str]:
-    """Return the days of the alert that runs which succeeded were to make of the asset.
+def _find_days_of_runs(ask: Query, alert: Alert, key: str) -> set[str]:
+    """Return the days of the alert that successful runs covered for the asset.
 
-    Days that the source no longer serves are not made even then, and are no failure.
+    Such a run skips days that the source no longer serves, which is not a failure.
     """
     found = ask(_SUCCEEDED, (key, alert.position))
     if not alert.partition:
@@ -131,7 +133,7 @@ _NOTIFY_AGAIN = """
 
 
 def merge_recurring(connection: Connection, found: Iterable[Alert], facts: AssetFacts) -> Iterator[Alert]:
-    """Yield what was found, a repeated failure as the open alert it belongs to, with the days of both."""
+    """Yield what was found; a repeated failure becomes an update of its open alert, with the days of both."""
     for alert in found:
         if alert.kind in FAILURES and alert.lasts and not is_recorded(connection, alert):
             with open_dagster() as ask:
@@ -142,22 +144,22 @@ def merge_recurring(connection: Connection, found: Iterable[Alert], facts: Asset
 
 def _merge(connection: Connection, ask: Query, alert: Alert, facts: AssetFacts) -> Alert:
     days = set(parse_days(alert.partition))
-    same = [each for each in open_alerts(connection, *FAILURES) if _is_same(each, alert, days)]
+    same = [each for each in list_open_alerts(connection, *FAILURES) if _is_same(each, alert, days)]
     if not same:
         return alert
     first, *others = same
     before = set[str]()
     for each in same:
-        before |= days_left(ask, each, facts) - {""}
-    still = days_left(ask, alert, facts) - {""}
+        before |= find_days_left(ask, each, facts) - {""}
+    still = find_days_left(ask, alert, facts) - {""}
     if days and not before | still:
-        return alert  # all of them were made meanwhile, which the look for recoveries finds
+        return alert  # all were materialized meanwhile, so `resolve_recovered` resolves both
     for each in others:
-        resolve(connection, each, f"Its days are in alert {first.id} now, which has the same cause.")
+        resolve(connection, each, f"Merged into alert {first.id}, which has the same cause.")
     partition = format_days(before | still) if days else ""
-    title, next_step = with_days(alert.title, alert.next_step, alert.partition, partition, alert.ref)
+    title, next_step = replace_days(alert.title, alert.next_step, alert.partition, partition, alert.ref)
     reason, unharmed = [alert.reason], [alert.unharmed]
-    if before - days:  # what this failure says nothing of
+    if before - days:  # days that this failure does not mention
         reason += [line for line in first.reason.splitlines() if line not in alert.reason]
         unharmed += [first.unharmed] if first.unharmed not in alert.unharmed else []
     if still - set(parse_days(first.partition)):
@@ -176,7 +178,7 @@ def _merge(connection: Connection, ask: Query, alert: Alert, facts: AssetFacts) 
 
 
 def _is_same(there: Alert, alert: Alert, days: set[str]) -> bool:
-    """Return whether `alert` is about what `there` is about; together they claim no day that did not fail."""
+    """Return whether `alert` repeats `there`, so that the days of both are days that failed."""
     before, mine, theirs = set(parse_days(there.partition)), set(alert.assets), set(there.assets)
     if there.ref != alert.ref or bool(before) != bool(days):
         return False

@@ -1,4 +1,4 @@
-"""Alerts that only inform: backfills that ended, and the daily summary."""
+"""Alerts that only inform: finished backfills, and the daily summary."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _LEDGER = """
     from backfills b where b.ended > now() - interval '1 day'
         or (b.state = 'running' and b.heartbeat < now() - interval '1 minute')
 """
-"""A backfill says every few seconds that it lives: a silent one died without a word."""
+"""A running backfill updates its heartbeat every few seconds; one without a heartbeat died."""
 
 
 def record_backfills(connection: Connection, pages: str, since: float) -> int:
     """Record the backfills that ended after `since` (seconds since 1970); returns how many are new."""
-    return record(connection, [*_from_dagster(pages, since), *_from_ledger(connection)])
+    return record(connection, [*_read_from_dagster(pages, since), *_read_from_ledger(connection)])
 
 
-def _from_dagster(pages: str, since: float) -> Iterator[Alert]:
+def _read_from_dagster(pages: str, since: float) -> Iterator[Alert]:
     for (body,) in query_dagster(_DAGSTER, ()):
         backfill = deserialize_value(body, PartitionBackfill)
         if (backfill.backfill_end_timestamp or 0.0) < since:
             continue
         ended = backfill.status.value.removeprefix("COMPLETED_").lower()
         assets = tuple(sorted(key.to_user_string() for key in backfill.asset_selection or ()))
-        yield _alert(
+        yield _build_alert(
             backfill.backfill_id,
             f"backfill {backfill.backfill_id}: {ended}",
             backfill.error.message if backfill.error else "",
@@ -53,14 +53,14 @@ def _from_dagster(pages: str, since: float) -> Iterator[Alert]:
         )
 
 
-def _from_ledger(connection: Connection) -> Iterator[Alert]:
+def _read_from_ledger(connection: Connection) -> Iterator[Alert]:
     for row in connection.execute(_LEDGER).fetchall():
         days = str(Window.of_days(row["first_day"], row["last_day"])) if row["first_day"] else ""
         tally = ", ".join(f"{n} {state}" for state, n in (row["partitions"] or {}).items())
         state, end = row["state"], f"It took {row['seconds']:.0f} s."
         if row["died"]:
-            state, end = "its process died", f"millpond backfill --resume {row['id']} goes on."
-        yield _alert(
+            state, end = "its process died", f"Continue with: millpond backfill --resume {row['id']}"
+        yield _build_alert(
             f"{row['id']}:died" if row["died"] else row["id"],
             f"backfill of {row['selection']}{f' for {days}' if days else ''}: {state}",
             f"Partitions: {tally or 'none'}. {end}",
@@ -70,7 +70,7 @@ def _from_ledger(connection: Connection) -> Iterator[Alert]:
         )
 
 
-def _alert(
+def _build_alert(
     name: str,
     title: str,
     reason: str,
@@ -109,13 +109,13 @@ _MATERIALIZED = """
 
 
 def record_summary(connection: Connection, at: str, now: dt.datetime, pages: str) -> int:
-    """Record the summary of the last 24 hours once a day, from `at` on (HH:MM, in the zone of `now`).
+    """Record the summary of the last 24 hours once a day, at `at` (HH:MM, in the zone of `now`) or later.
 
-    Also forgets what was seen long ago. Returns how many are new.
+    Also deletes old sources. Returns how many are new.
     """
     source = f"summary:{now.date()}"
-    told = connection.execute("select 1 from alert_sources where source = %s", (source,)).fetchone()
-    if told or now.time() < dt.time.fromisoformat(at):
+    seen = connection.execute("select 1 from alert_sources where source = %s", (source,)).fetchone()
+    if seen or now.time() < dt.time.fromisoformat(at):
         return 0
     connection.execute("delete from alert_sources where at < clock_timestamp() - interval '60 days'")
     good, bad = query_dagster(_RUNS, ())[0]
@@ -130,7 +130,7 @@ def record_summary(connection: Connection, at: str, now: dt.datetime, pages: str
                 source=source,
                 dedup_key="summary",
                 title=f"last 24 hours: {good} runs succeeded, {bad} failed",
-                reason=f"{partitions} partitions of {assets} assets were made. {left} alerts are open.",
+                reason=f"{partitions} partitions of {assets} assets materialized. {left} alerts are open.",
                 severity="info",
                 run_url=f"{pages}/runs",
             )

@@ -1,4 +1,4 @@
-"""Failed ticks of sensors and schedules, and notices that other parts left in `ops.notices`."""
+"""Failed ticks of sensors and schedules, and notices that other packages wrote to `ops.notices`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from millpond.alerts.alert import Alert
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.event_log import query_dagster
 from millpond.alerts.kinds import KINDS
-from millpond.alerts.outbox import Connection, open_alerts, record, resolve
+from millpond.alerts.outbox import Connection, list_open_alerts, record, resolve
 from millpond.internals.dagster_on_demand import TickData
 
 _FAILED = """
@@ -26,28 +26,29 @@ _LATEST = """
 
 
 def record_ticks(connection: Connection, pages: str) -> int:
-    """Record failed ticks and end what works again, in the caller's transaction; returns how many are new."""
+    """Record failed ticks and resolve what works again, in the caller's transaction; returns the new ones."""
     seen = connection.execute("select source from alert_sources where source like 'tick:%'").fetchall()
     facts = {row["source"] for row in seen}
     fresh = [row for row in query_dagster(_FAILED, ()) if f"tick:{row[0]}" not in facts]
     new = record(
-        connection, [_tick_alert(number, deserialize_value(body, TickData), pages) for number, body in fresh]
+        connection,
+        [_build_tick_alert(number, deserialize_value(body, TickData), pages) for number, body in fresh],
     )
-    if still_open := {alert.job: alert for alert in open_alerts(connection, "tick_failed")}:
+    if still_open := {alert.job: alert for alert in list_open_alerts(connection, "tick_failed")}:
         for status, body in query_dagster(_LATEST, ()):
             name = deserialize_value(body, TickData).instigator_name
             if status != "FAILURE" and name in still_open:
-                resolve(connection, still_open[name], "Its latest tick did not fail.")
+                resolve(connection, still_open[name], "Its latest tick succeeded.")
     return new
 
 
-def _tick_alert(number: int, tick: TickData, pages: str) -> Alert:
+def _build_tick_alert(number: int, tick: TickData, pages: str) -> Alert:
     what = tick.instigator_type.value.lower()
     return Alert(
         kind="tick_failed",
         source=f"tick:{number}",
         dedup_key=f"tick:{tick.instigator_name}",
-        title=f"{what} {tick.instigator_name} fails",
+        title=f"{what} {tick.instigator_name} failed",
         reason=tick.error.message if tick.error else "the tick failed without an error",
         job=tick.instigator_name,
         run_url=f"{pages}/automation",
@@ -55,23 +56,23 @@ def _tick_alert(number: int, tick: TickData, pages: str) -> Alert:
 
 
 def record_notices(connection: Connection, facts: AssetFacts) -> int:
-    """Turn what was left into alerts, in the caller's transaction; returns how many are new."""
+    """Turn notices into alerts, in the caller's transaction; returns how many are new."""
     new = 0
     for row in sorted(connection.execute("delete from notices returning *"), key=lambda row: row["id"]):
         if row["over"]:
             _resolve_notice(connection, row)
         else:
-            new += record(connection, [_notice_alert(row, facts)])
+            new += record(connection, [_build_notice_alert(row, facts)])
     return new
 
 
 def _resolve_notice(connection: Connection, row: dict[str, Any]) -> None:
-    for alert in open_alerts(connection, row["kind"]):
+    for alert in list_open_alerts(connection, row["kind"]):
         if alert.dedup_key == f"{row['kind']}:{row['key']}":
             resolve(connection, alert, row["reason"])
 
 
-def _notice_alert(row: dict[str, Any], facts: AssetFacts) -> Alert:
+def _build_notice_alert(row: dict[str, Any], facts: AssetFacts) -> Alert:
     kind, assets = row["kind"], tuple(row["assets"])
     return Alert(
         kind=kind,
