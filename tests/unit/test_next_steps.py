@@ -72,6 +72,7 @@ def test_a_command_that_an_error_advises_exists_with_its_options(where: str, com
 _FILLED = {
     "sources accept x xx": "sources accept x --partition x",
     "materialize x xx": "materialize x --partition x",
+    "quarantine discard x xx --yes": "quarantine discard x --partition x --yes",
     "sql --ref": "sql --ref x query",
 }
 """What stands for an option, or is cut off, when its values are left out."""

@@ -21,6 +21,7 @@ from millpond.cli import (
     materialize,
     operations,
     project,
+    quarantine,
     reload,
     sources,
     status,
@@ -91,6 +92,7 @@ app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(automation.app, name="automation")
 app.add_typer(sources.app, name="sources")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(config.app, name="config")
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from millpond.errors import MillpondError, NothingHeld
+from millpond.ingestion.refused import RefusedDays
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
@@ -68,10 +69,11 @@ def _take(
             raise _LoadedSince(since)
 
     raw, quarantine = lake_tables(table)
-    written, _ = replace(
+    written, *_ = replace(
         [
             Replacement(raw, read.scan(branch, raw.name, window=days), days, refuse_newer, "forget"),
             Replacement(quarantine, read.scan(branch, quarantine.name, window=days), days),
+            *RefusedDays(table, ref, run_id, "").forget(days),
         ],
         ref=ref,
         run_id=run_id,

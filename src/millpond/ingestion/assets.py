@@ -20,9 +20,12 @@ from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import list_lineage
 from millpond.ingestion.spec import SourceSpec, SourceTable
-from millpond.instance.record import REACH
+from millpond.instance.load_events import read_newest_events
+from millpond.instance.record import REACH, UNFINISHED_TAG
 from millpond.instance.unreachable import skip_days
-from millpond.partitions import contiguous, today
+from millpond.internals.dagster import DATA_VERSION_TAG
+from millpond.naming import MAIN_REF
+from millpond.partitions import Window, contiguous, today
 from millpond.redaction import redacted
 from millpond.resources.run import RunInfo, daily_partitions
 from millpond.resources.steps import TRANSIENT, interrupts_are_final, retry_policy
@@ -97,11 +100,16 @@ def _attempt(
     """Return what was loaded and the failure to report, which holds no exception that quotes a request."""
     from millpond.ingestion.acceptance import accept_held
     from millpond.ingestion.load import load  # brings in dlt, which takes longer than all the rest
+    from millpond.ingestion.replay import Decision, replay
 
     try:
         run = RunInfo.of(context)
         if run.accept == "held" and run.window:
             loaded = accept_held(table, run.window, ref=run.ref, run_id=run.run_id)
+        elif run.accept in ("replay", "discard") and run.window:
+            decision = Decision(run.rule, run.ref, run.run_id, discard=run.accept == "discard")
+            previous = _read_newest_loads(context, run.window, run.ref)
+            loaded = replay(source, table, run.window, decision, previous)
         else:
             shrink = run.accept == "shrink"
             loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink)
@@ -123,6 +131,19 @@ def _attempt(
         "failures": dg.MetadataValue.json(_by_days(failed)),
     }
     return loaded, _failure(redacted(text), errors, metadata)
+
+
+def _read_newest_loads(
+    context: dg.AssetExecutionContext, window: Window, ref: str
+) -> dict[dt.date, dict[str, Any]]:
+    """Return the metadata of each day's newest load on `ref`, else on main, with what `Previous` adds."""
+    found = {}
+    for on in dict.fromkeys((MAIN_REF, ref)):
+        for day, event in read_newest_events(context.instance, context.asset_key, window, on).items():
+            tags = event.tags or {}
+            found[day] = {name: value.value for name, value in event.metadata.items()}
+            found[day] |= {"version": tags.get(DATA_VERSION_TAG), "unfinished": UNFINISHED_TAG in tags}
+    return found
 
 
 def _beyond_reach(loaded: LoadResult) -> dict[dt.date, str]:

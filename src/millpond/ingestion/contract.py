@@ -60,6 +60,12 @@ class Contract:
         found = self.rows.find((field,)) if self.rows else None
         return Column(type=column_type(found[1])) if found else Column()
 
+    @property
+    def added_types(self) -> dict[str, str]:
+        """The types by field, of the fields that the spec does not name and that are no texts."""
+        found = {self.added[value.name]: value.column.type for value in self.values if value.added}
+        return {field: kind for field, kind in found.items() if kind != "string"}
+
     def _typed(self, column: Column, keys: tuple[str, ...]) -> dict[str, Any]:
         if self.rows is None:
             return {}

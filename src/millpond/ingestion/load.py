@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsHeldBack, RowsUnaccounted, TooManyBadRows
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
 from millpond.ingestion.reader import FetchResult, open_reader
+from millpond.ingestion.refused import RefusedDays, replay_advice
 from millpond.ingestion.rest.outside import shrink_rule
 from millpond.ingestion.rest.reach import keep_as_loaded, note_kept_days
 from millpond.ingestion.results import WHOLE, LoadResult, PartitionResult
@@ -61,24 +63,57 @@ def load(
     with open_staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
         fetched = reader.fetch(window, configured.zone, folder)
         guard.note(fetched.errors, fetched.pages)
-        added = _find_added(table, fetched, ref)
-        with validate_rows(table, fetched, window, configured.zone, added, folder / "judged") as validated:
-            _reconcile(table, fetched, validated)
-            missing = find_missing_fields(validated, ref)
-            failed: dict[dt.date, MillpondError] = {
-                **find_uncertain_days(table, validated, ref),
-                **report_missing_fields(source.source, table, missing, ref),
-                **_find_refused_days(table, validated.counts, missing),
-                **fetched.failed,
-            }
-            crash_points.reached("ingestion.judged")
-            if len(failed) < len(window):
-                guard.record_origin()
-            shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
-            if table.writes != "replace":
-                return _write_by_key(table, validated, window, failed, ref, run_id, began)
-            written, held_back = _write(table, validated, window, failed, shrinkage, ref, run_id)
-            failed |= held_back
+        days_refused = RefusedDays(table, ref, run_id, guard.origin.address)
+        return load_rows(
+            source,
+            table,
+            window,
+            fetched,
+            days_refused,
+            folder,
+            record_origin=guard.record_origin,
+            accept_shrink=accept_shrink,
+            began=began,
+        )
+
+
+def load_rows(
+    source: SourceSpec,
+    table: SourceTable,
+    window: Window,
+    fetched: FetchResult,
+    days_refused: RefusedDays,
+    folder: Path,
+    *,
+    record_origin: Callable[[], None],
+    accept_shrink: bool,
+    began: float,
+) -> LoadResult:
+    """Write the rows `fetched` for `window`, day by day or not at all; keep those of refused days aside.
+
+    `record_origin` is called before the first rows of a day are loaded; `began` is the load's begin by
+    `time.perf_counter`.
+    """
+    ref, zone = days_refused.ref, settings().zone
+    added = find_added(table, fetched.fields, ref)
+    with validate_rows(table, fetched, window, zone, added, folder / "judged") as validated:
+        _reconcile(table, fetched, validated)
+        missing = find_missing_fields(validated, ref)
+        failed: dict[dt.date, MillpondError] = {
+            **find_uncertain_days(table, validated, ref),
+            **report_missing_fields(source.source, table, missing, ref),
+            **_find_refused_days(table, validated.counts, missing, ref),
+            **fetched.failed,
+        }
+        crash_points.reached("ingestion.judged")
+        if len(failed) < len(window):
+            record_origin()
+        shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
+        if table.writes != "replace":
+            return _write_by_key(table, validated, window, failed, ref, days_refused.run_id, began)
+        written, held_back = _write(table, validated, window, failed, shrinkage, days_refused)
+        days_refused.keep(validated, failed)
+        failed |= held_back
     if accept_shrink:
         note_kept_days(failed.values())
     seconds = time.perf_counter() - began
@@ -91,12 +126,12 @@ def load(
     return LoadResult(loaded, failed, seconds)
 
 
-def _find_added(table: SourceTable, fetched: FetchResult, ref: str) -> dict[str, str]:
+def find_added(table: SourceTable, fields: Collection[str], ref: str) -> dict[str, str]:
     """Return the columns (name → field) for fields that the spec does not name; warns of those left out."""
-    added, left_out = name_added_columns(table, fetched.fields)
+    added, left_out = name_added_columns(table, fields)
     if added and read.exists(ref, table.raw_table):
         there = read.load_table(ref, table.raw_table).schema().column_names
-        added, left_out = name_added_columns(table, fetched.fields, there)
+        added, left_out = name_added_columns(table, fields, there)
     if left_out:
         _log.warning(
             "%s: %d fields not loaded, as their names make no column or the table has %d columns that the"
@@ -115,11 +150,10 @@ def _write(
     window: Window,
     failed: Mapping[dt.date, MillpondError],
     shrinkage: Shrinkage,
-    ref: str,
-    run_id: str,
+    days_refused: RefusedDays,
 ) -> tuple[dict[dt.date, Written], dict[dt.date, MillpondError]]:
     """Write the days that did not fail; returns what was written, and why other days stay as they are."""
-    loaded_at = dt.datetime.now(dt.UTC)
+    ref, run_id, loaded_at = days_refused.ref, days_refused.run_id, dt.datetime.now(dt.UTC)
     raw, quarantine = lake_tables(table)
     written: dict[dt.date, Written] = {}
     held_back: dict[dt.date, MillpondError] = {}
@@ -133,12 +167,13 @@ def _write(
         place = days if table.has_days else None
         try:
             check = partial(shrinkage.check, days) if place else partial(shrinkage.check_whole, table)
-            rows, _ = write(
+            rows, *_ = write(
                 [
                     Replacement(
                         raw, validated.good(days, run_id, loaded_at), place, check, shrinkage.keeping
                     ),
                     Replacement(quarantine, validated.bad(days, run_id, loaded_at), place),
+                    *days_refused.forget(days),
                 ],
                 ref=ref,
                 run_id=run_id,
@@ -194,7 +229,7 @@ def _reconcile(table: SourceTable, fetched: FetchResult, validated: ValidatedRow
 
 
 def _find_refused_days(
-    table: SourceTable, counts: Mapping[dt.date, Counts], missing: Mapping[dt.date, str]
+    table: SourceTable, counts: Mapping[dt.date, Counts], missing: Mapping[dt.date, str], ref: str
 ) -> dict[dt.date, MillpondError]:
     failed: dict[dt.date, MillpondError] = {}
     for day, found in counts.items():
@@ -202,11 +237,12 @@ def _find_refused_days(
         reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
         often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
         also = f"; {missing[day]}" if day in missing else ""
+        replay = replay_advice(table, Window.of_day(day), ref)
         if fatal := sorted(found.fatal):
             failed[day] = TooManyBadRows(
                 f"{table.describe(day)}: {'; '.join(fatal)}, and the contract says on_bad: fail for that",
                 unharmed="the day as it was loaded before; nothing of it was written",
-                next_step="see what the source sends, then fix it there, or set on_bad: quarantine",
+                next_step=f"see what the source sends, then fix it there, or set on_bad: quarantine{replay}",
             )
         elif bad >= table.quarantine.least and bad > limit * (found.good + bad):
             failed[day] = TooManyBadRows(
@@ -214,7 +250,7 @@ def _find_refused_days(
                 f" more than {limit:.0%}; most often: {often}{also}",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then fix it there, or change the contract"
-                " or quarantine.fail_above",
+                f" or quarantine.fail_above{replay}",
             )
         elif found.rows == found.outside and not table.allow_empty and table.load != "changes":
             failed[day] = NoRows(

@@ -50,15 +50,17 @@ def materializations(
                 DATA_VERSION_TAG: day.content_hash,
                 DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
                 **({BACKFILL_ID_TAG: backfill} if backfill else {}),
-                **({UNFINISHED_TAG: "true"} if partition and began < _end(partition, zone) else {}),
+                **({UNFINISHED_TAG: "true"} if _is_unfinished(day, began, zone) else {}),
             },
         )
         end = DagsterEventBatchMetadata(batch, number == len(loaded))
         yield dg.DagsterEvent.asset_materialization(step, event, end)
 
 
-def _end(day: dt.date, zone: ZoneInfo) -> dt.datetime:
-    return Window.of_day(day).bounds(zone)[1]
+def _is_unfinished(day: PartitionResult, began: dt.datetime, zone: ZoneInfo) -> bool:
+    if day.partition is None or day.unfinished is not None:
+        return bool(day.unfinished)
+    return began < Window.of_day(day.partition).bounds(zone)[1]
 
 
 def done() -> dg.MaterializeResult[Any]:
@@ -84,6 +86,8 @@ def metadata(day: PartitionResult) -> dict[str, Any]:
     }
     rows = day.rows_loaded if day.rows_in_partition is None else day.rows_in_partition
     found["dagster/partition_row_count" if day.partition else "dagster/row_count"] = rows
+    if day.discarded:
+        found["rows_discarded"] = day.discarded
     for name, counts in (
         ("quarantine_reasons", day.reasons),
         ("nulled_reasons", day.nulled),

@@ -24,11 +24,13 @@ WHOLE: Final = Window.of_day(dt.date(1970, 1, 1))
 class PartitionResult:
     """A day that was loaded, or a table without days, of which `partition` is None.
 
-    rows_in_source = loaded + quarantined + duplicates + outside.
+    rows_in_source = loaded + quarantined + duplicates + outside + discarded.
 
     `bytes` is the size of its rows as the source served them, `seconds` its share of the load's time,
     `reasons` how many rows broke which rules, `nulled` how many bad values of loaded rows became null and
-    why, `no_value` how many codes for "no value" each column had.
+    why, `no_value` how many codes for "no value" each column had. `discarded` rows were removed from
+    quarantine; `unfinished` says whether the day had not ended when its rows were fetched, None that this was
+    just now.
     """
 
     partition: dt.date | None
@@ -46,6 +48,8 @@ class PartitionResult:
     no_value: Mapping[str, int] = field(default_factory=dict)
     rows_in_partition: int | None = None
     """Rows that the day has, where those that came did not replace it."""
+    discarded: int = 0
+    unfinished: bool | None = None
 
     @property
     def values_nulled(self) -> int:

@@ -53,9 +53,9 @@ def lake_tables(table: SourceTable) -> tuple[TableSpec, TableSpec]:
     columns = {name: (arrow_type(column.type), column.description) for name, column in table.columns.items()}
     sort_by = (table.event_time.column,) if table.event_time else table.key
     days = table.has_days
-    raw = _spec(table.raw_table, columns, sort_by, table.key, table.description, days)
+    raw = make_spec(table.raw_table, columns, sort_by, table.key, table.description, days)
     kept = f"Rows of {table.raw_table} that broke its contract"
-    return raw, _spec(table.quarantine_table, QUARANTINE, (), (), kept, days)
+    return raw, make_spec(table.quarantine_table, QUARANTINE, (), (), kept, days)
 
 
 def list_lineage(days: bool) -> dict[str, tuple[pa.DataType, str]]:
@@ -63,7 +63,7 @@ def list_lineage(days: bool) -> dict[str, tuple[pa.DataType, str]]:
     return {name: each for name, each in LINEAGE.items() if days or name != PARTITION_COLUMN}
 
 
-def _spec(
+def make_spec(
     name: str,
     columns: dict[str, tuple[pa.DataType, str]],
     sort_by: tuple[str, ...],
@@ -71,6 +71,7 @@ def _spec(
     description: str,
     days: bool,
 ) -> TableSpec:
+    """Return a table of `columns` (name → type and comment) and lineage; with `days`, replaced by days."""
     everything = {**columns, **list_lineage(days)}
     return TableSpec(
         name=name,

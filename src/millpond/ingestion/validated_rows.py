@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,8 +72,7 @@ class ValidatedRows:
 
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""
-        limit = self.contract.table.quarantine.max_row_bytes
-        columns = f"__key as row_key, __reason as reason, left(trim({PAYLOAD}, {BLANKS}), {limit}) as payload"
+        columns = self._as_served()
         rows = "judged join raw using (_seq) where __fate = 'bad'"
         if not self._sum(window, "bad"):
             rows = f"judged, (select '' as {PAYLOAD}) where false"
@@ -84,6 +85,26 @@ class ValidatedRows:
         """Return the keys of all rows that were judged, as texts: one column, `row_key`."""
         sql = "select distinct __key as row_key from judged where __key is not null"
         return self.connection.execute(sql).to_arrow_table()
+
+    def every(
+        self, window: Window, why: Mapping[dt.date, str], origin: str, run_id: str, loaded_at: dt.datetime
+    ) -> pa.Table | list[Path]:
+        """Return all rows of `window`, which is not loaded: as `bad` does, in the order they were served.
+
+        `why` says of each day why it was refused, `origin` where its rows come from.
+        """
+        whens = "".join(f" when date '{day}' then {literal(text)}" for day, text in why.items())
+        columns = (
+            f"{self._as_served()}, case __part{whens} end as refused, {literal(origin)} as origin,"
+            f" {literal(json.dumps(self.contract.added_types))} as types,"
+            " row_number() over (partition by __part order by _seq) as position"
+        )
+        rows = "judged join raw using (_seq) where __fate <> 'outside'"
+        return self._rows(columns, rows, window, run_id, loaded_at)
+
+    def _as_served(self) -> str:
+        limit = self.contract.table.quarantine.max_row_bytes
+        return f"__key as row_key, __reason as reason, left(trim({PAYLOAD}, {BLANKS}), {limit}) as payload"
 
     def _rows(
         self, columns: str, rows: str, window: Window, run_id: str, loaded_at: dt.datetime

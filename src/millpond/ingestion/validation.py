@@ -53,7 +53,7 @@ def validate_rows(
         _place(connection, contract, window, zone, fetched)
         _judge(connection, contract)
         others = _count(connection, "split") - _count(connection, "judged") if fetched.other_days else 0
-        counts = _counts(connection, window, contract.fatal)
+        counts = count_fates(connection, window, contract.fatal)
         yield ValidatedRows(connection, contract, folder, counts, others)
 
 
@@ -175,9 +175,10 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     )
 
 
-def _counts(
+def count_fates(
     connection: duckdb.DuckDBPyConnection, window: Window, fatal: frozenset[str]
 ) -> dict[dt.date, Counts]:
+    """Return what became of the judged rows of each day of `window`."""
     counts = {day: Counts() for day in window.days}
     sql = "select __part, __fate, __reason, __nulled, count(*), sum(__bytes)::bigint from judged group by all"
     for day, fate, reason, nulled, rows, size in connection.execute(sql).fetchall():

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import dagster as dg
-from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, EventLogRecord
+from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance
 
-from millpond.naming import MAIN_REF
+from millpond.instance.load_events import load_event_type, read_newest_events
 from millpond.partitions import Window, parse_day
 from millpond.quality.measures import Loaded
 
-_AT_ONCE = 500
 _RECENT = 20
 """Newest events that are looked through for one of a ref."""
 
@@ -24,7 +23,7 @@ def read_newest_loads(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.dat
     loads: dict[dt.date, Loaded] = {}
     for day, values in metadata.items():
         counts = {name: values[name] for name in Loaded.__annotations__ if isinstance(values.get(name), int)}
-        if len(counts) == len(Loaded.__annotations__):
+        if len(counts) >= len(Loaded.__annotations__) - 1:  # rows are rarely discarded
             loads[day] = Loaded(**cast("dict[str, int]", counts))
     return loads
 
@@ -43,16 +42,10 @@ def read_newest_metadata(
     instance: DagsterInstance, asset: dg.AssetKey, window: Window, ref: str
 ) -> dict[dt.date, dict[str, Any]]:
     """Return the metadata of the newest load on `ref` of each day of `window` that was loaded."""
-    kind = _get_event_type(ref)
-    newest = instance.get_latest_storage_id_by_partition(asset, kind, {str(day) for day in window.days})
-    loads: dict[dt.date, dict[str, Any]] = {}
-    for record in _fetch_records(instance, asset, kind, newest.values()):
-        event = record.asset_materialization or record.event_log_entry.asset_observation
-        assert event
-        values = {name: value.value for name, value in event.metadata.items()}
-        if values.get("ref") == ref and event.partition:
-            loads[parse_day(event.partition)] = values
-    return loads
+    return {
+        day: {name: value.value for name, value in event.metadata.items()}
+        for day, event in read_newest_events(instance, asset, window, ref).items()
+    }
 
 
 def read_row_counts(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date, int]:
@@ -63,7 +56,7 @@ def read_row_counts(metadata: Mapping[dt.date, dict[str, Any]]) -> dict[dt.date,
 
 def read_newest_row_count(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> int | None:
     """Return how many rows a table without days had after its newest load on `ref`; None if not known."""
-    kind = _get_event_type(ref)
+    kind = load_event_type(ref)
     fetch = (
         instance.fetch_materializations
         if kind == DagsterEventType.ASSET_MATERIALIZATION
@@ -80,23 +73,4 @@ def read_newest_row_count(instance: DagsterInstance, asset: dg.AssetKey, ref: st
 
 def read_loaded_days(instance: DagsterInstance, asset: dg.AssetKey, ref: str) -> set[dt.date]:
     """Return every day of which a load is recorded."""
-    return set(map(parse_day, instance.get_latest_storage_id_by_partition(asset, _get_event_type(ref))))
-
-
-def _get_event_type(ref: str) -> DagsterEventType:
-    """Return the type of event that records a load: on any ref but main it is an observation."""
-    return DagsterEventType.ASSET_MATERIALIZATION if ref == MAIN_REF else DagsterEventType.ASSET_OBSERVATION
-
-
-def _fetch_records(
-    instance: DagsterInstance, asset: dg.AssetKey, kind: DagsterEventType, ids: Iterable[int]
-) -> Iterator[EventLogRecord]:
-    wanted = sorted(ids)
-    fetch = (
-        instance.fetch_materializations
-        if kind == DagsterEventType.ASSET_MATERIALIZATION
-        else instance.fetch_observations
-    )
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        yield from fetch(AssetRecordsFilter(asset, storage_ids=some), limit=len(some)).records
+    return set(map(parse_day, instance.get_latest_storage_id_by_partition(asset, load_event_type(ref))))

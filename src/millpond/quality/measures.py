@@ -85,13 +85,13 @@ class Loaded:
     rows_quarantined: int
     duplicates_dropped: int
     rows_outside_window: int
+    rows_discarded: int = 0
 
     @property
     def unaccounted(self) -> int:
         """Rows of the source that are missing from the other counts; negative if those are larger."""
-        return self.rows_in_source - (
-            self.rows_loaded + self.rows_quarantined + self.duplicates_dropped + self.rows_outside_window
-        )
+        of_them = self.rows_loaded + self.rows_quarantined + self.rows_discarded
+        return self.rows_in_source - (of_them + self.duplicates_dropped + self.rows_outside_window)
 
 
 def reconcile(
@@ -102,8 +102,8 @@ def reconcile(
 ) -> CheckResult:
     """Check the days of `window` that were loaded; the others are counted as `days_not_loaded`.
 
-    A day passes if source = loaded + quarantined + duplicates + out of range, and if the lake has as many
-    raw and quarantined rows of it.
+    A day passes if source = loaded + quarantined + duplicates + out of range + discarded, and if the lake
+    has as many raw and quarantined rows of it.
     """
     wrong = []
     for day, load in sorted(loads.items()):

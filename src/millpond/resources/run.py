@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import dagster as dg
 from dagster import AssetExecutionContext
@@ -42,13 +42,17 @@ BACKFILL_TAG = "millpond/backfill"
 """Run tag that names the backfill a run belongs to."""
 
 ACCEPT_TAG = "millpond/accept"
-"""Run tag by which a person takes days that would lose rows: `shrink` or `held`, see `Accepting`."""
+"""Run tag that says which rows a person takes, or drops, in place of a load: see `Accepting`."""
+
+RULE_TAG = "millpond/rule"
+"""Run tag that names the rule whose rows in quarantine a replay or discard is about; without it, all."""
 
 FULL_REFRESH_TAG = "millpond/full_refresh"
 """Run tag, `true` where daily models are built whole, as dbt does with `--full-refresh`."""
 
-Accepting = Literal["shrink", "held"]
-"""`shrink`: what the source has now, however little; `held`: what was held back, with no request sent."""
+Accepting = Literal["shrink", "held", "replay", "discard"]
+"""`shrink`: what the source has now, however little; with no request sent, `held`: what was held back,
+`replay`: rows in quarantine that pass the contract by now; `discard` removes rows from quarantine."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class RunInfo:
     window: Window | None
     accept: Accepting | None = None
     full_refresh: bool = False
+    rule: str | None = None
 
     @classmethod
     def of(cls, context: AssetExecutionContext) -> RunInfo:
@@ -73,8 +78,9 @@ class RunInfo:
             keys = context.partition_keys
             given = Window.of_days(parse_day(keys[0]), parse_day(keys[-1]))
             window = check_window(given, configured.start_date, configured.zone)
-        refresh = context.run.tags.get(FULL_REFRESH_TAG) == "true"
-        return cls(context.run.run_id, ref, window, read_accept_tag(context.run.tags), refresh)
+        tags = context.run.tags
+        refresh, accept = tags.get(FULL_REFRESH_TAG) == "true", read_accept_tag(tags)
+        return cls(context.run.run_id, ref, window, accept, refresh, tags.get(RULE_TAG))
 
 
 def accept_tags(shrink: bool) -> dict[str, str]:
@@ -85,12 +91,12 @@ def accept_tags(shrink: bool) -> dict[str, str]:
 def read_accept_tag(tags: Mapping[str, str]) -> Accepting | None:
     """Return what a run with these tags accepts; raises ConfigError for another value."""
     value = tags.get(ACCEPT_TAG)
-    if value in (None, "shrink", "held"):
+    if value is None or value in get_args(Accepting):
         return cast("Accepting | None", value)
     raise ConfigError(
         f"the tag {ACCEPT_TAG} of the run is {value!r}",
         unharmed="everything; nothing was written",
-        next_step="give it the value shrink or held, or leave it out",
+        next_step=f"give it one of the values {', '.join(get_args(Accepting))}, or leave it out",
     )
 
 

@@ -117,7 +117,7 @@ def test_a_day_asked_for_alone_that_has_only_unreadable_times_is_not_empty(
     server.serve = Listed(day_of(DAY, count, unreadable=count), "newest_first")
     error = load_days(DAY).failed[DAY]
     assert "no whole number" in error.what
-    assert "--partition" not in error.next_step
+    assert "millpond materialize" not in error.next_step
     assert raw() == []
 
 
