@@ -90,7 +90,7 @@ class ResourceReader:
         )
 
     def _items(self, window: Window, zone: ZoneInfo) -> Iterator[Any]:
-        start, end = window.bounds(zone)
+        start, end = self.table.ask(window, zone) if self.table.has_days else (None, None)
         given = {"start": start, "end": end, "window": window, **self.values}
         resource = self.table.resource
         wanted = inspect.signature(resource).parameters

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
@@ -26,6 +28,7 @@ from millpond.ingestion.window import (
     WindowSpec,
 )
 from millpond.naming import LINEAGE_COLUMNS
+from millpond.partitions import Window
 
 KINDS: Final = {"rest": "endpoint", "files": "files", "sql": "sql"}
 """The kinds of sources, and what a table of each declares."""
@@ -204,6 +207,11 @@ class SourceTable(Part):
     def has_days(self) -> bool:
         """Whether rows belong to days, which are partitions; else the table is loaded whole."""
         return self.load != "whole"
+
+    def ask(self, window: Window, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:
+        """Return the half-open time that a load of `window` asks for, in UTC: with the lag of changes."""
+        start, end = window.bounds(zone)
+        return (start - self.changes.lag if self.changes else start), end
 
     def describe(self, days: object) -> str:
         """Return what an error is about: the asset and, where it has such, its days."""

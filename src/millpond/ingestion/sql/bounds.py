@@ -41,9 +41,7 @@ def select_window(query: Any, of: sa.Table, table: SourceTable, window: Window, 
 
 
 def _bounds(kind: Any, table: SourceTable, window: Window, zone: ZoneInfo) -> tuple[Any, Any]:
-    start, end = window.bounds(zone)
-    if table.changes:
-        start -= table.changes.lag
+    start, end = table.ask(window, zone)
     unit = "iso" if table.changes else table.event.unit
     if unit in {"ms", "s"}:
         factor = 1000 if unit == "ms" else 1
