@@ -10,7 +10,7 @@ import yaml
 
 from millpond.lake import read
 from millpond.partitions import Window
-from millpond.transform.results import CheckResult
+from millpond.transform.results import DbtTestResult
 from small_projects import Write, built, load
 
 FEATURES: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -46,7 +46,7 @@ def build_feature(expected: dict[str, Any], write_project: Write) -> None:
             assert sorted(found, key=str) == sorted(rows, key=str), found
 
 
-def ended(check: CheckResult) -> str:
+def ended(check: DbtTestResult) -> str:
     """Return how a check ended, in dbt's words."""
     if not check.ran:
         return "not run"

@@ -10,7 +10,7 @@ from millpond.lake import read
 from millpond.partitions import Window
 from millpond.runtime.home import Home
 from millpond.settings import settings
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 from millpond.transform.results import BuildResult
 from millpond.transform.runner import build
 from raw_rows import Build, Rows
@@ -21,7 +21,7 @@ def build_all(home: Home) -> Build:
     """Return a function that builds every model, or those named, over a window of `main`."""
 
     def built(window: Window, *names: str, ref: str = "main", run_id: str = "test") -> BuildResult:
-        return build(names or list(current(settings()).models()), window, ref=ref, run_id=run_id)
+        return build(names or list(load_project(settings()).models()), window, ref=ref, run_id=run_id)
 
     return built
 

@@ -9,17 +9,17 @@ import duckdb
 import pytest
 
 from millpond.settings import settings
-from millpond.transform.invocation import project_folder
-from millpond.transform.manifest import Parsed, current
+from millpond.transform.invocation import get_project_folder
+from millpond.transform.manifest import ParsedProject, load_project
 
 
 @pytest.fixture
-def parsed() -> Parsed:
-    return current(settings())
+def parsed() -> ParsedProject:
+    return load_project(settings())
 
 
 @pytest.fixture
-def document(parsed: Parsed) -> dict[str, Any]:
+def document(parsed: ParsedProject) -> dict[str, Any]:
     return parsed.document()
 
 
@@ -31,7 +31,7 @@ def models(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def project() -> Path:
-    return project_folder(settings())
+    return get_project_folder(settings())
 
 
 @pytest.fixture

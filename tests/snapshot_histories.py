@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from millpond.lake import read
 from millpond.settings import settings
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 from millpond.transform.results import BuildResult
 from small_projects import built, load
 
@@ -70,7 +70,7 @@ def live_through_changes() -> None:
 def snapshot(*rows: Person) -> BuildResult:
     """Make the raw table hold `rows` and take every snapshot that the project has of it."""
     load("people", people(*rows))
-    result, text = built(list(current(settings()).models()))
+    result, text = built(list(load_project(settings()).models()))
     assert result.merged, text
     return result
 

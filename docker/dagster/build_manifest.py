@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from millpond.settings import Settings
-from millpond.transform.manifest import current, shipped
+from millpond.transform.manifest import get_shipped_folder, load_project
 
 _NOBODY = {f"postgres_{role}_password": "none" for role in ("dagster", "catalog", "ops", "marts", "read")}
 
@@ -19,5 +19,5 @@ with tempfile.TemporaryDirectory() as home:
         iceberg_warehouse_path="s3://none/none",
         **_NOBODY,
     )
-    for parsed in current(settings).parts:
-        shutil.copytree(parsed.folder, shipped(settings, parsed.project) / parsed.folder.name)
+    for parsed in load_project(settings).parts:
+        shutil.copytree(parsed.folder, get_shipped_folder(settings, parsed.project) / parsed.folder.name)

@@ -1,4 +1,4 @@
-"""dbt imports each module called `dbt_…`: this one gives projects that build in the lake our dbt package."""
+"""dbt imports each module called `dbt_…`: this one adds our dbt package to projects with our profile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ class Millpond(dbtPlugin):
     """Called after dbt has read a project and before it reads the project's packages."""
 
     def initialize(self) -> None:
-        """Add what projects with another profile have no use for, and nothing to those."""
-        from millpond.transform.package import supply
+        """Add the package, but not to projects with another profile."""
+        from millpond.transform.package import supply_package
 
-        supply()
+        supply_package()
 
 
 plugins = [Millpond]

@@ -107,4 +107,4 @@ def selection_error(what: str, near: Sequence[str], known: Sequence[str]) -> Con
     advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:_SHOWN])}"
     if not near and (more := len(known) - _SHOWN) > 0:
         advice += f" and {more} more; `millpond tables` and `millpond sources list` name most of them"
-    return ConfigError(what, unharmed="everything; nothing was begun", next_step=advice)
+    return ConfigError(what, unharmed="everything; nothing was started", next_step=advice)

@@ -26,8 +26,8 @@ from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB, OWN_PARTITIONS, daily_partitions
 from millpond.settings import settings
 from millpond.transform.assets import build_assets as transform_assets
-from millpond.transform.exposures import exposure_specs
-from millpond.transform.manifest import NO_MANIFEST, described
+from millpond.transform.exposures import build_exposure_specs
+from millpond.transform.manifest import NO_MANIFEST, load_project_or_last
 
 
 def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
@@ -39,7 +39,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     configured = settings()
     mine = OwnDefinitions(own, daily_partitions(configured))
     sources = load_sources(configured)
-    dbt = described(configured)
+    dbt = load_project_or_last(configured)
     manifest, models = (dbt.document(), dbt.models()) if dbt else (NO_MANIFEST, {})
     marts = publish_assets(manifest, {key: model.key for key, model in models.items()})
     made = [*ingestion_assets(sources), *transform_assets(), *marts]
@@ -58,7 +58,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     warnings.filterwarnings("ignore", f"Asset job {JOB} materializes assets with varying BackfillPolicies")
     job = dg.define_asset_job(JOB, selection=by_day, description="Every asset, source to mart.")
     return dg.Definitions(
-        assets=[*assets, *exposure_specs(manifest, models, read_as), *mine.external],
+        assets=[*assets, *build_exposure_specs(manifest, models, read_as), *mine.external],
         asset_checks=[*build_checks(sources), *mine.checks],
         jobs=[job, housekeeping, *mine.jobs],
         schedules=[*build_schedules(job, chains, configured), *mine.schedules],

@@ -12,7 +12,7 @@ from dbt.materializations.incremental.microbatch import MicrobatchBuilder
 from dbt.task.build import BuildTask
 from dbt.task.run import MicrobatchModelRunner
 
-from millpond.transform.batches import one_batch, only
+from millpond.transform.batches import select_only, use_one_batch
 
 START, END = dt.datetime(2026, 3, 1, tzinfo=pytz.UTC), dt.datetime(2026, 3, 4, tzinfo=pytz.UTC)
 
@@ -30,18 +30,18 @@ def test_dbt_asks_one_method_for_the_batches_of_a_model() -> None:
 
 
 def test_all_days_of_a_run_are_one_batch() -> None:
-    with one_batch({}):
+    with use_one_batch({}):
         assert _builder().build_batches(START, END) == [(START, END)]
 
 
 def test_the_batch_of_a_model_that_looks_back_reaches_further() -> None:
-    with one_batch({"model.p.a_model": 1}):
+    with use_one_batch({"model.p.a_model": 1}):
         assert _builder().build_batches(START, END) == [(START, END + dt.timedelta(days=1))]
 
 
 def test_dbt_is_left_as_it_was() -> None:
     before = MicrobatchBuilder.build_batches
-    with one_batch({}):
+    with use_one_batch({}):
         pass
     assert MicrobatchBuilder.build_batches is before
     assert len(_builder().build_batches(START, END)) == 3
@@ -60,6 +60,6 @@ def test_dbt_asks_one_method_which_nodes_are_selected() -> None:
 def test_exactly_the_nodes_that_are_named_are_selected_and_dbt_is_left_as_it_was() -> None:
     before = NodeSelector.get_selected
     selector = SimpleNamespace(filter_selection=lambda ids: ids)
-    with only(["model.p.a_model"]):
+    with select_only(["model.p.a_model"]):
         assert NodeSelector.get_selected(selector, None) == {"model.p.a_model"}
     assert NodeSelector.get_selected is before

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from millpond.settings import settings
-from millpond.transform.invocation import variables_of
-from millpond.transform.manifest import current
-from millpond.transform.translator import code_version
+from millpond.transform.invocation import get_variables
+from millpond.transform.manifest import load_project
+from millpond.transform.translator import compute_code_version
 
 DAILY, READINGS, OVERVIEW = (
     f"model.lakehouse.{name}"
@@ -22,10 +22,10 @@ Document = dict[str, Any]
 
 def changed(model: str, change: Callable[[Document], object], **variables: object) -> bool:
     """Return whether a model's version is another one after a change of the manifest or of variables."""
-    document, given = current(settings()).document(), variables_of(settings())
+    document, given = load_project(settings()).document(), get_variables(settings())
     after = copy.deepcopy(document)
     change(after)
-    return code_version(document["nodes"][model], document, given) != code_version(
+    return compute_code_version(document["nodes"][model], document, given) != compute_code_version(
         after["nodes"][model], after, given | variables
     )
 
@@ -67,11 +67,11 @@ def test_it_changes_with_a_variable_that_is_used_and_no_other() -> None:
 
 def test_it_changes_with_the_content_of_a_seed_that_is_read() -> None:
     def with_seed(content: str) -> str:
-        document = copy.deepcopy(current(settings()).document())
+        document = copy.deepcopy(load_project(settings()).document())
         document["nodes"]["seed.lakehouse.targets"] = {"checksum": {"name": "sha256", "checksum": content}}
         node = document["nodes"][OVERVIEW]
         node["depends_on"]["nodes"].append("seed.lakehouse.targets")
-        return code_version(node, document, {})
+        return compute_code_version(node, document, {})
 
     assert with_seed("a") != with_seed("b")
 

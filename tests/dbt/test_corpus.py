@@ -18,9 +18,9 @@ from millpond.quality.freshness import read_dbt_freshness
 from millpond.settings import Settings, settings
 from millpond.transform import lineage
 from millpond.transform.assets import build_assets
-from millpond.transform.exposures import exposure_specs
-from millpond.transform.manifest import current
-from millpond.transform.prepared import load_specs
+from millpond.transform.exposures import build_exposure_specs
+from millpond.transform.manifest import load_project
+from millpond.transform.model_specs import load_specs
 
 FEATURES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "corpus" / "features.yml").read_text()
@@ -39,7 +39,9 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(
     checks = {(c.asset_key.to_user_string(), c.name): c for a in build_assets() for c in a.check_specs}
     assert sorted(specs) == expected["assets"]
     assert [name for name in specs if specs[name].partitions_def] == expected.get("daily", [])
-    refused = {key: model.refused for key, model in current(settings()).models().items() if model.refused}
+    refused = {
+        key: model.refused for key, model in load_project(settings()).models().items() if model.refused
+    }
     assert refused.keys() == expected.get("refused", {}).keys()
     assert all(words in refused[key] for key, words in expected.get("refused", {}).items())
     for name, deps in expected.get("deps", {}).items():
@@ -53,8 +55,8 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(
     assert back == expected.get("look_back", {})
     for name, found in expected.get("checks", {}).items():
         assert {c[1]: spec.blocking for c, spec in checks.items() if c[0] == name} == found
-    parsed = current(settings())
-    found = exposure_specs(parsed.document(), parsed.models(), {})
+    parsed = load_project(settings())
+    found = build_exposure_specs(parsed.document(), parsed.models(), {})
     read = {s.key.to_user_string(): [d.asset_key.to_user_string() for d in s.deps] for s in found}
     assert read == expected.get("exposures", {})
     fresh = read_dbt_freshness(parsed.document(), parsed.models())
@@ -72,7 +74,7 @@ def test_a_feature_of_dbt_comes_out_as_the_table_says(
         assert specs[name].group_name == group
     for name, tags in expected.get("tags", {}).items():
         assert set(tags) <= set(specs[name].tags)
-    tests = {test.name for test in current(settings()).checks().values() if test.reads}
+    tests = {test.name for test in load_project(settings()).checks().values() if test.reads}
     assert set(expected.get("audited", [])) <= tests
 
 
@@ -110,7 +112,7 @@ def test_columns_of_the_shipped_models_are_traced_to_those_they_are_computed_fro
     assert joined["total_events"] == ["fct_daily_market_metrics.total_events"]
     assert specs["dim_device"]["effective_end"] == ["device_versions.effective_end"]
     assert specs["dim_date"] == {}, "it reads nothing"
-    assert not [key for key, traced in current(settings()).lineage().items() if traced["failed"]]
+    assert not [key for key, traced in load_project(settings()).lineage().items() if traced["failed"]]
 
 
 def test_only_the_columns_of_changed_models_are_traced_again(
@@ -126,13 +128,13 @@ def test_only_the_columns_of_changed_models_are_traced_again(
         for name, of in (("b", "a"), ("c", "b"), ("d", "c"))
     }
     write_project({"models/silver/a.sql": "select 1 as a"} | files)
-    current(settings())
+    load_project(settings())
     assert traced == ["a", "b", "c", "d"]
     write_project({"models/silver/b.sql": "select 1 + a as a from {{ ref('a') }}"})
-    current(settings())
+    load_project(settings())
     assert traced[4:] == ["b"]
     write_project({"models/silver/b.sql": "select 1 + a as a, a as z from {{ ref('a') }}"})
-    current(settings())
+    load_project(settings())
     assert traced[5:] == ["b", "c"], "b has another column, c could read it"
 
 
@@ -145,7 +147,7 @@ def test_what_dbt_warns_of_names_file_and_node(
             "models/silver/orders.yml": "models: [{name: oders, descripton: a typo}]",
         }
     )
-    current(settings())
+    load_project(settings())
     warned = "".join(record.message for record in caplog.records if "dbt warns" in record.message)
     assert "oders" in warned
     assert "orders.yml" in warned
@@ -201,12 +203,12 @@ def test_a_project_that_does_not_parse_is_refused_with_what_is_wrong_in_it(
 ) -> None:
     write_project(files)
     with pytest.raises(ConfigError, match="the dbt project does not parse") as refused:
-        current(settings())
+        load_project(settings())
     assert said in refused.value.what
 
 
 def test_loading_the_specs_of_a_parsed_project_imports_neither_dbt_dagster_dbt_nor_sqlglot() -> None:
-    current(settings())
+    load_project(settings())
     code = (
         "import sys; from millpond.transform.assets import build_assets; assert len(build_assets()) > 2;"
         " unwanted = ('dbt', 'dbt_common', 'dagster_dbt', 'sqlglot');"
@@ -229,7 +231,7 @@ def test_a_subclass_of_the_translator_decides_how_models_appear(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     configured = configure(dbt_translator="our_translator:Ours")
-    specs = load_specs(current(configured).specs(), configured.project / "dbt")
+    specs = load_specs(load_project(configured).specs(), configured.project / "dbt")
     assert {found.spec.group_name for found in specs.values()} == {"ours"}
 
 
@@ -238,4 +240,4 @@ def test_a_translator_that_is_none_is_refused_by_name(configure: Callable[..., S
     with pytest.raises(
         ConfigError, match=f"MILLPOND_DBT_TRANSLATOR={named}(.|\n)*MillpondDbtTranslator|{named}"
     ):
-        current(configure(dbt_translator=named))
+        load_project(configure(dbt_translator=named))

@@ -54,7 +54,7 @@ def test_a_full_refresh_replaces_daily_tables_whole_in_one_merge(write_project: 
     write(write_project, "'amount ' || amount as amount")
     with pytest.raises(AuditFailed, match="amount is int"):
         build(["orders"], Window.of_day(SECOND), ref="main", run_id="day")
-    with pytest.raises(BuildFailed, match="there are rows of 2026-01-01"):
+    with pytest.raises(BuildFailed, match="there are rows for 2026-01-01"):
         build(["orders"], Window.of_day(SECOND), ref="main", run_id="day", full_refresh=True)
     plan = plan_full_refresh(["orders", "kept"], "main")
     assert (plan.assets, plan.kept, plan.window) == (["orders"], ["kept"], ALL)

@@ -10,8 +10,8 @@ import pytest
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
 from millpond.transform import parsing
-from millpond.transform.fingerprint import fingerprint
-from millpond.transform.manifest import current, manifest_path, shipped
+from millpond.transform.fingerprint import compute_fingerprint
+from millpond.transform.manifest import get_shipped_folder, load_project, manifest_path
 
 
 @pytest.fixture
@@ -42,19 +42,19 @@ def test_the_project_is_parsed_again_only_when_its_content_changed(
 def test_a_setting_that_models_see_asks_for_another_parse(
     configure: Callable[..., Settings], change: dict[str, str]
 ) -> None:
-    before = fingerprint(settings())
-    assert fingerprint(configure(**change)) != before
+    before = compute_fingerprint(settings())
+    assert compute_fingerprint(configure(**change)) != before
 
 
 def test_a_variable_of_the_environment_that_the_project_reads_asks_for_another_parse(
     copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (copied / "models/read.sql").write_text('select \'{{ env_var("SHOP_REGION", "eu") }}\' as region')
-    before = fingerprint(settings())
+    before = compute_fingerprint(settings())
     monkeypatch.setenv("SHOP_COLOUR", "red")
-    assert fingerprint(settings()) == before
+    assert compute_fingerprint(settings()) == before
     monkeypatch.setenv("SHOP_REGION", "us")
-    assert fingerprint(settings()) != before
+    assert compute_fingerprint(settings()) != before
 
 
 def test_a_package_that_is_a_link_to_elsewhere_is_part_of_the_project(copied: Path, tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_a_package_that_is_a_link_to_elsewhere_is_part_of_the_project(copied: Pa
     (package / "loop").symlink_to(package)
     (copied / "dbt_packages").mkdir(exist_ok=True)
     (copied / "dbt_packages/shared").symlink_to(package)
-    before = fingerprint(settings())
+    before = compute_fingerprint(settings())
     (package / "macro.sql").write_text("{% macro one() %} 1 {% endmacro %}")
-    assert fingerprint(settings()) != before
+    assert compute_fingerprint(settings()) != before
 
 
 def test_a_changed_translator_asks_for_another_parse(
@@ -73,18 +73,18 @@ def test_a_changed_translator_asks_for_another_parse(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "shop_translator.py").write_text("# one")
-    before = fingerprint(configure(dbt_translator="shop_translator:Ours"))
+    before = compute_fingerprint(configure(dbt_translator="shop_translator:Ours"))
     (tmp_path / "shop_translator.py").write_text("# two")
-    assert fingerprint(settings()) != before
+    assert compute_fingerprint(settings()) != before
 
 
 def test_a_parsed_state_that_comes_with_the_project_is_used_as_it_is(
     copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed = current(settings()).folder
-    shutil.move(parsed, shipped(settings()) / parsed.name)
+    parsed = load_project(settings()).folder
+    shutil.move(parsed, get_shipped_folder(settings()) / parsed.name)
     monkeypatch.setattr(parsing, "invoke", None)
-    assert current(settings()).folder == copied / "parsed" / parsed.name
+    assert load_project(settings()).folder == copied / "parsed" / parsed.name
 
 
 def test_parsing_opens_no_socket(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_parsing_opens_no_socket(copied: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(socket, "socket", refused)
     (copied / "models/groups.yml").write_text((copied / "models/groups.yml").read_text() + "# another\n")
-    parsed = current(settings())
+    parsed = load_project(settings())
     assert len(parsed.document()["nodes"]) > 20
     assert {test.name for test in parsed.checks().values()} >= {"dim_date_key", "fct_climate_readings_key"}
 

@@ -13,8 +13,8 @@ from millpond.errors import ConfigError
 from millpond.runtime import dbt_package
 from millpond.runtime.dbt_package import PACKAGE, install
 from millpond.settings import Settings, settings
-from millpond.transform.fingerprint import fingerprint
-from millpond.transform.manifest import current
+from millpond.transform.fingerprint import compute_fingerprint
+from millpond.transform.manifest import load_project
 from small_projects import Write
 
 MODEL = {
@@ -61,7 +61,7 @@ def test_a_project_that_may_only_be_read_is_built_with_links_below_the_home(
         link(self, target, target_is_directory)
 
     monkeypatch.setattr(Path, "symlink_to", refused)
-    assert "model.small.one" in current(settings()).document()["nodes"]
+    assert "model.small.one" in load_project(settings()).document()["nodes"]
     assert [path.name for path in (tmp_path / "dbt" / "dbt_packages").iterdir()] == ["shop"]
     folder = install(tmp_path / "dbt" / "dbt_packages")
     assert {path.name for path in folder.iterdir()} == {"millpond", "shop"}
@@ -70,15 +70,15 @@ def test_a_project_that_may_only_be_read_is_built_with_links_below_the_home(
 
 
 def test_the_package_of_another_release_asks_for_another_parse(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint(settings())
+    before = compute_fingerprint(settings())
     monkeypatch.setattr(dbt_package, "digest", lambda: "of another release")
-    assert fingerprint(settings()) != before
+    assert compute_fingerprint(settings()) != before
 
 
 def test_a_project_called_millpond_is_told_what_to_change(write_project: Write) -> None:
     write_project({"dbt_project.yml": "{name: millpond, version: 1.0.0, profile: millpond}"})
     with pytest.raises(ConfigError, match=r"is called millpond(.|\n)*another name in its dbt_project.yml"):
-        current(settings())
+        load_project(settings())
 
 
 def test_packages_that_are_not_installed_are_missed_although_ours_is_there(write_project: Write) -> None:
@@ -86,14 +86,14 @@ def test_packages_that_are_not_installed_are_missed_although_ours_is_there(write
     with pytest.raises(
         ConfigError, match=r"1 package\(s\) specified(.|\n)*0 package\(s\) installed(.|\n)*dbt deps"
     ):
-        current(settings())
+        load_project(settings())
 
 
 def test_a_project_of_another_profile_and_without_profiles_is_parsed_with_ours(write_project: Write) -> None:
     profile = "jaffle: {target: dev, outputs: {dev: {type: duckdb, path: /nowhere/jaffle.duckdb}}}"
     project = "{name: small, version: 1.0.0, profile: jaffle}"
     write_project(MODEL | {"dbt_project.yml": project, "profiles.yml": profile})
-    nodes = current(settings()).document()["nodes"]
+    nodes = load_project(settings()).document()["nodes"]
     assert (nodes["model.small.one"]["database"], nodes["model.small.one"]["schema"]) == ("lake", "gold")
 
 
@@ -104,5 +104,5 @@ def test_what_a_project_overrides_itself_comes_before_the_package(write_project:
         "{% endmacro %}"
     )
     write_project(MODEL | {"macros/schema.sql": macro})
-    nodes = current(settings()).document()["nodes"]
+    nodes = load_project(settings()).document()["nodes"]
     assert [nodes[f"model.small.{name}"]["schema"] for name in ("one", "two")] == ["bronze", "silver"]

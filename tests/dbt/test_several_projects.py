@@ -17,7 +17,7 @@ from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets
 from millpond.transform.dbt_selection import list_assets
 from millpond.transform.docs import generate_docs
-from millpond.transform.manifest import current, described
+from millpond.transform.manifest import load_project, load_project_or_last
 from small_projects import built, write_files
 
 PROJECT = """
@@ -101,9 +101,9 @@ def test_what_is_read_and_not_there_names_the_model_of_the_other_project(home: H
 
 def test_a_project_that_does_not_parse_stops_its_own_models_alone(home: Home, write: Write) -> None:
     write(FINANCE)
-    current(settings())
+    load_project(settings())
     root = write({"models/broken.sql": "select {{ nothing }"})
-    shown = described(settings())
+    shown = load_project_or_last(settings())
     assert shown
     assert {model.key for model in shown.models().values()} == {"orders", "sales"}
     assert built(["orders"])[0].merged
@@ -113,7 +113,9 @@ def test_a_project_that_does_not_parse_stops_its_own_models_alone(home: Home, wr
 
 def test_models_that_two_projects_would_make_are_refused_with_both_files(write: Write) -> None:
     write(FINANCE | {"models/orders.sql": "select 2 as id"})
-    refused = {key: model.refused for key, model in current(settings()).models().items() if model.refused}
+    refused = {
+        key: model.refused for key, model in load_project(settings()).models().items() if model.refused
+    }
     assert refused.keys() == {"model.small.orders", "model.finance.orders"}
     assert "dbt/models/orders.sql and dbt_finance/models/orders.sql" in refused["model.small.orders"]
     assert {spec.key.to_user_string() for step in build_assets() for spec in step.specs} == {"sales"}
@@ -122,4 +124,4 @@ def test_models_that_two_projects_would_make_are_refused_with_both_files(write: 
 def test_two_projects_of_one_name_are_refused_with_both_folders(write: Write) -> None:
     write({"dbt_project.yml": PROJECT.format("small", "gold")})
     with pytest.raises(ConfigError, match="in dbt and dbt_finance are both called small"):
-        current(settings())
+        load_project(settings())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from millpond.transform.statements import Target, targets
+from millpond.transform.statements import Target, find_targets
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ from millpond.transform.statements import Target, targets
     ],
 )
 def test_what_a_statement_writes_to_is_found(sql: str, write: str, name: str) -> None:
-    assert targets(sql) == [Target(write, tuple(name.split(".")))]  # type: ignore[arg-type]
+    assert find_targets(sql) == [Target(write, tuple(name.split(".")))]  # type: ignore[arg-type]
 
 
 def test_a_renamed_table_is_written_under_both_names_and_each_statement_counts() -> None:
-    both = targets('alter table gold.a rename to "b"; insert into gold.c select 1')
+    both = find_targets('alter table gold.a rename to "b"; insert into gold.c select 1')
     assert [".".join(t.name) for t in both] == ["gold.a", "gold.b", "gold.c"]
 
 
@@ -55,4 +55,4 @@ def test_a_renamed_table_is_written_under_both_names_and_each_statement_counts()
     ],
 )
 def test_what_only_reads_or_is_temporary_writes_to_nothing(sql: str) -> None:
-    assert targets(sql) == []
+    assert find_targets(sql) == []

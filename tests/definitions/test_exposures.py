@@ -7,7 +7,7 @@ import pytest
 
 from millpond.errors import ConfigError
 from millpond.runs.selection import resolve_selection
-from millpond.transform.exposures import exposure_specs
+from millpond.transform.exposures import build_exposure_specs
 
 DOCUMENT = {
     "nodes": {},
@@ -38,8 +38,8 @@ RAW, MART = dg.AssetKey("dlt_orders"), dg.AssetKey(["marts", "orders"])
 
 
 def test_an_exposure_depends_on_the_mart_where_there_is_one() -> None:
-    (plain,) = exposure_specs(DOCUMENT, {}, {})
-    (of_mart,) = exposure_specs(DOCUMENT, {}, {RAW: MART})
+    (plain,) = build_exposure_specs(DOCUMENT, {}, {})
+    (of_mart,) = build_exposure_specs(DOCUMENT, {}, {RAW: MART})
     assert [dep.asset_key for dep in plain.deps] == [RAW]
     assert [dep.asset_key for dep in of_mart.deps] == [MART]
     assert plain.metadata["url"] == dg.MetadataValue.url("https://example.com/board")
@@ -50,7 +50,7 @@ def test_a_selection_takes_what_can_be_materialized_and_refuses_an_exposure_alon
     @dg.asset
     def dlt_orders() -> None: ...
 
-    graph = dg.Definitions(assets=[dlt_orders, *exposure_specs(DOCUMENT, {}, {})]).resolve_asset_graph()
+    graph = dg.Definitions(assets=[dlt_orders, *build_exposure_specs(DOCUMENT, {}, {})]).resolve_asset_graph()
     for selection in ("*", "dlt_orders*", "+exposures/board"):
         assert resolve_selection(selection, graph) == [RAW]
     with pytest.raises(ConfigError, match=r"nothing materializes exposures/board(.|\n)*\+exposures/board"):

@@ -9,15 +9,15 @@ import duckdb
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform.invocation import invoke
-from millpond.transform.manifest import Parsed
+from millpond.transform.manifest import ParsedProject
 
 
-def test_the_calendar_agrees_with_python_on_every_day(parsed: Parsed, unit_database: Path) -> None:
+def test_the_calendar_agrees_with_python_on_every_day(parsed: ParsedProject, unit_database: Path) -> None:
     compiled = invoke(
         ["compile", "--select", "dim_date", "--no-write-json"],
         settings=settings(),
         target="unit",
-        manifest=parsed.warm(),
+        manifest=parsed.load_manifest(),
         variables={"unit_database": str(unit_database)},
     )
     (result,) = (r for r in compiled.result.results if r.node.name == "dim_date")

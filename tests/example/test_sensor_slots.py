@@ -15,7 +15,7 @@ from model_oracle import glucose_readings
 
 from millpond.settings import settings
 from millpond.transform.invocation import invoke
-from millpond.transform.manifest import Parsed
+from millpond.transform.manifest import ParsedProject
 
 Entry = tuple[str, str, int]
 """Id, device and time in milliseconds."""
@@ -59,13 +59,13 @@ def compiled() -> list[str]:
 
 
 @pytest.fixture
-def slots(compiled: list[str], parsed: Parsed, unit_database: Path) -> Slots:
+def slots(compiled: list[str], parsed: ParsedProject, unit_database: Path) -> Slots:
     if not compiled:
         ran = invoke(
             ["compile", "--select", "fct_glucose_readings", "--no-write-json"],
             settings=settings(),
             target="unit",
-            manifest=parsed.warm(),
+            manifest=parsed.load_manifest(),
             variables={"unit_database": str(unit_database)},
         )
         compiled += [

@@ -18,7 +18,7 @@ from millpond.lake.spec import Replacement, TableSpec
 from millpond.partitions import Window, latest_complete_day
 from millpond.resources.steps import TRANSIENT
 from millpond.settings import settings
-from millpond.transform.building import Stored
+from millpond.transform.build import ModelWrite
 from millpond.transform.results import BuildResult
 from millpond.transform.runner import build
 
@@ -153,7 +153,7 @@ def _window() -> Window:
     return Window.of_days(last - dt.timedelta(days=1), last)
 
 
-def _built(on_event: Callable[[Stored], None] = lambda _: None, ref: str = "main") -> BuildResult:
+def _built(on_event: Callable[[ModelWrite], None] = lambda _: None, ref: str = "main") -> BuildResult:
     return build(MODELS, _window(), ref=ref, run_id="trial", on_event=on_event)
 
 

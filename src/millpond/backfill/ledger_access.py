@@ -106,7 +106,7 @@ def _overlap_error(backfill: str, selection: str, holder: Holder, common: set[Ke
     return BackfillOverlap(
         f"backfill {backfill} of {selection!r} ({holder}, alive) is at work"
         + (f" on partitions of this one: {shown}" if shown else ""),
-        unharmed="everything; nothing was begun",
+        unharmed="everything; nothing was started",
         next_step=f"wait for it, look at it with `millpond backfill show {backfill}`,"
         f" or end it with `millpond backfill cancel {backfill}`",
     )

@@ -12,10 +12,10 @@ def main() -> int:
     from millpond.redaction import redacted
     from millpond.runtime.home import CODE_LOCATION
     from millpond.settings import settings
-    from millpond.transform.manifest import current
+    from millpond.transform.manifest import load_project
 
     try:
-        current(settings())  # the definitions load without it, with the models as they were
+        load_project(settings())  # the definitions load without it, with the models as they were
         importlib.import_module(CODE_LOCATION).defs.get_repository_def().load_all_definitions()
     except MillpondError as error:
         print(redacted(error.what))

@@ -82,7 +82,7 @@ def _start_parts(console: Console) -> None:
     if not source_names(configured.project):
         raise ConfigError(
             f"{configured.project} has no source, so there is nothing to demonstrate",
-            unharmed="everything; nothing was begun",
+            unharmed="everything; nothing was started",
             next_step="add a source to sources/, or `millpond init NAME` makes a project with one",
         )
     marts = databases().marts

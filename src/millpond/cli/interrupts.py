@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 INTERRUPTED = 130
-NOTHING_BEGUN = "everything; nothing was begun"
+NOTHING_BEGUN = "everything; nothing was started"
 STANDS = "what was done before; each commit is whole or not there"
 
 

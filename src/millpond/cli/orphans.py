@@ -12,7 +12,7 @@ from millpond.naming import marts_schema, table_name
 from millpond.publish.schemas import list_marts
 from millpond.publish.spec import find_declarations
 from millpond.settings import settings
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 
 _MADE_BY_MODELS = ("bronze", "silver", "gold")
 
@@ -31,7 +31,7 @@ def find_orphaned(ref: str) -> list[Orphaned]:
     """Return the tables and marts of `ref` that no model makes; of the project as it is on disk."""
     tables = tables_without_a_model(read.list_tables(ref))
     schema = marts_schema(ref)
-    declared = {node["alias"] for node in find_declarations(current(settings()).document())}
+    declared = {node["alias"] for node in find_declarations(load_project(settings()).document())}
     left = {name for name in list_marts(ref) if name not in declared}
     found = []
     for table in tables:
@@ -49,7 +49,7 @@ def tables_without_a_model(names: Iterable[str]) -> list[str]:
 
 def list_model_tables() -> set[str]:
     """Return the tables that the project's models, seeds and snapshots make, those that are refused too."""
-    return {model.table for model in current(settings()).models().values()}
+    return {model.table for model in load_project(settings()).models().values()}
 
 
 def find_orphan(name: str, ref: str) -> Orphaned:

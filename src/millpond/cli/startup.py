@@ -39,9 +39,9 @@ def dismiss_builder_unless_due(assets: Iterable[str]) -> None:
     """End the builder now if none of `assets` is a model."""
     from millpond.runtime.companion import dismiss
     from millpond.settings import settings
-    from millpond.transform.manifest import described
+    from millpond.transform.manifest import load_project_or_last
 
-    parsed = described(settings())
+    parsed = load_project_or_last(settings())
     if not parsed or not {model.key for model in parsed.models().values()} & set(assets):
         dismiss(_PACKAGE)
 
@@ -66,10 +66,10 @@ class AssetNames:
         from millpond.project.config import read_project
         from millpond.runtime.home import layout
         from millpond.settings import settings, source_files
-        from millpond.transform.fingerprint import fingerprint
+        from millpond.transform.fingerprint import compute_fingerprint
 
         configured = settings()
-        digest = hashlib.sha256(fingerprint(configured).encode())
+        digest = hashlib.sha256(compute_fingerprint(configured).encode())
         if read_project(configured.code).definitions:  # which may define any asset
             return cls(Path(os.devnull), "")
         for file in source_files(configured.code):

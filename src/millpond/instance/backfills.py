@@ -90,7 +90,7 @@ class CommandBackfills(PostgresRunStorage):
         else:
             raise ConfigError(
                 f"backfill {backfill} was started by `millpond backfill`; Dagster cannot go on with it",
-                unharmed="everything; nothing was begun",
+                unharmed="everything; nothing was started",
                 next_step=f"`millpond backfill --resume {backfill}` runs what is left",
             )
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from millpond.ingestion.spec import SourceSpec
 from millpond.ingestion.window import Freshness
-from millpond.transform.models import Models, source_key
+from millpond.transform.models import Models, find_source_key
 
 EXEMPTION = "freshness"
 """Metadata that says why an asset has no freshness policy."""
@@ -30,7 +30,7 @@ def read_dbt_freshness(document: Mapping[str, Any], every: Models) -> dict[dg.As
         declared = source["config"].get("freshness") or source["freshness"] or {}
         warn, fail = (_parse_age(declared.get(name)) for name in ("warn_after", "error_after"))
         if warn or fail:
-            found[source_key(source, every)] = Freshness(
+            found[find_source_key(source, every)] = Freshness(
                 warn=min(warn or fail or _NEVER, fail or _NEVER), fail=fail or _NEVER
             )
     return found

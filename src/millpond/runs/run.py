@@ -62,7 +62,7 @@ def materialize(
     if window and len(window) > 1 and (single := find_single_day_assets(keys, graph)):
         raise ConfigError(
             f"one run makes one day of {', '.join(single)}: its backfill_policy is not single_run",
-            unharmed="everything; nothing was begun",
+            unharmed="everything; nothing was started",
             next_step=f"`millpond backfill '{selection}' --start-date {window.start} "
             f"--end-date {window.last}` makes a run for each day",
         )

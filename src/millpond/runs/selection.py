@@ -40,7 +40,7 @@ def _resolve_term(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
     except DagsterInvalidAssetSelectionError as error:
         raise ConfigError(
             f"the selection {term!r} cannot be read",
-            unharmed="everything; nothing was begun",
+            unharmed="everything; nothing was started",
             next_step=f"write it {_EXAMPLES}",
         ) from error
     except DagsterInvalidSubsetError as error:
@@ -60,7 +60,7 @@ def _resolve_term(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
     others = sorted(key.to_user_string() for key in apart)
     raise ConfigError(
         f"{', '.join(others)}: its partitions are not the days of daily_partitions()",
-        unharmed="everything; nothing was begun",
+        unharmed="everything; nothing was started",
         next_step=f"`dg launch --assets {others[0]} --partition KEY`, or Dagster's pages",
     )
 

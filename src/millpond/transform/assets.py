@@ -22,20 +22,20 @@ from millpond.resources.run import RunInfo, daily_partitions
 from millpond.resources.steps import LAKE_STEP, TRANSIENT, interrupts_are_final
 from millpond.runtime.companion import call
 from millpond.settings import Settings, settings
-from millpond.transform import materializations as told
-from millpond.transform.building import Stored
-from millpond.transform.checks import Check
-from millpond.transform.invocation import project_names
-from millpond.transform.manifest import Parsed, described
+from millpond.transform import materializations
+from millpond.transform.build import ModelWrite
+from millpond.transform.checks import DbtTest
+from millpond.transform.invocation import list_projects
+from millpond.transform.manifest import ParsedProject, load_project_or_last
+from millpond.transform.model_specs import load_specs
 from millpond.transform.models import Model, Models
-from millpond.transform.prepared import load_specs
-from millpond.transform.results import AuditFailed, BuildResult, joined
+from millpond.transform.results import AuditFailed, BuildResult, join_builds
 
 POOL = "transform"
-"""One build at a time, in all runs: a second one waits for its turn instead of for a conflict."""
+"""One build at a time, in all runs: a second one waits instead of running into a conflict."""
 STEP = "dbt_"
 _RUNNER = "millpond.transform.runner"
-"""Called in a companion process where a command started one, else in this."""
+"""Called in a companion process if a command started one, else in this process."""
 _LOG = logging.getLogger(__name__)
 _Event = dg.DagsterEvent | dg.MaterializeResult[Any] | dg.Output[Any] | dg.AssetCheckEvaluation
 _Builds = Sequence[tuple[set[str], Window | None]]
@@ -47,28 +47,28 @@ _Events = Generator[_Event, None, Any]
 class ModelsDefinition(dg.AssetsDefinition):
     """Assets of one step, each with the partition mappings of its own spec.
 
-    Dagster takes mappings from the step where it runs, and keeps one for each table that the step reads. So
-    two models that look back different numbers of days on one table could not be in one step, and a run
-    without partitions of what is built whole would fail where a daily model looks back. What is planned
-    goes by the specs: there each asset keeps its mappings, and the step has none.
+    When Dagster runs a step, it takes partition mappings from the step, one for each table that the step
+    reads. Then two models that look back different numbers of days on one table could not be in one step,
+    and a run without partitions of models that are built whole would fail if a daily model looks back.
+    Planning uses the specs: there each asset keeps its mappings, and the step has none.
     """
 
     def __init__(self, *, specs: Iterable[dg.AssetSpec] = (), **attributes: Any) -> None:
         specs = list(specs)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)  # of attributes that Dagster itself hands on
-            super().__init__(specs=list(map(_without_mappings, specs)), **attributes)
+            warnings.simplefilter("ignore", dg.BetaWarning)  # of attributes that Dagster itself passes
+            super().__init__(specs=list(map(_drop_mappings, specs)), **attributes)
         plain, deps = super().specs_by_key, {spec.key: spec.deps for spec in specs}
         self._own_specs = {key: plain[key].replace_attributes(deps=deps[key]) for key in plain}
 
     @classmethod
-    def of(cls, step: dg.AssetsDefinition, specs: Iterable[dg.AssetSpec]) -> Self:
-        """Return the step with these specs, which have mappings where its own have none."""
+    def from_step(cls, step: dg.AssetsDefinition, specs: Iterable[dg.AssetSpec]) -> Self:
+        """Return the step with these specs, which have the mappings that its own lack."""
         return cls(**{**step.get_attributes_dict(), "specs": specs})
 
     @staticmethod
     def dagster_internal_init(**attributes: Any) -> "ModelsDefinition":
-        """Return what Dagster makes of a step when it takes a part of it or changes its specs."""
+        """Return a step for which Dagster selects assets or changes specs."""
         return ModelsDefinition(**attributes)
 
     @property
@@ -83,26 +83,26 @@ class ModelsDefinition(dg.AssetsDefinition):
 
 
 def build_assets() -> list[dg.AssetsDefinition]:
-    """Return the assets of all models; reads the manifest, which is parsed first if dbt's files changed.
+    """Return the assets of all models; reads the manifest, and parses the project first if its files changed.
 
-    Of a project that does not parse they are the models as they were when last it did.
+    If the project does not parse, they are the models of the last time that it did.
     """
     configured = settings()
-    found = described(configured)
-    return [step for part in (found.parts if found else ()) for step in _steps(part, configured)]
+    found = load_project_or_last(configured)
+    return [step for part in (found.parts if found else ()) for step in _build_steps(part, configured)]
 
 
-def _steps(parsed: Parsed, configured: Settings) -> list[dg.AssetsDefinition]:
+def _build_steps(parsed: ParsedProject, configured: Settings) -> list[dg.AssetsDefinition]:
     """Return the steps of one project."""
     _log_refused(parsed.models())
     _log_never_run(parsed.checks())
     every = [model for model in parsed.models().values() if not model.refused]
     specs = load_specs(parsed.specs(), configured.project / parsed.project)
     days = daily_partitions(configured)
-    first = parsed.project == project_names(configured)[0]
+    first = parsed.project == list_projects(configured)[0]
     prefix = STEP if first else f"{STEP}{dagster_name(parsed.project)}_"
 
-    def step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
+    def build_step(name: str, members: Sequence[Model]) -> dg.AssetsDefinition:
         prepared = [(specs[model.unique_id], model.daily) for model in members]
         own = [
             each.spec.replace_attributes(partitions_def=days) if daily else each.spec
@@ -111,7 +111,7 @@ def _steps(parsed: Parsed, configured: Settings) -> list[dg.AssetsDefinition]:
 
         @dg.multi_asset(
             name=name,
-            specs=list(map(_without_mappings, own)),
+            specs=list(map(_drop_mappings, own)),
             check_specs=[check for each, _ in prepared for check in each.checks],
             can_subset=True,
             allow_arbitrary_check_specs=True,
@@ -119,17 +119,17 @@ def _steps(parsed: Parsed, configured: Settings) -> list[dg.AssetsDefinition]:
             retry_policy=LAKE_STEP,
             backfill_policy=dg.BackfillPolicy.single_run(),
         )
-        def made(context: dg.AssetExecutionContext) -> _Events:
+        def build_models(context: dg.AssetExecutionContext) -> _Events:
             with interrupts_are_final(context):
-                yield from _made(context, {model.key: model for model in members})
+                yield from _materialize_models(context, {model.key: model for model in members})
 
-        return ModelsDefinition.of(made, own)
+        return ModelsDefinition.from_step(build_models, own)
 
     domains = sorted({model.domain for model in every})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references; mappings before the first day
         return [
-            step(f"{prefix}{domain}", [model for model in every if model.domain == domain])
+            build_step(f"{prefix}{domain}", [model for model in every if model.domain == domain])
             for domain in domains
         ]
 
@@ -137,54 +137,56 @@ def _steps(parsed: Parsed, configured: Settings) -> list[dg.AssetsDefinition]:
 def _log_refused(every: Models) -> None:
     for model in every.values():
         if model.refused:
-            _LOG.warning("%s is no asset: %s", model.unique_id, model.refused)
+            _LOG.warning("%s is left out: %s", model.unique_id, model.refused)
 
 
-def _log_never_run(checks: Mapping[str, Check]) -> None:
+def _log_never_run(checks: Mapping[str, DbtTest]) -> None:
     for test in checks.values():
         if test.kind == "test" and not test.reads:
-            _LOG.warning("%s is never run: name what it reads with ref() or source()", test.unique_id)
+            _LOG.warning("%s never runs: name the tables it reads with ref() or source()", test.unique_id)
 
 
-def _made(context: dg.AssetExecutionContext, members: _Models) -> _Events:
+def _materialize_models(context: dg.AssetExecutionContext, members: _Models) -> _Events:
     from millpond.transform.runner import (
-        snapshot_id,  # brings in the lake, which a code location can do without
+        get_snapshot_id,  # imports the lake, which a code location does not need
     )
 
-    run, asked = RunInfo.of(context), {key.to_user_string() for key in context.selected_asset_keys}
-    for name in sorted(name for name in asked if members[name].static):
-        if same := told.again(context, name, snapshot_id(members[name].unique_id, ref=run.ref), run.ref):
-            asked.remove(name)
+    run, selected = RunInfo.of(context), {key.to_user_string() for key in context.selected_asset_keys}
+    for name in sorted(name for name in selected if members[name].static):
+        if same := materializations.repeat_last(
+            context, name, get_snapshot_id(members[name].unique_id, ref=run.ref), run.ref
+        ):
+            selected.remove(name)
             yield same
-    builds: _Builds = [(asked, run.window)]
+    builds: _Builds = [(selected, run.window)]
     if not run.full_refresh:
         graph = context.job_def.asset_layer.asset_graph
-        gone = find_unreachable(context.instance, graph, asked, run.ref, run.window)
-        builds = list(_builds(asked, members, run.window, gone))
-    inputs = Inputs.before(context, asked, run.ref, run.window)
-    result: BuildResult = yield from _built(context, run, members, asked, builds)
+        gone = find_unreachable(context.instance, graph, selected, run.ref, run.window)
+        builds = list(_plan_builds(selected, members, run.window, gone))
+    inputs = Inputs.before(context, selected, run.ref, run.window)
+    result: BuildResult = yield from _build_and_check(context, run, members, selected, builds)
     by_name = {built.model: built for built in result.models}
     for name in [*(name for name in by_name if name not in members), *members]:
         if (built := by_name.get(name)) is None:
-            if name in asked:
-                context.log.info("%s is not built: its sources serve nothing of these days any more", name)
-                yield from told.nothing(context, name)
-        elif name not in asked:
-            yield told.along(context, built, run.ref)
+            if name in selected:
+                context.log.info("%s is not built: the source no longer has data of these days", name)
+                yield from materializations.materialize_nothing(context, name)
+        elif name not in selected:
+            yield materializations.materialize_unselected(context, built, run.ref)
         elif members[name].daily:
-            yield from told.of_days(context, built, run.ref, inputs)
+            yield from materializations.materialize_days(context, built, run.ref, inputs)
         else:
-            yield told.of_whole(built, run.ref, inputs)
+            yield materializations.materialize_whole(built, run.ref, inputs)
         if built:
-            inputs.record(name, told.versions(built))
+            inputs.record(name, materializations.get_versions(built))
 
 
-def _builds(
-    asked: set[str], members: _Models, window: Window | None, gone: Unreachable
+def _plan_builds(
+    selected: set[str], members: _Models, window: Window | None, gone: Unreachable
 ) -> Iterator[tuple[set[str], Window | None]]:
-    """Yield which models to build for which days: all for the window, but what cannot be made any more."""
-    whole = {name for name in asked if not members[name].daily and name not in gone.assets}
-    daily = {name for name in asked if members[name].daily}
+    """Yield which models to build for which days: all for the window, except unreachable days."""
+    whole = {name for name in selected if not members[name].daily and name not in gone.assets}
+    daily = {name for name in selected if members[name].daily}
     by_models: dict[frozenset[str], list[dt.date]] = {}
     for day in window.days if window else ():
         if names := frozenset(name for name in daily if day not in gone.of(name)):
@@ -195,10 +197,10 @@ def _builds(
     yield from builds or ([(whole, window)] if whole else [])
 
 
-def _built(
+def _build_and_check(
     context: dg.AssetExecutionContext, run: RunInfo, members: _Models, names: set[str], builds: _Builds
 ) -> _Events:
-    """Build and merge models; yields results of checks, also of tables that stay, and returns the build."""
+    """Build and merge models; yields check results, also of tables that are not built, returns the build."""
     covered = names.union(*(members[name].sources.values() for name in names if builds))
     checks = [
         key for key in context.selected_asset_check_keys if key.asset_key.to_user_string() not in covered
@@ -207,9 +209,9 @@ def _built(
         named = sorted((key.asset_key.to_user_string(), key.name) for key in checks)
         checked = call(f"{_RUNNER}:check", named, ref=run.ref) if named else []
         result = BuildResult(run.ref, "", merged=False, checks=tuple(checked))
-        yield from told.checks(context, result.checks)
+        yield from materializations.report_checks(context, result.checks)
         if builds:
-            result = joined(
+            result = join_builds(
                 [
                     call(
                         f"{_RUNNER}:build",
@@ -225,29 +227,29 @@ def _built(
             )
             for warning in result.warnings:
                 context.log.warning("dbt warns: %s", warning)
-            yield from told.checks(context, result.checks)
+            yield from materializations.report_checks(context, result.checks)
     except AuditFailed as failed:
-        yield from told.checks(context, failed.result.checks)
-        raise _failure(failed) from None
+        yield from materializations.report_checks(context, failed.result.checks)
+        raise _to_failure(failed) from None
     except MillpondError as error:
-        raise _failure(error) from None
+        raise _to_failure(error) from None
     return result
 
 
-def _log_rows(context: dg.AssetExecutionContext, stored: Stored) -> None:
+def _log_rows(context: dg.AssetExecutionContext, stored: ModelWrite) -> None:
     context.log.info("%s: %s rows", stored.unique_id.split(".", 2)[-1], stored.written.rows)
 
 
-def _failure(error: MillpondError) -> dg.Failure:
+def _to_failure(error: MillpondError) -> dg.Failure:
     metadata: dict[str, Any] = {"error": type(error).__name__}
     if isinstance(error, AuditFailed):
         metadata["branch"] = error.result.branch
         metadata["asset"] = error.result.root
         for check in error.result.blocked_by:
-            metadata[check.check] = told.samples(check.samples)
+            metadata[check.check] = materializations.format_samples(check.samples)
     return dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, TRANSIENT))
 
 
-def _without_mappings(spec: dg.AssetSpec) -> dg.AssetSpec:
+def _drop_mappings(spec: dg.AssetSpec) -> dg.AssetSpec:
     """Return the spec with its dependencies alone, without their partition mappings."""
     return spec.replace_attributes(deps=[dep.asset_key for dep in spec.deps])

@@ -1,4 +1,4 @@
-"""One call of dbt on an audit branch: models and tests in dbt's own order, and dbt's own verdicts."""
+"""One call of dbt on an audit branch: models and tests in dbt's order, and dbt's results."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from millpond.errors import BuildFailed
 from millpond.partitions import Window
 from millpond.settings import settings
 from millpond.transform import engine
-from millpond.transform.batches import one_batch, only
-from millpond.transform.building import Building, building
-from millpond.transform.checks import Check
-from millpond.transform.dbt_events import DbtEvents, failures
-from millpond.transform.engine import Ask, Refused
+from millpond.transform.batches import select_only, use_one_batch
+from millpond.transform.build import Build, use_build
+from millpond.transform.checks import DbtTest
+from millpond.transform.dbt_events import DbtEvents, find_failures
+from millpond.transform.engine import Query, QueryError
 from millpond.transform.invocation import LOCK, invoke
-from millpond.transform.manifest import Parsed
+from millpond.transform.manifest import ParsedProject
 from millpond.transform.models import Model, Models
-from millpond.transform.results import BuildResult, CheckResult, ModelBuilt, ModelFailed
+from millpond.transform.results import BuildResult, DbtTestResult, ModelBuilt, ModelFailed
 
 _SAMPLES = 20
 _OPTIONS = ("--no-write-json", "--no-populate-cache")
@@ -29,42 +29,42 @@ _RUN_HOOK = re.compile(r"operation\.(?P<of>\w+)\.\w+-(?P<when>on-run-\w+)-(?P<nu
 
 @dataclass(frozen=True)
 class Job:
-    """What dbt is to do: models to build for a window, and tests to run."""
+    """The work of one call of dbt: models to build for a window, and tests to run."""
 
     models: Sequence[Model]
-    checks: Sequence[Check]
+    checks: Sequence[DbtTest]
     waiting: Mapping[str, str]
-    """Tests that can not run, each with the tables that are missing."""
+    """Tests that cannot run, each with the tables that are missing."""
     window: Window | None = None
     extra_days: Mapping[str, int] | None = None
     """By how many days the batch of a model is longer than the window, by unique_id."""
 
 
-def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
-    """Have dbt do `job` on the branch of `build`; returns what came of it, merged nowhere.
+def run_dbt(job: Job, build: Build, parsed: ParsedProject, ref: str) -> BuildResult:
+    """Run `job` with dbt on the branch of `build`; returns the result, not merged.
 
-    Raises BuildFailed if dbt did not begin.
+    Raises BuildFailed if dbt did not start.
     """
-    from millpond.transform.lean_classes import lighten
+    from millpond.transform.dbt_import import defer_class_code
 
-    lighten()
+    defer_class_code()
     configured = settings()
-    target, events = engine.of(configured), DbtEvents()
+    target, events = engine.get_engine(configured), DbtEvents()
     wanted = {model.unique_id for model in job.models} | {check.unique_id for check in job.checks}
     command = ["build" if job.models else "test", *_OPTIONS, *target.options]
     if job.window:
         command += [f"--event-time-start={job.window.start}", f"--event-time-end={job.window.end}"]
     if build.full_refresh:
         command += ["--full-refresh"]
-    target.enter(build.ref)
-    with LOCK, building(build), one_batch(job.extra_days or {}), only(wanted):
+    target.open_branch(build.ref)
+    with LOCK, use_build(build), use_one_batch(job.extra_days or {}), select_only(wanted):
         ran = invoke(
             command,
             settings=configured,
             target=target.target,
             project=parsed.project,
-            manifest=parsed.warm(),
-            variables={"millpond_days": days_to_test(job)},
+            manifest=parsed.load_manifest(),
+            variables={"millpond_days": find_days_to_test(job)},
             on_event=events,
         )
     if ran.result is None:
@@ -78,11 +78,11 @@ def run_dbt(job: Job, build: Building, parsed: Parsed, ref: str) -> BuildResult:
     return _collect(job, results, events, build, parsed, ref)
 
 
-def days_to_test(job: Job) -> dict[str, dict[str, str]]:
-    """Return the days whose rows tests look at, by table; a table that is not in it is tested whole.
+def find_days_to_test(job: Job) -> dict[str, dict[str, str]]:
+    """Return the days that tests read, by table; tables that are not in it are tested whole.
 
-    The macro `get_where_subquery` narrows to them those tests that look at each row by itself. The other days
-    were tested when they were made.
+    The macro `get_where_subquery` restricts to them the tests that check each row by itself. The other days
+    were tested when they were built.
     """
     found: dict[str, dict[str, str]] = {}
     if job.window is None:
@@ -105,13 +105,13 @@ def _collect(
     job: Job,
     results: Mapping[str, Any],
     events: DbtEvents,
-    build: Building,
-    parsed: Parsed,
+    build: Build,
+    parsed: ParsedProject,
     ref: str,
 ) -> BuildResult:
     every, checks = parsed.models(), parsed.checks()
     with_spec = {*every, *parsed.checks_of_assets()}
-    metadata = events.metadata(parsed.document(), parsed.translator(), with_spec)
+    metadata = events.collect_metadata(parsed.document(), parsed.translator(), with_spec)
     found = BuildResult(
         ref=ref,
         branch=build.ref,
@@ -128,34 +128,38 @@ def _collect(
             for key, stored in build.stored.items()
             if key in every
         ),
-        checks=tuple(_checked(job, results, metadata, events, build.ref, checks)),
-        failed=tuple(_failed(failures(results.values(), events), every, checks)),
-        warnings=tuple(dict.fromkeys([*events.warnings, *_waiting_unit_tests(job, checks)])),
+        checks=tuple(_collect_checks(job, results, metadata, events, build.ref, checks)),
+        failed=tuple(_collect_failures(find_failures(results.values(), events), every, checks)),
+        warnings=tuple(dict.fromkeys([*events.warnings, *_list_waiting_unit_tests(job, checks)])),
         passed=tuple(key for key, r in results.items() if key in checks and str(r.status) == "pass"),
     )
     return (
-        found if found.failed or found.blocked_by else replace(found, failed=_left_out(job, results, build))
+        found
+        if found.failed or found.blocked_by
+        else replace(found, failed=_find_left_out(job, results, build))
     )
 
 
-def _waiting_unit_tests(job: Job, checks: Mapping[str, Check]) -> Iterable[str]:
+def _list_waiting_unit_tests(job: Job, checks: Mapping[str, DbtTest]) -> Iterable[str]:
     for key, table in job.waiting.items():
         if checks[key].kind == "unit_test":
-            yield f"unit test {checks[key].name} was not run: it reads {table}, which is not there yet"
+            yield f"unit test {checks[key].name} was not run: it reads {table}, which does not exist yet"
 
 
-def _left_out(job: Job, results: Mapping[str, Any], build: Building) -> tuple[ModelFailed, ...]:
-    """Return what dbt left out although nothing failed: without it nothing is merged."""
+def _find_left_out(job: Job, results: Mapping[str, Any], build: Build) -> tuple[ModelFailed, ...]:
+    """Return what dbt left out although nothing failed; then nothing is merged."""
     names = {m.unique_id: m.key for m in job.models if m.unique_id not in build.stored}
-    names |= {c.unique_id: c.asset for c in job.checks if _status(results.get(c.unique_id)) == "skipped"}
-    return tuple(ModelFailed(name, f"dbt left out {key} and says no reason") for key, name in names.items())
+    names |= {c.unique_id: c.asset for c in job.checks if _get_status(results.get(c.unique_id)) == "skipped"}
+    return tuple(ModelFailed(name, f"dbt left out {key} without a reason") for key, name in names.items())
 
 
-def _status(result: Any) -> str:
+def _get_status(result: Any) -> str:
     return str(result.status) if result else "skipped"
 
 
-def _failed(reasons: Mapping[str, str], every: Models, checks: Mapping[str, Check]) -> Iterable[ModelFailed]:
+def _collect_failures(
+    reasons: Mapping[str, str], every: Models, checks: Mapping[str, DbtTest]
+) -> Iterable[ModelFailed]:
     for key, reason in reasons.items():
         if key in every:
             yield ModelFailed(every[key].key, reason)
@@ -170,48 +174,50 @@ def _failed(reasons: Mapping[str, str], every: Models, checks: Mapping[str, Chec
             yield ModelFailed(key, reason)
 
 
-def _checked(
+def _collect_checks(
     job: Job,
     results: Mapping[str, Any],
     metadata: Mapping[str, Mapping[str, Any]],
     events: DbtEvents,
     branch: str,
-    checks: Mapping[str, Check],
-) -> Iterable[CheckResult]:
+    checks: Mapping[str, DbtTest],
+) -> Iterable[DbtTestResult]:
     for check in job.checks:
         if check.kind == "test":
-            found = _verdict(check, results.get(check.unique_id), events, branch)
+            found = _read_result(check, results.get(check.unique_id), events, branch)
             yield found.with_metadata(metadata.get(check.unique_id, {}))
     for key, missing in job.waiting.items():
-        yield CheckResult.not_run(checks[key], f"it reads {missing}, which is not there yet")
+        yield DbtTestResult.skipped(checks[key], f"it reads {missing}, which does not exist yet")
 
 
-def _verdict(check: Check, result: Any, events: DbtEvents, branch: str) -> CheckResult:
-    status = _status(result)
+def _read_result(check: DbtTest, result: Any, events: DbtEvents, branch: str) -> DbtTestResult:
+    status = _get_status(result)
     if status == "skipped":
-        return CheckResult.not_run(check, "a model or a test before it failed")
+        return DbtTestResult.skipped(check, "a model or a test before it failed")
     if status == "error":
-        return CheckResult.of(check, result, message=events.reason(check.unique_id, result.message or ""))
+        return DbtTestResult.from_dbt(
+            check, result, message=events.get_reason(check.unique_id, result.message or "")
+        )
     if status == "pass":
-        return CheckResult.of(check, result)
-    with engine.of(settings()).querying(branch) as ask:
+        return DbtTestResult.from_dbt(check, result)
+    with engine.get_engine(settings()).connect(branch) as query:
         sql = result.node.compiled_code
-        return CheckResult.of(
-            check, result, samples=_sample_rows(sql, ask), key_days=_shared_days(check, sql, ask)
+        return DbtTestResult.from_dbt(
+            check, result, samples=_fetch_samples(sql, query), key_days=_find_shared_days(check, sql, query)
         )
 
 
-def _sample_rows(sql: str, ask: Ask) -> tuple[Mapping[str, Any], ...]:
-    """Return rows that `sql`, a test as dbt compiled it, returns; none where it cannot run by itself."""
+def _fetch_samples(sql: str, query: Query) -> tuple[Mapping[str, Any], ...]:
+    """Return rows of `sql`, a compiled test; none if it cannot run by itself."""
     try:
-        names, rows = ask(f"select * from ({sql}) as broken limit {_SAMPLES}")  # noqa: S608 - the project's own
-    except Refused:  # the verdict stands without them
+        names, rows = query(f"select * from ({sql}) as broken limit {_SAMPLES}")  # noqa: S608 - the project's own
+    except QueryError:  # the result does not need them
         return ()
     return tuple(dict(zip(names, row, strict=True)) for row in rows)
 
 
-def _shared_days(check: Check, sql: str, ask: Ask) -> tuple[str, ...]:
-    """Return the days, in order, of keys that are on more than one; none where `check` is of no keys."""
+def _find_shared_days(check: DbtTest, sql: str, query: Query) -> tuple[str, ...]:
+    """Return the days, in order, of keys that are on several days; none if `check` does not test keys."""
     if not check.key or not check.day:
         return ()
     layer, _, name = check.reads[check.of].partition(".")
@@ -220,11 +226,11 @@ def _shared_days(check: Check, sql: str, ask: Ask) -> tuple[str, ...]:
     found = [first, *(f"broken.{column}" for column in check.key[1:])]
     same = " and ".join(f"ours.{column} = {other}" for column, other in zip(check.key, found, strict=True))
     try:
-        _, rows = ask(
+        _, rows = query(
             f"select cast(min({day}) as varchar), cast(max({day}) as varchar)"  # noqa: S608 - names of the project's
             f' from "lake"."{layer}"."{name}" as ours join (select * from ({sql}) as found limit {_SAMPLES})'
             f" as broken on {same} group by {columns} having min({day}) < max({day})"
         )
-    except Refused:  # as above
+    except QueryError:  # as above
         return ()
     return tuple(sorted({str(day)[:10] for row in rows for day in row}))

@@ -9,22 +9,22 @@ from typing import Any
 
 from millpond.naming import dagster_name
 from millpond.runtime.dbt_package import NAME
-from millpond.transform.models import KINDS, Models, upstream_tables
+from millpond.transform.models import KINDS, Models, find_upstream
 
 _OF_KEYS = frozenset({"has_key", "unique"})
 _COLUMN = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class Check:
-    """A data test or a unit test; dbt runs it and says how it ended."""
+class DbtTest:
+    """A data test or a unit test of dbt."""
 
     unique_id: str
     kind: str
-    """dbt's type of resource."""
+    """dbt's resource type."""
     name: str
     asset: str
-    """The key of the asset it belongs to; empty where dagster-dbt knows none."""
+    """The key of its asset; empty if dagster-dbt has none."""
     of: str
     """The unique_id of the model or source it belongs to."""
     reads: Mapping[str, str]
@@ -32,33 +32,37 @@ class Check:
     description: str
     severity: str
     key: tuple[str, ...] = ()
-    """The columns that it takes for a key, if it does."""
+    """The columns that it tests as a key, if it does."""
     day: str = ""
     """The date column of the model, if it is built by day."""
     raw: tuple[str, ...] = ()
-    """The raw assets that its model is made of."""
+    """The raw assets upstream of its model."""
 
 
 @dataclass(frozen=True)
-class Due:
-    """What a build runs: `ready`, and what it cannot run, each with the tables that are missing."""
+class DueTests:
+    """The tests of a build: those that are `ready`, and those that wait, with the missing tables."""
 
-    ready: tuple[Check, ...]
+    ready: tuple[DbtTest, ...]
     waiting: Mapping[str, str]
 
 
-def read_checks(document: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Check]:
+def read_checks(document: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, DbtTest]:
     """Return the tests of a manifest by unique_id; `keys` are those of assets by unique_id."""
     tests = [node for node in document["nodes"].values() if node["resource_type"] == "test"]
-    found = {node["unique_id"]: _data_test(node, document, keys) for node in tests}
-    return found | {key: _unit_test(node, keys, document) for key, node in document["unit_tests"].items()}
+    found = {node["unique_id"]: _read_data_test(node, document, keys) for node in tests}
+    return found | {
+        key: _read_unit_test(node, keys, document) for key, node in document["unit_tests"].items()
+    }
 
 
-def due(checks: Iterable[Check], built: Iterable[str], every: Models, present: set[str]) -> Due:
+def find_due_tests(
+    checks: Iterable[DbtTest], built: Iterable[str], every: Models, present: set[str]
+) -> DueTests:
     """Return the data tests of a build of the models `built`.
 
-    They are those which read one of them, and those of sources which one of them reads. A test that reads a
-    table which is neither among the tables `present` nor built waits.
+    They are the tests that read one of these models, and those of sources that one of them reads. A test
+    that reads a table that is neither built nor among the tables `present` waits.
     """
     changed = set(built)
     sources = {table for key in changed for table in every[key].sources}
@@ -76,80 +80,82 @@ def due(checks: Iterable[Check], built: Iterable[str], every: Models, present: s
             waiting[check.unique_id] = ", ".join(missing)
         else:
             ready.append(check)
-    return Due(tuple(ready), waiting)
+    return DueTests(tuple(ready), waiting)
 
 
-def due_unit_tests(checks: Iterable[Check], built: Iterable[str], passed: set[str], present: set[str]) -> Due:
+def find_due_unit_tests(
+    checks: Iterable[DbtTest], built: Iterable[str], passed: set[str], present: set[str]
+) -> DueTests:
     """Return the unit tests of the models `built` that did not pass before with the same project.
 
-    One that gives rows of `this` waits until there is the table: dbt takes the columns from it.
+    A test that gives rows of `this` waits until the table exists: dbt takes the columns from it.
     """
     changed = set(built)
     wanted = [c for c in checks if c.kind == "unit_test" and c.of in changed and c.unique_id not in passed]
     missing = {c.unique_id: ", ".join({*c.reads.values()} - present) for c in wanted}
     ready = tuple(c for c in wanted if not missing[c.unique_id])
-    return Due(ready, {key: tables for key, tables in missing.items() if tables})
+    return DueTests(ready, {key: tables for key, tables in missing.items() if tables})
 
 
-def _data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mapping[str, str]) -> Check:
-    upstream = upstream_tables(node, document)
+def _read_data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mapping[str, str]) -> DbtTest:
+    upstream = find_upstream(node, document)
     nodes = {key: document["nodes"].get(key) or document["sources"].get(key) for key in upstream}
-    tables = {key: _table(found) for key, found in nodes.items() if found}
+    tables = {key: _get_table(found) for key, found in nodes.items() if found}
     attached = node.get("attached_node") or ""
     of = attached if attached in tables else next(iter(tables), "")
     kind = node.get("test_metadata") or {}
     config = node["config"]
-    return Check(
+    return DbtTest(
         unique_id=node["unique_id"],
         kind="test",
         name=dagster_name(node["name"]),
         asset=keys.get(of, ""),
         of=of,
         reads=tables,
-        description=_description(node),
+        description=_read_description(node),
         severity=(config.get("severity") or "error").lower(),
-        key=_key(kind) if len(tables) == 1 else (),
+        key=_get_key_columns(kind) if len(tables) == 1 else (),
         day=str((nodes.get(of) or {}).get("config", {}).get("event_time") or ""),
-        raw=tuple(sorted(_raw(upstream, document))),
+        raw=tuple(sorted(_find_raw_assets(upstream, document))),
     )
 
 
-def _unit_test(node: Mapping[str, Any], keys: Mapping[str, str], document: Mapping[str, Any]) -> Check:
+def _read_unit_test(node: Mapping[str, Any], keys: Mapping[str, str], document: Mapping[str, Any]) -> DbtTest:
     of = next((key for key in node["depends_on"]["nodes"] if key.startswith("model.")), "")
     of_this = any(given["input"] == "this" for given in node["given"])
-    return Check(
+    return DbtTest(
         unique_id=node["unique_id"],
         kind="unit_test",
         name=node["name"],
         asset=keys.get(of, ""),
         of=of,
-        reads={of: _table(document["nodes"][of])} if of and of_this else {},
-        description=_description(node),
+        reads={of: _get_table(document["nodes"][of])} if of and of_this else {},
+        description=_read_description(node),
         severity="error",
     )
 
 
-def _description(node: Mapping[str, Any]) -> str:
+def _read_description(node: Mapping[str, Any]) -> str:
     return " ".join((node.get("description") or "").split())
 
 
-def _table(node: Mapping[str, Any]) -> str:
+def _get_table(node: Mapping[str, Any]) -> str:
     return f"{node['schema']}.{node.get('identifier') or node['alias']}"
 
 
-def _raw(unique_ids: Iterable[str], document: Mapping[str, Any]) -> set[str]:
-    """Return the raw assets that tables are made of."""
+def _find_raw_assets(unique_ids: Iterable[str], document: Mapping[str, Any]) -> set[str]:
+    """Return the raw assets upstream of tables."""
     found: set[str] = set()
     for key in unique_ids:
         if source := document["sources"].get(key):
             found |= {f"dlt_{source['name']}"} if source["schema"] == "raw" else set()
         elif key.split(".")[0] in KINDS and key in document["nodes"]:
-            found |= _raw(upstream_tables(document["nodes"][key], document), document)
+            found |= _find_raw_assets(find_upstream(document["nodes"][key], document), document)
     return found
 
 
-def _key(kind: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the columns by which a generic test finds keys that are twice there; none for expressions."""
+def _get_key_columns(kind: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that a generic test tests as a unique key; none for expressions."""
     if kind.get("name") not in _OF_KEYS or kind.get("namespace") not in (None, NAME):
         return ()
     arguments = kind["kwargs"]

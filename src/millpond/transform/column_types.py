@@ -1,4 +1,4 @@
-"""Which types of DuckDB a table of the lake cannot hold, each with what to write instead."""
+"""Types of DuckDB that tables of the lake cannot have, each with what to write instead."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ _INSTEAD = {
 }
 
 
-def rows_of(cursor: duckdb.DuckDBPyConnection, relation: str, owner: str) -> pa.Table:
-    """Return the rows of a table or view; `owner` is what an error calls it.
+def fetch_rows(cursor: duckdb.DuckDBPyConnection, relation: str, owner: str) -> pa.Table:
+    """Return the rows of a table or view; `owner` is its name in errors.
 
-    Raises SchemaConflict for a column of a type that no table of the lake can hold.
+    Raises SchemaConflict for a column of a type that tables of the lake cannot have.
     """
     found = cursor.execute(f"from {relation}")
     for column, kind in ((c[0], c[1]) for c in found.description or ()):
-        for unfit in _types(kind):
-            if (name := _name(unfit)) in _INSTEAD:
-                raise _refused(cursor, relation, owner, column, str(kind), name)
+        for unfit in _walk_types(kind):
+            if (name := _name_type(unfit)) in _INSTEAD:
+                raise _unsupported_type_error(cursor, relation, owner, column, str(kind), name)
     return found.to_arrow_table()
 
 
-def _types(kind: Any) -> Iterator[Any]:
+def _walk_types(kind: Any) -> Iterator[Any]:
     """Yield a type and those of its parts; a type that is refused as a whole has none."""
     yield kind
     if kind.id in ("list", "array", "struct"):
         for name, part in kind.children:
             if name != "size":
-                yield from _types(part)
+                yield from _walk_types(part)
 
 
-def _name(kind: Any) -> str:
+def _name_type(kind: Any) -> str:
     return kind.id if kind.id in ("union", "map") else str(kind).lower()
 
 
-def _refused(
+def _unsupported_type_error(
     cursor: duckdb.DuckDBPyConnection, relation: str, owner: str, column: str, kind: str, name: str
 ) -> SchemaConflict:
     named = quoted(column)
@@ -62,7 +62,7 @@ def _refused(
     shown = f", for example {str(example[0])[:80]}" if example else ""
     nested = "" if kind.lower() == name or name in ("union", "map") else f" for the {name} in it"
     return SchemaConflict(
-        f"{owner}: column {column} is {kind}, which no table of the lake can hold{shown}",
+        f"{owner}: column {column} is {kind}, which tables of the lake cannot have{shown}",
         unharmed="its table; nothing of this write is visible",
         next_step=f"write{nested} {_INSTEAD[name].format(column)}",
     )

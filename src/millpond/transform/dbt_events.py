@@ -1,4 +1,4 @@
-"""What dbt says while it runs: results as dagster-dbt reads them, held back until the build is merged."""
+"""dbt's events during a call: results, which dagster-dbt turns into metadata, and warnings."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class DbtEvents:
 
     results: list[Any] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What dbt warns of beside the results of tests: with file and node, as dbt words it."""
+    """dbt's warnings other than results of tests, with file and node, in dbt's words."""
     invalid: list[str] = field(default_factory=list)
-    """What is wrong with semantic models and metrics: dbt's exception only says that something is."""
-    _died_of: dict[str, str] = field(default_factory=dict)
+    """Errors of semantic models and metrics, which dbt's exception does not name."""
+    _exceptions: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, event: Any) -> None:
@@ -35,23 +35,23 @@ class DbtEvents:
             if name in _RESULTS:
                 self.results.append(event)
             elif name == "GenericExceptionOnRun":
-                self._died_of[event.data.unique_id] = event.data.exc
+                self._exceptions[event.data.unique_id] = event.data.exc
             elif name == "CatchableExceptionOnRun":
-                self._died_of.setdefault(event.data.node_info.unique_id, event.data.exc)
+                self._exceptions.setdefault(event.data.node_info.unique_id, event.data.exc)
             elif name == "SemanticValidationFailure":
                 self.invalid.append(" ".join(event.info.msg.split()))
             elif event.info.level == "warn" and not name.startswith(_SUMMARIES):
                 self.warnings.append(" ".join(event.info.msg.split()))
 
-    def reason(self, unique_id: str, otherwise: str) -> str:
-        """Return why a node failed, without headings; the result of a microbatch model only says ERROR."""
-        text = self._died_of.get(unique_id, otherwise).removeprefix("Exception on worker thread. ")
+    def get_reason(self, unique_id: str, otherwise: str) -> str:
+        """Return why a node failed, without headings; the result of a microbatch model is only ERROR."""
+        text = self._exceptions.get(unique_id, otherwise).removeprefix("Exception on worker thread. ")
         return _HEADING.sub("", text).strip()
 
-    def metadata(
+    def collect_metadata(
         self, document: Mapping[str, Any], translator: MillpondDbtTranslator, known: Collection[str]
     ) -> dict[str, dict[str, Any]]:
-        """Return what dagster-dbt makes of the results: the metadata of each node's event, by unique_id.
+        """Return dagster-dbt's metadata of each node's result, by unique_id.
 
         `known` are the nodes that Dagster knows.
         """
@@ -66,18 +66,18 @@ class DbtEvents:
             raw = MessageToDict(event, preserving_proto_field_name=True)
             message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
             for made in message.to_default_asset_events(document, translator):
-                found[event.data.node_info.unique_id] = _plain(getattr(made, "metadata", None) or {})
+                found[event.data.node_info.unique_id] = _unwrap_values(getattr(made, "metadata", None) or {})
         return found
 
 
-def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _unwrap_values(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in metadata.items()}
 
 
-def failures(results: Iterable[Any], events: DbtEvents) -> dict[str, str]:
-    """Return why nodes that are no data tests failed, by unique_id."""
+def find_failures(results: Iterable[Any], events: DbtEvents) -> dict[str, str]:
+    """Return why nodes other than data tests failed, by unique_id."""
     return {
-        r.node.unique_id: events.reason(r.node.unique_id, r.message or "")
+        r.node.unique_id: events.get_reason(r.node.unique_id, r.message or "")
         for r in results
         if r.node.resource_type != "test" and str(r.status) in ("error", "fail", "partial success")
     }

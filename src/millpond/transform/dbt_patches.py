@@ -1,4 +1,4 @@
-"""What dbt does again for each node although nobody looks at it: a third of the time of a day's build."""
+"""Skips work that dbt repeats for each node without using it: a third of the time of a day's build."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from millpond.internals.dbt import (
     name_no_flag_source,
 )
 
-HEARD = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
+PASSED_ON = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
 """Events that are passed on at any level."""
-_UNHEARD = frozenset({"LogStartLine", "LogStartBatch", "LogBatchResult"})
-"""Events that say how far a command is, of which nobody hears."""
+_NOT_PASSED_ON = frozenset({"LogStartLine", "LogStartBatch", "LogBatchResult"})
+"""Events of a command's progress, which nothing reads."""
 
 
-class Undebugged(EventManager):
-    """Passes events on to loggers and callbacks, but none for debugging, of which a model makes dozens."""
+class QuietEventManager(EventManager):
+    """Passes events on to loggers and callbacks, except debug events, of which a model fires dozens."""
 
     def fire_event(self, e: BaseEvent, level: EventLevel | None = None, *more: Any, **named: Any) -> None:
         """Pass on an event of dbt."""
         name = type(e).__name__
-        if name in HEARD or ((level or e.level_tag()) != EventLevel.DEBUG and name not in _UNHEARD):
+        if name in PASSED_ON or ((level or e.level_tag()) != EventLevel.DEBUG and name not in _NOT_PASSED_ON):
             super().fire_event(e, level, *more, **named)
 
 
@@ -65,21 +65,21 @@ class Macros(dict[str, Any]):
 
 
 @cache
-def spare() -> None:
-    """Have dbt in this process look for plugins once, name no source of behavior flags, and debug nothing.
+def patch_dbt() -> None:
+    """Have dbt in this process look for plugins once, not look for the source of flags, skip debug events.
 
-    For each of its flags dbt asks the whole call stack for its files, to say who declared it. It fills in the
-    message of each event for debugging, wraps each of its 560 macros twice for each node, compiles a node's
-    templates each time, and writes its SQL into two files.
+    For each of its flags dbt inspects the whole call stack, to name the file that declared it. It formats
+    each debug event, wraps each of its 560 macros twice for each node, compiles a node's templates each
+    time, and writes its SQL into two files.
     """
-    ctx_set_event_manager(Undebugged())
+    ctx_set_event_manager(QuietEventManager())
     plugins: Any = PluginManager
     plugins.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
     name_no_flag_source(BehaviorFlagRendered)
     parsedatetime.Constants = cache(parsedatetime.Constants)
     nodes: Any = ParsedNode
     nodes.write_node = lambda *_: None
-    _fill_in_late(BaseEvent)
+    _fill_lazily(BaseEvent)
     builder: Any = MacroNamespaceBuilder
     builder.add_macros = _add_macros
     original = MacroNamespaceBuilder.build_namespace
@@ -87,36 +87,36 @@ def spare() -> None:
     rendering: Any = dbt_jinja
     rendering.get_template = _get_template
     compiling: Any = dbt_compilation
-    compiling.generate_runtime_model_context = _compile_context
+    compiling.generate_runtime_model_context = _make_compile_context
     running_tests: Any = dbt_test_task
-    running_tests.generate_runtime_model_context = _run_context
+    running_tests.generate_runtime_model_context = _make_run_context
     _validate_on_demand(dbtClassMixin)
 
 
-_valid: list[bool] = []
+_skipping_validation: list[bool] = []
 
 
 @contextmanager
-def valid() -> Iterator[None]:
-    """Have dbt not hold its files against JSON schemas within: parsing has, and making these is dear."""
-    _valid.append(True)
+def skip_validation() -> Iterator[None]:
+    """Skip dbt's validation with JSON schemas within: parsing has done it, and building schemas is slow."""
+    _skipping_validation.append(True)
     try:
         yield
     finally:
-        _valid.pop()
+        _skipping_validation.pop()
 
 
 def _validate_on_demand(classes: Any) -> None:
     validate = classes.validate.__func__
-    classes.validate = classmethod(lambda cls, data: None if _valid else validate(cls, data))
+    classes.validate = classmethod(lambda cls, data: None if _skipping_validation else validate(cls, data))
 
 
-def _fill_in_late(events: Any) -> None:
-    """Have the messages of events for debugging filled in when they are read."""
+def _fill_lazily(events: Any) -> None:
+    """Format debug events only when they are read."""
     fill_in, read, write = events.__init__, events.__getattr__, events.__setattr__
 
     def start(event: Any, *args: Any, **named: Any) -> None:
-        if not args and (type(event).__name__ in _UNHEARD or event.level_tag() == EventLevel.DEBUG):
+        if not args and (type(event).__name__ in _NOT_PASSED_ON or event.level_tag() == EventLevel.DEBUG):
             event.__dict__["_unfilled"] = named
         else:
             fill_in(event, *args, **named)
@@ -159,23 +159,23 @@ def _add_macros(builder: Any, macros: Iterable[Any], context: dict[str, Any]) ->
 
 
 _COMPILED = {"model": "ctx_model", "sql": "sql", "compiled_code": "compiled_code"}
-"""What compiling adds to a context, and the attributes that it comes from."""
+"""What compiling adds to a context, with the attributes that it comes from."""
 _last = threading.local()
 """The context that this thread compiled a node in last."""
 
 
-def _compile_context(model: Any, config: Any, manifest: Any) -> dict[str, Any]:
+def _make_compile_context(model: Any, config: Any, manifest: Any) -> dict[str, Any]:
     context = ModelContext(model, config, manifest, RuntimeProvider(), None)
     found: dict[str, Any] = context.to_dict()  # type: ignore[no-untyped-call]
     _last.compiled = (context, found)
     return found
 
 
-def _run_context(model: Any, config: Any, manifest: Any) -> dict[str, Any]:
+def _make_run_context(model: Any, config: Any, manifest: Any) -> dict[str, Any]:
     """Return the context in which a data test was compiled, with what compiling has added to the test."""
     context, found = getattr(_last, "compiled", (None, {}))
     if context is None or context.model is not model or context.manifest is not manifest:
-        return _compile_context(model, config, manifest)
+        return _make_compile_context(model, config, manifest)
     del _last.compiled
     found |= {name: getattr(context, of) for name, of in _COMPILED.items()}
     return found
@@ -187,16 +187,16 @@ def _get_template(
     if capture_macros:
         return get_template_of_common(string, ctx, node, capture_macros, native)
     with catch_jinja(node):
-        environment, code = _compiled(str(string), native)
+        environment, code = _compile_template(str(string), native)
         return environment.template_class.from_code(environment, code, environment.make_globals(ctx), None)
 
 
 @lru_cache(4096)
-def _compiled(source: str, native: bool) -> tuple[jinja2.Environment, Any]:
-    environment = _environment(native)
+def _compile_template(source: str, native: bool) -> tuple[jinja2.Environment, Any]:
+    environment = _get_environment(native)
     return environment, environment.compile(source)
 
 
 @cache
-def _environment(native: bool) -> jinja2.Environment:
+def _get_environment(native: bool) -> jinja2.Environment:
     return get_environment(native=native)

@@ -13,7 +13,7 @@ from millpond.runtime.companion import call
 from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.invocation import invoke
-from millpond.transform.manifest import Parsed, current
+from millpond.transform.manifest import ParsedProject, load_project
 
 _COMPARING = re.compile(r"(?:^|[\s,+@])(result|state|source_status)(?:\.\w+)*:")
 _SELECTOR = re.compile(r"selector:(\w+)")
@@ -21,44 +21,46 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Selected:
-    """What a selection chooses: keys of assets, and why models are none, by unique_id."""
+class Selection:
+    """What a selection chooses: asset keys, and by unique_id why other models are left out."""
 
     keys: list[str]
     refused: dict[str, str]
 
 
-def select_assets(select: str, exclude: str | None) -> Selected:
+def select_assets(select: str, exclude: str | None) -> Selection:
     """Return what dbt's `--select` and `--exclude` choose, in a companion if there is one.
 
-    Raises ConfigError with dbt's message for what cannot be read, and for what chooses no asset.
+    Raises ConfigError with dbt's message for an invalid selection, and for one that chooses no asset.
     """
-    found: Selected = call("millpond.transform.dbt_selection:list_assets", select, exclude)
+    found: Selection = call("millpond.transform.dbt_selection:list_assets", select, exclude)
     return found
 
 
-def list_assets(select: str, exclude: str | None) -> Selected:
+def list_assets(select: str, exclude: str | None) -> Selection:
     """Do what `select_assets` does, in this process."""
     _refuse_comparing(select, exclude or "")
     configured = settings()
-    parsed = current(configured)
-    said: list[str] = []
+    parsed = load_project(configured)
+    warnings: list[str] = []
     command = ["ls", "--output=json", "--output-keys=unique_id", "--no-write-json"]
     selector = _SELECTOR.fullmatch(select.strip())
     command += ["--selector", selector[1]] if selector else ["--select", *select.split()]
     if exclude:
         command += ["--exclude", *exclude.split()]
     if selector and exclude:
-        raise ConfigError(f"dbt knows no --exclude beside {select}", next_step="put it into the selector")
+        raise ConfigError(
+            f"dbt does not combine --exclude with {select}", next_step="put it into the selector"
+        )
     chosen: set[str] = set()
-    for part in _parts_with(parsed, selector[1]) if selector else parsed.parts:
+    for part in _find_parts_with(parsed, selector[1]) if selector else parsed.parts:
         ran = invoke(
             command,
             settings=configured,
-            target=engine.of(configured).target,
+            target=engine.get_engine(configured).target,
             project=part.project,
-            manifest=part.warm(),
-            on_event=lambda event: _note(event, said),
+            manifest=part.load_manifest(),
+            on_event=lambda event: _keep_warning(event, warnings),
         )
         if not ran.success:
             raise ConfigError(
@@ -71,21 +73,21 @@ def list_assets(select: str, exclude: str | None) -> Selected:
     keys = [model.key for model in every if model.unique_id in chosen and not model.refused]
     refused = {m.unique_id: m.refused for m in every if m.unique_id in chosen and m.refused}
     if not keys:
-        said += [f"{unique_id} is refused: {reason}" for unique_id, reason in refused.items()]
+        warnings += [f"{unique_id} is refused: {reason}" for unique_id, reason in refused.items()]
         if others := sorted(chosen - refused.keys()):
             raise ConfigError(
-                f"dbt's selection {select!r} chooses no asset but {', '.join(others[:_SHOWN])}"
+                f"dbt's selection {select!r} chooses no assets, only {', '.join(others[:_SHOWN])}"
                 + (", …" if others[_SHOWN:] else ""),
                 next_step=f"choose the models that read them, `{select}+`, or that they read, `1+{select}`",
             )
         raise ConfigError(
-            f"dbt's selection {select!r} chooses no asset" + "".join(f"; {line}" for line in said),
+            f"dbt's selection {select!r} chooses no asset" + "".join(f"; {line}" for line in warnings),
             next_step=f"choose among {', '.join(sorted(model.key for model in every if not model.refused))}",
         )
-    return Selected(keys, refused)
+    return Selection(keys, refused)
 
 
-def _parts_with(parsed: Parsed, selector: str) -> list[Parsed]:
+def _find_parts_with(parsed: ParsedProject, selector: str) -> list[ParsedProject]:
     """Return the projects whose `selectors.yml` has a selector."""
     known = {name for part in parsed.parts for name in part.document()["selectors"]}
     if selector not in known:
@@ -99,11 +101,11 @@ def _parts_with(parsed: Parsed, selector: str) -> list[Parsed]:
 
 
 def _refuse_comparing(*selections: str) -> None:
-    """Raise ConfigError for methods that compare with a former run of dbt, and for no selection at all."""
+    """Raise ConfigError for methods that compare with an earlier run of dbt, and for an empty selection."""
     for method in _COMPARING.findall(" ".join(selections)):
         raise ConfigError(
-            f"dbt's method {method} compares with files of a former run of dbt, which builds do not keep",
-            next_step="`millpond backfill --help` says how what changed or failed since is built again",
+            f"dbt's method {method} compares with an earlier run of dbt, whose files Millpond does not keep",
+            next_step="`millpond backfill --help` says how to build what changed or failed since",
         )
     if not selections[0].strip():
         raise ConfigError(
@@ -112,7 +114,7 @@ def _refuse_comparing(*selections: str) -> None:
         )
 
 
-def _note(event: Any, said: list[str]) -> None:
-    """Keep what dbt warns of: a selection that matches nothing is no error to it."""
-    if event.info.level == "warn" and (line := f"dbt: {event.info.msg}") not in said:
-        said.append(line)
+def _keep_warning(event: Any, warnings: list[str]) -> None:
+    """Keep dbt's warnings: a selection that matches nothing is not an error."""
+    if event.info.level == "warn" and (line := f"dbt: {event.info.msg}") not in warnings:
+        warnings.append(line)

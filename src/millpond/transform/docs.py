@@ -1,4 +1,4 @@
-"""dbt's docs of the project and of what the tables of a ref hold."""
+"""dbt's docs of the project and of the tables of a ref."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import os
 import shutil
 from pathlib import Path
 
-import millpond.resources  # noqa: F401 - leaves out what Dagster warns of when specs are prepared
+import millpond.resources  # noqa: F401 - silences Dagster's warnings about specs
 from millpond.errors import BuildFailed
 from millpond.internals.dbt import compile_results
 from millpond.naming import MAIN_REF
 from millpond.runtime.home import layout
 from millpond.settings import Settings
 from millpond.transform import engine
-from millpond.transform.building import Building, building
+from millpond.transform.build import Build, use_build
 from millpond.transform.invocation import LOCK, invoke
-from millpond.transform.manifest import Parsed, current
+from millpond.transform.manifest import ParsedProject, load_project
 
 _FILES = ("index.html", "manifest.json", "catalog.json")
 
 
 def generate_docs(settings: Settings, ref: str) -> Path:
-    """Have dbt write its docs with the tables of `ref`, which are only read; returns the folder with them.
+    """Generate dbt's docs with the tables of `ref`, which are only read; returns their folder.
 
-    Those of each further dbt project are in a folder of its name in there.
+    The docs of further dbt projects are in subfolders with their names.
 
     Raises BuildFailed, ConfigError if the project does not parse.
     """
-    first, *others = current(settings).parts
+    first, *others = load_project(settings).parts
     folder = layout(settings).dbt / "docs" / ref
     _generate(settings, first, ref, folder)
     for part in others:
@@ -35,36 +35,37 @@ def generate_docs(settings: Settings, ref: str) -> Path:
     return folder
 
 
-def _generate(settings: Settings, parsed: Parsed, ref: str, folder: Path) -> None:
-    target, work = engine.of(settings).target, layout(settings).dbt / f"docs.{os.getpid()}"
+def _generate(settings: Settings, parsed: ParsedProject, ref: str, folder: Path) -> None:
+    target, work = engine.get_engine(settings).target, layout(settings).dbt / f"docs.{os.getpid()}"
     if ref != MAIN_REF:
-        engine.of(settings).enter(ref)
+        engine.get_engine(settings).open_branch(ref)
     try:
-        with LOCK, building(Building(ref, "docs", lambda _: None)):
+        with LOCK, use_build(Build(ref, "docs", lambda _: None)):
             ran = invoke(
                 ["docs", "generate"],
                 settings=settings,
                 target=target,
                 project=parsed.project,
-                manifest=parsed.warm(),
+                manifest=parsed.load_manifest(),
                 target_path=work,
             )
         if not ran.success:
             raise BuildFailed(
-                f"dbt could not make its docs of {ref}: {ran.exception or _failures(ran.result)}",
+                f"dbt could not generate the docs of {ref}:"
+                f" {ran.exception or _describe_failures(ran.result)}",
                 unharmed="every table; docs only read",
-                next_step="correct the model that is named, and run `millpond docs` again",
+                next_step="fix the model that the message names, and run `millpond docs` again",
             )
         folder.mkdir(parents=True, exist_ok=True)
         for name in _FILES:
             (work / name).replace(folder / name)
     finally:
         if ref != MAIN_REF:
-            engine.of(settings).leave(ref)
+            engine.get_engine(settings).close_branch(ref)
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _failures(result: object) -> str:
+def _describe_failures(result: object) -> str:
     found = getattr(result, "errors", None) or []
     failed = [f"{r.node.name}: {r.message}" for r in compile_results(result) if r.status == "error"]
     return "; ".join([*map(str, found), *failed]) or "see dbt's log"

@@ -15,34 +15,34 @@ from millpond.runtime import dbt_package
 from millpond.runtime.dbt_package import is_installed_copy
 from millpond.settings import Settings, process_environment
 from millpond.transform import engine
-from millpond.transform.invocation import project_folder, project_names
+from millpond.transform.invocation import get_project_folder, list_projects
 
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
 _FORM = "13"
-"""Of the files a parse leaves behind; a new one makes former files unknown."""
+"""The format of the files that parsing writes; a new one invalidates earlier files."""
 
 
-def fingerprint(settings: Settings, project: str = "") -> str:
+def compute_fingerprint(settings: Settings, project: str = "") -> str:
     """Return the fingerprint of one project, or of all that are in use."""
     if project:
-        return _fingerprint(settings, project)
-    return " ".join(_fingerprint(settings, name) for name in project_names(settings))
+        return _compute_of_project(settings, project)
+    return " ".join(_compute_of_project(settings, name) for name in list_projects(settings))
 
 
-def _fingerprint(settings: Settings, name: str) -> str:
-    """Return a hash of all that parsing depends on: settings, versions, the dbt folder, what it reads of env.
+def _compute_of_project(settings: Settings, name: str) -> str:
+    """Return a hash of all that parsing depends on: settings, versions, dbt's files, the variables they read.
 
-    Packages are part of the folder, also where they are links to elsewhere.
+    Packages are part of the files, also if they are links to other folders.
     """
-    project = project_folder(settings, name)
+    project = get_project_folder(settings, name)
     if not (project / "dbt_project.yml").is_file():
         raise ConfigError(
             f"there is no dbt project in {project}",
             next_step="run Millpond in a folder that holds sources/ and dbt/, or set MILLPOND_PROJECT to it",
         )
     digest, read = hashlib.sha256(), set()
-    for file in _files(project):
+    for file in _list_files(project):
         content = file.read_bytes()
         digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
         read.update(_ENVIRONMENT.findall(content))
@@ -50,19 +50,19 @@ def _fingerprint(settings: Settings, name: str) -> str:
     environment = process_environment()
     for variable in sorted(read):
         digest.update(f"{variable.decode()}={environment.get(variable.decode())!r}\0".encode())
-    return f"{of_settings(settings, name)}-{digest.hexdigest()[:16]}"
+    return f"{hash_settings(settings, name)}-{digest.hexdigest()[:16]}"
 
 
-def of_settings(settings: Settings, project: str) -> str:
-    """Return a hash of what parsing depends on beside the project's files."""
+def hash_settings(settings: Settings, project: str) -> str:
+    """Return a hash of what parsing depends on in addition to the project's files."""
     parts = (
         "" if project == "dbt" else project,
         _FORM,
         settings.timezone,
         str(settings.start_date),
-        engine.of(settings).target,
+        engine.get_engine(settings).target,
         settings.dbt_translator or "",
-        _code_of(settings.dbt_translator),
+        _read_code(settings.dbt_translator),
         version("dbt-core"),
         version("dagster-dbt"),
         version("dbt-duckdb"),
@@ -70,8 +70,8 @@ def of_settings(settings: Settings, project: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
 
-def _code_of(translator: str | None) -> str:
-    """Return the code of the module of a translator, if there is such a file; does not import it."""
+def _read_code(translator: str | None) -> str:
+    """Return the code of a translator's module, if there is such a file; does not import it."""
     if not translator:
         return ""
     with suppress(ImportError, ValueError, OSError):
@@ -80,7 +80,7 @@ def _code_of(translator: str | None) -> str:
     return ""
 
 
-def _files(project: Path) -> list[Path]:
+def _list_files(project: Path) -> list[Path]:
     found, entered = [], set()
     for folder, folders, names in os.walk(project, followlinks=True):
         entered.add(os.path.realpath(folder))
@@ -95,11 +95,11 @@ def _files(project: Path) -> list[Path]:
     return sorted(found)
 
 
-def files_that_name(variable: str, settings: Settings, name: str) -> list[str]:
+def find_files_that_read(variable: str, settings: Settings, name: str) -> list[str]:
     """Return the files of the project that read a variable with `env_var`."""
-    project = project_folder(settings, name)
+    project = get_project_folder(settings, name)
     return [
         str(file.relative_to(project))
-        for file in _files(project)
+        for file in _list_files(project)
         if variable.encode() in _ENVIRONMENT.findall(file.read_bytes())
     ]

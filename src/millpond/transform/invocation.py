@@ -1,4 +1,4 @@
-"""The one door to dbt: in process, one call at a time, its files below the home, nothing sent anywhere."""
+"""The only place that calls dbt: in process, one call at a time, files below the home, no telemetry."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ OFFLINE: Final = ("--no-introspect", "--no-populate-cache", "--no-write-json")
 """For commands that compile: no connection is opened and no artifact written."""
 
 
-_under_way: Final[list[str]] = []
+_invocations: Final[list[str]] = []
 
 
-def invoking() -> bool:
-    """Return whether a call of `invoke` is under way; else somebody else called dbt."""
-    return bool(_under_way)
+def is_invoking() -> bool:
+    """Return whether a call of `invoke` is in progress; if not, dbt was called by hand."""
+    return bool(_invocations)
 
 
-def project_names(settings: Settings) -> tuple[str, ...]:
-    """Return the folders of the dbt projects in use, as paths below the project; there is one at least."""
+def list_projects(settings: Settings) -> tuple[str, ...]:
+    """Return the folders of the dbt projects in use, at least one, as paths below the project."""
     return read_project(settings.code).dbt or ("dbt",)
 
 
-def project_folder(settings: Settings, project: str = "") -> Path:
-    """Return the folder of a dbt project in use, of the first without a name."""
-    return settings.code / (project or project_names(settings)[0])
+def get_project_folder(settings: Settings, project: str = "") -> Path:
+    """Return the folder of a dbt project in use; without a name, of the first."""
+    return settings.code / (project or list_projects(settings)[0])
 
 
-def _target(settings: Settings, project: str) -> str:
-    """Return the name of dbt's target folder: a copy of the project has another root than the project."""
+def _get_target_folder(settings: Settings, project: str) -> str:
+    """Return the name of dbt's target folder; a deployed copy of the project has its own."""
     name = "target" if settings.code == settings.project else "target-deployed"
     return name if project in ("", "dbt") else f"{name}-{project.replace('/', '-')}"
 
 
-def _profiles(project: Path) -> Path:
-    """Return the folder whose `profiles.yml` holds our profile: the project's, or the package's."""
+def _find_profiles(project: Path) -> Path:
+    """Return the folder whose `profiles.yml` has our profile: the project's, or the package's."""
     try:
         own = (project / "profiles.yml").read_text()
     except OSError:
@@ -71,8 +71,8 @@ def _profiles(project: Path) -> Path:
     return project if re.search(rf"^{NAME}\s*:", own, re.MULTILINE) else PACKAGE
 
 
-def variables_of(settings: Settings) -> dict[str, object]:
-    """Return the variables that the project is given in each call."""
+def get_variables(settings: Settings) -> dict[str, object]:
+    """Return the variables that each call passes to the project."""
     return {"timezone": settings.timezone, "start_date": str(settings.start_date)}
 
 
@@ -87,39 +87,39 @@ def invoke(
     target_path: Path | None = None,
     on_event: Callable[[Any], None] | None = None,
 ) -> dbtRunnerResult:
-    """Run a dbt command and return its result; what goes wrong inside dbt is in the result, not raised.
+    """Run a dbt command and return its result, which includes dbt's errors.
 
-    `project` is one of `project_names`, else the first. With `manifest` nothing is parsed. `variables` are
-    added to those that come from the settings. `on_event` hears of what dbt logs above the level of
-    debugging, on its threads.
+    `project` is one of `list_projects`, by default the first. With `manifest` nothing is parsed. `variables`
+    are added to those of the settings. `on_event` receives dbt's events above the debug level, on dbt's
+    threads.
     """
     from dbt.cli.main import dbtRunner
 
-    from millpond.transform.batches import without_environment
-    from millpond.transform.dbt_patches import spare, valid
+    from millpond.transform.batches import ignore_environment
+    from millpond.transform.dbt_patches import patch_dbt, skip_validation
 
-    folder, at = layout(settings).dbt, project_folder(settings, project)
-    every = {**variables_of(settings), **(variables or {})}
+    folder, at = layout(settings).dbt, get_project_folder(settings, project)
+    every = {**get_variables(settings), **(variables or {})}
     args = [
         *command,
         *_QUIET,
         f"--project-dir={at}",
-        f"--profiles-dir={_profiles(at)}",
+        f"--profiles-dir={_find_profiles(at)}",
         f"--profile={NAME}",
         f"--target={target}",
-        f"--target-path={target_path or folder / _target(settings, project)}",
+        f"--target-path={target_path or folder / _get_target_folder(settings, project)}",
         f"--log-path={folder / 'logs'}",
         f"--vars={orjson.dumps(every).decode()}",
     ]
     with LOCK:
-        spare()
-        engine.of_target(target).prepare()
-        _under_way.append(command[0])
+        patch_dbt()
+        engine.get_engine_of_target(target).prepare()
+        _invocations.append(command[0])
         try:
-            with without_environment(), valid() if manifest else nullcontext():
+            with ignore_environment(), skip_validation() if manifest else nullcontext():
                 result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
         finally:
-            _under_way.pop()
-    if result.exception and not isinstance(result.exception, Exception):  # somebody wants this process to end
+            _invocations.pop()
+    if result.exception and not isinstance(result.exception, Exception):  # this process is to end
         raise result.exception
     return result

@@ -1,4 +1,4 @@
-"""Which columns a model's columns are computed from: traced by dagster-dbt when the project is parsed."""
+"""Column lineage: the columns from which each column is computed, traced when the project is parsed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sqlglot.optimizer.scope import traverse_scope
 from sqlglot.schema import MappingSchema
 
 from millpond.internals.dagster_on_demand import EventHistoryMetadata, build_column_lineage_metadata
-from millpond.transform.models import Models, upstream_tables
+from millpond.transform.models import Models, find_upstream
 
 _Node = Mapping[str, Any]
 _Columns = dict[str, dict[str, Any]]
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Keys:
-    """Stands for the translator, whose keys are known already."""
+    """Replaces the translator: the keys are known already."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self._keys = keys
@@ -47,20 +47,20 @@ class _Keys:
 def trace_lineage(
     document: _Node, every: Models, keys: Mapping[str, str], compiled: Mapping[str, str], former: _Node
 ) -> dict[str, Any]:
-    """Return of each model and snapshot its columns and what they are computed from, as what JSON can hold.
+    """Return the columns of each model and snapshot and what they are computed from, as JSON values.
 
-    `compiled` is their SQL. What `former` holds of the same SQL and the same columns
-    upstream is taken from there. A model whose SQL cannot be analysed is logged and has none.
+    `compiled` is their SQL. The lineage in `former` is reused if the SQL and the columns upstream are the
+    same. A model whose SQL cannot be analysed is logged and has no lineage.
     """
-    columns = {key: _declared(source) for key, source in document["sources"].items()}
+    columns = {key: _read_declared(source) for key, source in document["sources"].items()}
     found: dict[str, Any] = {}
     for model in every.values():
         node = document["nodes"][model.unique_id]
         if model.refused or model.kind == "seed":
-            columns[model.unique_id] = _of_seed(node) if model.kind == "seed" else {}
+            columns[model.unique_id] = _read_seed_columns(node) if model.kind == "seed" else {}
             continue
-        parents = {key: columns[key] for key in upstream_tables(node, document) if key in columns}
-        traced = _traced(node, compiled.get(model.unique_id, ""), parents, document, keys, former)
+        parents = {key: columns[key] for key in find_upstream(node, document) if key in columns}
+        traced = _trace_or_reuse(node, compiled.get(model.unique_id, ""), parents, document, keys, former)
         if traced["failed"]:
             _log.warning("no column lineage of %s: %s", model.unique_id, traced["failed"])
         found[model.unique_id] = traced
@@ -68,7 +68,7 @@ def trace_lineage(
     return found
 
 
-def _traced(
+def _trace_or_reuse(
     node: _Node,
     sql: str,
     parents: Mapping[str, _Columns],
@@ -76,16 +76,16 @@ def _traced(
     keys: Mapping[str, str],
     former: _Node,
 ) -> dict[str, Any]:
-    of = _hash(sql, _declared(node), parents, {key: keys[key] for key in parents})
+    of = _hash(sql, _read_declared(node), parents, {key: keys[key] for key in parents})
     before = former.get(node["unique_id"])
     if before and before["of"] == of:
         return dict(before)
-    columns, deps, failed = _declared(node), _Deps(), ""
+    columns, deps, failed = _read_declared(node), _Deps(), ""
     try:
         if not sql:
-            raise ValueError("dbt cannot compile it without asking the database")
+            raise ValueError("dbt cannot compile it without querying the database")
         columns, deps = _trace(node, sql, parents, document, keys)
-    except Exception as error:  # noqa: BLE001 - whatever sqlglot makes of SQL, the project is parsed
+    except Exception as error:  # noqa: BLE001 - the project parses whatever sqlglot raises
         failed = " ".join(str(error).split()) or type(error).__name__
     types = {name: column["data_type"] for name, column in columns.items()}
     return {"of": of, "columns": types, "deps": deps, "failed": failed}
@@ -94,11 +94,11 @@ def _traced(
 def _trace(
     node: _Node, sql: str, parents: Mapping[str, _Columns], document: _Node, keys: Mapping[str, str]
 ) -> tuple[_Columns, _Deps]:
-    """Return the columns of a node, and the asset keys and columns that each is computed from."""
+    """Return the columns of a node, and the asset keys and columns from which each is computed."""
     tables = {**document["sources"], **document["nodes"]}
     known = {str(tables[key]["relation_name"]): columns for key, columns in parents.items()}
     partial = [str(tables[key]["relation_name"]) for key in parents if key.startswith("source.")]
-    columns, known = _columns(node, sql, known, partial, document["metadata"]["adapter_type"])
+    columns, known = _find_columns(node, sql, known, partial, document["metadata"]["adapter_type"])
     if not parents:
         return columns, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -123,37 +123,37 @@ def _trace(
     }
 
 
-def _columns(
+def _find_columns(
     node: _Node, sql: str, known: _Tables, partial: Collection[str], dialect: str
 ) -> tuple[_Columns, _Tables]:
-    """Return the columns that a query gives, and those of the tables it reads, as far as they are known.
+    """Return the columns of a query, and those of the tables that it reads, as far as they are known.
 
-    The tables `partial` may have more: a column that no other table of its query can have is one of theirs.
+    Tables in `partial` may have more columns: one that no other table of the query has is one of theirs.
     """
-    declared = _declared(node)
+    declared = _read_declared(node)
     query = cast("exp.Query", parse_one(sql, dialect=dialect))
     try:
-        full = qualify(query.copy(), dialect=dialect, schema=_schema(known, dialect))
+        full = qualify(query.copy(), dialect=dialect, schema=_build_schema(known, dialect))
     except SqlglotError:
-        known = _with_inferred(query, known, partial, dialect)
-        full = qualify(query, dialect=dialect, schema=_schema(known, dialect))
+        known = _infer_columns(query, known, partial, dialect)
+        full = qualify(query, dialect=dialect, schema=_build_schema(known, dialect))
     names = [name.lower() for name in full.named_selects]
     if "*" in names:
         raise ValueError("it selects * from a table whose columns are not declared")
     return {
-        name: declared.get(name, {"data_type": None}) for name in [*names, *_kept_by_snapshot(node)]
+        name: declared.get(name, {"data_type": None}) for name in [*names, *_list_snapshot_columns(node)]
     }, known
 
 
-def _kept_by_snapshot(node: _Node) -> list[str]:
-    """Return the columns that dbt adds to a snapshot, whether all of them are there or not."""
+def _list_snapshot_columns(node: _Node) -> list[str]:
+    """Return all columns that dbt may add to a snapshot."""
     if node["resource_type"] != "snapshot":
         return []
     named = node["config"].get("snapshot_meta_column_names") or {}
     return [(named.get(name) or name).lower() for name in _OF_SNAPSHOTS]
 
 
-def _schema(known: _Tables, dialect: str) -> MappingSchema:
+def _build_schema(known: _Tables, dialect: str) -> MappingSchema:
     schema = MappingSchema(dialect=dialect)
     for name, columns in known.items():
         types = {column: about["data_type"] for column, about in columns.items()}
@@ -162,11 +162,11 @@ def _schema(known: _Tables, dialect: str) -> MappingSchema:
     return schema
 
 
-def _with_inferred(query: exp.Expr, known: _Tables, partial: Collection[str], dialect: str) -> _Tables:
-    """Return the known tables, those in `partial` with the columns by which a query names them."""
+def _infer_columns(query: exp.Expr, known: _Tables, partial: Collection[str], dialect: str) -> _Tables:
+    """Return the known tables; those in `partial` get the columns that a query reads of them."""
     names = {exp.normalize_table_name(name, dialect=dialect): name for name in partial}
     found = {name: dict(columns) for name, columns in known.items()}
-    schema = _schema(known, dialect)
+    schema = _build_schema(known, dialect)
     for scope in traverse_scope(
         qualify(query.copy(), dialect=dialect, schema=schema, validate_qualify_columns=False)
     ):
@@ -183,13 +183,13 @@ def _with_inferred(query: exp.Expr, known: _Tables, partial: Collection[str], di
     return found
 
 
-def _declared(node: _Node) -> _Columns:
+def _read_declared(node: _Node) -> _Columns:
     return {
         name.lower(): {"data_type": column["data_type"] or None} for name, column in node["columns"].items()
     }
 
 
-def _of_seed(node: _Node) -> _Columns:
+def _read_seed_columns(node: _Node) -> _Columns:
     """Return the columns that the first line of a seed's file names."""
     path, delimiter = (
         Path(node["root_path"], node["original_file_path"]),

@@ -18,9 +18,9 @@ from millpond.errors import ConfigError
 from millpond.runtime.home import exclusive, layout
 from millpond.settings import Settings, settings
 from millpond.transform import engine
-from millpond.transform.checks import Check
-from millpond.transform.fingerprint import fingerprint, of_settings
-from millpond.transform.invocation import project_folder, project_names, variables_of
+from millpond.transform.checks import DbtTest
+from millpond.transform.fingerprint import compute_fingerprint, hash_settings
+from millpond.transform.invocation import get_project_folder, get_variables, list_projects
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _broken: set[str] = set()
-"""Fingerprints of projects that did not parse in this process."""
+"""Fingerprints of projects that failed to parse in this process."""
 
 
 NO_MANIFEST: Final[dict[str, Any]] = {"nodes": {}, "sources": {}, "exposures": {}}
-"""Stands for the manifest of a project that never parsed."""
+"""The manifest of a project that never parsed."""
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """One parsed state of the dbt project; its folder holds the manifest twice, specs, tests and warnings."""
+class ParsedProject:
+    """A parsed dbt project; its folder has the manifest in two formats, specs, tests and warnings."""
 
     folder: Path
     project: str = ""
-    """Its folder, as `project_names` has it."""
+    """Its folder, as in `list_projects`."""
     renamed: tuple[tuple[str, str], ...] = ()
-    """Keys that sources have here, each with that of the model of another project which makes the table."""
+    """Keys of sources, each with the key of another project's model that builds the table."""
     refused: tuple[tuple[str, str], ...] = ()
-    """Models that are none beside those of another project, by unique_id, each with the reason."""
+    """Models that are left out because of another project's, by unique_id, each with the reason."""
 
     @property
-    def parts(self) -> tuple[Parsed, ...]:
-        """The projects that this stands for; see `projects.Several`."""
+    def parts(self) -> tuple[ParsedProject, ...]:
+        """The projects it consists of; see `projects.CombinedProjects`."""
         return (self,)
 
     @property
@@ -63,9 +63,9 @@ class Parsed:
         """Return the manifest as a dictionary; do not change it."""
         return cast("dict[str, Any]", _read(self.json))
 
-    def checks(self) -> dict[str, Check]:
+    def checks(self) -> dict[str, DbtTest]:
         """Return the tests by unique_id."""
-        found: dict[str, Check] = _instances(self.folder / "checks.json", Check)
+        found: dict[str, DbtTest] = _read_instances(self.folder / "checks.json", DbtTest)
         if not self.renamed:
             return found
         keys = dict(self.renamed)
@@ -77,16 +77,16 @@ class Parsed:
 
     def translator(self) -> MillpondDbtTranslator:
         """Return the translator of the settings; imports dagster-dbt."""
-        return _translator(self.folder, settings().dbt_translator)
+        return _make_cached_translator(self.folder, settings().dbt_translator)
 
     def warnings(self) -> list[str]:
-        """Return what dbt warned of when it parsed the project, with file and node."""
+        """Return dbt's warnings from parsing the project, with file and node."""
         return cast("list[str]", _read(self.folder / "warnings.json"))
 
     def specs(self) -> dict[str, Any]:
-        """Return what Dagster shows of the models, see `prepared.load_specs`."""
+        """Return the serialized specs of the models, see `model_specs.load_specs`."""
         found = cast("dict[str, Any]", _read(self.folder / "specs.json"))
-        return with_keys(found, dict(self.renamed)) if self.renamed else found
+        return replace_keys(found, dict(self.renamed)) if self.renamed else found
 
     def lineage(self) -> dict[str, Any]:
         """Return what `lineage.trace_lineage` found, for the next parse."""
@@ -96,7 +96,7 @@ class Parsed:
         """Return the models by unique_id, parents first."""
         from millpond.transform.models import Model
 
-        found: dict[str, Model] = _instances(self.folder / "models.json", Model)
+        found: dict[str, Model] = _read_instances(self.folder / "models.json", Model)
         if not self.renamed and not self.refused:
             return found
         keys, refused = dict(self.renamed), dict(self.refused)
@@ -109,115 +109,125 @@ class Parsed:
             for name, each in found.items()
         }
 
-    def warm(self) -> Manifest:
-        """Return the manifest as dbt wants it, so that a run parses nothing."""
-        manifest = _warm(self.folder / "manifest.msgpack", project_folder(settings(), self.project))
+    def load_manifest(self) -> Manifest:
+        """Return the manifest as dbt's object, with which dbt parses nothing."""
+        manifest = _read_manifest(
+            self.folder / "manifest.msgpack", get_project_folder(settings(), self.project)
+        )
         _forget_compiled(manifest)
         return manifest
 
 
 def manifest_path(settings: Settings) -> Path:
-    """Return the path of the up-to-date `manifest.json`; see `current`."""
-    return current(settings).json
+    """Return the path of the up-to-date `manifest.json`; see `load_project`."""
+    return load_project(settings).json
 
 
-def current(settings: Settings) -> Parsed:
-    """Return the parsed project as the dbt folder is now; parses it if nobody has yet.
+def load_project(settings: Settings) -> ParsedProject:
+    """Return the project as its files are now; parses it if necessary.
 
     Opens no connection. Raises ConfigError with dbt's message if the project does not parse.
     """
-    names = project_names(settings)
+    names = list_projects(settings)
     if len(names) == 1:
-        return current_of(settings, names[0])
-    from millpond.transform.projects import combined
+        return load_one_project(settings, names[0])
+    from millpond.transform.projects import combine_projects
 
-    return combined([current_of(settings, name) for name in names])
-
-
-def current_of(settings: Settings, project: str) -> Parsed:
-    """Return one of the projects as it is now; else as `current`."""
-    return _parsed(settings, project, fingerprint(settings, project))
+    return combine_projects([load_one_project(settings, name) for name in names])
 
 
-def _parsed(settings: Settings, project: str, name: str) -> Parsed:
+def load_one_project(settings: Settings, project: str) -> ParsedProject:
+    """Return one of several projects as `load_project` does."""
+    return _load_or_parse(settings, project, compute_fingerprint(settings, project))
+
+
+def _load_or_parse(settings: Settings, project: str, name: str) -> ParsedProject:
     """Return a project, whose fingerprint is `name`."""
     home = layout(settings).dbt
-    if (ready := Parsed(shipped(settings, project) / name, project)).json.exists():
+    if (ready := ParsedProject(get_shipped_folder(settings, project) / name, project)).json.exists():
         return ready
-    parsed = Parsed(home / "manifests" / name, project)
+    parsed = ParsedProject(home / "manifests" / name, project)
     if not parsed.json.exists():
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():
-                from millpond.transform.lean_classes import lighten
+                from millpond.transform.dbt_import import defer_class_code
 
-                lighten()
+                defer_class_code()
                 from millpond.transform.parsing import parse
 
-                last = _last(settings, project)
-                parse(parsed.folder, settings, translator, last.lineage() if last else {}, project)
-    with suppress(OSError):  # a home that this process may only read
+                last = _find_last(settings, project)
+                parse(parsed.folder, settings, make_translator, last.lineage() if last else {}, project)
+    with suppress(OSError):  # a read-only home
         os.utime(parsed.folder)
     return parsed
 
 
-def described(settings: Settings) -> Parsed | None:
-    """Return the project as it is now or, if it does not parse, as it was when last it did; None if never.
+def load_project_or_last(settings: Settings) -> ParsedProject | None:
+    """Return the project as its files are now or, if it does not parse, as it last did; None if it never did.
 
-    This is for showing models and for all that needs none; building them needs `current`, which raises.
+    For everything except building models, which needs `load_project`.
     """
-    names = project_names(settings)
+    names = list_projects(settings)
     if len(names) == 1:
-        return described_of(settings, names[0])
-    from millpond.transform.projects import combined
+        return load_one_project_or_last(settings, names[0])
+    from millpond.transform.projects import combine_projects
 
-    found = [described_of(settings, name) for name in names]
-    return combined([each for each in found if each]) if any(found) else None
+    found = [load_one_project_or_last(settings, name) for name in names]
+    return combine_projects([each for each in found if each]) if any(found) else None
 
 
-def described_of(settings: Settings, project: str) -> Parsed | None:
-    """Return one of the projects; else as `described`."""
-    name = fingerprint(settings, project)
+def load_one_project_or_last(settings: Settings, project: str) -> ParsedProject | None:
+    """Return one of several projects as `load_project_or_last` does."""
+    name = compute_fingerprint(settings, project)
     if name not in _broken:
         try:
-            return _parsed(settings, project, name)
+            return _load_or_parse(settings, project, name)
         except ConfigError as error:
             what = error.what
-    last = _last(settings, project)
+    last = _find_last(settings, project)
     if name not in _broken:
         _broken.add(name)
-        shown = "its models are shown as they were when last it did" if last else "no model is shown"
+        shown = "its models are shown as they were the last time it did" if last else "no model is shown"
         _log.warning("%s\n%s; building them fails", what, shown)
     return last
 
 
-def _last(settings: Settings, project: str) -> Parsed | None:
-    """Return what was last parsed with these settings and this form, whatever the files were."""
-    folders = [shipped(settings, project), layout(settings).dbt / "manifests"]
-    pattern = f"{of_settings(settings, project)}-*/manifest.json"
+def _find_last(settings: Settings, project: str) -> ParsedProject | None:
+    """Return the last parsed state with these settings, whatever the files were."""
+    folders = [get_shipped_folder(settings, project), layout(settings).dbt / "manifests"]
+    pattern = f"{hash_settings(settings, project)}-*/manifest.json"
     found = [path for folder in folders for path in folder.glob(pattern)]
-    return Parsed(max(found, key=lambda path: path.parent.stat().st_mtime).parent, project) if found else None
+    return (
+        ParsedProject(max(found, key=lambda path: path.parent.stat().st_mtime).parent, project)
+        if found
+        else None
+    )
 
 
-def shipped(settings: Settings, project: str = "") -> Path:
-    """Return the folder in which parsed states come with the project, as in our container image."""
-    return settings.project / (project or project_names(settings)[0]) / "parsed"
+def get_shipped_folder(settings: Settings, project: str = "") -> Path:
+    """Return the folder of parsed states that come with the project, as in our container image."""
+    return settings.project / (project or list_projects(settings)[0]) / "parsed"
 
 
-def translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:
+current, shipped = load_project, get_shipped_folder
+"""Their former names, which docker/dagster/build_manifest.py of existing projects imports."""
+
+
+def make_translator(settings: Settings, document: dict[str, Any]) -> MillpondDbtTranslator:
     """Return the translator of the settings; imports dagster-dbt."""
     from millpond.transform.translator import load_translator
 
-    kind = engine.of(settings).kind
-    return load_translator(settings.dbt_translator, document, variables_of(settings), kind)
+    kind = engine.get_engine(settings).kind
+    return load_translator(settings.dbt_translator, document, get_variables(settings), kind)
 
 
 @lru_cache(2)
-def _translator(folder: Path, _: str | None) -> MillpondDbtTranslator:
-    return translator(settings(), Parsed(folder).document())
+def _make_cached_translator(folder: Path, _: str | None) -> MillpondDbtTranslator:
+    return make_translator(settings(), ParsedProject(folder).document())
 
 
-def with_keys(specs: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return specs of models with other keys of what they read."""
+def replace_keys(specs: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return specs of models with keys of what they read replaced."""
 
     def key(path: list[str]) -> list[str]:
         return keys[name].split("/") if (name := "/".join(path)) in keys else path
@@ -240,15 +250,14 @@ def _read(file: Path) -> Any:
 
 
 @lru_cache(6)
-def _instances(file: Path, of: type[Any]) -> dict[str, Any]:
+def _read_instances(file: Path, of: type[Any]) -> dict[str, Any]:
     return TypeAdapter(dict[str, of]).validate_json(file.read_bytes())  # type: ignore[valid-type]
 
 
 def _forget_compiled(manifest: Manifest) -> None:
-    """Have dbt compile each node as for the first time.
+    """Remove compiled code from the manifest.
 
-    What a call of dbt compiled stays in the manifest, and compiling it again leaves out the SQL of ephemeral
-    models.
+    dbt keeps it there after a call, and compiling a node again leaves out the SQL of ephemeral models.
     """
     nodes: Any = manifest.nodes.values()
     for node in nodes:
@@ -258,7 +267,7 @@ def _forget_compiled(manifest: Manifest) -> None:
 
 
 @lru_cache(2)
-def _warm(path: Path, project: Path) -> Manifest:
+def _read_manifest(path: Path, project: Path) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
 
     from millpond.internals.dbt import extended_mashumuro_decoder

@@ -1,4 +1,4 @@
-"""The nodes of the dbt project that are tables, as the platform sees them, read from the manifest."""
+"""The models, seeds and snapshots of the dbt project that become tables, read from the manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from millpond.naming import dagster_name, is_identifier
 
 STATIC = "static"
 KINDS = ("model", "seed", "snapshot")
-"""Resource types of dbt that become tables."""
+"""dbt's resource types that become tables."""
 
 _DATABASE = "lake"
 _OF_NOTHING = hashlib.sha256(b"").hexdigest()
@@ -26,11 +26,11 @@ _Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Model:
-    """One model, seed or snapshot: its table, what it reads, and how a run treats it."""
+    """A model, seed or snapshot: its table, what it reads, and how a run builds it."""
 
     unique_id: str
     kind: str
-    """dbt's type of resource."""
+    """dbt's resource type."""
     key: str
     """The key of its asset, as Dagster's selections write it."""
     name: str
@@ -41,17 +41,17 @@ class Model:
     """Raw tables it reads, each with the key of the asset that loads it."""
     tags: frozenset[str]
     look_back_days: int
-    """How many days after its own a change reaches."""
+    """How many days after its own a change affects."""
     daily: bool
     """Whether it is built by window; any other model is built whole."""
     domain: str
-    """What it is about: `meta.domain`, else its folder; models of one domain are audited together."""
+    """`meta.domain`, else its folder; models of one domain are audited together."""
     refused: str = ""
-    """Why it is no asset, where it is none."""
+    """Why it is not an asset; empty if it is one."""
 
     @property
     def static(self) -> bool:
-        """Whether it reads no data, so that it is built along wherever it is missing."""
+        """Whether it reads no data; then it is built along if it is missing."""
         return STATIC in self.tags or self.kind == "seed"
 
 
@@ -60,19 +60,19 @@ Models = Mapping[str, Model]
 
 
 def read_models(document: _Document, keys: Mapping[str, str]) -> Models:
-    """Return the models of a manifest; `keys` are the keys of assets by unique_id, also of sources."""
+    """Return the models of a manifest; `keys` are the asset keys of models and sources by unique_id."""
     found = {
-        node["unique_id"]: _model(node, document, keys)
+        node["unique_id"]: _read_model(node, document, keys)
         for node in document["nodes"].values()
         if node["resource_type"] in KINDS and not is_ephemeral(node)
     }
-    return {key: _refused_if_not_alone(found[key], found) for key in _parents_first(found)}
+    return {key: _refuse_duplicate(found[key], found) for key in _sort_parents_first(found)}
 
 
-def chosen(every: Models, names: Iterable[str]) -> list[Model]:
+def choose_models(every: Models, names: Iterable[str]) -> list[Model]:
     """Return the models with the unique_ids or asset keys `names`, parents first.
 
-    Raises ConfigError for a name that is no model, or that of several.
+    Raises ConfigError for a name of no model, or of several.
     """
     by_key: dict[str, list[str]] = {}
     for model in every.values():
@@ -95,7 +95,7 @@ def chosen(every: Models, names: Iterable[str]) -> list[Model]:
     return [model for unique_id, model in every.items() if unique_id in wanted]
 
 
-def descendants(every: Models, unique_ids: Iterable[str]) -> set[str]:
+def find_descendants(every: Models, unique_ids: Iterable[str]) -> set[str]:
     """Return `unique_ids` and those of every model that reads one of them, directly or through others."""
     reached = set(unique_ids)
     for unique_id, model in every.items():
@@ -105,7 +105,7 @@ def descendants(every: Models, unique_ids: Iterable[str]) -> set[str]:
 
 
 def is_daily(node: Mapping[str, Any]) -> bool:
-    """Return whether a node of the manifest is a model that dbt builds by batches of a day."""
+    """Return whether a node of the manifest is a model that dbt builds in batches of a day."""
     config = node.get("config", {})
     return bool(
         node["resource_type"] == "model"
@@ -117,30 +117,30 @@ def is_daily(node: Mapping[str, Any]) -> bool:
 
 
 def is_ephemeral(node: Mapping[str, Any]) -> bool:
-    """Return whether a node of the manifest is a model that becomes part of those that read it."""
+    """Return whether a node of the manifest is an ephemeral model."""
     return bool(node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral")
 
 
-def key_columns(node: Mapping[str, Any]) -> list[str]:
-    """Return the columns of a node's `meta.key`, which may be the name of one."""
+def read_key_columns(node: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a node's `meta.key`, a name or a list of names."""
     key = (node["config"].get("meta") or {}).get("key") or ()
     return [key] if isinstance(key, str) else [str(column) for column in key]
 
 
-def upstream_tables(node: Mapping[str, Any], document: _Document) -> list[str]:
-    """Return the unique_ids of what a node reads, through models that are ephemeral and so no tables."""
+def find_upstream(node: Mapping[str, Any], document: _Document) -> list[str]:
+    """Return the unique_ids of the tables that a node reads, also through ephemeral models."""
     found: dict[str, None] = {}
     for key in node["depends_on"].get("nodes", ()):  # seeds have none
         parent = document["nodes"].get(key)
         if parent and is_ephemeral(parent):
-            found.update(dict.fromkeys(upstream_tables(parent, document)))
+            found.update(dict.fromkeys(find_upstream(parent, document)))
         else:
             found[key] = None
     return list(found)
 
 
-def source_key(source: Mapping[str, Any], every: Models) -> dg.AssetKey:
-    """Return the key of the asset behind a source of the manifest, whether a model reads it or not."""
+def find_source_key(source: Mapping[str, Any], every: Models) -> dg.AssetKey:
+    """Return the asset key of a source of the manifest, whether a model reads it or not."""
     table = f"{source['schema']}.{source['identifier']}"
     if known := next((model.sources[table] for model in every.values() if table in model.sources), None):
         return dg.AssetKey.from_user_string(known)
@@ -148,8 +148,8 @@ def source_key(source: Mapping[str, Any], every: Models) -> dg.AssetKey:
     return dg.AssetKey(dagster.get("asset_key") or [source["source_name"], source["name"]])
 
 
-def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]) -> Model:
-    upstream = upstream_tables(node, document)
+def _read_model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]) -> Model:
+    upstream = find_upstream(node, document)
     sources = [document["sources"][key] for key in upstream if key.startswith("source.")]
     meta = node["config"].get("meta") or {}
     return Model(
@@ -161,38 +161,40 @@ def _model(node: Mapping[str, Any], document: _Document, keys: Mapping[str, str]
         parents=tuple(key for key in upstream if key.split(".")[0] in KINDS),
         sources={f"{s['schema']}.{s['identifier']}": keys[s["unique_id"]] for s in sources},
         tags=frozenset(node["tags"]),
-        look_back_days=_days(meta.get("look_back_days")) or 0,
+        look_back_days=_parse_days(meta.get("look_back_days")) or 0,
         daily=is_daily(node),
-        domain=dagster_name(meta.get("domain") or _folder(node)),
-        refused=_refusal(node),
+        domain=dagster_name(meta.get("domain") or _get_folder(node)),
+        refused=_find_refusal(node),
     )
 
 
-def _refusal(node: Mapping[str, Any]) -> str:
-    """Return why a node can be no table of the lake, and what to do instead; empty where it can be one."""
+def _find_refusal(node: Mapping[str, Any]) -> str:
+    """Return why a node cannot be a table of the lake, and what to do; empty if it can."""
     schema = node["schema"]
-    if way := _refusal_of_way(node):
+    if way := _find_config_refusal(node):
         return way
     if node["database"] != _DATABASE:
         return (
             f"its database {node['database']} is not {_DATABASE}, where all tables are; leave out +database"
         )
     if schema not in _LAYERS:
-        return f"its schema {schema} is none of the layers {', '.join(_LAYERS)}; set +schema to one of them"
+        return (
+            f"its schema {schema} is not one of the layers {', '.join(_LAYERS)}; set +schema to one of them"
+        )
     if not is_identifier(node["alias"]):
         return (
             f"a table cannot be called '{node['alias']}': set alias to a name of lower-case letters, digits"
             " and underscores, not starting with a digit, 63 characters at most"
         )
-    if _days((node["config"].get("meta") or {}).get("look_back_days")) is None:
+    if _parse_days((node["config"].get("meta") or {}).get("look_back_days")) is None:
         return "meta.look_back_days is not a number of days; write it like look_back_days: 3"
     if _is_empty(node):
         return "its file is empty; write into it, or remove it"
     return ""
 
 
-def _refusal_of_way(node: Mapping[str, Any]) -> str:
-    """Return why a node cannot be built in the way it declares; empty where it can be."""
+def _find_config_refusal(node: Mapping[str, Any]) -> str:
+    """Return why a node cannot be built as its config says; empty if it can."""
     config = node["config"]
     kind = config.get("materialized")
     if node.get("language") == "python":
@@ -203,7 +205,7 @@ def _refusal_of_way(node: Mapping[str, Any]) -> str:
         return f"materialized '{kind}' is not supported; use table, and a hook for what goes beyond its rows"
     if functions := [key for key in node["depends_on"].get("nodes", ()) if key.startswith("function.")]:
         return f"it calls {', '.join(functions)}: functions of dbt are not supported; write a macro instead"
-    if unknown := _constraints(node) - _ENFORCED:
+    if unknown := _list_constraints(node) - _ENFORCED:
         return f"constraint {', '.join(sorted(unknown))} is not enforced in the lake; use a data test instead"
     if kind == "incremental" and config.get("incremental_strategy") != "microbatch":
         strategy = config.get("incremental_strategy")
@@ -215,7 +217,7 @@ def _refusal_of_way(node: Mapping[str, Any]) -> str:
     return ""
 
 
-def _constraints(node: Mapping[str, Any]) -> set[str]:
+def _list_constraints(node: Mapping[str, Any]) -> set[str]:
     """Return the types of the constraints that the enforced contract of a model has."""
     if not (node["config"].get("contract") or {}).get("enforced"):
         return set()
@@ -229,21 +231,21 @@ def _is_empty(node: Mapping[str, Any]) -> bool:
     return not node["raw_code"].strip()
 
 
-def _days(value: object) -> int | None:
-    """Return a number of days, 0 where none is declared; None for what is none."""
+def _parse_days(value: object) -> int | None:
+    """Return a number of days, 0 if none is declared, None for an invalid value."""
     if value is None:
         return 0
     return int(value) if isinstance(value, int | str) and str(value).isdigit() else None
 
 
-def _folder(node: Mapping[str, Any]) -> str:
-    """Return the folder of a node, or the package of one that is in none."""
+def _get_folder(node: Mapping[str, Any]) -> str:
+    """Return the folder of a node, or its package if it is in no folder."""
     in_file = node["resource_type"] == "snapshot" and node["original_file_path"].endswith(".sql")
     *folders, _ = node["fqn"][: -1 if node.get("version") or in_file else None]
     return str(folders[-1])
 
 
-def _refused_if_not_alone(model: Model, found: Models) -> Model:
+def _refuse_duplicate(model: Model, found: Models) -> Model:
     """Return the model, refused if another one has its asset key or its table."""
     if model.refused:
         return model
@@ -255,7 +257,7 @@ def _refused_if_not_alone(model: Model, found: Models) -> Model:
     return model
 
 
-def _parents_first(found: Models) -> list[str]:
+def _sort_parents_first(found: Models) -> list[str]:
     order: dict[str, None] = {}
 
     def visit(unique_id: str) -> None:

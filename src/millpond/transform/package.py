@@ -1,4 +1,4 @@
-"""What dbt is given when it reads a project that builds in the lake, by us or typed by hand."""
+"""What dbt gets when it reads a project that builds in the lake, called by us or by hand."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import click
 from millpond.errors import ConfigError
 from millpond.runtime.dbt_package import NAME, install
 from millpond.settings import settings
-from millpond.transform.invocation import variables_of
+from millpond.transform.invocation import get_variables
 
 if TYPE_CHECKING:
     from millpond.internals.dbt import Project
 
 _BUILT_IN = "dbt"
-"""The namespace of what dbt and its adapters dispatch."""
+"""The namespace of macros that dbt and its adapters dispatch."""
 
 
-def supply() -> None:
-    """Give the project of the call under way the package `millpond`, its place in dispatch, and variables.
+def supply_package() -> None:
+    """Add the package `millpond`, its place in dispatch, and variables to the project of the current call.
 
-    Nothing is written into `dbt_project.yml`. What a project declares or overrides itself is left to it.
+    Nothing is written into `dbt_project.yml`. What a project declares or overrides itself has precedence.
     """
     context = click.get_current_context(silent=True)
     found: Any = (context and context.obj) or {}
     project, profile = found.get("project"), found.get("profile")
-    if project is None or not _builds_in_the_lake(profile):
+    if project is None or not _is_lake_profile(profile):
         return
     if project.project_name == NAME:
         raise ConfigError(
-            f"the dbt project in {project.project_root} is called {NAME}, as Millpond's own package",
+            f"the dbt project in {project.project_root} is called {NAME}, like Millpond's own package",
             unharmed="everything",
             next_step="give it another name in its dbt_project.yml, there and below `models:`",
         )
@@ -41,13 +41,13 @@ def supply() -> None:
     _refuse_missing_packages(project, found_in)
     if found_in != folder:
         project.packages_install_path = str(found_in)
-    project.dispatch = _with_our_overrides(project.dispatch, project.project_name)
-    for name, value in variables_of(settings()).items():
+    project.dispatch = _add_our_overrides(project.dispatch, project.project_name)
+    for name, value in get_variables(settings()).items():
         project.vars.vars.setdefault(name, value)
     prefer_our_materializations()
 
 
-def _builds_in_the_lake(profile: Any) -> bool:
+def _is_lake_profile(profile: Any) -> bool:
     from millpond.internals.dbt import UnsetProfile
 
     if profile is None or isinstance(profile, UnsetProfile):  # `dbt deps` and `dbt clean` read no profile
@@ -57,7 +57,7 @@ def _builds_in_the_lake(profile: Any) -> bool:
 
 
 def _refuse_missing_packages(project: Project, folder: Path) -> None:
-    """Raise what dbt raises before `dbt deps`: it counts packages, and ours is in none of its lists."""
+    """Raise dbt's error for packages that are not installed; dbt itself would count ours as one of them."""
     from millpond.internals.dbt import UninstalledPackagesFoundError
 
     installed = [p for p in folder.iterdir() if p.is_dir() and p.name != NAME and not p.name.startswith("__")]
@@ -70,7 +70,7 @@ def _refuse_missing_packages(project: Project, folder: Path) -> None:
         )
 
 
-def _with_our_overrides(dispatch: list[dict[str, Any]], project: str) -> list[dict[str, Any]]:
+def _add_our_overrides(dispatch: list[dict[str, Any]], project: str) -> list[dict[str, Any]]:
     """Return the project's `dispatch` with our package before dbt's own macros and after all others."""
     declared = {entry["macro_namespace"]: list(entry["search_order"]) for entry in dispatch}
     order = declared.get(_BUILT_IN, [project, _BUILT_IN])
@@ -83,9 +83,9 @@ def _with_our_overrides(dispatch: list[dict[str, Any]], project: str) -> list[di
 
 @cache
 def prefer_our_materializations() -> None:
-    """Have dbt take ours in place of the adapter's; those of the project itself come before both.
+    """Have dbt use our materializations instead of the adapter's; the project's own come before both.
 
-    dbt's own way to this, a flag in `dbt_project.yml`, is deprecated and speaks for every package.
+    dbt's own setting for this, a flag in `dbt_project.yml`, is deprecated and applies to every package.
     """
     from dbt.contracts.graph.manifest import Manifest
 

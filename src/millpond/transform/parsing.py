@@ -1,4 +1,4 @@
-"""Parsing the dbt project: what dbt, dagster-dbt and sqlglot say of it, written into a folder."""
+"""Parsing the dbt project: the results of dbt, dagster-dbt and sqlglot, written into a folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from millpond.errors import ConfigError
 from millpond.internals.dbt import extended_mashumaro_encoder
 from millpond.settings import Settings
 from millpond.transform import engine
-from millpond.transform.batches import without_database
+from millpond.transform.batches import forbid_database
 from millpond.transform.checks import read_checks
 from millpond.transform.dbt_events import DbtEvents
-from millpond.transform.fingerprint import files_that_name
+from millpond.transform.fingerprint import find_files_that_read
 from millpond.transform.invocation import OFFLINE, invoke
 from millpond.transform.lineage import trace_lineage
+from millpond.transform.model_specs import prepare_specs, read_keys, refuse_invalid_assets
 from millpond.transform.models import read_models
-from millpond.transform.prepared import prepare_specs, read_keys, refuse_unfit
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 _TABLES = ("resource_type:model", "resource_type:snapshot")
 _NOT_SET = re.compile(r"Env var required but not provided: '(\w+)'")
 _KEEP_SECONDS = 86_400.0
-"""Manifests of former contents stay this long, for processes that still run with them."""
+"""Earlier manifests stay this long, for processes that still use them."""
 
 
 def parse(
@@ -46,15 +46,19 @@ def parse(
     former: Mapping[str, Any],
     project: str,
 ) -> None:
-    """Write all that a parsed project consists of into `folder`; `former` is the lineage of the last one.
+    """Write the files of a parsed project into `folder`; `former` is the lineage of the last one.
 
     Opens no connection. Raises ConfigError with dbt's message.
     """
     events = DbtEvents()
     parsed = invoke(
-        ["parse"], settings=settings, target=engine.of(settings).target, project=project, on_event=events
+        ["parse"],
+        settings=settings,
+        target=engine.get_engine(settings).target,
+        project=project,
+        on_event=events,
     )
-    manifest = _succeeded(parsed, settings, events, project)
+    manifest = _get_manifest(parsed, settings, events, project)
     for warning in events.warnings:
         _log.warning("dbt warns: %s", warning)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -65,7 +69,7 @@ def parse(
     compiled = _compile(manifest, settings, project)
     translator = translate(settings, document)
     keys = read_keys(document, translator)
-    models = refuse_unfit(document, translator, read_models(document, keys))
+    models = refuse_invalid_assets(document, translator, read_models(document, keys))
     lineage = trace_lineage(document, models, keys, compiled, former)
     found = {
         "manifest": document,
@@ -79,47 +83,47 @@ def parse(
         text = orjson.dumps(content, default=sorted, option=orjson.OPT_NON_STR_KEYS)  # sets are sorted
         (unfinished / f"{name}.json").write_bytes(text)
     unfinished.rename(folder)
-    _forget_old(folder)
+    _remove_old(folder)
 
 
 def _compile(manifest: Manifest, settings: Settings, project: str) -> dict[str, str]:
-    """Return the SQL of models and snapshots; what needs a database for it is not among them.
+    """Return the SQL of models and snapshots, without those that need a database to compile.
 
-    Raises ConfigError for models that read each other in a circle, which dbt looks for here and not before.
+    Raises ConfigError for models that read each other in a circle, which dbt detects only here.
     """
-    with without_database():
+    with forbid_database():
         ran = invoke(
             ["compile", "--select", *_TABLES, "--indirect-selection=empty", *OFFLINE],
             settings=settings,
-            target=engine.of(settings).target,
+            target=engine.get_engine(settings).target,
             project=project,
             manifest=manifest,
         )
     if "Found a cycle" in str(ran.exception):
-        raise _does_not_parse(ran.exception, settings, project)
+        raise _parse_error(ran.exception, settings, project)
     results: Any = ran.result or ()
     return {r.node.unique_id: r.node.compiled_code or "" for r in results if str(r.status) == "success"}
 
 
-def _succeeded(ran: dbtRunnerResult, settings: Settings, events: DbtEvents, project: str) -> Manifest:
+def _get_manifest(ran: dbtRunnerResult, settings: Settings, events: DbtEvents, project: str) -> Manifest:
     if not ran.success or ran.result is None:
-        raise _does_not_parse("\n  ".join([str(ran.exception), *events.invalid]), settings, project)
+        raise _parse_error("\n  ".join([str(ran.exception), *events.invalid]), settings, project)
     manifest: Any = ran.result
     return manifest  # type: ignore[no-any-return]
 
 
-def _does_not_parse(why: object, settings: Settings, project: str) -> ConfigError:
+def _parse_error(why: object, settings: Settings, project: str) -> ConfigError:
     if missing := _NOT_SET.search(str(why)):
-        why = f"{why} in {', '.join(files_that_name(missing[1], settings, project))}"
+        why = f"{why} in {', '.join(find_files_that_read(missing[1], settings, project))}"
     return ConfigError(
         f"the dbt project does not parse: {why}",
         unharmed="what was built before",
-        next_step=f"correct the file that is named, below {settings.project / project}",
+        next_step=f"fix the file that the message names, below {settings.project / project}",
     )
 
 
-def _forget_old(newest: Path) -> None:
-    """Remove what no process has read for a day."""
+def _remove_old(newest: Path) -> None:
+    """Remove parsed states that no process has read for a day."""
     limit = time.time() - _KEEP_SECONDS
     for folder in newest.parent.iterdir():
         if folder != newest and folder.stat().st_mtime < limit:

@@ -23,34 +23,41 @@ from millpond.lake.spec import Replacement
 from millpond.runtime.extensions import EXTENSIONS, duckdb_config
 from millpond.settings import settings
 from millpond.transform import batches
-from millpond.transform.building import Building, build_for, stored, table_spec, under_way, window
-from millpond.transform.by_hand import HookWrites, follow
-from millpond.transform.column_types import rows_of
-from millpond.transform.invocation import invoking
+from millpond.transform.build import (
+    Build,
+    describe_write,
+    get_build,
+    get_current_build,
+    get_window,
+    make_table_spec,
+)
+from millpond.transform.column_types import fetch_rows
+from millpond.transform.duckdb_handles import HookWrites, store_written_tables
+from millpond.transform.invocation import is_invoking
 from millpond.transform.sandbox import Sandbox
 
 
 class Plugin(BasePlugin):
-    """dbt keeps one DuckDB for the life of the process, so each build has it show the build's own ref.
+    """dbt keeps one DuckDB for the life of the process; for each build it shows the build's ref.
 
-    Where dbt was typed by hand it works in a `Sandbox`.
+    If dbt was called by hand, it works in a `Sandbox`.
     """
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Called once, when dbt opens its first connection."""
         self.sandbox: Sandbox | None = None
-        """Where dbt works now, if it was typed by hand."""
+        """Where dbt works now, if it was called by hand."""
         self._by_hand: Sandbox | None = None
         self._branch: str | None = plugin_config.get("branch")
         self.writes: Sandbox | None = None
-        """What stores the statements that write past the models."""
-        follow()
+        """Stores what statements other than models write."""
+        store_written_tables()
         self._cursors = threading.local()
         self._showing = threading.Lock()
         self._ref = ""
 
     def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
-        """Add the folder of extensions and what else our connections are opened with."""
+        """Add the folder of extensions and the other options of our connections."""
         config.update(duckdb_config())
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
@@ -63,10 +70,10 @@ class Plugin(BasePlugin):
         self._of_builds = HookWrites(self._lake, conn)
 
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Show the ref of the build under way, or what dbt typed by hand works on."""
+        """Show the ref of the current build, or what dbt called by hand works on."""
         self._cursors.mine = cursor
-        build = under_way()
-        if build is None and not invoking():
+        build = get_current_build()
+        if build is None and not is_invoking():
             self._begin_by_hand(cursor)
             self.writes = self.sandbox
             return
@@ -85,7 +92,7 @@ class Plugin(BasePlugin):
             if self._by_hand is None:
                 assert self._connection is not None
                 self._by_hand = Sandbox(self._lake, self._connection, self._branch)
-                batches.one_batch_by_hand()
+                batches.use_one_batch_by_hand()
             self.sandbox, self._ref = self._by_hand, ""
             try:
                 self.sandbox.begin(cursor, self.creds.schema if self.creds else "gold")
@@ -102,30 +109,32 @@ class Plugin(BasePlugin):
     def store(self, target_config: TargetConfig) -> None:
         """Write a model's result, a temporary view, to the model's table on the ref of the build.
 
-        In the format `statistics`, make the temporary table `lake_statistics` of the tables that are shown.
+        In the format `statistics`, create the temporary table `lake_statistics` of the tables that it shows.
         """
         if target_config.location and target_config.location.format == "statistics":
             self._store_statistics()
             return
         model: dict[str, Any] = target_config.config["model"]
-        build = None if self.sandbox else self._build_for(model)
+        build = None if self.sandbox else self._get_build(model)
         started = time.perf_counter()
         try:
-            rows = rows_of(self._cursors.mine, target_config.config["result"], f"model {model['name']}")
+            rows = fetch_rows(self._cursors.mine, target_config.config["result"], f"model {model['name']}")
         except duckdb.Error as error:
             raise DbtRuntimeError(str(error)) from error
         if build is None:
             self._store_by_hand(model, rows)
             return
-        replacement = Replacement(table_spec(model, rows.schema), rows, window(model))
+        replacement = Replacement(make_table_spec(model, rows.schema), rows, get_window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
         with borrow_connection() as conn:
             (written_at,) = read_pointers(conn, build.ref, (replacement.table.name,)).items()
         self._lake.point(self._cursors.mine, *written_at)
-        build.add(stored(model, written, time.perf_counter() - started, _day_rows(model, rows)))
+        build.add(
+            describe_write(model, written, time.perf_counter() - started, _count_rows_per_day(model, rows))
+        )
 
     def _store_statistics(self) -> None:
-        shown = self._lake.locations() | (self.sandbox.stored() if self.sandbox else {})
+        shown = self._lake.locations() | (self.sandbox.stored_locations() if self.sandbox else {})
         cursor = self._cursors.mine
         cursor.execute(
             "create or replace temporary table lake_statistics (table_schema varchar, table_name varchar,"
@@ -141,23 +150,23 @@ class Plugin(BasePlugin):
     def _store_by_hand(self, model: Mapping[str, Any], rows: pa.Table) -> None:
         assert self.sandbox is not None
         try:
-            spec = table_spec(model, rows.schema, any_schema=True)
-            self.sandbox.store(self._cursors.mine, Replacement(spec, rows, window(model)))
+            spec = make_table_spec(model, rows.schema, any_schema=True)
+            self.sandbox.store(self._cursors.mine, Replacement(spec, rows, get_window(model)))
         except MillpondError as error:
             raise DbtRuntimeError(str(error)) from error
 
-    def _build_for(self, model: Mapping[str, Any]) -> Building:
-        build = build_for(model)
+    def _get_build(self, model: Mapping[str, Any]) -> Build:
+        build = get_build(model)
         if self._ref != build.ref:
             raise BuildFailed(
                 f"model {model['name']} was read from ref {self._ref} but belongs on {build.ref}",
                 unharmed="every table",
-                next_step="end this process and repeat the run",
+                next_step="end this process and run again",
             )
         return build
 
 
-def _day_rows(model: Mapping[str, Any], rows: pa.Table) -> dict[dt.date, int]:
+def _count_rows_per_day(model: Mapping[str, Any], rows: pa.Table) -> dict[dt.date, int]:
     column = model["config"].get("event_time")
     if not column:
         return {}

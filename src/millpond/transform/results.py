@@ -1,4 +1,4 @@
-"""What a build did: the models it wrote and the checks it ran, in dbt's words made short."""
+"""The results of a build: the models it wrote and the tests it ran, with dbt's messages shortened."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from millpond.errors import BuildFailed
 from millpond.lake.spec import Written
 from millpond.naming import ref_option
-from millpond.transform.checks import Check
+from millpond.transform.checks import DbtTest
 
-_TOLD = 3
-"""Sample rows that an error shows in its text; its result holds all."""
+_SHOWN = 3
+"""Sample rows that an error message shows; its result has all."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class ModelBuilt:
     seconds: float
     day_rows: Mapping[dt.date, int] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What dagster-dbt says of it."""
+    """dagster-dbt's metadata of it."""
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """A data test of dbt's; `samples` are up to 20 rows that broke it, `message` why it could not run."""
+class DbtTestResult:
+    """The result of a data test; `samples` are up to 20 failing rows, `message` why it could not run."""
 
     model: str
     """The key of its asset."""
@@ -46,16 +46,16 @@ class CheckResult:
     message: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
     key_days: tuple[str, ...] = ()
-    """Days that share a key, which only one of them should have: a row has moved."""
+    """Days that share a key, which only one of them should have: the row has moved."""
     raw: tuple[str, ...] = ()
-    """The raw assets that its table is made of."""
+    """The raw assets upstream of its table."""
     ran: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What dagster-dbt says of it."""
+    """dagster-dbt's metadata of it."""
 
     @classmethod
-    def of(cls, check: Check, result: Any, **more: Any) -> CheckResult:
-        """Return the result of `check` as dbt's `result` says."""
+    def from_dbt(cls, check: DbtTest, result: Any, **more: Any) -> DbtTestResult:
+        """Return the result of `check` from dbt's `result`."""
         status = str(result.status)
         return cls(
             model=check.asset,
@@ -70,13 +70,13 @@ class CheckResult:
         )
 
     @classmethod
-    def not_run(cls, check: Check, why: str) -> CheckResult:
-        """Return that `check` was not run, which is no pass and blocks nothing."""
+    def skipped(cls, check: DbtTest, why: str) -> DbtTestResult:
+        """Return the result of `check` that was not run: it has not passed, and blocks nothing."""
         message = f"not run: {why}"
         return cls(check.asset, check.name, check.description, False, False, 0, 0.0, message, ran=False)
 
-    def with_metadata(self, metadata: Mapping[str, Any]) -> CheckResult:
-        """Return the result with what dagster-dbt says of it."""
+    def with_metadata(self, metadata: Mapping[str, Any]) -> DbtTestResult:
+        """Return the result with dagster-dbt's metadata of it."""
         return replace(self, metadata=metadata)
 
 
@@ -94,47 +94,49 @@ class ModelFailed:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A whole build. `branch` is gone once it was merged into `ref`."""
+    """A whole build. `branch` is dropped once it is merged into `ref`."""
 
     ref: str
     branch: str
     merged: bool
     models: tuple[ModelBuilt, ...] = ()
-    checks: tuple[CheckResult, ...] = ()
+    checks: tuple[DbtTestResult, ...] = ()
     failed: tuple[ModelFailed, ...] = ()
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
-    """What dbt warns of, with file and node."""
+    """dbt's warnings, with file and node."""
     passed: tuple[str, ...] = ()
     """The unique_ids of the tests that passed."""
 
     @property
-    def blocked_by(self) -> tuple[CheckResult, ...]:
-        """The checks that keep the build from being merged, those of upstream models first."""
+    def blocked_by(self) -> tuple[DbtTestResult, ...]:
+        """The failed checks that prevent the merge, those of upstream models first."""
         order = {built.model: number for number, built in enumerate(self.models)}
         found = [check for check in self.checks if check.blocking and not check.passed]
         return tuple(sorted(found, key=lambda check: order.get(check.model, len(order))))
 
     @property
     def root(self) -> str:
-        """The model that broke first; empty where none did."""
+        """The model that failed first; empty if none did."""
         models = [failed.model for failed in self.failed] + [check.model for check in self.blocked_by]
         return next(iter(models), "")
 
 
-def joined(builds: Sequence[BuildResult]) -> BuildResult:
+def join_builds(builds: Sequence[BuildResult]) -> BuildResult:
     """Return builds of several windows as one."""
     if len(builds) == 1:
         return builds[0]
     models: dict[str, ModelBuilt] = {}
-    checks: dict[tuple[str, str], CheckResult] = {}
+    checks: dict[tuple[str, str], DbtTestResult] = {}
     for build in builds:
         for built in build.models:
             before = models.get(built.model)
-            models[built.model] = _also(before, built) if before and built.written.day_hashes else built
+            models[built.model] = (
+                _join_models(before, built) if before and built.written.day_hashes else built
+            )
         for check in build.checks:
             first = checks.get((check.model, check.check))
-            checks[check.model, check.check] = _worse(first, check) if first else check
+            checks[check.model, check.check] = _join_results(first, check) if first else check
     return replace(
         builds[-1],
         models=tuple(models.values()),
@@ -144,7 +146,7 @@ def joined(builds: Sequence[BuildResult]) -> BuildResult:
     )
 
 
-def _also(one: ModelBuilt, other: ModelBuilt) -> ModelBuilt:
+def _join_models(one: ModelBuilt, other: ModelBuilt) -> ModelBuilt:
     written = replace(
         other.written,
         changed=one.written.changed or other.written.changed,
@@ -159,7 +161,7 @@ def _also(one: ModelBuilt, other: ModelBuilt) -> ModelBuilt:
     return replace(other, written=written, seconds=one.seconds + other.seconds, day_rows=rows)
 
 
-def _worse(one: CheckResult, other: CheckResult) -> CheckResult:
+def _join_results(one: DbtTestResult, other: DbtTestResult) -> DbtTestResult:
     return replace(
         one,
         passed=one.passed and other.passed,
@@ -177,34 +179,34 @@ class AuditFailed(BuildFailed):
     def __init__(self, result: BuildResult) -> None:
         self.result = result
         lines = list(map(str, result.failed))
-        lines += [_told(check) for check in result.blocked_by]
+        lines += [_describe(check) for check in result.blocked_by]
         super().__init__(
             "\n".join(lines),
             unharmed=f"ref {result.ref}; nothing of this run is in it",
-            next_step=f"{_cure(result)}; what was built is kept for a look: "
+            next_step=f"{_advise(result)}; what was built is kept: "
             f'millpond sql --ref {result.branch} "select …"',
         )
 
 
-def _cure(result: BuildResult) -> str:
-    """Return what to do: load days together that share a key, or else fix what is wrong."""
+def _advise(result: BuildResult) -> str:
+    """Return what to do: load days that share a key together, else fix the data or the model."""
     shared = [check for check in result.blocked_by if check.key_days and check.raw]
     if not shared:
         return "fix the data or the model and run again"
     days = f"{shared[0].key_days[0]}...{shared[0].key_days[-1]}"
     on_ref = ref_option(result.ref)
     commands = (f'`millpond materialize "{asset}*" --range {days}{on_ref}`' for asset in shared[0].raw)
-    return f"{' and '.join(commands)} loads these days together, which leaves each row on its day"
+    return f"{' and '.join(commands)} loads these days together, so that each row is on one day"
 
 
-def _told(check: CheckResult) -> str:
+def _describe(check: DbtTestResult) -> str:
     rows = "row" if check.failures == 1 else "rows"
     lines = [f"check {check.check} of {check.model} failed for {check.failures} {rows}: {check.description}"]
     if check.message:
         lines = [f"check {check.check} of {check.model} could not run: {check.message}"]
-    for sample in check.samples[:_TOLD]:
+    for sample in check.samples[:_SHOWN]:
         lines.append("  " + ", ".join(f"{k}={v}" for k, v in sample.items() if v is not None))
     if check.key_days:
-        days = " and ".join(check.key_days[:_TOLD]) + (" and more" if len(check.key_days) > _TOLD else "")
+        days = " and ".join(check.key_days[:_SHOWN]) + (" and more" if len(check.key_days) > _SHOWN else "")
         lines.append(f"  the same key is on {days}: a row has moved from one day to another")
     return "\n".join(lines)

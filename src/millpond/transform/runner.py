@@ -1,4 +1,4 @@
-"""Building models: on a branch of the ref, audited there, and merged only if every blocking check passed."""
+"""Building models on a branch of the ref, which is merged only if every blocking check passed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from millpond.runtime.home import layout
 from millpond.settings import settings
 from millpond.transform import engine
 from millpond.transform.audit import Job, run_dbt
-from millpond.transform.building import Building, Stored
-from millpond.transform.checks import Due, due, due_unit_tests
+from millpond.transform.build import Build, ModelWrite
+from millpond.transform.checks import DueTests, find_due_tests, find_due_unit_tests
 from millpond.transform.invocation import OFFLINE, invoke
-from millpond.transform.manifest import Parsed, current, described
-from millpond.transform.models import Model, Models, chosen
-from millpond.transform.plan import extra_days, refuse_partial_refresh, refuse_without_window, with_inputs
-from millpond.transform.projects import as_it_is, part_of
-from millpond.transform.results import AuditFailed, BuildResult, CheckResult
+from millpond.transform.manifest import ParsedProject, load_project, load_project_or_last
+from millpond.transform.models import Model, Models, choose_models
+from millpond.transform.plan import add_inputs, find_extra_days, refuse_partial_refresh, refuse_without_window
+from millpond.transform.projects import load_part, load_project_of
+from millpond.transform.results import AuditFailed, BuildResult, DbtTestResult
 
 _ATTEMPTS = 3
 
@@ -38,21 +38,21 @@ def build(
     *,
     ref: str,
     run_id: str,
-    on_event: Callable[[Stored], None] = lambda _: None,
+    on_event: Callable[[ModelWrite], None] = lambda _: None,
     full_refresh: bool = False,
 ) -> BuildResult:
     """Build models, test them, and merge them into `ref` all at once.
 
     `select` are their unique_ids or asset keys.
     `window` is what daily models are built for; with `full_refresh` their tables are replaced whole, and it
-    must hold all days that have rows. `on_event` hears of each model as it is written. If another build
-    changed the same tables of `ref` meanwhile, this one is repeated on what is there then, alone.
+    must include all days that have rows. `on_event` receives each model as it is written. If another build
+    changed the same tables of `ref` meanwhile, this one is repeated alone.
 
-    Raises AuditFailed with the result so far, the branch kept; InputMissing; MergeConflict; ZoneChanged.
+    Raises AuditFailed with the result so far, and keeps the branch; InputMissing; MergeConflict; ZoneChanged.
     """
     refuse_other_zone()
-    parsed, every = part_of(settings(), select)
-    wanted = chosen(every, select)
+    parsed, every = load_project_of(settings(), select)
+    wanted = choose_models(every, select)
     refuse_without_window(wanted, window)
     if full_refresh:
         refuse_partial_refresh(parsed, wanted, window, ref)
@@ -61,11 +61,11 @@ def build(
         with build_lock(ref, alone=attempt > 1):
             branch = f"audit_{uuid.uuid4().hex[:12]}"
             try:
-                result = _audited(
-                    wanted, every, window, parsed, ref, Building(branch, run_id, on_event, full_refresh)
+                result = _build_on_branch(
+                    wanted, every, window, parsed, ref, Build(branch, run_id, on_event, full_refresh)
                 )
             finally:
-                engine.of(settings()).leave(branch)
+                engine.get_engine(settings()).close_branch(branch)
             result = replace(result, seconds=time.perf_counter() - started)
             if result.failed or result.blocked_by:
                 failure = AuditFailed(result)
@@ -83,77 +83,82 @@ def build(
     raise AssertionError("the last attempt returns or raises")
 
 
-def check(checks: Iterable[tuple[str, str]], *, ref: str) -> list[CheckResult]:
+def check(checks: Iterable[tuple[str, str]], *, ref: str) -> list[DbtTestResult]:
     """Run data tests, each given as the key of its asset and its name, on `ref` as it is.
 
-    They run on a branch, which is dropped: a test may store what it finds.
+    They run on a branch, which is dropped afterwards: a test may store its failures.
     """
     asked = set(checks)
-    found = described(settings()) or current(settings())
-    return [result for part in found.parts for result in _checked(part, asked, ref)]
+    found = load_project_or_last(settings()) or load_project(settings())
+    return [result for part in found.parts for result in _run_checks(part, asked, ref)]
 
 
-def _checked(parsed: Parsed, asked: set[tuple[str, str]], ref: str) -> list[CheckResult]:
+def _run_checks(parsed: ParsedProject, asked: set[tuple[str, str]], ref: str) -> list[DbtTestResult]:
     present = set(read.list_tables(ref))
     wanted = [c for c in parsed.checks().values() if c.kind == "test" and (c.asset, c.name) in asked]
     if not wanted:
         return []
-    parsed = as_it_is(settings(), parsed)
+    parsed = load_part(settings(), parsed)
     missing = {c.unique_id: ", ".join(sorted({*c.reads.values()} - present)) for c in wanted}
     ready = [c for c in wanted if not missing[c.unique_id]]
     job = Job([], ready, {key: tables for key, tables in missing.items() if tables})
-    build = Building(f"audit_{uuid.uuid4().hex[:12]}", "", lambda _: None)
+    build = Build(f"audit_{uuid.uuid4().hex[:12]}", "", lambda _: None)
     refs.create(build.ref, base=ref, purpose="tests", run_id=build.run_id)
     try:
         return list(run_dbt(job, build, parsed, ref).checks)
     finally:
-        engine.of(settings()).leave(build.ref)
+        engine.get_engine(settings()).close_branch(build.ref)
         refs.drop(build.ref)
 
 
-def snapshot_id(unique_id: str, *, ref: str) -> int | None:
-    """Return the snapshot of a model's table on `ref`; None if there is no table, or none yet."""
-    table = part_of(settings(), [unique_id])[1][unique_id].table
+def get_snapshot_id(unique_id: str, *, ref: str) -> int | None:
+    """Return the snapshot id of a model's table on `ref`; None if it has no table or no snapshot."""
+    table = load_project_of(settings(), [unique_id])[1][unique_id].table
     if not read.exists(ref, table):
         return None
     return read.load_table(ref, table).metadata.current_snapshot_id
 
 
 def warm_up() -> None:
-    """Bring in dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
-    from millpond.transform.lean_classes import lighten
+    """Import dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
+    from millpond.transform.dbt_import import defer_class_code
 
-    lighten()
+    defer_class_code()
     from millpond.internals.dagster_on_demand import dbt_cli_event
 
     assert dbt_cli_event
     configured = settings()
-    engine.of(configured).warm_up()
-    parsed = current(configured)
+    engine.get_engine(configured).warm_up()
+    parsed = load_project(configured)
     parsed.document(), parsed.models(), parsed.checks(), parsed.translator()
     invoke(
         ["compile", "--select", "resource_type:model", *OFFLINE],
         settings=configured,
-        target=engine.of(configured).target,
+        target=engine.get_engine(configured).target,
         project=parsed.project,
-        manifest=parsed.warm(),
+        manifest=parsed.load_manifest(),
     )
 
 
-def _audited(
-    wanted: Sequence[Model], every: Models, window: Window | None, parsed: Parsed, ref: str, build: Building
+def _build_on_branch(
+    wanted: Sequence[Model],
+    every: Models,
+    window: Window | None,
+    parsed: ParsedProject,
+    ref: str,
+    build: Build,
 ) -> BuildResult:
     """Create the build's branch, and build and test on it."""
     present = set(read.list_tables(ref))
-    job = _planned(wanted, every, window, parsed, ref, present)
+    job = _plan_job(wanted, every, window, parsed, ref, present)
     purpose = f"audit of {', '.join(model.key for model in job.models)}"[:200]
     refs.create(build.ref, base=ref, purpose=purpose, run_id=build.run_id)
     try:
         result = run_dbt(job, build, parsed, ref)
-        if build.broken_off and (result.failed or result.blocked_by):
-            raise build.broken_off[0]
+        if build.server_errors and (result.failed or result.blocked_by):
+            raise build.server_errors[0]
     except (ServerUnreachable, StorageFailed):
-        # Nothing of the build is worth a look, and it is repeated.
+        # The branch is of no use, and the build is repeated.
         with suppress(MillpondError):
             refs.drop(build.ref)
         raise
@@ -164,44 +169,44 @@ def _audited(
     return result
 
 
-def _planned(
+def _plan_job(
     wanted: Sequence[Model],
     every: Models,
     window: Window | None,
-    parsed: Parsed,
+    parsed: ParsedProject,
     ref: str,
     present: set[str],
 ) -> Job:
-    """Return what dbt is to do to build `wanted` on `ref`."""
-    built = with_inputs(every, wanted, present, ref, window)
+    """Return the job of building `wanted` on `ref`."""
+    built = add_inputs(every, wanted, present, ref, window)
     ids = [model.unique_id for model in built]
     checks = parsed.checks().values()
-    tests = due(checks, ids, every, present)
-    unit_tests = Due((), {})
-    if engine.of(settings()).unit_tests:
-        unit_tests = due_unit_tests(checks, ids, _passed_before(parsed), present)
-    extra = extra_days(every, ids, window, ref, present)
+    tests = find_due_tests(checks, ids, every, present)
+    unit_tests = DueTests((), {})
+    if engine.get_engine(settings()).unit_tests:
+        unit_tests = find_due_unit_tests(checks, ids, _read_passed(parsed), present)
+    extra = find_extra_days(every, ids, window, ref, present)
     waiting = {**tests.waiting, **unit_tests.waiting}
     return Job(built, [*tests.ready, *unit_tests.ready], waiting, window, extra)
 
 
-def _passed_before(parsed: Parsed) -> set[str]:
+def _read_passed(parsed: ParsedProject) -> set[str]:
     """Return the unique_ids of the unit tests that passed before."""
     try:
-        return set(orjson.loads(_passed_file(parsed).read_bytes()))
+        return set(orjson.loads(_get_passed_file(parsed).read_bytes()))
     except FileNotFoundError:
         return set()
 
 
-def _remember_passed(parsed: Parsed, unique_ids: Collection[str]) -> None:
-    """Take note of the unit tests among `unique_ids`; what another build notes at once may be lost."""
+def _remember_passed(parsed: ParsedProject, unique_ids: Collection[str]) -> None:
+    """Record the unit tests among `unique_ids`; those of a simultaneous build may be lost."""
     passed = {key for key in unique_ids if key.startswith("unit_test.")}
     if passed:
-        unfinished = _passed_file(parsed).with_suffix(".part")
+        unfinished = _get_passed_file(parsed).with_suffix(".part")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(orjson.dumps(sorted(passed | _passed_before(parsed))))
-        unfinished.rename(_passed_file(parsed))
+        unfinished.write_bytes(orjson.dumps(sorted(passed | _read_passed(parsed))))
+        unfinished.rename(_get_passed_file(parsed))
 
 
-def _passed_file(parsed: Parsed) -> Path:
+def _get_passed_file(parsed: ParsedProject) -> Path:
     return layout(settings()).dbt / "unit_tests" / f"{parsed.folder.name}.json"

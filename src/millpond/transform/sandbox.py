@@ -1,4 +1,4 @@
-"""Where dbt typed by hand works: the tables of a branch, on which all that its statements write is stored."""
+"""Where dbt called by hand works: the tables of a branch, to which everything that it writes is stored."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from millpond.lake.pointers import read_pointers
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.naming import MAIN_REF, identifier, quoted
 from millpond.settings import settings
-from millpond.transform.column_types import rows_of
-from millpond.transform.statements import Target, targets
+from millpond.transform.column_types import fetch_rows
+from millpond.transform.statements import Target, find_targets
 
 _LOG = AdapterLogger("Millpond")
 
@@ -32,8 +32,8 @@ _LOG = AdapterLogger("Millpond")
 class Sandbox:
     """The database `lake` of a DuckDB as dbt by hand uses it, and what it writes to the branch.
 
-    A table is a view of the lake until a statement writes to it; from then on it is a table of this DuckDB,
-    and is stored whenever the connection that wrote to it is closed: after each node, hook or test.
+    A table is a view of the lake until a statement writes to it. Then it becomes a table of this DuckDB,
+    which is stored whenever the connection that wrote to it is closed: after each node, hook or test.
     """
 
     def __init__(self, lake: duck.Lake, connection: duckdb.DuckDBPyConnection, branch: str | None) -> None:
@@ -42,17 +42,17 @@ class Sandbox:
         self._pin: pins.Pin | None = None
         self._invocation = ""
         self._own: dict[str, str | None] = {}
-        """What is no view of the lake here, with the pointer that it was stored at."""
+        """Tables that are not views of the lake here, with the pointers at which they were stored."""
         self._lock = threading.RLock()
         atexit.register(self._unpin)
 
     @property
     def run_id(self) -> str:
-        """What the snapshots of this call of dbt are marked with."""
+        """The id with which snapshots of this call of dbt are marked."""
         return f"dbt_{self._invocation}"
 
     def begin(self, cursor: duckdb.DuckDBPyConnection, schema: str) -> None:
-        """Have a new cursor use the lake; a new call of dbt sees the branch as it is now, and to its end."""
+        """Have a new cursor use the lake; a call of dbt sees the branch as it is at its beginning."""
         with self._lock:
             if self._invocation != get_invocation_id():
                 _refuse_another_time_zone()
@@ -63,7 +63,7 @@ class Sandbox:
             cursor.execute("SET VARIABLE by_hand = true")
 
     def leave(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Remove what is no view of the lake, for a build that shows its own branch."""
+        """Remove what is not a view of the lake, for a build that shows its own branch."""
         with self._lock:
             for table in list(self._own):
                 self._forget(cursor, table)
@@ -71,14 +71,14 @@ class Sandbox:
             self._unpin()
 
     @contextmanager
-    def writing(self, cursor: Any, sql: str, touched: set[str]) -> Iterator[None]:
-        """Prepare what `sql` writes to, and add it to `touched`.
+    def prepare_writes(self, cursor: Any, sql: str, touched: set[str]) -> Iterator[None]:
+        """Prepare the tables that `sql` writes to, and add them to `touched`.
 
-        Raises DbtRuntimeError for what cannot be stored, before anything is written.
+        Raises DbtRuntimeError for tables that cannot be stored, before anything is written.
         """
         undo: dict[str, str] = {}
-        for target in targets(sql):
-            for table in self._tables(cursor, target):
+        for target in find_targets(sql):
+            for table in self._find_tables(cursor, target):
                 self.refuse(table)
                 touched.add(table)
                 with self._lock:
@@ -99,7 +99,7 @@ class Sandbox:
             raise
 
     def refuse(self, table: str) -> None:
-        """Raise DbtRuntimeError if what dbt works on is main."""
+        """Raise DbtRuntimeError if dbt works on main."""
         if self.ref == MAIN_REF:
             raise DbtRuntimeError(
                 f"{table} was not written: dbt by hand does not write to main\n"
@@ -117,8 +117,8 @@ class Sandbox:
                 self._forget(cursor, table)
             self._lake.point(cursor, table, self._pointers([table])[table])
 
-    def land(self, touched: set[str]) -> None:
-        """Store what `touched` is now; raises DbtRuntimeError, after which the branch's are shown."""
+    def store_tables(self, touched: set[str]) -> None:
+        """Store the tables in `touched`; raises DbtRuntimeError, and then shows those of the branch again."""
         if not touched:
             return
         names, cursor = sorted(touched), self._connection.cursor()
@@ -126,7 +126,7 @@ class Sandbox:
         with self._lock:
             cursor.execute("SET TimeZone = 'UTC'")
             try:
-                self._land(cursor, names)
+                self._store_tables(cursor, names)
             except (MillpondError, duckdb.Error) as error:
                 on_branch = self._pointers(names)
                 for table in names:
@@ -135,20 +135,20 @@ class Sandbox:
                         self._lake.point(cursor, table, on_branch[table])
                 raise DbtRuntimeError(str(error)) from error
 
-    def stored(self) -> dict[str, str]:
-        """Return where the tables that are no views of the lake here were last stored."""
+    def stored_locations(self) -> dict[str, str]:
+        """Return where the tables that are not views of the lake here were last stored."""
         return {table: location for table, location in self._own.items() if location}
 
     def sweep(self) -> None:
-        """Store what was written past the statements that are followed; refuse what lies outside the lake."""
+        """Store tables that no recognized statement wrote; refuse those outside the lake."""
         cursor = self._connection.cursor()
         known = self._own.keys() | self._lake.locations().keys()
-        self.land({table for table in self._there(cursor, duck.DATABASE) if table not in known})
-        if outside := sorted(self._there(cursor, "memory")):
+        self.store_tables({table for table in self._list_tables(cursor, duck.DATABASE) if table not in known})
+        if outside := sorted(self._list_tables(cursor, "memory")):
             for table in outside:
                 _drop(cursor, "memory", table)
             raise DbtRuntimeError(
-                f"not stored: {', '.join(outside)} in the database memory, which ends with dbt\n"
+                f"not stored: {', '.join(outside)} in the database memory, which is lost when dbt ends\n"
                 "Unharmed: every table of the lake\n"
                 f"Next: write to the database {duck.DATABASE}, for example with `+database: {duck.DATABASE}`"
             )
@@ -161,11 +161,11 @@ class Sandbox:
             _LOG.info(f"on the new branch {self.ref} of main; `millpond branch diff {self.ref}` compares it")
         elif self.ref != MAIN_REF:
             _LOG.info(
-                f"on branch {self.ref}, taken from main at {known[self.ref].created_at:%Y-%m-%d %H:%M} UTC; "
-                f"`millpond branch drop {self.ref}` lets the next call start from main again"
+                f"on branch {self.ref}, created from main at {known[self.ref].created_at:%Y-%m-%d %H:%M} UTC;"
+                f" after `millpond branch drop {self.ref}` the next call starts from main again"
             )
         else:
-            _LOG.info("on main, which dbt by hand reads only")
+            _LOG.info("on main, which dbt by hand only reads")
         self._unpin()
         self._pin = pins.pin(self.ref)
         found = self._pin.pointers
@@ -179,12 +179,12 @@ class Sandbox:
                 pins.release(self._pin.name)
             self._pin = None
 
-    def _land(self, cursor: duckdb.DuckDBPyConnection, names: list[str]) -> None:
-        there = self._there(cursor, duck.DATABASE)
+    def _store_tables(self, cursor: duckdb.DuckDBPyConnection, names: list[str]) -> None:
+        there = self._list_tables(cursor, duck.DATABASE)
         before = self._pointers(names)
         written = [t for t in names if t in there and not self._lake.location(t)]
         gone = [t for t in names if t not in there]
-        replacements = [_replacement(cursor, table) for table in written]
+        replacements = [_make_replacement(cursor, table) for table in written]
         if replacements:
             tables.replace(replacements, ref=self.ref, run_id=self.run_id)
         for table in gone:
@@ -198,25 +198,28 @@ class Sandbox:
         with borrow_connection() as conn:
             return read_pointers(conn, self.ref, names)
 
-    def _tables(self, cursor: Any, target: Target) -> list[str]:
-        """Return the tables of the lake that a target names; raises DbtRuntimeError for any other."""
+    def _find_tables(self, cursor: Any, target: Target) -> list[str]:
+        """Return the tables of the lake that a target names; raises DbtRuntimeError for other tables."""
         name = [part.lower() for part in target.name]
         if target.write == "drop schema":
             if name[:-1] in ([], [duck.DATABASE]):
-                every = self._there(cursor, duck.DATABASE)
+                every = self._list_tables(cursor, duck.DATABASE)
                 return [table for table in every if table.partition(".")[0] == name[-1]]
             return []
         if len(name) == 1:
             if _is_temporary(cursor, name[0]):
                 return []
-            name = [*(str(p) for p in _one(cursor, "select current_database(), current_schema()")), name[0]]
+            name = [
+                *(str(p) for p in _fetch_one(cursor, "select current_database(), current_schema()")),
+                name[0],
+            ]
         if len(name) == 2:
             name = [duck.DATABASE if name[0] not in ("temp", "memory") else name[0], *name]
         if name[0] == "temp":
             return []
         if name[0] != duck.DATABASE:
             raise DbtRuntimeError(
-                f"{'.'.join(target.name)} was not written: the database {name[0]} ends with dbt\n"
+                f"{'.'.join(target.name)} was not written: the database {name[0]} is lost when dbt ends\n"
                 "Unharmed: every table of the lake\n"
                 f"Next: write to the database {duck.DATABASE}, for example with `+database: {duck.DATABASE}`"
             )
@@ -225,7 +228,7 @@ class Sandbox:
         except MillpondError as error:
             raise DbtRuntimeError(str(error)) from error
 
-    def _there(self, cursor: Any, database: str) -> set[str]:
+    def _list_tables(self, cursor: Any, database: str) -> set[str]:
         rows = cursor.execute(
             "select schema_name || '.' || table_name from duckdb_tables()"
             " where database_name = $1 and not temporary"
@@ -242,7 +245,7 @@ class Sandbox:
 
 
 def _refuse_another_time_zone() -> None:
-    """Raise DbtRuntimeError for models that are given another time zone than the settings'."""
+    """Raise DbtRuntimeError if dbt is called with a time zone other than the settings'."""
     flags: Any = get_flags()  # type: ignore[no-untyped-call]
     file = Path(str(getattr(flags, "PROJECT_DIR", "."))) / "dbt_project.yml"
     declared = (yaml.safe_load(file.read_text()) or {}).get("vars", {}) if file.exists() else {}
@@ -251,14 +254,14 @@ def _refuse_another_time_zone() -> None:
     zone = {**declared, **(getattr(flags, "VARS", None) or {})}["timezone"]
     if zone != settings().timezone:
         raise DbtRuntimeError(
-            f"dbt was given the time zone {zone}, but days here are those of {settings().timezone}\n"
+            f"dbt was called with the time zone {zone}, but days of this home are in {settings().timezone}\n"
             "Unharmed: everything; nothing was read or written\n"
             f"Next: add `--vars '{{timezone: {settings().timezone}}}'`"
         )
 
 
-def _replacement(cursor: duckdb.DuckDBPyConnection, table: str) -> Replacement:
-    rows = rows_of(cursor, _full(duck.DATABASE, table), table)
+def _make_replacement(cursor: duckdb.DuckDBPyConnection, table: str) -> Replacement:
+    rows = fetch_rows(cursor, _quote_table(duck.DATABASE, table), table)
     notes = cursor.execute(
         "select column_name, comment from duckdb_columns() where database_name = $1"
         " and lower(schema_name || '.' || table_name) = $2 and comment is not null",
@@ -271,10 +274,10 @@ def _replacement(cursor: duckdb.DuckDBPyConnection, table: str) -> Replacement:
 def _drop(cursor: Any, database: str, table: str) -> None:
     for kind in ("VIEW", "TABLE"):
         with suppress(duckdb.CatalogException):
-            cursor.execute(f"DROP {kind} IF EXISTS {_full(database, table)}")
+            cursor.execute(f"DROP {kind} IF EXISTS {_quote_table(database, table)}")
 
 
-def _full(database: str, table: str) -> str:
+def _quote_table(database: str, table: str) -> str:
     schema, _, name = table.partition(".")
     return f"{quoted(database)}.{quoted(schema)}.{quoted(name)}"
 
@@ -285,6 +288,6 @@ def _is_temporary(cursor: Any, name: str) -> bool:
     return any(cursor.execute(sql, [name]).fetchone()[0] for sql in (there, views))
 
 
-def _one(cursor: Any, sql: str) -> tuple[Any, ...]:
+def _fetch_one(cursor: Any, sql: str) -> tuple[Any, ...]:
     row: tuple[Any, ...] = cursor.execute(sql).fetchone()
     return row

@@ -14,8 +14,8 @@ from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
 from millpond.naming import PARTITION_COLUMN, dagster_name
-from millpond.transform.exposures import owner_names
-from millpond.transform.models import KINDS, is_daily, key_columns
+from millpond.transform.exposures import format_owners
+from millpond.transform.models import KINDS, is_daily, read_key_columns
 
 _Node = Mapping[str, Any]
 _OF_DBT = frozenset({"dbt", "dbt_duckdb", "dbt_trino"})
@@ -38,10 +38,14 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: _Node) -> dg.AssetKey:
         """Return `meta.dagster.asset_key`, else the name of a model, with its version if it has one.
 
-        The model of a package whose name another package uses too has the package's name before its own.
+        If several packages have a model of that name, its key outside of the project begins with the package.
         """
         props = dbt_resource_props
-        if props["resource_type"] == "source" or props.get("version") or _dagster(props).get("asset_key"):
+        if (
+            props["resource_type"] == "source"
+            or props.get("version")
+            or _get_dagster_meta(props).get("asset_key")
+        ):
             return super().get_asset_key(props)
         packages = self._packages.get(props["name"], set())
         if len(packages) > 1 and props["package_name"] != self.document["metadata"]["project_name"]:
@@ -50,41 +54,41 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
 
     def get_group_name(self, dbt_resource_props: _Node) -> str | None:
         """Return `meta.dagster.group`, else the layer."""
-        return str(_dagster(dbt_resource_props).get("group") or dbt_resource_props["schema"])
+        return str(_get_dagster_meta(dbt_resource_props).get("group") or dbt_resource_props["schema"])
 
     def get_description(self, dbt_resource_props: _Node) -> str:
-        """Return the description alone: the SQL is a click away."""
+        """Return the description without the SQL, which the pages link to."""
         return str(dbt_resource_props.get("description") or "").strip()
 
     def get_owners(self, dbt_resource_props: _Node) -> Sequence[str] | None:
         """Return `meta.dagster.owners`, else the owner of the dbt group by e-mail or as a team."""
         group = dbt_resource_props.get("group")
         owner = group.get("owner", {}) if isinstance(group, Mapping) else {}
-        named = _dagster(dbt_resource_props).get("owners") or owner.get("email") or owner.get("name")
-        return owner_names(named)
+        named = _get_dagster_meta(dbt_resource_props).get("owners") or owner.get("email") or owner.get("name")
+        return format_owners(named)
 
     def get_tags(self, dbt_resource_props: _Node) -> Mapping[str, str]:
         """Return dbt's tags, the layer and the domain."""
-        domain = _meta(dbt_resource_props).get("domain")
+        domain = _get_meta(dbt_resource_props).get("domain")
         about = {"domain": dagster_name(domain)} if domain else {}
         return {**super().get_tags(dbt_resource_props), "layer": dbt_resource_props["schema"], **about}
 
     def get_automation_condition(self, dbt_resource_props: _Node) -> dg.AutomationCondition[Any] | None:
-        """Return what `meta.dagster.auto_materialize_policy` means, None to leave it to Millpond."""
+        """Return the condition of `meta.dagster.auto_materialize_policy`; None leaves it to Millpond."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # dagster-dbt still speaks of policies
+            warnings.simplefilter("ignore", DeprecationWarning)  # dagster-dbt still uses policies
             return super().get_automation_condition(dbt_resource_props)
 
     def get_code_version(self, dbt_resource_props: _Node) -> str | None:
-        """Return a hash of all that a model's rows are computed by."""
+        """Return a hash of the code that computes a model's rows."""
         if dbt_resource_props["resource_type"] not in ("model", "snapshot"):
             return super().get_code_version(dbt_resource_props)
-        return code_version(dbt_resource_props, self.document, self.variables)
+        return compute_code_version(dbt_resource_props, self.document, self.variables)
 
     def get_metadata(self, dbt_resource_props: _Node) -> Mapping[str, Any]:
         """Return dagster-dbt's metadata, with the table's key and the constraints that follow."""
         found = dict(super().get_metadata(dbt_resource_props))
-        key = key_columns(dbt_resource_props)
+        key = read_key_columns(dbt_resource_props)
         schema = found.get("dagster/column_schema")
         if schema is not None:
             columns = [
@@ -106,8 +110,8 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
     def get_partition_mapping(
         self, dbt_resource_props: _Node, dbt_parent_resource_props: _Node
     ) -> dg.PartitionMapping | None:
-        """Return the days of a daily parent that a daily model reads which looks back."""
-        back = int(_meta(dbt_resource_props).get("look_back_days", 0))
+        """Return the days of a daily parent that a daily model with look-back reads."""
+        back = int(_get_meta(dbt_resource_props).get("look_back_days", 0))
         if back and is_daily(dbt_resource_props) and _has_days(dbt_parent_resource_props):
             return dg.TimeWindowPartitionMapping(
                 start_offset=-back, allow_nonexistent_upstream_partitions=True
@@ -115,11 +119,15 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         return None
 
     def get_asset_spec(self, manifest: _Node, unique_id: str, project: Any) -> dg.AssetSpec:
-        """Return the spec of a node; the kinds of what is a table are dbt, its engine and iceberg."""
+        """Return the spec of a node; tables have the kinds dbt, iceberg, and that of the engine."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         if manifest["nodes"].get(unique_id, {}).get("resource_type") not in KINDS:
             return spec
-        kinds = _dagster(manifest["nodes"][unique_id]).get("kinds") or {"dbt", self.engine, "iceberg"}
+        kinds = _get_dagster_meta(manifest["nodes"][unique_id]).get("kinds") or {
+            "dbt",
+            self.engine,
+            "iceberg",
+        }
         kept = {k: v for k, v in spec.tags.items() if not k.startswith("dagster/kind/")}
         return spec.replace_attributes(tags=kept).merge_attributes(kinds=set(kinds))
 
@@ -140,28 +148,28 @@ def load_translator(
         ) from error
     if not (isinstance(found, type) and issubclass(found, MillpondDbtTranslator)):
         raise ConfigError(
-            f"MILLPOND_DBT_TRANSLATOR={name} is no subclass of MillpondDbtTranslator",
+            f"MILLPOND_DBT_TRANSLATOR={name} is not a subclass of MillpondDbtTranslator",
             next_step="derive it from millpond.transform.translator.MillpondDbtTranslator",
         )
     return found(document, variables, engine)
 
 
-def code_version(node: _Node, document: _Node, variables: Mapping[str, object]) -> str:
-    """Return a hash of what a model's rows are computed by.
+def compute_code_version(node: _Node, document: _Node, variables: Mapping[str, object]) -> str:
+    """Return a hash of the code that computes a model's rows.
 
-    Its SQL, the macros that it reaches but for dbt's own, the content of seeds it reads, and the values of
-    the `variables` that these name.
+    It covers the model's SQL, the macros that it calls except dbt's own, the content of seeds that it reads,
+    and the values of the `variables` that these use.
     """
-    own = [macro for macro in _reached(node, document) if macro["package_name"] not in _OF_DBT]
+    own = [macro for macro in _find_macros(node, document) if macro["package_name"] not in _OF_DBT]
     code = [node["raw_code"], *(macro["macro_sql"] for macro in own)]
     named = sorted(set(_VARIABLE.findall("".join(code))))
-    seeds = [document["nodes"][key]["checksum"]["checksum"] for key in _seeds(node)]
+    seeds = [document["nodes"][key]["checksum"]["checksum"] for key in _list_seeds(node)]
     values = [f"{name}={variables.get(name)}" for name in named]
     return hashlib.sha256("\0".join([*code, *seeds, *values]).encode()).hexdigest()[:16]
 
 
-def _reached(node: _Node, document: _Node) -> list[_Node]:
-    """Return the macros that a node calls and those that they call, by key."""
+def _find_macros(node: _Node, document: _Node) -> list[_Node]:
+    """Return the macros that a node calls, directly or through others, by key."""
     found: dict[str, _Node] = {}
     queue = list(node["depends_on"]["macros"])
     for key in queue:
@@ -171,7 +179,7 @@ def _reached(node: _Node, document: _Node) -> list[_Node]:
     return [found[key] for key in sorted(found)]
 
 
-def _seeds(node: _Node) -> list[str]:
+def _list_seeds(node: _Node) -> list[str]:
     return sorted(key for key in node["depends_on"].get("nodes", ()) if key.startswith("seed."))
 
 
@@ -181,10 +189,10 @@ def _has_days(parent: _Node) -> bool:
     return is_daily(parent)
 
 
-def _meta(node: _Node) -> Mapping[str, Any]:
+def _get_meta(node: _Node) -> Mapping[str, Any]:
     found: Mapping[str, Any] = node["config"].get("meta") or {}
     return found
 
 
-def _dagster(node: _Node) -> Mapping[str, Any]:
-    return _meta(node).get("dagster") or {}
+def _get_dagster_meta(node: _Node) -> Mapping[str, Any]:
+    return _get_meta(node).get("dagster") or {}

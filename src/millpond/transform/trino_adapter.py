@@ -1,7 +1,7 @@
-"""dbt-trino, fit for the lake: reads from the ref of the build and hands each model's result to the lake.
+"""dbt-trino on the lake: reads from the ref of the build and passes each model's result to the lake.
 
-dbt names every table `"lake"."layer"."table"`; which catalog of Trino's that is, is decided when a statement
-is sent. So one parsed project serves all refs.
+dbt names every table `"lake"."layer"."table"`; the catalog of the ref replaces `lake` when a statement is
+sent. So one parsed project serves all refs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from millpond.internals.dbt import (
 )
 from millpond.lake import trino
 from millpond.settings import settings
-from millpond.transform import trino_storing
-from millpond.transform.building import under_way
-from millpond.transform.trino_writes import on_branch
+from millpond.transform import trino_store
+from millpond.transform.build import get_current_build
+from millpond.transform.trino_writes import rewrite_for_branch
 
 _UNFIT = re.compile(r'Type not supported for Iceberg: (?P<kind>[^"]+)"')
 _QUERY = re.compile(r"^.*?\bas\s*\((?P<sql>.*)\)\s*$", re.DOTALL | re.IGNORECASE)
@@ -43,41 +43,41 @@ class LakeConnectionManager(TrinoConnectionManager):
     def open(cls, connection: Any) -> Any:
         """Open a connection as the settings say, to the catalog of the ref of the build."""
         if connection.state != "open":
-            build = under_way()
+            build = get_current_build()
             name = trino.catalog_name(build.ref if build else settings().ref)
-            made = trino.open_connection(catalog=name, schema=connection.credentials.schema)
-            connection.handle = ConnectionWrapper(made, False)  # type: ignore[no-untyped-call]
+            opened = trino.open_connection(catalog=name, schema=connection.credentials.schema)
+            connection.handle = ConnectionWrapper(opened, False)  # type: ignore[no-untyped-call]
             connection.state = "open"
         return connection
 
     def add_query(self, sql: str, *args: Any, **named: Any) -> Any:
         """Run a statement on the ref of the build; outside of a build, statements only read."""
-        build = under_way()
+        build = get_current_build()
         ref = build.ref if build else None
-        sent = on_branch(sql, ref, self.profile.credentials.schema)
+        sent = rewrite_for_branch(sql, ref, self.profile.credentials.schema)
         try:
             return super().add_query(sent, *args, **named)  # type: ignore[no-untyped-call]
         except DbtDatabaseError as error:
-            if found := _columns_no_table_holds(sent, str(error)):
+            if found := _explain_unsupported_type(sent, str(error)):
                 raise DbtDatabaseError(found) from error
             raise
 
     @contextmanager
     def exception_handler(self, sql: str) -> Iterator[None]:
-        """Note for the build what says that Trino broke off, which dbt passes on as text only."""
+        """Record Trino's server errors in the build: dbt passes them on only as text."""
         with super().exception_handler(sql):
             try:
                 yield
             except Exception as error:
-                build = under_way()
+                build = get_current_build()
                 if build and not isinstance(error, DbtBaseException) and trino.is_server_error(error):
-                    build.broken_off.append(trino.server_error(error))
+                    build.server_errors.append(trino.server_error(error))
                 raise
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LakeRelation(TrinoRelation):
-    """A table whose days are dates, so that a window reads no more files than it must."""
+    """A table whose days are dates, so that a window reads no more files than necessary."""
 
     def _render_event_time_filtered(self, event_time_filter: EventTimeFilter) -> str:
         name = event_time_filter.field_name
@@ -86,25 +86,25 @@ class LakeRelation(TrinoRelation):
 
 
 class TrinoAdapterOnLake(TrinoAdapter):
-    """The adapter that dbt uses under the profile scale; dbt takes its type from the name of the class."""
+    """dbt's adapter in the profile scale; dbt derives its type from the name of the class."""
 
     Relation = LakeRelation
     ConnectionManager = LakeConnectionManager
 
     @available
     def replace_in_lake(self, model: Mapping[str, Any], result: str) -> None:
-        """Make a model's table hold the rows of the table `result`, which is gone then."""
+        """Replace the rows of a model's table with those of the table `result`, and remove that."""
         started = time.perf_counter()
-        trino_storing.store(model, result, started)
+        trino_store.store(model, result, started)
 
 
 def install() -> None:
-    """Have dbt in this process take this adapter where a profile says trino."""
+    """Have dbt in this process use this adapter for the type trino."""
     TrinoPlugin.adapter = TrinoAdapterOnLake  # type: ignore[assignment]
 
 
-def _columns_no_table_holds(statement: str, message: str) -> str:
-    """Return what is wrong with a `create table … as (…)` that Trino refuses for a type; else nothing."""
+def _explain_unsupported_type(statement: str, message: str) -> str:
+    """Return why Trino refuses a `create table … as (…)` because of a type; empty for other errors."""
     unfit, query = _UNFIT.search(message), _QUERY.match(statement)
     if not unfit or not query:
         return ""
@@ -118,4 +118,4 @@ def _columns_no_table_holds(statement: str, message: str) -> str:
         return ""
     instead = _INSTEAD.get(re.split(r"\W", kind)[0].lower(), "cast({0} as varchar)").format(columns[0])
     named = f"column {columns[0]} is" if len(columns) == 1 else f"columns {', '.join(columns)} are"
-    return f"{named} {kind}, which no table of the lake can hold; write {instead}"
+    return f"{named} {kind}, which tables of the lake cannot have; write {instead}"

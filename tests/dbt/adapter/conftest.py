@@ -14,7 +14,7 @@ from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import ctx_set_event_manager
 
 from millpond.settings import settings
-from millpond.transform.invocation import project_folder
+from millpond.transform.invocation import get_project_folder
 
 
 @pytest.fixture(scope="class", autouse=True)
@@ -25,7 +25,7 @@ def _every_event() -> None:
 
 @pytest.fixture(scope="class")
 def dbt_profile_target() -> dict[str, Any]:
-    profiles = yaml.safe_load((project_folder(settings()) / "profiles.yml").read_text())
+    profiles = yaml.safe_load((get_project_folder(settings()) / "profiles.yml").read_text())
     target: dict[str, Any] = profiles["millpond"]["outputs"]["embedded"]
     return target
 

@@ -25,7 +25,7 @@ from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets as transform_assets
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 
 DAYS = [DAY + dt.timedelta(days=n) for n in range(4)]
 WINDOW = Window.of_days(DAYS[0], DAYS[-1])
@@ -62,7 +62,7 @@ def definitions() -> dg.Definitions:
     configured = settings()
     assets = [*ingestion_assets(load_sources(configured)), *transform_assets()]
     return dg.Definitions(
-        assets=[*assets, *publish_assets(current(configured).document())],
+        assets=[*assets, *publish_assets(load_project(configured).document())],
         jobs=[dg.define_asset_job(JOB, selection="*")],
         executor=dg.in_process_executor,
     )

@@ -15,7 +15,7 @@ from documented import commands
 from millpond.errors import ConfigError
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -63,7 +63,7 @@ def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(home: Home, r
     assert run("alerts", "close", "99999") == (
         2,
         "",
-        "there is no alert 99999\n  Unharmed: everything; nothing was begun\n"
+        "there is no alert 99999\n  Unharmed: everything; nothing was started\n"
         "  Next: `millpond alerts list --all` shows them\n",
     )
     days = ("materialize", "--partition"), ("backfill", "--partitions")
@@ -149,6 +149,6 @@ def test_an_unknown_source_in_a_model_names_the_model_and_the_source(
     model = tmp_path / "dbt" / "models" / "bronze" / "climate" / "stg_climate_entries.sql"
     model.write_text("select * from {{ source('raw', 'no_such_table') }}")
     with pytest.raises(ConfigError, match="no_such_table") as refused:
-        current(configure(project=tmp_path))
+        load_project(configure(project=tmp_path))
     assert "stg_climate_entries" in str(refused.value)
     assert "Traceback" not in str(refused.value)

@@ -17,7 +17,7 @@ from millpond.publish.spec import read_marts
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 from millpond.transform.runner import build
 from small_projects import write_files
 
@@ -44,7 +44,7 @@ def test_a_model_that_is_gone_is_listed_and_retired_or_renamed(
     write_files(tmp_path, FORMER)
     configure(project=tmp_path)
     build(["former"], None, ref="main", run_id="test")
-    publish(read_marts(current(settings()).document())[0], ref="main", run_id="test")
+    publish(read_marts(load_project(settings()).document())[0], ref="main", run_id="test")
     assert "Every table and mart has its model" in retire().output
     assert isinstance(error := refused("gold.former", "--yes"), ConfigError)
     assert "a model of the project makes it" in str(error)

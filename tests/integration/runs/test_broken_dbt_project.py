@@ -15,7 +15,7 @@ from millpond.lake import read
 from millpond.partitions import Window
 from millpond.runtime.home import Home
 from millpond.settings import Settings, process_environment, settings
-from millpond.transform.manifest import current, described
+from millpond.transform.manifest import load_project, load_project_or_last
 
 DAY = dt.date(2026, 10, 5)
 
@@ -27,7 +27,7 @@ def broken(home: Home, configure: Callable[..., Settings], tmp_path: Path) -> Pa
     shutil.copytree(original / "dbt", tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
     for name in (".env", "sources", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml"):
         (tmp_path / name).symlink_to(original / name)
-    current(configure(project=tmp_path))
+    load_project(configure(project=tmp_path))
     (tmp_path / "dbt/models/silver/half.sql").write_text("select {{ ref('dim_date')")
     return tmp_path / "dbt"
 
@@ -48,7 +48,7 @@ def test_raw_assets_are_loaded_and_a_model_fails_with_dbts_words_naming_the_file
     assert "✗ stg_climate_entries" in done.stdout
     for text in (done.stdout, done.stderr):
         assert "Compilation Error in model half (models/silver/half.sql)" in text
-    assert "its models are shown as they were when last it did; building them fails" in done.stderr
+    assert "its models are shown as they were the last time it did; building them fails" in done.stderr
     assert read.count("main", "raw.climate_entries", window=Window.of_day(DAY)) > 0
 
 
@@ -56,7 +56,7 @@ def test_where_the_project_never_parsed_no_model_is_shown(
     broken: Path, configure: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(start_date="2026-03-04")  # of which no process here has parsed anything
-    assert described(settings()) is described(settings()) is None
+    assert load_project_or_last(settings()) is load_project_or_last(settings()) is None
     assert caplog.text.count("no model is shown") == 1
     (broken / "models/silver/half.sql").unlink()
-    assert described(settings()) == current(settings())
+    assert load_project_or_last(settings()) == load_project(settings())

@@ -23,9 +23,9 @@ from millpond.lake.tables import replace
 from millpond.partitions import Window
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
-from millpond.transform.building import Building, building
+from millpond.transform.build import Build, use_build
 from millpond.transform.invocation import LOCK, invoke
-from millpond.transform.manifest import current
+from millpond.transform.manifest import load_project
 from millpond.transform.results import BuildResult
 from millpond.transform.runner import build
 
@@ -85,11 +85,11 @@ def tolerant_project(folder: Path) -> Path:
 
 def built(window: Window) -> BuildResult:
     """Build every model."""
-    return build(list(current(settings()).models()), window, ref="main", run_id="parity")
+    return build(list(load_project(settings()).models()), window, ref="main", run_id="parity")
 
 
 def model_tables() -> list[str]:
-    return [model.table for model in current(settings()).models().values()]
+    return [model.table for model in load_project(settings()).models().values()]
 
 
 def tables(names: Any, ref: str) -> Tables:
@@ -107,12 +107,12 @@ def write(raw: Tables, window: Window) -> None:
 def unit_tests_on(ref: str) -> dict[str, tuple[str, str | None]]:
     """Run the unit tests of the models where the tables of `ref` give their columns; returns the outcomes."""
     trino.open_catalog(ref)
-    with LOCK, building(Building(ref, "parity", lambda _: None)):
+    with LOCK, use_build(Build(ref, "parity", lambda _: None)):
         ran = invoke(
             ["test", "--select", "test_type:unit", "--no-write-json"],
             settings=settings(),
             target=settings().profile,
-            manifest=current(settings()).warm(),
+            manifest=load_project(settings()).load_manifest(),
         )
     assert ran.result, ran.exception
     return {r.node.name: (str(r.status), r.message) for r in ran.result.results}

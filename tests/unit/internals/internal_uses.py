@@ -57,7 +57,7 @@ PUBLIC: dict[str, set[str] | None] = {
 }
 """What counts as public, by module: these names, or (None) all without an underscore."""
 
-_BY_TEXT = {"setattr", "getattr", "hasattr", "_replaced"}
+_BY_TEXT = {"setattr", "getattr", "hasattr", "_replace_method"}
 """Functions whose second argument is the name of an attribute of the first."""
 _DEFINES = re.compile(r"(?:def|class) (_\w+)|\b(_\w+)(?:, self\._\w+)* ?(?::|=)")
 """What defines an underscored name; two may be assigned at once."""

@@ -1,4 +1,4 @@
-"""dbt-duckdb's connections: what is written over them past the models goes to the branch."""
+"""dbt-duckdb's connections: what hooks and macros write through them goes to the branch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import duckdb
 
 from millpond.lake import duck
 from millpond.naming import quoted
-from millpond.transform.building import Building, refuse_foreign
+from millpond.transform.build import Build, refuse_foreign_table
 from millpond.transform.sandbox import Sandbox
-from millpond.transform.statements import MAINTENANCE, without_notes
+from millpond.transform.statements import MAINTENANCE, strip_comments
 
 if TYPE_CHECKING:
     from millpond.internals.dbt import LocalEnvironment
 
 
 class HookWrites(Sandbox):
-    """A sandbox on the branch of a build, for tables of the lake that no model makes and nothing loads."""
+    """A sandbox on the branch of a build, for tables of the lake that belong to no model and no source."""
 
     def __init__(self, lake: duck.Lake, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(lake, connection, None)
@@ -25,25 +25,25 @@ class HookWrites(Sandbox):
 
     @property
     def run_id(self) -> str:
-        """What the snapshots are marked with: the run of the build."""
+        """The run of the build, which the snapshots are marked with."""
         return self._run_id
 
-    def begin_build(self, cursor: duckdb.DuckDBPyConnection, build: Building, schema: str) -> None:
+    def begin_build(self, cursor: duckdb.DuckDBPyConnection, build: Build, schema: str) -> None:
         """Have a new cursor of a build use the lake."""
         self.ref, self._run_id = build.ref, build.run_id
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(duck.DATABASE)}.{quoted(schema)}")
         cursor.execute(f"USE {quoted(duck.DATABASE)}.{quoted(schema)}")
 
     def refuse(self, table: str) -> None:
-        """Raise DbtRuntimeError for a table of a model or a source, which hooks do not write in a build."""
-        refuse_foreign(table)
+        """Raise DbtRuntimeError for a table of a model or a source, which hooks of a build must not write."""
+        refuse_foreign_table(table)
 
     def sweep(self) -> None:
-        """Do nothing: each statement of a build is followed."""
+        """Do nothing: in a build, each statement is stored."""
 
 
 class _Cursor:
-    """dbt-duckdb's cursor, which prepares the sandbox for what is written."""
+    """dbt-duckdb's cursor, which prepares the sandbox for each statement."""
 
     def __init__(self, cursor: Any, sandbox: Sandbox) -> None:
         self._cursor, self._sandbox = cursor, sandbox
@@ -53,14 +53,14 @@ class _Cursor:
         return getattr(self._cursor, name)
 
     def execute(self, sql: str, bindings: Any = None) -> Any:
-        if MAINTENANCE.match(without_notes(sql)):
+        if MAINTENANCE.match(strip_comments(sql)):
             return self._cursor.execute("select 1")
-        with self._sandbox.writing(self._cursor, sql, self.touched):
+        with self._sandbox.prepare_writes(self._cursor, sql, self.touched):
             return self._cursor.execute(sql, bindings)
 
 
 class _Handle:
-    """dbt-duckdb's handle, which stores what was written over it when it is closed."""
+    """dbt-duckdb's handle, which stores what was written through it when it is closed."""
 
     def __init__(self, handle: Any, sandbox: Sandbox, env: LocalEnvironment) -> None:
         self._handle, self._sandbox, self._env = handle, sandbox, env
@@ -74,19 +74,19 @@ class _Handle:
 
     def close(self) -> None:
         try:
-            self._sandbox.land(self._cursor.touched)
+            self._sandbox.store_tables(self._cursor.touched)
             if self._env.handle_count == 1:
                 self._sandbox.sweep()
         finally:
             self._handle.close()
 
 
-def follow() -> None:
-    """Have each handle that dbt-duckdb opens for a plugin with a sandbox store what is written over it."""
+def store_written_tables() -> None:
+    """Have each handle that dbt-duckdb opens for a plugin with a sandbox store what is written through it."""
     from millpond.internals.dbt import LocalEnvironment, plugins_of
 
     original: Any = LocalEnvironment.handle
-    if hasattr(original, "followed"):
+    if hasattr(original, "stores_tables"):
         return
 
     def handle(env: LocalEnvironment) -> Any:
@@ -94,5 +94,5 @@ def follow() -> None:
         sandboxes = [getattr(plugin, "writes", None) for plugin in plugins_of(env)]
         return next((_Handle(opened, s, env) for s in sandboxes if s), opened)
 
-    handle.followed = True  # type: ignore[attr-defined]
+    handle.stores_tables = True  # type: ignore[attr-defined]
     LocalEnvironment.handle = handle  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The specs of models as dagster-dbt makes them, kept beside the manifest: loading them imports no dbt."""
+"""The specs of models as dagster-dbt builds them, stored with the manifest: loading them imports no dbt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster import deserialize_value, serialize_value
 
 from millpond.internals.dagster import normalize_metadata
 from millpond.naming import dagster_name
-from millpond.transform.models import KINDS, Model, Models, upstream_tables
+from millpond.transform.models import KINDS, Model, Models, find_upstream
 
 if TYPE_CHECKING:
     from millpond.transform.translator import MillpondDbtTranslator
@@ -22,15 +22,15 @@ _ID = "dagster_dbt/unique_id"
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What Dagster knows of one model."""
+class ModelSpecs:
+    """The specs of a model and of its checks."""
 
     spec: dg.AssetSpec
     checks: tuple[dg.AssetCheckSpec, ...]
 
 
 def read_keys(document: Mapping[str, Any], translator: MillpondDbtTranslator) -> dict[str, str]:
-    """Return the keys of assets by the unique_id of models and sources."""
+    """Return the asset keys of models and sources by unique_id."""
     nodes = [*document["sources"].values(), *document["nodes"].values()]
     return {
         node["unique_id"]: _read_key(node, translator)
@@ -42,43 +42,44 @@ def read_keys(document: Mapping[str, Any], translator: MillpondDbtTranslator) ->
 def _read_key(node: Mapping[str, Any], translator: MillpondDbtTranslator) -> str:
     try:
         return translator.get_asset_key(node).to_user_string()
-    except Exception:  # noqa: BLE001 - `refuse_unfit` says what is wrong with it
+    except Exception:  # noqa: BLE001 - `refuse_invalid_assets` says what is wrong with it
         return str(node["name"])
 
 
-def refuse_unfit(
+def refuse_invalid_assets(
     document: Mapping[str, Any], translator: MillpondDbtTranslator, every: Models
 ) -> dict[str, Model]:
-    """Return the models; those are refused of which Dagster takes no asset, or none of what they read.
+    """Return the models, and refuse those whose asset, or that of a table they read, Dagster does not accept.
 
     One such asset would keep a code location from loading.
     """
-
-    unfit: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     found: dict[str, Model] = {}
-    for unique_id, model in every.items():  # dagster-dbt makes the assets of what a model reads for its own
-        for key in (*upstream_tables(document["nodes"][unique_id], document), unique_id):
-            unfit[key] = unfit[key] if key in unfit else _unfit(key, document, translator)
-            if unfit[key]:
-                unfit[unique_id] = unfit[key] if key == unique_id else f"it reads {key}: {unfit[key]}"
+    for unique_id, model in every.items():  # dagster-dbt also builds assets of what a model reads
+        for key in (*find_upstream(document["nodes"][unique_id], document), unique_id):
+            refusals[key] = refusals[key] if key in refusals else _find_refusal(key, document, translator)
+            if refusals[key]:
+                refusals[unique_id] = (
+                    refusals[key] if key == unique_id else f"it reads {key}: {refusals[key]}"
+                )
                 break
-        found[unique_id] = replace(model, refused=model.refused or unfit[unique_id])
+        found[unique_id] = replace(model, refused=model.refused or refusals[unique_id])
     return found
 
 
-def _unfit(key: str, document: Mapping[str, Any], translator: MillpondDbtTranslator) -> str:
-    """Return why Dagster takes no asset of a node; empty where it does."""
+def _find_refusal(key: str, document: Mapping[str, Any], translator: MillpondDbtTranslator) -> str:
+    """Return why Dagster does not accept the asset of a node; empty if it does."""
     try:
         spec = translator.get_asset_spec(document, key, None)
         name = spec.key.to_python_identifier()
         dg.AssetSpec(spec.key, group_name=spec.group_name, owners=spec.owners, tags=spec.tags)
-    except Exception as error:  # noqa: BLE001 - whatever the translator, or Dagster, makes of what is declared
-        said = " ".join(str(error).split())
-        return f"Dagster refuses what is declared of it: {said}; change its meta.dagster"
+    except Exception as error:  # noqa: BLE001 - whatever the translator or Dagster raises
+        reason = " ".join(str(error).split())
+        return f"Dagster refuses its declaration: {reason}; change its meta.dagster"
     if name != dagster_name(name):
         return (
-            f"Dagster takes no asset called {spec.key.to_user_string()}: set meta.dagster.asset_key to"
-            " letters A to Z, digits and underscores"
+            f"Dagster does not accept the asset key {spec.key.to_user_string()}: set meta.dagster.asset_key"
+            " to letters A to Z, digits and underscores"
         )
     return ""
 
@@ -89,13 +90,13 @@ def prepare_specs(
     every: Models,
     lineage: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the specs and checks of all models by unique_id, as what JSON can hold.
+    """Return the specs and checks of all models by unique_id, as JSON values.
 
-    The checks of a source are with the first model that reads it: they run before that one.
+    The checks of a source belong to the first model that reads it: they run before it.
     """
     sources: dict[str, str] = {}
     for model in every.values():
-        for key in upstream_tables(document["nodes"][model.unique_id], document):
+        for key in find_upstream(document["nodes"][model.unique_id], document):
             if key.startswith("source.") and not model.refused:
                 sources.setdefault(key, model.unique_id)
     known = {model.key for model in every.values() if not model.refused}
@@ -104,26 +105,26 @@ def prepare_specs(
     for model in (model for model in every.values() if not model.refused):
         spec = translator.get_asset_spec(document, model.unique_id, None)
         prepared[model.unique_id] = {
-            "spec": _spec(_with_lineage(spec, lineage.get(model.unique_id)), document, model, known),
+            "spec": _serialize_spec(_add_lineage(spec, lineage.get(model.unique_id)), document, model, known),
             "checks": [
                 check
                 for key in (
                     model.unique_id,
                     *(key for key, first in sources.items() if first == model.unique_id),
                 )
-                for check in _checks(key, translator, document)
+                for check in _serialize_checks(key, translator, document)
             ],
         }
     return prepared
 
 
-def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, Prepared]:
+def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, ModelSpecs]:
     """Return the specs by unique_id; `project` is the folder that code references point into."""
-    return {key: _loaded(found, project) for key, found in prepared.items()}
+    return {key: _load_spec(found, project) for key, found in prepared.items()}
 
 
-def _with_lineage(spec: dg.AssetSpec, traced: Mapping[str, Any] | None) -> dg.AssetSpec:
-    """Return the spec with its column lineage; the pages show it as lines of the columns' descriptions."""
+def _add_lineage(spec: dg.AssetSpec, traced: Mapping[str, Any] | None) -> dg.AssetSpec:
+    """Return the spec with its column lineage, which is also added to the columns' descriptions."""
     if not traced or not traced["deps"]:
         return spec
     deps = {
@@ -132,20 +133,24 @@ def _with_lineage(spec: dg.AssetSpec, traced: Mapping[str, Any] | None) -> dg.As
     }
     metadata: dict[str, Any] = {"dagster/column_lineage": dg.TableColumnLineage(deps)}
     if schema := spec.metadata.get("dagster/column_schema"):
-        columns = [_column(column, traced["deps"].get(column.name.lower(), ())) for column in schema.columns]
+        columns = [
+            _describe_column(column, traced["deps"].get(column.name.lower(), ())) for column in schema.columns
+        ]
         metadata["dagster/column_schema"] = dg.TableSchema(columns, schema.constraints)
     return spec.merge_attributes(metadata=metadata)
 
 
-def _column(column: dg.TableColumn, deps: Sequence[Sequence[str]]) -> dg.TableColumn:
+def _describe_column(column: dg.TableColumn, deps: Sequence[Sequence[str]]) -> dg.TableColumn:
     if not deps:
         return column
     origin = "from " + ", ".join(f"{key}.{name}" for key, name in deps)
-    said = f"{column.description} ({origin})" if column.description else origin
-    return dg.TableColumn(column.name, column.type, said, column.constraints, column.tags)
+    text = f"{column.description} ({origin})" if column.description else origin
+    return dg.TableColumn(column.name, column.type, text, column.constraints, column.tags)
 
 
-def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: set[str]) -> dict[str, Any]:
+def _serialize_spec(
+    spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: set[str]
+) -> dict[str, Any]:
     metadata = {k: v for k, v in spec.metadata.items() if not k.startswith(_UNSTORED)}
     metadata[_ID] = model.unique_id
     return {
@@ -155,19 +160,21 @@ def _spec(spec: dg.AssetSpec, document: Mapping[str, Any], model: Model, known: 
         "tags": dict(spec.tags),
         "description": spec.description or None,
         "code_version": spec.code_version,
-        "automation": spec.automation_condition and _serialized(spec.automation_condition),
-        "freshness": spec.freshness_policy and _serialized(spec.freshness_policy),
-        "metadata": _serialized(dict(normalize_metadata(metadata))),
+        "automation": spec.automation_condition and _serialize(spec.automation_condition),
+        "freshness": spec.freshness_policy and _serialize(spec.freshness_policy),
+        "metadata": _serialize(dict(normalize_metadata(metadata))),
         "file": document["nodes"][model.unique_id]["original_file_path"],
         "deps": [
-            [list(dep.asset_key.path), dep.partition_mapping and _serialized(dep.partition_mapping)]
+            [list(dep.asset_key.path), dep.partition_mapping and _serialize(dep.partition_mapping)]
             for dep in spec.deps
             if dep.asset_key.to_user_string() in known
         ],
     }
 
 
-def _checks(of: str, translator: MillpondDbtTranslator, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _serialize_checks(
+    of: str, translator: MillpondDbtTranslator, document: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     found = []
     spec = translator.get_asset_spec(document, of, None)
     for child in document["child_map"].get(of, ()):
@@ -188,15 +195,15 @@ def _checks(of: str, translator: MillpondDbtTranslator, document: Mapping[str, A
     return found
 
 
-def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
+def _load_spec(found: Mapping[str, Any], project: Path) -> ModelSpecs:
     spec = found["spec"]
     at = dg.LocalFileCodeReference(file_path=str(project / spec["file"]))
     metadata: Any = deserialize_value(spec["metadata"])
-    return Prepared(
+    return ModelSpecs(
         dg.AssetSpec(
             key=dg.AssetKey(spec["key"]),
             deps=[
-                dg.AssetDep(dg.AssetKey(key), partition_mapping=_deserialized(mapping))
+                dg.AssetDep(dg.AssetKey(key), partition_mapping=_deserialize(mapping))
                 for key, mapping in spec["deps"]
             ],
             group_name=spec["group"],
@@ -204,8 +211,8 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
             tags=spec["tags"],
             description=spec["description"],
             code_version=spec["code_version"],
-            automation_condition=_deserialized(spec["automation"]),
-            freshness_policy=_deserialized(spec["freshness"]),
+            automation_condition=_deserialize(spec["automation"]),
+            freshness_policy=_deserialize(spec["freshness"]),
             metadata={
                 **{name: value.value for name, value in metadata.items()},
                 "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[at]),
@@ -225,9 +232,9 @@ def _loaded(found: Mapping[str, Any], project: Path) -> Prepared:
     )
 
 
-def _serialized(value: Any) -> str:
+def _serialize(value: Any) -> str:
     return serialize_value(value)
 
 
-def _deserialized(text: str | None) -> Any:
+def _deserialize(text: str | None) -> Any:
     return text and deserialize_value(text)

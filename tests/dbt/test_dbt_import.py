@@ -9,10 +9,10 @@ import pytest
 from dbt_common.dataclass_schema import ValidationError, dbtClassMixin
 from mashumaro.core.meta.code.builder import CodeBuilder
 
-from millpond.transform.dbt_patches import spare, valid
-from millpond.transform.lean_classes import lighten
+from millpond.transform.dbt_import import defer_class_code
+from millpond.transform.dbt_patches import patch_dbt, skip_validation
 
-lighten()
+defer_class_code()
 
 
 @dataclass
@@ -48,9 +48,9 @@ _CONVERSIONS = (
 
 
 def test_what_dbt_holds_against_schemas_is_left_out_only_while_it_runs_what_was_parsed() -> None:
-    spare()
+    patch_dbt()
 
-    with valid():
+    with skip_validation():
         Part.validate({"name": 1})
     with pytest.raises(ValidationError):
         Part.validate({"name": 1})
