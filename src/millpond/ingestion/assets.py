@@ -49,6 +49,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
         name=table.asset,
         partitions_def=daily_partitions(configured) if table.has_days else None,
         backfill_policy=dg.BackfillPolicy.single_run() if table.has_days else None,
+        code_version=table.contract_version,
         group_name=table.group,
         kinds=set(table.kinds),
         owners=[table.owner] if table.owner else None,

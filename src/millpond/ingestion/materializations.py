@@ -18,12 +18,14 @@ from millpond.ingestion.results import PartitionResult
 from millpond.instance.record import UNFINISHED_TAG
 from millpond.internals.dagster import (
     BACKFILL_ID_TAG,
+    CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
     SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION,
     DagsterEventBatchMetadata,
 )
 from millpond.partitions import Window
+from millpond.resources.run import RunInfo
 
 
 def materializations(
@@ -39,6 +41,7 @@ def materializations(
     """
     step = context.op_execution_context.get_step_execution_context()
     batch = uuid.uuid4().hex
+    current = context.assets_def.get_asset_spec(context.asset_key).code_version or ""
     backfill = context.run.tags.get(BACKFILL_ID_TAG)
     for number, day in enumerate(loaded, 1):
         partition = day.partition
@@ -49,12 +52,28 @@ def materializations(
             tags={
                 DATA_VERSION_TAG: day.content_hash,
                 DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+                **_code_version(context, day, current),
                 **({BACKFILL_ID_TAG: backfill} if backfill else {}),
                 **({UNFINISHED_TAG: "true"} if _is_unfinished(day, began, zone) else {}),
             },
         )
         end = DagsterEventBatchMetadata(batch, number == len(loaded))
         yield dg.DagsterEvent.asset_materialization(step, event, end)
+
+
+def _code_version(context: dg.AssetExecutionContext, day: PartitionResult, current: str) -> dict[str, str]:
+    """Return the tag of the contract by which all rows of a day were validated.
+
+    Where only quarantined rows were validated again, that is the one of the load before.
+    """
+    if RunInfo.of(context).accept not in ("replay", "discard"):
+        return {CODE_VERSION_TAG: current}
+    of_day = dg.AssetRecordsFilter(context.asset_key, asset_partitions=[str(day.partition)])
+    for record in context.instance.fetch_materializations(of_day, limit=1).records:
+        made = record.asset_materialization
+        before = (made.tags or {}).get(CODE_VERSION_TAG) if made else None
+        return {CODE_VERSION_TAG: before} if before else {}
+    return {}
 
 
 def _is_unfinished(day: PartitionResult, began: dt.datetime, zone: ZoneInfo) -> bool:

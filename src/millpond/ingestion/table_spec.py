@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -202,6 +204,18 @@ class SourceTable(Part):
         """What is requested, of a source with `rest`."""
         assert self.endpoint
         return self.endpoint
+
+    @property
+    def contract_version(self) -> str:
+        """A hash of what decides what becomes of a row, as Dagster's code version of the asset.
+
+        Descriptions and defaults are left out: neither a new text nor a new release makes days stale.
+        """
+        parts = {"key", "version", "event_time", "load", "write", "columns", "unknown_columns"}
+        found = self.model_dump(mode="json", include=parts, exclude_defaults=True)
+        for column in found["columns"].values():
+            column.pop("description", None)
+        return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def has_days(self) -> bool:

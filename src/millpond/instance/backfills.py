@@ -170,7 +170,7 @@ def with_few_runs(
 def _is_unchanged(key: AssetKey, graph: BaseAssetGraph[Any], instance: DagsterInstance) -> bool:
     """Return whether an asset that is made from nothing would only be made again as it is."""
     node = graph.get(key)
-    if node.parent_keys or node.code_version is None:
+    if node.parent_keys or node.code_version is None or node.tags.get("layer") == "raw":
         return False
     event = instance.get_latest_materialization_event(key)
     made = event.asset_materialization if event else None

@@ -6,16 +6,18 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
 from millpond.errors import ConfigError
 from millpond.lake.hashing import Digests
 from millpond.lake.most_rows import Keeping, MostRows
-from millpond.lake.windows import Windows
 from millpond.naming import table_name
 from millpond.partitions import Window
+
+if TYPE_CHECKING:
+    from millpond.lake.windows import Windows  # brings in pyiceberg, which declaring tables does without
 
 
 @dataclass(frozen=True)
