@@ -1,4 +1,4 @@
-"""Cuts what is due into runs: days in a row that need the same assets, as many as memory allows."""
+"""Splits a plan into runs: consecutive days with the same assets, as many as memory allows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from millpond.backfill.staleness import Node
 from millpond.partitions import Window
 
 Pipelines = Mapping[str, frozenset[str]]
-"""The pipelines of each asset by their names: an asset with days is in one, a whole one in those it reads."""
+"""Names of the pipelines of each asset: a daily asset is in one, a whole asset in those of its parents."""
 
 
 def find_pipelines(nodes: Iterable[Node]) -> dict[str, frozenset[str]]:
-    """Return the pipelines of `nodes`, which come parents first."""
+    """Return the pipelines of `nodes`, which are in topological order."""
     every = list(nodes)
     name_of = {node.name: node.name for node in every if node.daily}
     for node in every:
@@ -34,14 +34,14 @@ def find_pipelines(nodes: Iterable[Node]) -> dict[str, frozenset[str]]:
 
 
 ROWS_A_CHUNK = 500_000
-"""Rows of its largest asset that a run may have to hold."""
+"""Rows of its largest asset that a run may hold."""
 MOST_DAYS = 366
 DAYS_WITHOUT_HISTORY = 92
 _ONE_DAY = dt.timedelta(days=1)
 
 
-def days_a_chunk(rows_a_day: float | None) -> int:
-    """Return how many days a run takes, by the rows that a day of its largest asset has; None: not known."""
+def choose_chunk_days(rows_a_day: float | None) -> int:
+    """Return the days of a run for the rows that a day of its largest asset has, None if unknown."""
     if rows_a_day is None:
         return DAYS_WITHOUT_HISTORY
     return max(1, min(MOST_DAYS, int(ROWS_A_CHUNK / max(rows_a_day, 1e-9))))
@@ -54,11 +54,11 @@ def split_into_chunks(
     first: AbstractSet[str] = frozenset(),
     pipelines: Pipelines | None = None,
 ) -> Iterator[Chunk]:
-    """Yield the runs that do exactly `todo`, each of at most `most_days` days, in the order of days.
+    """Yield runs that cover exactly `todo`, each of at most `most_days` days, in the order of days.
 
-    Days of one pipeline do not depend on what is due in another; without `pipelines` all are in one.
-    Assets without partitions come last, in one run, but for those in `first`, which come before all others.
-    Assets are in the `order` given.
+    Pipelines are split independently of each other; without `pipelines`, all assets are in one. Assets
+    without partitions come last, in one run, except those in `first`, which come before all others. Within a
+    run, assets are in the given `order`.
     """
     place = {name: number for number, name in enumerate(order)}
     days: defaultdict[frozenset[str], defaultdict[dt.date, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -70,7 +70,7 @@ def split_into_chunks(
             days[(pipelines or {}).get(item.asset, frozenset())][item.partition].add(item.asset)
     of_days: defaultdict[Window, set[str]] = defaultdict(set)
     for assets_of in days.values():
-        for window, same in _runs({day: frozenset(assets) for day, assets in assets_of.items()}):
+        for window, same in _group_days({day: frozenset(assets) for day, assets in assets_of.items()}):
             for days_of_run in window.chunks(most_days):
                 of_days[days_of_run] |= same
     parts: list[tuple[Iterable[str], Window | None]] = [([a for a in whole if a in first], None)]
@@ -84,9 +84,9 @@ def split_into_chunks(
 
 
 def merge_whole_assets(chunks: Sequence[Chunk], pipelines: Pipelines) -> list[Chunk]:
-    """Return the runs with the whole assets of the last one made in the last run of what they are made from.
+    """Return the runs, with each whole asset of the last run moved to the last run of its upstream days.
 
-    A run costs a second or more whatever it makes.
+    This saves a run, which takes at least a second.
     """
     *before, last = chunks
     if last.window or not before or not before[-1].window:
@@ -98,7 +98,7 @@ def merge_whole_assets(chunks: Sequence[Chunk], pipelines: Pipelines) -> list[Ch
         found = [n for n, chunk in enumerate(before) if chunk.window and within[n] & ours]
         if found:
             place[asset] = found[-1]
-    # What is made from no days may be read by any of the others.
+    # Any of the others may depend on an asset without upstream days.
     earliest = min(place.values(), default=len(before) - 1)
     return [
         replace(chunk, whole=tuple(asset for asset in last.assets if place.get(asset, earliest) == n))
@@ -106,8 +106,8 @@ def merge_whole_assets(chunks: Sequence[Chunk], pipelines: Pipelines) -> list[Ch
     ]
 
 
-def _runs(assets_of: dict[dt.date, frozenset[str]]) -> Iterator[tuple[Window, frozenset[str]]]:
-    """Yield windows of days in a row with the same assets, as long as can be."""
+def _group_days(assets_of: dict[dt.date, frozenset[str]]) -> Iterator[tuple[Window, frozenset[str]]]:
+    """Yield the longest windows of consecutive days with the same assets."""
     ordered = enumerate(sorted(assets_of))
     for (_, assets), found in groupby(ordered, lambda at: (at[1] - at[0] * _ONE_DAY, assets_of[at[1]])):
         days = [day for _, day in found]

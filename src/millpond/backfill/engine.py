@@ -1,4 +1,4 @@
-"""Works a backfill off: claims a piece, runs it as one Dagster run, settles what came of it, until all is."""
+"""Executes a backfill: claims pieces, runs each as one Dagster run, and records the outcomes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from millpond.runs.run import materialize
 
 _IDLE_SECONDS = 0.25
 _BREAKS = (MillpondError, DagsterError, SQLAlchemyError, psycopg.Error, OSError)
-"""What a run may break off with; anything else is a defect and ends the backfill."""
+"""Errors that a run may end with; any other is a defect and ends the backfill."""
 
 
 @dataclass(frozen=True)
 class WorkerEvent:
-    """What a worker says: a step is `working`, a partition was `made`, partitions are `settled` for good.
+    """An event of a worker: a step is `working`, a partition was `made`, partitions are `settled` for good.
 
-    `reason` says why a step that failed is repeated.
+    `reason` says why a failed step is retried.
     """
 
     kind: Literal["working", "made", "settled"]
@@ -69,7 +69,7 @@ class Engine:
         self._accept_shrink = bool(self.backfill.options.get("accept_shrink"))
 
     def work(self) -> None:
-        """Run pieces until none is left, or more partitions failed than may."""
+        """Run pieces until none is left, or `max_failures` partitions failed."""
         while self.max_failures is None or chunks.count_failures(self.backfill.id) < self.max_failures:
             claim = chunks.claim(self.backfill.id, make_new_run_id())
             if claim:
@@ -87,7 +87,7 @@ class Engine:
             time.sleep(min(wait, 1.0) or _IDLE_SECONDS)
 
     def break_off(self) -> None:
-        """Note down a run that does not end by itself; for a process that is about to."""
+        """Record the state of an unfinished run, just before this process ends."""
         if self.current:
             claim, record = self.current
             self._settle_in_part(claim, record)
@@ -97,12 +97,12 @@ class Engine:
                 self.instance.report_run_canceled(run, message="Interrupted, and ended with its process.")
 
     def recover(self) -> None:
-        """Settle what dead workers had under way by what Dagster has on record of their runs."""
+        """Settle the pieces of dead workers from Dagster's record of their runs."""
         for claim in chunks.find_abandoned(self.backfill.id)[0]:
             self._settle_in_part(claim, read_run(self.instance, claim.run_id))
 
     def _settle_in_part(self, claim: Claim, record: RunRecord) -> None:
-        """Settle what a run completed that was broken off; the rest is to be claimed anew."""
+        """Settle what an interrupted run completed; the rest can be claimed again."""
         found = record.done()
         done = {key: found[key] for key in claim.piece.keys if key in found}
         rest = [key for key in claim.piece.keys if key not in done]
@@ -123,7 +123,7 @@ class Engine:
                     ref=self.backfill.ref,
                     tags={
                         BACKFILL_TAG: self.backfill.id,
-                        BACKFILL_ID_TAG: self.backfill.id,  # Dagster's pages go by this one
+                        BACKFILL_ID_TAG: self.backfill.id,  # the one that Dagster's pages use
                         **accept_tags(self._accept_shrink),
                     },
                     run_id=claim.run_id,
@@ -152,12 +152,12 @@ class Engine:
         self.tell(WorkerEvent("settled", claim.piece.every, settled, worker=self.worker))
 
     def _remove_blocked(self, piece: Piece) -> tuple[Piece, dict[Key, Outcome]]:
-        """Return the piece without whole assets that read one of which no partition was ever made."""
+        """Return the piece without whole assets that have a parent of which no partition was ever made."""
         blocked: dict[Key, Outcome] = {}
         if whole := piece.whole if piece.window else piece.assets:
             inputs = sorted(set().union(*(self._parents[asset] for asset in whole)))
             states = chunks.read_states(self.backfill.id, inputs)
-            for asset in _upstream_first(whole, self._parents):
+            for asset in _sort_upstream_first(whole, self._parents):
                 for parent in sorted(self._parents[asset]):
                     lost = blocked.get((parent, None))
                     if lost is None and states.get(parent) and PartitionState.DONE not in states[parent]:
@@ -171,11 +171,13 @@ class Engine:
         if PartitionState.OPEN in states or self._was_materialized((asset, None)):
             return None
         if states == {PartitionState.UNREACHABLE}:
-            return Outcome(PartitionState.UNREACHABLE, f"no partition of {asset} is within reach")
-        return Outcome(PartitionState.BLOCKED, f"waits for {asset}, of which no partition was made")
+            return Outcome(
+                PartitionState.UNREACHABLE, f"its source no longer serves any partition of {asset}"
+            )
+        return Outcome(PartitionState.BLOCKED, f"waits for {asset}, which has no materialized partition")
 
     def _was_materialized(self, key: Key) -> bool:
-        """Return whether Dagster knows a materialization of the partition, or any of the asset."""
+        """Return whether the partition was ever materialized, or for a whole asset, anything of it."""
         asset, day = key
         if asset not in self._materialized:
             found = dg.AssetKey.from_user_string(asset)
@@ -183,7 +185,7 @@ class Engine:
         return str(day) in self._materialized[asset] if day else bool(self._materialized[asset])
 
 
-def _upstream_first(assets: tuple[str, ...], parents: dict[str, set[str]]) -> list[str]:
+def _sort_upstream_first(assets: tuple[str, ...], parents: dict[str, set[str]]) -> list[str]:
     ordered: list[str] = []
 
     def visit(asset: str) -> None:

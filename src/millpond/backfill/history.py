@@ -1,4 +1,4 @@
-"""Past runs, for a plan: failed attempts since the last success, seconds and rows per day."""
+"""Past runs for a plan: failures since the last success, seconds and rows per day."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SAMPLES = 28
 
 @dataclass(frozen=True)
 class Share:
-    """What one asset took of one run: seconds for all of its `days` together; a whole asset counts as one."""
+    """The time of one asset in one run: seconds for all its `days` together; a whole asset counts as one."""
 
     asset: str
     seconds: float
@@ -44,17 +44,17 @@ class Share:
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run that succeeded: how long it took, and the assets it made."""
+    """A successful run: how long it took, and its assets."""
 
     seconds: float
     shares: tuple[Share, ...]
 
 
 def read_failures(instance: DagsterInstance, assets: Collection[str]) -> dict[str, dict[Day, FailedAttempt]]:
-    """Return the partitions of main whose latest attempt failed after they were last made.
+    """Return the partitions of main whose latest attempt failed since they were last materialized.
 
-    An attempt counts if its own step failed; one that was not reached, or was killed, changed nothing. Days
-    that a source served no more are among them, as `gone`.
+    An attempt counts if its own step failed, not if the step was never reached or was killed. Days that a
+    source no longer serves are included, as `gone`.
     """
     names = {database_key(asset): asset for asset in assets}
     kind = _EVENTS.dagster_event_type
@@ -67,8 +67,8 @@ def read_failures(instance: DagsterInstance, assets: Collection[str]) -> dict[st
             .group_by(_EVENTS.asset_key, _EVENTS.partition)
             .having(planned > func.coalesce(made, 0))
         ).fetchall()
-        steps = _steps(conn, [event for event, *_ in newer])
-        errors = _step_failures(conn, {run for run, _ in steps.values()})
+        steps = _read_steps(conn, [event for event, *_ in newer])
+        errors = _read_step_failures(conn, {run for run, _ in steps.values()})
     failed: dict[str, dict[Day, FailedAttempt]] = defaultdict(dict)
     for event, key, partition in newer:
         if (failure := errors.get(steps[event])) is not None:
@@ -82,7 +82,7 @@ def read_failures(instance: DagsterInstance, assets: Collection[str]) -> dict[st
 
 
 def read_past_runs(instance: DagsterInstance, job: str) -> list[PastRun]:
-    """Return the latest runs of `job` that succeeded, newest first; bounded in number."""
+    """Return the latest successful runs of `job`, newest first, up to 30."""
     wanted = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
     records = instance.get_run_records(wanted, limit=_RUNS)
     spent = {
@@ -98,7 +98,7 @@ def read_past_runs(instance: DagsterInstance, job: str) -> list[PastRun]:
             .group_by(_EVENTS.run_id, _EVENTS.asset_key)
         ).fetchall()
         numbers = {event: (run, count) for run, event, count in per_asset}
-        # All days of a run say the same seconds, so one speaks for them.
+        # All days of a run record the same seconds, so one of them is enough.
         for event, asset, metadata in _read_metadata(conn, list(numbers)):
             run, count = numbers[event]
             if isinstance(seconds := metadata.get("seconds"), int | float):
@@ -107,7 +107,7 @@ def read_past_runs(instance: DagsterInstance, job: str) -> list[PastRun]:
 
 
 def average_rows(instance: DagsterInstance, assets: Collection[str]) -> float | None:
-    """Return the rows that a day of the largest of `assets` has, on average of late; None without history."""
+    """Return the recent average of rows per day of the largest of `assets`; None without history."""
     if not assets:
         return None
     newest = [
@@ -130,19 +130,19 @@ def average_rows(instance: DagsterInstance, assets: Collection[str]) -> float | 
     return max((sum(found) / len(found) for found in rows.values()), default=None)
 
 
-def _steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
-    """Return run and step of events."""
+def _read_steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
+    """Return run and step of events, by their ids."""
     found: dict[int, tuple[str, str]] = {}
-    for some in _parts(events):
+    for some in _split(events):
         rows = conn.execute(select(_EVENTS.id, _EVENTS.run_id, _EVENTS.step_key).where(_EVENTS.id.in_(some)))
         found |= {event: (run, step) for event, run, step in rows}
     return found
 
 
-def _step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return for each step of `runs` that failed what its failure says; one that was stopped did not fail."""
+def _read_step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the failure metadata of each failed step of `runs`, without those that were interrupted."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for some in _parts(sorted(runs)):
+    for some in _split(sorted(runs)):
         rows = conn.execute(
             select(_EVENTS.run_id, _EVENTS.step_key, _EVENTS.event).where(
                 _EVENTS.run_id.in_(some),
@@ -162,7 +162,7 @@ def _is_interrupt(error: Mapping[str, Any] | None) -> bool:
 
 def _read_metadata(conn: Any, events: list[int]) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Yield event, asset and metadata of materializations and observations."""
-    for some in _parts(events):
+    for some in _split(events):
         for event, body in conn.execute(select(_EVENTS.id, _EVENTS.event).where(_EVENTS.id.in_(some))):
             data = orjson.loads(body)["dagster_event"]["event_specific_data"]
             made = data.get("materialization") or data.get("asset_observation")
@@ -174,72 +174,72 @@ def _to_dict(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {label: data.get("value", data.get("text")) for label, data in entries}
 
 
-def _parts(every: list[Any]) -> Iterator[list[Any]]:
+def _split(every: list[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(every), _AT_ONCE):
         yield every[start : start + _AT_ONCE]
 
 
 _RUNS_AN_ASSET = 5
-"""Runs of each asset that are looked at, the latest; and of each other number of days the latest."""
+"""How many of the latest runs of each asset are used, plus the latest with each other number of days."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What an asset takes: seconds once a run, and seconds for each day."""
+    """The time that an asset takes: seconds per run, and seconds per day."""
 
-    a_run: float
-    a_day: float
+    per_run: float
+    per_day: float
 
 
 def estimate(chunks: Iterable[Chunk], past: Sequence[PastRun]) -> Estimate | None:
-    """Return the expected seconds of `chunks`, one after another; None if none of their assets ever ran.
+    """Return the expected seconds of `chunks`, run in sequence; None if none of their assets ever ran.
 
-    Each asset's pace comes from its latest runs; a run takes in addition what those runs took beyond the
-    seconds of their assets. `past` comes newest first.
+    Each asset's rate comes from its latest runs; added for each run is the average time of those runs outside
+    of their assets. `past` is sorted newest first.
     """
     planned = list(chunks)
     assets = {asset for chunk in planned for asset in chunk.assets + chunk.whole}
     points: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     around: list[float] = []
     for run in past:
-        new = [s for s in run.shares if s.asset in assets and _tells_more(points[s.asset], s.days)]
+        new = [s for s in run.shares if s.asset in assets and _adds_point(points[s.asset], s.days)]
         for share in new:
             points[share.asset].append((share.days, share.seconds))
         if new:
             around.append(max(0.0, run.seconds - sum(share.seconds for share in run.shares)))
     if not around:
         return None
-    paces = {asset: fit_rate(points[asset]) for asset in assets if points[asset]}
+    rates = {asset: fit_rate(points[asset]) for asset in assets if points[asset]}
     rest = sum(around) / len(around)
     days = sum(len(chunk.window) for chunk in planned if chunk.window)
     of_days = sum(
-        paces[asset].a_day * (len(chunk.window) if chunk.window and asset not in chunk.whole else 1)
+        rates[asset].per_day * (len(chunk.window) if chunk.window and asset not in chunk.whole else 1)
         for chunk in planned
         for asset in chunk.assets + chunk.whole
-        if asset in paces
+        if asset in rates
     )
     of_runs = sum(
-        rest + sum(paces[asset].a_run for asset in chunk.assets + chunk.whole if asset in paces)
+        rest + sum(rates[asset].per_run for asset in chunk.assets + chunk.whole if asset in rates)
         for chunk in planned
     )
     runs = f"{len(around)} runs" if len(around) > 1 else "run"
     basis = f"the last {runs} of these assets"
-    basis += f": {of_days / days:.2g} s a day + " if days else ": "
-    basis += f"{(of_runs if days else of_runs + of_days) / len(planned):.2g} s a run"
-    if unknown := len(assets) - len(paces):
-        basis += f"; {unknown} of {len(assets)} assets never ran and count as nothing"
+    basis += f": {of_days / days:.2g} s per day + " if days else ": "
+    basis += f"{(of_runs if days else of_runs + of_days) / len(planned):.2g} s per run"
+    if unknown := len(assets) - len(rates):
+        basis += f"; {unknown} of {len(assets)} assets never ran and are not included"
     return Estimate(round(of_days + of_runs, 1), basis)
 
 
-def _tells_more(points: Sequence[tuple[int, float]], days: int) -> bool:
-    """Return whether a run of so many days adds to what is known: runs of one size tell little of others."""
+def _adds_point(points: Sequence[tuple[int, float]], days: int) -> bool:
+    """Return whether a run of `days` days adds a point: runs of one length say little about others."""
     return len(points) < _RUNS_AN_ASSET or days not in {size for size, _ in points}
 
 
 def fit_rate(points: Sequence[tuple[int, float]]) -> Rate:
-    """Return the line through runs of (days, seconds) by least squares, neither part of it below nothing.
+    """Return the least-squares line through runs of (days, seconds), with neither coefficient negative.
 
-    Where all runs had the same number of days, all of their seconds count for the days.
+    If all runs had the same number of days, all seconds are attributed to the days.
     """
     days = sum(day for day, _ in points) / len(points)
     seconds = sum(second for _, second in points) / len(points)

@@ -1,4 +1,4 @@
-"""The ledger of backfills: which partitions each is to make, who is at it, and what came of each."""
+"""The ledger of backfills: the partitions of each, the process that works on it, and the outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from millpond.partitions import Window
 
 
 class BackfillState(StrEnum):
-    """How a backfill stands; INTERRUPTED, FAILED and CANCELLED ones can be resumed."""
+    """State of a backfill; INTERRUPTED, FAILED and CANCELLED ones can be resumed."""
 
     RUNNING = "running"
     DONE = "done"
@@ -39,7 +39,7 @@ UNFINISHED = (PartitionState.OPEN, PartitionState.FAILED, PartitionState.BLOCKED
 
 @dataclass(frozen=True)
 class Backfill:
-    """A backfill as the ledger has it; `window` spans its days, None if no asset of it has partitions."""
+    """A backfill in the ledger; `window` spans its days, None if none of its assets is partitioned."""
 
     id: str
     selection: str
@@ -62,7 +62,7 @@ class Backfill:
 
     @property
     def dead(self) -> bool:
-        """Whether the process that worked on it is gone without having said how it ended."""
+        """Whether its process is gone without having recorded an end."""
         return self.state == BackfillState.RUNNING and not self.holder.alive
 
     @property
@@ -72,9 +72,9 @@ class Backfill:
 
 
 def create(plan: Plan, options: Mapping[str, Any]) -> str:
-    """Write a plan down as a backfill of this process and return its id.
+    """Record a plan as a backfill of this process and return its id.
 
-    Raises BackfillOverlap, and writes nothing, if a living backfill is to make some of the partitions.
+    Raises BackfillOverlap, and writes nothing, if a running backfill includes some of the partitions.
     """
     # Dagster's pages show an id up to its first hyphen.
     backfill = f"{dt.datetime.now(dt.UTC):%m%d}_{secrets.token_hex(3)}"
@@ -127,19 +127,19 @@ def get(backfill: str) -> Backfill | None:
 
 
 def list_backfills(backfill: str | None = None) -> list[Backfill]:
-    """Return all backfills, or the one of that id, the newest first."""
+    """Return all backfills, or the one with that id, newest first."""
     return transaction(lambda connection: _read(connection, backfill))
 
 
-def newest_unfinished() -> Backfill | None:
-    """Return the newest backfill that left something to do, or whose process died; not a cancelled one."""
+def find_newest_unfinished() -> Backfill | None:
+    """Return the newest backfill, not cancelled, with partitions left to run or a dead process."""
     return next(
         (b for b in list_backfills() if (b.unfinished and b.state != BackfillState.CANCELLED) or b.dead), None
     )
 
 
 def list_partitions(backfill: str) -> list[dict[str, Any]]:
-    """Return the partitions of a backfill: asset, day, run_id and what came of each, see `OUTCOME`."""
+    """Return the partitions of a backfill: asset, day, run_id and outcome, see `OUTCOME_COLUMNS`."""
     return transaction(
         lambda connection: connection.execute(
             f"select asset, day, run_id, {', '.join(OUTCOME_COLUMNS)} from backfill_partitions"  # noqa: S608
@@ -150,14 +150,14 @@ def list_partitions(backfill: str) -> list[dict[str, Any]]:
 
 
 def list_remaining(backfill: str, within: Window | None = None) -> list[Key]:
-    """Return the partitions of a backfill that are not done, those of `within` only."""
+    """Return the partitions of a backfill that are not done, limited to `within`."""
     found = [row for row in list_partitions(backfill) if row["state"] in UNFINISHED]
     keys = [(row["asset"], row["day"]) for row in found]
     return [(asset, day) for asset, day in keys if not (day and within and day not in within)]
 
 
 def take_over(backfill: Backfill, keys: list[Key]) -> None:
-    """Make this process the one that works on a backfill, with `keys` to do. Raises BackfillOverlap."""
+    """Have this process continue a backfill, with `keys` to run. Raises BackfillOverlap."""
 
     def write(connection: Connection) -> None:
         refuse_overlap(connection, backfill.ref, keys, but=backfill.id)
@@ -179,7 +179,7 @@ def take_over(backfill: Backfill, keys: list[Key]) -> None:
 
 
 def accept_shrink(backfill: str) -> None:
-    """Let a backfill load days with far fewer rows than are loaded, from its next run on."""
+    """Have the next runs of a backfill accept days with far fewer rows than are loaded."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set options = options || %s where id = %s",
@@ -189,7 +189,7 @@ def accept_shrink(backfill: str) -> None:
 
 
 def end(backfill: str, state: BackfillState, seconds: float) -> None:
-    """Note how a backfill ended, after how many seconds of this process."""
+    """Record the end of a backfill, and the seconds that this process took."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set state = %s, ended = clock_timestamp(), seconds = seconds + %s where id = %s"
@@ -200,7 +200,7 @@ def end(backfill: str, state: BackfillState, seconds: float) -> None:
 
 
 def end_if_complete(backfill: str) -> None:
-    """Note a backfill as done that nobody works on and nothing is left of; it died at its very end."""
+    """Mark a backfill as done that has nothing left to run but whose process died before it said so."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s"
@@ -217,8 +217,8 @@ def end_if_complete(backfill: str) -> None:
     )
 
 
-def ask_to_stop(backfill: str) -> None:
-    """Have the process that works on a backfill stop; it looks twice a second."""
+def request_stop(backfill: str) -> None:
+    """Ask the process of a backfill to stop; it polls twice a second."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set stop_asked = true where id = %s", (backfill,)
@@ -227,7 +227,7 @@ def ask_to_stop(backfill: str) -> None:
 
 
 def mark_cancelled(backfill: str) -> None:
-    """Note a backfill that nobody works on as cancelled."""
+    """Mark a backfill without a running process as cancelled."""
     transaction(
         lambda connection: connection.execute(
             "update backfills set state = %s, ended = coalesce(ended, clock_timestamp()) where id = %s",

@@ -1,4 +1,4 @@
-"""Transactions on the ledger in schema `ops`, and the processes that hold a backfill."""
+"""Transactions on the ledger in schema `ops`, and the processes that own backfills."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 _RETRY_SECONDS, _PAUSE_SECONDS = 30.0, 0.2
 _LOCK: Final = 4_701_326_118_204_417_021
-"""Advisory lock of who looks for other backfills before beginning one."""
+"""Advisory lock held while checking for overlapping backfills before one starts."""
 
 
 def transaction(work: Callable[[Connection], T], *, alone: bool = False) -> T:
-    """Run `work` in one transaction and return what it returns; again if the database breaks off meanwhile.
+    """Run `work` in one transaction and return its result; repeat it if the connection is lost.
 
-    `work` must therefore come to the same when it is repeated. With `alone`, nobody else who asks for that
-    is in a transaction at the same time. Raises EmbeddedPartError if the database does not come back.
+    `work` must therefore be idempotent. With `alone`, no other such transaction runs at the same time. Raises
+    EmbeddedPartError if the database stays unreachable.
     """
     deadline = time.monotonic() + _RETRY_SECONDS
     while True:
@@ -47,12 +47,12 @@ def transaction(work: Callable[[Connection], T], *, alone: bool = False) -> T:
 
 
 HEARTBEAT_SECONDS, SILENT_SECONDS = 5.0, 60.0
-"""How often a backfill says that it lives; after how much silence one on another machine counts as dead."""
+"""Interval of a backfill's heartbeat, and after how long without one it is dead, on another machine."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that works, or worked, on a backfill."""
+    """The process that runs, or ran, a backfill."""
 
     host: str
     pid: int
@@ -61,7 +61,7 @@ class Holder:
 
     @property
     def alive(self) -> bool:
-        """Whether it lives, as far as can be seen from this machine."""
+        """Whether it is alive, as far as this machine can see."""
         if self.host == socket.gethostname():
             return start_time(self.pid) == self.pid_started
         return (dt.datetime.now(dt.UTC) - self.heartbeat).total_seconds() < SILENT_SECONDS
@@ -71,14 +71,14 @@ class Holder:
 
 
 def identify_process() -> tuple[str, int, float]:
-    """Return host, pid and start of this process."""
+    """Return host, pid and start time of this process."""
     return socket.gethostname(), os.getpid(), start_time(os.getpid()) or 0.0
 
 
 def refuse_overlap(connection: Connection, ref: str, keys: Sequence[Key], but: str = "") -> None:
-    """Raise BackfillOverlap if a living backfill holds some of `keys` on `ref`.
+    """Raise BackfillOverlap if a running backfill includes some of `keys` on `ref`.
 
-    A backfill whose process is gone holds nothing and is noted as interrupted.
+    A backfill whose process is gone is marked as interrupted instead.
     """
     running = connection.execute(
         "select id, selection, host, pid, pid_started, heartbeat from backfills"
@@ -104,8 +104,8 @@ def _overlap_error(backfill: str, selection: str, holder: Holder, common: set[Ke
         days.setdefault(asset, []).extend([day] if day else [])
     shown = "; ".join(f"{a} {', '.join(map(str, contiguous(d)))}".strip() for a, d in days.items())
     return BackfillOverlap(
-        f"backfill {backfill} of {selection!r} ({holder}, alive) is at work"
-        + (f" on partitions of this one: {shown}" if shown else ""),
+        f"backfill {backfill} of {selection!r} ({holder}) is running"
+        + (f" and includes partitions of this one: {shown}" if shown else ""),
         unharmed="everything; nothing was started",
         next_step=f"wait for it, look at it with `millpond backfill show {backfill}`,"
         f" or end it with `millpond backfill cancel {backfill}`",

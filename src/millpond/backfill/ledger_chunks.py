@@ -1,4 +1,4 @@
-"""The runs of a backfill in the ledger: claimed by one worker each, settled with what came of them."""
+"""The runs of a backfill in the ledger: claimed by one worker each, and closed with their outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from millpond.runtime.processes import start_time
 
 
 class PartitionState(StrEnum):
-    """How a partition stands in a backfill; BLOCKED waits for one that failed."""
+    """State of a partition in a backfill; BLOCKED means that a parent failed."""
 
     OPEN = "open"
     DONE = "done"
@@ -26,7 +26,7 @@ class PartitionState(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a partition; counts are None where nothing was loaded from a source."""
+    """Outcome for a partition; counts are None if nothing was loaded from a source."""
 
     state: PartitionState
     reason: str | None = None
@@ -43,7 +43,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claim:
-    """A piece that a worker has taken, and the id that its run gets."""
+    """A piece that a worker has claimed, and the id of its run."""
 
     number: int
     piece: Piece
@@ -74,7 +74,7 @@ OUTCOME_COLUMNS: Final = {
     "unharmed": "text",
     "next": "text",
 }
-"""Columns of the ledger that say what came of a partition, with their types: the fields of `Settled`."""
+"""Columns of the ledger with the outcome of a partition, and their types: the fields of `Outcome`."""
 _NOTE = f"""
 update backfill_partitions p set
     run_id = coalesce(%s, run_id), {", ".join(f"{c} = n.{c}" for c in OUTCOME_COLUMNS)}
@@ -101,7 +101,7 @@ where backfill = %(id)s and state = 'open' and (
 def add_chunks(
     connection: Connection, backfill: str, pieces: Iterable[Piece], wait_seconds: float = 0.0
 ) -> None:
-    """Append pieces to a backfill; they take its open partitions, and begin after `wait_seconds`."""
+    """Add pieces with open partitions to a backfill; they can be claimed after `wait_seconds`."""
     with connection.cursor() as cursor:
         cursor.executemany(
             _ADD,
@@ -122,20 +122,20 @@ def add_chunks(
 
 
 def claim(backfill: str, run_id: str) -> Claim | None:
-    """Take the earliest open piece for this process, None if there is none to take now.
+    """Claim the first open piece for this process; None if there is none at the moment.
 
-    A piece is given out when all of lower phases are closed.
+    A piece can be claimed once all pieces of lower phases are closed.
     """
     _, pid, started = identify_process()
     wanted = {"id": backfill, "run_id": run_id, "pid": pid, "started": started}
     row = transaction(lambda connection: connection.execute(_CLAIM, wanted).fetchone())
-    return _claim(row) if row else None
+    return _build_claim(row) if row else None
 
 
 def close_chunk(
     backfill: str, claim: Claim, settled: Mapping[Key, Outcome], again: Sequence[Piece], wait: float = 0.0
 ) -> None:
-    """Close a piece with what came of its partitions; those in `again` are to be claimed anew."""
+    """Close a piece with the outcomes of its partitions; pieces in `again` can be claimed again."""
 
     def write(connection: Connection) -> None:
         closed = connection.execute(
@@ -154,7 +154,7 @@ def close_chunk(
 def record_outcomes(
     connection: Connection, backfill: str, settled: Mapping[Key, Outcome], run_id: str | None
 ) -> None:
-    """Write down what came of partitions."""
+    """Record the outcomes of partitions."""
     assets, days = [asset for asset, _ in settled], [day for _, day in settled]
     columns = [[_redact(getattr(s, name)) for s in settled.values()] for name in OUTCOME_COLUMNS]
     connection.execute(_NOTE, (run_id, assets, days, *columns, backfill))
@@ -165,7 +165,7 @@ def _redact(value: Any) -> Any:
 
 
 def count_pending(backfill: str) -> tuple[int, float]:
-    """Return how many pieces are not closed, and in how many seconds the next one may be claimed."""
+    """Return how many pieces are not closed, and in how many seconds the next one can be claimed."""
     row = transaction(
         lambda connection: connection.execute(
             "select count(*) as n, extract(epoch from min(not_before) filter (where state = 'open')"
@@ -178,7 +178,7 @@ def count_pending(backfill: str) -> tuple[int, float]:
 
 
 def find_abandoned(backfill: str) -> tuple[list[Claim], list[int]]:
-    """Return the pieces whose worker died over them, and the pids of workers that live."""
+    """Return the pieces whose worker died, and the pids of live workers."""
     rows = transaction(
         lambda connection: connection.execute(
             f"select * from backfill_chunks where backfill = %s and state = 'claimed' {_ORDER}",  # noqa: S608
@@ -186,11 +186,11 @@ def find_abandoned(backfill: str) -> tuple[list[Claim], list[int]]:
         ).fetchall()
     )
     alive = {row["worker_pid"] for row in rows if start_time(row["worker_pid"]) == row["worker_started"]}
-    return [_claim(row) for row in rows if row["worker_pid"] not in alive], sorted(alive)
+    return [_build_claim(row) for row in rows if row["worker_pid"] not in alive], sorted(alive)
 
 
 def read_states(backfill: str, assets: Sequence[str]) -> dict[str, set[PartitionState]]:
-    """Return for each of `assets` the states that its partitions are in; none for one not in the backfill."""
+    """Return the states of the partitions of each of `assets`; none if it is not in the backfill."""
     rows = transaction(
         lambda connection: connection.execute(
             "select distinct asset, state from backfill_partitions where backfill = %s and asset = any(%s)",
@@ -203,7 +203,7 @@ def read_states(backfill: str, assets: Sequence[str]) -> dict[str, set[Partition
 
 
 def count_failures(backfill: str) -> int:
-    """Return how many partitions failed, not counting those that wait for one that did."""
+    """Return how many partitions failed, without blocked ones."""
     row = transaction(
         lambda connection: connection.execute(
             "select count(*) as n from backfill_partitions where backfill = %s and state = 'failed'",
@@ -214,7 +214,7 @@ def count_failures(backfill: str) -> int:
     return int(row["n"])
 
 
-def _claim(row: Mapping[str, Any]) -> Claim:
+def _build_claim(row: Mapping[str, Any]) -> Claim:
     window = Window.of_days(row["first_day"], row["last_day"]) if row["first_day"] else None
     piece = Piece(
         tuple(row["assets"]), window, row["attempt"], early=row["phase"] == 0, whole=tuple(row["whole"])

@@ -1,6 +1,6 @@
-"""The ledger's backfills as Dagster's pages show them: status, and how many partitions are done or failed.
+"""Shows backfills of the ledger in Dagster's pages: status, and how many partitions are done or failed.
 
-Nothing is stored for the pages. What they show is read from the ledger when they ask.
+The ledger is read on each request; nothing is stored in Dagster.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from backfill_partitions p left join backfill_chunks c on c.backfill = p.backfil
 where p.backfill = any(%s) and p.state <> 'unreachable'
 group by 1, 2, 3, 4
 """
-"""Days that a source no longer serves are left out: nobody can make them."""
+"""Days that a source no longer serves are left out: they cannot be materialized."""
 
 Row = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ class LedgerRecords:
     """The backfills of `millpond backfill`, for Dagster's pages."""
 
     def find(self, wanted: BulkActionsFilter, limit: int | None = None) -> Sequence[PartitionBackfill]:
-        """Return those that match, the newest first, as Dagster's pages show them."""
+        """Return matching backfills, newest first, as Dagster's records."""
         heads = list(_find_rows(wanted))[:limit]
         if not heads:
             return []
@@ -60,49 +60,49 @@ class LedgerRecords:
         ids = [head["id"] for head in heads]
         for part in transaction(lambda connection: connection.execute(_PARTS, (ids,)).fetchall()):
             parts[part["backfill"]].append(part)
-        return [_record(head, parts[head["id"]]) for head in heads]
+        return [_build_record(head, parts[head["id"]]) for head in heads]
 
     def count(self, wanted: BulkActionsFilter) -> int:
         """Return how many match."""
         return sum(1 for _ in _find_rows(wanted))
 
     def stop(self, backfill_id: str) -> None:
-        """Have the process of a backfill stop it; without one it is noted as cancelled."""
+        """Stop a backfill through its process; without one, mark it as cancelled."""
         found = ledger.get(backfill_id)
         if found and found.alive:
-            ledger.ask_to_stop(backfill_id)
+            ledger.request_stop(backfill_id)
         elif found and found.state in (BackfillState.RUNNING, BackfillState.INTERRUPTED):
             ledger.mark_cancelled(backfill_id)
 
 
 def _find_rows(wanted: BulkActionsFilter) -> Iterator[Row]:
     if wanted.job_name or wanted.selector_id:
-        return  # for backfills of jobs
+        return  # filters for backfills of jobs
     ids = list(wanted.backfill_ids) if wanted.backfill_ids else None
     for head in transaction(lambda connection: connection.execute(_HEADS, {"ids": ids}).fetchall()):
         if (
-            (not wanted.statuses or _status(head) in wanted.statuses)
-            and (not wanted.created_before or head["started"] < _with_zone(wanted.created_before))
-            and (not wanted.created_after or head["started"] > _with_zone(wanted.created_after))
-            and all(_tags(head).get(k) in _values(v) for k, v in (wanted.tags or {}).items())
+            (not wanted.statuses or _find_status(head) in wanted.statuses)
+            and (not wanted.created_before or head["started"] < _add_zone(wanted.created_before))
+            and (not wanted.created_after or head["started"] > _add_zone(wanted.created_after))
+            and all(_build_tags(head).get(k) in _list_values(v) for k, v in (wanted.tags or {}).items())
         ):
             yield head
 
 
-def _with_zone(moment: dt.datetime) -> dt.datetime:
+def _add_zone(moment: dt.datetime) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
-def _values(value: str | Sequence[str]) -> Sequence[str]:
+def _list_values(value: str | Sequence[str]) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
 
 
-def _tags(head: Row) -> dict[str, str]:
-    """Return what a backfill has in common with its runs, also with those that a page repeats it with."""
+def _build_tags(head: Row) -> dict[str, str]:
+    """Return the tags that a backfill shares with its runs, including runs that a page starts again."""
     return {REF_TAG: head["ref"]}
 
 
-def _status(head: Row) -> BulkActionStatus:
+def _find_status(head: Row) -> BulkActionStatus:
     if _is_dead(head):
         return BulkActionStatus.FAILED
     if head["state"] == BackfillState.RUNNING:
@@ -111,14 +111,14 @@ def _status(head: Row) -> BulkActionStatus:
 
 
 def _is_dead(head: Row) -> bool:
-    """Return whether the process is gone without having said how it ended."""
+    """Return whether its process is gone without having recorded an end."""
     if head["state"] == BackfillState.RUNNING:
         return not Holder(head["host"], head["pid"], head["pid_started"], head["heartbeat"]).alive
     return head["state"] == BackfillState.INTERRUPTED and head["ended"] is None
 
 
-def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
-    status, started = _status(head), head["started"].timestamp()
+def _build_record(head: Row, parts: list[Row]) -> PartitionBackfill:
+    status, started = _find_status(head), head["started"].timestamp()
     ended = head["heartbeat"] if _is_dead(head) else head["ended"]
     working = status in (BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING)
     running = [p for p in parts if working and p["state"] == PartitionState.OPEN and p["claimed"]]
@@ -126,28 +126,28 @@ def _record(head: Row, parts: list[Row]) -> PartitionBackfill:
         backfill_id=head["id"],
         status=status,
         from_failure=False,
-        tags=_tags(head),
+        tags=_build_tags(head),
         backfill_timestamp=started,
         backfill_end_timestamp=ended.timestamp() if ended and not working else None,
-        error=_error(head, parts),
+        error=_build_error(head, parts),
         asset_selection=[AssetKey.from_user_string(asset) for asset in sorted({p["asset"] for p in parts})],
         description=f"millpond backfill {shlex.quote(head['selection'])}",
         asset_backfill_data=AssetBackfillData(
-            target_subset=_subset(parts),
+            target_subset=_build_subset(parts),
             requested_runs_for_target_roots=True,
             latest_storage_id=None,
-            materialized_subset=_subset(p for p in parts if p["state"] == PartitionState.DONE),
-            requested_subset=_subset(running),
-            failed_and_downstream_subset=_subset(p for p in parts if p["state"] in _FAILED),
+            materialized_subset=_build_subset(p for p in parts if p["state"] == PartitionState.DONE),
+            requested_subset=_build_subset(running),
+            failed_and_downstream_subset=_build_subset(p for p in parts if p["state"] in _FAILED),
             backfill_start_time=TimestampWithTimezone(started, "UTC"),
         ),
     )
 
 
-def _error(head: Row, parts: list[Row]) -> SerializableErrorInfo | None:
+def _build_error(head: Row, parts: list[Row]) -> SerializableErrorInfo | None:
     backfill = head["id"]
     if _is_dead(head):
-        what = "The process that worked on it is gone. What it completed is kept."
+        what = "Its process is gone. What it completed is kept."
         then = f"`millpond backfill --resume {backfill}` runs what is left."
     elif head["state"] == BackfillState.FAILED:
         tally = Counter[str]()
@@ -164,7 +164,7 @@ def _error(head: Row, parts: list[Row]) -> SerializableErrorInfo | None:
     return SerializableErrorInfo(message=f"{what} {then}", stack=[], cls_name=None)
 
 
-def _subset(parts: Iterable[Row]) -> AssetGraphSubset:
+def _build_subset(parts: Iterable[Row]) -> AssetGraphSubset:
     whole: set[AssetKey] = set()
     days: defaultdict[AssetKey, list[Window]] = defaultdict(list)
     for part in parts:
@@ -175,11 +175,11 @@ def _subset(parts: Iterable[Row]) -> AssetGraphSubset:
             days[key] += [Window(span.lower, span.upper) for span in part["days"]]
     return AssetGraphSubset.create_empty_subset()._replace(
         non_partitioned_asset_keys=frozenset(whole),
-        partitions_subsets_by_asset_key={key: _days(found) for key, found in days.items()},
+        partitions_subsets_by_asset_key={key: _build_days(found) for key, found in days.items()},
     )
 
 
-def _days(windows: Iterable[Window]) -> TimeWindowPartitionsSubset:
+def _build_days(windows: Iterable[Window]) -> TimeWindowPartitionsSubset:
     configured = settings()
     every = daily_partitions(configured)
     joined = list(contiguous([day for window in windows for day in window.days]))

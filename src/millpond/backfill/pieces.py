@@ -1,4 +1,4 @@
-"""What one run of a backfill makes, assets over days in a row, and what its loads count."""
+"""The pieces of a backfill, each one run of assets over consecutive days, and the counts of its loads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Key = tuple[str, dt.date | None]
 
 @dataclass(frozen=True)
 class Piece:
-    """One run: `assets` over each day of `window`, None for whole assets; `attempt` counts its failures.
+    """One run: `assets` over each day of `window`, None for whole assets; `attempt` counts failures.
 
-    Whole assets come after all days, but for `early` ones, which come before. A run of days may make `whole`
-    ones too; it is then one of the last.
+    Whole assets come after all days, except `early` ones, which come before. A run of days may include
+    `whole` assets too; it is then one of the last.
     """
 
     assets: tuple[str, ...]
@@ -29,12 +29,12 @@ class Piece:
 
     @property
     def every(self) -> tuple[str, ...]:
-        """All its assets, those with days first."""
+        """All its assets, daily ones first."""
         return self.assets + self.whole
 
     @property
     def phase(self) -> int:
-        """Where it stands: pieces of a lower phase are all closed before it begins."""
+        """All pieces of a lower phase are closed before it starts."""
         return 0 if self.early else 1 if self.window and not self.whole else 2
 
     @property
@@ -52,7 +52,7 @@ class Piece:
 
 
 def group_pieces(keys: Iterable[Key], attempt: int = 0, early: Collection[str] = ()) -> list[Piece]:
-    """Return the fewest pieces that hold exactly `keys`: by date, whole assets last, but for `early` ones."""
+    """Return the fewest pieces that hold exactly `keys`: by date, whole assets last, except `early` ones."""
     by_day: dict[dt.date | None, list[str]] = {}
     for asset, day in keys:
         by_day.setdefault(day, []).append(asset)
@@ -78,10 +78,10 @@ COUNT_METADATA: Final = {
     "duplicates": "duplicates_dropped",
     "outside": "rows_outside_window",
 }
-"""Metadata of a materialization that has each count."""
+"""Name of each count in the metadata of a materialization."""
 _WORDS: Final = {
     "quarantined": "quarantined",
-    "nulled": "bad values became null",
+    "nulled": "invalid values became null",
     "no_value": "codes for no value",
     "duplicates": "duplicates dropped",
     "outside": "out of range",
@@ -89,10 +89,10 @@ _WORDS: Final = {
 
 
 def read_counts(metadata: Mapping[str, float]) -> dict[str, Any]:
-    """Return the counts that a materialization's metadata has; none where nothing was loaded."""
+    """Return the counts in the metadata of a materialization; none if nothing was loaded."""
     return {count: int(metadata[name]) for count, name in COUNT_METADATA.items() if name in metadata}
 
 
 def format_counts(counts: Mapping[str, Any]) -> str:
-    """Return the counts that are not zero, as a line for people; "" if all are."""
+    """Return the counts that are not zero, as text; empty if all are."""
     return ", ".join(f"{counts[name]:,} {words}" for name, words in _WORDS.items() if counts.get(name))

@@ -1,7 +1,4 @@
-"""What a backfill will do, decided before anything runs: the state of each partition, and the runs.
-
-Plain data: what is here can be printed, stored and compared. `planning.py` makes it.
-"""
+"""The plan of a backfill: the state of each partition, and the runs. `planner.py` makes it."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from millpond.partitions import Window
 
 
 class State(StrEnum):
-    """How a partition stands before a backfill."""
+    """State of a partition before a backfill."""
 
     MISSING = "not materialized"
     FAILED = "failed"
@@ -25,7 +22,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """One partition of one asset, or a whole asset (`partition` None): its state, why, and if it is run."""
+    """One partition, or a whole asset (`partition` None): its state, the reason, and whether it is run."""
 
     asset: str
     partition: dt.date | None
@@ -38,8 +35,8 @@ class Item:
 class Chunk:
     """One run: `assets` over each day of `window`; None for assets without partitions.
 
-    Those come last, in one run or, as `whole`, after the days of a last one. Such as days are made from
-    come first, in a run of their own.
+    Those come last, in one run or, as `whole`, after the days of the last run. Those that daily assets depend
+    on come first, in a run of their own.
     """
 
     number: int
@@ -50,7 +47,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected seconds, and in words what they are computed from."""
+    """Expected seconds, and what they are based on."""
 
     seconds: float
     basis: str
@@ -58,10 +55,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """The partitions of `selection` with their states, and the runs that bring up to date those to do.
+    """The partitions of `selection` with their states, and the runs that bring them up to date.
 
-    `code` is a hash of what the assets' code versions were; a resumed backfill compares it. `estimate` is
-    None where this installation has no history to judge by.
+    `code` is a hash of the assets' code versions, which a resumed backfill compares. `estimate` is None if
+    there is no history to base it on.
     """
 
     selection: str

@@ -1,6 +1,6 @@
-"""Makes a plan: reads Dagster's record in a few statements, evaluates partitions, cuts the work into runs.
+"""Makes a plan: reads Dagster's record in a few statements, evaluates partitions, splits them into runs.
 
-Opens no connection but the one to Dagster's storage; for a ref other than main also one to the catalog."""
+Connects only to Dagster's storage and, for a ref other than main, to the catalog."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
-from millpond.backfill.chunks import days_a_chunk, find_pipelines, merge_whole_assets, split_into_chunks
+from millpond.backfill.chunks import choose_chunk_days, find_pipelines, merge_whole_assets, split_into_chunks
 from millpond.backfill.history import average_rows, estimate, read_failures, read_past_runs
 from millpond.backfill.plan import Item, Plan, State
 from millpond.backfill.staleness import FailedAttempt, Node, Recorded, Requested, evaluate_partitions
@@ -38,53 +38,55 @@ def make_plan(
     chunk_days: int | None = None,
     side_by_side: bool = False,
 ) -> Plan:
-    """Return the state of each partition of `selection` among `days`, and the runs that would do what is due.
+    """Return the state of each partition of `selection` in `days`, and the runs that materialize what is due.
 
-    `days` None stands for every complete day on record. `downstream` adds all that depends on the selection.
-    Due are partitions that are missing, failed or stale; with `force` also fresh ones, with `stale_only` not
-    those that were never made. `chunk_days` bounds the days of a run; by default rows of late do. Runs that
-    are to go on `side_by_side` leave whole assets to a run of their own.
+    `days` None means every recorded complete day. `downstream` adds everything downstream of the selection.
+    Due are partitions that are missing, failed or stale; with `force` also fresh ones, with `stale_only` only
+    failed and stale ones. `chunk_days` limits the days of a run; by default, recent row counts do. With
+    `side_by_side`, for parallel runs, whole assets get a run of their own.
 
-    Raises ConfigError for a selection that names nothing, RefNotFound.
+    Raises ConfigError if the selection is empty, RefNotFound.
     """
     configured, ref = settings(), ref_name(ref)
     graph = definitions.resolve_asset_graph()
-    assets = _assets(selection, graph, downstream=downstream)
-    nodes = _nodes(graph, assets)
+    assets = _select_assets(selection, graph, downstream=downstream)
+    nodes = _build_nodes(graph, assets)
     names = [node.name for node in nodes]
     made, failed = read_latest(instance, names, ref), read_failures(instance, names)
     if ref != MAIN_REF:
         failed = {asset: _only_unreachable(of_days) for asset, of_days in failed.items()}
     recorded = Recorded(made, failed)
     among = (
-        set(days) if days is not None else _every_day(recorded, assets, latest_complete_day(configured.zone))
+        set(days)
+        if days is not None
+        else _find_recorded_days(recorded, assets, latest_complete_day(configured.zone))
     )
     requested = Requested(
         assets, sorted(day for day in among if day >= configured.start_date), force, stale_only
     )
     items = tuple(evaluate_partitions(nodes, recorded, requested, dt.datetime.now(dt.UTC), configured.zone))
     if chunk_days is None:
-        chunk_days = days_a_chunk(
+        chunk_days = choose_chunk_days(
             average_rows(instance, [node.name for node in nodes if node.daily and node.name in assets])
         )
     todo = [item for item in items if item.todo]
     if find_single_day_assets({dg.AssetKey.from_user_string(item.asset) for item in todo}, graph):
         chunk_days = 1
     apart = find_pipelines(nodes)
-    chunks = list(split_into_chunks(todo, names, chunk_days, _read_by_days(nodes, todo), apart))
+    chunks = list(split_into_chunks(todo, names, chunk_days, _find_parents_of_days(nodes, todo), apart))
     if chunks and not side_by_side:
         chunks = merge_whole_assets(chunks, apart)
     return Plan(
         selection,
         ref,
-        _code(graph, assets),
+        _hash_code(graph, assets),
         items,
         tuple(chunks),
         estimate(chunks, read_past_runs(instance, JOB)),
     )
 
 
-def _assets(selection: str, graph: AssetGraph, *, downstream: bool) -> frozenset[str]:
+def _select_assets(selection: str, graph: AssetGraph, *, downstream: bool) -> frozenset[str]:
     keys = set(resolve_selection(selection, graph))
     if downstream:
         keys = set(dg.AssetSelection.assets(*keys).downstream().resolve(graph))
@@ -92,14 +94,14 @@ def _assets(selection: str, graph: AssetGraph, *, downstream: bool) -> frozenset
     return frozenset(key.to_user_string() for key in keys)
 
 
-def _nodes(graph: AssetGraph, assets: Iterable[str]) -> list[Node]:
-    """Return the assets and all that they depend on, parents first."""
+def _build_nodes(graph: AssetGraph, assets: Iterable[str]) -> list[Node]:
+    """Return the assets and everything upstream of them, in topological order."""
     keys = [dg.AssetKey.from_user_string(asset) for asset in assets]
     needed = dg.AssetSelection.assets(*keys).upstream().resolve(graph)
-    return [_node(graph, key) for key in graph.toposorted_asset_keys if key in needed]
+    return [_build_node(graph, key) for key in graph.toposorted_asset_keys if key in needed]
 
 
-def _node(graph: AssetGraph, key: dg.AssetKey) -> Node:
+def _build_node(graph: AssetGraph, key: dg.AssetKey) -> Node:
     node, name = graph.get(key), key.to_user_string()
     reach = node.metadata.get(REACH)
     days = reach.value if isinstance(reach, dg.IntMetadataValue) else reach
@@ -108,21 +110,21 @@ def _node(graph: AssetGraph, key: dg.AssetKey) -> Node:
 
 
 def _only_unreachable(failed: dict[Day, FailedAttempt]) -> dict[Day, FailedAttempt]:
-    """Return the failures that speak of the source: what else failed on main says nothing of another ref."""
+    """Return the failures of the source, which apply to every ref; others on main do not."""
     return {day: failure for day, failure in failed.items() if failure.gone}
 
 
-def _every_day(recorded: Recorded, assets: Iterable[str], last: dt.date) -> set[dt.date]:
+def _find_recorded_days(recorded: Recorded, assets: Iterable[str], last: dt.date) -> set[dt.date]:
     found: set[Day] = set()
     for asset in assets:
         found |= recorded.made.get(asset, {}).keys() | recorded.failed.get(asset, {}).keys()
     return {day for day in found if day is not None and day <= last}
 
 
-def _read_by_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[str]:
-    """Return the assets without partitions that days depend on, and so must come before them.
+def _find_parents_of_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[str]:
+    """Return the assets without partitions that daily assets depend on, which must run before them.
 
-    A fresh one will not change, and one that reads nothing and is missing is built along with the days.
+    A fresh one will not change, and a missing one without parents is built in the run of the days.
     """
     of_days = {item.asset for item in todo if item.partition is not None}
     needed: set[str] = set()
@@ -140,7 +142,7 @@ def _read_by_days(nodes: Sequence[Node], todo: Sequence[Item]) -> AbstractSet[st
     }
 
 
-def _code(graph: AssetGraph, assets: Iterable[str]) -> str:
+def _hash_code(graph: AssetGraph, assets: Iterable[str]) -> str:
     versions = (
         f"{asset}={graph.get(dg.AssetKey.from_user_string(asset)).code_version}" for asset in sorted(assets)
     )

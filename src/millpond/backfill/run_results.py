@@ -1,4 +1,4 @@
-"""What a run made of a piece, from its events, and which partitions go into another, smaller run."""
+"""Evaluates a run: the outcome of each partition from its events, and what runs again in smaller pieces."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from millpond.partitions import Window, parse_day
 from millpond.runs.progress import Progress, RunProgress
 
 ATTEMPTS = 3
-"""How often a piece is run whose failure may pass by itself."""
+"""How often a piece with a transient failure is run."""
 
 _BEYOND_REACH = "BeyondReach"
 _OF_ONE_DAY = {"TooManyBadRows", "FieldsMissing", "NoRows", "RowsHeldBack", "NothingHeld", _BEYOND_REACH}
-"""Errors that name exactly the days they are about."""
+"""Errors that name exactly the days they apply to."""
 _OF_DAYS_TOGETHER = {"TimesUnreadable"}
-"""Errors that a day may have only because it was asked for together with others."""
+"""Errors that a day may have only because it was requested together with others."""
 _TRANSIENT = {
     "SourceUnreachable",
     "SourceLimited",
@@ -50,15 +50,12 @@ _OF_EVERY_DAY = {
     "RefNotFound",
     *_TRANSIENT,
 }
-"""Errors that fewer days do not avoid."""
+"""Errors that a smaller run does not avoid."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why `assets` failed, in the days of `window`; None for all days of the piece.
-
-    `unharmed` says what still stands, `next` what to do.
-    """
+    """Why `assets` failed for the days of `window`; None for all days of the piece."""
 
     assets: tuple[str, ...]
     error: str
@@ -70,7 +67,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunResults:
-    """`settled` are final; `again` is run anew, after a pause if `transient` says that the cause may pass."""
+    """`settled` outcomes are final; `again` runs again, after a pause if the cause is `transient`."""
 
     settled: dict[Key, Outcome]
     again: list[Piece]
@@ -103,7 +100,7 @@ class _Evaluation:
             if asset not in failure.assets or (failure.window and day and day not in failure.window):
                 continue
             if asset in self.piece.whole and failure.error not in _OF_EVERY_DAY:
-                return _Action.AGAIN  # alone: the days that it was made with may be what failed
+                return _Action.AGAIN  # without the days of the run, which may be what failed
             if failure.error == _BEYOND_REACH:
                 return Outcome(PartitionState.UNREACHABLE, failure.reason)
             if failure.error in _TRANSIENT and self.piece.attempt + 1 < ATTEMPTS:
@@ -140,7 +137,9 @@ class _Evaluation:
                 and outcome.state == PartitionState.UNREACHABLE
                 and not self.has_before((parent, day))
             ):
-                return Outcome(PartitionState.UNREACHABLE, f"{parent} of {day} is beyond reach")
+                return Outcome(
+                    PartitionState.UNREACHABLE, f"{parent} of {day} is no longer available from its source"
+                )
         return _Action.AGAIN
 
 
@@ -151,12 +150,12 @@ def evaluate_run(
     parents: Mapping[str, Collection[str]],
     has_before: Callable[[Key], bool],
 ) -> RunResults:
-    """Return what follows from a run of `piece` that made `done` and in which `failures` happened.
+    """Return the results of a run of `piece` with the outcomes `done` and the `failures`.
 
-    A failure that names its days settles them. One that may pass is tried again, `ATTEMPTS` times in all.
-    Any other is sought by halves: the good days land, the bad day is settled with the reason. What was not
-    run because of another asset goes on where that one succeeded, or where `has_before` says that it was made
-    earlier. `parents` are the assets that each asset reads.
+    A failure that names its days settles them. A transient one is tried again, `ATTEMPTS` times in all. Any
+    other is found by bisection, so that good days are loaded and the bad day is settled with the reason.
+    What did not run because of a parent runs again if that parent succeeded or was materialized before, see
+    `has_before`. `parents` are the parents of each asset.
     """
     evaluation = _Evaluation(piece, done, failures, parents, has_before)
     outcomes = {key: evaluation.resolve(key) for key in piece.keys}
@@ -164,7 +163,7 @@ def evaluate_run(
     halve = [key for key, outcome in outcomes.items() if outcome is _Action.HALVE]
     rest = [key for key, outcome in outcomes.items() if outcome is _Action.AGAIN]
     if rest and not settled and not halve and not evaluation.transient and piece.attempt + 1 >= ATTEMPTS:
-        lost = Outcome(PartitionState.FAILED, "its run ended without a word about it")
+        lost = Outcome(PartitionState.FAILED, "its run ended without an event about it")
         return RunResults(dict.fromkeys(rest, lost), [])
     attempt = piece.attempt + 1 if evaluation.transient or not settled else piece.attempt
     again = [half for found in group_pieces(halve) for half in found.halves()]
@@ -179,12 +178,12 @@ class RunRecord:
     made: dict[Key, Progress] = field(default_factory=dict)
     failed: list[Progress] = field(default_factory=list)
     skipped: dict[Key, Progress] = field(default_factory=dict)
-    """Days that a source serves no more."""
+    """Days that a source no longer serves."""
     refuted: list[Progress] = field(default_factory=list)
-    """Blocking checks that did not pass."""
+    """Blocking checks that failed."""
 
     def take(self, event: Progress) -> None:
-        """Take in what happened."""
+        """Add an event."""
         if event.kind == "materialized":
             self.made[event.asset, parse_day(event.partition) if event.partition else None] = event
         elif event.kind == "skipped":
@@ -195,7 +194,7 @@ class RunRecord:
             self.refuted.append(event)
 
     def done(self) -> dict[Key, Outcome]:
-        """Return what was skipped, and what was made but for assets whose blocking checks did not pass."""
+        """Return what was skipped, and what was materialized without a failed blocking check."""
         refused = {event.asset for event in self.refuted}
         made = {key: _to_outcome(event) for key, event in self.made.items() if key[0] not in refused}
         return {
@@ -203,7 +202,7 @@ class RunRecord:
         } | made
 
     def failures(self) -> Iterator[Failure]:
-        """Yield why the rest was not made, what is about certain days first."""
+        """Yield the failures, those of certain days first."""
         for event in self.failed:
             for days in event.days:
                 yield Failure(
@@ -214,20 +213,20 @@ class RunRecord:
                     event.assets, event.error, event.message, unharmed=event.unharmed, next=event.next
                 )
         for event in self.refuted:
-            yield Failure(event.assets, "check", f"check {event.check} did not pass: {event.message}")
+            yield Failure(event.assets, "check", f"check {event.check} failed: {event.message}")
 
 
 def read_run(instance: DagsterInstance, run_id: str) -> RunRecord:
-    """Return what Dagster has on record of a run, whoever executed it and however it ended."""
+    """Return Dagster's record of a run, whichever process executed it."""
     record = RunRecord()
     progress = RunProgress(record.take)
     for entry in instance.all_logs(run_id):
-        progress(_undo_observation(entry))
+        progress(_restore_materialization(entry))
     return record
 
 
-def _undo_observation(entry: EventLogEntry) -> EventLogEntry:
-    """Return an event as the run had it: on a branch, materializations are kept as observations."""
+def _restore_materialization(entry: EventLogEntry) -> EventLogEntry:
+    """Return the event as a materialization; on a branch, they are stored as observations."""
     event = entry.dagster_event
     if event is None or event.event_type != DagsterEventType.ASSET_OBSERVATION:
         return entry

@@ -1,8 +1,8 @@
-"""One session of a backfill, from start or resume to its end, which takes two seconds at most.
+"""One session of a backfill, from start or resume to its end.
 
-Ctrl-C, SIGTERM and `millpond backfill cancel` end it. Every write is one atomic commit, so that breaking off
-is safe anywhere. A run that hears of the signal ends by itself; one that is inside a library for longer than
-the grace is ended with the process."""
+Ctrl-C, SIGTERM and `millpond backfill cancel` end it within two seconds. Every write is one atomic commit, so
+an interrupt is safe anywhere. A run that is inside a library for longer than the grace ends with the
+process."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ from millpond.backfill.worker_pool import ENDING_SECONDS, work_in_processes
 from millpond.errors import BackfillNotFound, ConfigError, MillpondError
 from millpond.runtime.databases import databases
 
-GRACE_SECONDS, _LAST_WORDS_SECONDS, _LOOK_SECONDS = 0.8, 1.0, 0.5
+GRACE_SECONDS, _LAST_WORDS_SECONDS, _WATCH_SECONDS = 0.8, 1.0, 0.5
 INTERRUPTED = 130
-"""Exit code of a process that Ctrl-C ended."""
+"""Exit code of a process that was interrupted by Ctrl-C."""
 
 _log = logging.getLogger(__name__)
 
 
 class Stop:
-    """Watches over the main thread within the block: there, a request to stop is a KeyboardInterrupt.
+    """Turns a request to stop into a KeyboardInterrupt in the main thread, within the block.
 
-    `on_asked` hears of it at once. Where the block does not end in time, `on_late` says the last words and
-    the process ends. With `backfill`, its heartbeat is written, and a stop that is asked for in the ledger
-    counts as well.
+    `on_asked` is called at once. If the block does not end in time, `on_late` is called and the process ends.
+    With `backfill`, its heartbeat is written, and a stop requested in the ledger counts too.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Stop:
     def _watch(self) -> None:
         beat_at = 0.0
         while not self._over.is_set():
-            ready, _, _ = select.select([self._receiver], [], [], _LOOK_SECONDS)
+            ready, _, _ = select.select([self._receiver], [], [], _WATCH_SECONDS)
             if ready and set(self._receiver.recv(64)) & {signal.SIGINT, signal.SIGTERM}:
                 self._end_in_time()
                 return
@@ -115,7 +114,7 @@ class Stop:
                 "select stop_asked from backfills where id = %s", (backfill,)
             ).fetchone()
         except (psycopg.Error, MillpondError) as error:
-            _log.warning("the ledger of backfills did not answer: %s", error)
+            _log.warning("the ledger of backfills is unreachable: %s", error)
             self._connection = None
             return False
         return bool(row and row[0])  # type: ignore[index]
@@ -139,17 +138,17 @@ def run_backfill(
     on_stop: Callable[[], None] = lambda: None,
     last_words: Callable[[Backfill], None] = lambda _: None,
 ) -> Backfill:
-    """Work off what a backfill of this process has to do and return how it stands then.
+    """Run the pieces of a backfill of this process and return its final state.
 
-    Ctrl-C ends it within two seconds, as does `cancel` from elsewhere; `on_stop` hears of it first. Where a
-    library does not let go, the process ends after `last_words`. Call it in the main thread.
+    Ctrl-C ends it within two seconds, as does `cancel` from another process; `on_stop` is called first. If a
+    library blocks, the process ends after `last_words`. Call it in the main thread.
     """
     began, state = time.monotonic(), BackfillState.INTERRUPTED
     engine = Engine(get_backfill(backfill), instance, tell, definitions, max_failures)
 
     def late() -> None:
         engine.break_off()
-        ledger.end(backfill, _state_after(stop), time.monotonic() - began)
+        ledger.end(backfill, _choose_end_state(stop), time.monotonic() - began)
         last_words(get_backfill(backfill))
 
     grace = ENDING_SECONDS if parallel > 1 else GRACE_SECONDS
@@ -162,7 +161,7 @@ def run_backfill(
             state = BackfillState.FAILED if get_backfill(backfill).unfinished else BackfillState.DONE
             crash_points.reached("backfill.worked_off")
         except KeyboardInterrupt:
-            state = _state_after(stop)
+            state = _choose_end_state(stop)
             engine.recover()
         finally:
             ledger.end(backfill, state, time.monotonic() - began)
@@ -174,30 +173,30 @@ def get_backfill(backfill: str) -> Backfill:
     if existing := ledger.get(backfill):
         return existing
     raise BackfillNotFound(
-        f"there is no backfill {backfill!r}", next_step="`millpond backfill list` shows those there are"
+        f"there is no backfill {backfill!r}", next_step="`millpond backfill list` shows all backfills"
     )
 
 
 def cancel(backfill: str) -> Backfill:
-    """Have a backfill stop, wherever it runs, and return how it stands then.
+    """Stop a backfill, in whichever process it runs, and return its state.
 
-    Raises BackfillNotFound; ConfigError if it does not run.
+    Raises BackfillNotFound; ConfigError if it is not running.
     """
     existing = get_backfill(backfill)
     if existing.state not in (BackfillState.RUNNING, BackfillState.INTERRUPTED):
         raise ConfigError(
-            f"backfill {backfill} does not run: it is {existing.state}",
-            next_step="`millpond backfill list` shows which one runs",
+            f"backfill {backfill} is not running: it is {existing.state}",
+            next_step="`millpond backfill list` shows which one is running",
         )
     if not existing.alive:
         ledger.mark_cancelled(backfill)
         return get_backfill(backfill)
-    ledger.ask_to_stop(backfill)
+    ledger.request_stop(backfill)
     deadline = time.monotonic() + _CANCEL_SECONDS
     while (existing := get_backfill(backfill)).alive and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     return existing
 
 
-def _state_after(stop: Stop) -> BackfillState:
+def _choose_end_state(stop: Stop) -> BackfillState:
     return BackfillState.CANCELLED if stop.cancelled else BackfillState.INTERRUPTED

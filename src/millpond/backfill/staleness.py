@@ -1,6 +1,6 @@
-"""How each partition stands, judged from Dagster's record alone: no source and no table is asked.
+"""Evaluates the state of each partition from Dagster's record alone, without reading sources or tables.
 
-Versions are compared, not times: a day made again with the same content leaves what was made from it fresh.
+Versions are compared, not times: a day reloaded with the same content leaves everything downstream fresh.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REDONE = (State.FAILED, State.STALE)
 
 @dataclass(frozen=True)
 class Node:
-    """An asset as planning sees it; `reach_days` is how far back its source serves anything, if that ends."""
+    """An asset of a plan; `reach_days` is how far back its source serves data, None if unlimited."""
 
     name: str
     daily: bool
@@ -31,7 +31,7 @@ class Node:
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt that failed after the last success; `gone` if the source serves the day no more."""
+    """A failed attempt since the last success; `gone` if the source no longer serves the day."""
 
     why: str
     gone: bool = False
@@ -39,7 +39,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is on record: the latest materialization of each day, and the failures since."""
+    """The latest materialization of each day, and the failures since."""
 
     made: Mapping[str, Mapping[Day, LatestMaterialization]]
     failed: Mapping[str, Mapping[Day, FailedAttempt]]
@@ -47,7 +47,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Requested:
-    """What a plan is asked for; `force` takes fresh partitions too, `stale_only` none never made."""
+    """What to plan; `force` includes fresh partitions, `stale_only` excludes missing ones."""
 
     assets: frozenset[str]
     days: Sequence[dt.date]
@@ -58,9 +58,9 @@ class Requested:
 def evaluate_partitions(
     nodes: Sequence[Node], recorded: Recorded, requested: Requested, now: dt.datetime, zone: ZoneInfo
 ) -> Iterator[Item]:
-    """Yield the state of each partition asked for, asset by asset.
+    """Yield the state of each requested partition, asset by asset.
 
-    `nodes` come parents first and include the ancestors of the assets asked for.
+    `nodes` are in topological order and include everything upstream of the requested assets.
     """
     evaluation = _Evaluation(recorded, requested, now, zone)
     for node in nodes:
@@ -87,22 +87,22 @@ class _Evaluation:
         days: Sequence[Day] = self._requested.days if node.daily else (None,)
         for day in days:
             one, failure = made.get(day), failed.get(day)
-            state, reason = self._state(node, day, one, failure)
-            run = wanted and self._runs(state)
+            state, reason = self._evaluate(node, day, one, failure)
+            run = wanted and self._is_run(state)
             if (run or state is State.MISSING) and (why := self._why_unreachable(node, day, failure)):
-                state, reason, run = _keep(state, reason, one, why)
+                state, reason, run = _keep_partition(state, reason, one, why)
             if run and state is not State.FRESH:
                 due.add(day)
             if state is State.UNREACHABLE and one is None:
                 gone.add(day)
             yield Item(node.name, day, state, reason, run)
 
-    def _runs(self, state: State) -> bool:
+    def _is_run(self, state: State) -> bool:
         if state is State.FRESH:
             return self._requested.force
         return state in _REDONE or not self._requested.stale_only
 
-    def _state(
+    def _evaluate(
         self, node: Node, day: Day, made: LatestMaterialization | None, failed: FailedAttempt | None
     ) -> tuple[State, str]:
         if failed and not failed.gone:
@@ -110,9 +110,12 @@ class _Evaluation:
         if made is None:
             return State.MISSING, "not materialized"
         if node.code and made.code != node.code:
-            return State.STALE, "its code changed" if made.code else "the code that made it is not on record"
+            return (
+                State.STALE,
+                "its code changed" if made.code else "the code version that built it is not recorded",
+            )
         if day and not node.edges and self._was_unfinished(day, made):
-            return State.STALE, "loaded before the day had ended"
+            return State.STALE, "loaded before the day ended"
         inputs = made.inputs if node.edges else {}
         for edge in node.edges:
             if why := self._why_changed(edge, day, made, inputs.get(edge.parent)):
@@ -126,9 +129,9 @@ class _Evaluation:
     def _why_changed(
         self, edge: Edge, day: Day, made: LatestMaterialization, recorded: str | None
     ) -> str | None:
-        """Return in which way what `edge` names is not what `day` was made from."""
+        """Return how the parent of `edge` differs from what `day` was built from; None if it does not."""
         if recorded is None:
-            return f"it was not made from {edge.parent} yet"
+            return f"not built from {edge.parent} yet"
         versions, todo = self._versions.get(edge.parent, {}), self._due.get(edge.parent, set())
         if edge.look_back is None:
             return self._why_whole_changed(edge.parent, recorded, made, todo)
@@ -142,7 +145,7 @@ class _Evaluation:
             ]
             return f"{edge.parent} of {changed[0]} changed"
         again = next((one for one in edge.days(day) if one in todo), None) if todo else None
-        return f"{edge.parent} of {again} is made first" if again else None
+        return f"{edge.parent} of {again} will be rebuilt" if again else None
 
     def _why_whole_changed(
         self, parent: str, recorded: str, made: LatestMaterialization, todo: set[Day]
@@ -155,40 +158,46 @@ class _Evaluation:
             ]
             return f"{parent} changed{_format_days(since)}"
         return (
-            f"{parent} is made first{_format_days(day for day in todo if day is not None)}" if todo else None
+            f"{parent} will be rebuilt{_format_days(day for day in todo if day is not None)}"
+            if todo
+            else None
         )
 
     def _why_unreachable(self, node: Node, day: Day, failed: FailedAttempt | None) -> str | None:
-        """Return why a partition cannot be made: the source serves it no more, or all it needs is gone."""
+        """Return why a partition cannot be built: its source or that of all parents no longer serves it."""
         if failed and failed.gone:
-            return "beyond the source's reach, as its last attempt found"
+            return "the source no longer served it at the last attempt"
         if node.reach_days and day:
             oldest = self._now - dt.timedelta(days=node.reach_days)
             if instant(day, self._zone) < oldest:
-                return f"beyond the source's reach of {node.reach_days} days"
+                return f"the source only serves the last {node.reach_days} days"
         if day:
             parents = [edge.parent for edge in node.edges if edge.look_back is not None]
             if parents and all(day in self._gone.get(parent, ()) for parent in parents):
-                return f"{' and '.join(parents)} of {day} cannot be had any more"
+                return f"{' and '.join(parents)} of {day} is no longer available"
             return None
         gone = [edge.parent for edge in node.edges if self._is_gone(edge.parent)]
-        return f"nothing of {' and '.join(gone)} can be had any more" if gone else None
+        return f"{' and '.join(gone)} is no longer available" if gone else None
 
     def _is_gone(self, parent: str) -> bool:
         return bool(self._gone.get(parent)) and not self._versions.get(parent) and not self._due.get(parent)
 
 
-def _keep(state: State, reason: str, made: LatestMaterialization | None, why: str) -> tuple[State, str, bool]:
-    """Return how a partition stands that cannot be made any more."""
+def _keep_partition(
+    state: State, reason: str, made: LatestMaterialization | None, why: str
+) -> tuple[State, str, bool]:
+    """Return the state of a partition that cannot be built any longer."""
     if made is None:
         return State.UNREACHABLE, why, False
     if state is State.FRESH:
-        return state, f"kept as it is: {why}", False
-    return State.UNREACHABLE, f"kept as it is, {reason}: {why}", False
+        return state, f"kept: {why}", False
+    return State.UNREACHABLE, f"kept, {reason}: {why}", False
 
 
 def _format_days(days: Iterator[dt.date] | Sequence[dt.date]) -> str:
     found = sorted(days)
     if not found:
         return ""
-    return f" on {found[0]}" if len(found) == 1 else f" on {len(found)} days from {found[0]} to {found[-1]}"
+    if len(found) == 1:
+        return f" for {found[0]}"
+    return f" for {len(found)} days from {found[0]} to {found[-1]}"

@@ -13,7 +13,7 @@ _GRACE_SECONDS = 0.5
 
 
 def main() -> None:
-    """Claim and run pieces until none is left; say over the pipe what happens."""
+    """Claim and run pieces until none is left; send events over the pipe."""
     pipe, backfill, number, limit = sys.argv[1:]
     parent = Connection(int(pipe))
     with open_instance() as recording:

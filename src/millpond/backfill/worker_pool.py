@@ -1,4 +1,4 @@
-"""Workers of a backfill as processes: started once, kept warm, heard over pipes, ended with their parent."""
+"""Worker processes of a backfill, which send their events over pipes and end with their parent."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from millpond.runtime.processes import tail
 from millpond.settings import settings
 
 ENDING_SECONDS = 1.6
-"""How long the parent takes at most to end its workers."""
+"""Longest time that the parent takes to end its workers."""
 
-_WORKER_SECONDS, _LOOK_SECONDS, _REPLACEMENTS = 1.2, 0.5, 3
+_WORKER_SECONDS, _POLL_SECONDS, _REPLACEMENTS = 1.2, 0.5, 3
 _MODULE = "millpond.backfill.worker"
 
 
@@ -34,17 +34,17 @@ class _Worker:
 
 
 def work_in_processes(engine: Engine, workers: int) -> None:
-    """Work a backfill off with `workers` processes; what they say is told by `engine`.
+    """Run a backfill with `workers` processes; `engine` forwards their events.
 
-    A worker that dies is replaced, and its run goes to another. Raises EmbeddedPartError when that happens
-    too often. On KeyboardInterrupt, all workers are gone when this returns.
+    A worker that dies is replaced, and its piece goes to another. Raises EmbeddedPartError when that happens
+    too often. On KeyboardInterrupt, all workers have ended when this returns.
     """
     replaced = 0
-    with _team() as team:
+    with _open_team() as team:
         for number in range(1, workers + 1):
             team.append(_start_worker(engine, number))
         while team:
-            for pipe in wait([worker.pipe for worker in team], _LOOK_SECONDS):
+            for pipe in wait([worker.pipe for worker in team], _POLL_SECONDS):
                 worker = next(worker for worker in team if worker.pipe is pipe)
                 try:
                     engine.tell(worker.pipe.recv())
@@ -64,7 +64,7 @@ def work_in_processes(engine: Engine, workers: int) -> None:
 
 
 @contextmanager
-def _team() -> Iterator[list[_Worker]]:
+def _open_team() -> Iterator[list[_Worker]]:
     team: list[_Worker] = []
     try:
         yield team
@@ -83,18 +83,18 @@ def _team() -> Iterator[list[_Worker]]:
 def _start_worker(engine: Engine, number: int) -> _Worker:
     limit = "" if engine.max_failures is None else str(engine.max_failures)
     arguments = [engine.backfill.id, str(number), limit]
-    return _Worker(number, *start_piped(_MODULE, arguments, preload=CODE_LOCATION, log=_log(number)))
+    return _Worker(number, *start_piped(_MODULE, arguments, preload=CODE_LOCATION, log=_log_file(number)))
 
 
-def _log(number: int) -> Path:
+def _log_file(number: int) -> Path:
     return layout(settings()).logs / f"backfill-worker-{number}.log"
 
 
 def _worker_error(worker: _Worker) -> EmbeddedPartError:
-    log = _log(worker.number)
+    log = _log_file(worker.number)
     return EmbeddedPartError(
-        f"worker {worker.number} ended with exit code {worker.process.returncode}, as others did before it;"
+        f"worker {worker.number} ended with exit code {worker.process.returncode}, after others did too;"
         f" its log ends:\n{tail(log)}",
-        unharmed="what is done stays done, and the ledger knows it",
+        unharmed="what is done, which the ledger has recorded",
         next_step=f"read {log}, fix the cause, then `millpond backfill --resume`",
     )

@@ -94,7 +94,7 @@ def begin(options: Options) -> int:
 
 def resume(options: Options) -> int:
     """Go on with an unfinished backfill: exactly what is left of it; returns the exit code."""
-    chosen = get_backfill(options.selection) if options.selection else ledger.newest_unfinished()
+    chosen = get_backfill(options.selection) if options.selection else ledger.find_newest_unfinished()
     if chosen is None:
         raise BackfillNotFound(
             "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"

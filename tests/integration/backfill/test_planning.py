@@ -220,7 +220,7 @@ def test_the_present_day_is_stale_because_it_was_loaded_before_its_end(
     platform = Platform(recorded)
     assert platform.run("dlt_climate_entries", Window.of_day(today))
     (item,) = platform.plan("dlt_climate_entries", [today]).items
-    assert (item.state, item.reason, item.todo) == (State.STALE, "loaded before the day had ended", True)
+    assert (item.state, item.reason, item.todo) == (State.STALE, "loaded before the day ended", True)
 
 
 @pytest.mark.usefixtures("clock")

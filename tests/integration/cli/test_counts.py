@@ -22,7 +22,7 @@ def test_materialize_and_backfill_print_each_count_of_a_load_for_people_and_mach
     rows[5:9] = [reading(n, lux=5) for n in range(5, 9)]
     rows[280:] = [reading(n - 270) for n in range(280, 285)]
     counts = {"quarantined": 2, "nulled": 3, "no_value": 4, "duplicates": 5}
-    said = "2 quarantined, 3 bad values became null, 4 codes for no value, 5 duplicates dropped"
+    said = "2 quarantined, 3 invalid values became null, 4 codes for no value, 5 duplicates dropped"
     with fake_source() as source:
         configure(greenhouse_url=source.url)
         source.serve = Entries(rows)

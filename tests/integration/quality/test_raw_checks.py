@@ -114,7 +114,7 @@ def test_values_that_a_load_turned_into_null_are_shown_by_the_run_and_are_no_mis
     loaded = source.model_copy(update={"tables": (table.model_copy(update={"columns": codes}),)})
     outcome = run_with_progress("*", Window.of_day(FIRST), definitions=definitions(loaded, checked_by=loaded))
     assert outcome.success, outcome.failures
-    assert "1 quarantined, 1 bad values became null" in capsys.readouterr().out
+    assert "1 quarantined, 1 invalid values became null" in capsys.readouterr().out
     metadata = evaluation(recorded, "no_null_lux").metadata
     assert (metadata["nulls"].value, metadata["nulls_allowed"].value) == (5, 5)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from millpond.backfill.chunks import (
     MOST_DAYS,
     ROWS_A_CHUNK,
-    days_a_chunk,
+    choose_chunk_days,
     find_pipelines,
     merge_whole_assets,
     split_into_chunks,
@@ -114,6 +114,6 @@ def test_what_reads_one_another_is_one_pipeline_and_a_whole_asset_is_in_all_it_r
 
 @given(st.floats(0, 1e12))
 def test_a_run_holds_no_more_rows_than_it_may_unless_a_single_day_does(rows: float) -> None:
-    days = days_a_chunk(rows)
+    days = choose_chunk_days(rows)
     assert 1 <= days <= MOST_DAYS
     assert days == 1 or days * rows <= ROWS_A_CHUNK

@@ -135,10 +135,10 @@ def test_a_changed_source_day_reaches_the_day_after_where_a_model_looks_back() -
     stale = in_state(lake.plan(), State.STALE)
     assert stale == {
         ("stg", DAYS[2]): f"raw of {DAYS[2]} changed",
-        ("fct", DAYS[2]): f"stg of {DAYS[2]} is made first",
-        ("fct", DAYS[3]): f"stg of {DAYS[2]} is made first",
-        ("mrt", None): f"fct is made first on 2 days from {DAYS[2]} to {DAYS[3]}",
-        ("marts/mrt", None): "mrt is made first",
+        ("fct", DAYS[2]): f"stg of {DAYS[2]} will be rebuilt",
+        ("fct", DAYS[3]): f"stg of {DAYS[2]} will be rebuilt",
+        ("mrt", None): f"fct will be rebuilt for 2 days from {DAYS[2]} to {DAYS[3]}",
+        ("marts/mrt", None): "mrt will be rebuilt",
     }
 
 
@@ -200,7 +200,7 @@ def test_a_day_loaded_before_its_end_is_stale() -> None:
     evening = dt.datetime.combine(DAYS[1], dt.time(23, 59))
     lake.made["raw"][DAYS[1]] = lake.made["raw"][DAYS[1]]._replace(at=evening)
     stale = in_state(lake.plan("raw"), State.STALE)
-    assert stale == dict.fromkeys([("raw", day) for day in DAYS[:2]], "loaded before the day had ended")
+    assert stale == dict.fromkeys([("raw", day) for day in DAYS[:2]], "loaded before the day ended")
 
 
 def test_days_beyond_reach_are_left_out_with_what_depends_on_them_alone() -> None:
