@@ -15,8 +15,8 @@ from millpond.partitions import Window
 FIRST = dt.date(2026, 1, 1)
 
 
-def run(days: int, *, a_run: float, a_day: float, around: float) -> PastRun:
-    seconds = a_run + a_day * days
+def run(days: int, *, per_run: float, per_day: float, around: float) -> PastRun:
+    seconds = per_run + per_day * days
     return PastRun(seconds + around, (Share("raw", seconds, days),))
 
 
@@ -62,5 +62,6 @@ def test_the_basis_says_from_how_many_runs_and_which_assets_it_does_not_know() -
     found = estimate([asked], [run(10, per_run=0, per_day=0.5, around=4.0)])
     assert found is not None
     assert found.basis == (
-        "the last run of these assets: 0.5 s per day + 4 s per run; 1 of 2 assets never ran and are not included"
+        "the last run of these assets: 0.5 s per day + 4 s per run;"
+        " 1 of 2 assets never ran and are not included"
     )
