@@ -233,6 +233,10 @@ class NoRows(SourceError):
     """The source served no row for a day, and the spec says that there must be some."""
 
 
+class FilesMissing(SourceError):
+    """No file is there for a day, and the spec does not say that such a day is one without rows."""
+
+
 class RowsUnaccounted(SourceError):
     """Fewer or more rows were judged than the source served; a defect of Millpond, so nothing is written."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,17 @@ import pyarrow.parquet as pq
 
 from millpond.errors import SourceError
 from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT
-from millpond.ingestion.typed_rows import staged_name
+from millpond.ingestion.rest.pages import PAYLOAD
+from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, staged_name
 
 Batches = Callable[[], Iterator[pa.Table]]
+
+JSON, LINE, BROKEN = "\0json", "\0line", "\0broken"
+"""Columns of a batch that are no fields of the source: a row's JSON text, or its text as it is in the source,
+and why a row cannot be taken apart; null where it can."""
+_ROWS: Final = 100_000
+_BYTES: Final = 64 << 20
+_NO_FIELDS: Final = {JSON: PAYLOAD, LINE: STAGED_LINE, BROKEN: STAGED_BROKEN}
 
 
 class StagedBatches:
@@ -27,43 +36,75 @@ class StagedBatches:
         self.rows = self.pages = 0
         self.errors: dict[int, SourceError] = {}
         self._folder, self._lock = folder, Lock()
+        self._writers: dict[int, _Writer] = {}
 
     def take(self, streams: Sequence[Batches], parallel: int) -> None:
         """Stage all `streams`, `parallel` at a time; a SourceError that ends one is kept under its number."""
-        with ThreadPoolExecutor(parallel, thread_name_prefix="batches") as pool:
-            for done in [pool.submit(self._stream, number, each) for number, each in enumerate(streams)]:
-                done.result()
+        try:
+            with ThreadPoolExecutor(parallel, thread_name_prefix="batches") as pool:
+                for done in [pool.submit(self._stream, number, each) for number, each in enumerate(streams)]:
+                    done.result()
+        finally:
+            for writer in self._writers.values():
+                writer.close()
+            self._writers.clear()
 
     def _stream(self, number: int, batches: Batches) -> None:
-        writer: pq.ParquetWriter | None = None
         try:
             for page, batch in enumerate(batches()):
-                rows = self._rename(batch, (number << STREAM_SHIFT) + (page << PAGE_SHIFT))
-                if writer is None or not rows.schema.equals(writer.schema):
-                    if writer:
-                        writer.close()
-                    file = self._folder / f"batches-{number}-{page}.parquet"
-                    writer = pq.ParquetWriter(file, rows.schema, compression="lz4")
-                    self.files.append(file)
-                writer.write_table(rows)
+                self._write(self._rename(batch, (number << STREAM_SHIFT) + (page << PAGE_SHIFT)))
         except SourceError as error:
             self.errors[number] = error
-        finally:
+
+    def _write(self, rows: pa.Table) -> None:
+        """Add rows to the file of this thread; those with other fields or types begin a new one."""
+        writer = self._writers.get(get_ident())
+        if writer is None or not rows.schema.equals(writer.schema):
             if writer:
                 writer.close()
+            with self._lock:
+                file = self._folder / f"batches-{len(self.files)}.parquet"
+                self.files.append(file)
+            writer = self._writers[get_ident()] = _Writer(file, rows.schema)
+        writer.add(rows)
 
     def _rename(self, batch: pa.Table, first: int) -> pa.Table:
         columns = {"_seq": pa.array(np.arange(first, first + batch.num_rows))}
         with self._lock:
             self.rows += batch.num_rows
             self.pages += 1
-            for name in batch.column_names:
-                if name not in self.names:
-                    self.names.append(name)
-            places = [self.names.index(name) for name in batch.column_names]
-        for place, column in zip(places, batch.columns, strict=True):
+            staged = [_NO_FIELDS.get(name) or staged_name(self._place(name)) for name in batch.column_names]
+        for name, column in zip(staged, batch.columns, strict=True):
             if pa.types.is_dictionary(column.type):
                 column = column.cast(column.type.value_type)
             if not pa.types.is_null(column.type):
-                columns[staged_name(place)] = column
+                columns[name] = column
         return pa.table(columns)
+
+    def _place(self, name: str) -> int:
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
+
+
+class _Writer:
+    """A Parquet file; small batches become one row group."""
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._file = pq.ParquetWriter(file, schema, compression="lz4")
+        self._held: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        self._held.append(rows)
+        if sum(each.num_rows for each in self._held) >= _ROWS or sum(t.nbytes for t in self._held) >= _BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._file.write_table(pa.concat_tables(self._held).combine_chunks())
+        self._held.clear()

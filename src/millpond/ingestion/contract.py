@@ -15,7 +15,7 @@ from millpond.ingestion.columns import Column
 from millpond.ingestion.json_sql import BLANKS, Extraction
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.typed_rows import TypedRows, column_type
+from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, TypedRows, column_type
 from millpond.naming import literal, quoted
 
 SEPARATOR = "; "
@@ -25,7 +25,8 @@ SEPARATOR = "; "
 class Contract:
     """The row contract of `table`, with `added` columns (name → field) that the spec does not name.
 
-    Rows are JSON texts, or typed if their `schema` is given. `zone` is the one of days.
+    Rows are JSON texts, or typed if their `schema` is given; `marked` ones say why they cannot be taken
+    apart. `zone` is the one of days.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Contract:
         added: Mapping[str, str],
         schema: pa.Schema | None = None,
         zone: str = "UTC",
+        marked: bool = False,
     ) -> None:
+        self._marked = marked
         self.table, self.added, self._zone = table, added, zone
         self.rows = TypedRows(schema) if schema is not None else None
         columns = [(name, column, column.path(name)) for name, column in table.columns.items()]
@@ -82,11 +85,12 @@ class Contract:
 
     def readable(self) -> str:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
+        whole = f"{STAGED_BROKEN} is null" if self._marked else "true"
         if self.rows:
-            return "true"
+            return whole
         size = self.table.quarantine.max_row_bytes
         return (
-            f"strlen({PAYLOAD}) <= {size} and json_valid({PAYLOAD})"
+            f"{whole} and strlen({PAYLOAD}) <= {size} and json_valid({PAYLOAD})"
             f" and starts_with(ltrim({PAYLOAD}, {BLANKS}), '{{')"
         )
 
@@ -96,19 +100,25 @@ class Contract:
 
     def payload(self) -> str:
         """Return the expression for a row as JSON text."""
-        return self.rows.payload() if self.rows else PAYLOAD
+        if self.rows is None:
+            return PAYLOAD
+        found = self.rows.payload()
+        return (
+            f"case when {STAGED_BROKEN} is null then {found} else {STAGED_LINE} end"
+            if self._marked
+            else found
+        )
 
     def split(self) -> str:
         """Return the SELECT list of what is wrong with a row as such; `__json` says if it is readable."""
         if self.rows:
+            broken = STAGED_BROKEN if self._marked else "null::varchar"
             nested = "".join(
                 f",{value.name},"
                 for value in self.values
                 if value.column.type == "string" and not value.added and value.nested_if != "false"
             )
-            return (
-                f"null::varchar as __broken, {literal(nested)} as {NESTED}, {self.rows.holds_nul()} as {NUL}"
-            )
+            return f"{broken} as __broken, {literal(nested)} as {NESTED}, {self.rows.holds_nul()} as {NUL}"
         nested = ", ".join(
             f"case when {value.nested()} then {literal(f',{value.name},')} end"
             for value in self.values
@@ -190,13 +200,14 @@ class Contract:
 
     def _unreadable(self) -> str:
         size = self.table.quarantine.max_row_bytes
-        return first(
+        found = first(
             [
                 (f"strlen({PAYLOAD}) > {size}", f"row is larger than {size} bytes"),
                 (f"not json_valid({PAYLOAD})", "row is not valid JSON"),
             ],
             literal("row is no JSON object"),
         )
+        return f"coalesce({STAGED_BROKEN}, {found})" if self._marked else found
 
     def _rules(self) -> Iterator[tuple[Value, str, str]]:
         """Yield each rule's column, the expression for its text where a row breaks it, and the text."""

@@ -34,7 +34,9 @@ class FetchResult:
     `rows` and `pages` count what the source served, `streams` has the first day that each stream asked for,
     `fields` the names of all fields that rows had, `errors` what ended streams early. `failed` says for each
     day that is not whole why it is not. Of `unproven` days nobody knows whether the source still serves all
-    of them. `other_days` says that rows of days that were not asked for are among them.
+    of them. `other_days` says that rows of days that were not asked for are among them; or `spans` of which
+    days the rows of each stream may be, where others are out of place. `marked` files have the columns
+    `_broken`, why a row cannot be taken apart, and `_line`, its text.
     """
 
     files: list[Path]
@@ -47,6 +49,8 @@ class FetchResult:
     failed: dict[dt.date, SourceError] = field(default_factory=dict)
     unproven: frozenset[dt.date] = frozenset()
     other_days: bool = False
+    spans: list[Window] | None = None
+    marked: bool = False
 
 
 class Reader(Protocol):
@@ -88,6 +92,10 @@ def open_reader(source: SourceSpec, table: SourceTable, configured: Settings) ->
         from millpond.ingestion.sql.reader import SqlReader
 
         return SqlReader.of(source, table, configured)
+    if source.kind == "files":
+        from millpond.ingestion.files.reader import FileReader
+
+        return FileReader.of(source, table, configured)
     from millpond.ingestion.resource import ResourceReader
 
     return ResourceReader.of(source, table, configured)

@@ -20,6 +20,9 @@ _SMALL_INTEGERS: Final = {
     pa.uint32(),
 }
 
+STAGED_LINE, STAGED_BROKEN = "_line", "_broken"
+"""Staged columns of rows from files: a row's text as it is there, and why it cannot be taken apart."""
+
 
 def staged_name(place: int) -> str:
     """Return the name under which the field number `place` of a typed row is staged."""

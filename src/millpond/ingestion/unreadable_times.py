@@ -48,12 +48,14 @@ def place_rows_without_time(
     streams: Sequence[dt.date],
     dated: str,
     stream: str,
+    asked_for: Sequence[Window] | None = None,
 ) -> None:
     """Make table `undated`: each row of `split` without a time, the days it may be of, and one to file it.
 
     `dated` is a query for `_seq`, `__micros` and `day` of each row, the days before and after `window`
     included; `stream` the expression for a row's stream of requests.
-    A stream asked for days; so its rows belong to these (`asked_lo` to `asked_hi`). If its rows are in order
+    A stream asked for days, `asked_for` or those up to the next one; so its rows belong to these (`asked_lo`
+    to `asked_hi`). If its rows are in order
     of their days, the rows around one say more (`lo` to `hi`); a list of all rows (window.reach) says
     nothing else.
     """
@@ -64,6 +66,8 @@ def place_rows_without_time(
         return
     reach = table.window.reach is not None
     spans = list(zip(streams, [*streams[1:], window.end], strict=True))
+    if asked_for:
+        spans = [(each.start, each.end) for each in asked_for]
     if reach:
         spans = [(window.start - _DAY, window.end + _DAY)]
     asked = ", ".join(f"({n}, date '{lo}', date '{hi - _DAY}')" for n, (lo, hi) in enumerate(spans))

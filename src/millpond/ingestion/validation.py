@@ -16,7 +16,7 @@ from millpond.ingestion.json_sql import BLANKS, ROW
 from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.typed_rows import staged_name
+from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, staged_name
 from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
@@ -47,8 +47,8 @@ def validate_rows(
     folder.mkdir(exist_ok=True)
     with duckdb.connect(":memory:", config=_config(folder)) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        contract = Contract(table, added, _schema(connection, fetched), zone.key)
-        connection.execute(_raw(fetched.files, contract))
+        contract = Contract(table, added, _schema(connection, fetched), zone.key, fetched.marked)
+        connection.execute(_raw(fetched, contract))
         _split(connection, contract)
         _place(connection, contract, window, zone, fetched)
         _judge(connection, contract)
@@ -83,19 +83,24 @@ def _read(files: Sequence[Path]) -> str:
     return f"read_parquet([{', '.join(literal(str(file)) for file in files)}], union_by_name = true)"
 
 
-def _raw(files: Sequence[Path], contract: Contract) -> str:
+def _raw(fetched: FetchResult, contract: Contract) -> str:
+    marks = f", null::varchar as {STAGED_BROKEN}, null::varchar as {STAGED_LINE}" if fetched.marked else ""
+    payload = "" if contract.rows else f", '' as {PAYLOAD}"
+    none = f"(select 0::bigint as _seq{payload}{marks} where false)"
+    found = _read(fetched.files) if fetched.files else none
     if contract.rows:
-        found = _read(files) if files else "(select 0::bigint as _seq where false)"
         return f"create temp view raw as select *, {contract.payload()} as {PAYLOAD} from {found}"  # noqa: S608
-    found = _read(files) if files else f"(select 0::bigint as _seq, '' as {PAYLOAD} where false)"
-    return f"create temp view raw as select _seq, {PAYLOAD}, {contract.readable()} as __json from {found}"  # noqa: S608
+    mark = f", {STAGED_BROKEN}" if fetched.marked else ""
+    return (
+        f"create temp view raw as select _seq, {PAYLOAD}{mark}, {contract.readable()} as __json from {found}"  # noqa: S608
+    )
 
 
 def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     """Make table `split`: what each row says, and what is wrong with it as such."""
     more = f"strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}"
     if contract.rows:
-        more = "0 as __bytes, true as __json"
+        more = f"0 as __bytes, {contract.readable()} as __json"
     connection.execute(
         f"""
         create temp table split as
@@ -132,13 +137,16 @@ def _place(
         asof left join (select * from (values {starts}, (null, {end})) as s (day, lo)) on __micros >= lo
         """  # noqa: S608
     stream = f"(_seq >> {STREAM_SHIFT})"
-    place_rows_without_time(connection, contract.table, window, fetched.streams, dated, stream)
+    place_rows_without_time(connection, contract.table, window, fetched.streams, dated, stream, fetched.spans)
+    asked = f"cross join (select {_date(window.start)} as first, {_date(window.last)} as last)"
+    elsewhere = "lo = hi and lo not between first and last" if fetched.other_days else "false"
+    if fetched.spans and not fetched.other_days:
+        spans = (f"({n}, {_date(each.start)}, {_date(each.last)})" for n, each in enumerate(fetched.spans))
+        asked = f"join (values {', '.join(spans)}) as spans (stream, first, last) on spans.stream = {stream}"
     parted = f"""
-        select _seq, coalesce(day not between {_date(window.start)} and {_date(window.last)}, false)
-                     as __outside,
-               case when day is null then part
-                    else greatest({_date(window.start)}, least({_date(window.last)}, day)) end as __part
-        from ({dated}) left join undated using (_seq)
+        select _seq, coalesce(day not between first and last, {elsewhere}, false) as __outside,
+               case when day is null then part else greatest(first, least(last, day)) end as __part
+        from ({dated}) left join undated using (_seq) {asked}
         """  # noqa: S608
     if contract.table.load != "days":
         day = _date(window.start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import datetime as dt
 import re
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from millpond.ingestion.part import Part
 from millpond.ingestion.rest.endpoint import Template
+from millpond.ingestion.window import Duration
 
 FORMATS = {
     ".csv": "csv",
@@ -51,8 +53,8 @@ class Csv(Part):
     delimiter: str | None = Field(
         None,
         min_length=1,
-        max_length=4,
-        description="default: found in the file",
+        max_length=1,
+        description="default: that of , ; tab and | under which the first line has most of the columns",
         examples=['delimiter: ";"'],
     )
     quote: str = Field(
@@ -97,8 +99,16 @@ class FileSet(Part):
     date_format: str = Field(
         "%Y-%m-%d", description="form of {date}, as in strftime", examples=["date_format: '%Y%m%d'"]
     )
+    stable_after: Duration = Field(
+        dt.timedelta(seconds=5),
+        validate_default=True,
+        description="how long a file must not have changed before it is read; loads wait up to 10 s for that",
+        examples=["stable_after: 1m"],
+    )
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(
-        "utf-8", description="charset of csv, jsonl and json files", examples=["encoding: latin-1"]
+        "utf-8",
+        description="charset of csv, jsonl and json files; a mark at the beginning of a file comes before it",
+        examples=["encoding: latin-1"],
     )
     csv: Csv = Field(
         default_factory=Csv, description="how CSV files are written", examples=['csv: { delimiter: ";" }']
