@@ -49,6 +49,7 @@ ELSEWHERE = {
     'millpond sql "select * from raw.orders"': "the same",
     'millpond sql "select * from marts.daily_sales"': "the same",
     "millpond materialize my_report": "the same",
+    "millpond sources new": "integration/cli/test_new_sources.py",
     "millpond docs": "integration/transform/test_docs.py",
     "millpond up": "integration/runtime/test_up.py",
     "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from millpond.cli import sources_check, sources_new
+
 app = typer.Typer(
     no_args_is_help=True,
     help="The sources of sources/, and whether their hosts answer.\n\n"
@@ -179,3 +181,8 @@ def write_schema(
         typer.echo(f"wrote {write_source_schema(settings().project)}")
     else:
         output.as_json(source_schema())
+
+
+app.command("new")(sources_new.new)
+app.command("check")(sources_check.check)
+app.command("preview")(sources_check.preview)

@@ -41,13 +41,18 @@ def settings() -> Settings:
     return read_settings()
 
 
-def read_settings() -> Settings:
-    """Read the settings anew, see `settings`; from then on their secrets are masked in texts."""
+def read_settings(*new_sources: str) -> Settings:
+    """Read the settings anew, see `settings`; from then on their secrets are masked in texts.
+
+    `new_sources` are those that no file declares yet.
+    """
     restore_environment()
     project = Path(os.environ.get(variable("project")) or default_project()).expanduser().resolve()
     found = _variables(project)
     # A source may be new in the project, or gone from it, and not yet deployed.
-    names = sorted({*source_names(project), *source_names(Path(os.environ.get(DEPLOYED) or project))})
+    names = sorted(
+        {*source_names(project), *source_names(Path(os.environ.get(DEPLOYED) or project))} | {*new_sources}
+    )
     _refuse_unknown(found, names)
     try:
         read = Settings(

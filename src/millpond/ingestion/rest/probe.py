@@ -55,7 +55,7 @@ def probe(
                 **fill({**source.http.headers, **table.http.headers}, values),
                 **({"If-None-Match": etag} if etag else {}),
             },
-            auth=_auth(source_request.credential(source, values)),
+            auth=create_auth(source_request.credential(source, values)),
         )
     found = answer.headers.get("ETag")
     if answer.status_code == 304:
@@ -79,7 +79,7 @@ class _ApiKey(AuthBase):
         return request
 
 
-def _auth(found: Mapping[str, Any] | None) -> AuthBase | None:
+def create_auth(found: Mapping[str, Any] | None) -> AuthBase | None:
     """Return a credential as requests takes it; a load leaves that to dlt, which takes long to import."""
     if found is None:
         return None
