@@ -136,10 +136,11 @@ def _print_next(proposal: Proposal, sample: Sample, written: list[str]) -> None:
 def next_commands(proposal: Proposal, sample: Sample) -> list[str]:
     """Return what to type once the files are written."""
     day = f" --partition {sample.window.last}" if proposal.time else ""
+    query = f"select * from bronze.stg_{proposal.table} limit 10"  # noqa: S608 - shown
     return [
         f"millpond sources check {proposal.source}",
         f'millpond materialize "dlt_{proposal.table}*"{day}',
-        f'millpond sql "select * from bronze.stg_{proposal.table} limit 10"',  # noqa: S608 - shown
+        f'millpond sql "{query}"',
     ]
 
 
