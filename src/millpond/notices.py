@@ -1,6 +1,6 @@
-"""What any part has to tell people, written in the transaction that changes its state.
+"""Notices, by which any package raises or resolves an alert in the transaction that changes its state.
 
-`millpond.alerts` turns each notice into an alert, or into the end of one, exactly once.
+`millpond.alerts` turns each notice into an alert, or resolves one, exactly once.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def tell(
     partition: str = "",
     source: str | None = None,
 ) -> None:
-    """Have people told, in the caller's transaction, of something that is known by `kind` and `key`.
+    """Raise an alert identified by `kind` and `key`, in the caller's transaction.
 
-    `kind` is one of `alerts.kinds`; notices with one `source` are one, however often they are written.
+    `kind` is one of `alerts.kinds`; notices with the same `source` count once.
     """
     connection.execute(
         "insert into notices (kind, key, over, source, title, reason, assets, partition)"
@@ -36,7 +36,7 @@ def tell(
 
 
 def over(connection: psycopg.Connection[Any], kind: str, key: str, words: str) -> None:
-    """Have those who were told hear, in the caller's transaction, that it is over."""
+    """Resolve the alert identified by `kind` and `key`, in the caller's transaction."""
     connection.execute(
         "insert into notices (kind, key, over, reason) values (%s, %s, true, %s)", (kind, key, words)
     )

@@ -143,4 +143,4 @@ def test_a_range_of_everything_is_a_run_for_the_days_and_one_for_what_is_built_w
     (days,), (rest,) = planned(workspace, again)
     assert names(days) == daily
     assert names(rest) == whole - {CALENDAR}
-    assert again.description == f"Left out, since unchanged: {CALENDAR}"
+    assert again.description == f"Left out because unchanged: {CALENDAR}"

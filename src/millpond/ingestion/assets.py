@@ -28,7 +28,7 @@ from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous, today
 from millpond.redaction import redacted
 from millpond.resources.run import RunInfo, daily_partitions
-from millpond.resources.steps import TRANSIENT, interrupts_are_final, retry_policy
+from millpond.resources.steps import TRANSIENT, build_retry_policy, interrupts_are_final
 from millpond.settings import Settings, settings, source_files
 
 _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *TRANSIENT)
@@ -72,7 +72,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             ),
         },
         pool=table.pool,
-        retry_policy=retry_policy(table.retries.max, table.retries.delay.total_seconds()),
+        retry_policy=build_retry_policy(table.retries.max, table.retries.delay.total_seconds()),
     )
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
         began = dt.datetime.now(dt.UTC)

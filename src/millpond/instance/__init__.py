@@ -1,4 +1,4 @@
-"""Dagster's instance: its storage, launcher and processes, and what it has on record of assets and runs.
+"""Dagster's instance: its storage, launcher and processes, and its record of assets and runs.
 
 Imports `resources`, `lake` and what is below them. Start reading in `home`, then `record`.
 """

@@ -1,7 +1,7 @@
-"""Backfills in Dagster's pages: those launched there in few runs, and those of `millpond backfill` listed.
+"""Backfills in Dagster's pages: those launched there take few runs, those of `millpond backfill` are listed.
 
-The latter are read from their ledger when a page asks, in the process that serves the pages and in no other:
-Dagster's daemon does not see them, so that it can neither carry them out nor end them."""
+The latter are read from the ledger on each request, and only in the process that serves the pages: Dagster's
+daemon does not see them, so it can neither execute nor end them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from millpond.internals.dagster_on_demand import BulkActionsFilter, BulkActionSt
 
 
 class BackfillRecords(Protocol):
-    """What knows the backfills of commands."""
+    """The backfills of `millpond backfill`."""
 
     def find(self, wanted: BulkActionsFilter, limit: int | None = None) -> Sequence[PartitionBackfill]:
-        """Return those that match, the newest first, as Dagster's pages show them."""
+        """Return matching backfills, newest first, as Dagster's records."""
         ...
 
     def count(self, wanted: BulkActionsFilter) -> int:
@@ -34,7 +34,7 @@ class BackfillRecords(Protocol):
         ...
 
     def stop(self, backfill_id: str) -> None:
-        """Have one stop; returns at once."""
+        """Request that a backfill stops; returns at once."""
         ...
 
 
@@ -42,12 +42,12 @@ _shown: list[BackfillRecords] = []
 
 
 def show_backfills(records: BackfillRecords | None) -> None:
-    """Have this process list the backfills that `records` knows among Dagster's own; None: no longer."""
+    """List the backfills of `records` among Dagster's own in this process; None stops that."""
     _shown[:] = [records] if records else []
 
 
 class CommandBackfills(PostgresRunStorage):
-    """A storage that lists Dagster's own backfills, and those of commands where `show_backfills` said so."""
+    """A run storage that also lists backfills of commands, once `show_backfills` was called."""
 
     def get_backfills(
         self,
@@ -56,14 +56,14 @@ class CommandBackfills(PostgresRunStorage):
         limit: int | None = None,
         status: BulkActionStatus | None = None,
     ) -> Sequence[PartitionBackfill]:
-        """Return the backfills that match and are older than the one with id `cursor`, the newest first."""
+        """Return matching backfills older than the one with id `cursor`, newest first."""
         if not _shown:
             return super().get_backfills(filters, cursor, limit, status)
         ours = theirs = filters or BulkActionsFilter(statuses=[status] if status else None)
         last = self.get_backfill(cursor) if cursor else None
         if last:
-            ours = _before(ours, last)
-            if _command_backfill(last.backfill_id):
+            ours = _limit_to_earlier(ours, last)
+            if _find_command_backfill(last.backfill_id):
                 theirs, cursor = ours, None
         found = [*super().get_backfills(theirs, cursor, limit), *_shown[0].find(ours, limit)]
         return sorted(found, key=lambda backfill: backfill.backfill_timestamp, reverse=True)[:limit]
@@ -75,40 +75,40 @@ class CommandBackfills(PostgresRunStorage):
 
     def get_backfill(self, backfill_id: str) -> PartitionBackfill | None:
         """Return a backfill by its id."""
-        return super().get_backfill(backfill_id) or _command_backfill(backfill_id)
+        return super().get_backfill(backfill_id) or _find_command_backfill(backfill_id)
 
     def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
-        """Store how a backfill stands; one of a command can be asked to stop, and nothing else.
+        """Store the state of a backfill; one of a command can only be stopped.
 
-        Raises ConfigError where a page would have Dagster go on with it.
+        Raises ConfigError if a page wants Dagster to continue one of a command.
         """
         backfill = partition_backfill.backfill_id
-        if not _command_backfill(backfill):
+        if not _find_command_backfill(backfill):
             super().update_backfill(partition_backfill)
         elif partition_backfill.status == BulkActionStatus.CANCELING:
             _shown[0].stop(backfill)
         else:
             raise ConfigError(
-                f"backfill {backfill} was started by `millpond backfill`; Dagster cannot go on with it",
+                f"backfill {backfill} was started by `millpond backfill`; Dagster cannot continue it",
                 unharmed="everything; nothing was started",
                 next_step=f"`millpond backfill --resume {backfill}` runs what is left",
             )
 
 
-def _command_backfill(backfill_id: str) -> PartitionBackfill | None:
+def _find_command_backfill(backfill_id: str) -> PartitionBackfill | None:
     if not _shown:
         return None
     return next(iter(_shown[0].find(BulkActionsFilter(backfill_ids=[backfill_id]))), None)
 
 
-def _before(filters: BulkActionsFilter, backfill: PartitionBackfill) -> BulkActionsFilter:
+def _limit_to_earlier(filters: BulkActionsFilter, backfill: PartitionBackfill) -> BulkActionsFilter:
     started = datetime_from_timestamp(backfill.backfill_timestamp)
     earlier = min(filters.created_before, started) if filters.created_before else started
     return copy_record(filters, created_before=earlier)
 
 
 def launch_in_few_runs() -> None:
-    """Have the web server of this process plan each backfill over days with `with_few_runs`."""
+    """Have the web server of this process plan each backfill over days with `merge_runs`."""
     own = PartitionBackfill.from_asset_partitions
 
     def plan_in_few_runs(**given: Any) -> PartitionBackfill:
@@ -116,21 +116,22 @@ def launch_in_few_runs() -> None:
         if not names:
             return backfill
         queryer = given["dynamic_partitions_store"]
-        return with_few_runs(backfill, names, given["asset_graph"], queryer.instance)
+        return merge_runs(backfill, names, given["asset_graph"], queryer.instance)
 
     PartitionBackfill.from_asset_partitions = staticmethod(plan_in_few_runs)  # type: ignore[assignment,method-assign]
 
 
-def with_few_runs(
+def merge_runs(
     backfill: PartitionBackfill, days: Sequence[str], graph: BaseAssetGraph[Any], instance: DagsterInstance
 ) -> PartitionBackfill:
-    """Return `backfill` with each asset to be made for `days` and no others, so that one run makes them all.
+    """Return `backfill` with each asset limited to `days`, so that one run makes them all.
 
-    Dagster adds the days after them for a model that looks back, and then makes that model and its readers
-    in a second run. They need no run: whatever makes a day makes those after it again that were made before.
+    Dagster adds later days of a model that looks back, and makes that model and what is downstream in a
+    second run. This is not needed: a run that makes a day also rebuilds later days that exist and depend on
+    it.
 
-    An asset that is made from nothing and whose code is still the one it was made by is left out where daily
-    models read it. Dagster makes it in a run of its own, and those models only after it, in another one.
+    An asset without parents whose code is unchanged is left out if daily models depend on it. Dagster would
+    make it in a run of its own, and those models in another one after that.
     """
     data = backfill.asset_backfill_data
     if data is None:
@@ -163,12 +164,12 @@ def with_few_runs(
     return backfill._replace(
         asset_backfill_data=data._replace(target_subset=target),
         asset_selection=[key for key in backfill.asset_selection or () if key not in same],
-        description=backfill.description or (f"Left out, since unchanged: {names}" if names else None),
+        description=backfill.description or (f"Left out because unchanged: {names}" if names else None),
     )
 
 
 def _is_unchanged(key: AssetKey, graph: BaseAssetGraph[Any], instance: DagsterInstance) -> bool:
-    """Return whether an asset that is made from nothing would only be made again as it is."""
+    """Return whether an asset without parents was last materialized with its current code."""
     node = graph.get(key)
     if node.parent_keys or node.code_version is None or node.tags.get("layer") == "raw":
         return False
@@ -178,10 +179,10 @@ def _is_unchanged(key: AssetKey, graph: BaseAssetGraph[Any], instance: DagsterIn
 
 
 def limit_to_target(backfill: PartitionBackfill) -> PartitionBackfill:
-    """Return `backfill` with nothing counted as done beyond what it is to make.
+    """Return `backfill` with only its target counted as done.
 
-    A model that looks back makes the day after its window again, in the same run. Dagster counts what the
-    runs of a backfill made, and so would say that more than all is done.
+    A model that looks back also rebuilds the day after its window, in the same run. Dagster counts everything
+    that the runs of a backfill made, and would show more than 100 %.
     """
     data = backfill.asset_backfill_data
     if data is None:

@@ -15,7 +15,7 @@ _reload = DagsterProxyApiServicer.ReloadCode
 
 
 def _deploy_and_reload(server: DagsterProxyApiServicer, request: Any, context: Any) -> Any:
-    """Load the project as it is now; if it does not load, say so in the log and go on with what is loaded."""
+    """Deploy and load the project; if it does not load, log the error and keep what is loaded."""
     try:
         deployed = deployment.deploy(settings(), checked=True)
     except MillpondError as error:
@@ -25,11 +25,11 @@ def _deploy_and_reload(server: DagsterProxyApiServicer, request: Any, context: A
     return _reload(server, request, context)  # type: ignore[no-untyped-call]
 
 
-def begin() -> None:
-    """Be Dagster's code server; the arguments are its own."""
+def main() -> None:
+    """Run Dagster's code server with the arguments of this process."""
     DagsterProxyApiServicer.ReloadCode = _deploy_and_reload  # type: ignore[method-assign]
     code_server_cli()
 
 
 if __name__ == "__main__":
-    begin()
+    main()

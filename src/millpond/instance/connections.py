@@ -1,7 +1,7 @@
-"""Connections of Dagster's storages: pooled, to a Postgres that is started on demand, with secrets masked.
+"""The connection pool of Dagster's storages; Postgres is started on demand, and secrets are masked.
 
-Dagster makes what it stores and shows of an exception in one place; what runs store otherwise (log lines,
-metadata, tags, ticks) passes through one pool of connections."""
+Dagster serializes exceptions in one place; everything else that runs store (log lines, metadata, tags, ticks)
+passes through this pool."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _from_traceback = SerializableErrorInfo.from_traceback
 def _mask_error(
     cls: type[SerializableErrorInfo], raised: traceback.TracebackException
 ) -> SerializableErrorInfo:
-    """Return what Dagster keeps of an exception, its causes included: Dagster calls this for each of them."""
+    """Return Dagster's record of an exception, masked; Dagster calls this for each of its causes."""
     made = _from_traceback(raised)
     return cls(
         message=redacted(made.message),
@@ -39,7 +39,7 @@ SerializableErrorInfo.from_traceback = classmethod(_mask_error)  # type: ignore[
 
 
 def mask_parameters(engine: Engine) -> None:
-    """Have registered secrets masked in the text values of all statements."""
+    """Mask registered secrets in the text values of all statements."""
 
     def mask(
         _connection: object, _cursor: object, statement: str, values: Any, *_: object
@@ -66,7 +66,7 @@ _RECYCLE_SECONDS = 600
 
 
 class PooledStorage:
-    """A storage whose connections are pooled, in the webserver and everywhere else."""
+    """A storage with pooled connections, in every process."""
 
     _engine: Engine
 
@@ -76,13 +76,13 @@ class PooledStorage:
         pool_recycle: int,  # noqa: ARG002
         max_overflow: int,  # noqa: ARG002
     ) -> None:
-        """Bound each statement to `statement_timeout` milliseconds."""
+        """Limit each statement to `statement_timeout` milliseconds."""
         self._engine = pool(statement_timeout)
 
 
 @lru_cache(4)
 def pool(statement_timeout: int | None = None) -> Engine:
-    """Return this process's pool of connections; a run of Dagster takes hundreds, one after another."""
+    """Return this process's connection pool; a run of Dagster takes hundreds of connections in sequence."""
 
     def connect() -> Any:
         bound = f" -cstatement_timeout={statement_timeout}" if statement_timeout else ""
@@ -107,9 +107,9 @@ def pool(statement_timeout: int | None = None) -> Engine:
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Have a pooled connection replaced that the server has ended: its socket has something to say.
+    """Replace a pooled connection that the server has closed, which shows on its socket.
 
-    SQLAlchemy's own check asks the server each time, which doubles the cost of most of Dagster's statements.
+    SQLAlchemy's own check queries the server each time, which doubles the cost of most statements.
     """
     if connection.closed:
         raise DisconnectionError

@@ -1,4 +1,4 @@
-"""Dagster's launcher of runs in containers, which stands on packages that only our image has."""
+"""Dagster's launcher of runs in containers; its packages are only in the container image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from millpond.internals.dagster_on_demand import DOCKER_CONTAINER_ID_TAG
 
 
 class ContainerLauncher(DockerRunLauncher):  # type: ignore[misc]
-    """Dagster's launcher of runs in containers, which judges only those that it started."""
+    """Dagster's launcher of runs in containers, which checks only those that it started."""
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Return how a run's container is; one that was started by hand, `docker exec`, counts as running.
+        """Return the health of a run's container; a run started with `docker exec` counts as running.
 
-        Dagster would mark it as failed within half a minute, for want of a container.
+        Dagster would mark it as failed within half a minute, as it has no container.
         """
         if DOCKER_CONTAINER_ID_TAG not in run.tags:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -30,7 +30,7 @@ class ContainerLauncher(DockerRunLauncher):  # type: ignore[misc]
 
 
 def our_container() -> dict[str, Any]:
-    """Return what Docker knows of this container; raises ConfigError if it does not answer or know it."""
+    """Return Docker's description of this container; raises ConfigError if it has none."""
     try:
         ours: dict[str, Any] = from_env().containers.get(socket.gethostname()).attrs
     except DockerException as error:

@@ -1,4 +1,4 @@
-"""Dagster's daemon, which first fails the runs that died with an earlier one: `python -m …daemon run`."""
+"""Dagster's daemon, which first closes dead runs: `python -m millpond.instance.daemon run`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from millpond.instance.home import open_instance
 from millpond.internals.dagster_on_demand import daemon_cli
 
 
-def begin() -> None:
-    """Close the runs whose process is gone, then be Dagster's daemon; the arguments are its own."""
+def main() -> None:
+    """Close dead runs, then run Dagster's daemon with the arguments of this process."""
     with open_instance() as recorded:
         fail_dead_runs(recorded)
     daemon_cli()
 
 
 if __name__ == "__main__":
-    begin()
+    main()

@@ -1,4 +1,4 @@
-"""Runs whose process died: marked as failed, so that they hold no pool slot for ever."""
+"""Marks runs whose process died as failed, which frees their pool slots."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _CLOCK_TOLERANCE = 2.0
 def fail_dead_runs(instance: DagsterInstance) -> list[str]:
     """Mark the started runs whose process is gone as failed and free their pool slots; returns their ids.
 
-    Only runs of this host are judged: another's processes cannot be seen from here. Dagster's daemon does the
-    like for runs that exceed the maximum runtime, hours later, and soon for those in containers of their own.
+    Only runs of this host are checked, as processes of other hosts are not visible. Dagster's daemon does the
+    same for runs in containers, and for all runs that exceed the maximum runtime.
     """
     closed = []
     filters = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
     for run in instance.get_runs(filters):
-        if (pid := _dead_process(instance, run)) is not None:
+        if (pid := _find_dead_process(instance, run)) is not None:
             instance.report_run_failed(
                 run,
-                f"Process {pid}, which executed this run, is gone: it was killed, or the machine went down.",
+                f"Process {pid}, which executed this run, is gone: it was killed, or the machine restarted.",
             )
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed.append(run.run_id)
@@ -34,7 +34,7 @@ def fail_dead_runs(instance: DagsterInstance) -> list[str]:
 
 
 def _free_slots_of_finished_runs(instance: DagsterInstance) -> None:
-    """Free what a process held that ended between the end of its run and the release of its slots."""
+    """Free the slots of a process that ended after its run but before it released them."""
     storage = instance.event_log_storage
     if holders := storage.get_concurrency_run_ids():
         for run in instance.get_runs(RunsFilter(run_ids=sorted(holders))):
@@ -42,8 +42,8 @@ def _free_slots_of_finished_runs(instance: DagsterInstance) -> None:
                 storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
-    """Return the process that started to execute the run, if it was on this host and is dead."""
+def _find_dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
+    """Return the process that executed the run, if it was on this host and is dead."""
     if run.tags.get(HOST_TAG, socket.gethostname()) != socket.gethostname():
         return None
     records = instance.get_records_for_run(

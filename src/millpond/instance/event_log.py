@@ -1,4 +1,4 @@
-"""Dagster's event log in fewer statements: events that can wait share a transaction."""
+"""Dagster's event log with fewer statements: events that can wait share a transaction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from millpond.internals.dagster_on_demand import (
 from millpond.runtime.clock import Clock
 
 LONGEST_WAIT = 0.2
-"""Seconds after which an event is stored whether or not another one has come."""
+"""Seconds after which a waiting event is stored."""
 
 _CAN_WAIT = frozenset(
     {
@@ -49,18 +49,18 @@ _CAN_WAIT = frozenset(
         DagsterEventType.LOGS_CAPTURED,
     }
 )
-"""Kinds that tell how far a run is. What data was made, what failed and how a run ended does not wait."""
+"""Kinds that only report progress. Materializations, failures and ends of runs do not wait."""
 
 
 def can_wait(event: EventLogEntry) -> bool:
-    """Return whether an event may be stored a moment later, together with others; so may lines of a log."""
+    """Return whether an event may be stored a moment later, together with others; log lines may."""
     if event.dagster_event is None:
         return coerce_valid_log_level(event.level) < logging.ERROR
     return event.dagster_event_type in _CAN_WAIT
 
 
 class EventBuffer:
-    """Keeps events in their order until `store` takes them; every thread of a process may add some."""
+    """Keeps events in order until they are stored; thread-safe."""
 
     def __init__(self, store: Callable[[Sequence[EventLogEntry]], None]) -> None:
         self._store = store
@@ -69,16 +69,16 @@ class EventBuffer:
         atexit.register(_flush_late, weakref.ref(self))
 
     def add(self, event: EventLogEntry) -> None:
-        """Keep an event, for LONGEST_WAIT seconds at most."""
+        """Add an event; it is stored within LONGEST_WAIT seconds."""
         with self._lock:
             self._events.append(event)
             if len(self._events) == 1:
                 _clock.call_after(LONGEST_WAIT, partial(_flush_late, weakref.ref(self)))
 
     def flush(self, then: Sequence[EventLogEntry] = ()) -> None:
-        """Store what waits, then the events `then`, all in one transaction.
+        """Store the waiting events, then the events `then`, in one transaction.
 
-        If that fails, each is tried alone, so that one that cannot be stored stops no other; raises the
+        If that fails, each is stored separately, so that an invalid one does not block others; raises the
         first error.
         """
         with self._lock:
@@ -114,10 +114,10 @@ _clock = Clock("waiting-events")
 
 
 class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
-    """Events, in the home's Postgres; a batch is one transaction, an event that can wait joins the next.
+    """Events in the home's Postgres; a batch is one transaction, and waiting events join the next one.
 
-    Dagster 1.13 takes several connections and commits for each event, and inserts only materializations in
-    batches: the planned ones of a year of days take it 20 times as long.
+    Dagster 1.13 uses several connections and commits for each event, and batches only materializations: the
+    planned ones of a year of days take it 20 times as long.
     """
 
     def __init__(self, postgres_url: str, autocreate: bool) -> None:
@@ -128,25 +128,25 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
 
     @property
     def can_store_asset_failure_events(self) -> bool:
-        """Days that were skipped are stored, see `unreachable`; Dagster 1.13 itself makes no such events."""
+        """True: skipped days are stored, see `unreachable`; Dagster 1.13 itself makes no such events."""
         return True
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event, at once or with the next that cannot wait, without Dagster's NOTIFY."""
+        """Store an event, at once or with the next one that cannot wait, without Dagster's NOTIFY."""
         if can_wait(event):
             self._waiting.add(event)
         else:
             self._waiting.flush([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events of a run, in their order; rows and asset records equal those of `store_event`.
+        """Store events of a run in order; the rows equal those of `store_event`.
 
-        Days that were skipped are among them, which Dagster 1.13 leaves out of batches.
+        This includes skipped days, which Dagster 1.13 leaves out of batches.
         """
         self._waiting.flush(events)
 
     def dispose(self) -> None:
-        """Store what waits, then let go of the connections."""
+        """Store the waiting events, then close the connections."""
         self._waiting.flush()
         super().dispose()
 
@@ -157,17 +157,17 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
         with self._one_transaction() as connection:
             ids = connection.execute(statement, [self._event_to_row(e) for e in events]).scalars()
             stored = list(zip(events, ids, strict=True))
-            of_assets = [(e, i) for e, i in stored if _of_asset(e)]
+            of_assets = [(e, i) for e, i in stored if _is_of_asset(e)]
             self._store_asset_event_tags(connection, [e for e, _ in of_assets], [i for _, i in of_assets])
             last = {e.get_dagster_event().asset_key: (e, i) for e, i in of_assets}
             for event, event_id in last.values():
                 self._store_asset_event(connection, event, event_id)
             for event, event_id in stored:
-                if _of_check(event):
+                if _is_of_check(event):
                     self.store_asset_check_event(event, event_id)
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Note that a check is planned for each day of a run: Dagster writes the event out anew for each."""
+        """Record a planned check for each day of a run; Dagster serializes the event again for each."""
         planned: Any = event.get_dagster_event().event_specific_data
         row = {
             "asset_key": planned.asset_key.to_string(),
@@ -184,13 +184,14 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
             connection.execute(AssetCheckExecutionsTable.insert(), [row | {"partition": day} for day in days])
 
     def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
-        """Return the tags that are kept by row: Dagster's choice, and what backfills are planned by."""
+        """Return the tags that are indexed: Dagster's own, and those that backfills are planned by."""
         return super().get_asset_tags_to_index(tag_keys) | set(filter(is_indexed, tag_keys))
 
     def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
-        """Give a pool the default size, also where other runs do so at the same moment.
+        """Give a pool the default size; safe when several runs do so at once.
 
-        Dagster 1.13 goes on in a transaction that Postgres has aborted, so that all runs but the first fail.
+        Dagster 1.13 continues in a transaction that Postgres has aborted, so that all runs but the first
+        fail.
         """
         size = self._instance.global_op_concurrency_default_limit
         if size is None:
@@ -203,7 +204,7 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
         }
         upsert = insert(ConcurrencyLimitsTable).values(wanted)
         with self.index_transaction() as connection:
-            # The row stays locked until the slots are there.
+            # The row stays locked until the slots exist.
             connection.execute(
                 upsert.on_conflict_do_update(
                     index_elements=[limits.concurrency_key],
@@ -215,11 +216,11 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
         return True
 
     def has_table(self, table_name: str) -> bool:
-        """Return whether the table is there; remembered once it is (Dagster asks for each event)."""
+        """Return whether the table exists; cached once it does, as Dagster asks for each event."""
         return self._exists(table_name, lambda: super(HomeEventLogStorage, self).has_table(table_name))
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        """Return whether the table of assets has the column; remembered once it has (27 times a run)."""
+        """Return whether the table of assets has the column; cached once it has (27 calls per run)."""
         found = super()._has_asset_key_col_on_connection
         return self._exists(f"asset_keys.{column_name}", lambda: found(conn, column_name))
 
@@ -230,9 +231,9 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        """Yield the connection of this thread's transaction if it is in one, else one from the pool.
+        """Yield the connection of this thread's transaction, else one from the pool.
 
-        Who reads finds all that was written before.
+        Waiting events are stored first, so that reads see them.
         """
         if held := getattr(self._held, "connection", None):
             yield held
@@ -253,10 +254,10 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
                     self._held.connection = None
 
 
-def _of_check(event: EventLogEntry) -> bool:
+def _is_of_check(event: EventLogEntry) -> bool:
     return event.dagster_event_type in ASSET_CHECK_EVENTS
 
 
-def _of_asset(event: EventLogEntry) -> bool:
+def _is_of_asset(event: EventLogEntry) -> bool:
     found = event.dagster_event
     return event.dagster_event_type in ASSET_EVENTS and found is not None and found.asset_key is not None

@@ -1,4 +1,4 @@
-"""What a failed step says of its failure: its own words, the kind of error, the days it is about."""
+"""Reads a failed step: its message, the class of its error, and the days that failed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from millpond.internals.dagster import StepFailureData
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
 
 _WRAPPERS = ("Dagster", "RetryRequested")
-"""What Dagster raises around an error of ours; its last retry says how often it tried, not why it failed."""
+"""Dagster's errors around the actual one."""
 
 INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
-"""Errors that say that a run was stopped."""
+"""Errors of an interrupted run."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class DayFailure:
 
 
 def read_failed_days(data: StepFailureData) -> tuple[DayFailure, ...]:
-    """Return what failed by days, empty where the step does not tell them apart."""
-    found = _metadata(data, "failures")
+    """Return the failures by days; empty if the step does not distinguish them."""
+    found = _read_metadata(data, "failures")
     return tuple(DayFailure(**one) for one in found) if isinstance(found, list) else ()
 
 
-def error_name(data: StepFailureData) -> str:
-    """Return the name of the error's class; several, joined by commas, where a step had several."""
-    given = _metadata(data, "error")
-    return str(given) if given else getattr(_cause(data.error), "cls_name", None) or "unknown"
+def read_error_name(data: StepFailureData) -> str:
+    """Return the name of the error's class; if a step had several, joined by commas."""
+    given = _read_metadata(data, "error")
+    return str(given) if given else getattr(_find_cause(data.error), "cls_name", None) or "unknown"
 
 
 def reason(error: Any) -> str:
-    """Return what the code said that failed, without the frames of Dagster around it."""
-    error = _cause(error)
+    """Return the message of the original error, without Dagster's errors around it."""
+    error = _find_cause(error)
     if not isinstance(error, SerializableErrorInfo):
         return "it failed without an error"
     before, colon, text = error.message.partition(f"{error.cls_name}: ")
@@ -48,7 +48,7 @@ def reason(error: Any) -> str:
 
 
 def is_interrupt(error: Any) -> bool:
-    """Return whether the error, or one it came from, is Ctrl-C."""
+    """Return whether the error, or a cause of it, is an interrupt."""
     while isinstance(error, SerializableErrorInfo):
         if error.cls_name in INTERRUPTS:
             return True
@@ -56,7 +56,7 @@ def is_interrupt(error: Any) -> bool:
     return False
 
 
-def _cause(error: Any) -> Any:
+def _find_cause(error: Any) -> Any:
     while (
         isinstance(error, SerializableErrorInfo)
         and error.cause
@@ -66,6 +66,6 @@ def _cause(error: Any) -> Any:
     return error
 
 
-def _metadata(data: StepFailureData, name: str) -> Any:
+def _read_metadata(data: StepFailureData, name: str) -> Any:
     value = data.user_failure_data and data.user_failure_data.metadata.get(name)
     return value.value if value else None

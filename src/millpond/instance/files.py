@@ -1,4 +1,4 @@
-"""What Dagster keeps in files: below the home, whatever DAGSTER_HOME says."""
+"""Dagster's files, which are below the home, whatever DAGSTER_HOME is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Unconfigured:
 
 
 class HomeComputeLogs(Unconfigured, LocalComputeLogManager):
-    """What steps print, in files below the home; in the terminal instead within `output_to_terminal`."""
+    """The output of steps, in files below the home or, within `output_to_terminal`, in the terminal."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(str(layout(settings()).dagster / "storage"), inst_data=inst_data)
@@ -48,7 +48,7 @@ class HomeComputeLogs(Unconfigured, LocalComputeLogManager):
 
 
 class HomeArtifacts(Unconfigured, LocalArtifactStorage):
-    """Where Dagster puts files of its own, below the home."""
+    """Dagster's artifact storage, below the home."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(str(layout(settings()).dagster), inst_data=inst_data)
@@ -56,10 +56,10 @@ class HomeArtifacts(Unconfigured, LocalArtifactStorage):
 
 @contextmanager
 def output_to_terminal() -> Iterator[None]:
-    """Leave the output of runs in this process alone, for who shows progress there.
+    """Do not capture the output of runs in this process, so that progress can be shown.
 
-    Capturing sends all output of the process, progress included, through a file that four processes watch
-    and copy to the terminal once a second; the last lines get lost.
+    Capturing sends all output of the process, including progress, through a file that is copied to the
+    terminal once a second; the last lines get lost.
     """
     token = _to_terminal.set(True)
     try:

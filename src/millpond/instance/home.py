@@ -1,4 +1,4 @@
-"""Dagster's instance of this home, and the code location that runs of commands come from."""
+"""Opens Dagster's instance of this home, and gives runs of commands our code location."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["CODE_LOCATION", "dagster_home", "open_instance"]
 def open_instance() -> DagsterInstance:
     """Return the instance of this home; starts Postgres if it does not run. Close it after use (`with`)."""
     folder = dagster_home(settings())
-    return DagsterInstance.from_ref(_ref(folder, (folder / "dagster.yaml").read_bytes()))
+    return DagsterInstance.from_ref(_parse_ref(folder, (folder / "dagster.yaml").read_bytes()))
 
 
 @lru_cache(2)
-def _ref(folder: Path, _content: bytes) -> InstanceRef:
-    """Return what dagster.yaml says; reading it takes longer than opening the instance."""
+def _parse_ref(folder: Path, _content: bytes) -> InstanceRef:
+    """Return the parsed dagster.yaml; parsing takes longer than opening the instance."""
     return InstanceRef.from_dir(str(folder))
 
 
@@ -39,7 +39,7 @@ _REPOSITORY = "__repository__"
 
 
 def repository_origin(settings: Settings) -> RemoteRepositoryOrigin:
-    """Return our code location as `millpond up` serves it; raises ConfigError if the workspace has none."""
+    """Return the origin of our code location in `millpond up`; raises ConfigError if there is none."""
     location = GrpcServerCodeLocationOrigin(
         host="localhost",
         socket=str(code_server_socket(layout(settings))),
@@ -48,10 +48,10 @@ def repository_origin(settings: Settings) -> RemoteRepositoryOrigin:
     return RemoteRepositoryOrigin(location, _REPOSITORY)
 
 
-def with_origin(run: DagsterRun) -> DagsterRun:
-    """Return `run` with our code location as its origin, if a command began it with our code.
+def add_origin(run: DagsterRun) -> DagsterRun:
+    """Return `run` with our code location as its origin, if a command started it.
 
-    Those are the commands: `millpond materialize`, `backfill`, `demo`, and `dagster asset materialize`.
+    These are `millpond materialize`, `backfill` and `demo`, and `dagster asset materialize`.
     """
     if run.remote_job_origin is None and _is_ours(run):
         with suppress(ConfigError):  # a workspace without our code location, whose pages could not show it

@@ -1,8 +1,7 @@
-"""The pause of a home: while it lasts, no schedule or sensor starts runs, also none that is added meanwhile.
+"""The pause of a home: no schedule or sensor starts runs, including those added later.
 
-Runs that they asked for before and that wait in Dagster's queue stay there until it ends.
-
-It is kept in Dagster's storage, so restarts, reloads and all processes of the home see it.
+Automatic runs that are already in Dagster's queue stay there until the pause ends. The pause is kept in
+Dagster's storage, so it applies to all processes of the home and survives restarts.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ from millpond.internals.dagster_on_demand import InstigatorState, InstigatorStat
 from millpond.naming import PAUSE_KEY
 
 AUTOMATIC_TAG = "millpond/automatic"
-"""Tag of runs that no person asked for."""
-_BY_ITSELF = frozenset(
+"""Tag of runs that automation requested."""
+_AUTOMATIC_TAGS = frozenset(
     [SCHEDULE_NAME_TAG, SENSOR_NAME_TAG, AUTOMATION_CONDITION_TAG, AUTO_MATERIALIZE_TAG, AUTO_OBSERVE_TAG]
 )
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Since when (seconds since 1970), and which schedules and sensors only watch: these stay on."""
+    """When it began (seconds since 1970), and the schedules and sensors that stay on: they start no runs."""
 
     since: float
     watching: frozenset[str]
 
 
 def read_pause(instance: DagsterInstance) -> Pause | None:
-    """Return the pause, None if there is none."""
+    """Return the pause; None if the home is not paused."""
     text = instance.daemon_cursor_storage.get_cursor_values({PAUSE_KEY}).get(PAUSE_KEY)
     if not text:
         return None
@@ -55,7 +54,7 @@ def read_pause(instance: DagsterInstance) -> Pause | None:
 
 
 def begin_pause(instance: DagsterInstance, watching: Iterable[str]) -> None:
-    """Begin the pause, or go on with it; the selectors in `watching` are not paused."""
+    """Begin or continue the pause; the selectors in `watching` are not paused."""
     began = read_pause(instance)
     since = began.since if began else time.time()
     text = json.dumps({"since": since, "watching": sorted(watching)})
@@ -63,27 +62,27 @@ def begin_pause(instance: DagsterInstance, watching: Iterable[str]) -> None:
 
 
 def end_pause(instance: DagsterInstance) -> None:
-    """End the pause; what it switched off is still off."""
+    """End the pause; what it switched off stays off until it is restored."""
     instance.daemon_cursor_storage.set_cursor_values({PAUSE_KEY: ""})
 
 
 def save_status(instance: DagsterInstance, selector: str, status: InstigatorStatus | None) -> None:
-    """Note what a switch was before the pause, to be restored by its end; None forgets it."""
+    """Save the status of a switch before the pause, to be restored at its end; None deletes it."""
     text = status.value if status else ""
     instance.daemon_cursor_storage.set_cursor_values({_key(selector): text})
 
 
 def read_saved_statuses(instance: DagsterInstance, selectors: Iterable[str]) -> dict[str, InstigatorStatus]:
-    """Return what each of these switches was before, for those that the pause switched off."""
+    """Return the saved statuses of the switches that the pause switched off."""
     keys = {_key(selector): selector for selector in selectors}
     stored = instance.daemon_cursor_storage.get_cursor_values(set(keys)) if keys else {}
     return {keys[key]: InstigatorStatus(value) for key, value in stored.items() if value}
 
 
-def with_pause(instance: DagsterInstance, state: InstigatorState) -> InstigatorState:
-    """Return `state` as it is to be stored: switched off if the code switched it on during a pause.
+def apply_pause(instance: DagsterInstance, state: InstigatorState) -> InstigatorState:
+    """Return `state` as it is stored: switched off if code switched it on during a pause.
 
-    What a person switches on by name has another status and stays on.
+    What is switched on by name has another status and stays on.
     """
     if state.status != InstigatorStatus.DECLARED_IN_CODE:
         return state
@@ -93,27 +92,27 @@ def with_pause(instance: DagsterInstance, state: InstigatorState) -> InstigatorS
     save_status(instance, state.selector_id, state.status)
     data = state.instigator_data
     if state.instigator_type == InstigatorType.SENSOR and isinstance(data, SensorInstigatorData):
-        # Dagster is about to evaluate it for the first time; a tick just now keeps it from that.
+        # Dagster is about to evaluate it for the first time; a recent tick prevents that.
         state = state.with_data(data._replace(last_tick_start_timestamp=time.time()))
     return state.with_status(InstigatorStatus.STOPPED)
 
 
 def mark_automatic(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
-    """Return `run`, as it is to be stored, with the tag of those that a pause keeps in the queue.
+    """Return `run` as it is stored: tagged if a pause should keep it in the queue.
 
-    A person's repetition of an automatic run has its tags and is none. Nor is one of what somebody resumed by
-    name while the home is paused.
+    A manual re-execution of an automatic run has its tags but is not automatic, nor is a run of a schedule or
+    sensor that was resumed by name while the home is paused.
     """
     tags = {name: value for name, value in run.tags.items() if name != AUTOMATIC_TAG}
-    repeated = PARENT_RUN_ID_TAG in tags and RETRY_NUMBER_TAG not in tags
-    by_itself = RETRY_NUMBER_TAG in tags or not _BY_ITSELF.isdisjoint(tags)
-    if by_itself and not repeated and not _was_resumed_by_name(instance, tags):
+    reexecuted = PARENT_RUN_ID_TAG in tags and RETRY_NUMBER_TAG not in tags
+    automatic = RETRY_NUMBER_TAG in tags or not _AUTOMATIC_TAGS.isdisjoint(tags)
+    if automatic and not reexecuted and not _was_resumed_by_name(instance, tags):
         tags[AUTOMATIC_TAG] = "true"
     return run if tags == run.tags else run._replace(tags=tags)
 
 
 def hold_queued(instance: DagsterInstance, config: ConcurrencyConfig) -> ConcurrencyConfig:
-    """Return which runs may leave the queue: by `config`, and no automatic one while the home is paused."""
+    """Return `config` with a limit that keeps automatic runs in the queue while the home is paused."""
     queue = config.run_queue_config
     if queue is None or read_pause(instance) is None:
         return config
@@ -126,8 +125,8 @@ def hold_queued(instance: DagsterInstance, config: ConcurrencyConfig) -> Concurr
 def hold_at_launch(instance: DagsterInstance, launcher: RunLauncher) -> RunLauncher:
     """Return `launcher`, which puts automatic runs back into the queue while the home is paused.
 
-    Dagster's daemon first reads which runs may leave the queue, then launches them one by one: a pause may
-    begin in between.
+    Dagster's daemon first selects the runs to dequeue, then launches them one by one: a pause may begin in
+    between.
     """
     if "launch_run" in vars(launcher):
         return launcher
@@ -153,5 +152,5 @@ def _was_resumed_by_name(instance: DagsterInstance, tags: Mapping[str, str]) -> 
 
 
 def _key(selector: str) -> str:
-    """Return where it is noted what a switch was before the pause."""
+    """Return the key of the saved status of a switch."""
     return f"{PAUSE_KEY}/{selector}"

@@ -1,4 +1,4 @@
-"""After a merge into main, what runs had observed on the branch is what main's assets are made of."""
+"""Turns the observations of a branch into materializations of main, after a merge into main."""
 
 from __future__ import annotations
 
@@ -40,17 +40,19 @@ def promote_observations(
     materialization; `but` are key prefixes of assets that a merge does not move. Returns how many.
     `rebased` says that the tables have other snapshots now than the runs saw.
     """
-    runs = [run for run in _runs(instance, ref, since) if run.tags.get(MERGED_TAG) != into]
+    runs = [run for run in _find_runs(instance, ref, since) if run.tags.get(MERGED_TAG) != into]
     made = 0
     if into == MAIN_REF:
-        seen = [found for found in _last_seen(instance, runs) if found.asset_key.path[0] not in but]
-        made = _report(instance, [_materialization(found, ref, rebased=rebased) for found in seen])
+        seen = [
+            found for found in _find_last_observations(instance, runs) if found.asset_key.path[0] not in but
+        ]
+        made = _report(instance, [_to_materialization(found, ref, rebased=rebased) for found in seen])
     for run in runs:
         instance.add_run_tags(run.run_id, {MERGED_TAG: into})
     return made
 
 
-def _runs(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[DagsterRun]:
+def _find_runs(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[DagsterRun]:
     """Return the runs on a branch, and those on branches that were merged into it, oldest first."""
     found: dict[str, DagsterRun] = {}
     for tag in (REF_TAG, MERGED_TAG):
@@ -59,10 +61,12 @@ def _runs(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[Dagst
     return list(found.values())
 
 
-def _last_seen(instance: DagsterInstance, runs: Iterable[DagsterRun]) -> list[dg.AssetObservation]:
+def _find_last_observations(
+    instance: DagsterInstance, runs: Iterable[DagsterRun]
+) -> list[dg.AssetObservation]:
     last: dict[_Part, tuple[float, dg.AssetObservation]] = {}
     for run in runs:
-        for entry in _observations(instance, run):
+        for entry in _read_observations(instance, run):
             seen = entry.get_dagster_event().asset_observation_data.asset_observation
             part = (seen.asset_key, seen.partition)
             if part not in last or last[part][0] <= entry.timestamp:
@@ -70,11 +74,11 @@ def _last_seen(instance: DagsterInstance, runs: Iterable[DagsterRun]) -> list[dg
     return [seen for _, seen in last.values()]
 
 
-def _observations(instance: DagsterInstance, run: DagsterRun) -> Iterable[EventLogEntry]:
+def _read_observations(instance: DagsterInstance, run: DagsterRun) -> Iterable[EventLogEntry]:
     return instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_OBSERVATION)
 
 
-def _materialization(seen: dg.AssetObservation, ref: str, *, rebased: bool) -> dg.AssetMaterialization:
+def _to_materialization(seen: dg.AssetObservation, ref: str, *, rebased: bool) -> dg.AssetMaterialization:
     metadata: dict[str, Any] = {**seen.metadata, "ref": MAIN_REF, "merged_from": ref}
     if rebased:
         metadata.pop("snapshot_id", None)

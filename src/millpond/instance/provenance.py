@@ -1,8 +1,7 @@
-"""From what a day of an asset was made: for each asset it reads, the versions of the days it depends on.
+"""The inputs of each day of an asset: for each parent, the versions of the days it depends on.
 
-Dagster records one version for all days of a run, from which nobody can tell which of them a later change
-concerns. Here each day has its own, taken before the step reads anything: what changes meanwhile counts as a
-change then.
+Dagster records one version for all days of a run, which does not show which of them a later change affects.
+Here each day has its own, read before the step reads any data, so that a change in between counts.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from millpond.internals.dagster import AssetGraph, get_input_data_version_tag
 from millpond.partitions import Window
 
 _NOTHING = "-"
-"""Stands for a day that was not there."""
+"""The version of a day that does not exist."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """That an asset reads `parent`: of each day that day and `look_back` before it, or (None) all of it."""
+    """A dependency on `parent`: on the same day and `look_back` days before it, or (None) on all of it."""
 
     parent: str
     look_back: int | None
 
     def version(self, of_parent: Mapping[Day, str], day: Day) -> str:
-        """Return what identifies the state of the parent that `day` is made from."""
+        """Return the version of the parent's state that `day` is built from."""
         if self.look_back is None:
             return whole(of_parent)
         if not self.look_back:
@@ -38,14 +37,14 @@ class Edge:
         return ",".join(of_parent.get(one, _NOTHING) for one in self.days(day))
 
     def days(self, day: Day) -> list[dt.date]:
-        """Return the days of the parent that `day` depends on, if it does not depend on all of it."""
+        """Return the days of the parent that `day` depends on; empty if it depends on all of it."""
         if self.look_back is None or day is None:
             return []
         return [day - dt.timedelta(days=n) for n in range(self.look_back, -1, -1)]
 
 
 def whole(of_parent: Mapping[Day, str]) -> str:
-    """Return what identifies the state of a whole asset: its version, or a hash of those of all its days."""
+    """Return the version of a whole asset: its own, or a hash of those of all its days."""
     if set(of_parent) <= {None}:
         return of_parent.get(None, _NOTHING)
     days = sorted((day, version) for day, version in of_parent.items() if day is not None)

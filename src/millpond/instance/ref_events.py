@@ -1,7 +1,7 @@
-"""Dagster's record speaks of main: what a run does on another ref is kept as observations.
+"""Dagster's record is that of main: materializations on another ref are stored as observations.
 
-Dagster knows one state of an asset. A materialization on a branch would make main's partitions look done and
-fresh, its failure would make them look failed. An observation says what was seen, and claims nothing.
+Dagster has one state for each asset. A materialization on a branch would make main's partitions look fresh, a
+failure would make them look failed. An observation changes neither.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from millpond.internals.dagster_on_demand import RunStorage
 from millpond.naming import MAIN_REF
 from millpond.resources.run import ref_of
 
-_CLAIMS = (
+_STATE_EVENTS = (
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
 )
-"""Events that say nothing but how an asset stands."""
+"""Events whose only effect is on the state of an asset."""
 
 
 _RUNS = 256
-"""Runs whose refs are remembered."""
+"""How many runs' refs are cached."""
 
 
 class RefEventLogStorage(HomeEventLogStorage):
-    """The event log, in which the record of assets and checks is main's alone.
+    """The event log, in which only main changes the state of assets and checks.
 
-    What checks found on another ref stays in the log of its run.
+    Results of checks on another ref stay in the log of their run.
     """
 
     def __init__(self, postgres_url: str, runs: RunStorage, autocreate: bool) -> None:
@@ -40,21 +40,21 @@ class RefEventLogStorage(HomeEventLogStorage):
         super().__init__(postgres_url, autocreate)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event as its run's ref asks for."""
-        if (kept := convert_for_ref(event, self._ref(event.run_id))) is not None:
+        """Store an event, converted for the ref of its run."""
+        if (kept := convert_for_ref(event, self._find_ref(event.run_id))) is not None:
             super().store_event(kept)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events of a run as its ref asks for, in their order."""
-        kept = [convert_for_ref(event, self._ref(event.run_id)) for event in events]
+        """Store events of a run in order, converted for its ref."""
+        kept = [convert_for_ref(event, self._find_ref(event.run_id)) for event in events]
         super().store_event_batch([event for event in kept if event is not None])
 
     def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Let the result of a check count for its asset if it was found on main."""
-        if self._ref(event.run_id) == MAIN_REF:
+        """Record the result of a check for its asset if its run is on main."""
+        if self._find_ref(event.run_id) == MAIN_REF:
             super().store_asset_check_event(event, event_id)
 
-    def _ref(self, run_id: str) -> str:
+    def _find_ref(self, run_id: str) -> str:
         if run_id not in self._refs:
             found = self._runs.get_runs(RunsFilter(run_ids=[run_id]), limit=1) if run_id else []
             if not found:
@@ -66,11 +66,11 @@ class RefEventLogStorage(HomeEventLogStorage):
 
 
 def convert_for_ref(entry: EventLogEntry, ref: str) -> EventLogEntry | None:
-    """Return how an event of a run on `ref` is stored; None if it is not."""
+    """Return the event to store for a run on `ref`; None if it is not stored."""
     event = entry.dagster_event
     if ref == MAIN_REF or event is None:
         return entry
-    if event.event_type in _CLAIMS:
+    if event.event_type in _STATE_EVENTS:
         return None
     if event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
         return entry._replace(dagster_event=_to_observation(event, ref))

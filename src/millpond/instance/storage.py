@@ -1,4 +1,4 @@
-"""Dagster's instance and storage: the address comes from the home, Postgres starts on demand."""
+"""Dagster's instance and storage, in the home's Postgres, which is started on demand."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from millpond.instance.connections import PooledStorage, pool
 from millpond.instance.containers import container_launcher
 from millpond.instance.dead_runs import HOST_TAG
 from millpond.instance.files import Unconfigured
-from millpond.instance.home import with_origin
-from millpond.instance.pause import hold_at_launch, hold_queued, mark_automatic, read_pause, with_pause
+from millpond.instance.home import add_origin
+from millpond.instance.pause import apply_pause, hold_at_launch, hold_queued, mark_automatic, read_pause
 from millpond.instance.ref_events import RefEventLogStorage
 from millpond.internals.dagster import (
     WILL_RETRY_TAG,
@@ -34,7 +34,7 @@ from millpond.runtime.home import exclusive, layout
 from millpond.settings import settings
 
 EVENT_BATCH = 500
-"""Events of one run that are written together; Dagster's own default is to write each alone."""
+"""Events of one run that are written together; Dagster's default is one."""
 _TABLES_ARE_THERE = text(
     "SELECT bool_and(to_regclass(name) IS NOT NULL)"
     " FROM unnest(ARRAY['runs', 'instance_info', 'event_logs', 'jobs']) AS name"
@@ -44,12 +44,12 @@ _TABLES_ARE_THERE = text(
 class HomeInstance(DagsterInstance):
     """Dagster's instance, with events written in batches and runs launched as the settings say.
 
-    The batches stand for the environment variable DAGSTER_EVENT_BATCH_SIZE, which each process would need.
+    The batches replace the environment variable DAGSTER_EVENT_BATCH_SIZE, which each process would need.
     """
 
     @classmethod
     def config_schema(cls) -> Mapping[str, Any]:
-        """Return what dagster.yaml may say beyond Dagster's own keys: nothing."""
+        """Return the keys of dagster.yaml beyond Dagster's own: none."""
         return {}
 
     @classmethod
@@ -62,7 +62,7 @@ class HomeInstance(DagsterInstance):
 
     @property
     def run_launcher(self) -> RunLauncher:
-        """What starts runs: containers if the settings say so, else what dagster.yaml names, or processes."""
+        """The launcher of containers if the settings say so, else that of dagster.yaml, or of processes."""
         if self._run_launcher is None and settings().run_launcher == "docker":
             launcher = container_launcher()
             launcher.register_instance(self)
@@ -70,62 +70,62 @@ class HomeInstance(DagsterInstance):
         return hold_at_launch(self, super().run_launcher)
 
     def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
-        """Store the switch of a schedule or sensor that is new here; off while the home is paused."""
-        return super().add_instigator_state(with_pause(self, state))
+        """Store the state of a new schedule or sensor; it is off while the home is paused."""
+        return super().add_instigator_state(apply_pause(self, state))
 
     def update_instigator_state(self, state: InstigatorState) -> InstigatorState:
-        """Store the switch of a schedule or sensor; while the home is paused, code switches none on."""
-        return super().update_instigator_state(with_pause(self, state))
+        """Store the state of a schedule or sensor; code switches none on while the home is paused."""
+        return super().update_instigator_state(apply_pause(self, state))
 
     def add_run_tags(self, run_id: str, new_tags: Mapping[str, str]) -> None:
-        """Store tags of a run; while the home is paused, none says that the run is to be repeated."""
+        """Store tags of a run; while the home is paused, no run is marked for a retry."""
         if new_tags.get(WILL_RETRY_TAG) == "true" and read_pause(self) is not None:
             new_tags = {**new_tags, WILL_RETRY_TAG: "false"}
         super().add_run_tags(run_id, new_tags)
 
     def get_concurrency_config(self) -> ConcurrencyConfig:
-        """Return which runs may leave the queue, as Dagster's daemon asks before it starts some."""
+        """Return the limits by which Dagster's daemon dequeues runs."""
         return hold_queued(self, super().get_concurrency_config())
 
     def update_backfill(self, partition_backfill: PartitionBackfill) -> None:
-        """Store how a backfill of the pages stands; it counts what it was asked for, and no day beyond."""
+        """Store the state of a backfill of the pages; only its target counts as done."""
         super().update_backfill(limit_to_target(partition_backfill))
 
 
 class HomeRunStorage(PooledStorage, CommandBackfills):
-    """Runs, in the home's Postgres; one that starts where several hosts take part notes on which it does."""
+    """Runs in the home's Postgres; under the profile scale, each records its host."""
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
-        """Store a run; one that a command began gets our code location, so that the pages show it.
+        """Store a run; one of a command gets our code location, so that the pages show it.
 
-        One that no person asked for gets the tag by which a pause keeps it in the queue.
+        An automatic one gets the tag by which a pause keeps it in the queue.
         """
-        return super().add_run(mark_automatic(self._instance, with_origin(dagster_run)))
+        return super().add_run(mark_automatic(self._instance, add_origin(dagster_run)))
 
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None
     ) -> None:
-        """Note what an event means for its run."""
+        """Update the run of an event."""
         super().handle_run_event(run_id, event, update_timestamp)
         if event.event_type == DagsterEventType.RUN_START and settings().scale:
             self.add_run_tags(run_id, {HOST_TAG: socket.gethostname()})
 
 
 class HomeScheduleStorage(PooledStorage, PostgresScheduleStorage):
-    """Schedules and sensors, in the home's Postgres."""
+    """Schedules and sensors in the home's Postgres."""
 
 
 def _has_tables() -> bool:
-    """Return whether Dagster's tables are there; each of its storages asks with a connection of its own.
+    """Return whether Dagster's tables exist, in one query for all its storages.
 
-    The last of them is among those looked for, so that what is half made is waited for.
+    It includes the table that is created last, so that an unfinished creation is waited for.
     """
     with pool().connect() as connection:
         return bool(connection.scalar(_TABLES_ARE_THERE))
 
 
 class HomeStorage(Unconfigured, DagsterStorage, ConfigurableClass):
-    """Dagster's storage of this home; its address comes from the home, so dagster.yaml holds no secret."""
+    """Dagster's storage of this home; its address comes from the home, so dagster.yaml has no secret."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
@@ -134,7 +134,7 @@ class HomeStorage(Unconfigured, DagsterStorage, ConfigurableClass):
         if _has_tables():
             self._open(address, autocreate=False)
         else:
-            with exclusive(layout(settings()).run / "dagster.lock", doing="making Dagster's tables"):
+            with exclusive(layout(settings()).run / "dagster.lock", doing="creating Dagster's tables"):
                 self._open(address, autocreate=True)
         for storage in (self._runs, self._events, self._schedules):
             use_engine(storage, pool())
@@ -147,7 +147,7 @@ class HomeStorage(Unconfigured, DagsterStorage, ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """What dagster.yaml says."""
+        """The content of dagster.yaml."""
         return self._inst_data
 
     @property
@@ -167,15 +167,15 @@ class HomeStorage(Unconfigured, DagsterStorage, ConfigurableClass):
 
     @property
     def run_storage_data(self) -> ConfigurableClassData | None:
-        """None: Dagster then asks this class."""
+        """None: this class has the storage."""
         return None
 
     @property
     def event_storage_data(self) -> ConfigurableClassData | None:
-        """None: Dagster then asks this class."""
+        """None: this class has the storage."""
         return None
 
     @property
     def schedule_storage_data(self) -> ConfigurableClassData | None:
-        """None: Dagster then asks this class."""
+        """None: this class has the storage."""
         return None

@@ -1,4 +1,4 @@
-"""Days that a source serves no more: recorded as skipped, which is no failure, and left out downstream."""
+"""Days that a source no longer serves: recorded as skipped, not failed, and left out downstream."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _MADE = DagsterEventType.ASSET_MATERIALIZATION.value
 
 
 def skip_days(context: dg.AssetExecutionContext, reasons: Mapping[dt.date, str]) -> Iterator[dg.DagsterEvent]:
-    """Yield an event for each day that the asset's source serves no more, with the reason.
+    """Yield an event for each day that the asset's source no longer serves, with the reason.
 
-    It is Dagster's own for an asset that was not made although nothing failed: type SKIPPED.
+    It is Dagster's own event for an asset that was not materialized without a failure, of type SKIPPED.
     """
     for reason in dict.fromkeys(reasons.values()):  # the pages show no events of this type
         about = contiguous(day for day, one in reasons.items() if one == reason)
@@ -60,7 +60,7 @@ def skip_days(context: dg.AssetExecutionContext, reasons: Mapping[dt.date, str])
 def find_skipped_days(
     instance: DagsterInstance, assets: Collection[str], window: Window | None = None
 ) -> dict[str, set[dt.date]]:
-    """Return the days of `assets`, or those of `window`, that were skipped since they were last made."""
+    """Return the days of `assets`, within `window` if given, that were skipped since last materialized."""
     names = {database_key(asset): asset for asset in assets}
     kind = _EVENTS.dagster_event_type
     skipped = func.max(_EVENTS.id).filter(kind == _SKIPPED)
@@ -82,26 +82,26 @@ def find_skipped_days(
 
 @dataclass(frozen=True)
 class Unreachable:
-    """What cannot be made: `days` by asset, and `assets` of which nothing was ever made and nothing can be.
+    """What cannot be materialized: `days` by asset, and `assets` that have no data and cannot get any.
 
-    Days and assets that were made before are not among them: they can be made again from what is there.
+    Days and assets that were materialized before are not included, as they can be rebuilt.
     """
 
     days: Mapping[str, frozenset[dt.date]] = field(default_factory=dict)
     assets: frozenset[str] = frozenset()
 
     def of(self, asset: str) -> frozenset[dt.date]:
-        """Return the days of an asset that cannot be made."""
+        """Return the days of an asset that cannot be materialized."""
         return self.days.get(asset, frozenset())
 
 
 def find_unreachable(
     instance: DagsterInstance, graph: AssetGraph, assets: Collection[str], ref: str, window: Window | None
 ) -> Unreachable:
-    """Return what of `assets` cannot be made on `ref`, since their sources serve it no more.
+    """Return what of `assets` cannot be materialized on `ref`, as their sources no longer serve it.
 
-    A day cannot if none of the days it is made from can, nor were; an asset without partitions, if something
-    that it reads was never made and cannot be.
+    That is a day if it is missing in all parents and unreachable there, and an asset without partitions if a
+    parent was never materialized and cannot be.
     """
     keys = dg.AssetSelection.assets(*map(dg.AssetKey.from_user_string, assets)).upstream().resolve(graph)
     ordered = [key for key in graph.toposorted_asset_keys if key in keys]

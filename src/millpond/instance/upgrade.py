@@ -1,4 +1,4 @@
-"""What Dagster's storage lacks for the Dagster that is installed, and Dagster's own way to add it."""
+"""Migrations that Dagster's storage needs for the installed Dagster."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DONE = "select name from secondary_indexes where migration_completed is not nul
 
 
 def find_pending() -> list[str]:
-    """Return what is to be done, in words; nothing where Dagster has made no tables yet.
+    """Return a description of each pending migration; none if there are no tables yet.
 
-    Reads only. Raises HomeTooNew if a newer Dagster wrote the storage.
+    Only reads. Raises HomeTooNew if a newer Dagster wrote the storage.
     """
     with databases().dagster.connect(autocommit=True) as connection:
         try:
@@ -31,21 +31,21 @@ def find_pending() -> list[str]:
         except psycopg.errors.UndefinedTable:
             return []
         done = {name for (name,) in connection.execute(_DONE)}
-    revision, scripts = str(found[0]) if found else None, _scripts()
+    revision, scripts = str(found[0]) if found else None, _load_scripts()
     head = scripts.get_current_head()
     if revision and revision not in {script.revision for script in scripts.walk_revisions()}:
         raise HomeTooNew(
-            f"Dagster's storage has the revision {revision}, which Dagster {dg.__version__}, installed here,"
-            " does not know: a newer one wrote it",
+            f"Dagster's storage has revision {revision}, which the installed Dagster {dg.__version__} does"
+            " not know: a newer one wrote it",
             unharmed="all of it: nothing was changed",
             next_step="install the release of Millpond that this home was used with (see its CHANGELOG.md)",
         )
     tables = [f"tables of revision {head} (now {revision})"] if revision != head else []
-    return [*tables, *(f"data: {name}" for name in _data_migrations() if name not in done)]
+    return [*tables, *(f"data: {name}" for name in _list_data_migrations() if name not in done)]
 
 
 def upgrade_storage() -> None:
-    """Migrate Dagster's storage as `dagster instance migrate` and `reindex` do; may be repeated."""
+    """Migrate Dagster's storage as `dagster instance migrate` and `reindex` do; idempotent."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with (
         exclusive(layout(settings()).run / "dagster.lock", doing="upgrading Dagster's storage"),
@@ -55,12 +55,12 @@ def upgrade_storage() -> None:
         opened.reindex()
 
 
-def _scripts() -> ScriptDirectory:
+def _load_scripts() -> ScriptDirectory:
     config = internals.get_alembic_config(dagster_postgres.__file__, "alembic/alembic.ini")
     return ScriptDirectory.from_config(config)
 
 
-def _data_migrations() -> list[str]:
+def _list_data_migrations() -> list[str]:
     return [
         *internals.REQUIRED_RUN_MIGRATIONS,
         *internals.OPTIONAL_RUN_MIGRATIONS,

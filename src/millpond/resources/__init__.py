@@ -1,4 +1,4 @@
-"""What assets are given: the run they are in, Trino and Iceberg, retry policies.
+"""What assets use: their run, resources for Trino and Iceberg, retry policies.
 
 Imports `lake` and what is below it. Start reading in `run`; resources for users are in `engines`.
 """

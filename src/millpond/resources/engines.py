@@ -1,7 +1,7 @@
-"""Trino and Iceberg as Dagster resources, for assets that users write themselves.
+"""Trino and Iceberg as Dagster resources, for assets of your own.
 
-Their fields start from the settings. Secrets do not: Dagster shows the configuration of a resource in its
-pages, so a secret that is not given there is looked up when it is needed.
+Their fields default to the settings, except secrets: Dagster shows the configuration of a resource in its
+pages, so secrets are read from the settings when they are needed.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ class TrinoResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     trino_http_scheme: str = "http"
 
     def connect(self, ref: str | None = None) -> "Connection":
-        """Return a DB-API connection that shows `ref` (default: the setting). Raises RefNotFound."""
+        """Return a DB-API connection to `ref` (default: the setting). Raises RefNotFound."""
         from millpond.lake import trino
 
         asked = self._settings()
@@ -68,7 +68,7 @@ class IcebergResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     s3_secret_key: str | None = None
 
     def catalog(self, ref: str | None = None) -> "LakeCatalog":
-        """Return the catalog of `ref` (default: the setting), whose warehouse and keys are these fields'.
+        """Return the catalog of `ref` (default: the setting), with the warehouse and keys of these fields.
 
         Raises RefNotFound.
         """
@@ -83,7 +83,7 @@ class IcebergResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.catalog(ref).load_table(name)
 
     def properties(self) -> dict[str, str]:
-        """Return what PyIceberg must be told to reach the warehouse; holds the keys of S3."""
+        """Return PyIceberg's properties for the warehouse, including the keys of S3."""
         from millpond.lake.files import storage_properties
 
         if not settings().scale:
@@ -102,7 +102,7 @@ _ICEBERG = (
 
 
 def build_resources(configured: Settings) -> dict[str, dg.ConfigurableResource[Any]]:
-    """Return the resources `trino` and `iceberg` as the settings say; connects to nothing."""
+    """Return the resources `trino` and `iceberg` from the settings, without connecting."""
     return {
         "trino": TrinoResource(**_field_values(configured, _TRINO)),
         "iceberg": IcebergResource(**_field_values(configured, _ICEBERG)),

@@ -1,4 +1,4 @@
-"""What an asset reads from the run it is in: id, ref, window; and the daily partitions."""
+"""What an asset reads from its run: id, ref, window; and the daily partitions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from millpond.partitions import RANGE_SEPARATOR, Window, check_window, parse_day
 from millpond.settings import Settings, settings
 
 OWN_PARTITIONS = "own_partitions"
-"""Metadata of an asset that has partitions, but not these."""
+"""Metadata of an asset whose partitions are not these days."""
 
 
 def daily_partitions(configured: Settings | None = None) -> dg.DailyPartitionsDefinition:
     """Return the partitions of raw tables and daily models: days in the configured zone, today included.
 
-    An asset of your own that is made by day takes these, so that Dagster maps its days to theirs.
+    Use them for daily assets of your own, so that Dagster maps their days to those of the platform.
     """
     configured = configured or settings()
     return dg.DailyPartitionsDefinition(
@@ -37,9 +37,9 @@ def daily_partitions(configured: Settings | None = None) -> dg.DailyPartitionsDe
 JOB = "millpond"
 """The job that holds every asset."""
 REF_TAG = "millpond/ref"
-"""Run tag that names the ref a run reads and writes, where it is not the one of the settings."""
+"""Run tag with the ref that a run reads and writes; default: the setting."""
 BACKFILL_TAG = "millpond/backfill"
-"""Run tag that names the backfill a run belongs to."""
+"""Run tag with the id of the run's backfill."""
 
 ACCEPT_TAG = "millpond/accept"
 """Run tag that says which rows a person takes, or drops, in place of a load: see `Accepting`."""
@@ -48,7 +48,7 @@ RULE_TAG = "millpond/rule"
 """Run tag that names the rule whose rows in quarantine a replay or discard is about; without it, all."""
 
 FULL_REFRESH_TAG = "millpond/full_refresh"
-"""Run tag, `true` where daily models are built whole, as dbt does with `--full-refresh`."""
+"""Run tag; `true` builds daily models over all their days, as dbt does with `--full-refresh`."""
 
 Accepting = Literal["shrink", "held", "replay", "discard"]
 """`shrink`: what the source has now, however little; with no request sent, `held`: what was held back,
@@ -57,7 +57,7 @@ Accepting = Literal["shrink", "held", "replay", "discard"]
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run as one of its assets sees it; `window` is None for an asset without partitions."""
+    """The run of an asset; `window` is None for an asset without partitions."""
 
     run_id: str
     ref: str
@@ -68,7 +68,7 @@ class RunInfo:
 
     @classmethod
     def of(cls, context: AssetExecutionContext) -> RunInfo:
-        """Return what `context` says; raises PartitionKeyError if a key is no day that can exist now."""
+        """Return the run of `context`; raises PartitionKeyError for a key that cannot be a partition now."""
         configured = settings()
         ref = ref_name(ref_of(context.run.tags))
         if ref != MAIN_REF and REF_TAG not in context.run.tags:
@@ -84,7 +84,7 @@ class RunInfo:
 
 
 def accept_tags(shrink: bool) -> dict[str, str]:
-    """Return the tags of a run that takes fewer rows than are loaded, if it does."""
+    """Return the tags of a run that accepts fewer rows than are loaded, if `shrink` is set."""
     return {ACCEPT_TAG: "shrink"} if shrink else {}
 
 
@@ -122,6 +122,6 @@ def partition_tags(window: Window) -> dict[str, str]:
 
 
 def window_of(tags: Mapping[str, str]) -> Window | None:
-    """Return the days that a run with these tags makes; None for a run without partitions."""
+    """Return the days of a run with these tags; None if it has no partitions."""
     text = partitions_of(tags)
     return Window.parse(text) if text else None

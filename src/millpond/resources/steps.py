@@ -1,4 +1,4 @@
-"""What steps share: the retry policy, an end by Ctrl-C that is final, and events of checks."""
+"""What steps share: retry policies, interrupts without a retry, and events of checks."""
 
 from __future__ import annotations
 
@@ -28,34 +28,35 @@ TRANSIENT = (
     *(LockTimeout, PartitionConflict, MergeConflict, OutcomeUnknown, StorageFailed),
     *(EmbeddedPartError, MartsHeld),
 )
-"""What a second try may find mended: a lock, a conflict, a server that was being restarted."""
+"""Transient errors: a lock, a conflict, a server that is restarting."""
 
 
-def retry_policy(times: int, seconds: float) -> dg.RetryPolicy:
-    """Return the policy: up to `times` more tries, the first after up to `seconds`."""
+def build_retry_policy(times: int, seconds: float) -> dg.RetryPolicy:
+    """Return a policy of up to `times` retries, the first after up to `seconds`."""
     return dg.RetryPolicy(
         max_retries=times, delay=seconds, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL
     )
 
 
-LAKE_STEP = retry_policy(2, 5)
-"""For steps that only read and write what is ours; a source says its own in its file."""
+LAKE_STEP = build_retry_policy(2, 5)
+"""For steps that only use our own storage; a source declares its own policy in its file."""
 
 
 @contextmanager
 def interrupts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Have an interrupt within the block end the step and then the run, whatever the retry policy says.
+    """Have an interrupt within the block end the step and the run, without a retry.
 
-    Dagster 1.13 asks the policy first, so that a run told to end would wait and begin the step again. It
-    records the run as canceled if that was announced, as "Terminate" in the pages does, else as failed.
+    Dagster 1.13 applies the retry policy first, so that an interrupted run would wait and start the step
+    again. It records the run as canceled if that was announced, as "Terminate" in the pages does, else as
+    failed.
     """
     try:
         yield
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
         run = context.instance.get_run_by_id(context.run_id)
         if run and run.status == dg.DagsterRunStatus.STARTED:
-            context.instance.report_run_canceling(run, "Its process was told to end.")
-        # Dagster raises it anew before the next step begins, where no policy applies.
+            context.instance.report_run_canceling(run, "Its process was interrupted.")
+        # Dagster raises it again before the next step begins, where no policy applies.
         announce_interrupt()
         raise dg.Failure("interrupted", allow_retries=False) from interrupt
 
@@ -63,8 +64,8 @@ def interrupts_are_final(context: dg.AssetExecutionContext) -> Iterator[None]:
 class CheckEvents:
     """Turns results of a step's checks into the events that Dagster would make of them.
 
-    Dagster looks up for each result which materialization it speaks of. A step that judges data before it is
-    materialized (`before=True`) speaks of none yet; else the answer is the same for all checks of an asset.
+    Dagster looks up the materialization of each result. There is none for a step that checks data before it
+    is materialized (`before=True`); otherwise it is the same for all checks of an asset.
     """
 
     def __init__(self, context: AssetExecutionContext | AssetCheckExecutionContext, *, before: bool) -> None:
@@ -92,16 +93,16 @@ class CheckEvents:
             severity=result.severity,
             description=result.description,
             blocking=blocking,
-            target_materialization_data=self._target(result, key),
+            target_materialization_data=self._find_target(result, key),
         )
 
     def none(self, asset: dg.AssetKey) -> Iterator[dg.Output[Any]]:
-        """Yield only the outputs that later steps wait for: nothing of the asset was there to be judged."""
+        """Yield only the outputs that later steps wait for; there was no data to check."""
         for key in sorted(self._asked, key=str):
             if key.asset_key == asset and (name := self._layer.get_op_output_name(key)):
                 yield dg.Output(None, name)
 
-    def _target(
+    def _find_target(
         self, result: dg.AssetCheckResult, key: dg.AssetCheckKey
     ) -> AssetCheckEvaluationTargetMaterializationData | None:
         if self._before:

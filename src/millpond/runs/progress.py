@@ -10,7 +10,7 @@ from typing import Literal
 from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType, EventLogEntry
 
 from millpond.errors import advice
-from millpond.instance.failure import DayFailure, error_name, is_interrupt, read_failed_days, reason
+from millpond.instance.failure import DayFailure, is_interrupt, read_error_name, read_failed_days, reason
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
 """Metadata that says how many rows an asset holds; the first that is there counts."""
@@ -168,7 +168,7 @@ class RunProgress:
                     self._names(step),
                     passed=False,
                     message=why,
-                    error=error_name(data),
+                    error=read_error_name(data),
                     unharmed=unharmed,
                     next=next_step,
                     days=read_failed_days(data),

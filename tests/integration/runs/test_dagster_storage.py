@@ -199,7 +199,7 @@ def test_events_written_in_batches_equal_those_that_dagster_writes_one_by_one(
     [
         ("dagster_storage", ("HomeInstance", "HomeStorage")),
         ("dagster_files", ("HomeArtifacts", "HomeComputeLogs")),
-        ("daemon", ("begin",)),
+        ("daemon", ("main",)),
     ],
 )
 def test_files_of_projects_made_before_name_what_is_there(module: str, names: tuple[str, ...]) -> None:
