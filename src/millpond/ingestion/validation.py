@@ -22,7 +22,7 @@ from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
 from millpond.partitions import Window, instant
 
-MEMORY = "2GB"
+MEMORY = "800MB"
 """What judging may hold in memory; beyond that it goes to the staging folder."""
 _DAY = dt.timedelta(days=1)
 
