@@ -187,7 +187,8 @@ def _say(
     if left and action == "replay":
         said += f"\n  millpond quarantine show {asset}{chosen.options(days)}"
     if gone and action == "replay" and not downstream:
-        said += f'\n  what reads it is stale: millpond backfill "{asset}*" --stale{ref_option(chosen.ref)}'
+        below = f"""'key:"{asset}"+ and not key:"{asset}"'"""
+        said += f"\n  what reads it is stale: millpond backfill {below} --stale{ref_option(chosen.ref)}"
     return said
 
 

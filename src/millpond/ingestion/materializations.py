@@ -25,7 +25,6 @@ from millpond.internals.dagster import (
     DagsterEventBatchMetadata,
 )
 from millpond.partitions import Window
-from millpond.resources.run import RunInfo
 
 
 def materializations(
@@ -66,7 +65,7 @@ def _code_version(context: dg.AssetExecutionContext, day: PartitionResult, curre
 
     Where only quarantined rows were validated again, that is the one of the load before.
     """
-    if RunInfo.of(context).accept not in ("replay", "discard"):
+    if not day.partly:
         return {CODE_VERSION_TAG: current}
     of_day = dg.AssetRecordsFilter(context.asset_key, asset_partitions=[str(day.partition)])
     for record in context.instance.fetch_materializations(of_day, limit=1).records:

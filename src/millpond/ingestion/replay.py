@@ -25,6 +25,7 @@ from millpond.ingestion.load import load_rows
 from millpond.ingestion.merge_rows import Judged, judge_again
 from millpond.ingestion.quarantine import read_quarantine, read_refused, select_rule
 from millpond.ingestion.refused import RefusedDays, RowsChanged, refuse_changes, refused_spec
+from millpond.ingestion.replay_by_key import replay_by_key
 from millpond.ingestion.rest.outside import shrink_rule
 from millpond.ingestion.results import LoadResult, PartitionResult
 from millpond.ingestion.schema import lake_tables
@@ -78,8 +79,10 @@ def replay(
         done = _until_unchanged(table, days, partial(_settle_refused, source, table, days, decision))
         results += done.partitions
         failed |= done.failed
+    by_key = table.writes != "replace" and not decision.discard
+    settle = _settle_by_key if by_key else _settle_loaded
     for days in contiguous(_days_to_settle(table, window, decision, previous) - refused):
-        work = partial(_settle_loaded, table, days, decision, previous)
+        work = partial(settle, table, days, decision, previous)
         results += _until_unchanged(table, days, work)
     seconds = time.perf_counter() - began
     share = round(seconds / len(window), 4)
@@ -150,6 +153,19 @@ def _record_origin(source: SourceSpec, table: SourceTable, days: Window, address
         ) from error
 
 
+def _settle_by_key(
+    table: SourceTable, days: Window, decision: Decision, previous: Previous
+) -> list[PartitionResult]:
+    """Merge rows of `days` from quarantine into a table whose rows are written by key."""
+    with open_staging_folder(settings().staging, f"{table.name}-replay") as folder:
+        done = replay_by_key(table, days, decision.rule, folder, ref=decision.ref, run_id=decision.run_id)
+    return [
+        replace(each, unfinished=bool(before.get("unfinished")), partly=True)
+        for each in done
+        if each.partition and (before := previous.get(each.partition, {})).get("version") != each.content_hash
+    ]
+
+
 def _settle_loaded(
     table: SourceTable, days: Window, decision: Decision, previous: Previous
 ) -> list[PartitionResult]:
@@ -197,6 +213,7 @@ def _settle_loaded(
             discarded=discarded,
             rows_in_source=counts.rows + discarded,
             unfinished=bool(before.get("unfinished")),
+            partly=True,
         )
         if not _is_recorded(result, before):
             results.append(result)
@@ -248,8 +265,8 @@ def _days_to_settle(
     good, bad = count_rows(ref, table.raw_table, window), _per_day(stored)
     due = _days(stored.filter(select_rule(stored, decision.rule)))
     for day, before in previous.items():
-        recorded = before.get("rows_loaded"), before.get("rows_quarantined")
-        if recorded != (good[day], bad[day]):
+        same_bad = table.writes != "replace" or before.get("rows_quarantined") == bad[day]
+        if before.get("dagster/partition_row_count") != good[day] or not same_bad:
             due.add(day)
     near = {day + dt.timedelta(days) for day in due for days in (-1, 0, 1)}
     return near & {*good, *bad}

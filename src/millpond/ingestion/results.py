@@ -50,6 +50,8 @@ class PartitionResult:
     """Rows that the day has, where those that came did not replace it."""
     discarded: int = 0
     unfinished: bool | None = None
+    partly: bool = False
+    """Whether only rows of its quarantine were validated."""
 
     @property
     def values_nulled(self) -> int:

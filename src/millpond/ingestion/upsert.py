@@ -16,11 +16,12 @@ import duckdb
 import pyarrow as pa
 
 from millpond.errors import PartitionConflict
+from millpond.ingestion.refused import RowsChanged
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.validated_rows import ValidatedRows
 from millpond.lake import read
-from millpond.lake.hashing import Digests, compute_digests
+from millpond.lake.hashing import Digest, Digests, compute_digests
 from millpond.lake.most_rows import MostRows
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import Written, replace
@@ -44,21 +45,43 @@ class Merged:
     rows: dict[dt.date, int]
 
 
-def upsert(table: SourceTable, validated: ValidatedRows, asked: Window, *, ref: str, run_id: str) -> Merged:
+@dataclass(frozen=True)
+class Settled:
+    """Payloads of `days` that are validated again, and what quarantine held when they were read."""
+
+    payloads: pa.ChunkedArray
+    found: Digests
+    days: Window
+
+    def refuse_changes(self, now: Digests) -> None:
+        """Raise RowsChanged if quarantine holds other rows of the days `now`."""
+        if any(self.found.get(day, Digest()) != now.get(day, Digest()) for day in self.days.days):
+            raise RowsChanged(str(self.days))
+
+
+def upsert(
+    table: SourceTable,
+    validated: ValidatedRows,
+    asked: Window,
+    *,
+    ref: str,
+    run_id: str,
+    settled: Settled | None = None,
+) -> Merged:
     """Merge all good and bad rows into the raw and quarantine tables by key, in one commit.
 
     The days concerned are those of the rows that came, those that rows with their keys leave, and `asked`.
 
     A row takes the place of the one with its key, on whatever day that is, unless the table's `version` says
     that the one there is later; with `write: append` the one there stays. A key that is judged again leaves
-    the quarantine. Raises LakeError, PartitionConflict.
+    the quarantine, and so do rows that are `settled`. Raises LakeError, PartitionConflict.
     """
     now, counts = dt.datetime.now(dt.UTC), validated.counts
     days = Window.of_days(min(counts), max(counts))
     good, bad = validated.good(days, run_id, now), validated.bad(days, run_id, now)
     for _ in range(_ATTEMPTS):
         try:
-            return _merge(table, asked, good, bad, validated.keys(), ref, run_id)
+            return _merge(table, asked, good, bad, validated.keys(), ref, run_id, settled)
         except _ChangedSince:
             continue
     raise PartitionConflict(
@@ -72,7 +95,14 @@ Rows: TypeAlias = pa.Table | Sequence[Path]
 
 
 def _merge(
-    table: SourceTable, asked: Window, good: Rows, bad: Rows, keys: pa.Table, ref: str, run_id: str
+    table: SourceTable,
+    asked: Window,
+    good: Rows,
+    bad: Rows,
+    keys: pa.Table,
+    ref: str,
+    run_id: str,
+    settled: Settled | None,
 ) -> Merged:
     raw, quarantine = lake_tables(table)
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as connection:
@@ -85,7 +115,11 @@ def _merge(
             stays = "false"
         merged = rows.merge(stays)
         connection.register("judged_keys", keys)
+        payloads = settled.payloads if settled else pa.array([], pa.string())
+        connection.register("settled", pa.table({"payload": payloads}))
         rejected = _Side(connection, "bad", quarantine, ref, ("row_key",), asked, bad, "judged_keys")
+        if settled:
+            settled.refuse_changes(rejected.before)
         kept = rejected.merge("false")
     replacements = [
         Replacement(side.spec, found, Windows(tuple(contiguous(side.days))), side.refuse_newer)
@@ -153,7 +187,8 @@ class _Side:
         if self._leaving:
             gone = f"exists (select 1 from {self._leaving} as k where {self._same('there', 'k')})"  # noqa: S608
             without = f"there.row_key is null and there.payload in (select payload from {new})"  # noqa: S608
-            gone = f"({gone} or ({without}))"
+            again = "there.payload in (select payload from settled)"
+            gone = f"({gone} or ({without}) or {again})"
         return self._connection.execute(
             f"with accepted as ({accepted}) select * from {there} as there where not {gone}"  # noqa: S608
             " union all by name select * from accepted"

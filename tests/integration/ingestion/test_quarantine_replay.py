@@ -131,9 +131,10 @@ def test_a_refused_day_is_loaded_whole_from_its_own_rows_though_the_source_is_do
 def recorded(result: LoadResult) -> dict[dt.date, dict[str, Any]]:
     """Return what Dagster has on record after a load."""
     return {
-        day.partition: {
+        day.partition or DAY: {
             "version": day.content_hash,
             "rows_loaded": day.rows_loaded,
+            "dagster/partition_row_count": day.rows_loaded,
             "rows_quarantined": day.rows_quarantined,
             "duplicates_dropped": day.duplicates_dropped,
             "rows_outside_window": day.rows_outside_window,
