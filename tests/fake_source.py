@@ -27,6 +27,10 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    pairs: tuple[tuple[str, str], ...] = ()
+    """The parameters in their order, repeated ones too."""
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,9 @@ def fake_source() -> Iterator[FakeSource]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = source.answer(Request(parts.path, dict(parse_qsl(parts.query)), headers))
+            pairs = tuple(parse_qsl(parts.query))
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            answer = source.answer(Request(parts.path, dict(pairs), headers, pairs, self.command, body))
             if answer.raw:
                 self.close_connection = True
                 answer.raw(self.connection)
@@ -168,6 +174,8 @@ def fake_source() -> Iterator[FakeSource]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)
+
+        do_POST = do_PUT = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

@@ -24,9 +24,14 @@ there is no default. Times are written `30s`, `5m`, `2h`, `1d`. `millpond source
 a JSON Schema for editors.
 
 Texts of `rest`, `endpoint` and `news.params` may hold `{url}`, `{user}`, `{token}` and `{token_sha1}`,
-which come from `MILLPOND_<SOURCE>_URL`, `_USER` and `_TOKEN`; those of `window.params` also `{start_ms}`,
-`{end_ms}`, `{start_s}`, `{end_s}`, `{start_iso}` and `{end_iso}`, the bounds of the requested time (the end
-is excluded). A parameter whose placeholder has no value is omitted."""
+which come from `MILLPOND_<SOURCE>_URL`, `_USER` and `_TOKEN`. Those of `window.params`, and of `path`,
+`params`, `headers`, `json` and `data` of an endpoint, may also hold bounds of the requested time:
+
+- `{start_ms}`, `{end_ms}`, `{start_s}`, `{end_s}`, `{start_iso}` and `{end_iso}`; the end is excluded;
+- `{start_date}`, `{end_date}` (excluded) and `{last_date}` (the last day itself), in the configured zone or
+  that of `window.zone`; in any form of strftime `{start:%Y%m%d}`, `{end:%Y%m%d}` and `{last:%Y%m%d}`.
+
+A parameter whose placeholder has no value is omitted."""
 
 
 def sources_page() -> Iterator[tuple[str, Row, list[Row]] | str]:

@@ -28,13 +28,16 @@ OPTION_TEXTS: Final[dict[str, tuple[Any, str]]] = {
     "next_url_path": ("next", "JSONPath of the link; an object's `href` or `url` counts"),
     "cursor_path": ("cursors.next", "JSONPath of the cursor"),
     "cursor_param": ("cursor", "parameter that takes the cursor"),
+    "cursor_body_path": (None, "field of `json` that takes the cursor, in place of a parameter"),
     "missing_means_end": (False, "the source leaves link or cursor out on its last page"),
     "stop_after_empty_page": (False, "an empty page is the end though it has a cursor"),
     "has_more_path": (None, "JSONPath of the field that says true or false about more pages"),
     "limit": (None, "rows to request"),
     "limit_param": ("limit", "parameter that takes it"),
+    "limit_body_path": (None, "field of `json` that takes it, in place of a parameter"),
     "offset": (0, "the first offset"),
     "offset_param": ("offset", "parameter that takes the offset"),
+    "offset_body_path": (None, "field of `json` that takes the offset, in place of a parameter"),
     "maximum_offset": (
         None,
         "offset from which no more pages are requested; the listing then fails, unless its total is reached",
@@ -42,6 +45,7 @@ OPTION_TEXTS: Final[dict[str, tuple[Any, str]]] = {
     "base_page": (0, "number of the first page"),
     "page": (None, "first number to request; default: base_page"),
     "page_param": ("page", "parameter that takes the number"),
+    "page_body_path": (None, "field of `json` that takes the number, in place of a parameter"),
     "maximum_page": (
         None,
         "page number from which no more pages are requested; the listing then fails, unless its total is"

@@ -78,7 +78,7 @@ def look_for_news(source: SourceSpec, table: SourceTable, before: Seen | None) -
     for key, window in _requests(table, today(zone)):
         known = (before or Seen()).requests.get(key, Asked(None, ()))
         start, end = (int(moment.timestamp()) * 1_000_000 for moment in window.bounds(zone))
-        answer = probe(source, table, values, limits, (start, end), extra=extra, etag=known.etag)
+        answer = probe(source, table, values, limits, (start, end), zone, extra=extra, etag=known.etag)
         if answer.rows is not None:
             days = _days(answer.rows, start, end, zone)
             news |= {day for row, day in days.items() if row not in known.rows}

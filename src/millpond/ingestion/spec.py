@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from millpond.ingestion.files.spec import Folder
 from millpond.ingestion.part import Part
 from millpond.ingestion.rest.endpoint import Rest
+from millpond.ingestion.rest.table_rules import check_window
 from millpond.ingestion.sql.spec import Database
 from millpond.ingestion.table_spec import KINDS, SourceTable
 from millpond.ingestion.window import Identifier
@@ -82,17 +83,7 @@ class SourceSpec(Part):
                         f" for example {self.kind}: {{}}"
                     )
             return
-        if table.load == "days" and table.window.params is None and table.window.reach is None:
-            raise ValueError(
-                f"the window of {table.name} needs either params (the source filters by time) or reach (it"
-                " only lists, newest first); for example reach: { rows: 300, days: 90 }"
-            )
-        if table.load != "days" or table.writes != "replace":
-            raise ValueError(
-                f"{table.name}: sources with rest load days and replace them so far; for example load: days"
-            )
-        if table.event.unit in {"local", "date"}:
-            raise ValueError(f"{table.name}: in a source with rest, event_time.unit is ms, s or iso")
+        check_window(table)
 
     @property
     def kind(self) -> str:

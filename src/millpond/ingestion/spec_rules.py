@@ -89,7 +89,7 @@ def check_names(columns: Mapping[str, Column]) -> None:
                 raise ValueError(f"two columns take the field {name!r}")
 
 
-def check_unit(unit: str, kind: str) -> None:
+def check_unit(unit: str, kind: str, key: str = "event_time") -> None:
     """Raise ValueError if times of `unit` cannot be in a column of type `kind`."""
     if unit in {"ms", "s"}:
         fitting, fits = "int or number", is_numeric(kind)
@@ -97,7 +97,7 @@ def check_unit(unit: str, kind: str) -> None:
         named = {"string", "timestamp", "date"} if unit == "date" else {"string", "timestamp"}
         fitting, fits = " or ".join(sorted(named, reverse=True)), kind in named
     if not fits:
-        raise ValueError(f"event_time of unit {unit} needs a column of type {fitting}, not {kind}")
+        raise ValueError(f"{key} of unit {unit} needs a column of type {fitting}, not {kind}")
 
 
 def check_condition(key: str, name: str, condition: str, columns: Mapping[str, Column]) -> str:

@@ -14,6 +14,7 @@ from millpond.ingestion.columns import Column, OnBad, Rounding
 from millpond.ingestion.expectations import Checks
 from millpond.ingestion.files.spec import FileSet
 from millpond.ingestion.part import Part
+from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.endpoint import Endpoint, Page
 from millpond.ingestion.spec_rules import check_condition, check_names, check_unit
 from millpond.ingestion.sql.spec import SqlTable
@@ -216,6 +217,19 @@ class SourceTable(Part):
         for column in found["columns"].values():
             column.pop("description", None)
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        """What requests a time: the templates with such placeholders, by the name of parameter or field."""
+        given = [*(self.endpoint.templates() if self.endpoint else ()), *(self.window.params or {}).items()]
+        return {
+            name: text for name, text in given if any(map(placeholders.is_bound, placeholders.names(text)))
+        }
+
+    @property
+    def asked_time(self) -> EventTime | Changes | None:
+        """The column of the time that rows are asked for by; None where all of them are."""
+        return self.changes or self.event_time
 
     @property
     def has_days(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -25,6 +26,14 @@ def _duration(value: Any) -> Any:
     if not found:
         raise ValueError("is no duration; give a number and s, m, h or d, for example 24h")
     return dt.timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"there is no time zone {name!r}; for example zone: UTC") from None
+    return name
 
 
 def _identifier(name: str) -> str:
@@ -63,7 +72,8 @@ class WindowSpec(Part):
     params: Templates | None = Field(
         None,
         min_length=1,
-        description="parameters that request a time; either these or `reach`",
+        description="parameters that request a time; either these, the same placeholders in `endpoint`, or"
+        " `reach`",
         examples=['params: { since: "{start_iso}", until: "{end_iso}" }'],
     )
     reach: Reach | None = Field(
@@ -76,6 +86,11 @@ class WindowSpec(Part):
         validate_default=True,
         description="how long before and after the time asked for the source adds rows, which are dropped",
         examples=["margin: 24h"],
+    )
+    zone: Annotated[str, AfterValidator(_zone)] | None = Field(
+        None,
+        description="time zone of the dates in requests, such as `{start_date}`; default: the configured one",
+        examples=["zone: UTC"],
     )
     piece_days: int = Field(
         31, gt=0, description="days that one stream of requests covers", examples=["piece_days: 30"]
@@ -98,6 +113,11 @@ class Changes(Part):
     """The column that says when a row was changed last, by which changed rows are asked for."""
 
     column: Identifier = Field(description="name of the column", examples=["column: updated_at"])
+    unit: Literal["ms", "s", "iso"] = Field(
+        "iso",
+        description="milliseconds or seconds since 1970, or ISO 8601 text or a time",
+        examples=["unit: ms"],
+    )
     lag: Duration = Field(
         dt.timedelta(0),
         validate_default=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,18 +33,22 @@ _NO_ROWS = pa.table(
         KEY: pa.array([], pa.int64()),
     }
 )
-_RESOLUTIONS = {"ms": 1_000, "s": 1_000_000, "iso": 1_000}
+_RESOLUTIONS = {"ms": 1_000, "s": 1_000_000, "iso": 1_000, "local": 1_000, "date": 1_000}
 
 
 @dataclass(frozen=True)
 class TableClient:
-    """Lists the rows of `table` of `source`; `values` are those of the connection's placeholders."""
+    """Lists the rows of `table` of `source`; `values` are those of the connection's placeholders.
+
+    `zone` is the configured one, of the dates in requests.
+    """
 
     source: SourceSpec
     table: SourceTable
     values: Values
     limits: Limits
     gate: Gate = field(default_factory=Gate)
+    zone: dt.tzinfo = dt.UTC
 
     def pages(self, listing: Listing) -> Iterator[pa.Table]:
         """Yield the rows of `listing` page by page, as columns; raises a SourceError.
@@ -83,10 +88,9 @@ class TableClient:
         return page[0] if page else _NO_ROWS
 
     def _paginate(self, client: _ColumnClient, listing: Listing, pager: Pager) -> Iterator[Any]:
+        span = listing.start, listing.end
         return client.paginate(
-            source_request.path(self.table, self.values),
-            params=source_request.params(self.table, self.values, listing.start, listing.end),
-            headers=fill(self.table.http.headers, self.values),
+            **source_request.build_request(self.table, self.values, span, self.zone),
             paginator=pager,
             data_selector="$",
             hooks={"response": []},
@@ -96,15 +100,15 @@ class TableClient:
         return {*(self.table.http.no_more if tally.sizes else ()), *pager.statuses}
 
     def _client(self, listing: Listing) -> _ColumnClient:
-        rest, event = self.source.http, self.table.event
+        rest, asked = self.source.http, self.table.asked_time
         base_url = fill(rest.base_url, self.values)
         fields = listing.fields if self.table.unknown_columns == "add" else None
         columns = self.table.columns
         key = tuple(columns[name].path(name) for name in self.table.key)
-        time = (columns[event.column].path(event.column), event.unit)
+        time = (columns[asked.column].path(asked.column), asked.unit) if asked else None
         endpoint = self.table.http
         not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
-        decode = PageDecoder(endpoint.data_selector, time, fields, key, not_errors, single)
+        decode = PageDecoder(endpoint.data_selector, time, fields, key, not_errors, single, self.zone)
         auth: Any = source_request.credential(self.source, self.values)
         return _ColumnClient(
             base_url=base_url,
@@ -118,7 +122,8 @@ class TableClient:
         table, kind = self.table, self.table.http.paginator.type
         if kind == "newest_first":
             assert table.page
-            step = _RESOLUTIONS[table.event.unit]
+            assert table.asked_time
+            step = _RESOLUTIONS[table.asked_time.unit]
             walk = NewestFirst(listing.start, listing.end, table.page.size, step, table.page.most)
             return _NewestFirstPager(walk, table, tally, self.values)
         if kind in {"offset", "page_number"}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,13 +19,38 @@ PAGINATORS: Final[dict[str, frozenset[str]]] = {
     "header_cursor": frozenset({"cursor_key", "cursor_param", "missing_means_end"}),
     "json_link": frozenset({"next_url_path", "missing_means_end"}),
     "cursor": frozenset(
-        {"cursor_path", "cursor_param", "stop_after_empty_page", "has_more_path", "missing_means_end"}
+        {
+            "cursor_path",
+            "cursor_param",
+            "cursor_body_path",
+            "stop_after_empty_page",
+            "has_more_path",
+            "missing_means_end",
+        }
     ),
     "offset": frozenset(
-        {"limit", "offset", "offset_param", "limit_param", "total_path", "maximum_offset", "has_more_path"}
+        {
+            "limit",
+            "offset",
+            "offset_param",
+            "limit_param",
+            "offset_body_path",
+            "limit_body_path",
+            "total_path",
+            "maximum_offset",
+            "has_more_path",
+        }
     ),
     "page_number": frozenset(
-        {"base_page", "page", "page_param", "total_path", "maximum_page", "has_more_path"}
+        {
+            "base_page",
+            "page",
+            "page_param",
+            "page_body_path",
+            "total_path",
+            "maximum_page",
+            "has_more_path",
+        }
     ),
 }
 """The paginators, called as in dlt's rest_api source, and `newest_first`; with their options.
@@ -54,8 +81,19 @@ def _window_template(text: str) -> str:
     return text
 
 
+def _body_template(value: Any) -> Any:
+    for _, text in placeholders.texts(value):
+        _window_template(text)
+    return value
+
+
+warnings.filterwarnings("ignore", 'Field name "json" in "Endpoint" shadows')  # a method that is deprecated
 Template = Annotated[str, AfterValidator(_template)]
-Templates = dict[str, Annotated[str, AfterValidator(_window_template)]]
+WindowTemplate = Annotated[str, AfterValidator(_window_template)]
+Templates = dict[str, WindowTemplate]
+_Single = WindowTemplate | int | float | bool
+Params = dict[str, _Single | Annotated[tuple[_Single, ...], Field(strict=False)]]
+"""Parameters; a list is sent as one parameter with its name for each element."""
 
 
 class Bearer(Part):
@@ -187,13 +225,30 @@ class Page(Part):
 class Endpoint(Part):
     """The resource below the base URL that lists a table's rows, and where in its answers they are."""
 
-    path: Template = Field(
-        min_length=1, description="path below `base_url`", examples=["path: api/v1/entries.json"]
+    path: WindowTemplate = Field(
+        min_length=1,
+        description="path below `base_url`",
+        examples=["path: api/v1/entries.json", 'path: "rates/{start_date}.json"'],
     )
-    params: dict[str, Template] = Field(
-        default_factory=dict, description="parameters of each request", examples=['params: { sort: "asc" }']
+    method: Literal["GET", "POST", "PUT"] = Field(
+        "GET", description="how it is requested", examples=["method: POST"]
     )
-    headers: dict[str, Template] = Field(
+    params: Params = Field(
+        default_factory=dict,
+        description="parameters of each request; a list repeats its name",
+        examples=["params: { sort: asc, state: [open, paid] }"],
+    )
+    json: Annotated[dict[str, Any] | list[Any], AfterValidator(_body_template)] | None = Field(  # type: ignore[assignment]
+        None,
+        description="body of each request, as JSON; `{start_ms}` or `{start_s}` alone is sent as a number",
+        examples=['json: { filter: { since: "{start_iso}", until: "{end_iso}" } }'],
+    )
+    data: Params | WindowTemplate | None = Field(
+        None,
+        description="body of each request: fields of a form, or a text as it is",
+        examples=['data: { from: "{start_date}", to: "{last_date}" }'],
+    )
+    headers: dict[str, WindowTemplate] = Field(
         default_factory=dict,
         description="headers of each request",
         examples=["headers: { Accept: application/json }"],
@@ -239,10 +294,27 @@ class Endpoint(Part):
             raise ValueError("must be a relative path without .., ? and #; for example api/v1/entries.json")
         return path
 
+    @model_validator(mode="after")
+    def _has_one_body(self) -> Endpoint:
+        if self.json is not None and self.data is not None:
+            raise ValueError("a request has one body: json or data; for example json: { state: open }")
+        if self.method == "GET" and (self.json is not None or self.data is not None):
+            raise ValueError("a request with json or data is no GET; for example method: POST")
+        return self
+
+    def templates(self) -> Iterator[tuple[str, str]]:
+        """Yield what may hold placeholders, each with the name of its parameter or field."""
+        yield "", self.path
+        for part in (self.params, self.headers, self.json, self.data):
+            yield from placeholders.texts(part)
+
     def check_fit(self, page: Page | None, window_params: Templates | None) -> None:
         """Raise ValueError if the paginator lacks what it needs from the table's page and window."""
         if self.single_object and self.paginator.type != "single_page":
             raise ValueError(f"single_object is for the paginator single_page, not {self.paginator.type}")
+        in_body = [name for name in self.paginator.options if name.endswith("_body_path")]
+        if in_body and not isinstance(self.json, dict):
+            raise ValueError(f"{in_body[0]} needs a body that it leads into; for example json: {{}}")
         if self.paginator.type != "newest_first":
             if page and page.most is not None:
                 raise ValueError(f"page.most is for the paginator newest_first, not {self.paginator.type}")
@@ -250,7 +322,7 @@ class Endpoint(Part):
         ends = [
             t
             for t in (window_params or {}).values()
-            if any(n.startswith("end_") for n in placeholders.names(t))
+            if any(n.startswith("end_") and n in placeholders.INSTANTS for n in placeholders.names(t))
         ]
         if page is None or not ends:
             raise ValueError(

@@ -21,11 +21,14 @@ from millpond.errors import (
     SourceMalformed,
 )
 from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT, FetchResult
+from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.client import TableClient
 from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.rest.reach import beyond_reach, unproven_days
+from millpond.ingestion.rest.source_request import date_zone
 from millpond.ingestion.retry import Stopped
 from millpond.ingestion.source_errors import UNHARMED, add_place
+from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.staging import stage_pages
 from millpond.partitions import Window
 from millpond.redaction import excerpt
@@ -51,8 +54,8 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
     A stream that fails takes its own days with it; if the source is down or refuses, the others end too.
     """
     spec = client.table.window
-    parts = [window] if spec.reach else list(window.chunks(spec.piece_days))
-    pieces = [Piece(part, _new_listing(part, zone, spec.margin)) for part in parts]
+    parts = [window] if spec.reach or not client.table.has_days else list(window.chunks(spec.piece_days))
+    pieces = [Piece(part, _new_listing(client.table, part, zone)) for part in parts]
     try:
         streams = [partial(_stream, client, index, piece) for index, piece in enumerate(pieces)]
         with client.gate.close_on_signals():
@@ -110,7 +113,7 @@ def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceE
     for piece in pieces:
         error = piece.error or (cause if piece.stopped else None)
         if error:
-            error = add_place(error, f"{client.table.asset}, {piece.window}")
+            error = add_place(error, client.table.describe(piece.window))
             failed.update(dict.fromkeys(piece.window.days, error))
     return failed
 
@@ -121,6 +124,11 @@ def _out_of_reach(client: TableClient, pieces: list[Piece], zone: ZoneInfo) -> d
     return dict(beyond_reach(client.table, pieces[0].window, pieces[0].listing, zone))
 
 
-def _new_listing(window: Window, zone: ZoneInfo, margin: dt.timedelta) -> Listing:
-    start, end = (int(moment.timestamp()) * 1_000_000 for moment in window.bounds(zone))
+def _new_listing(table: SourceTable, window: Window, zone: ZoneInfo) -> Listing:
+    """Return the listing for `window`; where dates of another zone are asked for, with a day around it."""
+    start, end = (int(moment.timestamp()) * 1_000_000 for moment in table.ask(window, zone))
+    margin = table.window.margin
+    named = {name for text in table.bounds.values() for name in placeholders.names(text)}
+    if any(map(placeholders.is_date, named)) and (table.changes or date_zone(table, zone) != zone):
+        margin = max(margin, dt.timedelta(days=1))
     return Listing(start, end, margin // dt.timedelta(microseconds=1))

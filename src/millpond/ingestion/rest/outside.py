@@ -9,7 +9,6 @@ import re
 from typing import Final
 
 from millpond.errors import FilterIgnored
-from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.window import Shrink
@@ -32,42 +31,45 @@ def check_filter(table: SourceTable, listing: Listing) -> None:
 
     A listing with rows before and after its window has all rows between them, if it is not mostly outside.
     """
-    if not table.window.params or not listing.outside:
+    if not table.bounds or not listing.outside:
         return
+    assert table.asked_time
+    column = table.asked_time.column
     other = find_other_filter(table)
     if 2 * listing.outside > listing.timed:
         why = "so the source does not filter by it"
     elif other:
-        why = f"as {other} names another time than {table.event.column}: rows of it may be missing"
+        why = f"as {other} names another time than {column}: rows of it may be missing"
     elif _is_notable(listing, again=table.http.paginator.type == "newest_first"):
         side = "after" if listing.after > listing.before else "before"
         why = f"most of them {side} it, so the source does not filter by it: rows of it may be missing"
     else:
         return
+    what = "changes" if table.changes else "event_time"
     raise FilterIgnored(
         f"{listing.outside} of {listing.timed} rows lie outside of the time asked for, {why}",
         next_step="check window.params in the spec: their names, the form of time and the time zone that the"
-        f" source expects, and that it filters by {table.event.column}, the column of event_time; if it"
+        f" source expects, and that it filters by {column}, the column of {what}; if it"
         " always adds rows around the time asked for, say how long before and after in window.margin",
     )
 
 
 def find_other_filter(table: SourceTable) -> str | None:
-    """Return the parameter of `window.params` that names another time than that of the rows, if one does."""
-    if not table.window.params:
+    """Return the parameter that names another time than that by which rows are asked for, if one does."""
+    if not table.asked_time or not table.bounds:
         return None
-    event = _names(table, table.event.column)
+    asked = table.asked_time.column
+    event = _names(table, asked)
     others = {
         name
         for column in table.columns
-        if column != table.event.column
+        if column != asked
         for name in _names(table, column)
         if len(name) >= _SHORTEST and name not in _BOUNDS
     }
-    for param, text in (table.window.params or {}).items():
-        bounds = [name for name in placeholders.names(text) if name in placeholders.BOUNDS]
+    for param, text in table.bounds.items():
         said = f"{param} {re.sub(r'{.*?}', ' ', text)}".lower()
-        if not bounds or any(_mentions(said, name) for name in event):
+        if any(_mentions(said, name) for name in event):
             continue
         changed = _CHANGES.search(said) and not any(_CHANGES.search(name) for name in event)
         if changed or any(name in said for name in others):

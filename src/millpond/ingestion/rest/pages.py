@@ -36,7 +36,8 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class PageDecoder:
-    """Turns a body into a page: a table of `_payload` and, if asked for, `_time` (microseconds) and `_key`.
+    """Turns a body into a page: a table of `_payload`, `_time` (microseconds, null where no time is declared)
+    and, if asked for, `_key`.
 
     `selector` is the JSONPath of the list of rows, `time` the keys that lead to a row's time, and its unit;
     `key` are the ways to the parts of a row's key, of which `_key` is a hash that holds for this process.
@@ -51,6 +52,8 @@ class PageDecoder:
     """Fields beside the rows that mean no failure, whatever they are called."""
     single_object: bool = False
     """Whether `selector` leads to one object, which is the only row, in place of a list."""
+    zone: dt.tzinfo = dt.UTC
+    """The one of days, and of times of the unit local without an offset."""
 
     def __call__(self, body: bytes | None) -> pa.Table:
         """Return the page of a UTF-8 `body`, an empty one if there is none.
@@ -69,8 +72,8 @@ class PageDecoder:
             self.fields.update(*_modest(rows))
         texts = _texts(body, rows)
         columns = {PAYLOAD: _with_distinct_names(texts) if names_are_repeated(body, rows) else texts}
-        if self.time:
-            columns[TIME] = _times(rows, *self.time)
+        no_times = pa.nulls(len(rows), pa.int64())
+        columns[TIME] = _times(rows, *self.time, self.zone) if self.time else no_times
         if self.key:
             columns[KEY] = _keys(rows, columns[PAYLOAD], self.key)
         return pa.table(columns)
@@ -217,10 +220,15 @@ def _values(rows: Sequence[Any], keys: Sequence[str]) -> list[Any]:
     return found
 
 
-def _times(rows: Sequence[Any], keys: Sequence[str], unit: str) -> pa.Array:
+def _times(rows: Sequence[Any], keys: Sequence[str], unit: str, zone: dt.tzinfo) -> pa.Array:
     rows = _values(rows, keys)
     if unit == "iso":
         return _iso_times(rows)
+    if unit in {"local", "date"}:
+        days = unit == "date"
+        return pa.array(
+            [_from_iso(v[:10] if days and isinstance(v, str) else v, zone) for v in rows], pa.int64()
+        )
     factor, least, limit = (1_000, LEAST_MILLISECONDS, 1 << 52) if unit == "ms" else (1_000_000, 0, 1 << 42)
     if set(map(type, rows)) == {int} and least <= min(rows) and max(rows) < limit:
         return pa.array(np.array(rows, np.int64) * factor)
@@ -244,10 +252,10 @@ def _number(value: Any) -> int | None:
         return None
 
 
-def _from_iso(value: Any) -> int | None:
+def _from_iso(value: Any, zone: dt.tzinfo = dt.UTC) -> int | None:
     try:
         moment = dt.datetime.fromisoformat(value)
     except (ValueError, TypeError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     return (moment - _EPOCH) // dt.timedelta(microseconds=1)

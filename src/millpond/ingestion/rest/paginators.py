@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -163,7 +163,9 @@ class LinkPager(Pager):
             return
         if "cursor" in self.kind:
             default = "cursor"
-            request.params[self.options.get("cursor_param") or default] = self._next
+            place_param(
+                request, self.options, "cursor", self.options.get("cursor_param") or default, self._next
+            )
             return
         request.url = _absolute(str(request.url), self._next)
         request.params = {}
@@ -201,12 +203,30 @@ class LinkPager(Pager):
         return says_more(response, self.options.get("has_more_path"))
 
 
+def place_param(request: Request, options: Mapping[str, Any], name: str, param: str, value: Any) -> None:
+    """Set what the paginator asks by: the parameter `param`, or a field of the body (`<name>_body_path`)."""
+    if not (path := options.get(f"{name}_body_path")):
+        request.params[param] = value
+        return
+    *above, last = path.removeprefix("$.").split(".")
+    body: Any = request.json
+    for key in above:
+        body = body.setdefault(key, {})
+    body[last] = value
+
+
 def size_param(table: SourceTable) -> tuple[str, int] | None:
     """Return the parameter that says how many rows a page is to hold, and how many; None if there is none."""
     if table.page:
         return table.page.param, table.page.size
-    given = table.http.params.items()
-    return next(((k, int(v)) for k, v in given if _SIZES.fullmatch(k) and v.isdecimal() and int(v)), None)
+    body, data = table.http.json, table.http.data
+    given = {
+        **(body if isinstance(body, dict) else {}),
+        **(data if isinstance(data, dict) else {}),
+        **table.http.params,
+    }
+    sizes = ((name, str(value)) for name, value in given.items() if _SIZES.fullmatch(name))
+    return next(((name, int(value)) for name, value in sizes if value.isdecimal() and int(value)), None)
 
 
 def says_more(response: Response, path: str | None) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ def probe(
     table: SourceTable,
     values: Values,
     limits: Limits,
-    span: tuple[int, int],
+    span: source_request.Span,
+    zone: dt.tzinfo,
     *,
     extra: Mapping[str, Any] | None = None,
     etag: str | None = None,
@@ -41,20 +43,23 @@ def probe(
     `extra` are parameters besides those of the spec, `etag` what the source said of its answer last time.
     Raises a SourceError.
     """
-    event = table.event
-    time = (table.columns[event.column].path(event.column), event.unit)
+    asked = table.asked_time
+    time = (table.columns[asked.column].path(asked.column), asked.unit) if asked else None
     endpoint = table.http
     not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
-    decode = PageDecoder(endpoint.data_selector, time, not_errors=not_errors, single_object=single)
+    decode = PageDecoder(endpoint.data_selector, time, not_errors=not_errors, single_object=single, zone=zone)
     base_url = fill(source.http.base_url, values)
+    request = source_request.build_request(table, values, span, zone)
     with SourceSession(source.source, base_url, decode, limits, Gate()) as session:
-        answer = session.get(
-            f"{base_url.rstrip('/')}/{source_request.path(table, values)}",
-            params={**source_request.params(table, values, *span), **(extra or {})},
+        answer = session.request(
+            url=f"{base_url.rstrip('/')}/{request.pop('path')}",
+            params={**request.pop("params"), **(extra or {})},
             headers={
-                **fill({**source.http.headers, **table.http.headers}, values),
+                **fill(source.http.headers, values),
+                **request.pop("headers"),
                 **({"If-None-Match": etag} if etag else {}),
             },
+            **request,
             auth=create_auth(source_request.credential(source, values)),
         )
     found = answer.headers.get("ETag")

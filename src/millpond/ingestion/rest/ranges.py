@@ -8,7 +8,7 @@ from requests import Request, Response
 
 from millpond.errors import ListingIncomplete
 from millpond.ingestion.rest.markers import as_count, envelope
-from millpond.ingestion.rest.paginators import Gap, Pager, Probe, says_more, size_param
+from millpond.ingestion.rest.paginators import Gap, Pager, Probe, place_param, says_more, size_param
 from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.spec import SourceTable
 from millpond.internals.dlt import jsonpath
@@ -109,11 +109,14 @@ class RangePager(Pager):
 
     def update_request(self, request: Request) -> None:
         """Ask for the next page."""
-        request.params[self.param] = self.next
+        place_param(request, self.options, "offset" if self.by_offset else "page", self.param, self.next)
         if self.by_offset:
-            request.params[self.options.get("limit_param") or "limit"] = self.options.get("limit")
+            param = self.options.get("limit_param") or "limit"
+            place_param(request, self.options, "limit", param, self.options.get("limit"))
         elif found := size_param(self.table):
-            request.params[found[0]] = self._smaller or found[1]
+            bodies = [body for body in (request.json, request.data) if isinstance(body, dict)]
+            holder = next((body for body in bodies if found[0] in body), request.params)
+            holder[found[0]] = self._smaller or found[1]
 
     def gap(self) -> Gap | None:
         """Return why the listing may lack rows: a total not reached, an end set by the spec, uneven pages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,13 @@ class RestReader:
     table: SourceTable
     values: Values
     limits: Limits
+    zone: dt.tzinfo
 
     @classmethod
     def of(cls, source: SourceSpec, table: SourceTable, configured: Settings) -> RestReader:
         """Return the reader of `table`; raises ConfigError for what is not set."""
         values = source_request.connection(source, table, configured)
-        return cls(source, table, values, Limits.of(configured))
+        return cls(source, table, values, Limits.of(configured), configured.zone)
 
     @property
     def host(self) -> str:
@@ -43,7 +45,7 @@ class RestReader:
         from millpond.ingestion.rest.client import TableClient  # imports dlt, which a probe does without
         from millpond.ingestion.rest.fetch import fetch
 
-        client = TableClient(self.source, self.table, self.values, self.limits)
+        client = TableClient(self.source, self.table, self.values, self.limits, zone=zone)
         return fetch(client, window, zone, folder)
 
     def probe(self) -> None:
@@ -52,4 +54,4 @@ class RestReader:
         page = self.table.page
         limits = self.limits.of_one_try(PROBE_SECONDS)
         span, extra = (now - 86_400_000_000, now), {page.param: 1} if page else {}
-        probe(self.source, self.table, self.values, limits, span, extra=extra)
+        probe(self.source, self.table, self.values, limits, span, self.zone, extra=extra)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from millpond import redaction
 from millpond.errors import ConfigError
@@ -14,21 +17,64 @@ from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.runtime.demo_source import DEMO_USER, ensure_demo_source
 from millpond.settings import Settings, variable
 
+Span = tuple[int, int]
+"""A half-open time in microseconds, the first and the one after the last."""
+_NUMBERS: Final = frozenset(f"{{{name}}}" for name in placeholders.INSTANTS if not name.endswith("iso"))
 
-def path(table: SourceTable, values: Values) -> str:
-    """Return the path below the base URL that lists the rows of `table`."""
-    safe = {name: quote(value, safe="") if value else value for name, value in values.items()}
-    found: str = fill(table.http.path, safe)
+
+def build_request(table: SourceTable, values: Values, span: Span, zone: dt.tzinfo) -> dict[str, Any]:
+    """Return path, method, params, headers and body of the request for the rows of `table` in `span`.
+
+    Dates are those of `zone`, unless the window declares another one.
+    """
+    endpoint = table.http
+    values = {**values, **bounds(*span, date_zone(table, zone))}
+    safe = {
+        name: quote(value, safe="") if isinstance(value, str) else value for name, value in values.items()
+    }
+    found = {
+        "path": fill(endpoint.path, safe),
+        "method": endpoint.method,
+        "params": {
+            **_to_texts(fill(endpoint.params, values)),
+            **({table.page.param: table.page.size} if table.page else {}),
+            **fill(table.window.params or {}, values),
+        },
+        "headers": fill(endpoint.headers, values),
+    }
+    if endpoint.json is not None:
+        found["json"] = fill(_with_numbers(endpoint.json, values), values)
+    elif endpoint.data is not None:
+        data = fill(endpoint.data, values)
+        found["data"] = _to_texts(data) if isinstance(data, dict) else data.encode()
     return found
 
 
-def params(table: SourceTable, values: Values, start: int, end: int) -> dict[str, Any]:
-    """Return the parameters that ask for the rows of the half-open time `[start, end)`, in microseconds."""
+def date_zone(table: SourceTable, zone: dt.tzinfo) -> dt.tzinfo:
+    """Return the time zone of the dates in requests; `zone` is the configured one."""
+    return ZoneInfo(table.window.zone) if table.window.zone else zone
+
+
+def _to_texts(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `params` with truth values as JSON writes them."""
+    words = {True: "true", False: "false"}
     return {
-        **fill(table.http.params, values),
-        **({table.page.param: table.page.size} if table.page else {}),
-        **fill(table.window.params or {}, {**values, **bounds(start, end)}),
+        name: words[value]
+        if isinstance(value, bool)
+        else [words[each] if isinstance(each, bool) else each for each in value]
+        if isinstance(value, list)
+        else value
+        for name, value in params.items()
     }
+
+
+def _with_numbers(value: Any, values: Values) -> Any:
+    """Return a JSON body in which a time since 1970 that is a value by itself is a number."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(each, values) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(each, values) for each in value]
+    return int(fill(value, values)) if isinstance(value, str) and value in _NUMBERS else value
 
 
 def credential(source: SourceSpec, values: Values) -> dict[str, Any] | None:
@@ -66,9 +112,10 @@ def connection(source: SourceSpec, table: SourceTable, settings: Settings) -> Va
     values = placeholders.connection(url, user, token)
     for secret in placeholders.SECRET:
         redaction.register(values[secret])
-    templates = [source.http.base_url, table.http.path, *table.http.params.values()]
-    for used in {used for template in templates for used in placeholders.names(template)}:
-        if used not in placeholders.SECRET and values[used] is None:
+    templates = [source.http.base_url, *(text for _, text in table.http.templates())]
+    needed = {used for template in templates for used in placeholders.names(template)}
+    for used in needed.intersection(placeholders.CONNECTION) - placeholders.SECRET:
+        if values[used] is None:
             raise ConfigError(
                 f"{variable(used, name)} is not set, and {table.asset} needs it",
                 next_step=f"set {variable(used, name)} in the environment or in .env",

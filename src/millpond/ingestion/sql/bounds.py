@@ -42,7 +42,7 @@ def select_window(query: Any, of: sa.Table, table: SourceTable, window: Window, 
 
 def _bounds(kind: Any, table: SourceTable, window: Window, zone: ZoneInfo) -> tuple[Any, Any]:
     start, end = table.ask(window, zone)
-    unit = "iso" if table.changes else table.event.unit
+    unit = table.changes.unit if table.changes else table.event.unit
     if unit in {"ms", "s"}:
         factor = 1000 if unit == "ms" else 1
         return int(start.timestamp()) * factor, int(end.timestamp()) * factor
