@@ -53,6 +53,8 @@ class Value:
     """The condition that the value is an object or a list; None: its JSON says so."""
     naive: bool = False
     """Whether it is a typed time without a zone."""
+    zone: str | None = None
+    """The zone in which the times of this column without an offset are told; None: UTC."""
     of_json: bool = True
     """Whether it is a value of a JSON text, where true is written one way."""
 
@@ -81,6 +83,14 @@ class Value:
 
     def loose(self) -> str:
         """Return the typed value of a text that is known to be good."""
+        found = self._as_sent()
+        if self.zone is None or self.column.type != "timestamp":
+            return found
+        if self.naive or self.column.format:
+            return f"timezone({literal(self.zone)}, timezone('UTC', {found}))"
+        return found if self.native else f"make_timestamptz({self.micros('local', self.zone)})"
+
+    def _as_sent(self) -> str:
         kind, text, form = self.column.type, self.text, self.column.format
         if self.native:
             return self.native
@@ -109,7 +119,7 @@ class Value:
             return micros(self.text, unit)
         if self.native or self.column.format:
             local = unit == "local" and (self.naive or self.column.format)
-            value = f"({self.loose()})"
+            value = f"({self._as_sent()})"
             moment = f"timezone({literal(zone)}, timezone('UTC', {value}))" if local else value
             return f"case when isfinite({value}) then epoch_us({moment}) end"
         if unit == "local":

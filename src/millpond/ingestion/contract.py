@@ -39,6 +39,7 @@ class Contract:
     ) -> None:
         self._marked = marked
         self.table, self.added, self._zone = table, added, zone
+        event = table.event_time
         self.rows = TypedRows(schema) if schema is not None else None
         columns = [(name, column, column.path(name)) for name, column in table.columns.items()]
         columns += [(name, self._added(field), (field,)) for name, field in added.items()]
@@ -53,6 +54,7 @@ class Contract:
                 "null" if name in added else table.on_bad(name),
                 added=name in added,
                 rounding=None if name in added else table.rounding(name),
+                zone=zone if event and event.unit == "local" and event.column == name else None,
                 **self._typed(column, keys),
             )
             for name, column, keys in columns

@@ -12,6 +12,7 @@ from psycopg.rows import tuple_row
 from millpond.errors import ConfigError, NoSourceAddress, OriginChanged
 from millpond.ingestion.rest.placeholders import CONNECTION, SECRET, Values, fill, names
 from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.ingestion.sql.address import describe_database
 from millpond.runtime.databases import databases
 from millpond.runtime.demo_source import is_demo_home, serves_demo
 from millpond.settings import Settings, settings, variable
@@ -123,6 +124,8 @@ def accept_move(source: SourceSpec, configured: Settings) -> list[str]:
 def _address(source: SourceSpec, values: Values) -> str:
     """Return what tells a server and the account on it from others; http and https are the same server."""
     shown = {name: "…" if name in SECRET else values.get(name) for name in CONNECTION}
+    if source.sql:
+        return describe_database(fill(source.location, shown) or source.location, values.get("user"))
     parts = urlsplit(fill(source.location, shown) or source.location)
     port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
     host = parts.hostname or f"{parts.scheme or 'folder'}:"

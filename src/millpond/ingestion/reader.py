@@ -29,7 +29,7 @@ class FetchResult:
     """The staged rows of a window, in Parquet files.
 
     JSON rows have the columns `_seq` and `_payload`. Typed rows have `_seq` and, for the field number n of
-    `names`, the column `c<n>`, so that names of a source never meet those of Millpond; see `batches`.
+    `names`, the column `__c<n>`, so that names of a source never meet those of Millpond; see `batches`.
 
     `rows` and `pages` count what the source served, `streams` has the first day that each stream asked for,
     `fields` the names of all fields that rows had, `errors` what ended streams early. `failed` says for each

@@ -26,7 +26,7 @@ STAGED_LINE, STAGED_BROKEN = "_line", "_broken"
 
 def staged_name(place: int) -> str:
     """Return the name under which the field number `place` of a typed row is staged."""
-    return f"c{place}"
+    return f"__c{place}"
 
 
 class TypedRows:
@@ -61,6 +61,8 @@ class TypedRows:
         expression, kind = found
         if is_text(kind):
             return expression
+        if is_binary(kind):
+            return f"to_base64({expression})"
         if pa.types.is_nested(kind):
             return f"to_json({expression})::varchar"
         if pa.types.is_timestamp(kind) and kind.tz:
@@ -105,7 +107,11 @@ class TypedRows:
         return f"coalesce({' or '.join(texts)}, false)" if texts else "false"
 
     def _exact(self, place: int) -> str:
-        return "::varchar" if pa.types.is_decimal(self.schema.field(place).type) else ""
+        """Return the expression for a value in JSON that keeps all of it."""
+        kind, name = self.schema.field(place).type, staged_name(place)
+        if is_binary(kind):
+            return f"to_base64({name})"
+        return f"{name}::varchar" if pa.types.is_decimal(kind) else name
 
     def payload(self) -> str:
         """Return the expression for a row as JSON text."""
@@ -114,8 +120,15 @@ class TypedRows:
             for name, place in self._places.items()
             if not pa.types.is_null(self.schema.field(place).type)
         ]
-        parts = ", ".join(f"{literal(name)}: {staged_name(at)}{self._exact(at)}" for name, at in there)
+        parts = ", ".join(f"{literal(name)}: {self._exact(at)}" for name, at in there)
         return f"to_json({{{parts}}})::varchar" if parts else "'{}'"
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Return whether values of `kind` are bytes, whose text is their base64."""
+    return bool(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -8,36 +8,39 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from millpond.errors import SourceRefused
-from millpond.ingestion.source_errors import UNHARMED
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.sql.arrow_rows import is_instant
 from millpond.partitions import Window
 
 _DAY = dt.timedelta(days=1)
+_NUMBERS = ("integer", "real")
 
 
-def select_window(query: Any, of: sa.Table, table: SourceTable, window: Window, zone: ZoneInfo) -> Any:
+def select_window(
+    query: Any, column: sa.Column[Any], table: SourceTable, window: Window, zone: ZoneInfo, dialect: str
+) -> Any:
     """Return `query` with the condition for the rows of `window`, and perhaps some more.
 
     The contract decides which rows are the window's. So times that are text are asked for by the days
-    around, as text is compared; where their form is no ISO 8601, all rows are.
+    around, as text is compared; where their form is no ISO 8601, all rows are. Rows without a time are not.
     """
-    if table.load == "whole":
-        return query
     name = table.changes.column if table.changes else table.event.column
-    declared = table.columns[name]
-    field = declared.field or name
-    if field not in of.c:
-        raise SourceRefused(
-            f"{of.name} has no column {field}; it has {', '.join(of.c.keys())}",
-            unharmed=UNHARMED,
-            next_step=f"set `field:` of the column {name} in the spec",
-        )
-    if declared.format:
-        return query
-    column = of.c[field]
+    if table.columns[name].format:
+        return query.where(column.is_not(None))
+    if dialect == "sqlite":  # the type of its columns says nothing about their values
+        return query.where(_of_sqlite(column, table, window, zone))
     begin, end = _bounds(column.type, table, window, zone)
     return query.where(column >= begin, column < end)
+
+
+def _of_sqlite(column: sa.Column[Any], table: SourceTable, window: Window, zone: ZoneInfo) -> Any:
+    """Return the condition for values of the expected kind, or of another, which the contract judges."""
+    begin, end = _bounds(sa.String(), table, window, zone)
+    kind: Any = sa.Integer() if isinstance(begin, int) else sa.String()
+    value = sa.type_coerce(column, kind)
+    kinds = ("text",) if isinstance(begin, str) else _NUMBERS
+    odd = sa.func.typeof(column).not_in([*kinds, "null"])
+    return sa.or_(sa.and_(value >= begin, value < end), odd)
 
 
 def _bounds(kind: Any, table: SourceTable, window: Window, zone: ZoneInfo) -> tuple[Any, Any]:
@@ -49,11 +52,11 @@ def _bounds(kind: Any, table: SourceTable, window: Window, zone: ZoneInfo) -> tu
     if isinstance(kind, sa.DateTime | sa.TIMESTAMP) and unit != "date":
         if getattr(kind, "timezone", False):
             return start, end
-        of = zone if unit == "local" else dt.UTC
-        # one second more, as some databases keep times as text, with or without a fraction
-        second = dt.timedelta(seconds=1)
+        of = zone if unit == "local" and not is_instant(kind) else dt.UTC
         start, end = (moment.astimezone(of).replace(tzinfo=None) for moment in (start, end))
-        return start - second, end + second
+        # the hour in which a clock goes back or forward may be told either way
+        spare = dt.timedelta(hours=3) if unit == "local" else dt.timedelta(0)
+        return start - spare, end + spare
     if isinstance(kind, sa.Date | sa.DateTime | sa.TIMESTAMP):
         first = window.start if unit == "date" else start.date() - _DAY
         last = window.end if unit == "date" else end.date() + 2 * _DAY
