@@ -35,6 +35,9 @@ def new(
         list[str] | None,
         typer.Option("--window", help='rest: parameter that filters by time, as "since={start_iso}".'),
     ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Also write a gold model that publishes the table to Postgres.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the files, and write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write the files without asking.")] = False,
@@ -48,7 +51,7 @@ def new(
 
     Examples: millpond sources new shop --kind rest --url https://shop.example.org/api/orders
               millpond sources new till --kind file --url ./data/till --path "sales_{date}.csv"
-              millpond sources new erp --kind sql --url sqlite:///data/erp.db --table invoices
+              millpond sources new erp --kind sql --url sqlite:///data/erp.db --table invoices --publish
               millpond sources new feed --kind python
     """
     import sys
@@ -60,7 +63,7 @@ def new(
 
     options, configured = _options(name, kind, url, table, path, key, time, window)
     proposal = inspect(options, configured)
-    files = NewFiles.of(proposal, configured.project)
+    files = NewFiles.of(proposal, configured.project, publish=publish)
     if not dry_run and not overwrite:
         files.refuse_overwriting()
     sample = sample_newest(open_proposed(proposal, configured), proposal.newest, configured)
@@ -73,9 +76,9 @@ def new(
     written = [] if refused else files.write()
     settings.cache_clear()  # which know the new source from now on
     if as_json:
-        output.as_json(_as_object(proposal, sample, files, written))
+        output.as_json(_as_object(proposal, sample, files, written, publish=publish))
     elif written:
-        _print_next(proposal, sample, written)
+        _print_next(proposal, sample, written, publish=publish)
 
 
 def _options(
@@ -126,17 +129,18 @@ def _print_files(files: NewFiles) -> None:
             typer.echo(f"{name}={'…' if name.endswith('_TOKEN') else redacted(value)}")
 
 
-def _print_next(proposal: Proposal, sample: Sample, written: list[str]) -> None:
+def _print_next(proposal: Proposal, sample: Sample, written: list[str], *, publish: bool) -> None:
     typer.echo("\nwrote " + "\n      ".join(written))
     typer.echo("\nNext:")
-    for command in next_commands(proposal, sample):
+    for command in next_commands(proposal, sample, publish=publish):
         typer.echo(f"  {command}")
 
 
-def next_commands(proposal: Proposal, sample: Sample) -> list[str]:
+def next_commands(proposal: Proposal, sample: Sample, *, publish: bool) -> list[str]:
     """Return what to type once the files are written."""
     day = f" --partition {sample.window.last}" if proposal.time else ""
-    query = f"select * from bronze.stg_{proposal.table} limit 10"  # noqa: S608 - shown
+    there = f"marts.{proposal.table}" if publish else f"bronze.stg_{proposal.table}"
+    query = f"select * from {there} limit 10"  # noqa: S608 - shown
     return [
         f"millpond sources check {proposal.source}",
         f'millpond materialize "dlt_{proposal.table}*"{day}',
@@ -144,7 +148,9 @@ def next_commands(proposal: Proposal, sample: Sample) -> list[str]:
     ]
 
 
-def _as_object(proposal: Proposal, sample: Sample, files: NewFiles, written: list[str]) -> dict[str, Any]:
+def _as_object(
+    proposal: Proposal, sample: Sample, files: NewFiles, written: list[str], *, publish: bool
+) -> dict[str, Any]:
     from millpond.cli.sources_sample import as_object
 
     return {
@@ -157,5 +163,5 @@ def _as_object(proposal: Proposal, sample: Sample, files: NewFiles, written: lis
         "variables": sorted(files.variables),
         "written": written,
         "preview": as_object(sample),
-        "next": next_commands(proposal, sample) if written else [],
+        "next": next_commands(proposal, sample, publish=publish) if written else [],
     }

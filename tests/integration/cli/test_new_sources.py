@@ -1,73 +1,18 @@
-"""`millpond sources new` proposes what the system it looks at is like; `check` and `preview` show it."""
+"""`millpond sources new` proposes what the system it looks at is like, and writes that."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from fake_source import FakeSource, fake_source, rows_as_json
+from fake_source import FakeSource, rows_as_json
 from millpond.ingestion.reading import read_source
-from millpond.project.create import create
-from millpond.settings import Settings, settings
+from new_sources import Run, make_database, new, table_of
 from paged_shop import ORDERS, TOKEN, PagedShop
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def project(tmp_path: Path, configure: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project as `millpond init` makes it, which is the current folder."""
-    folder = create(tmp_path / "pond", "empty")
-    configure(project=folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def shop() -> Iterator[FakeSource]:
-    with fake_source() as source:
-        yield source
-
-
-def new(run: Run, *arguments: str) -> Any:
-    code, out, error = run("sources", "new", *arguments, "--json")
-    assert code == 0, out + error
-    return json.loads(out)
-
-
-def table_of(found: Any, name: str = "shop") -> Any:
-    return yaml.safe_load(found["files"][f"sources/{name}.yaml"])["tables"][0]
-
-
-def make_database(file: Path) -> str:
-    """Make a SQLite database with invoices, readings and countries; returns its address."""
-    file.parent.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(file)) as database, database:
-        database.execute(
-            "create table invoices (id integer primary key, customer text, total numeric(10, 2),"
-            " created_at timestamp not null, updated_at timestamp)"
-        )
-        start = dt.datetime(2026, 11, 20)
-        rows = [
-            (n, f"c{n % 7}" if n % 5 else None, n * 1.25, f"{start + dt.timedelta(hours=n)}")
-            for n in range(192)
-        ]
-        database.executemany("insert into invoices values (?, ?, ?, ?, ?4)", rows)
-        database.execute("create table readings (sensor text, taken integer, value real)")
-        moment = int(dt.datetime(2026, 11, 20, tzinfo=dt.UTC).timestamp() * 1000)
-        readings = [(f"s{n % 3}", moment + n // 3 * 3_600_000, n * 0.5) for n in range(300)]
-        database.executemany("insert into readings values (?, ?, ?)", readings)
-        database.execute("create table countries (code text primary key, name text)")
-        database.execute("insert into countries values ('de', 'Germany'), ('fr', 'France')")
-    return f"sqlite:///{file}"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +27,7 @@ def make_database(file: Path) -> str:
     ],
 )
 def test_a_rest_source_is_proposed_with_rows_key_time_paging_and_filter(
-    project: Path, shop: FakeSource, run: Run, paging: str, selector: str, paginator: Any
+    new_project: Path, shop: FakeSource, run: Run, paging: str, selector: str, paginator: Any
 ) -> None:
     shop.serve = PagedShop(paging)
     found = new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/api/orders")
@@ -104,7 +49,7 @@ def test_a_rest_source_is_proposed_with_rows_key_time_paging_and_filter(
 
 
 def test_a_source_that_only_lists_its_newest_rows_first_is_read_back_from_them(
-    project: Path, shop: FakeSource, run: Run
+    new_project: Path, shop: FakeSource, run: Run
 ) -> None:
     shop.serve = PagedShop("header_link", filters=False)
     found = new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/api/orders")
@@ -113,17 +58,17 @@ def test_a_source_that_only_lists_its_newest_rows_first_is_read_back_from_them(
 
 
 def test_a_source_that_neither_filters_nor_sorts_is_refused_with_what_to_say(
-    project: Path, shop: FakeSource, run: Run
+    new_project: Path, shop: FakeSource, run: Run
 ) -> None:
     shop.serve = lambda _: rows_as_json(ORDERS[::-1])
     code, _, error = run("sources", "new", "shop", "--kind", "rest", "--url", f"{shop.url}/orders")
     assert code == 2
     assert '--window "from={start_iso}"' in error
-    assert not (project / "sources" / "shop.yaml").exists()
+    assert not (new_project / "sources" / "shop.yaml").exists()
 
 
 def test_a_credential_comes_from_the_environment_and_goes_into_no_file(
-    project: Path, shop: FakeSource, run: Run, monkeypatch: pytest.MonkeyPatch
+    new_project: Path, shop: FakeSource, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.serve = PagedShop("page_number", secret=True)
     address = f"{shop.url}/api/orders"
@@ -134,20 +79,20 @@ def test_a_credential_comes_from_the_environment_and_goes_into_no_file(
     found = new(run, "shop", "--kind", "rest", "--url", address)
     assert 'auth: { type: bearer, token: "{token}" }' in found["files"]["sources/shop.yaml"]
     assert found["written"][-1] == ".env"
-    written = [project / path for path in found["written"]]
+    written = [new_project / path for path in found["written"]]
     assert all(TOKEN not in file.read_text() for file in written)
-    assert f"MILLPOND_SHOP_URL={shop.url}/api\n" in (project / ".env").read_text()
+    assert f"MILLPOND_SHOP_URL={shop.url}/api\n" in (new_project / ".env").read_text()
 
 
-def test_a_key_in_the_address_goes_to_the_environment(project: Path, shop: FakeSource, run: Run) -> None:
+def test_a_key_in_the_address_goes_to_the_environment(new_project: Path, shop: FakeSource, run: Run) -> None:
     shop.serve = PagedShop("single_page")
     found = new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/orders?api_key=s3cret&state=paid")
     auth = {"type": "api_key", "name": "api_key", "api_key": "{token}", "location": "query"}
     assert yaml.safe_load(found["files"]["sources/shop.yaml"])["rest"]["auth"] == auth
     assert table_of(found)["endpoint"]["params"] == {"state": "paid"}
     assert "s3cret" not in json.dumps(found)
-    assert "MILLPOND_SHOP_TOKEN=s3cret" in (project / ".env").read_text()
-    assert (project / ".env").stat().st_mode & 0o077 == 0
+    assert "MILLPOND_SHOP_TOKEN=s3cret" in (new_project / ".env").read_text()
+    assert (new_project / ".env").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -159,9 +104,9 @@ def test_a_key_in_the_address_goes_to_the_environment(project: Path, shop: FakeS
     ],
 )
 def test_a_database_table_is_proposed_with_its_keys_times_and_types(
-    project: Path, run: Run, table: str, key: list[str], time: Any, kinds: dict[str, str]
+    new_project: Path, run: Run, table: str, key: list[str], time: Any, kinds: dict[str, str]
 ) -> None:
-    url = make_database(project / "data" / "erp.db")
+    url = make_database(new_project / "data" / "erp.db")
     found = new(run, "erp", "--kind", "sql", "--url", url, "--table", table, "--dry-run")
     proposed = table_of(found, "erp")
     assert (proposed["key"], proposed.get("event_time")) == (key, time)
@@ -169,11 +114,11 @@ def test_a_database_table_is_proposed_with_its_keys_times_and_types(
     assert kinds.items() <= proposed["columns"].items()
     assert all(day["rows_loaded"] for day in found["preview"]["days"])
     assert len(found["files"]["sources/erp.yaml"].splitlines()) <= 12
-    assert (found["written"], (project / "sources" / "erp.yaml").exists()) == ([], False)
+    assert (found["written"], (new_project / "sources" / "erp.yaml").exists()) == ([], False)
 
 
-def test_what_is_proposed_can_be_overridden_and_mistakes_name_the_choices(project: Path, run: Run) -> None:
-    url = make_database(project / "data" / "erp.db")
+def test_proposals_can_be_overridden_and_mistakes_name_the_choices(new_project: Path, run: Run) -> None:
+    url = make_database(new_project / "data" / "erp.db")
     sql = ("erp", "--kind", "sql", "--url", url, "--dry-run")
     table = table_of(
         new(run, *sql, "--table", "invoices", "--key", "customer", "--time", "updated_at"), "erp"
@@ -190,11 +135,11 @@ def test_what_is_proposed_can_be_overridden_and_mistakes_name_the_choices(projec
         assert said in error
 
 
-def test_files_that_are_there_stay_unless_one_says_so(project: Path, run: Run) -> None:
-    url = make_database(project / "data" / "erp.db")
+def test_files_that_are_there_stay_unless_one_says_so(new_project: Path, run: Run) -> None:
+    url = make_database(new_project / "data" / "erp.db")
     arguments = ("erp", "--kind", "sql", "--url", url, "--table", "invoices")
     new(run, *arguments)
-    file = project / "sources" / "erp.yaml"
+    file = new_project / "sources" / "erp.yaml"
     file.write_text(file.read_text() + "# mine\n")
     code, _, error = run("sources", "new", *arguments)
     assert code == 2
@@ -202,29 +147,29 @@ def test_files_that_are_there_stay_unless_one_says_so(project: Path, run: Run) -
     assert "# mine" in file.read_text()
     new(run, *arguments, "--overwrite")
     assert "# mine" not in file.read_text()
-    assert (project / ".env").read_text().count("MILLPOND_ERP_URL=") == 1
+    assert (new_project / ".env").read_text().count("MILLPOND_ERP_URL=") == 1
 
 
-def test_the_file_names_the_schema_beside_it_and_is_read_as_it_was_proposed(project: Path, run: Run) -> None:
+def test_the_file_names_the_schema_beside_it_and_is_read_as_proposed(new_project: Path, run: Run) -> None:
     new(
         run,
         "erp",
         "--kind",
         "sql",
         "--url",
-        make_database(project / "data" / "erp.db"),
+        make_database(new_project / "data" / "erp.db"),
         "--table",
         "invoices",
     )
-    file = project / "sources" / "erp.yaml"
+    file = new_project / "sources" / "erp.yaml"
     first = file.read_text().splitlines()[0]
     assert first == "# yaml-language-server: $schema=source.schema.json"
     assert json.loads((file.parent / "source.schema.json").read_text())["title"] == "SourceSpec"
     assert read_source(file).tables[0].asset == "dlt_invoices"
 
 
-def test_a_table_whose_name_is_taken_is_called_after_its_source(project: Path, run: Run) -> None:
-    url = make_database(project / "data" / "erp.db")
+def test_a_table_whose_name_is_taken_is_called_after_its_source(new_project: Path, run: Run) -> None:
+    url = make_database(new_project / "data" / "erp.db")
     for name in ("erp", "old"):
         found = new(run, name, "--kind", "sql", "--url", url, "--table", "invoices")
     assert table_of(found, "old")["name"] == "old_invoices"
@@ -232,10 +177,10 @@ def test_a_table_whose_name_is_taken_is_called_after_its_source(project: Path, r
 
 
 def test_the_preview_fits_eighty_columns_and_names_the_next_commands(
-    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    new_project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    url = make_database(project / "data" / "erp.db")
+    url = make_database(new_project / "data" / "erp.db")
     code, out, error = run(
         "sources", "new", "erp", "--kind", "sql", "--url", url, "--table", "invoices", "-y"
     )
@@ -246,63 +191,22 @@ def test_the_preview_fits_eighty_columns_and_names_the_next_commands(
     assert 'millpond materialize "dlt_invoices*" --partition 2026-11-27' in after
 
 
-def test_check_names_the_step_that_fails_and_what_to_do(
-    project: Path, shop: FakeSource, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shop.serve = PagedShop("page_number")
-    new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/api/orders")
-    file = project / "sources" / "shop.yaml"
-    good = file.read_text()
-
-    def failed() -> tuple[int, str, str]:
-        code, out, error = run("sources", "check", "shop", "--day", "2026-11-20", "--json")
-        assert error == ""
-        steps = json.loads(out)
-        bad = [step for step in steps if step["state"] == "failed"]
-        assert all(
-            step["state"] == "skipped" for step in steps[len(steps) if not bad else steps.index(bad[0]) + 1 :]
-        )
-        return (code, bad[0]["name"], bad[0]["next_step"]) if bad else (code, "", "")
-
-    assert failed() == (0, "", "")
-    file.write_text(good.replace("key: [id]", "keys: [id]"))
-    assert failed()[:2] == (1, "spec")
-    file.write_text(good.replace("amount: number", "amuont: number"))
-    assert failed()[:2] == (1, "shape")
-    assert "did you mean amount?" in failed()[2]
-    file.write_text(good.replace("amount: number", "amount: { type: number, max: 5, on_bad: quarantine }"))
-    assert failed()[:2] == (1, "contract")
-    file.write_text(good)
-    shop.serve = PagedShop("page_number", secret=True)
-    assert failed()[:2] == (1, "authorised")
-    assert "MILLPOND_SHOP_TOKEN" in failed()[2]
-    shop.serve = lambda _: rows_as_json(["nothing", "like", "rows"])
-    assert failed()[:2] == (1, "shape")
-    (project / ".env").write_text("MILLPOND_SHOP_URL=http://127.0.0.1:1\n")
-    settings.cache_clear()
-    assert failed()[:2] == (1, "reachable")
-    (project / ".env").write_text("")
-    settings.cache_clear()
-    assert failed()[:2] == (1, "address")
+def test_a_source_in_python_starts_as_an_example_that_loads(new_project: Path, run: Run) -> None:
+    found = new(run, "feed", "--kind", "python")
+    assert "sources/feed.py" in found["written"]
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [24, 24, 24]
+    assert read_source(new_project / "sources" / "feed.py").kind == "python"
+    assert run("sources", "check", "feed")[0] == 0
 
 
-def test_check_and_preview_write_nothing_and_count_what_a_load_would(
-    project: Path, shop: FakeSource, run: Run
-) -> None:
-    shop.serve = PagedShop("single_page")
-    new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/api/orders")
-    bad = [ORDERS[0] | {"id": None}, ORDERS[1] | {"amount": "many"}, ORDERS[2], ORDERS[2]]
-    shop.serve = lambda _: rows_as_json(bad)
-    code, out, error = run("sources", "preview", "shop", "--day", "2026-11-27", "--json")
-    assert code == 0, out + error
-    found = json.loads(out)
-    (day,) = found["days"]
-    assert (code, day["rows_loaded"], day["rows_quarantined"]) == (0, 2, 1)
-    assert (day["duplicates_dropped"], day["values_nulled"]) == (1, 1)
-    assert [row["id"] for row in found["rows"]] == [1, 2]
-    assert found["quarantined"][0]["reason"] == "id is missing"
-    assert "id is missing" in run("sources", "preview", "shop", "--day", "2026-11-27", "--quarantined")[1]
-    assert not (project / ".millpond" / "warehouse").exists()
-    code, _, error = run("sources", "preview", "orderz")
-    assert code == 2
-    assert "did you mean orders" in error
+def test_a_wrong_kind_or_name_is_refused(new_project: Path, run: Run) -> None:
+    for arguments, said in (
+        (("shop", "--kind", "soap"), "choose among rest, file, sql, python"),
+        (("my shop", "--kind", "sql"), "is not a valid identifier"),
+        (("shop", "--kind", "sql"), "--url"),
+        (("shop", "--kind", "rest"), "--url"),
+        (("shop", "--kind", "file", "--url", "nowhere"), "there is no folder"),
+    ):
+        code, _, error = run("sources", "new", *arguments)
+        assert code in {1, 2}
+        assert said in error

@@ -32,6 +32,14 @@ def inspect(options: Options, configured: Settings) -> Proposal:
         from millpond.ingestion.inspection.rest import inspect_rest
 
         return inspect_rest(options, configured)
+    if options.kind == "file":
+        from millpond.ingestion.inspection.files import inspect_files
+
+        return inspect_files(options, configured)
+    if options.kind == "python":
+        from millpond.ingestion.inspection.python import propose_python
+
+        return propose_python(options, configured)
     raise ConfigError(
         f"there is no kind {options.kind!r}", unharmed=UNHARMED, next_step=f"choose among {', '.join(KINDS)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import duckdb
@@ -25,6 +26,21 @@ renamed as (
 select * from renamed
 """
 _TYPES: Final = {"timestamptz": "timestamp with time zone"}
+_OF_TRINO: Final = frozenset(
+    {
+        *("constraint", "cube", "current_date", "deallocate", "describe", "escape", "extract", "grouping"),
+        *("json_array", "listagg", "localtime", "natural", "normalize", "prepare", "recursive", "rollup"),
+        *("skip", "trim", "uescape", "unnest", "values"),
+    }
+)
+"""Words that Trino reserves and DuckDB does not."""
+_DAILY: Final = {
+    "materialized": "incremental",
+    "incremental_strategy": "microbatch",
+    "event_time": "_partition_date",
+    "batch_size": "day",
+    "begin": "{{ var('start_date') }}",
+}
 _LINEAGE: Final = {
     "_partition_date": ("date", "Day the row belongs to."),
     "_run_id": ("varchar", "Run that loaded the raw row."),
@@ -51,11 +67,31 @@ def write_models(proposal: Proposal) -> dict[str, str]:
     }
 
 
+def write_mart(proposal: Proposal) -> dict[str, str]:
+    """Return the files of a gold model that publishes the rows of the bronze model as they are."""
+    folder, name = f"gold/{proposal.source}", proposal.table
+    columns = {
+        column: each for column, each in _columns(proposal).items() if column not in {"_run_id", "_loaded_at"}
+    }
+    key = [_renamed(each.column) for each in proposal.key]
+    shown = ",\n".join(f"    {column}" for column in columns)
+    sql = f"select\n{shown}\nfrom {{{{ ref('{model_name(proposal)}') }}}}\n"
+    meta = {"domain": proposal.source, "key": key, "publish": {"key": key}}
+    model = {
+        "name": name,
+        "description": f"The mart of {name} of {proposal.source}.",
+        "config": {**(_DAILY if proposal.time else {}), "meta": meta},
+        "columns": _listed(columns),
+        "data_tests": [_key_test(name, key)],
+    }
+    return {f"{folder}/{name}.sql": sql, f"{folder}/{name}.yml": render({"models": [model]})}
+
+
 def _columns(proposal: Proposal) -> dict[str, tuple[str, str, str]]:
     """Return the expression, type and meaning of each column."""
     found: dict[str, tuple[str, str, str]] = {}
     for field in proposal.fields:
-        name = f"{field.column}_value" if field.column in _reserved() else field.column
+        name = _renamed(field.column)
         quoted = f'"{field.column}"' if name != field.column else name
         found[name] = (quoted, _data_type(field.type), "")
     if proposal.time and proposal.time.unit in {"ms", "s"} and "event_at" not in found:
@@ -75,31 +111,15 @@ def _properties(proposal: Proposal, columns: dict[str, tuple[str, str, str]]) ->
     needed = [*key]
     if proposal.time:
         raw = {"event_time": "_partition_date", **raw}
-        config = {
-            "materialized": "incremental",
-            "incremental_strategy": "microbatch",
-            "event_time": "_partition_date",
-            "batch_size": "day",
-            "begin": "{{ var('start_date') }}",
-            **config,
-        }
+        config = {**_DAILY, **config}
         needed += [_renamed(proposal.time.column), "_partition_date"]
     model = {
         "name": name,
         "description": f"Rows of {proposal.table} of {proposal.source}, one for each {', '.join(key)}.",
         "config": config,
-        "columns": [
-            {"name": column, "data_type": kind, **({"description": text} if text else {})}
-            for column, (_, kind, text) in columns.items()
-        ],
+        "columns": _listed(columns),
         "data_tests": [
-            {
-                "millpond.has_key": {
-                    "name": f"{name}_key",
-                    "description": f"Each {', '.join(key)} appears once.",
-                    "arguments": {"columns": key},
-                }
-            },
+            _key_test(name, key),
             {
                 "millpond.rows_satisfy": {
                     "name": f"{name}_complete",
@@ -117,15 +137,39 @@ def _properties(proposal: Proposal, columns: dict[str, tuple[str, str, str]]) ->
     return render({"sources": [source], "models": [model]})
 
 
+def _listed(columns: dict[str, tuple[str, str, str]]) -> list[dict[str, str]]:
+    return [
+        {"name": column, "data_type": kind, **({"description": text} if text else {})}
+        for column, (_, kind, text) in columns.items()
+    ]
+
+
+def _key_test(model: str, key: list[str]) -> dict[str, Any]:
+    said = f"Each {', '.join(key)} appears once."
+    return {
+        "millpond.has_key": {
+            "name": f"{model}_key",
+            "description": said,
+            "arguments": {"columns": key},
+        }
+    }
+
+
 def _data_type(kind: str) -> str:
     found = sql_type(kind)
     return _TYPES.get(found, found)
 
 
 def _renamed(column: str) -> str:
-    return f"{column}_value" if column in _reserved() else column
+    """Return the name of a column in the models: another one where the engines read it as a word of SQL."""
+    return f"{column}_value" if column in _OF_TRINO or not _is_name(column) else column
 
 
-def _reserved() -> frozenset[str]:
-    rows = duckdb.sql("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
-    return frozenset(name for (name,) in rows.fetchall())
+@cache
+def _is_name(column: str) -> bool:
+    rows = f'(select 1 as "{column}")'
+    try:
+        duckdb.execute(f"select {column}, 1 from {rows} where {column} is not null")  # noqa: S608 - identifiers
+    except duckdb.Error:
+        return False
+    return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from millpond.errors import ConfigError
-from millpond.ingestion.inspection.models import write_models
+from millpond.ingestion.inspection.models import write_mart, write_models
 from millpond.ingestion.inspection.options import UNHARMED
 from millpond.ingestion.inspection.proposal import Proposal
 from millpond.ingestion.json_schema import write_source_schema
@@ -25,12 +25,12 @@ class NewFiles:
     variables: Mapping[str, str]
 
     @classmethod
-    def of(cls, proposal: Proposal, project: Path) -> NewFiles:
-        """Return the files of `proposal` and the variables that say where the source is."""
+    def of(cls, proposal: Proposal, project: Path, *, publish: bool = False) -> NewFiles:
+        """Return the files of `proposal`, with `publish` also those of a mart, and where the source is."""
         found = read_project(project)
-        files = {f"{found.sources[0]}/{proposal.source}.yaml": proposal.text()}
+        files = {f"{found.sources[0]}/{proposal.source}{proposal.suffix}": proposal.text()}
         if found.dbt:
-            models = write_models(proposal)
+            models = write_models(proposal) | (write_mart(proposal) if publish else {})
             files |= {f"{found.dbt[0]}/models/{path}": text for path, text in models.items()}
         given = {"url": proposal.url, "user": proposal.user, "token": proposal.token}
         return cls(project, files, {variable(k, proposal.source): v for k, v in given.items() if v})

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 from pydantic import ValidationError
@@ -43,6 +43,8 @@ class Proposal:
     newest: dt.date | None = None
     """The newest day before today that rows of the sample are of."""
     notes: list[str] = field(default_factory=list)
+
+    suffix: ClassVar[str] = ".yaml"
 
     def content(self) -> dict[str, Any]:
         """Return what the file says."""

@@ -49,9 +49,9 @@ def choose_key(
     if wanted:
         return [_named(fields, name, "--key") for name in wanted]
     usable = [f for f in fields if f.filled and f.type in {"string", "int"} and f is not time]
-    single = [f for f in usable if f.unique and (_place(f.column, _KEYS) < len(_KEYS) or f.type == "string")]
+    single = [f for f in usable if f.unique and (_is_key(f) or f.type == "string" or f is fields[0])]
     if single:
-        return [min(single, key=lambda field: _place(field.column, _KEYS))]
+        return [min(single, key=lambda field: (_place(field.column, _KEYS), fields.index(field)))]
     named = sorted(usable, key=lambda field: _place(field.column, _KEYS))
     candidates = [*named, *([time] if time else [])]
     for parts in range(2, _MOST_PARTS + 1):
@@ -65,6 +65,10 @@ def choose_key(
         unharmed="everything; nothing was written",
         next_step=f"name them: --key {fields[0].column if fields else 'id'}",
     )
+
+
+def _is_key(field: Field) -> bool:
+    return _place(field.column, _KEYS) < len(_KEYS)
 
 
 def _identifies(rows: Rows, fields: Sequence[Field]) -> bool:

@@ -26,6 +26,7 @@ def inspect_sql(options: Options, configured: Settings) -> Proposal:
 
     Raises ConfigError for what cannot be chosen, a SourceError if the database cannot be read.
     """
+    options.address("sqlite:///data/shop.db")
     reader = SqlReader.of(_blank(options.name), _blank(options.name).tables[0], configured)
     try:
         return _inspect(reader.engine, options, configured)

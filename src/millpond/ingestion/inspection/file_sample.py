@@ -1,0 +1,158 @@
+"""A sample of a file: how it is written, its fields, and its first rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, BinaryIO, Final
+
+from requests import Response
+
+from millpond.errors import ConfigError, MillpondError
+from millpond.ingestion.batches import BROKEN, LINE
+from millpond.ingestion.files.delimited import read_csv
+from millpond.ingestion.files.lines import TextLines, decompress, is_decoded
+from millpond.ingestion.files.place import Place
+from millpond.ingestion.files.rows import read_excel, read_parquet
+from millpond.ingestion.files.spec import Csv, FileSet
+from millpond.ingestion.inspection.fields import Field, Rows, list_fields
+from millpond.ingestion.inspection.options import UNHARMED
+from millpond.ingestion.inspection.rest_answers import find_rows
+from millpond.ingestion.inspection.texts import list_text_fields, uses_comma
+from millpond.ingestion.spec import SourceTable
+
+ROWS: Final = 1_000
+_LINE: Final = 1 << 20
+_BLANK: Final = {"name": "sample", "key": ["id"], "load": "whole", "columns": {"id": "string"}}
+
+
+@dataclass(frozen=True)
+class FileSample:
+    """The fields and rows of a file; `declared` is what the spec has to say of files like it."""
+
+    fields: list[Field]
+    rows: Rows
+    declared: dict[str, Any] = field(default_factory=dict)
+
+
+def sample_file(place: Place, path: str, kind: str) -> FileSample:
+    """Return a sample of the file at `path`; raises ConfigError where it has no rows, or no known form."""
+    try:
+        found = _SAMPLERS[kind](place, path)
+    except KeyError:
+        raise ConfigError(
+            f"{place.show(path)} has no format that is known",
+            unharmed=UNHARMED,
+            next_step="name files of csv, jsonl, json, parquet or excel by --path",
+        ) from None
+    if not found.rows:
+        raise ConfigError(
+            f"{place.show(path)} has no rows, so nothing can be proposed",
+            unharmed=UNHARMED,
+            next_step="name files that have rows by --path",
+        )
+    return found
+
+
+def _sample_csv(place: Place, path: str) -> FileSample:
+    encoding = _encoding(place, path)
+    declared: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
+    rows = _read_csv(place, path, encoding, Csv())
+    dialect: dict[str, Any] = {}
+    if rows and not _is_header(list(rows[0])):
+        dialect["header"] = False
+        rows = _read_csv(place, path, encoding, Csv(header=False))
+    if uses_comma(rows):
+        dialect["decimal"] = ","
+    fields, typed = list_text_fields(rows)
+    return FileSample(fields, typed, {**declared, **({"csv": dialect} if dialect else {})})
+
+
+def _read_csv(place: Place, path: str, encoding: str, dialect: Csv) -> list[dict[str, str | None]]:
+    table = SourceTable.model_validate(_BLANK)
+    with closing(_open(place, path)) as stream:
+        return [
+            {name: row[name] or None for name in row if name not in {LINE, BROKEN}}
+            for batch in islice(read_csv(stream, encoding, dialect, table), 1)
+            for row in batch.slice(0, ROWS).to_pylist()
+            if not row.get(BROKEN)
+        ]
+
+
+def _is_header(names: list[str]) -> bool:
+    """Return whether the first line names fields: none of its texts is a number or a time."""
+    fields, _ = list_text_fields([{f"f{number}": name for number, name in enumerate(names)}])
+    return all(found.type == "string" for found in fields)
+
+
+def _sample_lines(place: Place, path: str) -> FileSample:
+    encoding = _encoding(place, path)
+    with closing(_open(place, path)) as stream:
+        texts = islice((line for line in TextLines(stream, encoding, _LINE, "\n") if line.strip()), ROWS)
+        rows = [row for row in map(_as_object, texts) if row is not None]
+    declared = {} if encoding == "utf-8" else {"encoding": encoding}
+    return FileSample(list_fields(rows), rows, declared)
+
+
+def _as_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _sample_json(place: Place, path: str) -> FileSample:
+    with closing(_open(place, path)) as stream:
+        answer = find_rows(Response(), json.loads(stream.read().decode("utf-8-sig")))
+    rows = answer.rows[:ROWS]
+    return FileSample(
+        list_fields(rows), rows, {} if answer.selector == "$" else {"data_selector": answer.selector}
+    )
+
+
+def _sample_parquet(place: Place, path: str) -> FileSample:
+    with closing(_open(place, path)) as stream:
+        rows = [row for batch in islice(read_parquet(stream), 1) for row in batch.slice(0, ROWS).to_pylist()]
+    return FileSample(list_fields(rows), rows)
+
+
+def _sample_excel(place: Place, path: str) -> FileSample:
+    with closing(_open(place, path)) as stream:
+        rows = [
+            {name: value for name, value in row.items() if name not in {LINE, BROKEN}}
+            for batch in islice(read_excel(stream, None), 1)
+            for row in batch.slice(0, ROWS).to_pylist()
+        ]
+    fields, typed = list_text_fields(rows)
+    return FileSample(fields, typed)
+
+
+_SAMPLERS: Final = {
+    "csv": _sample_csv,
+    "jsonl": _sample_lines,
+    "json": _sample_json,
+    "parquet": _sample_parquet,
+    "excel": _sample_excel,
+}
+
+
+def _open(place: Place, path: str) -> BinaryIO:
+    return decompress(place.open(path), path)
+
+
+def _encoding(place: Place, path: str) -> str:
+    with closing(_open(place, path)) as stream:
+        lines: Iterator[str] = iter(TextLines(stream, "utf-8", _LINE, "\n"))
+        try:
+            return "utf-8" if all(is_decoded(line) for line in islice(lines, ROWS)) else "cp1252"
+        except MillpondError:
+            return "utf-8"
+
+
+def kind_of(path: str) -> str | None:
+    """Return the format that a file's name says."""
+    return FileSet.model_construct(path=path, format=None).kind
