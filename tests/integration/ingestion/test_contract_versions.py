@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -47,11 +48,18 @@ def assets(**more: Any) -> list[dg.AssetsDefinition]:
     return build_assets([SourceSpec.model_validate({"source": "cells", "tables": [table]})])
 
 
-@pytest.fixture
-def instance(home: object) -> Iterator[dg.DagsterInstance]:
+@contextmanager
+def two_days_loaded() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
         for day in DAYS[:2]:
             assert dg.materialize(assets(), instance=instance, partition_key=day).success
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Yield an instance with two loaded days, which the tests only read: a load takes seconds."""
+    with two_days_loaded() as instance:
         yield instance
 
 
@@ -85,10 +93,11 @@ def test_what_changes_no_row_makes_no_day_stale(instance: dg.DagsterInstance, ch
     assert stale(instance, assets(**change)) == []
 
 
-def test_a_day_is_fresh_once_it_was_loaded_by_the_new_contract(instance: dg.DagsterInstance) -> None:
+def test_a_day_is_fresh_once_it_was_loaded_by_the_new_contract(home: object) -> None:
     changed = assets(volts={"max": 9})
-    assert dg.materialize(changed, instance=instance, partition_key=DAYS[0]).success
-    assert stale(instance, changed) == [DAYS[1]]
+    with two_days_loaded() as instance:
+        assert dg.materialize(changed, instance=instance, partition_key=DAYS[0]).success
+        assert stale(instance, changed) == [DAYS[1]]
 
 
 def test_days_loaded_before_contracts_had_versions_are_not_stale(home: object) -> None:

@@ -84,7 +84,7 @@ def test_no_row_is_lost_doubled_or_judged_differently(
             "window": table.window.model_copy(update={"piece_days": piece_days}),
         }
     )
-    reader = RestReader(spec, table, connection(source.url, None, None), Limits.of(settings()))
+    reader = RestReader(spec, table, connection(source.url, None, None), Limits.of(settings()), ZONE)
     with tempfile.TemporaryDirectory() as folder:
         fetched = reader.fetch(WINDOW, ZONE, Path(folder))
         if fetched.failed:
