@@ -25,8 +25,9 @@ def place_address(name: str, kind: str, url: str | None, configured: Settings) -
         return None, configured
     if kind == "file" and "://" not in url:
         url = _below(url, configured.project)
-    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-        url = f"sqlite:///{_below(url.removeprefix('sqlite:///'), configured.project).removeprefix('./')}"
+    for scheme in ("sqlite:///", "duckdb:///"):
+        if url.startswith(scheme) and not url.startswith(f"{scheme}/"):
+            url = scheme + _below(url.removeprefix(scheme), configured.project).removeprefix("./")
     user = token = None
     if "://" in url and "@" in url:
         parts = urlsplit(url)

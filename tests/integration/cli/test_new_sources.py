@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
-from fake_source import FakeSource, rows_as_json
+from fake_source import Answer, FakeSource, Request, rows_as_json
 from millpond.ingestion.reading import read_source
 from new_sources import Run, make_database, new, table_of
 from paged_shop import ORDERS, TOKEN, PagedShop
@@ -57,14 +58,45 @@ def test_a_source_that_only_lists_its_newest_rows_first_is_read_back_from_them(
     assert [day["rows_loaded"] for day in found["preview"]["days"]] == [8, 8, 8]
 
 
-def test_a_source_that_neither_filters_nor_sorts_is_refused_with_what_to_say(
+def test_a_source_that_neither_filters_nor_sorts_is_loaded_whole(
     new_project: Path, shop: FakeSource, run: Run
 ) -> None:
     shop.serve = lambda _: rows_as_json(ORDERS[::-1])
-    code, _, error = run("sources", "new", "shop", "--kind", "rest", "--url", f"{shop.url}/orders")
-    assert code == 2
-    assert '--window "from={start_iso}"' in error
-    assert not (new_project / "sources" / "shop.yaml").exists()
+    found = new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/orders")
+    assert table_of(found)["load"] == "whole"
+    assert "window" not in table_of(found)
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [len(ORDERS)]
+    assert any('--window "since={start_iso}"' in note for note in found["notes"])
+    shop.serve = PagedShop("single_page")
+    window = ("--window", "from={start_iso}", "--window", "until={end_iso}", "--overwrite")
+    found = new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/orders", *window)
+    assert table_of(found)["window"] == {"params": {"from": "{start_iso}", "until": "{end_iso}"}}
+
+
+def test_a_filter_by_days_is_found(new_project: Path, shop: FakeSource, run: Run) -> None:
+    def serve(request: Request) -> Answer:
+        first, last = request.query.get("date_from", "0"), request.query.get("date_to", "9")
+        if len(first) > 10 or len(last) > 10:
+            return Answer(b"no such day", 400)
+        return rows_as_json([row for row in ORDERS[::-1] if first <= row["ordered_at"][:10] <= last])
+
+    shop.serve = serve
+    found = new(run, "shop", "--kind", "rest", "--url", f"{shop.url}/orders")
+    assert table_of(found)["window"] == {"params": {"date_from": "{start_date}", "date_to": "{last_date}"}}
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [8, 8, 8]
+
+
+def test_a_duckdb_file_is_a_database_too(new_project: Path, run: Run) -> None:
+    with duckdb.connect(str(new_project / "shop.duckdb")) as database:
+        database.execute(
+            "create table orders as select n as id, (n * 1.5)::decimal(10, 2) as amount, timestamptz"
+            " '2026-11-24 00:30:00+00' + n * interval 1 hour as ordered_at from range(96) as t (n)"
+        )
+    found = new(run, "shop", "--kind", "sql", "--url", "duckdb:///shop.duckdb")
+    table = table_of(found)
+    assert (table["name"], table["key"], table["event_time"]) == ("orders", ["id"], {"column": "ordered_at"})
+    assert table["columns"] == {"id": "int", "amount": "decimal(10,2)", "ordered_at": "timestamp"}
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [24, 24, 24]
 
 
 def test_a_credential_comes_from_the_environment_and_goes_into_no_file(

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -125,6 +126,9 @@ def _describe(name: str, values: Sequence[Any], rows: int) -> Field:
 
 def type_of(values: Sequence[Any]) -> str:
     """Return the column type that takes all `values`; string where there are none."""
+    if values and all(isinstance(value, Decimal) for value in values):
+        scale = max(-min(int(value.as_tuple().exponent), 0) for value in values)
+        return f"decimal({18 if scale <= 6 else 38},{min(scale, 38)})"
     kinds = {_kind(value) for value in values}
     if len(kinds) == 1:
         return kinds.pop()
@@ -141,7 +145,7 @@ def _kind(value: Any) -> str:
             return "bool"
         case int():
             return "int" if -(2**63) <= value < 2**63 else "string"
-        case float():
+        case float() | Decimal():
             return "number"
         case dict() | list():
             return "json"

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from millpond import redaction
 from millpond.errors import ConfigError
-from millpond.ingestion.inspection.fields import list_fields, newest_day
+from millpond.ingestion.inspection.fields import Field, list_fields, newest_day
 from millpond.ingestion.inspection.options import UNHARMED, Options
 from millpond.ingestion.inspection.proposal import Proposal
 from millpond.ingestion.inspection.rest_answers import Answer, Client
@@ -50,29 +50,19 @@ def inspect_rest(options: Options, configured: Settings) -> Proposal:
     fields = list_fields(sample.rows)
     time = choose_time(fields, options.time)
     key = choose_key(fields, sample.rows, time, options.key)
-    if time is None:
-        raise ConfigError(
-            "no field of the rows says when they happened",
-            unharmed=UNHARMED,
-            next_step=f"name it: --time COLUMN; there are {', '.join(field.column for field in fields[:20])}",
-        )
     window: dict[str, Any] | None = {"params": dict(options.window)} if options.window else None
     extra = {str(paging.page["param"]): str(paging.page["size"])} if paging.page else {}
-    window = window or find_window(client, sample, time, extra)
+    if time and not window:
+        window = find_window(client, sample, time, extra)
     if window is None:
-        raise ConfigError(
-            f"no parameter was found that filters by {time.column}, and the rows are not listed newest first",
-            unharmed=UNHARMED,
-            next_step='name the parameters: --window "from={start_iso}" --window "until={end_iso}"',
-        )
-    paging = _walk(paging, window, sample)
+        time = None
+    paging = _walk(paging, window or {}, sample)
     endpoint: dict[str, Any] = {"path": path}
     endpoint |= {"params": dict(params)} if params else {}
     endpoint |= {"data_selector": first.selector} if first.selector != "$" else {}
     endpoint |= {"single_object": True} if first.single_object else {}
     endpoint |= {"paginator": dict(paging.paginator)} if paging.paginator else {}
     rest: dict[str, Any] = {"base_url": "{url}"} | ({"auth": dict(client.auth)} if client.auth else {})
-    asked = ", ".join(window.get("params", ())) or "none: the newest rows are listed first (window.reach)"
     return Proposal(
         source=options.name,
         table=options.free_name(options.table or column_name(_ENDING.sub("", path).rpartition("/")[2])),
@@ -80,23 +70,32 @@ def inspect_rest(options: Options, configured: Settings) -> Proposal:
         parts={
             "endpoint": endpoint,
             **({"page": dict(paging.page)} if paging.page else {}),
-            "window": window,
+            **({"window": window} if window else {}),
         },
         fields=fields,
         key=key,
         time=time,
-        unit="iso" if time.unit == "date" else None,
+        unit="iso" if time and time.unit == "date" else None,
         url=base,
         token=secret[1] if secret else None,
         newest=newest_day(sample.rows, time, configured.zone),
         notes=[
             f"rows: at {first.selector} of the answer",
             f"key: {', '.join(field.column for field in key)} (unique in {len(sample.rows)} rows)",
-            f"time: {time.column}",
             *paging.notes,
-            f"filter by time: {asked}",
+            *_tell_window(time, window),
         ],
     )
+
+
+def _tell_window(time: Field | None, window: Mapping[str, Any] | None) -> list[str]:
+    if time is None or window is None:
+        return [
+            "time: no filter by time was found, and the rows are not listed newest first, so the table is"
+            ' loaded whole each time; --window "since={start_iso}" names a filter'
+        ]
+    asked = ", ".join(window.get("params", ())) or "none: the newest rows are listed first (window.reach)"
+    return [f"time: {time.column}", f"filter by time: {asked}"]
 
 
 def split_address(options: Options) -> tuple[str, str, Mapping[str, str], tuple[str, str] | None]:

@@ -19,7 +19,8 @@ _OF_TIME: Final = (
     *(("{}[gte]", "{}[lt]"), ("{}_min", "{}_max"), ("min_{}", "max_{}"), ("{}_since", "{}_until")),
 )
 """Pairs of parameters, the latter after the name of the time or its first word."""
-_MOST: Final = 60
+_MOST: Final = 90
+_DAY: Final = 86_400_000_000
 _REACH: Final = {"rows": 10_000, "days": 365}
 
 
@@ -50,6 +51,8 @@ def _candidates(name: str, unit: str) -> Iterator[dict[str, str]]:
     for form in dict.fromkeys((unit, "iso")):
         for low, high in pairs:
             yield {low: f"{{start_{form}}}", high: f"{{end_{form}}}"}
+    for low, high in pairs:
+        yield {low: "{start_date}", high: "{last_date}"}
 
 
 def _filters(
@@ -65,6 +68,8 @@ def _filters(
     if answer is None or not answer.rows or answer.single_object:
         return False
     instants = [instant_of(row.get(name), unit) for row in answer.rows]
+    if "{start_date}" in params.values():
+        low, high = low // _DAY * _DAY, (high // _DAY + 1) * _DAY
     return all(found is not None and low - 1_000_000 <= found <= high + 1_000_000 for found in instants)
 
 

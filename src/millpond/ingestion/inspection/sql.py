@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from millpond.errors import ConfigError, SourceError
+from millpond.errors import ConfigError
 from millpond.ingestion.inspection.fields import Field, list_fields, name_columns, newest_day, unit_of
-from millpond.ingestion.inspection.options import Options
+from millpond.ingestion.inspection.options import UNHARMED, Options
 from millpond.ingestion.inspection.proposal import Proposal
 from millpond.ingestion.inspection.roles import choose_key, choose_time
 from millpond.ingestion.schema import column_name
 from millpond.ingestion.spec import SourceSpec
+from millpond.ingestion.sql.database import DUCKDB, to_source_error
+from millpond.ingestion.sql.duckdb_file import DuckFile
 from millpond.ingestion.sql.reader import SqlReader
+from millpond.ingestion.sql.tables import reflect_table, split_name
 from millpond.settings import Settings
 
 _ROWS: Final = 1_000
@@ -29,37 +33,75 @@ def inspect_sql(options: Options, configured: Settings) -> Proposal:
     options.address("sqlite:///data/shop.db")
     reader = SqlReader.of(_blank(options.name), _blank(options.name).tables[0], configured)
     try:
-        return _inspect(reader.engine, options, configured)
-    except sa.exc.SQLAlchemyError as error:
-        reader.probe()
-        raise SourceError(
-            f"the database could not be read: {getattr(error, 'orig', None) or error}",
-            next_step="check the address, the account and its rights",
-        ) from None
+        with _open(reader) as database:
+            return _inspect(database, options, configured)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise to_source_error(error, options.name) from None
 
 
-def _inspect(engine: sa.Engine, options: Options, configured: Settings) -> Proposal:
-    there = sa.inspect(engine)
-    known = [*there.get_table_names(), *there.get_view_names()]
+class _Server:
+    """A database that SQLAlchemy connects to."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def names(self) -> list[str]:
+        there = sa.inspect(self._connection)
+        return [*there.get_table_names(), *there.get_view_names()]
+
+    def table(self, options: Options, name: str) -> sa.Table:
+        return reflect_table(self._connection, _blank(options.name, name).tables[0], options.name)
+
+    def rows(self, query: Any) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._connection.execute(query).mappings()]
+
+
+class _Duck:
+    """A DuckDB file."""
+
+    def __init__(self, file: DuckFile) -> None:
+        self._file = file
+
+    def names(self) -> list[str]:
+        columns = (sa.Column("table_name", sa.String), sa.Column("table_schema", sa.String))
+        of = sa.Table("tables", sa.MetaData(), *columns, schema="information_schema")
+        return [row["table_name"] for row in self.rows(sa.select(of).where(of.c.table_schema == "main"))]
+
+    def table(self, options: Options, name: str) -> sa.Table:
+        return self._file.reflect(_blank(options.name, name).tables[0], options.name)
+
+    def rows(self, query: Any) -> list[dict[str, Any]]:
+        return [row for batch in self._file.tables(query, _ROWS) for row in batch.to_pylist()]
+
+
+@contextmanager
+def _open(reader: SqlReader) -> Iterator[_Server | _Duck]:
+    if reader.url.get_backend_name() == DUCKDB:
+        with DuckFile(reader.url) as file:
+            yield _Duck(file)
+        return
+    with reader.engine.connect() as connection:
+        yield _Server(connection)
+
+
+def _inspect(database: _Server | _Duck, options: Options, configured: Settings) -> Proposal:
+    known = database.names()
     wanted = options.table or (known[0] if len(known) == 1 else None)
     if wanted is None or ("." not in wanted and wanted not in known):
         raise ConfigError(
             f"the database has no table {wanted}" if wanted else f"the database has {len(known)} tables",
-            unharmed="everything; nothing was written",
+            unharmed=UNHARMED,
             next_step=f"choose one with --table: {', '.join(sorted(known)[:20]) or 'there is none'}",
         )
-    schema, _, name = wanted.rpartition(".")
-    table = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
-    with engine.connect() as connection:
-        rows = [dict(row) for row in connection.execute(sa.select(table).limit(_ROWS)).mappings()]
-        fields = _fields(table, rows)
-        time = choose_time(fields, options.time)
-        if time is not None:
-            newest = sa.select(table).order_by(table.c[time.name].desc()).limit(_ROWS)
-            rows = [dict(row) for row in connection.execute(newest).mappings()]
+    table = database.table(options, wanted)
+    rows = database.rows(sa.select(table).limit(_ROWS))
+    fields = _fields(table, rows)
+    time = choose_time(fields, options.time)
+    if time is not None:
+        rows = database.rows(sa.select(table).order_by(table.c[time.name].desc()).limit(_ROWS))
     primary = [column.name for column in table.primary_key.columns]
     key = choose_key(fields, rows, time, options.key or primary)
-    raw_name = options.free_name(column_name(name))
+    raw_name = options.free_name(column_name(split_name(wanted)[1]))
     return Proposal(
         source=options.name,
         table=raw_name,
@@ -80,7 +122,8 @@ def _fields(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[Field]:
     for column in table.columns:
         seen = sampled.get(column.name)
         values = [row[column.name] for row in rows if row[column.name] is not None]
-        kind = _type(column.type, seen)
+        native = str(column.info.get("type", "")).lower()
+        kind = native if native.startswith("decimal(") else _type(column.type, seen)
         filled = not column.nullable or (len(values) == len(rows) > 0)
         field = Field(column.name, column.name, kind, unit=unit_of(values, kind), filled=filled)
         found.append(replace(field, unique=bool(seen and seen.unique)))
@@ -116,7 +159,8 @@ def _notes(key: Sequence[Field], primary: Sequence[str], time: Field | None) -> 
     return [*notes, f"time: {time.column}"]
 
 
-def _blank(name: str) -> SourceSpec:
+def _blank(name: str, table: str | None = None) -> SourceSpec:
     columns = {"id": {"type": "string"}}
-    table = {"name": name, "key": ["id"], "load": "whole", "columns": columns}
-    return SourceSpec.model_validate({"source": name, "sql": {}, "tables": [table]})
+    declared = {"name": name, "key": ["id"], "load": "whole", "columns": columns}
+    declared |= {"sql": {"table": table}} if table else {}
+    return SourceSpec.model_validate({"source": name, "sql": {}, "tables": [declared]})
