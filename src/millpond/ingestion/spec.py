@@ -83,7 +83,7 @@ class SourceSpec(Part):
                         f" for example {self.kind}: {{}}"
                     )
             return
-        check_window(table)
+        check_window(table, self.tables)
 
     @property
     def kind(self) -> str:

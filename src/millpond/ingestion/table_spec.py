@@ -227,6 +227,13 @@ class SourceTable(Part):
         }
 
     @property
+    def parent(self) -> str | None:
+        """The table below whose rows the rows of this one are; None if there is none."""
+        texts = [text for _, text in self.endpoint.templates()] if self.endpoint else []
+        used = (placeholders.RESOURCE.fullmatch(name) for text in texts for name in placeholders.names(text))
+        return next((found[1] for found in used if found), None)
+
+    @property
     def asked_time(self) -> EventTime | Changes | None:
         """The column of the time that rows are asked for by; None where all of them are."""
         return self.changes or self.event_time

@@ -10,14 +10,12 @@ if TYPE_CHECKING:
     from dlt.common import json, jsonpath
     from dlt.common.configuration.specs import RuntimeConfiguration
     from dlt.common.runtime.anon_tracker import disable_anon_tracker
-    from dlt.sources.rest_api.config_setup import create_auth
 
 PARTS = {
     "json": "dlt.common:json",
     "jsonpath": "dlt.common.jsonpath",
     "RuntimeConfiguration": "dlt.common.configuration.specs:RuntimeConfiguration",
     "disable_anon_tracker": "dlt.common.runtime.anon_tracker:disable_anon_tracker",
-    "create_auth": "dlt.sources.rest_api.config_setup:create_auth",
 }
 
 __getattr__ = import_on_demand(__name__, PARTS)

@@ -84,8 +84,8 @@ def test_what_cannot_be_read_as_text_is_named(body: bytes, headers: dict[str, st
         (b" <!DOCTYPE html><p>", "HTML"),
         (b"<?xml version='1.0'?><a/>", "XML"),
         (b"callback([1])", "JSONP"),
-        (b'{"a": 1}\n{"a": 2}\n', "JSON Lines"),
-        (b"id,at\n1,2\n", "CSV"),
+        (b'{"a": 1}\n{"a": 2}\n', "JSON Lines (endpoint.format: jsonl)"),
+        (b"id,at\n1,2\n", "CSV (endpoint.format: csv)"),
     ],
 )
 def test_what_is_no_json_is_named_by_its_looks_and_content_type(body: bytes, looks: str) -> None:

@@ -41,7 +41,7 @@ def test_each_key_of_a_source_has_a_meaning_and_an_example() -> None:
         for model, name in keys(SourceSpec)
         if not (describe_key(model, name) and model.model_fields[name].examples)
     }
-    assert silent == {"Bearer.type", "ApiKey.type", "HttpBasic.type"}
+    assert silent == {"Bearer.type", "ApiKey.type", "HttpBasic.type", "OAuth2ClientCredentials.type"}
 
 
 def test_the_page_has_each_part_of_a_source_once() -> None:

@@ -10,9 +10,9 @@ from requests import Response
 
 from millpond.errors import SourceError, SourceMalformed, SourceRefused
 from millpond.ingestion.reader import PROBE_SECONDS
+from millpond.ingestion.rest.auth import static_auth
 from millpond.ingestion.rest.http import SourceSession
 from millpond.ingestion.rest.placeholders import Values, fill
-from millpond.ingestion.rest.probe import create_auth
 from millpond.ingestion.rest.selection import parse_json
 from millpond.ingestion.retry import Gate, Limits
 
@@ -81,7 +81,7 @@ class Client:
             response = session.get(
                 f"{self.base_url.rstrip('/')}/{self.path}",
                 params={**self.params, **params},
-                auth=create_auth(fill(self.auth, self.values) if self.auth else None),
+                auth=static_auth(fill(self.auth, self.values) if self.auth else None),
             )
         if not hasattr(response, "page"):
             raise SourceRefused(

@@ -35,8 +35,8 @@ _LOOKS: Final = (
     ("HTML", re.compile(r"<!doctype html|<html", re.IGNORECASE)),
     ("XML", re.compile("<")),
     ("JSONP", re.compile(r"[\w.$]+\(")),
-    ("JSON Lines", re.compile(r"[\[{].*[\]}][ \t\r]*\n\s*[\[{]")),
-    ("CSV", re.compile(r"[^\n\[{]*[,;\t][^\n]*\n")),
+    ("JSON Lines (endpoint.format: jsonl)", re.compile(r"[\[{].*[\]}][ \t\r]*\n\s*[\[{]")),
+    ("CSV (endpoint.format: csv)", re.compile(r"[^\n\[{]*[,;\t][^\n]*\n")),
 )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 from dlt.sources.helpers.rest_client.client import RESTClient
 from requests import Request, Response
+from requests.auth import AuthBase
 
 from millpond.errors import SourceRefused
 from millpond.ingestion.rest import placeholders, source_request
+from millpond.ingestion.rest.auth import create_auth
 from millpond.ingestion.rest.completeness import Answers, check_complete
 from millpond.ingestion.rest.http import SourceSession
 from millpond.ingestion.rest.listing import Listing
@@ -24,7 +26,7 @@ from millpond.ingestion.rest.ranges import RangePager
 from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.retry import Gate, Limits
 from millpond.ingestion.spec import SourceSpec, SourceTable
-from millpond.internals.dlt import RuntimeConfiguration, create_auth
+from millpond.internals.dlt import RuntimeConfiguration
 
 _NO_ROWS = pa.table(
     {
@@ -49,8 +51,11 @@ class TableClient:
     limits: Limits
     gate: Gate = field(default_factory=Gate)
     zone: dt.tzinfo = dt.UTC
+    auth: AuthBase | None = None
+    included: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the row of the parent, which each row gets."""
 
-    def pages(self, listing: Listing) -> Iterator[pa.Table]:
+    def pages(self, listing: Listing, columns: Sequence[str] = (PAYLOAD,)) -> Iterator[pa.Table]:
         """Yield the rows of `listing` page by page, as columns; raises a SourceError.
 
         That the generator ends means that the listing is complete by the rules of its paginator.
@@ -72,7 +77,7 @@ class TableClient:
                 client.accept(self._no_more(pager, tally))
             listing.take(rows[TIME], keeps_order=bool(table.window.reach))
             if rows.num_rows:
-                yield rows.select([PAYLOAD])
+                yield rows.select(columns)
             if table.window.reach and listing.order.has_passed(listing.start):
                 break
         else:
@@ -108,13 +113,15 @@ class TableClient:
         time = (columns[asked.column].path(asked.column), asked.unit) if asked else None
         endpoint = self.table.http
         not_errors, single = tuple(endpoint.not_markers), endpoint.single_object
-        decode = PageDecoder(endpoint.data_selector, time, fields, key, not_errors, single, self.zone)
-        auth: Any = source_request.credential(self.source, self.values)
+        decode = PageDecoder(
+            endpoint.data_selector, time, fields, key, not_errors, single, self.zone, self.included
+        )
+        auth = self.auth or create_auth(self.source, self.values, self.limits, self.gate)
         return _ColumnClient(
             base_url=base_url,
             headers=fill(rest.headers, self.values),
-            auth=create_auth(auth) if auth else None,
-            session=SourceSession(self.source.source, base_url, decode, self.limits, self.gate),
+            auth=auth,
+            session=SourceSession(self.source.source, base_url, decode, self.limits, self.gate, endpoint),
             config=RuntimeConfiguration(),
         )
 

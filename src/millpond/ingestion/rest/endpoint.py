@@ -122,6 +122,55 @@ class HttpBasic(Part):
     password: Template = Field(description="`{token}`", examples=['password: "{token}"'])
 
 
+class OAuth2ClientCredentials(Part):
+    """A token that a server issues for an id and a secret, requested anew before it expires."""
+
+    type: Literal["oauth2_client_credentials"] = "oauth2_client_credentials"
+    access_token_url: Template = Field(
+        pattern=r"^(\{url\}|https?://)",
+        description="address that issues tokens",
+        examples=['access_token_url: "{url}/oauth/token"'],
+    )
+    client_id: Template = Field(description="for example `{user}`", examples=['client_id: "{user}"'])
+    client_secret: Template = Field(description="`{token}`", examples=['client_secret: "{token}"'])
+    access_token_request_data: dict[str, Template] = Field(
+        default_factory=dict,
+        description="further fields of the request for a token",
+        examples=["access_token_request_data: { scope: read }"],
+    )
+    default_token_expiration: int = Field(
+        3600,
+        gt=0,
+        description="seconds that a token lasts whose answer does not say so",
+        examples=["default_token_expiration: 600"],
+    )
+
+
+class ResponseAction(Part):
+    """What an answer of a status, or with a text in it, means."""
+
+    status_code: int | None = Field(
+        None, ge=200, le=599, description="status of the answer", examples=["status_code: 404"]
+    )
+    content: str | None = Field(
+        None, min_length=1, description="text that the answer contains", examples=["content: no orders"]
+    )
+    action: Literal["ignore"] = Field(
+        description="ignore: there are no rows, and no further pages", examples=["action: ignore"]
+    )
+
+    @model_validator(mode="after")
+    def _names_answers(self) -> ResponseAction:
+        if self.status_code is None and self.content is None:
+            raise ValueError("needs status_code or content; for example status_code: 404")
+        return self
+
+    def fits(self, status: int, body: bytes) -> bool:
+        """Return whether it is about an answer."""
+        said = self.content is None or self.content in body.decode("utf-8", "replace")
+        return said and self.status_code in {None, status}
+
+
 class Rest(Part):
     """The client of a source: what all requests to it have in common."""
 
@@ -134,9 +183,11 @@ class Rest(Part):
         description="headers of all requests",
         examples=["headers: { Accept: application/json }"],
     )
-    auth: Annotated[Bearer | ApiKey | HttpBasic, Field(discriminator="type")] | None = Field(
+    auth: (
+        Annotated[Bearer | ApiKey | HttpBasic | OAuth2ClientCredentials, Field(discriminator="type")] | None
+    ) = Field(
         None,
-        description="credential, of one of the three types below",
+        description="credential, of one of the types below",
         examples=['auth: { type: bearer, token: "{token}" }'],
     )
 
@@ -152,7 +203,7 @@ class Rest(Part):
     @model_validator(mode="after")
     def _secrets_come_from_the_environment(self) -> Rest:
         given = self.auth.model_dump() if self.auth else {}
-        for name in {"token", "api_key", "password"} & set(given):
+        for name in {"token", "api_key", "password", "client_secret"} & set(given):
             if not placeholders.SECRET & set(placeholders.names(given[name])):
                 raise ValueError(
                     f"auth.{name} must take its secret from the environment: "
@@ -253,6 +304,19 @@ class Endpoint(Part):
         description="headers of each request",
         examples=["headers: { Accept: application/json }"],
     )
+    format: Literal["json", "jsonl", "csv"] | None = Field(
+        None,
+        description="what an answer is: JSON, JSON Lines or CSV with a header; default: as its content type"
+        " says, else JSON",
+        examples=["format: csv"],
+    )
+    delimiter: str = Field(
+        ",",
+        min_length=1,
+        max_length=1,
+        description="what separates values of CSV",
+        examples=['delimiter: ";"'],
+    )
     data_selector: str = Field(
         "$", min_length=1, description="JSONPath of the list of rows", examples=["data_selector: data.items"]
     )
@@ -271,6 +335,19 @@ class Endpoint(Part):
         strict=False,
         description="statuses that mean, of a page after the first, that there are no more",
         examples=["no_more: [404]"],
+    )
+    response_actions: tuple[ResponseAction, ...] = Field(
+        (),
+        strict=False,
+        description="what answers mean by their status or content, of any page",
+        examples=["response_actions: [{ status_code: 404, action: ignore }]"],
+    )
+    include_from_parent: tuple[Annotated[str, Field(pattern=r"^[\w.-]+$")], ...] = Field(
+        (),
+        strict=False,
+        description="fields of the row of `{resources.<table>.<field>}` that each row gets, under the name"
+        " `_<table>_<field>`",
+        examples=["include_from_parent: [id, created_at]"],
     )
     not_markers: tuple[str, ...] = Field(
         (),
@@ -301,6 +378,19 @@ class Endpoint(Part):
         if self.method == "GET" and (self.json is not None or self.data is not None):
             raise ValueError("a request with json or data is no GET; for example method: POST")
         return self
+
+    @model_validator(mode="after")
+    def _has_rows_where_its_format_has_them(self) -> Endpoint:
+        if self.format in {"jsonl", "csv"} and (self.data_selector != "$" or self.single_object):
+            raise ValueError(
+                f"an answer of format {self.format} is a list of rows: leave out data_selector and"
+                " single_object; for example format: json"
+            )
+        return self
+
+    def ignores(self, status: int, body: bytes) -> bool:
+        """Return whether an answer means that there are no rows."""
+        return any(action.fits(status, body) for action in self.response_actions)
 
     def templates(self) -> Iterator[tuple[str, str]]:
         """Yield what may hold placeholders, each with the name of its parameter or field."""

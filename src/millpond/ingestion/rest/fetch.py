@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,6 +22,8 @@ from millpond.errors import (
 )
 from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest import placeholders
+from millpond.ingestion.rest.auth import create_auth
+from millpond.ingestion.rest.children import Family
 from millpond.ingestion.rest.client import TableClient
 from millpond.ingestion.rest.listing import Listing
 from millpond.ingestion.rest.reach import beyond_reach, unproven_days
@@ -46,6 +48,8 @@ class Piece:
     listing: Listing
     stopped: bool = False
     error: SourceError | None = None
+    failed: dict[dt.date, SourceError] = field(default_factory=dict)
+    """Days of it that are not whole, though it did not end early."""
 
 
 def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> FetchResult:
@@ -55,9 +59,13 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
     """
     spec = client.table.window
     parts = [window] if spec.reach or not client.table.has_days else list(window.chunks(spec.piece_days))
+    client = replace(client, auth=create_auth(client.source, client.values, client.limits, client.gate))
     pieces = [Piece(part, _new_listing(client.table, part, zone)) for part in parts]
     try:
-        streams = [partial(_stream, client, index, piece) for index, piece in enumerate(pieces)]
+        streams = [
+            partial(_stream, client, index, piece, _pages(client, piece, zone))
+            for index, piece in enumerate(pieces)
+        ]
         with client.gate.close_on_signals():
             files = stage_pages(streams, folder, spec.parallel)
     finally:
@@ -76,12 +84,24 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
     )
 
 
-def _stream(client: TableClient, index: int, piece: Piece) -> Iterator[pa.Table]:
+def _pages(client: TableClient, piece: Piece, zone: ZoneInfo) -> Iterator[pa.Table]:
+    """Return the rows of a piece, page by page; they may be below those of another table."""
+    parent = client.table.parent
+    if parent is None:
+        return client.pages(piece.listing)
+    (above,) = (table for table in client.source.tables if table.name == parent)
+    family = Family(
+        client, replace(client, table=above), piece.window, piece.listing, zone, failed=piece.failed
+    )
+    return family.pages(_new_listing(above, piece.window, zone))
+
+
+def _stream(client: TableClient, index: int, piece: Piece, pages: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Yield the rows of a piece, several pages at a time: what dlt does for each item outweighs a page."""
     held: list[pa.Table] = []
     size = 0
     try:
-        for number, page in enumerate(client.pages(piece.listing)):
+        for number, page in enumerate(pages):
             first = (index << STREAM_SHIFT) + (number << PAGE_SHIFT)
             held.append(page.append_column("_seq", pa.array(np.arange(first, first + page.num_rows))))
             size += page.nbytes
@@ -115,6 +135,8 @@ def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceE
         if error:
             error = add_place(error, client.table.describe(piece.window))
             failed.update(dict.fromkeys(piece.window.days, error))
+        for day, why in piece.failed.items():
+            failed.setdefault(day, add_place(why, client.table.describe(day)))
     return failed
 
 

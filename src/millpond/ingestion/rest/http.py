@@ -22,6 +22,8 @@ from requests.exceptions import (
 from millpond.errors import SourceError, SourceMalformed
 from millpond.ingestion.rest.bodies import as_utf8, look_of
 from millpond.ingestion.rest.deadline import WatchedAdapter
+from millpond.ingestion.rest.endpoint import Endpoint
+from millpond.ingestion.rest.formats import to_json
 from millpond.ingestion.retry import Gate, Limits, backoff, read_retry_after
 from millpond.ingestion.source_errors import SourceErrors, add_attempts, origin
 from millpond.redaction import Redacting, excerpt
@@ -42,7 +44,16 @@ class SourceSession(requests.Session):
     status that is in `no_more` at that moment.
     """
 
-    def __init__(self, source: str, base_url: str, decode: Decode, limits: Limits, gate: Gate) -> None:
+    def __init__(
+        self,
+        source: str,
+        base_url: str,
+        decode: Decode,
+        limits: Limits,
+        gate: Gate,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """`endpoint` says which answers mean that there are no rows, and what format they have."""
         super().__init__()
         self.no_more: set[int] = set()
         self._source_errors = SourceErrors(source, base_url, limits.wait)
@@ -51,7 +62,7 @@ class SourceSession(requests.Session):
         found = self.merge_environment_settings(base_url, {}, None, None, None)
         self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
         self.trust_env = False  # read once; and no password from a .netrc
-        adapter = _RetryingAdapter(self._source_errors, decode, limits, gate, self.no_more)
+        adapter = _RetryingAdapter(self._source_errors, decode, limits, gate, self.no_more, endpoint)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
@@ -80,9 +91,16 @@ class _Failed(Exception):
 
 class _RetryingAdapter(WatchedAdapter):
     def __init__(
-        self, source_errors: SourceErrors, decode: Decode, limits: Limits, gate: Gate, no_more: set[int]
+        self,
+        source_errors: SourceErrors,
+        decode: Decode,
+        limits: Limits,
+        gate: Gate,
+        no_more: set[int],
+        endpoint: Endpoint | None,
     ) -> None:
         super().__init__()
+        self._endpoint = endpoint
         self._source_errors, self._decode, self._limits, self._gate = source_errors, decode, limits, gate
         self._no_more = no_more
         home = origin(source_errors.base_url)
@@ -165,6 +183,9 @@ class _RetryingAdapter(WatchedAdapter):
 
     def _check(self, request: PreparedRequest, response: Response, body: bytes) -> Response:
         status, asked = response.status_code, read_retry_after(response.headers)
+        if self._endpoint and self._endpoint.ignores(status, body):
+            response.page, response.no_more = self._decode(None), True  # type: ignore[attr-defined]
+            return response
         if status == 429 or (status == 403 and asked):
             raise _Failed(self._source_errors.limit_error(request, asked), asked)
         if status >= 500 or status == 408:
@@ -183,8 +204,10 @@ class _RetryingAdapter(WatchedAdapter):
         if not 200 <= status < 300:
             raise self._source_errors.status(request, status, body)
         try:
-            if body:  # once, so that whoever looks into the answer after this reads the same text
-                response._content, response.encoding = as_utf8(body, response.headers), "utf-8"
+            has_format = self._endpoint and self._endpoint.format and status != 204
+            if body or has_format:  # once, so that whoever looks into it after this reads the same text
+                text = to_json(as_utf8(body, response.headers), response.headers, self._endpoint)
+                response._content, response.encoding = text, "utf-8"
             page = self._decode(None if status == 204 else response.content)
         except ValueError as error:
             reason = f"{error} ({look_of(body, response.headers)})" if body else str(error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -54,6 +54,8 @@ class PageDecoder:
     """Whether `selector` leads to one object, which is the only row, in place of a list."""
     zone: dt.tzinfo = dt.UTC
     """The one of days, and of times of the unit local without an offset."""
+    included: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that each row gets beside its own."""
 
     def __call__(self, body: bytes | None) -> pa.Table:
         """Return the page of a UTF-8 `body`, an empty one if there is none.
@@ -68,10 +70,13 @@ class PageDecoder:
             fields = {way[0] for way in ways if way}
             body = select_rows(body, self.selector, self.not_errors, self.single_object, fields)
         rows = _parse(body)
-        if self.fields is not None:
-            self.fields.update(*_modest(rows))
         texts = _texts(body, rows)
         columns = {PAYLOAD: _with_distinct_names(texts) if names_are_repeated(body, rows) else texts}
+        if self.included:
+            columns[PAYLOAD] = _with_fields(columns[PAYLOAD], self.included)
+            rows = [{**self.included, **row} if isinstance(row, dict) else row for row in rows]
+        if self.fields is not None:
+            self.fields.update(*_modest(rows))
         no_times = pa.nulls(len(rows), pa.int64())
         columns[TIME] = _times(rows, *self.time, self.zone) if self.time else no_times
         if self.key:
@@ -111,6 +116,19 @@ def _with_distinct_names(texts: pa.Array) -> pa.Array:
     return pa.array([_distinct(text) for text in texts.cast(pa.binary()).to_pylist()], pa.binary()).cast(
         pa.string(), safe=False
     )
+
+
+def _with_fields(texts: pa.Array, fields: Mapping[str, Any]) -> pa.Array:
+    """Return the `texts` of objects with `fields` before their own."""
+    start = json.dumps(fields, separators=(",", ":")).encode()[:-1]
+    found = []
+    for text in texts.cast(pa.binary()).to_pylist():
+        row = text.strip()
+        if row.startswith(b"{"):
+            rest = row[1:].lstrip()
+            row = start + (b"" if rest.startswith(b"}") else b",") + rest
+        found.append(row)
+    return pa.array(found, pa.binary()).cast(pa.string(), safe=False)
 
 
 def _distinct(text: bytes) -> bytes:

@@ -15,6 +15,8 @@ DATES: Final = ("start_date", "end_date", "last_date")
 BOUNDS: Final = INSTANTS + DATES
 FORMS: Final = ("start", "end", "last")
 """The bounds in a form of strftime: `{start:%Y%m%d}`; the last is the last instant that is asked for."""
+RESOURCE: Final = re.compile(r"resources\.(\w+)\.([\w.-]+)")
+"""A field of the row of another table, below which the rows asked for are."""
 SECRET: Final = frozenset({"token", "token_sha1"})
 
 Values = Mapping[str, Any]
@@ -29,7 +31,7 @@ def check(text: str, allowed: tuple[str, ...]) -> None:
             "templates are not evaluated here; write placeholders in single braces, for example {start_ms}"
         )
     for name in names(text):
-        if ":%" in name and BOUNDS[0] in allowed and is_bound(name):
+        if BOUNDS[0] in allowed and ((":%" in name and is_bound(name)) or RESOURCE.fullmatch(name)):
             continue
         if name not in allowed:
             known = ", ".join(f"{{{a}}}" for a in allowed)
@@ -78,8 +80,14 @@ def fill(value: Any, values: Values) -> Any:
         return [found for entry in value if (found := fill(entry, values)) is not None or entry is None]
     if not isinstance(value, str):
         return value
-    found = {name: values.get(name) for name in (each.partition(":")[0] for each in names(value))}
-    return None if None in found.values() else value.format_map(found)
+    parts = []
+    for before, name, form, _ in string.Formatter().parse(value):
+        parts.append(before)
+        if name is not None:
+            if (found := values.get(name)) is None:
+                return None
+            parts.append(format(found, form or ""))
+    return "".join(parts)
 
 
 def connection(url: str | None, user: str | None, token: str | None) -> dict[str, str | None]:

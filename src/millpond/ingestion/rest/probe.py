@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from requests.auth import AuthBase, HTTPBasicAuth
 
 from millpond.errors import SourceRefused
 from millpond.ingestion.rest import source_request
+from millpond.ingestion.rest.auth import create_auth
 from millpond.ingestion.rest.http import SourceSession
 from millpond.ingestion.rest.pages import PageDecoder
 from millpond.ingestion.rest.placeholders import Values, fill
@@ -50,7 +50,8 @@ def probe(
     decode = PageDecoder(endpoint.data_selector, time, not_errors=not_errors, single_object=single, zone=zone)
     base_url = fill(source.http.base_url, values)
     request = source_request.build_request(table, values, span, zone)
-    with SourceSession(source.source, base_url, decode, limits, Gate()) as session:
+    gate = Gate()
+    with SourceSession(source.source, base_url, decode, limits, gate, endpoint) as session:
         answer = session.request(
             url=f"{base_url.rstrip('/')}/{request.pop('path')}",
             params={**request.pop("params"), **(extra or {})},
@@ -60,7 +61,7 @@ def probe(
                 **({"If-None-Match": etag} if etag else {}),
             },
             **request,
-            auth=create_auth(source_request.credential(source, values)),
+            auth=create_auth(source, values, limits, gate),
         )
     found = answer.headers.get("ETag")
     if answer.status_code == 304:
@@ -70,26 +71,3 @@ def probe(
             f"the answer with HTTP {answer.status_code} leads nowhere", next_step="check the address"
         )
     return ProbeResult(answer.page, found)
-
-
-class _ApiKey(AuthBase):
-    def __init__(self, name: str, value: str, location: str) -> None:
-        self._name, self._value, self._location = name, value, location
-
-    def __call__(self, request: Any) -> Any:
-        if self._location == "query":
-            request.prepare_url(request.url, {self._name: self._value})
-        else:
-            request.headers[self._name] = self._value
-        return request
-
-
-def create_auth(found: Mapping[str, Any] | None) -> AuthBase | None:
-    """Return a credential as requests takes it; a load leaves that to dlt, which takes long to import."""
-    if found is None:
-        return None
-    if found["type"] == "bearer":
-        return _ApiKey("Authorization", f"Bearer {found['token']}", "header")
-    if found["type"] == "http_basic":
-        return HTTPBasicAuth(found["username"], found["password"])
-    return _ApiKey(found["name"], found["api_key"], found["location"])

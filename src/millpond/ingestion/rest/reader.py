@@ -51,7 +51,9 @@ class RestReader:
     def probe(self) -> None:
         """Send one small request; raises a SourceError."""
         now = int(time.time() * 1_000_000)
-        page = self.table.page
+        above = [table for table in self.source.tables if table.name == self.table.parent]
+        table = above[0] if above else self.table
+        page = table.page
         limits = self.limits.of_one_try(PROBE_SECONDS)
         span, extra = (now - 86_400_000_000, now), {page.param: 1} if page else {}
-        probe(self.source, self.table, self.values, limits, span, self.zone, extra=extra)
+        probe(self.source, table, self.values, limits, span, self.zone, extra=extra)
