@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from millpond.automation.chains import Chain
+from millpond.automation.file_sensors import build_file_sensor
 from millpond.automation.requests import (
     build_chain_tags,
     build_run_request,
@@ -63,7 +64,7 @@ def build_new_data_sensors(
 ) -> list[dg.SensorDefinition]:
     """Return a sensor for each table whose spec declares `news`; each chain has one run at a time."""
     return [
-        _build_new_data_sensor(source, table, chains)
+        (build_file_sensor if table.files else _build_new_data_sensor)(source, table, chains)
         for source in sources
         for table in source.tables
         if table.news

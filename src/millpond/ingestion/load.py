@@ -31,6 +31,7 @@ from millpond.lake import read
 from millpond.lake.held import release
 from millpond.lake.tables import Replacement, Written
 from millpond.lake.tables import replace as write
+from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous
 from millpond.settings import settings
 
@@ -64,7 +65,7 @@ def load(
         fetched = reader.fetch(window, configured.zone, folder)
         guard.note(fetched.errors, fetched.pages)
         days_refused = RefusedDays(table, ref, run_id, guard.origin.address)
-        return load_rows(
+        loaded = load_rows(
             source,
             table,
             window,
@@ -75,6 +76,9 @@ def load(
             accept_shrink=accept_shrink,
             began=began,
         )
+        if fetched.note_loaded and ref == MAIN_REF:
+            fetched.note_loaded(set(window.days) - set(loaded.failed))
+        return loaded
 
 
 def load_rows(

@@ -6,6 +6,7 @@ Rows are JSON texts, which the row contract takes apart, or typed columns. All t
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -36,7 +37,9 @@ class FetchResult:
     day that is not whole why it is not. Of `unproven` days nobody knows whether the source still serves all
     of them. `other_days` says that rows of days that were not asked for are among them; or `spans` of which
     days the rows of each stream may be, where others are out of place. `marked` files have the columns
-    `_broken`, why a row cannot be taken apart, and `_line`, its text.
+    `_broken`, why a row cannot be taken apart, and `_line`, its text. `stream_days` gets the days of each
+    stream's rows, None for those without a time; `note_loaded` is told which days were loaded into main;
+    `broken_streams` are those that an error ended.
     """
 
     files: list[Path]
@@ -51,6 +54,9 @@ class FetchResult:
     other_days: bool = False
     spans: list[Window] | None = None
     marked: bool = False
+    stream_days: dict[int, set[dt.date | None]] = field(default_factory=dict)
+    broken_streams: frozenset[int] = frozenset()
+    note_loaded: Callable[[set[dt.date]], None] | None = None
 
 
 class Reader(Protocol):

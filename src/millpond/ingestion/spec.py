@@ -76,7 +76,7 @@ class SourceSpec(Part):
                 + f"; for example {SourceTable.model_fields[needed].examples[0]}"  # type: ignore[index]
             )
         if self.kind != "rest":
-            for name in ("page", "news"):
+            for name in ("page",) if self.kind == "files" else ("page", "news"):
                 if getattr(table, name):
                     raise ValueError(
                         f"{name} of {table.name} is for sources with rest; leave it out;"

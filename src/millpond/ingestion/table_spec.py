@@ -113,7 +113,8 @@ class SourceTable(Part):
     cadence: Cadence | None = Field(None, examples=['cadence: { cron: "0 * * * *", lookback_days: 2 }'])
     news: News | None = Field(
         None,
-        description="a sensor that looks for new rows and loads their days; without it there is none",
+        description="a sensor that looks for new rows, or for new and changed files, and loads their days;"
+        " without it there is none",
         examples=["news: { every: 5m, days: 2 }"],
     )
     freshness: Freshness | None = Field(None, examples=["freshness: { warn: 1h, fail: 24h }"])
@@ -147,7 +148,7 @@ class SourceTable(Part):
         if self.endpoint:
             self.endpoint.check_fit(self.page, self.window.params)
         newest_first = self.window.reach or (self.endpoint and self.endpoint.paginator.type == "newest_first")
-        if self.news and not newest_first and not self.news.params:
+        if self.news and not newest_first and not self.news.params and not self.files:
             raise ValueError(
                 "news needs a source that lists the newest rows first; give it parameters to that end,"
                 " for example news: { params: { sort: desc } }"

@@ -50,6 +50,8 @@ def validate_rows(
         contract = Contract(table, added, _schema(connection, fetched), zone.key, fetched.marked)
         connection.execute(_raw(fetched, contract))
         _split(connection, contract)
+        if fetched.spans is not None:
+            _note_days(connection, zone, fetched)
         _place(connection, contract, window, zone, fetched)
         _judge(connection, contract)
         others = _count(connection, "split") - _count(connection, "judged") if fetched.other_days else 0
@@ -113,6 +115,14 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
         from (select *, {more} from raw)
         """  # noqa: S608
     )
+
+
+def _note_days(connection: duckdb.DuckDBPyConnection, zone: ZoneInfo, fetched: FetchResult) -> None:
+    """Note the days of each stream's rows."""
+    day = f"timezone({literal(zone.key)}, make_timestamptz(__micros))::date"
+    sql = f"select distinct _seq >> {STREAM_SHIFT}, {day} from split"  # noqa: S608 - a zone's name
+    for stream, found in connection.execute(sql).fetchall():
+        fetched.stream_days.setdefault(stream, set()).add(found)
 
 
 def _place(

@@ -37,13 +37,13 @@ class Drop:
         return part.rename(file)
 
     def spec(
-        self, path: str, columns: dict[str, Any] | None = None, table: Any = None, **files: Any
+        self, path: str, columns: dict[str, Any] | None = None, table: Any = None, url: str = "", **files: Any
     ) -> SourceSpec:
         """Return the source whose table `sales` are the files at `path`."""
         return SourceSpec.model_validate(
             {
                 "source": "shop",
-                "files": {"url": str(self.folder)},
+                "files": {"url": url or str(self.folder)},
                 "tables": [
                     {
                         "name": "sales",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import logging
 import os
 import stat
@@ -20,6 +21,7 @@ from millpond.settings import Settings, variable
 _log = logging.getLogger(__name__)
 _S3_OPTIONS: Final = ("endpoint_override", "region", "scheme")
 _SECONDS: Final = 30
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class LocalFolder:
         with os.scandir(folder) as found:
             for each in sorted(found, key=lambda entry: entry.name):
                 path = f"{prefix}{each.name}"
-                if each.is_dir():
+                if Path(each.path).is_dir():
                     if each.is_symlink():
                         _log.warning("%s is a link to a folder, and left out", self.show(path))
                     elif depth != 0:
@@ -95,7 +97,9 @@ class LocalFolder:
                 _log.warning("%s is a link that leads out of %s, and left out", self.show(path), self._root)
                 return None
             found = file.stat()
-        except (FileNotFoundError, RuntimeError):
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno not in _GONE:
+                raise
             return None
         return _local_entry(path, found) if stat.S_ISREG(found.st_mode) else None
 
@@ -129,7 +133,13 @@ class RemoteFolder:
         try:
             found = self._system.find(start, maxdepth=deep, detail=True)
         except FileNotFoundError:
-            return
+            found = {}
+        if not found and not self._system.exists(self._root.partition("/")[0]):
+            raise SourceUnreachable(
+                f"there is no {self.show(below)}",
+                unharmed=UNHARMED,
+                next_step="see whether the address is right and the account may list it; then repeat the load",
+            )
         for name, facts in sorted(found.items()):
             path = name.strip("/").removeprefix(self._root).lstrip("/")
             yield self._entry(path, facts)

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from millpond.errors import ConfigError, FilesMissing, SourceError, SourceMalformed, SourceUnreachable
+from millpond.errors import ConfigError, FilesMissing, SourceError
 from millpond.ingestion.batches import StagedBatches
 from millpond.ingestion.files.columns import add_file_fields
-from millpond.ingestion.files.delimited import read_csv
-from millpond.ingestion.files.lines import BROKEN_ARCHIVE, decompress
+from millpond.ingestion.files.contents import SourceFile
+from millpond.ingestion.files.known import FileDays, note_loaded, read_known, record
 from millpond.ingestion.files.pattern import Pattern
 from millpond.ingestion.files.place import Entry, Place, open_place, to_source_error
-from millpond.ingestion.files.rows import read_excel, read_json, read_json_lines, read_parquet
 from millpond.ingestion.files.spec import FileSet
 from millpond.ingestion.reader import FetchResult
 from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.placeholders import Values, fill
-from millpond.ingestion.source_errors import UNHARMED, add_place
+from millpond.ingestion.results import WHOLE
+from millpond.ingestion.source_errors import add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window
-from millpond.redaction import excerpt
 from millpond.settings import Settings, variable
 
 _log = logging.getLogger(__name__)
 _DAY: Final = dt.timedelta(days=1)
-_LONGEST_WAIT: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -129,13 +126,18 @@ class FileReader:
         except SourceError as error:
             failed: SourceError = add_place(error, f"{self.table.asset}, {window}")
             return self._result(StagedBatches(folder), [], window, dict.fromkeys(window.days, failed))
-        if self._by_day:
-            chosen = [each for each in chosen if each.day and each.day in window]
+        listed, reads = [each.entry for each in chosen], self._select(chosen, window, zone)
+        result = self.read(reads, window, folder)
+        result.failed.update(self._missing(window, chosen))
+        return replace(result, note_loaded=partial(self._note, listed, reads, result, zone))
+
+    def read(self, chosen: Sequence[Chosen], window: Window, folder: Path) -> FetchResult:
+        """Return the rows of files, staged in `folder`."""
         staged, fields = StagedBatches(folder), set[str]()
         streams = [partial(self._rows, each, fields, window) for each in chosen]
         staged.take(streams, self.table.window.parallel)
         staged.names = sorted(fields) if self._is_json else staged.names
-        failed_days: dict[dt.date, SourceError] = dict(self._missing(window, chosen))
+        failed_days: dict[dt.date, SourceError] = {}
         for number, ended in staged.errors.items():
             day = chosen[number].day
             failed_days |= dict.fromkeys([day] if day and self._by_day else window.days, ended)
@@ -144,6 +146,57 @@ class FileReader:
     @property
     def _is_json(self) -> bool:
         return self.files.kind in {"json", "jsonl"}
+
+    def _select(self, chosen: Sequence[Chosen], window: Window, zone: ZoneInfo) -> list[Chosen]:
+        """Return the files that may have rows of `window`: not those that are known to have none."""
+        if self._by_day:
+            return [each for each in chosen if each.day and each.day in window]
+        if self.table.load != "days":
+            return list(chosen)
+        known, days = read_known(self.table, zone), set(window.days)
+        return [
+            each
+            for each in chosen
+            if (found := known.get(each.entry.path)) is None
+            or found.version != each.entry.version
+            or found.days is None
+            or found.days & days
+        ]
+
+    def _note(
+        self,
+        listed: Sequence[Entry],
+        reads: Sequence[Chosen],
+        result: FetchResult,
+        zone: ZoneInfo,
+        loaded: set[dt.date],
+    ) -> None:
+        if not result.errors:
+            record(self.table, zone, self.days_of(reads, result.stream_days))
+        note_loaded(self.table, listed, loaded)
+
+    def days_of(
+        self, chosen: Sequence[Chosen], stream_days: Mapping[int, set[dt.date | None]]
+    ) -> dict[Entry, FileDays]:
+        """Return the days of the rows of files, `stream_days` where a listing does not say them."""
+        found = {}
+        for number, each in enumerate(chosen):
+            days = {each.day} if self._by_day else stream_days.get(number, set())
+            if not self.table.has_days:
+                days = {WHOLE.start}
+            dated = frozenset(day for day in days if day)
+            found[each.entry] = FileDays(None if None in days else dated, dated)
+        return found
+
+    @property
+    def days_are_listed(self) -> bool:
+        """Whether a listing says for which days files are read."""
+        return self._by_day or not self.table.has_days
+
+    def is_stable(self, entry: Entry) -> bool:
+        """Return whether a file has not changed for as long as the spec asks for."""
+        age = dt.datetime.now(dt.UTC) - entry.modified
+        return abs(age) >= self.files.stable_after
 
     @property
     def _by_day(self) -> bool:
@@ -167,6 +220,7 @@ class FileReader:
             names=None if self._is_json else staged.names,
             fields=set(staged.names) if self.table.unknown_columns == "add" else set(),
             errors=list(staged.errors.values()),
+            broken_streams=frozenset(staged.errors),
             failed=failed,
             other_days=self.table.load == "days" and not self._by_day,
             spans=spans,
@@ -197,62 +251,9 @@ class FileReader:
             )
 
     def _rows(self, chosen: Chosen, fields: set[str], window: Window) -> Iterator[pa.Table]:
-        entry, shown = chosen.entry, self.place.show(chosen.entry.path)
+        file = SourceFile(self.place, chosen.entry, self.table, self.configured.response_max_mb << 20)
         try:
-            self._wait_until_stable(entry)
-            with self.place.open(entry.path) as stream:
-                self._check_unchanged(entry)
-                for rows in self._tables(decompress(stream, entry.path), fields):
-                    yield add_file_fields(rows, self.table, entry, chosen.day)
-            self._check_unchanged(entry)
+            for rows in file.rows(fields):
+                yield add_file_fields(rows, self.table, chosen.entry, chosen.day)
         except SourceError as error:
-            found = error
-        except BROKEN_ARCHIVE as error:
-            found = SourceMalformed(f"it is cut off or damaged: {excerpt(str(error))}")
-        except UnicodeError as error:
-            found = SourceMalformed(f"it is not {self.files.encoding}: {excerpt(str(error))}")
-        except OSError as error:
-            raise add_place(to_source_error(error, shown), self._where(chosen, window)) from None
-        else:
-            return
-        advice = found.next_step or "see what is in the file, and have it written again; then repeat the load"
-        named = type(found)(f"{shown}: {found.what}", unharmed=found.unharmed or UNHARMED, next_step=advice)
-        raise add_place(named, self._where(chosen, window))
-
-    def _where(self, chosen: Chosen, window: Window) -> str:
-        return f"{self.table.asset}, {chosen.day or window}"
-
-    def _tables(self, stream: BinaryIO, fields: set[str]) -> Iterator[pa.Table]:
-        files, table = self.files, self.table
-        if files.kind == "csv":
-            return read_csv(stream, files.encoding, files.csv, table)
-        if files.kind == "jsonl":
-            return read_json_lines(stream, files.encoding, table, fields)
-        if files.kind == "json":
-            most = self.configured.response_max_mb << 20
-            return read_json(stream, files.encoding, files.data_selector, most, fields)
-        return read_parquet(stream) if files.kind == "parquet" else read_excel(stream, files.sheet)
-
-    def _wait_until_stable(self, entry: Entry) -> None:
-        """Return once a file is old enough to be whole; raises SourceUnreachable if that takes long."""
-        needed = self.files.stable_after.total_seconds()
-        age = (dt.datetime.now(dt.UTC) - entry.modified).total_seconds()
-        left = min(needed - age, needed)
-        if left > _LONGEST_WAIT:
-            raise SourceUnreachable(
-                f"it was modified {max(age, 0):.0f} s ago and may not be whole yet (stable_after:"
-                f" {needed:.0f} s)",
-                next_step=f"repeat the load in {left:.0f} s",
-            )
-        if left > 0:
-            time.sleep(left)
-
-    def _check_unchanged(self, entry: Entry) -> None:
-        now = self.place.look(entry.path)
-        if now is None:
-            raise FileNotFoundError(entry.path)
-        if now.version != entry.version:
-            raise SourceUnreachable(
-                "it is being written: it changed while it was read",
-                next_step="repeat the load once the file is whole",
-            )
+            raise add_place(error, f"{self.table.asset}, {chosen.day or window}") from None

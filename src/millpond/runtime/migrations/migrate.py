@@ -16,6 +16,7 @@ from psycopg.rows import tuple_row
 from millpond import crash_points
 from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
 from millpond.runtime.migrations import first
+from millpond.runtime.migrations.files import KNOWN_FILES
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ STEPS: Final = (
         catalog=first.CATALOG_TABLES,
         ops=first.OPS_TABLES,
     ),
+    Step(2, "the files that sources were read from", ops=KNOWN_FILES),
 )
 
 

@@ -1,0 +1,126 @@
+"""The files that a table was read from, in the ops database: versions, the days of their rows, what is due.
+
+A version's days are a fact about it, so that writing them again, or too early, does no harm.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from psycopg.rows import tuple_row
+
+from millpond.ingestion.files.place import Entry
+from millpond.ingestion.spec import SourceTable
+from millpond.runtime.databases import databases
+
+Days = frozenset[dt.date]
+
+_SELECT = "select path, version, days, due, tick from known_files where table_name = %s and spec = %s"
+_UNION = "array(select distinct day from unnest({}) as day order by 1)"
+_SAME = "known_files.version = excluded.version and known_files.spec = excluded.spec"
+_RECORD = f"""
+    insert into known_files (table_name, path, version, spec, days, due)
+    select %(table)s, path, version, %(spec)s, nullif(days, '-')::date[], due::date[]
+    from unnest(%(paths)s::text[], %(versions)s::text[], %(days)s::text[], %(due)s::text[])
+        as found (path, version, days, due)
+    on conflict (table_name, path) do update set
+        version = excluded.version, spec = excluded.spec, days = excluded.days,
+        due = case when {_SAME} then known_files.due
+                   else {_UNION.format("known_files.due || known_files.days || excluded.due")} end,
+        tick = case when {_SAME} then known_files.tick end
+    where not ({_SAME}) or known_files.days is distinct from excluded.days
+"""  # noqa: S608 - no value is written into it
+_LOADED = """
+    update known_files set due = array(select unnest(due) except select unnest(%(days)s::date[]))
+    from unnest(%(paths)s::text[], %(versions)s::text[]) as found (path, version)
+    where table_name = %(table)s and known_files.path = found.path and known_files.version = found.version
+        and due && %(days)s::date[]
+"""
+_CLAIM = "update known_files set tick = %s where table_name = %s and path = any(%s)"
+
+
+@dataclass(frozen=True)
+class FileDays:
+    """The days of a file's rows (None: not known of all), and those to load since it is new."""
+
+    days: Days | None
+    due: Days
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a file: its version, the days of its rows (None: not of all), and the days due."""
+
+    version: str
+    days: Days | None
+    due: Days
+    tick: int | None
+
+
+def read_known(table: SourceTable, zone: ZoneInfo) -> dict[str, Known]:
+    """Return what is known of the files of `table` by their paths, as it is declared now."""
+    with databases().ops.connect() as connection:
+        rows = (
+            connection.cursor(row_factory=tuple_row)
+            .execute(_SELECT, (table.raw_table, _digest(table, zone)))
+            .fetchall()
+        )
+    return {
+        path: Known(version, None if days is None else frozenset(days), frozenset(due), tick)
+        for path, version, days, due, tick in rows
+    }
+
+
+def record(table: SourceTable, zone: ZoneInfo, found: Mapping[Entry, FileDays]) -> None:
+    """Note the days of files' rows; what is due is added where the version is a new one."""
+    if not found:
+        return
+    with databases().ops.connect() as connection:
+        connection.execute(
+            _RECORD,
+            {
+                "table": table.raw_table,
+                "spec": _digest(table, zone),
+                "paths": [entry.path for entry in found],
+                "versions": [entry.version for entry in found],
+                "days": ["-" if each.days is None else _array(each.days) for each in found.values()],
+                "due": [_array(each.due) for each in found.values()],
+            },
+        )
+
+
+def note_loaded(table: SourceTable, entries: Collection[Entry], days: Collection[dt.date]) -> None:
+    """Note that `days` were loaded when these were the table's files."""
+    with databases().ops.connect() as connection:
+        connection.execute(
+            _LOADED,
+            {
+                "table": table.raw_table,
+                "paths": [entry.path for entry in entries],
+                "versions": [entry.version for entry in entries],
+                "days": list(days),
+            },
+        )
+
+
+def claim(table: SourceTable, paths: Collection[str], tick: int) -> None:
+    """Note that the look number `tick` asks for the days that are due for these files."""
+    with databases().ops.connect() as connection:
+        connection.execute(_CLAIM, (tick, table.raw_table, list(paths)))
+
+
+def _array(days: Collection[dt.date]) -> str:
+    return f"{{{','.join(map(str, sorted(days)))}}}"
+
+
+def _digest(table: SourceTable, zone: ZoneInfo) -> str:
+    """Return what tells how rows get their days."""
+    event = table.event_time
+    column = table.columns[event.column].model_dump_json() if event else ""
+    files = table.files.model_dump_json(exclude={"stable_after"}) if table.files else ""
+    text = f"{event and event.model_dump_json()} {column} {files} {zone.key}"
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
