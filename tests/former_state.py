@@ -108,9 +108,14 @@ def next_release() -> tuple[Step, ...]:
     """Return the steps of a release to come: one that adds, one that takes long."""
     return (
         *migrate.STEPS,
-        Step(2, "adds", ops="create table added (a int)", catalog="create table added (a int)"),
         Step(
-            3,
+            migrate.newest() + 1,
+            "adds",
+            ops="create table added (a int)",
+            catalog="create table added (a int)",
+        ),
+        Step(
+            migrate.newest() + 2,
             "rewrites",
             ops="create table rewritten (a int); insert into rewritten values (1)",
             on_opening=False,

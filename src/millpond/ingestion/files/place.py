@@ -138,7 +138,7 @@ class RemoteFolder:
             raise SourceUnreachable(
                 f"there is no {self.show(below)}",
                 unharmed=UNHARMED,
-                next_step="see whether the address is right and the account may list it; then repeat the load",
+                next_step="see whether the address is right and the account may list it; then repeat",
             )
         for name, facts in sorted(found.items()):
             path = name.strip("/").removeprefix(self._root).lstrip("/")
