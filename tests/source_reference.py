@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from millpond.ingestion.inspection.python import PythonProposal
 from millpond.ingestion.json_schema import show_duration
 from millpond.ingestion.key_texts import OPTION_TEXTS, PAGINATOR_TEXTS, describe_key
 from millpond.ingestion.rest.endpoint import PAGINATORS
@@ -48,6 +49,9 @@ def sources_page() -> Iterator[tuple[str, Row, list[Row]] | str]:
     for example in EXAMPLES:
         yield f"### {example['title']}"
         yield f"```yaml\n{example['spec']}```"
+    yield "### Rows that Python code yields"
+    yield "`millpond sources new feed --kind python` writes this; a dlt resource may stand for the function."
+    yield f"```python\n{PythonProposal('feed', 'feed', {}, {}, [], [], None).text()}```"
 
 
 def tables(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, list[Row]]]:

@@ -182,6 +182,20 @@ def test_files_that_are_there_stay_unless_one_says_so(new_project: Path, run: Ru
     assert (new_project / ".env").read_text().count("MILLPOND_ERP_URL=") == 1
 
 
+def test_a_second_table_is_added_to_the_source_that_is_there(new_project: Path, run: Run) -> None:
+    url = make_database(new_project / "data" / "erp.db")
+    sql = ("erp", "--kind", "sql", "--url", url)
+    new(run, *sql, "--table", "invoices")
+    file = new_project / "sources" / "erp.yaml"
+    file.write_text(file.read_text() + "    description: mine\n")
+    new(run, *sql, "--table", "countries")
+    assert [table.name for table in read_source(file).tables] == ["invoices", "countries"]
+    assert read_source(file).tables[0].description == "mine"
+    code, _, error = run("sources", "new", *sql, "--table", "countries")
+    assert code == 2
+    assert "is there already" in error
+
+
 def test_the_file_names_the_schema_beside_it_and_is_read_as_proposed(new_project: Path, run: Run) -> None:
     new(
         run,

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+from pydantic import ValidationError
+
 from millpond.errors import ConfigError
 from millpond.ingestion.inspection.models import write_mart, write_models
 from millpond.ingestion.inspection.options import UNHARMED
 from millpond.ingestion.inspection.proposal import Proposal
 from millpond.ingestion.json_schema import write_source_schema
+from millpond.ingestion.spec import SourceSpec
 from millpond.project.config import read_project
 from millpond.settings import variable
 
@@ -23,21 +27,26 @@ class NewFiles:
     project: Path
     files: Mapping[str, str]
     variables: Mapping[str, str]
+    extended: frozenset[str] = frozenset()
+    """Those of the files that are there, and get another table."""
 
     @classmethod
     def of(cls, proposal: Proposal, project: Path, *, publish: bool = False) -> NewFiles:
         """Return the files of `proposal`, with `publish` also those of a mart, and where the source is."""
         found = read_project(project)
-        files = {f"{found.sources[0]}/{proposal.source}{proposal.suffix}": proposal.text()}
+        path = f"{found.sources[0]}/{proposal.source}{proposal.suffix}"
+        longer = _add_table(project / path, proposal)
+        files = {path: longer or proposal.text()}
         if found.dbt:
             models = write_models(proposal) | (write_mart(proposal) if publish else {})
             files |= {f"{found.dbt[0]}/models/{path}": text for path, text in models.items()}
         given = {"url": proposal.url, "user": proposal.user, "token": proposal.token}
-        return cls(project, files, {variable(k, proposal.source): v for k, v in given.items() if v})
+        variables = {variable(k, proposal.source): v for k, v in given.items() if v}
+        return cls(project, files, variables, frozenset({path} if longer else ()))
 
     def refuse_overwriting(self) -> None:
         """Raise ConfigError if a file is there, or a variable has another value."""
-        there = [path for path in self.files if (self.project / path).exists()]
+        there = [p for p in self.files if p not in self.extended and (self.project / p).exists()]
         known = _read(self.project / ".env")
         there += [
             f"{name} in .env" for name, value in self.variables.items() if known.get(name, value) != value
@@ -61,6 +70,19 @@ class NewFiles:
             _set(self.project / ".env", self.variables)
             written.append(".env")
         return written
+
+
+def _add_table(file: Path, proposal: Proposal) -> str:
+    """Return the text of a source that is there with the table at its end; blank if it takes none."""
+    if file.suffix != ".yaml" or not file.is_file():
+        return ""
+    text = f"{file.read_text(encoding='utf-8').rstrip()}\n{proposal.table_text()}"
+    try:
+        SourceSpec.model_validate(yaml.safe_load(text))
+        same = yaml.safe_load(file.read_bytes()).items() >= dict(proposal.connection).items()
+    except (yaml.YAMLError, ValidationError):
+        return ""
+    return text if same else ""
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -64,6 +64,10 @@ class Proposal:
         """Return the file in `sources/`."""
         return f"# yaml-language-server: $schema={FILE}\n{render(self.content())}"
 
+    def table_text(self) -> str:
+        """Return the table as it stands in the file below `tables:`."""
+        return self.text().partition("\ntables:\n")[2]
+
     def spec(self) -> SourceSpec:
         """Return the source as Millpond reads it; raises ConfigError where it does not."""
         try:
