@@ -28,7 +28,7 @@ from fake_source import every_day, fake_source
 from millpond.lake import home_zone
 from millpond.runtime.databases import databases
 from millpond.runtime.down import down
-from millpond.runtime.garbage import pause_search, resume_search
+from millpond.runtime.garbage import pause_collection, resume_collection
 from millpond.runtime.home import Home, layout
 from millpond.runtime.postmaster import find_server
 from millpond.settings import PREFIX, Settings, process_environment, settings
@@ -70,7 +70,7 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Point this process at a new home before any test module is imported."""
-    pause_search()  # until all is imported
+    pause_collection()  # until all is imported
     if not hasattr(config, "workerinput"):
         _remove_leftovers()
     for name in process_environment():
@@ -141,7 +141,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector of garbage leave alone what stays: imported modules and the tests themselves."""
-    resume_search()
+    resume_collection()
 
 
 def pytest_unconfigure() -> None:

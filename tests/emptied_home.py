@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from millpond.naming import LAYERS, MAIN_REF
-from millpond.runtime.databases import superuser
+from millpond.runtime.databases import connect_superuser
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import Server
 
@@ -48,6 +48,6 @@ def empty(home: Home, server: Server, connections: dict[tuple[object, str], psyc
     """Delete the rows of lake, ops and Dagster, and the marts; `connections` are added to and stay open."""
     for database, statement in (("lake", _LAKE_EMPTIED), ("dagster", _EMPTIED), ("marts", _MARTS_EMPTIED)):
         if (key := (server, database)) not in connections:
-            connections[key] = superuser(home, server, database)
+            connections[key] = connect_superuser(home, server, database)
             connections[key].autocommit = True
         connections[key].execute(statement)

@@ -13,7 +13,7 @@ import duckdb
 from pydantic import SecretStr
 
 from millpond.lake.rest_app import build_app
-from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.extensions import open_duckdb
 from served_app import serving
 
 
@@ -38,7 +38,7 @@ def serve() -> Endpoint:
 def attached(ref: str = "main") -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a DuckDB that reads and changes `ref` as `lake`, the way a DuckDB outside Millpond does."""
     endpoint = serve()
-    with duckdb_connection() as connection:
+    with open_duckdb() as connection:
         connection.execute(
             f"CREATE SECRET token (TYPE iceberg, TOKEN '{endpoint.token.get_secret_value()}');"
             f"ATTACH '{ref}' AS lake (TYPE iceberg, ENDPOINT '{endpoint.uri}', SECRET token,"

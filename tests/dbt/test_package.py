@@ -42,7 +42,7 @@ def test_what_a_copy_of_a_project_made_of_the_link_is_replaced(tmp_path: Path) -
 def test_a_package_of_the_same_name_is_not_touched_and_refused(tmp_path: Path) -> None:
     (tmp_path / "millpond").mkdir()
     (tmp_path / "millpond" / "dbt_project.yml").write_text("name: millpond\n")
-    with pytest.raises(ConfigError, match="is called millpond, as Millpond's own"):
+    with pytest.raises(ConfigError, match="has the name of Millpond's own, millpond"):
         install(tmp_path)
     assert (tmp_path / "millpond" / "dbt_project.yml").read_text() == "name: millpond\n"
 

@@ -100,7 +100,7 @@ def test_what_github_lists_reaches_back_further_than_the_longest_demo(moment: dt
 
 
 def test_the_source_answers_for_the_moment_it_is_asked_at() -> None:
-    source = app.app()
+    source = app.build_app()
     for moment in DATES:
         with time_machine.travel(moment, tick=False):
             reading = ask(source, "/api/v1/entries.json", "count=1")[0]

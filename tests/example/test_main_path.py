@@ -13,7 +13,7 @@ import time_machine
 
 from millpond.lake.read import list_tables, load_table
 from millpond.runtime.demo_source import DEMO_USER
-from millpond.runtime.demo_source.app import app
+from millpond.runtime.demo_source.app import build_app
 from millpond.runtime.home import Home
 from millpond.settings import settings
 from served_app import serving
@@ -25,7 +25,7 @@ MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glu
 @pytest.fixture
 def demo_source() -> Iterator[str]:
     """The address of a demo source that has this process's clock."""
-    with serving(app()) as url:
+    with serving(build_app()) as url:
         yield url
 
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 from psycopg import errors
 
-from millpond.runtime.databases import Database, databases, superuser
+from millpond.runtime.databases import Database, connect_superuser, databases
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import find_server
 from millpond.settings import settings
@@ -151,7 +151,7 @@ def test_provisioning_again_breaks_nothing_and_takes_away_what_an_earlier_releas
         connection.execute("CREATE TABLE mart AS SELECT 1 AS a")
     server = find_server(home)
     assert server
-    with superuser(home, server, "marts") as connection:  # as releases before left it
+    with connect_superuser(home, server, "marts") as connection:  # as releases before left it
         connection.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
     (home.postgres / "provisioned").write_text("another release")
     from millpond.runtime import databases as module

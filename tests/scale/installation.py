@@ -20,7 +20,7 @@ from millpond.instance.connections import pool
 from millpond.lake import home_zone, trino
 from millpond.lake.connect import connect
 from millpond.runtime import databases
-from millpond.runtime.databases import administrator
+from millpond.runtime.databases import connect_administrator
 from millpond.runtime.demo_source import mark_demo_home
 from millpond.runtime.provisioning import provision
 from millpond.settings import process_environment, settings
@@ -73,7 +73,9 @@ def installed(servers: Stack, home: Path) -> Iterator[Installation]:
                 admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
         configured = settings()
         mark_demo_home(configured)
-        provision(lambda name: administrator(configured, name), configured.role_passwords, shared=True)
+        provision(
+            lambda name: connect_administrator(configured, name), configured.role_passwords, shared=True
+        )
         connect().close()
         trino._run_statement(f"DROP CATALOG IF EXISTS {trino.DATABASE}")
         try:

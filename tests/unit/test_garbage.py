@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from millpond.runtime.garbage import pause_search, resume_search
+from millpond.runtime.garbage import pause_collection, resume_collection
 
 
 @pytest.fixture(autouse=True)
@@ -18,15 +18,15 @@ def as_before() -> Iterator[None]:
 
 
 def test_a_search_that_was_paused_is_resumed_without_what_was_there() -> None:
-    pause_search()
+    pause_collection()
     assert not gc.isenabled()
-    resume_search()
+    resume_collection()
     assert gc.isenabled()
     assert gc.get_freeze_count()
 
 
 def test_a_search_that_was_not_paused_sees_everything_as_before() -> None:
     before = gc.get_freeze_count()
-    resume_search()
+    resume_collection()
     assert gc.isenabled()
     assert gc.get_freeze_count() == before

@@ -35,7 +35,7 @@ def maintain(
         parse_span(older_than) if older_than is not None else None, dry_run=dry_run
     )
     if not dry_run:
-        deployment.forget_old(settings())
+        deployment.remove_old(settings())
     size = sum(orphan.bytes for orphan in found)
     if as_json:
         output.as_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
@@ -95,7 +95,7 @@ def _postgres(configured: Settings) -> _Row:
     address = f"{configured.postgres_host}:{configured.postgres_port}"
     try:
         made = provisioning.provision(
-            lambda database: databases.administrator(configured, database),
+            lambda database: databases.connect_administrator(configured, database),
             configured.role_passwords,
             shared=True,
         )
@@ -122,10 +122,10 @@ def _others(configured: Settings) -> list[_Row]:
     """Return Trino, which must also be able to read the lake, and Nessie where it is the catalog."""
     from millpond.errors import MillpondError
     from millpond.lake import trino
-    from millpond.runtime.servers import states
+    from millpond.runtime.servers import check_servers
 
     rows: list[_Row] = []
-    for server in states(configured):
+    for server in check_servers(configured):
         if server.name in ("postgres", "s3"):
             continue
         state, note = ("ready" if server.answers else "unreachable"), server.note

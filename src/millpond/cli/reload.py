@@ -23,7 +23,7 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     from millpond.runtime.down import SUPERVISOR
     from millpond.runtime.home import locate
     from millpond.runtime.processes import find_process
-    from millpond.runtime.supervised_parts import WEBSERVER, location_name
+    from millpond.runtime.supervised_parts import WEBSERVER, find_location_name
     from millpond.settings import settings
 
     configured, home = settings(), locate(settings())
@@ -36,7 +36,7 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         )
     before = deployment.changes(configured)
     deployed = deployment.deploy(configured, checked=True)
-    reload_location(pages.port, location_name(configured))
+    reload_location(pages.port, find_location_name(configured))
     taken = [*before.files, *before.python] if before else []
     if as_json:
         output.as_json({"deployed": deployed.state, "at": deployed.at, "changed": taken})

@@ -21,18 +21,18 @@ def build_companion(*, needed: bool = True) -> Iterator[None]:
 
     Until the first run begins, this process searches for no garbage.
     """
-    from millpond.runtime.companion import companion
-    from millpond.runtime.garbage import pause_search, resume_search
+    from millpond.runtime.companion import run_companion
+    from millpond.runtime.garbage import pause_collection, resume_collection
 
     if not needed:
         yield
         return
-    pause_search()
+    pause_collection()
     try:
-        with companion(_PACKAGE, _WARM_UP):
+        with run_companion(_PACKAGE, _WARM_UP):
             yield
     finally:
-        resume_search()
+        resume_collection()
 
 
 def dismiss_builder_unless_due(assets: Iterable[str]) -> None:

@@ -37,10 +37,10 @@ def status(
     from millpond.lake.home_zone import zone_error
     from millpond.runtime.deployment import changes
     from millpond.runtime.shared_parts import find_sources_without_address
-    from millpond.runtime.status import report
+    from millpond.runtime.status import read_status
     from millpond.settings import settings, variable
 
-    configured, now = settings(), report(settings())
+    configured, now = settings(), read_status(settings())
     version = _version_error() if now.has("postgres") else None
     looks_into_state = now.has("postgres") and version is None
     changed = changes(configured) if now.supervisor else None

@@ -122,7 +122,7 @@ def _start_detached() -> None:
 
     from millpond.cli.status import table_of
     from millpond.runtime.home import layout
-    from millpond.runtime.part import last_statuses
+    from millpond.runtime.part import read_last_statuses
     from millpond.settings import process_environment, settings, variable
 
     configured, home = settings(), layout(settings())
@@ -142,7 +142,7 @@ def _start_detached() -> None:
         if supervisor.poll() is not None:
             typer.echo(errors.read_text().strip(), err=True)
             raise typer.Exit(supervisor.returncode or 1)
-        now = last_statuses(home, supervisor.pid)
+        now = read_last_statuses(home, supervisor.pid)
         is_up = bool(now) and all(part.state == "up" for part in now.values())
         if is_up or time.monotonic() > deadline:
             break

@@ -17,7 +17,7 @@ from millpond.internals.dagster import (
 )
 from millpond.resources.run import JOB
 from millpond.runtime.home import CODE_LOCATION, dagster_home, layout
-from millpond.runtime.supervised_parts import code_server_socket, location_name
+from millpond.runtime.supervised_parts import code_server_socket, find_location_name
 from millpond.settings import Settings, settings
 
 __all__ = ["CODE_LOCATION", "dagster_home", "open_instance"]
@@ -43,7 +43,7 @@ def repository_origin(settings: Settings) -> RemoteRepositoryOrigin:
     location = GrpcServerCodeLocationOrigin(
         host="localhost",
         socket=str(code_server_socket(layout(settings))),
-        location_name=location_name(settings),
+        location_name=find_location_name(settings),
     )
     return RemoteRepositoryOrigin(location, _REPOSITORY)
 

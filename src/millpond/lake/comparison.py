@@ -18,7 +18,7 @@ from millpond.lake.metadata import find_windows_since, read_metadata
 from millpond.lake.pointers import refresh_pointers
 from millpond.lake.versions import Version, diff_versions
 from millpond.lake.windows import NOTHING
-from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.extensions import open_duckdb
 
 _POINTERS = """
 select r.base, r.created_at, table_namespace || '.' || table_name,
@@ -88,7 +88,7 @@ def compare(ref: str, tables: Sequence[str] | None = None, *, samples: int = 0) 
     pointers = [_Pointers(*row[2:]) for row in rows if row[2]]
     _refuse_unknown(ref, tables, {p.table for p in pointers})
     due = [p for p in pointers if p.now != p.then and (tables is None or p.table in tables)]
-    with duckdb_connection() as connection:
+    with open_duckdb() as connection:
         compared = tuple(_compare_table(connection, p, samples) for p in due)
     return Comparison(
         ref, base, created_at, compared, tuple(p.table for p in pointers if p.base_now != p.then)

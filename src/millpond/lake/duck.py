@@ -12,7 +12,7 @@ import duckdb
 from millpond.lake import pins
 from millpond.naming import LAYERS, literal, marts_schema, quoted
 from millpond.runtime.databases import databases
-from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.extensions import open_duckdb
 from millpond.runtime.home import layout
 from millpond.runtime.postmaster import find_server as found_server
 from millpond.settings import settings
@@ -103,7 +103,7 @@ def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     they need full names, `lake.raw.readings`. Raises RefNotFound.
     """
     found = pins.pin(ref or settings().ref)
-    connection = duckdb_connection()
+    connection = open_duckdb()
     weakref.finalize(connection, _release, os.getpid(), found.name)
     Lake(connection).show(connection, found.pointers)
     connection.execute(f"USE {quoted(DATABASE)}.raw")

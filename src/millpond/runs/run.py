@@ -23,7 +23,7 @@ from millpond.partitions import Window, check_window
 from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
 from millpond.runs.selection import find_single_day_assets, resolve_selection
-from millpond.runtime.garbage import resume_search
+from millpond.runtime.garbage import resume_collection
 from millpond.settings import settings
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -70,7 +70,7 @@ def materialize(
     if window and any(graph.get(key).is_partitioned for key in keys):
         run_tags |= partition_tags(window)
     run_id, began = run_id or make_new_run_id(), time.perf_counter()
-    resume_search()
+    resume_collection()
     with _open_instance(instance) as dagster:
         fail_dead_runs(dagster)
         progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))

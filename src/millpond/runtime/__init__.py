@@ -1,4 +1,4 @@
-"""Starts, supervises and stops the embedded parts: Postgres, the catalog, Dagster, the dispatcher of alerts.
+"""Starts, supervises and stops the embedded parts: Postgres, the catalog, Dagster, the alert dispatcher.
 
 Imports `settings`, `notices` and what is below them, and no Dagster. Start reading in `supervisor`, then
 `databases`.

@@ -17,9 +17,9 @@ from millpond.settings import Settings
 
 PROCESS = "catalog"
 _MODULE = "millpond.lake.rest_app"
-"""Named, not imported: the lake stands on the runtime, not the other way round."""
+"""Not imported, as the lake depends on the runtime, not the other way round."""
 _USES = _READ, _WRITE = "catalog.token", "catalog-write.token"
-"""Files of the tokens: one that only reads, and one that is handed out on request."""
+"""Files of the tokens: one that only reads, and one that also writes."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class CatalogServer:
 
 
 def ensure_catalog_server(settings: Settings) -> CatalogServer:
-    """Return the shared REST catalog; starts it in the background unless it runs.
+    """Return the shared REST catalog; starts it in the background if it does not run.
 
-    It listens on MILLPOND_CATALOG_PORT; where that is taken, on another port, which the answer names.
+    It listens on MILLPOND_CATALOG_PORT or, if that is taken, on another port.
     Raises EmbeddedPartError if it does not start.
     """
     process, home = ensure_catalog_process(settings), layout(settings)
@@ -44,12 +44,12 @@ def ensure_catalog_server(settings: Settings) -> CatalogServer:
 
 
 def ensure_catalog_process(settings: Settings) -> Process:
-    """Return the process of the shared REST catalog; starts it unless it runs.
+    """Return the process of the shared REST catalog; starts it if it does not run.
 
-    One that runs with a token whose file is gone is replaced by one with a new token.
+    If a token's file is gone, the process is restarted with a new token.
     """
     home = layout(settings)
-    drawn = [_draw(_token_file(home, use)) for use in _USES]
+    drawn = [_create_token(_token_file(home, use)) for use in _USES]
     if any(drawn) and (running := find_process(home, PROCESS)):
         stop(home, running)
     return ensure_process(
@@ -66,7 +66,7 @@ def ensure_catalog_process(settings: Settings) -> Process:
 
 
 def answers(port: int) -> bool:
-    """Return whether a catalog answers there: asked without a token, it says that one is needed."""
+    """Return whether a catalog answers on `port`: without a token, it responds 401."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/v1/config")
@@ -79,8 +79,8 @@ def _token_file(home: Home, use: str) -> Path:
     return home.run / use
 
 
-def _draw(path: Path) -> bool:
-    """Write a new token to `path` unless there is one, and return whether; the first of several decides."""
+def _create_token(path: Path) -> bool:
+    """Write a new token to `path` if there is none, and return whether; safe for concurrent calls."""
     if path.exists():
         return False
     unfinished = path.with_suffix(f".{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Entry point of a supervised process: it ends with its supervisor, and loads while others still start.
+"""Entry point of a supervised process: it ends with its supervisor, and imports while others still start.
 
 `python -m millpond.runtime.child PARENT SOCKET PRELOAD MODULE ARGUMENTS…`
 """
@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from millpond.runtime.garbage import pause_search, resume_search
+from millpond.runtime.garbage import pause_collection, resume_collection
 
 _PR_SET_PDEATHSIG = 1
 _WAIT_SECONDS = 150.0
@@ -22,17 +22,17 @@ _POLL_SECONDS = 0.05
 
 
 def main() -> None:
-    """Run MODULE as `python -m` would, once SOCKET (`-` for none) takes connections.
+    """Run MODULE as `python -m` would, once SOCKET (`-` for none) accepts connections.
 
-    PRELOAD is imported meanwhile, which is most of the start-up of Dagster's programs.
+    PRELOAD is imported meanwhile, which takes most of the start-up time of Dagster's programs.
     """
     parent, awaited, preload, module, *arguments = sys.argv[1:]
     _end_with(int(parent))
     # A shell's background job ignores Ctrl-C, and Dagster's programs take their SIGTERM handling from it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    pause_search()
+    pause_collection()
     importlib.import_module(preload)
-    resume_search()
+    resume_collection()
     if awaited != "-":
         _await(awaited)
     sys.argv = [module, *arguments]

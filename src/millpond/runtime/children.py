@@ -1,4 +1,4 @@
-"""Processes that belong to one supervisor: started under a mark that all their descendants inherit."""
+"""Processes of one supervisor, started with a mark in their environment that all descendants inherit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from millpond.runtime.home import Home
 from millpond.settings import process_environment
 
 MARK = "SUPERVISED_BY_MILLPOND"
-"""Environment variable of every supervised process and of what it starts (runs, code servers): the home."""
+"""Environment variable of supervised processes and their descendants (runs, code servers): the home."""
 
 _POLL_SECONDS = 0.05
 
@@ -34,9 +34,9 @@ def start_child(
     environment: Mapping[str, str],
     after: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m <command>` in a session of its own, writing to `log`; it ends when we end.
+    """Start `python -m <command>` in its own session, writing to `log`; it ends with this process.
 
-    `after` is a Unix socket that must take connections before the command's own code begins.
+    `after` is a Unix socket that must accept connections before the command's own code begins.
     """
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), str(after or "-"), preload]
@@ -57,9 +57,9 @@ def start_child(
 def start_piped(
     module: str, arguments: Sequence[str], *, preload: str, log: Path
 ) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start `python -m MODULE PIPE ARGUMENTS` in a session of its own, writing to `log`; it ends when we end.
+    """Start `python -m MODULE PIPE ARGUMENTS` in its own session, writing to `log`; it ends with ours.
 
-    PIPE is the descriptor of the other end of the connection that is returned, for both ways.
+    PIPE is the descriptor of the other end of the returned connection, which is bidirectional.
     """
     ours, theirs = Pipe()
     entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", preload]
@@ -77,19 +77,19 @@ def start_piped(
 
 
 def find_supervised(home: Home) -> list[psutil.Process]:
-    """Return every process that was started under the mark of `home`, whoever started it."""
+    """Return every process with the mark of `home`."""
     ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [
         process
         for process in psutil.process_iter()
-        if process.pid not in ourselves and _mark(process) == str(home.root)
+        if process.pid not in ourselves and _read_mark(process) == str(home.root)
     ]
 
 
 def end_supervised(home: Home, grace: float = 15.0) -> list[int]:
-    """End what was started under the mark of `home`: politely all at once, by force after `patience` seconds.
+    """End all processes with the mark of `home`: SIGTERM first, SIGKILL after `grace` seconds.
 
-    Runs are among them: told to end, they are recorded as canceled. Returns the pids.
+    Runs among them are recorded as canceled. Returns the pids.
     """
     ended: set[int] = set()
     for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
@@ -110,7 +110,7 @@ def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None
             process.send_signal(number)
 
 
-def _mark(process: psutil.Process) -> str | None:
+def _read_mark(process: psutil.Process) -> str | None:
     try:
         mark: str | None = process.environ().get(MARK)
     except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):

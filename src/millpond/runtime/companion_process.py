@@ -1,4 +1,4 @@
-"""A companion, from within: `python -m millpond.runtime.companion_process PIPE WARM-UP`."""
+"""The process of a companion: `python -m millpond.runtime.companion_process PIPE WARM-UP`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from multiprocessing.connection import Connection
 
 from millpond.errors import MillpondError
 from millpond.runtime.companion import Call, Reply
-from millpond.runtime.garbage import pause_search, resume_search
+from millpond.runtime.garbage import pause_collection, resume_collection
 
 
 def main() -> None:
-    """Warm up, then make one call after the other until nobody is there to ask for one."""
+    """Warm up, then execute calls until the pipe is closed."""
     pipe, warm_up = Connection(int(sys.argv[1])), sys.argv[2]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends us
-    pause_search()
-    with suppress(Exception):  # whatever is wrong, the first call says it better
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
+    pause_collection()
+    with suppress(Exception):  # the first call reports the error
         Call(warm_up, (), {}, wanted=False).make(None)
-    resume_search()
+    resume_collection()
     with suppress(EOFError):
         while True:
             reply = _answer(pipe, pipe.recv())

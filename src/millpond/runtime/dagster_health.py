@@ -1,4 +1,4 @@
-"""Whether Dagster's processes do their work, asked from outside: by GraphQL and by the daemon's heartbeat."""
+"""Health of Dagster's processes, from GraphQL and from the daemon's heartbeat."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import psycopg
 
 from millpond.errors import EmbeddedPartError, ServerUnreachable
-from millpond.runtime.databases import dagster_as_it_is
+from millpond.runtime.databases import connect_dagster_if_running
 from millpond.runtime.home import Home
 from millpond.runtime.part import STARTING, UNHEALTHY, UP, Health
 
 _ANSWER_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 120.0
-"""Dagster's daemon tells every 30 seconds that it is alive."""
+"""Dagster's daemon writes a heartbeat every 30 seconds."""
 _LOCATIONS = """{ workspaceOrError {
   ... on PythonError { message }
   ... on Workspace { locationEntries {
@@ -33,37 +33,37 @@ _RELOAD = """mutation ($name: String!) { reloadRepositoryLocation(repositoryLoca
 _RELOAD_SECONDS = 180.0
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""A proxy of the environment has no business between us and our own servers."""
+"""Proxies of the environment are not used for our own servers."""
 
 
-def webserver(port: int) -> Health:
-    """Return whether the web pages answer and have tried to load every code location."""
-    entries = _locations(port)
+def check_webserver(port: int) -> Health:
+    """Return the health of the web server: whether it tried to load every code location."""
+    entries = _read_locations(port)
     if any(entry["loadStatus"] != "LOADED" for entry in entries):
-        return Health(STARTING, "loads the definitions")
+        return Health(STARTING, "loading the definitions")
     return Health(UP)
 
 
-def code_location(port: int, name: str) -> Health:
-    """Return whether code location `name` is loaded, as the web pages at `port` see it."""
-    entry = next((e for e in _locations(port) if e["name"] == name), None)
+def check_code_location(port: int, name: str) -> Health:
+    """Return the health of code location `name`, as the web server at `port` sees it."""
+    entry = next((e for e in _read_locations(port) if e["name"] == name), None)
     if entry is None or entry["loadStatus"] != "LOADED":
-        return Health(STARTING, "loads the definitions")
+        return Health(STARTING, "loading the definitions")
     outcome = entry["locationOrLoadError"]
     if outcome["__typename"] != "PythonError":
         return Health(UP)
     message = " ".join(outcome["message"].split())
     if "UserCodeUnreachable" in message:
-        return Health(UNHEALTHY, "does not answer the web pages")
-    return Health(UNHEALTHY, f"the definitions do not load: {message}", mendable=False)
+        return Health(UNHEALTHY, "does not answer the web server")
+    return Health(UNHEALTHY, f"the definitions do not load: {message}", restartable=False)
 
 
-def daemon(home: Home, started: float) -> Health:
-    """Return whether the daemon that began at `started` still tells Dagster's storage that it is alive."""
+def check_daemon(home: Home, started: float) -> Health:
+    """Return the health of the daemon that started at `started`, by its heartbeat in Dagster's storage."""
     try:
-        connection = dagster_as_it_is(home)
+        connection = connect_dagster_if_running(home)
         if connection is None:
-            return Health(STARTING, "Postgres, which holds its heartbeat, does not run")
+            return Health(STARTING, "Postgres, which has its heartbeat, is not running")
         with connection:
             row = connection.execute("SELECT max(timestamp) FROM daemon_heartbeats").fetchone()
     except psycopg.errors.UndefinedTable:
@@ -80,12 +80,12 @@ def daemon(home: Home, started: float) -> Health:
 
 
 def reload_location(port: int, name: str) -> None:
-    """Have the code server load code location `name` anew, as "Reload" in the pages does.
+    """Have the code server reload code location `name`, as "Reload" in the pages does.
 
     Raises EmbeddedPartError if it does not load.
     """
     try:
-        answer = _answer(port, _RELOAD, _RELOAD_SECONDS, name=name)["reloadRepositoryLocation"]
+        answer = _query(port, _RELOAD, _RELOAD_SECONDS, name=name)["reloadRepositoryLocation"]
     except OSError as error:
         answer = {"message": str(error)}
     outcome = answer.get("locationOrLoadError") or answer
@@ -93,19 +93,19 @@ def reload_location(port: int, name: str) -> None:
         raise EmbeddedPartError(
             f"Dagster did not reload the definitions: {outcome.get('message') or outcome}",
             unharmed="the data",
-            next_step="`millpond status` shows how the code server is, and its log",
+            next_step="`millpond status` shows the state of the code server, and its log",
         )
 
 
-def _locations(port: int) -> list[dict[str, Any]]:
-    workspace = _answer(port, _LOCATIONS, _ANSWER_SECONDS)["workspaceOrError"]
+def _read_locations(port: int) -> list[dict[str, Any]]:
+    workspace = _query(port, _LOCATIONS, _ANSWER_SECONDS)["workspaceOrError"]
     if "locationEntries" not in workspace:
         raise OSError(workspace.get("message", "no workspace"))
     entries: list[dict[str, Any]] = workspace["locationEntries"]
     return entries
 
 
-def _answer(port: int, query: str, seconds: float, **variables: str) -> dict[str, Any]:
+def _query(port: int, query: str, seconds: float, **variables: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         json.dumps({"query": query, "variables": variables}).encode(),

@@ -1,6 +1,6 @@
-"""The databases of this installation, each under a role of its own.
+"""The databases of this installation, each with its own role.
 
-The embedded server starts on demand; one of others (profile scale) is only connected to.
+The embedded server starts on demand; under the profile scale, Millpond only connects to yours.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from millpond.settings import Settings, settings
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10.0
 _PASSING = ("refused", "too many clients", "slots are reserved", "starting up", "shutting down", "closed the")
-"""What the server or its absence says when another try may do; its messages are always English."""
+"""Parts of error messages after which a retry may succeed; the server's messages are in English."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,21 @@ class Database:
 
     @property
     def uri(self) -> SecretStr:
-        """The address as libpq, psycopg and DuckDB take it: `postgresql://…`; holds the password."""
+        """The URI for libpq, psycopg and DuckDB, `postgresql://…`, including the password."""
         return SecretStr(self._address("postgresql"))
 
     @property
     def sqlalchemy_uri(self) -> SecretStr:
-        """The address as SQLAlchemy takes it, for psycopg 3; holds the password."""
+        """The URI for SQLAlchemy with psycopg 3, including the password."""
         return SecretStr(self._address("postgresql+psycopg"))
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """Return a new connection to a schema that is as this release needs it.
+        """Return a new connection to a schema of this release's version.
 
-        Starts the embedded server if it is gone; waits some seconds for a connection if all are taken. The
-        first connection of a process asks for the schema's version and, where it is older, migrates the home.
-        Raises EmbeddedPartError if there is no connection, ServerUnreachable for a server of others;
-        HomeTooNew, HomeTooOld and MigrationFailed.
+        Starts the embedded server if it does not run; waits up to 10 seconds for a free connection. The first
+        connection of a process checks the schema's version and migrates an older home. Raises
+        EmbeddedPartError or, for your own server, ServerUnreachable if it cannot connect; HomeTooNew,
+        HomeTooOld and MigrationFailed.
         """
         database, connection = self._connect(options)
         if database.key in SCHEMAS and database not in current_databases:
@@ -80,7 +80,7 @@ class Database:
         return connection
 
     def connect_as_it_is(self) -> psycopg.Connection[Any]:
-        """Return a new connection in autocommit mode, whatever the schema's version. Raises as `connect`."""
+        """Return a new connection in autocommit mode, without a check of the schema's version."""
         return self._connect({"autocommit": True})[1]
 
     def _connect(self, options: Mapping[str, Any]) -> tuple[Database, psycopg.Connection[Any]]:
@@ -92,7 +92,7 @@ class Database:
             except psycopg.OperationalError as error:
                 passing = database.port != self.port or any(text in str(error) for text in _PASSING)
                 if not passing or time.monotonic() > deadline:
-                    raise _no_connection(database, error) from error
+                    raise _connection_error(database, error) from error
             time.sleep(pause)
             pause = min(2 * pause, 0.5)
             database = getattr(databases(), self.key)
@@ -124,18 +124,18 @@ class Databases:
 
 
 current_databases: set[Database] = set()
-"""Those that this process found to be as this release needs them; that does not change any more."""
+"""Databases whose schema this process found to be of this release's version."""
 _running: dict[tuple[int, Path], tuple[Server, Databases]] = {}
 
 
 def databases() -> Databases:
     """Return the databases of this home; starts and provisions the embedded server if it does not run.
 
-    Costs well under a millisecond while it does. Raises EmbeddedPartError if it cannot be started.
+    Takes well under a millisecond if it runs. Raises EmbeddedPartError if it cannot be started.
     """
     configured = settings()
     if configured.scale:
-        return _external(configured)
+        return _configured_databases(configured)
     key = (os.getpid(), configured.home)
     if (known := _running.get(key)) and known[0].alive:
         return known[1]
@@ -143,14 +143,14 @@ def databases() -> Databases:
     server = find_server(home)
     if server is None or not is_provisioned(data_folder(home), _marker(home)):
         server = _start_server(home, configured.postgres_port)
-    _running[key] = server, _databases(home, server)
+    _running[key] = server, _embedded_databases(home, server)
     return _running[key][1]
 
 
 def refuse_other_version() -> None:
-    """Raise HomeTooNew for a home that a newer release wrote; migrates an older one, or raises HomeTooOld.
+    """Raise HomeTooNew for a home of a newer release; migrate an older one, or raise HomeTooOld.
 
-    For those who work in a home without a connection to the lake; no cost once this process has made one.
+    Needed only where no other database is connected to; free once this process has done so.
     """
     if databases().ops not in current_databases:
         databases().ops.connect().close()
@@ -162,19 +162,19 @@ def _migrate() -> None:
             migrate(connection, key)
 
 
-def dagster_as_it_is(home: Home) -> psycopg.Connection[Any] | None:
-    """Return a connection to Dagster's database for a look at it; None if the embedded server does not run.
+def connect_dagster_if_running(home: Home) -> psycopg.Connection[Any] | None:
+    """Return a connection to Dagster's database; None if the embedded server does not run.
 
     Starts nothing. Raises ServerUnreachable, psycopg.OperationalError.
     """
     if settings().scale:
         return databases().dagster.connect()
     server = find_server(home)
-    return superuser(home, server, "dagster") if server else None
+    return connect_superuser(home, server, "dagster") if server else None
 
 
-def superuser(home: Home, server: Server, database: str) -> psycopg.Connection[Any]:
-    """Return a connection of the superuser, over the server's private socket; for provisioning and tests."""
+def connect_superuser(home: Home, server: Server, database: str) -> psycopg.Connection[Any]:
+    """Return a superuser connection through the server's private socket, for provisioning and tests."""
     return psycopg.connect(
         host=str(server.sockets),
         port=server.port,
@@ -197,7 +197,7 @@ def _start_server(home: Home, port: int) -> Server:
             raise EmbeddedPartError(
                 f"the embedded Postgres in {home.postgres} cannot be used: {error}",
                 unharmed="the data",
-                next_step=f"fix the cause and try again; the log is {home.logs / 'postgres.log'}",
+                next_step=f"fix the cause and try again; its log is {home.logs / 'postgres.log'}",
             ) from error
         return server
 
@@ -205,12 +205,12 @@ def _start_server(home: Home, port: int) -> Server:
 def _provision(home: Home, server: Server) -> None:
     data, marker = data_folder(home), _marker(home)
     if not is_provisioned(data, marker):
-        provision(lambda name: superuser(home, server, name), read_passwords(home), shared=False)
+        provision(lambda name: connect_superuser(home, server, name), read_passwords(home), shared=False)
         mark_provisioned(data, marker)
 
 
-def administrator(configured: Settings, database: str) -> psycopg.Connection[Any]:
-    """Return a connection of the administrator to a Postgres of others. Raises ServerUnreachable."""
+def connect_administrator(configured: Settings, database: str) -> psycopg.Connection[Any]:
+    """Return a connection of the administrator to your own Postgres. Raises ServerUnreachable."""
     secret = configured.postgres_admin_password
     try:
         return psycopg.connect(
@@ -226,26 +226,27 @@ def administrator(configured: Settings, database: str) -> psycopg.Connection[Any
         )
     except psycopg.OperationalError as error:
         raise ServerUnreachable(
-            f"Postgres at {configured.postgres_host}:{configured.postgres_port} gives "
-            f"{configured.postgres_admin_user} no connection to {database}: {str(error).strip()}",
-            unharmed="everything: nothing was asked of it yet",
-            next_step="see that it runs, and set MILLPOND_POSTGRES_ADMIN_USER and …_ADMIN_PASSWORD",
+            f"{configured.postgres_admin_user} cannot connect to database {database} of Postgres at "
+            f"{configured.postgres_host}:{configured.postgres_port}: {str(error).strip()}",
+            unharmed="everything: nothing was changed",
+            next_step="check that it runs, and MILLPOND_POSTGRES_ADMIN_USER and …_ADMIN_PASSWORD",
         ) from error
 
 
-def _no_connection(database: Database, error: psycopg.OperationalError) -> EmbeddedPartError:
+def _connection_error(database: Database, error: psycopg.OperationalError) -> EmbeddedPartError:
     if database.host != _LOOPBACK or settings().scale:
         return ServerUnreachable(
-            f"Postgres at {database.host}:{database.port} gives {database.role} no connection to "
-            f"{database.name}: {str(error).strip()}",
-            unharmed="everything: nothing was asked of it yet",
-            next_step="see that it runs and that `millpond provision` was run; the role's password is "
+            f"{database.role} cannot connect to database {database.name} of Postgres at "
+            f"{database.host}:{database.port}: {str(error).strip()}",
+            unharmed="everything: nothing was changed",
+            next_step="check that it runs and that `millpond provision` was run; the role's password is "
             f"MILLPOND_POSTGRES_{database.role.removeprefix('millpond_').upper()}_PASSWORD",
         )
     return EmbeddedPartError(
-        f"the embedded Postgres gives {database.role} no connection to {database.name}: {str(error).strip()}",
-        unharmed="everything: nothing was asked of it yet",
-        next_step="if all connections are taken, end what holds them; else `millpond down` and try again",
+        f"{database.role} cannot connect to database {database.name} of the embedded Postgres:"
+        f" {str(error).strip()}",
+        unharmed="everything: nothing was changed",
+        next_step="if all connections are in use, end what uses them; else `millpond down` and try again",
     )
 
 
@@ -253,16 +254,18 @@ def _marker(home: Home) -> Path:
     return home.postgres / "provisioned"
 
 
-def _databases(home: Home, server: Server) -> Databases:
-    return _with(read_passwords(home), _LOOPBACK, server.port, "disable")
+def _embedded_databases(home: Home, server: Server) -> Databases:
+    return _build_databases(read_passwords(home), _LOOPBACK, server.port, "disable")
 
 
-def _external(configured: Settings) -> Databases:
+def _configured_databases(configured: Settings) -> Databases:
     host = configured.postgres_host or ""
-    return _with(configured.role_passwords, host, configured.postgres_port, configured.postgres_sslmode)
+    return _build_databases(
+        configured.role_passwords, host, configured.postgres_port, configured.postgres_sslmode
+    )
 
 
-def _with(secrets: Mapping[str, SecretStr], host: str, port: int, sslmode: str) -> Databases:
+def _build_databases(secrets: Mapping[str, SecretStr], host: str, port: int, sslmode: str) -> Databases:
     for password in secrets.values():
         register(password.get_secret_value())
 

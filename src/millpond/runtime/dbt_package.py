@@ -21,8 +21,8 @@ PACKAGE: Final = Path(millpond.__file__).parent / "dbt_package"
 
 
 @cache
-def digest() -> str:
-    """Return a hash of the package's files: another release has other macros."""
+def hash_package() -> str:
+    """Return a hash of the package's files, which differ between releases."""
     found = hashlib.sha256()
     for file in sorted(path for path in PACKAGE.rglob("*") if path.is_file() and path.name != ".user.yml"):
         content = file.read_bytes()
@@ -31,7 +31,7 @@ def digest() -> str:
 
 
 def is_installed_copy(path: Path) -> bool:
-    """Return whether `path` is the package as a project holds it: a link, or what a copy made of the link."""
+    """Return whether `path` is the package in a project: a link, or a copy of the linked folder."""
     if path.name != NAME:
         return False
     if path.is_symlink():
@@ -43,30 +43,30 @@ def is_installed_copy(path: Path) -> bool:
 
 
 def install(packages: Path) -> Path:
-    """Have dbt find the package among a project's `packages`; returns the folder in which dbt is to look.
+    """Install the package into a project's `packages`; returns the packages folder that dbt must use.
 
-    That is `packages` or, where nothing can be written to it, a folder of links to the same below the home.
-    Raises ConfigError where there is another package of this name.
+    That is `packages` or, if it is not writable, a folder of links below the home. Raises ConfigError if
+    there is another package of this name.
     """
     link = packages / NAME
     if link.is_symlink() and os.readlink(link) == str(PACKAGE):
         return packages
     if link.is_dir() and not is_installed_copy(link):
         raise ConfigError(
-            f"the dbt package in {link} is called {NAME}, as Millpond's own",
+            f"the dbt package in {link} has the name of Millpond's own, {NAME}",
             unharmed="everything",
             next_step=f"give it another name in its dbt_project.yml and move it out of {link}",
         )
     try:
         _link(PACKAGE, link)
     except OSError:
-        return _elsewhere(packages)
+        return _link_in_home(packages)
     return packages
 
 
 def _link(target: Path, link: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = link.with_name(f"__{link.name}.{os.getpid()}")  # which dbt passes over
+    unfinished = link.with_name(f"__{link.name}.{os.getpid()}")  # dbt ignores this name
     unfinished.unlink(missing_ok=True)
     unfinished.symlink_to(target)
     if link.is_dir() and not link.is_symlink():
@@ -74,8 +74,8 @@ def _link(target: Path, link: Path) -> None:
     unfinished.replace(link)
 
 
-def _elsewhere(packages: Path) -> Path:
-    """Return a folder below the home that holds links to what is in `packages`, and to the package."""
+def _link_in_home(packages: Path) -> Path:
+    """Return a folder below the home with links to everything in `packages`, and to the package."""
     name = hashlib.sha256(str(packages.resolve()).encode()).hexdigest()[:12]
     folder = layout(settings()).dbt / "packages" / name
     there = [path for path in packages.iterdir() if path.is_dir()] if packages.is_dir() else []

@@ -1,7 +1,7 @@
-"""What automation runs: a copy of the project's sources, models and Python, taken by an explicit act.
+"""Deployments: copies of the project's sources, models and Python that automation runs.
 
-`millpond up` takes one when it starts, `millpond reload` and Dagster's "Reload" take the next. An edit in the
-project is in none of them until then.
+`millpond up` makes one when it starts, `millpond reload` and Dagster's "Reload" make the next. Edits in the
+project have no effect on automation until then.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _IGNORED = frozenset({"target", "logs", "parsed", "__pycache__", ".user.yml"})
 _CHECK = "millpond.cli.check_definitions"
 _CHECK_SECONDS = 300.0
 _LINK = b"\0link to "
-"""Stands for the content of a file that is a link to another place: it stays one."""
+"""Content of a file that is a link to another folder; the copy is a link too."""
 _KEEP_SECONDS = 86_400.0
-"""A copy that another has replaced stays this long: the longest run takes two hours (dagster.yaml)."""
+"""How long a replaced copy is kept; the longest run takes two hours (dagster.yaml)."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One copy and when it was taken; `files` and `python` hold digests of its files and of our package."""
+    """One copy and when it was made; `files` and `python` are hashes of its files and of our package."""
 
     state: str
     at: str
@@ -47,7 +47,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs from the deployment, as paths below the project; `refused` is why the last reload was."""
+    """What differs from the deployment, as paths below the project; `refused` says why a reload failed."""
 
     at: str
     files: list[str]
@@ -56,7 +56,7 @@ class Changes:
 
     @property
     def words(self) -> str:
-        """One line for people; empty if nothing differs."""
+        """A line about the changes; empty if there are none."""
         names = [*self.files, *self.python]
         if not names:
             return ""
@@ -65,49 +65,49 @@ class Changes:
 
 
 def folder_of(settings: Settings, deployment: Deployment) -> Path:
-    """Return the folder that stands for the project in what a deployment runs."""
-    return _deployments(locate(settings)) / deployment.state
+    """Return the folder of a deployment."""
+    return _deployments_folder(locate(settings)) / deployment.state
 
 
 def current(settings: Settings) -> Deployment | None:
-    """Return what was deployed last; None if nothing ever was."""
+    """Return the latest deployment; None if there is none."""
     try:
-        return Deployment(**json.loads(_pointer(locate(settings)).read_bytes()))
+        return Deployment(**json.loads(_pointer_file(locate(settings)).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
 def deploy(settings: Settings, *, checked: bool) -> Deployment:
-    """Copy the project as it is now and make that what automation runs; returns it.
+    """Deploy the project as it is now and return the deployment.
 
-    With `checked`, it must load first: raises DeployRefused with the reason, and what was deployed stays.
+    With `checked`, it must load first: raises DeployRefused with the reason, and the former deployment stays.
     """
     home = layout(settings)
     with exclusive(home.run / "deploy.lock", doing="deploying the project", timeout=_CHECK_SECONDS):
         before = current(settings)
-        content = _content(settings)
-        deployment = _deployment(content)
+        content = _read_content(settings)
+        deployment = _build_deployment(content)
         folder = folder_of(settings, deployment)
         if not folder.exists():
             _copy(content, folder)
         same = before and (before.state, before.python) == (deployment.state, deployment.python)
         if checked and not same:
             _check(settings, home, folder)
-        _write(_pointer(home), json.dumps(asdict(deployment)))
-        _refusal(home).unlink(missing_ok=True)
+        _write(_pointer_file(home), json.dumps(asdict(deployment)))
+        _refusal_file(home).unlink(missing_ok=True)
         if before and before.state != deployment.state:
             _mark_replaced(folder_of(settings, before))
-        forget_old(settings)
+        remove_old(settings)
         return deployment
 
 
 def changes(settings: Settings) -> Changes | None:
-    """Return what differs between the project as it is now and what is deployed; None if nothing is."""
+    """Return what differs between the project and its deployment; None if there is no deployment."""
     deployment = current(settings)
     if deployment is None:
         return None
-    now = _deployment(_content(settings))
-    refusal = _refusal(locate(settings))
+    now = _build_deployment(_read_content(settings))
+    refusal = _refusal_file(locate(settings))
     return Changes(
         deployment.at,
         _diff(deployment.files, now.files),
@@ -116,11 +116,11 @@ def changes(settings: Settings) -> Changes | None:
     )
 
 
-def forget_old(settings: Settings) -> list[str]:
-    """Remove copies that were replaced so long ago that no run can use them; returns their names."""
+def remove_old(settings: Settings) -> list[str]:
+    """Remove copies that were replaced more than a day ago; returns their names."""
     home, now = locate(settings), current(settings)
     gone = []
-    for folder in _deployments(home).glob("[0-9a-f]*"):
+    for folder in _deployments_folder(home).glob("[0-9a-f]*"):
         old = folder.is_dir() and folder.stat().st_mtime < time.time() - _KEEP_SECONDS
         if old and (now is None or folder.name != now.state):
             shutil.rmtree(folder, ignore_errors=True)
@@ -128,15 +128,15 @@ def forget_old(settings: Settings) -> list[str]:
     return sorted(gone)
 
 
-def _content(settings: Settings) -> dict[str, bytes]:
-    """Return the files that make a deployment, by their path below the project."""
+def _read_content(settings: Settings) -> dict[str, bytes]:
+    """Return the files of a deployment, by their path below the project."""
     found, project = {}, read_project(settings.project)
     folders, files = [*project.dbt, *project.sources], list(_FILES)
     if code := project.code:
         (files if code.endswith(".py") else folders).append(code)
     for name in folders:
         folder = settings.project / name
-        for path in _files(folder):
+        for path in _walk_files(folder):
             leads_out = path.resolve().parent != path.parent.resolve()
             data = _LINK + os.fsencode(path.resolve()) if leads_out else path.read_bytes()
             found[f"{name}/{path.relative_to(folder)}"] = data
@@ -146,7 +146,7 @@ def _content(settings: Settings) -> dict[str, bytes]:
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _walk_files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(
             name for name in folders if name not in _IGNORED and not is_installed_copy(Path(parent, name))
@@ -156,7 +156,7 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _deployment(content: Mapping[str, bytes]) -> Deployment:
+def _build_deployment(content: Mapping[str, bytes]) -> Deployment:
     files = {name: hashlib.sha256(data).hexdigest()[:16] for name, data in content.items()}
     package = Path(millpond.__file__).parent
     python = {
@@ -182,7 +182,7 @@ def _copy(content: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _check(settings: Settings, home: Home, folder: Path) -> None:
-    """Load the definitions of a copy in a process of their own; raises DeployRefused if they do not load."""
+    """Load the definitions of a copy in another process; raises DeployRefused if they do not load."""
     here = {variable("project"): str(settings.project), variable("home"): str(settings.home)}
     done = subprocess.run(
         [sys.executable, "-m", _CHECK],
@@ -195,12 +195,12 @@ def _check(settings: Settings, home: Home, folder: Path) -> None:
     if done.returncode:
         words = done.stdout.strip() or (done.stderr.strip().splitlines() or ["it ended"])[-1]
         reason = words.replace(str(folder), str(settings.project))
-        _write(_refusal(home), reason)
+        _write(_refusal_file(home), reason)
         _mark_replaced(folder)
         raise DeployRefused(
             f"the project does not load: {reason}",
-            unharmed="automation: it goes on with what was loaded before",
-            next_step="correct the file that is named, then `millpond reload`",
+            unharmed="automation, which keeps running what was loaded before",
+            next_step="fix that file, then `millpond reload`",
         )
 
 
@@ -220,13 +220,13 @@ def _write(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def _deployments(home: Home) -> Path:
+def _deployments_folder(home: Home) -> Path:
     return home.root / "deployed"
 
 
-def _pointer(home: Home) -> Path:
-    return _deployments(home) / "current.json"
+def _pointer_file(home: Home) -> Path:
+    return _deployments_folder(home) / "current.json"
 
 
-def _refusal(home: Home) -> Path:
-    return _deployments(home) / "refused.txt"
+def _refusal_file(home: Home) -> Path:
+    return _deployments_folder(home) / "refused.txt"

@@ -1,4 +1,4 @@
-"""Stops every part of a home that runs in the background."""
+"""Stops all background processes of a home."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from millpond.runtime.processes import Process
 from millpond.settings import Settings
 
 SUPERVISOR = "up"
-"""Name under which `millpond up` is registered."""
+"""Name that `millpond up` is registered under."""
 _SUPERVISOR_SECONDS = 90.0
-"""It stops every other part first, and lets runs end."""
+"""It stops all other parts first, and waits for runs to end."""
 
 
 def down(settings: Settings) -> list[str]:
     """Stop all background processes of the home, Postgres last; return a line for each that ran.
 
-    Raises EmbeddedPartError if one does not end. A home without running parts is fine.
+    Raises EmbeddedPartError if one does not end.
     """
     if not locate(settings).root.exists():
         return []
@@ -32,13 +32,13 @@ def down(settings: Settings) -> list[str]:
         _end(supervisor)
     left = sorted(set(stop_parts(home)) - {process.pid for process in ran})
     stopped = [f"{p.name} (process {p.pid}{f', port {p.port}' if p.port else ''})" for p in ran]
-    return [*stopped, *(f"what a killed `millpond up` had left (process {pid})" for pid in left)]
+    return [*stopped, *(f"left over from a killed `millpond up` (process {pid})" for pid in left)]
 
 
 def stop_parts(home: Home) -> list[int]:
-    """Stop every part of the home but its supervisor: what belongs to one first, Postgres last.
+    """Stop every part of the home except its supervisor: supervised ones first, Postgres last.
 
-    Returns the pids of what belonged to a supervisor. Raises EmbeddedPartError if a part does not end.
+    Returns the pids of supervised processes. Raises EmbeddedPartError if a part does not end.
     """
     supervised = end_supervised(home)
     for process in processes.list_processes(home):

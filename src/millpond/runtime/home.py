@@ -1,4 +1,4 @@
-"""The folders below MILLPOND_HOME, locks on files in them, and the folder that Dagster is pointed at."""
+"""The folders below MILLPOND_HOME, file locks, and the folder that Dagster uses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _POLL_SECONDS = 0.02
 
 @contextmanager
 def exclusive(path: Path, *, doing: str, timeout: float = 120.0) -> Iterator[int]:
-    """Hold the lock of `path` within the block; threads of one process exclude each other too.
+    """Hold the lock of `path` within the block, against other processes and threads.
 
-    Yields the descriptor of the lock: a child that inherits it keeps the lock until it ends as well.
+    Yields the descriptor of the lock: a child that inherits it holds the lock until it ends.
     Raises EmbeddedPartError, naming the holder, if it is not free within `timeout` seconds.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -44,7 +44,7 @@ def _wait(handle: int, path: Path, doing: str, deadline: float) -> None:
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
                 raise EmbeddedPartError(
                     f"{doing} waits for process {holder or 'unknown'}, which holds {path}",
-                    next_step="wait until that process is done; if it hangs, end it and try again",
+                    next_step="wait for that process; if it hangs, end it and try again",
                 ) from None
             time.sleep(_POLL_SECONDS)
         else:
@@ -53,12 +53,12 @@ def _wait(handle: int, path: Path, doing: str, deadline: float) -> None:
 
 _PRIVATE = 0o700
 _PASSABLE = 0o711
-"""As root, Postgres runs as another user, who must be able to walk through to its own folder."""
+"""As root, Postgres runs as another user, who needs access to its own folder."""
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of one installation; all exist, none is open to other users."""
+    """The folders of one installation; all exist and are private."""
 
     root: Path
     postgres: Path
@@ -74,9 +74,9 @@ class Home:
 
 
 def layout(settings: Settings) -> Home:
-    """Return the folders of the home that `settings` names; makes those that are missing, 0700.
+    """Return the folders of the home, after creating missing ones with mode 0700.
 
-    Raises EmbeddedPartError if they cannot be made.
+    Raises EmbeddedPartError if they cannot be created.
     """
     home = locate(settings)
     try:
@@ -87,8 +87,8 @@ def layout(settings: Settings) -> Home:
             _make(folder, _PRIVATE)
     except OSError as error:
         raise EmbeddedPartError(
-            f"the folder {error.filename} cannot be made or used: {error.strerror}",
-            next_step="make it writable for this user (did another one make it?), or set MILLPOND_HOME to "
+            f"the folder {error.filename} cannot be created or used: {error.strerror}",
+            next_step="make it writable for this user (did another one create it?), or set MILLPOND_HOME to "
             "another folder, for example MILLPOND_HOME=~/.millpond",
         ) from error
     return home
@@ -129,7 +129,7 @@ _CONFIG = "dagster.yaml"
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Return the folder to use as DAGSTER_HOME, holding the project's dagster.yaml as it is now.
+    """Return the folder to use as DAGSTER_HOME, with a current copy of the project's dagster.yaml.
 
     Raises ConfigError if the project has no dagster.yaml.
     """
@@ -138,7 +138,7 @@ def dagster_home(settings: Settings) -> Path:
     if not source.exists():
         raise ConfigError(
             f"there is no {_CONFIG} in {settings.project}",
-            next_step="run in the project's folder, or set MILLPOND_PROJECT to it",
+            next_step="run this in the project's folder, or set MILLPOND_PROJECT to it",
         )
     wanted, target = source.read_bytes(), home / _CONFIG
     if not target.exists() or target.read_bytes() != wanted:

@@ -1,4 +1,4 @@
-"""A part of the platform: how it is found, started and checked, and its status as the supervisor has it."""
+"""A part of the platform: how it is found, started and checked, and its status."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ UNHEALTHY: Final = "unhealthy"
 DOWN: Final = "down"
 
 NO_ANSWER: Final = (OSError, http.client.HTTPException, ValueError, LookupError)
-"""What asking a part may raise when it does not answer, or not sensibly."""
+"""Errors of a part that does not answer, or not as expected."""
 
 
 class Health(NamedTuple):
-    """Whether a running part does its work; `mendable` says whether a new start may help."""
+    """Health of a running part; `restartable` if a restart may help."""
 
     state: State
     note: str = ""
-    mendable: bool = True
+    restartable: bool = True
 
 
 @dataclass(frozen=True)
 class Part:
-    """One process of the platform, known by `name` in its log, its record and every message."""
+    """One process of the platform; `name` is also that of its log and record."""
 
     name: str
     find: Callable[[], Process | None]
-    """Returns the process if it runs, whoever started it."""
+    """Returns the process if it runs."""
     start: Callable[[], subprocess.Popen[bytes] | None]
-    """Makes it run; returns it if it is a child of ours. May raise a MillpondError."""
+    """Starts it; returns it if it is a child process. May raise a MillpondError."""
     examine: Callable[[Process], Health]
-    """Asks it whether it answers; raises one of NO_ANSWER if it does not. Starts nothing."""
+    """Checks its health; raises one of NO_ANSWER if it does not answer. Starts nothing."""
     address: str = ""
-    """Where it listens, with `{port}` in place of the port; empty if it does not listen."""
+    """Its address, with `{port}` for the port; empty if it does not listen."""
     port: int = 0
-    """Port it is to listen on; 0 leaves it to the part."""
+    """Configured port; 0 leaves it to the part."""
     setting: str | None = None
     """Setting that names this port."""
     start_seconds: float = 60.0
-    """How long it may take until it answers for the first time, before it is started anew."""
+    """How long it may take to answer for the first time before it is restarted."""
     silence_seconds: float = 60.0
-    """How long it may give no answer later, before it is started anew."""
+    """How long it may be unhealthy later before it is restarted."""
 
     def address_of(self, process: Process | None) -> str | None:
-        """Return where `process` listens, or for None where it would; None if that is not known."""
+        """Return the address of `process`, or for None the configured one; None if unknown."""
         port = process.port if process else self.port
         if not self.address or (not port and "{port}" in self.address):
             return None
@@ -74,7 +74,7 @@ def check_health(part: Part, process: Process) -> Health:
 
 
 Tell = Callable[[Sequence["Status"], str], None]
-"""Is told every change: the status of all parts now, and what happened in words."""
+"""Called on every change, with the status of all parts and a line about what happened."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class Board:
     """The status of every part; safe to use from many threads."""
 
     def __init__(self, home: Home, statuses: Sequence[Status], tell: Tell) -> None:
-        self._file, self._log, self._tell = _file(home), home.logs / "up.log", tell
+        self._status_file, self._log, self._tell = _status_file(home), home.logs / "up.log", tell
         self._lock = threading.RLock()
         self._statuses = {status.name: status for status in statuses}
         self._began: float | None = time.monotonic()
         self._write()
 
     def report(self, name: str, words: str, **changes: Any) -> None:
-        """Change fields of one status; tell it in `words` where its state or its reason is new."""
+        """Change fields of one status; report `words` if its state or note is new."""
         with self._lock:
             before = self._statuses[name]
             after = self._statuses[name] = replace(before, **changes)
@@ -114,14 +114,14 @@ class Board:
                 self._began = None
 
     def say(self, line: str) -> None:
-        """Tell `line`, and write it to the log."""
+        """Report `line`, and write it to the log."""
         with self._lock:
             with self._log.open("a") as log:
                 log.write(f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} {line}\n")
             self._tell(list(self._statuses.values()), line)
 
     def clear(self) -> None:
-        """Note that no part runs any more."""
+        """Mark all parts as down."""
         with self._lock:
             for name, status in self._statuses.items():
                 self._statuses[name] = replace(status, state=DOWN, pid=None, since=None, note="")
@@ -129,20 +129,20 @@ class Board:
 
     def _write(self) -> None:
         content = {"supervisor": os.getpid(), "parts": [asdict(s) for s in self._statuses.values()]}
-        unfinished = self._file.with_suffix(".new")
+        unfinished = self._status_file.with_suffix(".new")
         unfinished.write_text(json.dumps(content))
-        unfinished.replace(self._file)
+        unfinished.replace(self._status_file)
 
 
-def last_statuses(home: Home, supervisor: int) -> dict[str, Status]:
-    """Return what the supervisor of that pid wrote last, by name; empty if it wrote nothing yet."""
+def read_last_statuses(home: Home, supervisor: int) -> dict[str, Status]:
+    """Return the last statuses of the supervisor with that pid, by name; empty if there are none."""
     try:
-        content = json.loads(_file(home).read_text())
+        content = json.loads(_status_file(home).read_text())
     except FileNotFoundError:
         return {}
     ours = content["supervisor"] == supervisor
     return {entry["name"]: Status(**entry) for entry in content["parts"]} if ours else {}
 
 
-def _file(home: Home) -> Path:
+def _status_file(home: Home) -> Path:
     return home.run / "up.json"

@@ -1,4 +1,4 @@
-"""Loopback ports: which is free, who holds one, and which one a part of a home keeps."""
+"""Loopback ports: which are free, which process uses one, and which port a part of a home keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from millpond.errors import EmbeddedPartError, PortTaken
 from millpond.redaction import excerpt
 
 _FIRST, _COUNT = 20_000, 10_000
-"""Below the ports that systems hand out for outgoing connections, so that a kept port stays free."""
+"""Below the ephemeral ports of outgoing connections, so that a kept port stays free."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ def choose_port(
 ) -> int:
     """Return the port for `part` to listen on: `wanted`, or for 0 the one in file `memory`, or a free one.
 
-    Raises PortTaken, naming who holds it, if `wanted` is not free.
+    Raises PortTaken, naming the process, if `wanted` is in use.
     """
     if wanted:
         refuse_taken(wanted, setting)
@@ -48,23 +48,23 @@ def choose_port(
     kept = int(text) if text.isdecimal() else 0
     if kept and is_free(kept):
         return kept
-    port = _free_port(home, part, setting)
+    port = _find_free_port(home, part, setting)
     if kept:
-        _log.warning("port %d of the %s is taken by another program; it moves to %d", kept, part, port)
+        _log.warning("port %d of %s is in use by another program; using %d", kept, part, port)
     return port
 
 
 def refuse_taken(port: int, setting: str) -> None:
-    """Raise PortTaken, naming who holds it and the setting to change, unless `port` is free."""
+    """Raise PortTaken, naming the process and the setting, if `port` is in use."""
     if not is_free(port):
         raise PortTaken(
-            f"port {port}, asked for by {setting}, is taken by {holder(port) or 'another program'}",
+            f"port {port} of {setting} is in use by {find_listener(port) or 'another program'}",
             next_step=f"end that program, or set {setting} to another port (0: any free one)",
         )
 
 
-def holder(port: int) -> str | None:
-    """Return which process listens on `port`, with its command; None if that cannot be seen."""
+def find_listener(port: int) -> str | None:
+    """Return the process that listens on `port`, with its command; None if it is not visible."""
     try:
         found = [
             c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port
@@ -75,8 +75,8 @@ def holder(port: int) -> str | None:
         return None
 
 
-def _free_port(home: Path, part: str, setting: str) -> int:
-    # Each part looks from a place of its own, so that two that look at once do not find the same.
+def _find_free_port(home: Path, part: str, setting: str) -> int:
+    # Each part starts at a different port, so that two that search at once find different ones.
     begin = int.from_bytes(hashlib.sha256(os.fsencode(home / part)).digest()[:4])
     for step in range(_COUNT):
         port = _FIRST + (begin + step) % _COUNT

@@ -1,4 +1,4 @@
-"""The embedded Postgres: started when it does not run, stopped when told to."""
+"""Starts and stops the embedded Postgres."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from millpond.errors import EmbeddedPartError
-from millpond.runtime.cluster import ENVIRONMENT, binaries, check_version, configure, initialise
+from millpond.runtime.cluster import ENVIRONMENT, check_version, configure, find_binaries, initialize
 from millpond.runtime.home import Home
 from millpond.runtime.ports import choose_port, is_free
 from millpond.runtime.postmaster import Server, data_folder, find_server, read_claimed_pid
 from millpond.runtime.processes import end_process, spawn, start_time, tail
-from millpond.runtime.service_user import find_service_user, open_the_way
+from millpond.runtime.service_user import find_service_user, grant_passage
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -21,18 +21,18 @@ _POLL_SECONDS = 0.01
 
 
 def start(home: Home, port: int, lock: int) -> Server:
-    """Return the running server of `home`, made and started if need be. The caller holds the start `lock`.
+    """Return the server of `home`, created and started if needed. The caller holds the start `lock`.
 
-    `port` 0 stands for the port of last time, or a free one. Raises EmbeddedPartError with the end of the
+    `port` 0 means the last port, or a free one. Raises EmbeddedPartError with the end of the
     server's log if it does not start.
     """
     data = data_folder(home)
     user = find_service_user(data)
     if user:
-        open_the_way(user, data, binaries() / "postgres")
+        grant_passage(user, data, find_binaries() / "postgres")
     deadline = time.monotonic() + _START_SECONDS
     if not (data / "PG_VERSION").exists():
-        initialise(home, user, lock)
+        initialize(home, user, lock)
     check_version(data)
     log = home.logs / "postgres.log"
     _rotate(log)
@@ -51,13 +51,13 @@ def start(home: Home, port: int, lock: int) -> Server:
             raise EmbeddedPartError(
                 f"the embedded Postgres did not start; its log ends:\n{tail(log, begin)}",
                 unharmed=f"the data in {data}",
-                next_step=f"fix the cause and try again; the whole log is {log}",
+                next_step=f"fix the cause and try again; its full log is {log}",
             )
         time.sleep(0.1)
 
 
 def stop(home: Home) -> Server | None:
-    """Stop the server of `home`; returns what ran, None if nothing did. The caller holds the start lock.
+    """Stop the server of `home` and return it; None if none ran. The caller holds the start lock.
 
     Open transactions are rolled back. Raises EmbeddedPartError if the server does not end.
     """
@@ -76,7 +76,7 @@ def stop(home: Home) -> Server | None:
 
 
 def _await_server(home: Home, deadline: float) -> Server | None:
-    """Return the running server, waiting for one that is starting or stopping; None once none runs."""
+    """Return the running server, after one that is starting or stopping has done so; None if none runs."""
     while True:
         if server := find_server(home):
             return server
@@ -85,8 +85,8 @@ def _await_server(home: Home, deadline: float) -> Server | None:
             return None
         if time.monotonic() > deadline:
             raise EmbeddedPartError(
-                f"the embedded Postgres (process {pid}) neither starts nor stops; it may be recovering "
-                "from a crash",
+                f"the embedded Postgres (process {pid}) is neither starting nor stopping; it may be "
+                "recovering from a crash",
                 unharmed="the data",
                 next_step=f"read {home.logs / 'postgres.log'} and try again; to end it: kill -9 {pid}",
             )
@@ -102,7 +102,7 @@ def _await_start(home: Home, pid: int, deadline: float) -> Server | None:
 
 
 def _may_retry(log: str, port: int) -> bool:
-    """Whether another try may do: the port was just taken, or backends of a dead server linger."""
+    """Return whether a retry may help: the port is in use, or backends of a dead server remain."""
     return not is_free(port) or "pre-existing shared memory block" in log or "could not bind" in log
 
 

@@ -1,4 +1,4 @@
-"""Which Postgres server a home has: what its pid file claims, and whether the claim is true."""
+"""Finds the Postgres server of a home by its pid file."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether this very server still takes connections for its data; costs some microseconds."""
-        lines = _lines(self.pid_file)
+        """Whether this server still accepts connections; takes a few microseconds."""
+        lines = _read_lines(self.pid_file)
         return _is_ready(lines) and lines[0] == str(self.pid) and start_time(self.pid) == self.started
 
 
 def find_server(home: Home) -> Server | None:
-    """Return the server of `home` if one runs and takes connections."""
+    """Return the server of `home` if it runs and accepts connections."""
     pid_file = _pid_file(home)
-    lines = _lines(pid_file)
+    lines = _read_lines(pid_file)
     if not _is_ready(lines) or not _is_postmaster(pid := int(lines[0]), data_folder(home)):
         return None
     started = start_time(pid)
@@ -45,14 +45,14 @@ def data_folder(home: Home) -> Path:
 
 
 def read_claimed_pid(home: Home) -> int | None:
-    """Return the pid of the server that is coming or going; clears the claim of one that no longer is."""
+    """Return the pid of a server that is starting or stopping; removes the pid file of a dead one."""
     pid_file = _pid_file(home)
-    lines = _lines(pid_file)
+    lines = _read_lines(pid_file)
     if not lines and not pid_file.exists():
         return None
     if lines and lines[0].isdecimal() and _is_postmaster(pid := int(lines[0]), data_folder(home)):
         return pid
-    # Postgres clears the file of a dead server itself, but believes one whose pid is taken, or an empty one.
+    # Postgres removes the file of a dead server itself, unless its pid is in use again or the file is empty.
     pid_file.unlink(missing_ok=True)
     return None
 
@@ -75,7 +75,7 @@ def _is_ready(lines: list[str]) -> bool:
     return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
-def _lines(pid_file: Path) -> list[str]:
+def _read_lines(pid_file: Path) -> list[str]:
     try:
         return pid_file.read_text().splitlines()
     except (FileNotFoundError, UnicodeDecodeError):

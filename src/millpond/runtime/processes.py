@@ -1,4 +1,4 @@
-"""Background processes of a home: started on demand by whoever needs them first, known to all."""
+"""Background processes of a home, started on demand and shared by all processes of the home."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Process:
-    """A process that outlives whoever started it; `started` tells it from a later one of the same pid."""
+    """A background process; `started` distinguishes it from a later process with the same pid."""
 
     name: str
     pid: int
@@ -41,7 +41,7 @@ class Process:
 
 
 def start_time(pid: int) -> float | None:
-    """Return when process `pid` was started (seconds since the epoch); None if none such runs."""
+    """Return when process `pid` started (seconds since 1970); None if it does not run."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -57,9 +57,9 @@ def spawn(
     environment: Mapping[str, str],
     inherit: Sequence[int] = (),
 ) -> int:
-    """Start `command` on its own, out of our session, writing to `log`; return its pid.
+    """Start `command` in its own session, writing to `log`; return its pid.
 
-    It is no child of ours: it survives us, and nobody has to wait for it.
+    It is not a child of this process: it outlives it and needs no wait.
     """
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -91,21 +91,20 @@ def ensure_process(
     timeout: float = 30.0,
     port: int = 0,
 ) -> Process:
-    """Return the background process `name`; starts `python -m module --fd N arguments…` unless it runs.
+    """Return the background process `name`; starts `python -m module --fd N arguments…` if it does not run.
 
-    N is a socket that already listens on loopback `port`, by default the one of last time; where that is
-    taken, on a free one.
-    `ready(port)` says whether it answers (an OSError means not yet). Raises EmbeddedPartError with the end
+    N is a socket that already listens on loopback `port`, by default the last one, or a free one if that is
+    in use. `ready(port)` returns whether it answers (OSError: not yet). Raises EmbeddedPartError with the end
     of its log if it does not within `timeout` seconds.
     """
     home = layout(settings)
     if (found := find_process(home, name)) and found.ready:
         return found
-    with exclusive(_lock(home, name), doing=f"starting {name}"):
+    with exclusive(_lock_file(home, name), doing=f"starting {name}"):
         log = home.logs / f"{name}.log"
         begin = log.stat().st_size if log.exists() else 0
         if not (process := find_process(home, name)):
-            process = _start(settings, home, name, module, arguments, port or _last_port(home, name))
+            process = _start(settings, home, name, module, arguments, port or _find_last_port(home, name))
         if not process.ready:
             _await_ready(process, ready, timeout, log, begin)
             process = replace(process, ready=True)
@@ -114,8 +113,8 @@ def ensure_process(
 
 
 def register(home: Home, process: Process) -> None:
-    """Make `process` known to everybody who uses the home, in place of an earlier one of its name."""
-    record = _record(home, process.name)
+    """Record `process` in the home, in place of an earlier one with its name."""
+    record = _record_file(home, process.name)
     unfinished = record.with_suffix(".new")
     unfinished.write_text(json.dumps(asdict(process)))
     unfinished.replace(record)
@@ -123,20 +122,20 @@ def register(home: Home, process: Process) -> None:
 
 def find_process(home: Home, name: str) -> Process | None:
     """Return the background process `name` if it runs."""
-    process = _read(_record(home, name))
+    process = _read(_record_file(home, name))
     return process if process and process.alive else None
 
 
 def list_processes(home: Home) -> list[Process]:
-    """Return all background processes of the home that run, by name."""
+    """Return all running background processes of the home, sorted by name."""
     found = (_read(record) for record in sorted(home.run.glob("*.process.json")))
     return [process for process in found if process and process.alive]
 
 
 def stop_all(home: Home, timeout: float = 10.0) -> list[Process]:
-    """End all background processes of the home, by force after `timeout` seconds; return which ran.
+    """End all background processes of the home, by force after `timeout` seconds; return them.
 
-    Raises EmbeddedPartError if one survives even that.
+    Raises EmbeddedPartError if one does not end.
     """
     stopped = []
     for process in list_processes(home):
@@ -148,14 +147,14 @@ def stop_all(home: Home, timeout: float = 10.0) -> list[Process]:
 def stop(home: Home, process: Process, timeout: float = 10.0) -> None:
     """End a background process of the home, by force after `timeout` seconds.
 
-    Raises EmbeddedPartError if it survives even that.
+    Raises EmbeddedPartError if it does not end.
     """
-    with exclusive(_lock(home, process.name), doing=f"stopping {process.name}"):
+    with exclusive(_lock_file(home, process.name), doing=f"stopping {process.name}"):
         _stop(process, timeout)
 
 
 def end_process(pid: int, started: float, signals: Sequence[signal.Signals], timeout: float) -> bool:
-    """Send each signal in turn until the process is gone, waiting `timeout` seconds after each."""
+    """Send each signal in turn until the process has ended, waiting `timeout` seconds after each."""
     for number in signals:
         deadline = time.monotonic() + timeout
         if start_time(pid) == started:
@@ -167,7 +166,7 @@ def end_process(pid: int, started: float, signals: Sequence[signal.Signals], tim
 
 
 def tail(log: Path, begin: int = 0, lines: int = 20) -> str:
-    """Return the last lines that `log` got after position `begin`."""
+    """Return the last lines of `log` after position `begin`."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
@@ -186,7 +185,7 @@ def _start(
     settings: Settings, home: Home, name: str, module: str, arguments: Sequence[str], port: int
 ) -> Process:
     here = {variable("project"): str(settings.project), variable("home"): str(home.root)}
-    with _listener(port) as listener:
+    with _open_listener(port) as listener:
         pid = spawn(
             [sys.executable, "-m", module, "--fd", str(listener.fileno()), *arguments],
             home.logs / f"{name}.log",
@@ -216,7 +215,7 @@ def _await_ready(
     )
 
 
-def _listener(port: int) -> socket.socket:
+def _open_listener(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -227,11 +226,11 @@ def _listener(port: int) -> socket.socket:
     return listener
 
 
-def _record(home: Home, name: str) -> Path:
+def _record_file(home: Home, name: str) -> Path:
     return home.run / f"{name}.process.json"
 
 
-def _lock(home: Home, name: str) -> Path:
+def _lock_file(home: Home, name: str) -> Path:
     return home.run / f"{name}.lock"
 
 
@@ -242,6 +241,6 @@ def _read(record: Path) -> Process | None:
         return None
 
 
-def _last_port(home: Home, name: str) -> int:
-    last = _read(_record(home, name))
+def _find_last_port(home: Home, name: str) -> int:
+    last = _read(_record_file(home, name))
     return last.port if last else 0

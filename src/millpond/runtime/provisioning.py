@@ -1,4 +1,4 @@
-"""Roles that reach their own part only, their passwords, databases, schemas and grants."""
+"""Roles, their passwords, databases, schemas and grants; each role has access to its own data only."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ROLES = ("millpond_dagster", "millpond_catalog", "millpond_ops", "millpond_marts
 
 
 def read_passwords(home: Home) -> dict[str, SecretStr]:
-    """Return the password of each role of the home's Postgres; they are drawn when there is no server yet.
+    """Return the password of each role of the home's Postgres; they are generated if there is no server yet.
 
-    Raises EmbeddedPartError if the file is gone or broken while the data is there.
+    Raises EmbeddedPartError if the file is missing or invalid although there is data.
     """
     path = home.postgres / "passwords.json"
     if not path.exists() and not (home.postgres / "data").exists():
@@ -43,17 +43,17 @@ def read_passwords(home: Home) -> dict[str, SecretStr]:
         raise EmbeddedPartError(
             f"the passwords of the embedded Postgres cannot be read from {path}: {error}",
             unharmed="the data",
-            next_step=f"restore {path.name} from a backup; its owner must be the user that runs Millpond",
+            next_step=f"restore {path.name} from a backup; the user that runs Millpond must own it",
         ) from error
 
 
 Connect = Callable[[str], "psycopg.Connection[Any]"]
-"""Opens a connection of the administrator to a database."""
+"""Connects the administrator to a database."""
 
 _OWNERS = {"dagster": "millpond_dagster", "lake": None, "marts": None}
-"""Of each database; None stands for the administrator."""
+"""The owner of each database; None is the administrator."""
 _MAINTENANCE = "postgres"
-"""The database every server has; only on our own server do we close it to others."""
+"""The database that every server has; access to it is revoked on the embedded server only."""
 
 _KEEP_LARGE_OBJECTS: LiteralString = """
 DO $$
@@ -69,7 +69,7 @@ EXCEPTION WHEN insufficient_privilege THEN
     RAISE NOTICE 'roles can still make large objects: only a superuser can keep them from it';
 END $$
 """
-"""Large objects belong to no schema, so that whoever may connect may make some."""
+"""Large objects belong to no schema, so that every role that can connect could create some."""
 
 _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
     "postgres": ("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC",),
@@ -91,7 +91,7 @@ _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
         "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         "GRANT CONNECT, TEMPORARY, CREATE ON DATABASE marts TO millpond_marts",
         "GRANT CONNECT ON DATABASE marts TO millpond_read",
-        # Whatever the publisher makes from now on, in schema marts or marts_<ref>, is readable at once.
+        # New tables of the publisher, in schema marts or marts_<ref>, are readable at once.
         "ALTER DEFAULT PRIVILEGES FOR ROLE millpond_marts GRANT USAGE ON SCHEMAS TO millpond_read",
         "ALTER DEFAULT PRIVILEGES FOR ROLE millpond_marts GRANT SELECT ON TABLES TO millpond_read",
         "CREATE SCHEMA IF NOT EXISTS marts AUTHORIZATION millpond_marts",
@@ -106,27 +106,27 @@ _STATEMENTS: dict[str, tuple[LiteralString, ...]] = {
 
 
 def is_provisioned(data: Path, marker: Path) -> bool:
-    """Return whether `marker` says that this release's roles, databases and grants are in folder `data`."""
-    return marker.exists() and marker.read_text() == _version(data)
+    """Return whether `marker` records this release's roles, databases and grants for folder `data`."""
+    return marker.exists() and marker.read_text() == _hash_version(data)
 
 
 def mark_provisioned(data: Path, marker: Path) -> None:
-    """Note in `marker` that this release's roles, databases and grants are in folder `data`."""
-    marker.write_text(_version(data))
+    """Record in `marker` that folder `data` has this release's roles, databases and grants."""
+    marker.write_text(_hash_version(data))
 
 
 def provision(connect: Connect, passwords: Mapping[str, SecretStr], *, shared: bool) -> list[str]:
-    """Bring roles, databases, schemas and grants to what this release needs; may be repeated.
+    """Create or update the roles, databases, schemas and grants of this release; idempotent.
 
-    On a `shared` server nothing but our own databases is touched. Returns the databases that were created.
-    Raises HomeTooNew, and changes nothing, where a newer release did this.
+    On a `shared` server, only our own databases are changed. Returns the databases that were created. Raises
+    HomeTooNew, and changes nothing, if a newer release did this.
     """
     with connect(_MAINTENANCE) as connection:
         connection.autocommit = True
         there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
         if "lake" in there:
             _refuse_newer(connect)
-        _roles(connection, passwords)
+        _create_roles(connection, passwords)
         missing = [database for database in _OWNERS if database not in there]
         for database in missing:
             owner = sql.Identifier(_OWNERS[database] or connection.info.user)
@@ -151,7 +151,7 @@ def _refuse_newer(connect: Connect) -> None:
             connection.rollback()
 
 
-def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:
+def _create_roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:
     there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
     (is_superuser,) = connection.execute("SHOW is_superuser").fetchone() or ("off",)
     for role in ROLES:
@@ -164,11 +164,11 @@ def _roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretSt
                 verb, sql.Identifier(role), sql.Literal(verifier.decode())
             )
         )
-        if is_superuser != "on":  # who is none may only give away what is given to its own roles
+        if is_superuser != "on":  # a role without superuser rights may only grant what it is a member of
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
 
 
-def _version(data: Path) -> str:
+def _hash_version(data: Path) -> str:
     cluster = (data / "PG_VERSION").stat()
     wanted = (ROLES, _OWNERS, _STATEMENTS, cluster.st_ino, cluster.st_mtime_ns)
     return hashlib.sha256(repr(wanted).encode()).hexdigest()

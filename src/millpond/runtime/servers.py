@@ -1,4 +1,4 @@
-"""The servers of others that the profile scale stands on: how each is right now, and what it lacks."""
+"""The state of your own servers, under the profile scale."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SECONDS = 5
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server at one moment; `note` says what is wrong, or what was found."""
+    """State of one server; `note` is its error, or its version."""
 
     name: str
     address: str
@@ -32,44 +32,44 @@ class ServerState:
     note: str
 
 
-def states(settings: Settings) -> list[ServerState]:
-    """Return how Postgres, S3, Trino and Nessie are; none under the profile embedded."""
+def check_servers(settings: Settings) -> list[ServerState]:
+    """Return the states of Postgres, S3, Trino and Nessie; none under the profile embedded."""
     if not settings.scale:
         return []
     asked: list[tuple[str, str, Callable[[Settings], str]]] = [
-        ("postgres", f"{settings.postgres_host}:{settings.postgres_port}", _postgres),
-        ("s3", f"{settings.iceberg_warehouse_path} at {settings.s3_endpoint or 'AWS'}", _s3),
-        ("trino", trino_address(settings), _trino),
+        ("postgres", f"{settings.postgres_host}:{settings.postgres_port}", _check_postgres),
+        ("s3", f"{settings.iceberg_warehouse_path} at {settings.s3_endpoint or 'AWS'}", _check_s3),
+        ("trino", trino_address(settings), _check_trino),
     ]
     if settings.catalog == "nessie":
-        asked.append(("nessie", settings.nessie_uri or "", _nessie))
+        asked.append(("nessie", settings.nessie_uri or "", _check_nessie))
     with ThreadPoolExecutor(len(asked)) as pool:
-        return list(pool.map(lambda one: _state(settings, *one), asked))
+        return list(pool.map(lambda one: _check_server(settings, *one), asked))
 
 
 def trino_address(settings: Settings) -> str:
-    """Return where Trino is."""
+    """Return the address of Trino."""
     return f"{settings.trino_http_scheme}://{settings.trino_host}:{settings.trino_port}"
 
 
 def try_warehouse(settings: Settings) -> str:
-    """Write a file to the warehouse in S3, read it back and remove it; returns what was found.
+    """Write a file to the warehouse in S3, read it back and remove it; returns a message.
 
-    Raises OSError with the store's own words.
+    Raises OSError with the store's message.
     """
     place = f"{str(settings.iceberg_warehouse_path).removeprefix('s3://')}/.provision-{uuid.uuid4().hex}"
-    store = _store(settings)
+    store = _open_store(settings)
     with store.open_output_stream(place) as out:
         out.write(b"written by millpond provision")
     with store.open_input_stream(place) as back:
         found = back.read()
     store.delete_file(place)
     if found != b"written by millpond provision":
-        raise OSError("a file that was just written reads differently")
+        raise OSError("a file that was just written has other content")
     return "files can be written, read and removed"
 
 
-def _state(settings: Settings, name: str, address: str, ask: Callable[[Settings], str]) -> ServerState:
+def _check_server(settings: Settings, name: str, address: str, ask: Callable[[Settings], str]) -> ServerState:
     try:
         return ServerState(name, address, True, ask(settings))
     except MillpondError as error:
@@ -78,27 +78,27 @@ def _state(settings: Settings, name: str, address: str, ask: Callable[[Settings]
         return ServerState(name, address, False, str(error) or type(error).__name__)
 
 
-def _postgres(_: Settings) -> str:
+def _check_postgres(_: Settings) -> str:
     with databases().catalog.connect_as_it_is() as connection:
         return f"Postgres {connection.info.server_version // 10_000}"
 
 
-def _s3(settings: Settings) -> str:
+def _check_s3(settings: Settings) -> str:
     from pyarrow.fs import FileSelector
 
     place = str(settings.iceberg_warehouse_path).removeprefix("s3://")
-    _store(settings).get_file_info(FileSelector(place, allow_not_found=True))
+    _open_store(settings).get_file_info(FileSelector(place, allow_not_found=True))
     return "the warehouse can be listed"
 
 
-def _trino(settings: Settings) -> str:
+def _check_trino(settings: Settings) -> str:
     info = _request(trino_address(settings), "/v1/info")
     if info["starting"]:
         raise OSError("it is still starting")
     return f"Trino {info['nodeVersion']['version']}"
 
 
-def _nessie(settings: Settings) -> str:
+def _check_nessie(settings: Settings) -> str:
     return f"default branch {_request(settings.nessie_uri or '', '/api/v2/config')['defaultBranch']}"
 
 
@@ -118,7 +118,7 @@ def _request(address: str, path: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _store(settings: Settings) -> S3FileSystem:
+def _open_store(settings: Settings) -> S3FileSystem:
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     key, secret = settings.s3_access_key, settings.s3_secret_key

@@ -1,4 +1,4 @@
-"""Whom Postgres runs as: it refuses root, so as root an unprivileged system user takes its place."""
+"""The user that Postgres runs as: it refuses root, so as root it runs as an unprivileged system user."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class ServiceUser:
 
 
 def find_service_user(data: Path) -> ServiceUser | None:
-    """Return whom the server of folder `data` runs as; None means as ourselves.
+    """Return the user that the server of folder `data` runs as; None for the current user.
 
-    As root that is whoever owns `data` already, else the system user `millpond`, which is made when it is
-    missing, else `nobody`.
+    As root, that is the owner of `data`, else the system user `millpond`, which is created if it is missing,
+    else `nobody`.
     """
     if os.geteuid() != 0:
         return None
     if data.exists() and (owner := data.stat().st_uid):
-        return _of(pwd.getpwuid(owner))
+        return _to_service_user(pwd.getpwuid(owner))
     try:
-        return _of(pwd.getpwnam(_NAME))
+        return _to_service_user(pwd.getpwnam(_NAME))
     except KeyError:
-        return _create_user() or _of(pwd.getpwnam("nobody"))
+        return _create_user() or _to_service_user(pwd.getpwnam("nobody"))
 
 
-def open_the_way(user: ServiceUser, *targets: Path) -> list[Path]:
-    """Let `user` walk through to each target; return the folders changed for it.
+def grant_passage(user: ServiceUser, *targets: Path) -> list[Path]:
+    """Give `user` access to each target; return the folders that were changed.
 
-    Where a folder on the way is closed to `user`, others may pass through it from now on, but not list it.
+    A parent folder that is closed to `user` gets the permission to pass through it (o+x), not to list it.
     """
     changed = []
     for folder in dict.fromkeys(parent for target in targets for parent in target.resolve().parents):
@@ -55,7 +55,7 @@ def open_the_way(user: ServiceUser, *targets: Path) -> list[Path]:
             changed.append(folder)
     if changed:
         _log.warning(
-            "as root, Postgres runs as user %s; to let it through, others may now pass (not list): %s",
+            "as root, Postgres runs as user %s; these folders can now be passed (o+x), not listed: %s",
             user.name,
             ", ".join(map(str, changed)),
         )
@@ -67,7 +67,7 @@ def _open(folder: Path, status: os.stat_result, user: ServiceUser) -> None:
         folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
     except OSError as error:
         raise EmbeddedPartError(
-            f"Postgres runs as user {user.name}, who may not pass through {folder}: {error.strerror}",
+            f"Postgres runs as user {user.name}, which cannot access {folder}: {error.strerror}",
             next_step=f"chmod o+x {folder}, set MILLPOND_HOME to an open folder, or do not run as root",
         ) from error
 
@@ -86,14 +86,14 @@ def _create_user() -> ServiceUser | None:
     command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _NAME]
     done = subprocess.run(command, capture_output=True, check=False)
     try:
-        user = _of(pwd.getpwnam(_NAME))
+        user = _to_service_user(pwd.getpwnam(_NAME))
     except KeyError:
         _log.info("useradd failed: %s", done.stderr.decode(errors="replace").strip())
         return None
     if done.returncode == 0:
-        _log.warning("as root, Postgres needs a user of its own: made the system user %s", _NAME)
+        _log.warning("as root, Postgres needs its own user: created the system user %s", _NAME)
     return user
 
 
-def _of(entry: pwd.struct_passwd) -> ServiceUser:
+def _to_service_user(entry: pwd.struct_passwd) -> ServiceUser:
     return ServiceUser(entry.pw_name, entry.pw_uid, entry.pw_gid)

@@ -1,4 +1,4 @@
-"""How each part of a home is right now: asked anew, with what the supervisor knows of its past."""
+"""The current status of each part of a home, with its history from the supervisor."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home, locate
-from millpond.runtime.part import DOWN, STARTING, UP, Part, State, Status, check_health, last_statuses
+from millpond.runtime.part import DOWN, STARTING, UP, Part, State, Status, check_health, read_last_statuses
 from millpond.runtime.processes import Process, find_process
-from millpond.runtime.servers import ServerState, states
-from millpond.runtime.supervisor import all_parts
+from millpond.runtime.servers import ServerState, check_servers
+from millpond.runtime.supervisor import build_parts
 from millpond.settings import Settings
 
 
 @dataclass(frozen=True)
 class Report:
-    """The supervisor, if one runs, every part that belongs to `millpond up`, and servers of others."""
+    """The supervisor, if it runs, every part of `millpond up`, and your own servers."""
 
     supervisor: Process | None
     parts: list[Status]
@@ -24,29 +24,29 @@ class Report:
 
     @property
     def is_up(self) -> bool:
-        """Whether `millpond up` runs, each of its parts does its work and each server answers."""
+        """Whether `millpond up` runs, each of its parts is up and each server answers."""
         at_work = all(part.state == UP for part in self.parts) and all(s.answers for s in self.servers)
         return self.supervisor is not None and at_work
 
     def has(self, name: str) -> bool:
-        """Return whether a part or a server does its work."""
+        """Return whether a part or a server is up."""
         return any(part.name == name and part.state == UP for part in self.parts) or any(
             server.name == name and server.answers for server in self.servers
         )
 
 
-def report(settings: Settings) -> Report:
-    """Return how the parts are; starts nothing and makes nothing."""
+def read_status(settings: Settings) -> Report:
+    """Return the status of all parts; starts and creates nothing."""
     home = locate(settings)
     supervisor = find_process(home, SUPERVISOR)
-    known = last_statuses(home, supervisor.pid) if supervisor else {}
-    parts = all_parts(settings, home)
+    known = read_last_statuses(home, supervisor.pid) if supervisor else {}
+    parts = build_parts(settings, home)
     with ThreadPoolExecutor(len(parts)) as pool:
-        found = pool.map(lambda part: _status(home, part, known), parts)
-        return Report(supervisor, list(found), states(settings))
+        found = pool.map(lambda part: _check_part(home, part, known), parts)
+        return Report(supervisor, list(found), check_servers(settings))
 
 
-def _status(home: Home, part: Part, known: dict[str, Status]) -> Status:
+def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
     past = known.get(part.name, Status(part.name))
     process = part.find()
     log = str(home.logs / f"{part.name}.log")
@@ -55,7 +55,7 @@ def _status(home: Home, part: Part, known: dict[str, Status]) -> Status:
     health = check_health(part, process)
     state: State = health.state
     if state != UP and past.pid == process.pid and STARTING in (state, past.state):
-        # What is still starting is not ill, and what came up does not start a second time.
+        # What is still starting is not unhealthy, and what is up does not start again.
         state = past.state
     return Status(
         part.name,

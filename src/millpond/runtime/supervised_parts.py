@@ -1,4 +1,4 @@
-"""Dagster under supervision (one code server for web pages and daemon) and the alert dispatcher."""
+"""The supervised parts: Dagster, with one code server for web server and daemon, and the alert dispatcher."""
 
 from __future__ import annotations
 
@@ -30,33 +30,37 @@ _PORT_FILE = "webserver.port"
 _SOCKET_PATH_LIMIT = 100
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 180.0
-"""The first time in a home, dbt reads its whole project."""
+"""At the first start in a home, dbt parses its whole project."""
 _HEARTBEAT_SECONDS = 300
-"""Without a word from its clients for so long, the code server's inner process ends. Dagster's 30 s are less
-than a starved machine or a closed laptop takes."""
+"""The code server's inner process ends after so long without clients. Dagster's default of 30 s is too
+short for a busy machine or a closed laptop."""
 _TARGETS = ("MODULE_NAME", "PYTHON_FILE", "PACKAGE_NAME", "ATTRIBUTE", "WORKING_DIRECTORY")
-"""Variables that point Dagster's commands at code; beside a workspace file they make its servers exit."""
+"""Variables that name code for Dagster's commands; together with a workspace file, its servers exit."""
 
 
 def dagster_url(settings: Settings) -> str:
-    """Return where the web pages are, or will be once `millpond up` runs."""
+    """Return the address of Dagster's pages, now or once `millpond up` runs."""
     home = locate(settings)
     if process := find_process(home, WEBSERVER):
         return f"http://127.0.0.1:{process.port}"
-    return f"http://127.0.0.1:{settings.dagster_port or _port(settings, home)}"
+    return f"http://127.0.0.1:{settings.dagster_port or _choose_port(settings, home)}"
 
 
 def build_dagster_parts(settings: Settings, home: Home) -> list[Part]:
-    """Return code server, web pages and daemon."""
-    return [_code_server(settings, home), _webserver(settings, home), _daemon(settings, home)]
+    """Return code server, web server and daemon."""
+    return [
+        _build_code_server(settings, home),
+        _build_webserver(settings, home),
+        _build_daemon(settings, home),
+    ]
 
 
-def _code_server(settings: Settings, home: Home) -> Part:
+def _build_code_server(settings: Settings, home: Home) -> Part:
     path = code_server_socket(home)
     started: list[bool] = []
 
     def start() -> subprocess.Popen[bytes]:
-        # A code server that is started again, because it ended, goes on with what it had loaded.
+        # A restarted code server keeps the deployment that it had loaded.
         deployed = (deployment.current(settings) if started else None) or deployment.deploy(
             settings, checked=False
         )
@@ -64,7 +68,12 @@ def _code_server(settings: Settings, home: Home) -> Part:
         path.unlink(missing_ok=True)
         command = ["millpond.instance.code_server", "start", "--socket", str(path)]
         command += ["--module-name", CODE_LOCATION]
-        command += ["--location-name", location_name(settings), "--heartbeat-ttl", str(_HEARTBEAT_SECONDS)]
+        command += [
+            "--location-name",
+            find_location_name(settings),
+            "--heartbeat-ttl",
+            str(_HEARTBEAT_SECONDS),
+        ]
         folder = deployment.folder_of(settings, deployed)
         preload = "millpond.instance.code_server"
         return _start_process(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
@@ -73,12 +82,12 @@ def _code_server(settings: Settings, home: Home) -> Part:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(_ANSWER_SECONDS)
             probe.connect(str(path))
-        # Only the web pages tell whether the definitions load; while they start, it is not known yet.
+        # Only the web server knows whether the definitions load, so this is unknown while it starts.
         with suppress(*NO_ANSWER):
             if pages := find_process(home, WEBSERVER):
-                return dagster_health.code_location(pages.port, location_name(settings))
+                return dagster_health.check_code_location(pages.port, find_location_name(settings))
         young = time.time() - process.started < _START_SECONDS / 2
-        return Health(STARTING, "the web pages do not answer yet") if young else Health(UP)
+        return Health(STARTING, "the web server does not answer yet") if young else Health(UP)
 
     return Part(
         CODE_SERVER,
@@ -90,11 +99,11 @@ def _code_server(settings: Settings, home: Home) -> Part:
     )
 
 
-def _webserver(settings: Settings, home: Home) -> Part:
+def _build_webserver(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
-        port = _port(settings, home)
+        port = _choose_port(settings, home)
         command = ["millpond.cli.pages", "--host", "127.0.0.1", "--port", str(port)]
-        command += _workspaces(settings, home)
+        command += _workspace_options(settings, home)
         child = _start_process(settings, home, WEBSERVER, command, preload="dagster_webserver.cli", port=port)
         (home.run / _PORT_FILE).write_text(f"{port}\n")
         return child
@@ -103,7 +112,7 @@ def _webserver(settings: Settings, home: Home) -> Part:
         WEBSERVER,
         partial(find_process, home, WEBSERVER),
         start,
-        lambda process: dagster_health.webserver(process.port),
+        lambda process: dagster_health.check_webserver(process.port),
         "http://127.0.0.1:{port}",
         port=settings.dagster_port,
         setting=variable("dagster_port"),
@@ -111,16 +120,16 @@ def _webserver(settings: Settings, home: Home) -> Part:
     )
 
 
-def _daemon(settings: Settings, home: Home) -> Part:
+def _build_daemon(settings: Settings, home: Home) -> Part:
     def start() -> subprocess.Popen[bytes]:
-        command = ["millpond.instance.daemon", "run", *_workspaces(settings, home)]
+        command = ["millpond.instance.daemon", "run", *_workspace_options(settings, home)]
         return _start_process(settings, home, DAEMON, command, preload="millpond.instance.daemon")
 
     return Part(
         DAEMON,
         partial(find_process, home, DAEMON),
         start,
-        lambda process: dagster_health.daemon(home, process.started),
+        lambda process: dagster_health.check_daemon(home, process.started),
         start_seconds=_START_SECONDS,
     )
 
@@ -141,14 +150,14 @@ def _start_process(
         home=home,
         log=home.logs / f"{name}.log",
         folder=settings.project,
-        environment=_environment(settings, deployed),
+        environment=_build_environment(settings, deployed),
         after=None if name == CODE_SERVER else code_server_socket(home),
     )
     register(home, Process(name, child.pid, start_time(child.pid) or 0.0, port))
     return child
 
 
-def _environment(settings: Settings, deployed: Path | None) -> dict[str, str]:
+def _build_environment(settings: Settings, deployed: Path | None) -> dict[str, str]:
     here = {
         variable("project"): str(settings.project),
         variable("home"): str(settings.home),
@@ -163,9 +172,9 @@ def _environment(settings: Settings, deployed: Path | None) -> dict[str, str]:
     return {name: value for name, value in process_environment(**here).items() if name not in pointers}
 
 
-def _workspaces(settings: Settings, home: Home) -> list[str]:
-    """Return the project's workspace file and one in which our code location is the shared code server."""
-    server = {"socket": str(code_server_socket(home)), "location_name": location_name(settings)}
+def _workspace_options(settings: Settings, home: Home) -> list[str]:
+    """Return the options for the project's workspace file, and for one with the shared code server."""
+    server = {"socket": str(code_server_socket(home)), "location_name": find_location_name(settings)}
     override = home.run / _WORKSPACE
     unfinished = home.run / f".{_WORKSPACE}.{threading.get_ident()}"
     unfinished.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
@@ -173,8 +182,8 @@ def _workspaces(settings: Settings, home: Home) -> list[str]:
     return ["--workspace", str(settings.project / _WORKSPACE), "--workspace", str(override)]
 
 
-def location_name(settings: Settings) -> str:
-    """Return what the project's workspace file calls our code location, so that history stays with it."""
+def find_location_name(settings: Settings) -> str:
+    """Return the name of our code location in the project's workspace file, which keeps its history."""
     path = settings.project / _WORKSPACE
     workspace = yaml.safe_load(path.read_text()) if path.exists() else None
     for entry in (workspace or {}).get("load_from", []):
@@ -189,7 +198,7 @@ def location_name(settings: Settings) -> str:
     )
 
 
-def _port(settings: Settings, home: Home) -> int:
+def _choose_port(settings: Settings, home: Home) -> int:
     return choose_port(
         home.run / _PORT_FILE,
         settings.dagster_port,
@@ -200,7 +209,7 @@ def _port(settings: Settings, home: Home) -> int:
 
 
 def code_server_socket(home: Home) -> Path:
-    """Return the code server's Unix socket: in the home where the path is short enough for one."""
+    """Return the code server's Unix socket, which is in the home if the path is short enough."""
     path = home.run / "code-server.sock"
     if len(os.fsencode(path)) > _SOCKET_PATH_LIMIT:
         digest = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:12]
@@ -208,7 +217,7 @@ def code_server_socket(home: Home) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             raise ConfigError(
-                f"{folder} belongs to somebody else, so the code server's socket cannot lie there",
+                f"{folder} belongs to another user, so the code server's socket cannot be there",
                 next_step="remove it, or set MILLPOND_HOME to a shorter path",
             )
         path = folder / path.name
@@ -217,12 +226,12 @@ def code_server_socket(home: Home) -> Path:
 
 ALERTS = "alerts"
 _ALERTS_MODULE = "millpond.alerts"
-"""Named, not imported: alerts stand on the runtime, not the other way round."""
+"""Not imported, as alerts depend on the runtime, not the other way round."""
 _ALERTS_SILENCE_SECONDS = 60.0
 
 
 def beat_file(home: Home) -> Path:
-    """Return the file that the dispatcher writes after each round that worked."""
+    """Return the file that the dispatcher writes after each successful round."""
     return home.run / "alerts.beat"
 
 
@@ -242,10 +251,10 @@ def build_alerts_part(settings: Settings, home: Home) -> Part:
         register(home, Process(ALERTS, child.pid, start_time(child.pid) or 0.0, 0))
         return child
 
-    return Part(ALERTS, partial(find_process, home, ALERTS), start, partial(_alerts_health, home))
+    return Part(ALERTS, partial(find_process, home, ALERTS), start, partial(_check_alerts, home))
 
 
-def _alerts_health(home: Home, process: Process) -> Health:
+def _check_alerts(home: Home, process: Process) -> Health:
     beat = beat_file(home)
     last = beat.stat().st_mtime if beat.exists() else 0.0
     if last < process.started:
@@ -253,4 +262,4 @@ def _alerts_health(home: Home, process: Process) -> Health:
     if last < time.time() - _ALERTS_SILENCE_SECONDS:
         return Health(UNHEALTHY, f"last heartbeat {time.time() - last:.0f} s ago")
     wrong = beat.read_text()
-    return Health(UNHEALTHY, wrong, mendable=False) if wrong else Health(UP)
+    return Health(UNHEALTHY, wrong, restartable=False) if wrong else Health(UP)

@@ -1,4 +1,4 @@
-"""Runs all parts of a home until told to stop, which is `millpond up`, and rotates their logs."""
+"""Runs all parts of a home, which is `millpond up`, and rotates their logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEEP = 3
 def rotate_logs(folder: Path, limit: int = LIMIT_BYTES, keep: int = KEEP) -> list[Path]:
     """Move the content of each log in `folder` that is larger than `limit` bytes to `<log>.1`.
 
-    `<log>.1` becomes `<log>.2` and so on up to `kept`; the oldest is dropped. Returns the logs concerned.
+    `<log>.1` becomes `<log>.2` and so on up to `keep`; the oldest is deleted. Returns the rotated logs.
     """
     grown = [log for log in sorted(folder.glob("*.log")) if log.stat().st_size > limit]
     for log in grown:
@@ -50,12 +50,12 @@ def _rotation_path(log: Path, age: int) -> Path:
     return log.with_name(f"{log.name}.{age}")
 
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _ROTATE_SECONDS = 2.0
 
 
-def all_parts(settings: Settings, home: Home) -> list[Part]:
-    """Return what `millpond up` runs for these settings."""
+def build_parts(settings: Settings, home: Home) -> list[Part]:
+    """Return the parts of `millpond up` for these settings."""
     return [
         *build_shared_parts(settings, home),
         *build_dagster_parts(settings, home),
@@ -66,14 +66,15 @@ def all_parts(settings: Settings, home: Home) -> list[Part]:
 def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambda: None) -> None:
     """Run all parts until SIGINT, SIGTERM or SIGHUP, then stop them; must be called in the main thread.
 
-    Raises AlreadyUp if a supervisor of this home runs, PortTaken if a wanted port is not free, what `refuse`
-    raises before the first start, and whatever keeps a part from it; nothing is left running then.
+    Raises AlreadyUp if this home has a running supervisor, PortTaken if a configured port is in use, what
+    `refuse` raises before the first start, and the error of a part's first start; then nothing is left
+    running.
     """
     home = layout(settings)
     _register(settings, home)
-    with _signals() as told:
+    with _catch_signals() as received:
         end_supervised(home)
-        parts = all_parts(settings, home)
+        parts = build_parts(settings, home)
         _refuse_taken_ports(parts)
         try:
             refuse()
@@ -88,7 +89,7 @@ def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambd
         try:
             for keeper in keepers:
                 keeper.start()
-            failure = _wait(home, keepers, told)
+            failure = _wait(home, keepers, received)
         finally:
             board.say("stopping")
             stopping.set()
@@ -104,29 +105,29 @@ def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambd
         raise failure
 
 
-def _wait(home: Home, keepers: Sequence[Keeper], told: list[int]) -> BaseException | None:
+def _wait(home: Home, keepers: Sequence[Keeper], received: list[int]) -> BaseException | None:
     rotated = 0.0
-    while not told:
+    while not received:
         if failure := next((keeper.failure for keeper in keepers if keeper.failure), None):
             return failure
         if time.monotonic() > rotated + _ROTATE_SECONDS:
             rotate_logs(home.logs)
             rotated = time.monotonic()
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return None
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Yield the list that signals to stop are put into, in place of their usual effect."""
-    told: list[int] = []
+def _catch_signals() -> Iterator[list[int]]:
+    """Yield the list that signals to stop are appended to, in place of their usual effect."""
+    received: list[int] = []
 
-    def hear(number: int, _: FrameType | None) -> None:
-        told.append(number)
+    def receive(number: int, _: FrameType | None) -> None:
+        received.append(number)
 
-    before = {n: signal.signal(n, hear) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield told
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -136,9 +137,9 @@ def _register(settings: Settings, home: Home) -> None:
     with exclusive(home.run / f"{SUPERVISOR}.lock", doing="starting millpond up"):
         if other := find_process(home, SUPERVISOR):
             raise AlreadyUp(
-                f"`millpond up` runs already for {home.root} "
+                f"`millpond up` is already running for {home.root} "
                 f"(process {other.pid}, Dagster at {dagster_url(settings)})",
-                unharmed="it goes on",
+                unharmed="the running parts",
                 next_step="`millpond status` shows its parts, `millpond down` stops it",
             )
         began = start_time(os.getpid())

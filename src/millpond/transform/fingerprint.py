@@ -46,7 +46,7 @@ def _compute_of_project(settings: Settings, name: str) -> str:
         content = file.read_bytes()
         digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
         read.update(_ENVIRONMENT.findall(content))
-    digest.update(dbt_package.digest().encode())
+    digest.update(dbt_package.hash_package().encode())
     environment = process_environment()
     for variable in sorted(read):
         digest.update(f"{variable.decode()}={environment.get(variable.decode())!r}\0".encode())

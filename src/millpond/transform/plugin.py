@@ -20,7 +20,7 @@ from millpond.lake.connect import borrow_connection
 from millpond.lake.metadata import read_comments, read_statistics
 from millpond.lake.pointers import read_pointers
 from millpond.lake.spec import Replacement
-from millpond.runtime.extensions import EXTENSIONS, duckdb_config
+from millpond.runtime.extensions import EXTENSIONS, build_duckdb_config
 from millpond.settings import settings
 from millpond.transform import batches
 from millpond.transform.build import (
@@ -58,7 +58,7 @@ class Plugin(BasePlugin):
 
     def update_connection_config(self, creds: object, config: dict[str, Any]) -> None:  # noqa: ARG002
         """Add the folder of extensions and the other options of our connections."""
-        config.update(duckdb_config())
+        config.update(build_duckdb_config())
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Load the extensions into the new DuckDB."""

@@ -31,7 +31,7 @@ from millpond.automation.switches import count_unfinished_runs, switch
 from millpond.cli.main import app
 from millpond.instance.home import open_instance, repository_origin
 from millpond.runtime.home import Home
-from millpond.runtime.supervised_parts import location_name
+from millpond.runtime.supervised_parts import find_location_name
 from millpond.settings import settings
 
 pytestmark = [  # what Dagster's daemons say of Dagster
@@ -88,7 +88,7 @@ def starter(run: dg.DagsterRun) -> str | None:
 @contextmanager
 def loaded(recorded: dg.DagsterInstance, code: str) -> Iterator[WorkspaceProcessContext]:
     target = LoadableTargetOrigin(python_file=str(Path(every_kind.__file__)), attribute=code)
-    origin = InProcessCodeLocationOrigin(target, location_name=location_name(settings()))
+    origin = InProcessCodeLocationOrigin(target, location_name=find_location_name(settings()))
     with WorkspaceProcessContext(recorded, InProcessWorkspaceLoadTarget(origin)) as workspace:
         yield workspace
 

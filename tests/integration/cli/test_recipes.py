@@ -23,10 +23,10 @@ from millpond.errors import RefNotFound
 from millpond.lake import refs
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
-from millpond.runtime.cluster import binaries
+from millpond.runtime.cluster import find_binaries
 from millpond.runtime.databases import databases
 from millpond.runtime.down import down
-from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.extensions import open_duckdb
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import find_server
 from millpond.settings import settings
@@ -51,7 +51,10 @@ def recipes(home: Home, run: Run) -> dict[str, str]:
 
 def test_each_recipe_connects_its_program_and_none_can_write(recipes: dict[str, str]) -> None:
     psql = subprocess.run(
-        [binaries() / "psql", *shlex.split(recipes["psql"])[1:]], capture_output=True, text=True, check=True
+        [find_binaries() / "psql", *shlex.split(recipes["psql"])[1:]],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "mrt_climate_overview" in psql.stdout
 
@@ -70,7 +73,7 @@ def test_each_recipe_connects_its_program_and_none_can_write(recipes: dict[str, 
 
     install, rest = recipes["DuckDB"].split("\n", 1)
     assert install == "INSTALL iceberg; LOAD iceberg;", "the test has it from a package"
-    with duckdb_connection() as duck:
+    with open_duckdb() as duck:
         assert duck.execute(rest).fetchall() == [(2,)]
     assert _executed(recipes["PyIceberg"])["rows"].num_rows == 2
 

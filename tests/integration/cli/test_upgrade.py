@@ -20,7 +20,7 @@ from former_state import contents, next_release, recorded, stamp
 from millpond.errors import HomeTooNew
 from millpond.instance.home import open_instance
 from millpond.runtime import databases as databases_module
-from millpond.runtime.databases import databases, refuse_other_version, superuser
+from millpond.runtime.databases import connect_superuser, databases, refuse_other_version
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home
 from millpond.runtime.migrations import migrate
@@ -57,12 +57,12 @@ def test_every_command_refuses_a_home_of_a_newer_release_and_changes_nothing(bar
         code, out, said = run(*command)
         words = " ".join((out + said).split())
         assert (command, code) == (command, 2)
-        assert "state has version 7, written by Millpond 9.8.7" in words, command
+        assert "home has version 7, written by Millpond 9.8.7" in words, command
         assert "Unharmed: all of it: nothing was changed" in words, command
         assert "Next: `pip install 'millpond>=9.8.7'`" in words, command
     code, said, _ = run("status")
     assert code == 1
-    assert "This home cannot be used: this home's state has version 7" in " ".join(said.split())
+    assert "This home cannot be used: this home has version 7" in " ".join(said.split())
     assert '"version_refused": "this home' in run("status", "--json")[1]
     up = subprocess.run(
         [sys.executable, "-m", "millpond.cli.main", "up"],
@@ -71,7 +71,7 @@ def test_every_command_refuses_a_home_of_a_newer_release_and_changes_nothing(bar
         text=True,
         check=False,
     )
-    assert (up.returncode, "state has version 7" in up.stderr) == (2, True), up.stderr
+    assert (up.returncode, "home has version 7" in up.stderr) == (2, True), up.stderr
     assert contents() == before
     with pytest.raises(HomeTooNew):
         open_instance()
@@ -87,7 +87,7 @@ def _forget_newer(home: Home) -> None:
     """Make the home one of this release again; it is not provisioned, so only the superuser gets in."""
     server = find_server(home)
     assert server
-    with superuser(home, server, "lake") as connection:
+    with connect_superuser(home, server, "lake") as connection:
         for schema in ("catalog", "ops"):
             connection.execute(f"delete from {schema}.migrations where number > {migrate.newest()}")
 
@@ -120,7 +120,7 @@ def test_upgrade_refuses_a_home_of_a_newer_release(bare: Home, run: Run) -> None
     stamp(7)
     for command in (("upgrade",), ("upgrade", "--check")):
         code, _, said = run(*command)
-        assert (code, "state has version 7" in said) == (2, True)
+        assert (code, "home has version 7" in said) == (2, True)
 
 
 def killed_at(place: str) -> None:

@@ -18,7 +18,7 @@ from millpond.cli.connections import connections
 from millpond.lake import refs
 from millpond.lake.rest_views import ENDPOINTS
 from millpond.runtime.catalog_server import ensure_catalog_process
-from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.extensions import open_duckdb
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 
@@ -79,7 +79,7 @@ def test_the_token_of_env_reads_and_changes_nothing(home: Home) -> None:
 def test_duckdb_attaches_with_the_reading_token_and_cannot_insert(home: Home) -> None:
     write({0: [1, 2]})
     given = connections()
-    with duckdb_connection() as duck:
+    with open_duckdb() as duck:
         duck.execute(f"CREATE SECRET s (TYPE iceberg, TOKEN '{given['catalog_token']}')")
         duck.execute(
             f"ATTACH 'main' AS lake (TYPE iceberg, ENDPOINT '{given['catalog_uri']}', SECRET s,"

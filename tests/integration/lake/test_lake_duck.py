@@ -18,7 +18,7 @@ from millpond.lake.catalog import LakeCatalog, load_catalog
 from millpond.lake.connect import borrow_connection
 from millpond.lake.files import local_path
 from millpond.lake.tables import Replacement, replace
-from millpond.runtime.extensions import duckdb_connection
+from millpond.runtime.extensions import open_duckdb
 from millpond.settings import process_environment
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -122,7 +122,7 @@ def test_a_table_whose_files_are_gone_says_so_and_keeps_no_other_from_being_read
 def test_a_connection_is_shown_the_versions_of_other_pointers() -> None:
     write({0: [1]})
     write({0: [5]}, table=spec("raw.others"))
-    with pins.hold_pin("main") as before, duckdb_connection() as connection:
+    with pins.hold_pin("main") as before, open_duckdb() as connection:
         lake = duck.Lake(connection)
         lake.show(connection, before.pointers)
         cursor = connection.cursor()

@@ -20,7 +20,7 @@ from millpond.instance import storage
 from millpond.instance.home import dagster_home, open_instance
 from millpond.instance.record import is_indexed
 from millpond.runtime import postgres
-from millpond.runtime.databases import databases, superuser
+from millpond.runtime.databases import connect_superuser, databases
 from millpond.runtime.down import down
 from millpond.runtime.home import Home
 from millpond.settings import settings
@@ -140,7 +140,7 @@ def stock(home: Home, tmp_path: Path) -> Iterator[tuple[dg.DagsterInstance, psyc
     """Dagster's instance with its own Postgres storage, in a database of its own."""
     server = postgres.find_server(home)
     assert server is not None
-    with superuser(home, server, "postgres") as connection:
+    with connect_superuser(home, server, "postgres") as connection:
         connection.autocommit = True
         connection.execute("DROP DATABASE IF EXISTS stock WITH (FORCE)")
         connection.execute("CREATE DATABASE stock OWNER millpond_dagster")
@@ -227,7 +227,7 @@ def find_no_runs(log: Path) -> None:
 def test_processes_that_make_the_tables_at_once_do_not_collide(home: Home, tmp_path: Path) -> None:
     server = postgres.find_server(home)
     assert server is not None
-    with superuser(home, server, "dagster") as connection:
+    with connect_superuser(home, server, "dagster") as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public AUTHORIZATION millpond_dagster")
     logs = [tmp_path / "one.log", tmp_path / "other.log"]

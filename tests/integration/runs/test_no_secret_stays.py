@@ -18,7 +18,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.instance.home import open_instance
 from millpond.lake.catalog import load_catalog
-from millpond.runtime.databases import superuser
+from millpond.runtime.databases import connect_superuser
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import find_server
 from millpond.settings import Settings
@@ -109,7 +109,7 @@ def test_no_secret_of_any_library_stays_anywhere(
     server = find_server(home)
     assert server is not None
     for database in ("dagster", "lake"):
-        with superuser(home, server, database) as connection:
+        with connect_superuser(home, server, database) as connection:
             tables = connection.execute(
                 "select schemaname, tablename from pg_tables where tableowner like 'millpond%'"
             ).fetchall()

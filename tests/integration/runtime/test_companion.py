@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from millpond.errors import ConfigError, EmbeddedPartError
-from millpond.runtime.companion import call, companion
+from millpond.runtime.companion import call, run_companion
 from millpond.runtime.home import Home
 
 CALLS = """
@@ -45,7 +45,7 @@ def _calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_call_is_made_by_the_warm_process_beside_ours_and_tells_as_it_goes(home: Home) -> None:
     heard: list[int] = []
-    with companion("calls", "calls:warm_up"):
+    with run_companion("calls", "calls:warm_up"):
         there, warm = call("calls:counted", 3, on_event=heard.append)
     assert heard == [0, 1, 2]
     assert warm == [there] != [os.getpid()]
@@ -54,7 +54,7 @@ def test_a_call_is_made_by_the_warm_process_beside_ours_and_tells_as_it_goes(hom
 
 
 def test_what_a_call_raises_arrives_as_it_was_raised(home: Home) -> None:
-    with companion("calls", "calls:warm_up"):
+    with run_companion("calls", "calls:warm_up"):
         with pytest.raises(ConfigError) as refused:
             call("calls:refused")
         with pytest.raises(RuntimeError, match="hidden"):
@@ -64,7 +64,7 @@ def test_what_a_call_raises_arrives_as_it_was_raised(home: Home) -> None:
 
 
 def test_one_that_dies_is_told_and_what_is_called_later_is_made_here(home: Home) -> None:
-    with companion("calls", "calls:warm_up"):
+    with run_companion("calls", "calls:warm_up"):
         with pytest.raises(EmbeddedPartError):
             call("calls:killed")
         assert call("calls:counted", 0, on_event=print)[0] == os.getpid()
@@ -75,7 +75,7 @@ def test_who_is_interrupted_while_waiting_leaves_nothing_behind_that_goes_on(hom
         raise KeyboardInterrupt
 
     before = {child.pid for child in psutil.Process().children()}
-    with companion("calls", "calls:warm_up"):
+    with run_companion("calls", "calls:warm_up"):
         with pytest.raises(KeyboardInterrupt):
             call("calls:counted", 1, on_event=interrupted)
         assert {child.pid for child in psutil.Process().children()} == before

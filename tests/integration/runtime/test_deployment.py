@@ -201,8 +201,8 @@ def test_copies_that_were_replaced_long_ago_are_removed(project: Path) -> None:
     first = deployment.folder_of(settings(), deployment.deploy(settings(), checked=False))
     edit(project, EDITED)
     second = deployment.folder_of(settings(), deployment.deploy(settings(), checked=False))
-    assert deployment.forget_old(settings()) == []
+    assert deployment.remove_old(settings()) == []
     for folder in (first, second):
         os.utime(folder, (0, 0))
-    assert deployment.forget_old(settings()) == [first.name]
+    assert deployment.remove_old(settings()) == [first.name]
     assert second.exists()

@@ -117,7 +117,7 @@ def test_a_kept_port_that_is_taken_is_given_up_and_said_so(
     with socket.create_server(("127.0.0.1", kept)):
         assert answers()
         assert server_of(home).port != kept
-    assert f"port {kept} of the embedded Postgres is taken" in caplog.text
+    assert f"port {kept} of embedded Postgres is in use" in caplog.text
 
 
 def test_a_configured_port_that_is_taken_is_an_error_that_names_the_setting(
@@ -125,7 +125,7 @@ def test_a_configured_port_that_is_taken_is_an_error_that_names_the_setting(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         fresh_home(postgres_port=other.getsockname()[1])
-        with pytest.raises(EmbeddedPartError, match="MILLPOND_POSTGRES_PORT, is taken"):
+        with pytest.raises(EmbeddedPartError, match="MILLPOND_POSTGRES_PORT is in use"):
             databases()
 
 

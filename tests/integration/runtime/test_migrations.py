@@ -124,7 +124,7 @@ def test_a_step_that_takes_long_waits_for_the_upgrade_and_so_does_what_follows(
         lambda: open_instance().get_ref(),
     ):
         with pytest.raises(
-            HomeTooOld, match=rf"version {NEXT - 1}, and Millpond .* needs {NEXT + 1}"
+            HomeTooOld, match=rf"version {NEXT - 1}, but Millpond .* needs version {NEXT + 1}"
         ) as refused:
             open_home()
         assert "`millpond upgrade`" in refused.value.next_step

@@ -40,7 +40,7 @@ def test_a_failed_start_shows_the_end_of_the_servers_log(fresh_home: Callable[..
     assert answers()
     down(settings())
     (data_folder(home) / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EmbeddedPartError, match="made by Postgres 17"):
+    with pytest.raises(EmbeddedPartError, match="created by Postgres 17"):
         databases()
 
 

@@ -20,7 +20,7 @@ from millpond.runtime.children import find_supervised
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
 from millpond.runtime.processes import start_time
-from millpond.runtime.status import report
+from millpond.runtime.status import read_status
 from millpond.settings import settings
 from processes import exit_code
 from waiting import until
@@ -75,17 +75,19 @@ def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> N
 
 
 def test_a_second_up_is_refused_and_told_where_the_first_is(up: Home) -> None:
-    shown = report(settings())
+    shown = read_status(settings())
     assert shown.supervisor
     answer = millpond("up")
     assert answer.returncode == 2
     assert f"process {shown.supervisor.pid}" in answer.stderr
     assert next(part.address for part in shown.parts if part.name == "webserver") in answer.stderr
-    assert report(settings()).is_up
+    assert read_status(settings()).is_up
 
 
 def test_nothing_listens_beyond_loopback(up: Home) -> None:
-    ours = {process.pid for process in find_supervised(up)} | {part.pid for part in report(settings()).parts}
+    ours = {process.pid for process in find_supervised(up)} | {
+        part.pid for part in read_status(settings()).parts
+    }
     listening = [
         c for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN
     ]
@@ -99,18 +101,18 @@ def test_the_token_of_the_catalog_is_for_its_owner_only(up: Home) -> None:
 
 @pytest.mark.slow
 def test_each_part_that_is_killed_comes_back(up: Home) -> None:
-    before = {part.name: part.pid for part in report(settings()).parts}
+    before = {part.name: part.pid for part in read_status(settings()).parts}
     for pid in before.values():
         assert pid
         os.kill(pid, signal.SIGKILL)
-    until(lambda: report(settings()).is_up, READY_SECONDS, every=0.5)
+    until(lambda: read_status(settings()).is_up, READY_SECONDS, every=0.5)
     for part in status()["parts"]:
         assert part["pid"] != before[part["name"]]
         assert part["restarts"] == 1
 
 
 def test_down_from_elsewhere_stops_all_and_names_it(up: Home) -> None:
-    supervisor = report(settings()).supervisor
+    supervisor = read_status(settings()).supervisor
     assert supervisor
     answer = millpond("down")
     assert answer.returncode == 0

@@ -167,5 +167,5 @@ def test_a_taken_port_is_refused_with_its_holder_and_the_setting(own_home: Home,
         port = holder.getsockname()[1]
         answer = millpond("up", **{variable: str(port)})
     assert answer.returncode == 2
-    assert f"port {port}, asked for by {variable}, is taken by process {os.getpid()}" in answer.stderr
+    assert f"port {port} of {variable} is in use by process {os.getpid()}" in answer.stderr
     assert running_parts(own_home) == []

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 
-from millpond.runtime.cluster import ENVIRONMENT, binaries
-from millpond.runtime.service_user import find_service_user, open_the_way
+from millpond.runtime.cluster import ENVIRONMENT, find_binaries
+from millpond.runtime.service_user import find_service_user, grant_passage
 from servers.server import Server
 
 USER, PASSWORD = "postgres", "scale-test-admin"  # of a server that lives as long as a test session
@@ -22,12 +22,12 @@ def prepare(folder: Path, port: int) -> Server:
     secret.write_text(PASSWORD)
     user = find_service_user(data)
     if user:
-        open_the_way(user, data, binaries() / "postgres")
+        grant_passage(user, data, find_binaries() / "postgres")
         for path in (folder, data, secret):
             os.chown(path, user.uid, user.gid)
     options = ["--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run(
-        [binaries() / "initdb", "-D", data, "-U", USER, *options],
+        [find_binaries() / "initdb", "-D", data, "-U", USER, *options],
         check=True,
         stdout=subprocess.DEVNULL,
         env=ENVIRONMENT,
@@ -37,7 +37,17 @@ def prepare(folder: Path, port: int) -> Server:
         extra_groups=[] if user else None,
     )
     secret.unlink()
-    command = [str(binaries() / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+    command = [
+        str(find_binaries() / "postgres"),
+        "-D",
+        str(data),
+        "-p",
+        str(port),
+        "-h",
+        "127.0.0.1",
+        "-k",
+        "",
+    ]
     for setting in ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"):
         command += ["-c", setting]
     return Server("postgres", folder, port, tuple(command), ENVIRONMENT, user)

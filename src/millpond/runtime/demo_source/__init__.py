@@ -1,4 +1,4 @@
-"""Stands in for sources without a URL in a demo home: real recordings, repeated over the real protocols.
+"""The demo source, for sources without a URL in a demo home: real recordings over the real protocols.
 
 Start reading in `app`, then `replay`.
 """
@@ -12,39 +12,39 @@ from millpond.runtime.processes import ensure_process
 from millpond.settings import Settings
 
 DEMO_USER = "millpond-demo"
-"""The only account that the demo source knows."""
+"""The only account of the demo source."""
 
 PROCESS = "demo-source"
 _MARK = "demo"
-"""File in a home that was made by `millpond demo`."""
+"""File that marks a demo home."""
 
 
 def is_demo_home(settings: Settings) -> bool:
-    """Return whether this home was made by `millpond demo`: only there may the demo source stand in."""
+    """Return whether this is a demo home, made by `millpond demo`; only there the demo source is used."""
     return (locate(settings).root / _MARK).exists()
 
 
 def mark_demo_home(settings: Settings) -> None:
-    """Have the demo source stand in for sources without a URL in this home from now on."""
+    """Make this a demo home, where sources without a URL are demo data."""
     (layout(settings).root / _MARK).write_text(
         "Made by `millpond demo`: sources without a URL are demo data.\n"
     )
 
 
 def serves_demo(settings: Settings, source: str) -> bool:
-    """Return whether what `source` is asked for is demo data: it has no URL, or that of a demo source."""
+    """Return whether data of `source` is demo data: it has no URL, or that of a demo source."""
     url = settings.source(source).url
     return url is None or url == (settings.demo_url or "").rstrip("/")
 
 
 def ensure_demo_source(settings: Settings) -> str:
-    """Return the base URL of the demo source, `http://127.0.0.1:<port>`; starts it unless it runs."""
+    """Return the base URL of the demo source, `http://127.0.0.1:<port>`; starts it if it does not run."""
     process = ensure_process(settings, PROCESS, "millpond.runtime.demo_source", ready=answers)
     return f"http://127.0.0.1:{process.port}"
 
 
 def answers(port: int) -> bool:
-    """Return whether the demo source answers there; an OSError means no."""
+    """Return whether the demo source answers on `port`; may raise OSError."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health")

@@ -7,7 +7,7 @@ import socket
 
 import uvicorn
 
-from millpond.runtime.demo_source.app import app
+from millpond.runtime.demo_source.app import build_app
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     )
     parser.add_argument("--fd", type=int, required=True, help="number of a listening socket")
     listener = socket.socket(fileno=parser.parse_args().fd)
-    config = uvicorn.Config(app(), log_level="warning", access_log=False, lifespan="off")
+    config = uvicorn.Config(build_app(), log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
 
 

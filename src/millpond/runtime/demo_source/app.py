@@ -19,11 +19,11 @@ _ENTRIES_DEFAULT, _ENTRIES_MOST = 10, 1000
 _EVENTS_DEFAULT, _EVENTS_PER_PAGE, _EVENTS_MOST = 30, 100, 300
 _DAY_MS = 24 * 3600 * 1000
 _COMPARISONS = {"$gte": (0, 0), "$gt": (0, 1), "$lt": (1, 0), "$lte": (1, 1)}
-"""Which bound of a half-open span a comparison sets (0 lower, 1 upper), and what to add to its value."""
+"""Which bound of a half-open range a comparison sets (0 lower, 1 upper), and what to add to its value."""
 
 
-def app() -> Starlette:
-    """Return the demo source, its recordings loaded."""
+def build_app() -> Starlette:
+    """Return the ASGI application, with its recordings loaded."""
     entries, events = glucose.recording(), activity.recording()
 
     def nightscout(request: Request) -> Response:
@@ -35,12 +35,12 @@ def app() -> Starlette:
         found = entries[0].newest_first(start, min(end, _now() + 1))
         rows = islice(found, max(0, min(count, _ENTRIES_MOST)))
         answer = _json_list([glucose.as_json(entries[1][index], ms) for index, ms in rows])
-        return _unless_known(request, answer)
+        return _add_etag(request, answer)
 
     def github(request: Request) -> Response:
         user = request.path_params["user"]
         if user != DEMO_USER:
-            hint = f"the demo source knows {DEMO_USER} only; set MILLPOND_GITHUB_URL for a real account"
+            hint = f"the demo source only has {DEMO_USER}; set MILLPOND_GITHUB_URL for a real account"
             return JSONResponse({"message": "Not Found", "documentation_url": hint}, 404)
         try:
             per_page = min(int(request.query_params.get("per_page", _EVENTS_DEFAULT)), _EVENTS_PER_PAGE)
@@ -58,7 +58,7 @@ def app() -> Starlette:
         if page * per_page < len(listed):
             there = request.url.include_query_params(per_page=per_page, page=page + 1)
             answer.headers["Link"] = f'<{there}>; rel="next"'
-        return _unless_known(request, answer)
+        return _add_etag(request, answer)
 
     def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -77,7 +77,7 @@ def _now() -> int:
 
 
 def _span(query: QueryParams) -> tuple[int, int]:
-    """Return the half-open span of milliseconds that `find[date]` and `find[dateString]` ask for."""
+    """Return the half-open range of milliseconds that `find[date]` and `find[dateString]` select."""
     span = [0, _now() + 1]
     for comparison, (bound, more) in _COMPARISONS.items():
         if value := query.get(f"find[date][{comparison}]"):
@@ -93,8 +93,8 @@ def _narrow(span: list[int], bound: int, value: int) -> None:
     span[bound] = min(span[bound], value) if bound else max(span[bound], value)
 
 
-def _unless_known(request: Request, answer: Response) -> Response:
-    """Return `answer` with its ETag, or 304 if that is the one the client knows."""
+def _add_etag(request: Request, answer: Response) -> Response:
+    """Return `answer` with its ETag, or 304 if the client sent that ETag."""
     answer.headers["ETag"] = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if answer.headers["ETag"] in known or "*" in known:

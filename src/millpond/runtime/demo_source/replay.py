@@ -1,7 +1,7 @@
-"""A recording that repeats for ever: a whole number of weeks, laid end to end from a fixed Monday.
+"""A recording of whole weeks that repeats endlessly from a fixed Monday.
 
-So a calendar day shows the same data whenever it is asked for, weekdays keep their pattern, and there is
-always data up to the present.
+A calendar day therefore always has the same data, weekdays keep their pattern, and there is always data up to
+the present.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 EPOCH_MS = int(dt.datetime(2024, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
-"""A Monday, midnight in UTC; a repetition starts here, others before and after it."""
+"""A Monday, midnight in UTC, at which a repetition starts."""
 WEEK_MS = 7 * 24 * 3600 * 1000
 
 
 def read_recording(name: str) -> list[tuple[int, ...]]:
-    """Return the rows of the file `recordings/<name>.csv.gz`, all numbers; its README says what they are."""
+    """Return the rows of the file `recordings/<name>.csv.gz`, all numbers, described in its README."""
     packed = files(__package__).joinpath("recordings", f"{name}.csv.gz").read_bytes()
     lines = gzip.decompress(packed).decode().splitlines()[1:]
     return [tuple(map(int, line.split(","))) for line in lines]

@@ -1,7 +1,7 @@
-"""The steps that bring a home's tables in Postgres to what this release needs, and applying those they lack.
+"""The migrations of a home's tables in Postgres, and how they are applied.
 
-A step that was released is never edited: a change of a table is a new step at the end. CONTRIBUTING.md says
-what a step may do. Each schema is migrated by its own role."""
+A released step is never edited: a change of a table is a new step at the end. CONTRIBUTING.md says what a
+step may do. Each schema is migrated by its own role."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from millpond.runtime.migrations.files import KNOWN_FILES
 
 @dataclass(frozen=True)
 class Step:
-    """What one release changed: one statement or several for each schema that it concerns.
+    """One migration: SQL statements for each schema that it changes.
 
-    With `on_opening` it is applied by whatever opens the home first, so it must be quick and only add. Others
-    wait for `millpond upgrade`, and so do all that come after them.
+    With `on_opening`, it is applied when the home is opened, so it must be quick and only add. Others wait
+    for `millpond upgrade`, as do all steps after them.
     """
 
     number: int
@@ -34,7 +34,7 @@ class Step:
     on_opening: bool = True
 
     def sql(self, schema: str) -> LiteralString:
-        """Return what it does in `schema`, which may be nothing."""
+        """Return the statements for `schema`, which may be empty."""
         return {"catalog": self.catalog, "ops": self.ops}[schema]
 
 
@@ -50,10 +50,10 @@ STEPS: Final = (
 
 
 SCHEMAS: Final = ("catalog", "ops")
-"""Of database `lake`; each belongs to a role that does not see the other, so each has its own record."""
+"""Schemas of database `lake`; their roles do not see each other, so each has its own record."""
 
 _LOCK: Final = 0x6D696772617465
-"""Advisory lock of who migrates: many processes may open a home for the first time at once."""
+"""Advisory lock for migrations: many processes may open a home for the first time at once."""
 _LOCK_TIMEOUT: Final = "set local lock_timeout = '30s'"
 _TABLE: Final = """
 create table if not exists migrations (
@@ -70,19 +70,19 @@ _RECORD: Final = "insert into migrations (number, name, millpond) values (%s, %s
 
 @dataclass(frozen=True)
 class Version:
-    """How far a schema is: the number of its last step, 0 without any, and the Millpond that applied it."""
+    """The version of a schema: the number of its last step, 0 if none, and the Millpond that applied it."""
 
     number: int
     millpond: str = ""
 
 
 def newest() -> int:
-    """Return the version that this release brings a home to."""
+    """Return the version of this release."""
     return STEPS[-1].number
 
 
 def version(connection: psycopg.Connection[Any]) -> Version:
-    """Return how far the schema of this connection is; one query, and no transaction is left open."""
+    """Return the version of this connection's schema, in one query that leaves no transaction open."""
     try:
         found = connection.cursor(row_factory=tuple_row).execute(_NEWEST).fetchone()
     except psycopg.errors.UndefinedTable:
@@ -93,24 +93,24 @@ def version(connection: psycopg.Connection[Any]) -> Version:
 
 
 def is_current(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether nothing is to be applied to this schema. Raises HomeTooNew; costs one query."""
+    """Return whether this schema has no pending steps, in one query. Raises HomeTooNew."""
     found = version(connection)
     _refuse_newer(found)
     return found.number == newest()
 
 
 def find_pending_steps(found: Version) -> Sequence[Step]:
-    """Return the steps that a schema at this version lacks. Raises HomeTooNew."""
+    """Return the steps after this version. Raises HomeTooNew."""
     _refuse_newer(found)
     return [step for step in STEPS if step.number > found.number]
 
 
 def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool = False) -> list[Step]:
-    """Apply what `schema` lacks, each step in a transaction with its record; returns what was applied.
+    """Apply the pending steps of `schema`, each in a transaction with its record; returns them.
 
-    `connection` is the schema's owner's, in autocommit mode. Processes that do so at once wait for each
-    other, and one that is killed leaves whole steps. Unless `by_hand`, raises HomeTooOld at a step that
-    only `millpond upgrade` applies; raises HomeTooNew, and MigrationFailed where Postgres refuses.
+    `connection` is that of the schema's owner, in autocommit mode. Concurrent processes wait for each other,
+    and a killed one leaves only complete steps. Unless `by_hand`, raises HomeTooOld at a step that only
+    `millpond upgrade` applies; raises HomeTooNew, and MigrationFailed if Postgres refuses a statement.
     """
     applied = []
     for step in find_pending_steps(version(connection)):
@@ -122,18 +122,18 @@ def migrate(connection: psycopg.Connection[Any], schema: str, *, by_hand: bool =
             crash_points.reached("migrations.recorded")
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and not isinstance(error, _PERSISTENT):
-                raise  # the server went away: whoever asked may try again
+                raise  # the connection was lost: the caller may retry
             raise MigrationFailed(
                 f"step {step.number} ({step.name}) cannot be applied to schema {schema}:"
                 f" {str(error).strip()}",
                 unharmed="the data: the step was rolled back",
-                next_step="end what uses this home (`millpond down`), then `millpond upgrade`",
+                next_step="stop what uses this home (`millpond down`), then `millpond upgrade`",
             ) from error
     return applied
 
 
 def _apply(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_hand: bool) -> bool:
-    """Apply `step` unless another process did so while this one waited for the lock."""
+    """Apply `step`, unless another process did while this one waited for the lock."""
     connection.execute(_LOCK_TIMEOUT)
     connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
     connection.execute(_TABLE)
@@ -142,9 +142,8 @@ def _apply(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_h
         return False
     if not step.on_opening and not by_hand:
         raise HomeTooOld(
-            f"this home's state has version {step.number - 1}, and Millpond {_millpond_version()} needs"
-            f" {newest()};"
-            f" step {step.number} ({step.name}) is not applied while a home is opened",
+            f"this home has version {step.number - 1}, but Millpond {_millpond_version()} needs version"
+            f" {newest()}; step {step.number} ({step.name}) is not applied automatically",
             unharmed="all of it: nothing was changed",
             next_step="`millpond upgrade`",
         )
@@ -158,8 +157,8 @@ def _apply(connection: psycopg.Connection[Any], schema: str, step: Step, *, by_h
 def _refuse_newer(found: Version) -> None:
     if found.number > newest():
         raise HomeTooNew(
-            f"this home's state has version {found.number}, written by Millpond {found.millpond};"
-            f" Millpond {_millpond_version()}, which is installed here, knows versions up to {newest()}",
+            f"this home has version {found.number}, written by Millpond {found.millpond};"
+            f" the installed Millpond {_millpond_version()} supports versions up to {newest()}",
             unharmed="all of it: nothing was changed",
             next_step=f"`pip install 'millpond>={found.millpond}'`, or another home (MILLPOND_HOME)",
         )
