@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from millpond.runtime.databases import superuser
+from millpond.runtime.databases import connect_superuser
 from millpond.runtime.home import layout
 from millpond.runtime.postmaster import find_server
 from millpond.settings import Settings, settings
@@ -44,7 +44,7 @@ def postgres(shop: None, configure: Callable[..., Settings]) -> Iterator[psycopg
     folders = layout(settings())
     server = find_server(folders)
     assert server
-    with superuser(folders, server, "postgres") as admin:
+    with connect_superuser(folders, server, "postgres") as admin:
         admin.autocommit = True
         admin.execute("drop database if exists shop with (force)")
         admin.execute("create database shop")
@@ -55,7 +55,7 @@ def postgres(shop: None, configure: Callable[..., Settings]) -> Iterator[psycopg
             shop_user="reader",
             shop_token="of-the-reader",
         )
-        connection = superuser(folders, server, "shop")
+        connection = connect_superuser(folders, server, "shop")
         connection.autocommit = True
         connection.execute("alter default privileges grant select on tables to reader")
         yield connection
