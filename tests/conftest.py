@@ -204,7 +204,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Setting
 @pytest.fixture
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the commands that a test runs in its own process build there too: a companion imports dbt anew."""
-    monkeypatch.setattr("millpond.cli.startup.build_companion", lambda **_: nullcontext())
+    monkeypatch.setattr("millpond.cli.startup.start_companion", lambda **_: nullcontext())
 
 
 @pytest.fixture(scope="session")

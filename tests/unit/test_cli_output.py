@@ -9,7 +9,7 @@ import json
 import pytest
 
 from millpond.cli import output
-from millpond.cli.demo_report import glucose_day
+from millpond.cli.demo_report import draw_glucose_day
 
 COLUMNS = ("day", "name", "value")
 ROWS = [
@@ -19,7 +19,7 @@ ROWS = [
 
 
 def test_json_keeps_types_and_null(capsys: pytest.CaptureFixture[str]) -> None:
-    output.rows_as_json(COLUMNS, ROWS)
+    output.print_rows_as_json(COLUMNS, ROWS)
     assert json.loads(capsys.readouterr().out) == [
         {"day": "2026-11-01", "name": 'a "quoted", name 🩸', "value": 1.5},
         {"day": "2026-11-02", "name": None, "value": 2},
@@ -27,13 +27,13 @@ def test_json_keeps_types_and_null(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_csv_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
-    output.rows_as_csv(COLUMNS, ROWS)
+    output.print_rows_as_csv(COLUMNS, ROWS)
     read = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert read == [list(COLUMNS), ["2026-11-01", 'a "quoted", name 🩸', "1.5"], ["2026-11-02", "", "2"]]
 
 
 def test_a_table_shows_markup_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    output.rows_as_table(("x",), [("[bold]not markup[/bold]",)])
+    output.print_rows_as_table(("x",), [("[bold]not markup[/bold]",)])
     assert "[bold]not markup[/bold]" in capsys.readouterr().out
 
 
@@ -60,10 +60,10 @@ def test_no_frame_is_cut_where_several_columns_break(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, assets: str
 ) -> None:
     """A column gets the room of its longest word, whatever another would like to have."""
-    monkeypatch.setattr(output, "terminal_width", lambda: width)
+    monkeypatch.setattr(output, "get_terminal_width", lambda: width)
     why = "forced: its code changed, and the_inputs_of_it changed"
     rows = [(assets, "2026-11-01...2026-11-30", "fresh", why, "yes"), (assets, "30 days", "stale", "", "")]
-    output.rows_as_table(("assets", "days", "state", "why", "run"), rows)
+    output.print_rows_as_table(("assets", "days", "state", "why", "run"), rows)
     framed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     assert framed
     assert all(line.endswith("│") and len(line) <= width for line in framed)
@@ -78,11 +78,11 @@ def test_no_date_name_or_address_is_broken_at_any_width(
     columns: tuple[str, ...],
     rows: list[tuple[object, ...]],
 ) -> None:
-    monkeypatch.setattr(output, "terminal_width", lambda: width)
-    output.rows_as_table(columns, rows, title="A title")
+    monkeypatch.setattr(output, "get_terminal_width", lambda: width)
+    output.print_rows_as_table(columns, rows, title="A title")
     out = capsys.readouterr().out
     for value in rows[0][:-1]:
-        assert output.as_text(value).plain in out
+        assert output.format_cell(value).plain in out
     for column in columns:
         assert column in out
     for word in str(rows[0][-1]).split():
@@ -90,7 +90,7 @@ def test_no_date_name_or_address_is_broken_at_any_width(
     framed = [line for line in out.splitlines() if "│" in line]
     assert bool(framed) == (width is None or (columns == SHORT[0] and width >= 80))
     assert all(len(line) <= (width or 10_000) for line in framed)
-    whole = [output.as_text(value).plain for value in rows[0][:-1]]
+    whole = [output.format_cell(value).plain for value in rows[0][:-1]]
     prose = [line for line in out.splitlines() if not any(value in line for value in whole)]
     narrow = max(map(len, columns)) + 2 + 16  # a label, and room enough for a few words
     assert all(len(line) <= max(width or 10_000, narrow) for line in prose)
@@ -98,10 +98,10 @@ def test_no_date_name_or_address_is_broken_at_any_width(
 
 def test_the_picture_of_a_day_has_a_dot_per_twenty_minutes_and_leaves_gaps_open() -> None:
     readings = [(hour + minute / 60, 120.0) for hour in range(12) for minute in range(0, 60, 5)]
-    picture = glucose_day(dt.date(2026, 11, 1), readings).plain
+    picture = draw_glucose_day(dt.date(2026, 11, 1), readings).plain
     assert picture.count("●") == 36
     assert "2026-11-01" in picture
 
 
 def test_extreme_readings_stay_inside_the_picture() -> None:
-    assert glucose_day(dt.date(2026, 11, 1), [(0.0, 1.0), (23.99, 999.0)]).plain.count("●") == 2
+    assert draw_glucose_day(dt.date(2026, 11, 1), [(0.0, 1.0), (23.99, 999.0)]).plain.count("●") == 2

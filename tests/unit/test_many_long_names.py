@@ -30,7 +30,7 @@ _STYLES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 def sources() -> None:
     columns = sources_view.COLUMNS
-    output.rows_as_table(
+    output.print_rows_as_table(
         columns, [["erp", "https://erp.example.org:443", ", ".join(NAMES), "healthy", 0, None, 0, None]]
     )
 

@@ -14,7 +14,7 @@ from millpond.alerts.kinds import KINDS
 from millpond.alerts.message import runbook_page
 from millpond.alerts.routing import read_routing
 from millpond.cli.main import app
-from millpond.cli.pages import page
+from millpond.cli.pages import render_runbook
 from millpond.settings import Settings, settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
@@ -34,7 +34,7 @@ def test_each_link_to_the_runbook_is_a_whole_address_whose_anchor_is_on_the_page
     assert runbook_page(kind) == f"https://dagster.example.org/lake/runbook#{kind}"
     configure(runbook_url="https://wiki.example.org/runbook")
     assert runbook_page(kind) == f"https://wiki.example.org/runbook#{kind}"
-    assert f'<h2 id="{kind}">' in page()
+    assert f'<h2 id="{kind}">' in render_runbook()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""The commands; each is one file that imports what it needs when it is called.
+"""The commands, each in one file, which imports what it needs when the command runs.
 
-May import everything. Start reading in `main`, then `materialize`.
+Imports everything. Start reading in `main`, then `materialize`.
 """

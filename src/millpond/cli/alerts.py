@@ -8,10 +8,10 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="What went wrong, who was notified, and when it was over.\n\n"
-    "Alerts are kept in Postgres and sent while [bold]millpond up[/bold] runs, until each channel took them. "
-    "alerts.yaml says who is notified of what, .env.example how to set up a channel, docs/runbook.md what "
-    "to do.",
+    help="What went wrong, who was notified, and when it was resolved.\n\n"
+    "Alerts are stored in Postgres and sent while [bold]millpond up[/bold] runs, until each channel accepts "
+    "them. alerts.yaml says who is notified of what, .env.example how to set up a channel, docs/runbook.md "
+    "what to do.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -20,16 +20,18 @@ Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the alert, 
 
 @app.command("list")
 def list_(
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that are over.")] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Include resolved alerts.")] = False,
     kind: Annotated[
         str | None, typer.Option("--kind", "-k", help="Only this kind, for example run_failed.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=10_000, help="Number of alerts at most.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List open alerts, the latest first: how often it happened, and the state of each channel's message.
+    """List open alerts, the latest first: how often each happened, and the state of each channel's message.
 
-    An alert is open until what it is about has succeeded again; everyone who was notified then hears of it.
+    An alert is open until its cause is resolved; then everyone who was notified gets a message.
 
     Example: millpond alerts list --all --kind run_failed
     """
@@ -38,10 +40,10 @@ def list_(
     from millpond.cli import alerts_view, output
 
     if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
+        raise typer.BadParameter(f"there is no kind {kind!r}; choose among {', '.join(KINDS)}")
     found = commands.list_alerts(everything=everything, kind=kind, limit=limit)
     if as_json:
-        output.as_json([alerts_view.as_dict(alert, told) for alert, told in found])
+        output.print_json([alerts_view.as_dict(alert, states) for alert, states in found])
     else:
         alerts_view.print_list(found, commands.list_silences(), everything=everything)
 
@@ -57,7 +59,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     alert, deliveries = commands.get_alert(number)
     if as_json:
-        output.as_json({**alerts_view.as_dict(alert), "deliveries": deliveries})
+        output.print_json({**alerts_view.as_dict(alert), "deliveries": deliveries})
     else:
         alerts_view.print_one(alert, deliveries)
 
@@ -67,9 +69,9 @@ def try_out(
     channel: Annotated[str, typer.Argument(help="Channel, for example slack.")],
     as_json: AsJson = False,
 ) -> None:
-    """Send a test message through one channel now, past the outbox, and say how it went.
+    """Send a test message through one channel now, without the outbox, and print the result.
 
-    Exits with 1 if the channel did not take it, naming what it answered.
+    Exits with 1 if the channel does not accept it, and prints its response.
 
     Example: millpond alerts test slack
     """
@@ -78,16 +80,16 @@ def try_out(
 
     title = send_test(channel)
     if as_json:
-        output.as_json({"channel": channel, "sent": title})
+        output.print_json({"channel": channel, "sent": title})
     else:
-        typer.echo(f"{channel} took it: {title}")
+        typer.echo(f"{channel} accepted it: {title}")
 
 
 @app.command()
 def resend(number: Number, as_json: AsJson = False) -> None:
-    """Tell an alert again through each channel it was for, also where it had been given up.
+    """Send an alert again through each of its channels, also where Millpond had given up.
 
-    It goes out while `millpond up` runs.
+    It is sent while `millpond up` runs.
 
     Example: millpond alerts resend 17
     """
@@ -96,9 +98,9 @@ def resend(number: Number, as_json: AsJson = False) -> None:
 
     count = commands.resend(number)
     if as_json:
-        output.as_json({"alert": number, "deliveries": count})
+        output.print_json({"alert": number, "deliveries": count})
     else:
-        typer.echo(f"alert {number} goes out again through {count} channel{'' if count == 1 else 's'}")
+        typer.echo(f"alert {number} will be sent again through {count} channel{'' if count == 1 else 's'}")
 
 
 @app.command()
@@ -107,33 +109,33 @@ def close(
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; shown by `list --all`.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Close an open alert by hand: who did it, when and why is kept, and those who were notified hear of it.
+    """Close an open alert by hand: who closed it, when and why is recorded, and sent to those it notified.
 
-    The same event does not open it again; a new failure opens a new alert. Closing it twice is fine.
+    The same event does not open it again; a new failure opens a new alert. You may close it twice.
 
     Example: millpond alerts close 17 --reason "the source is gone"
     """
     from millpond.alerts import commands
     from millpond.cli import alerts_view, output
 
-    alert, was_open = commands.close(number, reason, alerts_view.person())
+    alert, was_open = commands.close(number, reason, alerts_view.get_user_name())
     if as_json:
-        output.as_json({**alerts_view.as_dict(alert), "was_open": was_open})
+        output.print_json({**alerts_view.as_dict(alert), "was_open": was_open})
     elif was_open:
         typer.echo(f"alert {number} is closed: {alert.title}")
     else:
-        typer.echo(f"alert {number} was closed before: {alert.resolution}")
+        typer.echo(f"alert {number} was already closed: {alert.resolution}")
 
 
 @app.command()
 def silence(
     pattern: Annotated[
-        str, typer.Argument(help="Kind, asset, owner or key of alerts; * and ? stand for anything.")
+        str, typer.Argument(help="Kind, asset, owner or key of alerts; * and ? are wildcards.")
     ],
     duration: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")],
     as_json: AsJson = False,
 ) -> None:
-    """Hold back alerts for a while. They are kept and logged; what is still open afterwards is sent then.
+    """Silence alerts for a while. They are recorded and logged; those still open afterwards are sent then.
 
     Example: millpond alerts silence "dlt_*" --for 2h
     """
@@ -143,6 +145,6 @@ def silence(
 
     until, fitting = commands.silence(pattern, parse_span(duration))
     if as_json:
-        output.as_json({"pattern": pattern, "until": until, "open": fitting})
+        output.print_json({"pattern": pattern, "until": until, "open": fitting})
     else:
         typer.echo(f"silent until {until.astimezone():%Y-%m-%d %H:%M}: {pattern}, now {fitting} open alerts")

@@ -20,14 +20,14 @@ _COLOURS = {"critical": "bold red", "error": "red", "warning": "yellow", "info":
 _STATES = {"delivered": "green", "pending": "yellow", "sending": "yellow", "abandoned": "bold red"}
 
 
-def as_dict(alert: Alert, told: Mapping[str, str] | None = None) -> dict[str, Any]:
+def as_dict(alert: Alert, states: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return an alert as plain values."""
-    more = {"told": dict(told)} if told is not None else {}
+    more = {"told": dict(states)} if states is not None else {}
     return {**asdict(alert), "runbook": runbook_page(alert.kind), **more}
 
 
-def person() -> str:
-    """Return who runs this command, as the system knows them."""
+def get_user_name() -> str:
+    """Return the name of the user who runs this command."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -40,33 +40,33 @@ def print_list(
     *,
     everything: bool,
 ) -> None:
-    """Print alerts as a table, and which silences hold."""
-    console = output.console()
+    """Print alerts as a table, and the active silences."""
+    console = output.make_console()
     columns, rows = ("id", "since", "severity", "what", "times", "sent"), []
-    for alert, told in found:
+    for alert, states in found:
         severity = Text(alert.severity, style=_COLOURS[alert.severity])
         if everything and not alert.is_open:
-            severity = Text(f"{alert.severity}, over", style="dim")
-        states = Text(", ").join(
+            severity = Text(f"{alert.severity}, resolved", style="dim")
+        sent = Text(", ").join(
             Text(name if state == "delivered" else f"{name} {state}", style=_STATES.get(state, "dim"))
-            for name, state in told.items()
+            for name, state in states.items()
         )
-        since, times = Text(_moment(alert.created_at)), Text(str(alert.times))
-        rows.append((Text(str(alert.id)), since, severity, Text.assemble(_what(alert)), times, states))
+        since, times = Text(_format_time(alert.created_at)), Text(str(alert.times))
+        rows.append((Text(str(alert.id)), since, severity, Text.assemble(_describe(alert)), times, sent))
     if found:
         output.print_table(columns, rows, right=("id", "times"), plain=True)
     else:
-        console.print("no alert" if everything else "no alert is open; --all shows those that are over")
+        console.print("no alerts" if everything else "no alert is open; --all includes resolved alerts")
     for each in silences:
-        console.print(f"silent until {_moment(each['until'])}: {each['pattern']}", style="dim")
+        console.print(f"silent until {_format_time(each['until'])}: {each['pattern']}", style="dim")
 
 
-def _what(alert: Alert) -> str:
+def _describe(alert: Alert) -> str:
     return f"{alert.title}\n{alert.resolution}" if alert.closed_by else alert.title
 
 
 def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:
-    """Print an alert with everything that is known of it."""
+    """Print an alert with all its details."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(alert.title, style=_COLOURS[alert.severity])
     if alert.reason:
@@ -76,10 +76,10 @@ def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:
         "Next": alert.next_step,
         **alert.facts,
         "Kind": alert.kind,
-        "Since": _moment(alert.created_at),
-        "Last": f"{_moment(alert.last_at)}, {alert.times} times" if alert.times > 1 else "",
-        "Over": f"{_moment(alert.resolved_at)} {alert.resolution}" if alert.resolved_at else "",
-        "Close": f"`millpond alerts close {alert.id}`, if it is not going to end by itself"
+        "Since": _format_time(alert.created_at),
+        "Last": f"{_format_time(alert.last_at)}, {alert.times} times" if alert.times > 1 else "",
+        "Resolved": f"{_format_time(alert.resolved_at)} {alert.resolution}" if alert.resolved_at else "",
+        "Close": f"`millpond alerts close {alert.id}`, if it will not be resolved by itself"
         if alert.is_open and alert.lasts
         else "",
         "Logs": alert.run_url,
@@ -93,11 +93,11 @@ def print_one(alert: Alert, deliveries: Sequence[Mapping[str, Any]]) -> None:
         state, tries = each["state"], each["attempts"]
         line = f"  {each['channel']:<10}{words}{state}, {tries} {'try' if tries == 1 else 'tries'}"
         if state == "delivered":
-            line += f", {_moment(each['delivered_at'])}"
+            line += f", {_format_time(each['delivered_at'])}"
         elif each["last_error"]:
-            line += f", next {_moment(each['next_attempt'])}: {each['last_error']}"
+            line += f", next {_format_time(each['next_attempt'])}: {each['last_error']}"
         console.print(line, style=_STATES.get(state, "dim"))
 
 
-def _moment(moment: dt.datetime | None) -> str:
+def _format_time(moment: dt.datetime | None) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""

@@ -1,4 +1,4 @@
-"""Days, spans of time and refs as typed; the error names the command that was meant."""
+"""Days, durations and refs as typed; errors suggest the command that was meant."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def parse_span(text: str) -> dt.timedelta:
-    """Return the span; raises BadParameter if `text` is none."""
+    """Return the duration; raises BadParameter for invalid text."""
     match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([dhm])", text.strip())
     if not match:
-        raise typer.BadParameter(f"{text!r} is no span of time; write it like 7d, 12h or 30m")
+        raise typer.BadParameter(f"{text!r} is not a duration; write it like 7d, 12h or 30m")
     return dt.timedelta(**{_UNITS[match[2]]: float(match[1])})
 
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def check_ref_and_days(ref: str | None, days: Callable[[], T]) -> T:
-    """Return what `days` makes of what was typed; if they are wrong and `ref` is too, the error says both."""
+    """Return the result of `days`; if both the days and `ref` are wrong, the error says so."""
     try:
         return days()
     except PartitionKeyError as error:
@@ -52,11 +52,11 @@ def check_ref_and_days(ref: str | None, days: Callable[[], T]) -> T:
 
 
 def require_ref(ref: str | None) -> str:
-    """Return `ref`, or the one of the settings; raises RefNotFound telling how to create it."""
+    """Return `ref`, or that of the settings; raises RefNotFound, which says how to create it."""
     name = ref_name(ref or settings().ref)
     if name == MAIN_REF:
         return name
-    from millpond.lake.catalog import load_catalog  # takes a second or two, which main does without
+    from millpond.lake.catalog import load_catalog  # slow to import, and not needed for main
 
     try:
         load_catalog(name)
@@ -72,11 +72,11 @@ def require_ref(ref: str | None) -> str:
 _DAY = r"(\d{4}-\d{2}-\d{2})"
 _RANGE = re.compile(rf"{_DAY}\s*(?:\.+|…|:|/|,|;|-|–|to)\s*{_DAY}")
 _MOST = 62
-"""Days that a command lists one by one."""
+"""Days that a suggested command lists one by one."""
 
 
 def parse_window(text: str, *, cut: bool = False) -> Window:
-    """Return the window of a day or of days A...B as typed; the error advises the command that was meant.
+    """Return the window of a day or of days A...B as typed; errors suggest the command that was meant.
 
     With `cut`, days of a range that cannot be a partition are left out, as long as some can.
     """

@@ -1,4 +1,4 @@
-"""`millpond automation`: what runs by itself and when, on and off, and what would run."""
+"""`millpond automation`: what runs by itself and when, turning it on and off, and a preview."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="What runs by itself while [bold]millpond up[/bold] runs, and when.\n\n"
-    "The day that has begun is loaded by the cadence of each source, and what is made from it follows in the "
-    "same run; each morning yesterday is completed. sources/ says how often, docs/automation.md explains it.",
+    "The current day is loaded at the cadence of each source, and assets downstream follow in the same run; "
+    "each morning yesterday is completed. sources/ sets the cadence, docs/automation.md explains it.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Name = Annotated[
     str | None,
-    typer.Argument(help="Schedule or sensor, as `list` shows it; without one, all that start runs."),
+    typer.Argument(help="Schedule or sensor, as `list` shows it; default: all that start runs."),
 ]
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List schedules, sensors and the conditions of assets: on or paused, their last tick and their next.
+    """List schedules, sensors and the conditions of assets: on or paused, their last and next tick.
 
     Example: millpond automation list
     """
@@ -40,7 +40,7 @@ def list_(as_json: AsJson = False) -> None:
 
         found, pause = list_automation(definitions, instance, settings), read_pause(instance)
     if as_json:
-        output.as_json(found)
+        output.print_json(found)
         return
     from millpond.cli.automation_view import print_list
 
@@ -51,10 +51,10 @@ def list_(as_json: AsJson = False) -> None:
 def pause(name: Name = None, as_json: AsJson = False) -> None:
     """Stop a schedule or sensor from starting runs, until it is resumed; without a name, all of them.
 
-    Without a name the home is paused: no schedule or sensor starts a run, also none that is added later, over
-    restarts and reloads. What they had put into the queue stays there; runs that have begun go on, and those
-    that a person launched: their number is printed. Sensors that only watch (alerts) stay on. The pages show
-    and change the same switches.
+    Without a name the home is paused: no schedule or sensor starts runs, not even one that is added later,
+    also after restarts and reloads. Their queued runs stay in the queue. Runs in progress continue, and so
+    do runs that you launched: their number is printed. Sensors that only watch (alerts) stay on. Dagster's
+    pages show and change the same switches.
 
     Example: millpond automation pause complete_yesterday
     """
@@ -65,7 +65,7 @@ def pause(name: Name = None, as_json: AsJson = False) -> None:
 def resume(name: Name = None, as_json: AsJson = False) -> None:
     """Let a schedule or sensor start runs again; without a name, all that were on before the pause.
 
-    What waits in the queue then begins, and the sensor keep_up catches up on what became due.
+    Queued runs start, and the sensor keep_up catches up on what became due.
 
     Example: millpond automation resume
     """
@@ -75,31 +75,31 @@ def resume(name: Name = None, as_json: AsJson = False) -> None:
 @app.command()
 def preview(
     at: Annotated[
-        str, typer.Option("--at", help="When: HH:MM (the next there is), YYYY-MM-DDTHH:MM, or now.")
+        str, typer.Option("--at", help="When: HH:MM (the next one), YYYY-MM-DDTHH:MM, or now.")
     ] = "now",
     as_json: AsJson = False,
 ) -> None:
-    """Show what would run at a moment, in the configured zone, and why; nothing is run.
+    """Show what would run at a given time, in the configured zone, and why; starts nothing.
 
     Example: millpond automation preview --at 06:00
     """
     from millpond.cli import output
     from millpond.settings import settings
 
-    moment = moment_of(at, settings())
+    moment = parse_moment(at, settings())
     with _load() as (definitions, instance, configured):
-        from millpond.automation.preview import preview as previewed
+        from millpond.automation.preview import preview as preview_runs
 
-        found = previewed(definitions, instance, configured, moment)
+        found = preview_runs(definitions, instance, configured, moment)
     if as_json:
-        output.as_json({"at": moment.astimezone(configured.zone), "runs": found})
+        output.print_json({"at": moment.astimezone(configured.zone), "runs": found})
         return
     from millpond.cli.automation_view import print_preview
 
     print_preview(found, moment.astimezone(configured.zone))
 
 
-def moment_of(text: str, settings: Settings, now: dt.datetime | None = None) -> dt.datetime:
+def parse_moment(text: str, settings: Settings, now: dt.datetime | None = None) -> dt.datetime:
     """Return the minute that `text` names, in UTC: `now`, the next HH:MM, or a date with a time."""
     here = (now or dt.datetime.now(dt.UTC)).astimezone(settings.zone).replace(second=0, microsecond=0)
     if text == "now":
@@ -110,7 +110,7 @@ def moment_of(text: str, settings: Settings, now: dt.datetime | None = None) -> 
             return (moment if moment.tzinfo else moment.replace(tzinfo=settings.zone)).astimezone(dt.UTC)
         wanted = here.replace(hour=(time := dt.time.fromisoformat(text)).hour, minute=time.minute)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time; give HH:MM or YYYY-MM-DDTHH:MM") from None
+        raise typer.BadParameter(f"{text!r} is not a time; give HH:MM or YYYY-MM-DDTHH:MM") from None
     return (wanted if wanted >= here else wanted + dt.timedelta(days=1)).astimezone(dt.UTC)
 
 
@@ -126,18 +126,18 @@ def _switch(name: str | None, *, on: bool, as_json: bool) -> None:
         )
     if as_json:
         answer = {"changed": changed, "state": "on" if on else "paused"}
-        output.as_json(answer if on else {**answer, **vars(runs)})
+        output.print_json(answer if on else {**answer, **vars(runs)})
         return
     word = "on" if on else "paused"
     typer.echo(f"{word}: {', '.join(changed)}" if changed else f"nothing to do: already {word}")
     if not on and (runs.working or runs.queued):
-        typer.echo(f"runs under way go on: {runs.working} working, {runs.queued} queued")
+        typer.echo(f"runs in progress continue: {runs.working} working, {runs.queued} queued")
     if not on and runs.held:
         typer.echo(f"automatic runs that stay in the queue until resume: {runs.held}")
 
 
-def _use_what_runs() -> None:
-    """Load what was deployed if `millpond up` runs; else the project, which it will load when it starts."""
+def _use_deployed_project() -> None:
+    """Use the deployed copy if `millpond up` runs; else the project, which it loads when it starts."""
     from millpond.runtime import deployment
     from millpond.runtime.down import SUPERVISOR
     from millpond.runtime.home import locate
@@ -151,7 +151,7 @@ def _use_what_runs() -> None:
 
 @contextmanager
 def _load() -> Iterator[tuple[Any, Any, Settings]]:
-    """Yield definitions, instance and settings; the first takes seconds to import."""
+    """Yield definitions, instance and settings; importing the definitions takes seconds."""
     import importlib
 
     from millpond.cli.reload import print_notice
@@ -160,7 +160,7 @@ def _load() -> Iterator[tuple[Any, Any, Settings]]:
     from millpond.settings import settings
 
     print_notice()
-    _use_what_runs()
+    _use_deployed_project()
     configured = settings()
     with output_to_terminal(), open_instance() as recorded:
         yield importlib.import_module(CODE_LOCATION).defs, recorded, configured

@@ -19,9 +19,9 @@ _OUTCOMES = {"failure": "red", "nothing to do": "dim"}
 
 
 def format_pause(since: float) -> str:
-    """Return the line that says that the home is paused."""
+    """Return the line for a home that is paused."""
     moment = dt.datetime.fromtimestamp(since).astimezone()
-    return f"automation is paused since {moment:%Y-%m-%d %H:%M:%S}; `millpond automation resume` ends it"
+    return f"automation is paused since {moment:%Y-%m-%d %H:%M:%S}; `millpond automation resume` resumes it"
 
 
 def print_list(items: Sequence[Item], settings: Settings, paused_since: float | None = None) -> None:
@@ -32,30 +32,32 @@ def print_list(items: Sequence[Item], settings: Settings, paused_since: float | 
             Text(item.kind),
             Text(item.state, style="green" if item.state == "on" else "yellow"),
             Text(item.when),
-            Text(_moment(item.last, settings)),
+            Text(_format_time(item.last, settings)),
             Text(item.outcome, style=_OUTCOMES.get(item.outcome, "")),
-            Text(_moment(item.next, settings)),
+            Text(_format_time(item.next, settings)),
         )
         for item in items
     ]
     output.print_table(("name", "kind", "state", "when", "last", "outcome", "next"), rows, plain=True)
-    console = output.console()
+    console = output.make_console()
     if paused_since:
         console.print(format_pause(paused_since), style="yellow")
-    console.print(f"Times in {settings.timezone}. It happens while `millpond up` runs.", style="dim")
+    console.print(
+        f"Times are in {settings.timezone}. Automation works while `millpond up` runs.", style="dim"
+    )
 
 
 def print_preview(runs: Sequence[PlannedRun], at: dt.datetime) -> None:
-    """Print what would run at a moment, and why."""
+    """Print what would run at a given time, and why."""
     rows = []
     for run in runs:
         what = run.job or (", ".join(run.assets) if run.assets else "-")
         why = Text(run.why, style="" if run.assets or run.job else "dim")
         rows.append((Text(run.by), Text(what), Text(run.days), why))
-    console = output.console()
-    console.print(f"{at:%A %Y-%m-%d %H:%M %Z}, by what is on record now; nothing is run:")
+    console = output.make_console()
+    console.print(f"{at:%A %Y-%m-%d %H:%M %Z}, based on the records of now; nothing is started:")
     output.print_table(("by", "run", "days", "why"), rows, plain=True)
 
 
-def _moment(moment: dt.datetime | None, settings: Settings) -> str:
+def _format_time(moment: dt.datetime | None, settings: Settings) -> str:
     return f"{moment.astimezone(settings.zone):%Y-%m-%d %H:%M:%S}" if moment else ""

@@ -1,4 +1,4 @@
-"""`millpond backfill`: a plan over days, carried out in few runs, stopped and resumed anywhere."""
+"""`millpond backfill`: many days in few runs, planned first; it can be stopped and resumed at any point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RUN = "run"
 
 
 class _RunByDefault(TyperGroup):
-    """What is not the name of a subcommand begins the arguments of `run`."""
+    """Arguments that do not begin with the name of a subcommand are those of `run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = [name for name in self.commands if name != _RUN]
@@ -29,7 +29,7 @@ class _RunByDefault(TyperGroup):
         return ("" if name == _RUN else name), command, rest
 
 
-app = typer.Typer(cls=_RunByDefault, help="Make many partitions: planned, resumable, in few runs.")
+app = typer.Typer(cls=_RunByDefault, help="Materialize many partitions in few runs, planned and resumable.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")]
 
 
@@ -41,7 +41,7 @@ def run(
     ] = None,
     start_date: Annotated[str | None, typer.Option("--start-date", help="First day, YYYY-MM-DD.")] = None,
     end_date: Annotated[
-        str | None, typer.Option("--end-date", help="Last day, included; default: the latest complete.")
+        str | None, typer.Option("--end-date", help="Last day, included; default: the latest complete day.")
     ] = None,
     partitions: Annotated[str | None, typer.Option("--partitions", help="Days, separated by commas.")] = None,
     ref: Annotated[
@@ -49,63 +49,65 @@ def run(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Run what is fresh too; with --resume: although something changed."),
+        typer.Option("--force", help="Also run fresh partitions; with --resume: although something changed."),
     ] = False,
-    stale: Annotated[bool, typer.Option("--stale", help="Run only what is out of date.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Run only stale partitions.")] = False,
     downstream: Annotated[
-        bool, typer.Option("--downstream/--only", help="Also what reads the selected assets.")
+        bool, typer.Option("--downstream/--only", help="Include assets downstream.")
     ] = False,
     accept_shrink: Annotated[
         bool,
         typer.Option(
             "--accept-shrink",
-            help="Load days also with far fewer rows than are loaded; not those beyond the source's reach.",
+            help="Also load days that have far fewer rows now, unless the source no longer serves them.",
         ),
     ] = False,
     parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=16, help="Worker processes; 1: this one.")
+        int, typer.Option("--parallel", min=1, max=16, help="Worker processes; 1 is this process.")
     ] = 1,
     chunk_days: Annotated[
-        int | None, typer.Option("--chunk-days", min=1, help="Most days of one run; default: as fits.")
+        int | None, typer.Option("--chunk-days", min=1, help="Days per run at most; default: as fits.")
     ] = None,
     max_failures: Annotated[
         int | None, typer.Option("--max-failures", min=1, help="Stop after so many failed partitions.")
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with the backfill of that id; default: the newest unfinished."),
+        typer.Option(
+            "--resume", help="Resume the backfill with this id; default: the newest unfinished one."
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the partitions of assets over many days: what is missing, failed or out of date, and nothing else.
+    """Materialize assets over many days: only partitions that are missing, failed or stale.
 
-    The plan is printed first. Ctrl-C, a crash or a power cut lose at most the run in flight; --resume goes
-    on with exactly what is left. A day that fails is told with its reason, the others land. Exit codes: 0 all
-    that could be done is done, 1 some failed or it was stopped, 2 refused.
+    The plan is printed first. Ctrl-C, a crash or a power cut lose at most the current run; --resume continues
+    with exactly what is left. A day that fails is reported with its reason, and does not stop the others.
+    Exit codes: 0 everything that could be done is done, 1 some failed or it was stopped, 2 refused.
 
     \b
     millpond backfill "*" --start-date 2026-08-01 --end-date 2026-10-31
     millpond backfill dlt_glucose_entries --partitions 2026-10-01,2026-10-05 --downstream
-    millpond backfill "*" --start-date 2026-01-01 --dry-run     what would be done, and why
+    millpond backfill "*" --start-date 2026-01-01 --dry-run     the plan, with reasons
     millpond backfill 'key:"dlt_glucose_entries" or key:"dim_date"' --start-date 2026-10-01
-    millpond backfill "fct_glucose_readings*" --stale           what a change of code made out of date
-    millpond backfill --resume                                  go on with the newest unfinished one
+    millpond backfill "fct_glucose_readings*" --stale           what a code change made stale
+    millpond backfill --resume                                  resume the newest unfinished one
     millpond backfill --resume 1122_4f09ac --force              … although its code has changed
-    millpond backfill "*" --partitions 2026-10-01 --accept-shrink  a day that the source has less of now
+    millpond backfill "*" --partitions 2026-10-01 --accept-shrink  a day that has fewer rows now
     millpond backfill list                                      every backfill
-    millpond backfill show ID                                   what came of each partition
+    millpond backfill show ID                                   the result of each partition
     millpond backfill cancel ID                                 stop one from another terminal
     """
     from millpond.cli.interrupts import exit_on_interrupt
     from millpond.cli.reload import print_notice
-    from millpond.cli.startup import AssetNames, build_companion
+    from millpond.cli.startup import AssetNames, start_companion
 
-    hint = "nothing is running; `millpond backfill list` shows what there is to resume"
+    hint = "nothing is running; `millpond backfill list` shows unfinished backfills"
     if selection and not resume:
         AssetNames.now().refuse_unknown(selection)
-    with exit_on_interrupt(hint), build_companion(needed=parallel == 1 and not dry_run):
+    with exit_on_interrupt(hint), start_companion(needed=parallel == 1 and not dry_run):
         from millpond.cli import backfill_run as commands
         from millpond.cli.arguments import check_ref_and_days
 
@@ -113,7 +115,7 @@ def run(
             print_notice(ref)
         options = commands.Options(
             selection=selection,
-            days=check_ref_and_days(ref, lambda: commands.days(start_date, end_date, partitions)),
+            days=check_ref_and_days(ref, lambda: commands.check_days(start_date, end_date, partitions)),
             ref=ref,
             force=force,
             stale=stale,
@@ -146,7 +148,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(backfill: Id, as_json: AsJson = False) -> None:
-    """Show what came of a backfill, asset by asset, and why partitions are not done.
+    """Show the results of a backfill by asset, and why partitions are not done.
 
     Example: millpond backfill show 1122_4f09ac
     """
@@ -159,7 +161,7 @@ def show(backfill: Id, as_json: AsJson = False) -> None:
 
 @app.command()
 def cancel(backfill: Id, as_json: AsJson = False) -> None:
-    """Stop a backfill that runs in another terminal, at a safe point; what it has made stays.
+    """Stop a backfill that runs in another terminal, at a safe point; finished partitions stay.
 
     Example: millpond backfill cancel 1122_4f09ac
     """
@@ -168,6 +170,6 @@ def cancel(backfill: Id, as_json: AsJson = False) -> None:
 
     stopped: Backfill = stop(backfill)
     if as_json:
-        output.as_json({"id": backfill, "state": stopped.state})
+        output.print_json({"id": backfill, "state": stopped.state})
         return
-    typer.echo(f"backfill {backfill} is {stopped.state}; millpond backfill --resume {backfill} would go on")
+    typer.echo(f"backfill {backfill} is {stopped.state}; millpond backfill --resume {backfill} continues it")

@@ -1,4 +1,4 @@
-"""A backfill in the terminal: a line for each finished day, what workers do, time left."""
+"""A running backfill in the terminal: a line for each finished day, the workers, the time left."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Unit = dt.date | str
 
 @dataclass(frozen=True)
 class FinishedUnit:
-    """A unit of which every asset is settled; `rows` are those loaded, else those of the largest asset.
+    """A unit whose assets are all finished; `rows` are those loaded, else those of the largest asset.
 
-    `counts` are sums over its assets, see `counts`.
+    `counts` are sums over its assets.
     """
 
     number: int
@@ -45,7 +45,7 @@ class FinishedUnit:
 
 @dataclass
 class Tally:
-    """Counts the partitions that a sitting of a backfill has to make."""
+    """Counts the partitions of one session of a backfill."""
 
     keys: Iterable[Key]
     finished: list[FinishedUnit] = field(default_factory=list)
@@ -53,14 +53,14 @@ class Tally:
     def __post_init__(self) -> None:
         self._open: dict[Unit, set[Key]] = {}
         for key in self.keys:
-            self._open.setdefault(_unit(key), set()).add(key)
+            self._open.setdefault(_get_unit(key), set()).add(key)
         self._settled: dict[Unit, dict[Key, Outcome]] = {unit: {} for unit in self._open}
         self.total = len(self._open)
 
     def settle(self, settled: Mapping[Key, Outcome]) -> Iterator[FinishedUnit]:
-        """Take in what came of partitions; yields the units that are finished by it."""
+        """Record results of partitions; yields the units that they finish."""
         for key, outcome in settled.items():
-            unit = _unit(key)
+            unit = _get_unit(key)
             if key not in self._open.get(unit, ()):
                 continue
             self._open[unit].discard(key)
@@ -86,14 +86,14 @@ class Tally:
         )
 
 
-def _unit(key: Key) -> Unit:
+def _get_unit(key: Key) -> Unit:
     return key[1] or key[0]
 
 
 _STYLES = {
     PartitionState.DONE: ("✓", "OK", "green"),
     PartitionState.FAILED: ("✗", "FAILED", "bold red"),
-    PartitionState.BLOCKED: ("✗", "WAITS", "red"),
+    PartitionState.BLOCKED: ("✗", "BLOCKED", "red"),
     PartitionState.UNREACHABLE: ("–", "unreachable", "yellow"),
     PartitionState.OPEN: ("…", "open", "dim"),
 }
@@ -102,13 +102,13 @@ _STYLES = {
 _PLACE = re.compile(r"^[\w/]+, [\d.-]+: ")
 """The asset and days that a reason begins with."""
 _LONG = 120
-"""Signs of a reason from which on a line breaks it off."""
+"""Longer reasons are shortened to this many characters."""
 
 
 class Display:
-    """Prints what workers tell; live in a terminal, plain lines elsewhere, nothing with `quiet`.
+    """Prints the progress of workers: live in a terminal, else plain lines, nothing with `quiet`.
 
-    `expected` are the seconds that it may take, None if unknown.
+    `expected` are the seconds that it is expected to take, None if unknown.
     """
 
     def __init__(self, tally: Tally, expected: float | None, *, quiet: bool = False) -> None:
@@ -135,7 +135,7 @@ class Display:
             self._live.stop()
 
     def take(self, event: WorkerEvent) -> None:
-        """Take in what a worker says."""
+        """Show an event of a worker."""
         if event.kind == "settled":
             for finished in self.tally.settle(dict(event.settled)):
                 self._console.print(self._line(finished), soft_wrap=True)
@@ -143,7 +143,7 @@ class Display:
             self._at.pop(event.worker, None)
         elif event.kind == "working":
             self._counts.pop(event.worker, None)
-            self._at[event.worker] = _step(event)
+            self._at[event.worker] = _describe_step(event)
         else:
             asset, partitions, rows = self._counts.get(event.worker, (event.assets[0], 0, 0))
             if asset != event.assets[0]:
@@ -170,13 +170,13 @@ class Display:
         return line
 
     def _reason(self, finished: FinishedUnit) -> str:
-        """Return the beginning of a reason, or where it stands already; the summary has all of it, once."""
-        said = finished.reason.splitlines()[0]
-        bare = _PLACE.sub("", said)
+        """Return the beginning of a reason, or the unit that had it first; the summary has all of it."""
+        line = finished.reason.splitlines()[0]
+        bare = _PLACE.sub("", line)
         first = self._reasons.setdefault(bare, finished.unit)
         if first != finished.unit:
-            return f"as {first}"
-        return said if len(said) <= _LONG else f"{said[:_LONG].rpartition(' ')[0]} …"
+            return f"same as {first}"
+        return line if len(line) <= _LONG else f"{line[:_LONG].rpartition(' ')[0]} …"
 
     def _status(self) -> RenderableType:
         done, total, spent = len(self.tally.finished), self.tally.total, time.monotonic() - self._began
@@ -203,7 +203,7 @@ class Display:
         return None if self._expected is None else max(0.0, self._expected - spent)
 
 
-def _step(event: WorkerEvent) -> Text:
+def _describe_step(event: WorkerEvent) -> Text:
     names = ", ".join(event.assets[:3]) + (" …" if len(event.assets) > 3 else "")
     if event.reason:
         return Text.assemble(f"{names} again: ", (event.reason.splitlines()[0], "yellow"))

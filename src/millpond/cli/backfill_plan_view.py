@@ -1,4 +1,4 @@
-"""A plan in the terminal, folded: a line for days in a row that stand alike, for the assets that share it."""
+"""A plan in the terminal: one line for consecutive days and assets with the same state and reason."""
 
 from __future__ import annotations
 
@@ -31,31 +31,33 @@ _MOST_RUNS = 20
 
 
 def print_plan(plan: Plan) -> None:
-    """Print what stands how and why, then the runs and how long they are expected to take."""
-    console = output.console()
+    """Print the states with reasons, then the runs and how long they are expected to take."""
+    console = output.make_console()
     where = "" if plan.ref == MAIN_REF else f" on {plan.ref}"
     counts = Counter(item.state for item in plan.items)
     due = sum(1 for _ in plan.todo())
-    said = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
-    console.print(Text.assemble(("backfill ", "bold"), f"{plan.selection}{where}: ", said or "nothing"))
+    states = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
+    console.print(Text.assemble(("backfill ", "bold"), f"{plan.selection}{where}: ", states or "nothing"))
     if plan.items:
-        output.print_table(_PARTITIONS, _partitions(plan.items), title="Partitions")
+        output.print_table(_PARTITIONS, _build_partition_rows(plan.items), title="Partitions")
     if plan.chunks:
-        output.print_table(_RUNS, _runs(plan.chunks), title="Runs")
+        output.print_table(_RUNS, _build_run_rows(plan.chunks), title="Runs")
     left = len(plan.items) - due
     runs = "1 run" if len(plan.chunks) == 1 else f"{len(plan.chunks):,} runs"
     if not due:
         console.print("nothing to do")
         return
-    console.print(Text.assemble((f"{due:,} to do in {runs}", "bold"), f", {left:,} left as they are"))
+    console.print(Text.assemble((f"{due:,} to do in {runs}", "bold"), f", {left:,} unchanged"))
     if plan.estimate:
-        console.print(f"expected to take {_duration(plan.estimate.seconds)}, based on {plan.estimate.basis}")
+        console.print(
+            f"expected to take {_format_duration(plan.estimate.seconds)}, based on {plan.estimate.basis}"
+        )
     else:
-        console.print("how long that takes is not known yet: none of these assets ever ran here")
+        console.print("no estimate yet: none of these assets has run in this home")
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return the whole plan as what JSON can hold; days are ISO dates, windows `first...last`."""
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """Return the whole plan as JSON values; days are ISO dates, windows `first...last`."""
     return {
         "selection": plan.selection,
         "ref": plan.ref,
@@ -84,14 +86,14 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def fold_items(items: Iterable[Item]) -> Iterator[tuple[list[str], str, State, str, bool]]:
-    """Yield assets, their days as text, state, reason and whether it is run: one for all that stand alike.
+    """Yield assets, days as text, state, reason and whether they run, grouped by equal state and reason.
 
-    Dates in a reason are told relative to the day where they differ from day to day.
+    Dates in a reason that are the day or the day before are replaced by these words.
     """
     days: defaultdict[tuple[str, State, str, bool], list[dt.date]] = defaultdict(list)
     whole: dict[tuple[str, State, str, bool], None] = {}
     for item in items:
-        key = (item.asset, item.state, _relative(item), item.todo)
+        key = (item.asset, item.state, _make_relative(item), item.todo)
         if item.partition is None:
             whole[key] = None
         else:
@@ -106,8 +108,8 @@ def fold_items(items: Iterable[Item]) -> Iterator[tuple[list[str], str, State, s
         yield assets, text, state, reason, todo
 
 
-def _relative(item: Item) -> str:
-    """Return the reason with the item's own day, and those near it, in words."""
+def _make_relative(item: Item) -> str:
+    """Return the reason with the item's own day and the day before in words."""
     if (day := item.partition) is None:
         return item.reason
 
@@ -118,21 +120,21 @@ def _relative(item: Item) -> str:
     return _DATE.sub(words, item.reason)
 
 
-def _partitions(items: Iterable[Item]) -> list[list[Text]]:
+def _build_partition_rows(items: Iterable[Item]) -> list[list[Text]]:
     rows = []
     for assets, days, state, reason, todo in fold_items(items):
         why = "" if reason == state.value else reason
-        told = Text(state.value, style=_COLOURS[state])
+        name = Text(state.value, style=_COLOURS[state])
         rows.append(
-            [Text(", ".join(assets)), Text(_days(days)), told, Text(why), Text("yes" if todo else "")]
+            [Text(", ".join(assets)), Text(_format_days(days)), name, Text(why), Text("yes" if todo else "")]
         )
     return rows
 
 
-def _runs(chunks: tuple[Chunk, ...]) -> list[list[Text]]:
+def _build_run_rows(chunks: tuple[Chunk, ...]) -> list[list[Text]]:
     rows = []
     for chunk in chunks[:_MOST_RUNS]:
-        rows.append([str(chunk.number), _days(str(chunk.window or "")), ", ".join(chunk.assets)])
+        rows.append([str(chunk.number), _format_days(str(chunk.window or "")), ", ".join(chunk.assets)])
         if chunk.whole:
             rows.append(["", "then whole", ", ".join(chunk.whole)])
     if len(chunks) > _MOST_RUNS:
@@ -140,14 +142,14 @@ def _runs(chunks: tuple[Chunk, ...]) -> list[list[Text]]:
     return [[Text(cell) for cell in row] for row in rows]
 
 
-def _days(window: str) -> str:
+def _format_days(window: str) -> str:
     if not window:
         return "whole"
     count = len(Window.parse(window))
     return f"{window} ({count:,})" if count > 1 else window
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Beginning and resuming a backfill from the command line: plan, question, display, summary, exit code."""
+"""Starting and resuming a backfill from the command line: plan, question, display, summary, exit code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from millpond.backfill.session import get_backfill, run_backfill
 from millpond.cli import output
 from millpond.cli.arguments import parse_days, require_ref
 from millpond.cli.backfill_display import Display, Tally
-from millpond.cli.backfill_plan_view import plan_json, print_plan
+from millpond.cli.backfill_plan_view import plan_as_json, print_plan
 from millpond.cli.backfill_view import as_document, print_summary
 from millpond.cli.interrupts import exit_interrupted
-from millpond.cli.startup import dismiss_builder_unless_due
+from millpond.cli.startup import dismiss_unneeded_companion
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.instance.home import CODE_LOCATION, open_instance
 from millpond.lake.home_zone import refuse_other_zone
@@ -52,17 +52,17 @@ class Options:
     as_json: bool
 
 
-def days(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
+def check_days(start: str | None, end: str | None, partitions: str | None) -> list[dt.date] | None:
     """Return the days that options name, each checked; None if they name none. Raises PartitionKeyError."""
     if partitions and (start or end):
         raise ConfigError(
-            "--partitions and --start-date or --end-date exclude each other", next_step="give one of them"
+            "--partitions cannot be combined with --start-date or --end-date", next_step="give one of them"
         )
     return parse_days(start, end, partitions)
 
 
 def begin(options: Options) -> int:
-    """Plan a new backfill, print the plan, carry it out; returns the exit code."""
+    """Plan a new backfill, print the plan, run it; returns the exit code."""
     if not options.selection:
         raise ConfigError(
             "a backfill needs a selection",
@@ -81,9 +81,9 @@ def begin(options: Options) -> int:
             print_plan(plan)
         if options.dry_run or not plan.chunks:
             if options.as_json:
-                output.as_json(plan_json(plan))
+                output.print_json(plan_as_json(plan))
             return DONE
-        dismiss_builder_unless_due({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
+        dismiss_unneeded_companion({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
         chosen_options = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
         chosen_options["accept_shrink"] = options.accept_shrink
@@ -93,11 +93,11 @@ def begin(options: Options) -> int:
 
 
 def resume(options: Options) -> int:
-    """Go on with an unfinished backfill: exactly what is left of it; returns the exit code."""
+    """Resume an unfinished backfill with exactly what is left; returns the exit code."""
     chosen = get_backfill(options.selection) if options.selection else ledger.find_newest_unfinished()
     if chosen is None:
         raise BackfillNotFound(
-            "no backfill is unfinished", next_step="`millpond backfill list` shows those there are"
+            "there is no unfinished backfill", next_step="`millpond backfill list` shows all backfills"
         )
     refuse_other_zone()
     with open_instance() as dagster:
@@ -114,8 +114,8 @@ def resume(options: Options) -> int:
             _print_result(get_backfill(chosen.id), options)
         if options.dry_run or not keys:
             return DONE
-        dismiss_builder_unless_due({asset for asset, _ in keys})
-        _ask(options, "Go on?")
+        dismiss_unneeded_companion({asset for asset, _ in keys})
+        _ask(options, "Continue?")
         ledger.take_over(chosen, keys)
         if options.accept_shrink:
             ledger.accept_shrink(chosen.id)
@@ -127,7 +127,7 @@ def _run(
 ) -> int:
     def print_stopping() -> None:
         if not options.as_json:
-            typer.echo(f"stopping: what is done stays done; millpond backfill --resume {backfill} goes on")
+            typer.echo(f"stopping: finished partitions stay; millpond backfill --resume {backfill} continues")
 
     display = Display(Tally(keys), expected, quiet=options.as_json)
 
@@ -167,7 +167,7 @@ def _plan(options: Options, ref: str, dagster: dg.DagsterInstance) -> Plan:
 
 
 def _refuse_changes(chosen: Backfill, options: Options, dagster: dg.DagsterInstance) -> None:
-    """Raise BackfillChanged if code or range are not those of the backfill."""
+    """Raise BackfillChanged if the code or the days are not those of the backfill."""
     changed = []
     if options.days and chosen.window and options.days != chosen.window.days:
         changed.append(
@@ -186,8 +186,8 @@ def _refuse_changes(chosen: Backfill, options: Options, dagster: dg.DagsterInsta
     if changed:
         raise BackfillChanged(
             f"backfill {chosen.id} is not resumed: {'; '.join(changed)}",
-            unharmed="what it has made; nothing was begun",
-            next_step="begin a new one, which leaves out what is up to date; or go on regardless:"
+            unharmed="what it has materialized; nothing was started",
+            next_step="start a new one, which leaves out what is up to date; or resume it anyway:"
             f" millpond backfill --resume {chosen.id} --force",
         )
 
@@ -204,7 +204,7 @@ def _ask(options: Options, question: str) -> None:
 def _print_result(backfill: Backfill, options: Options) -> None:
     parts = ledger.list_partitions(backfill.id)
     if options.as_json:
-        output.as_json(as_document(backfill, parts))
+        output.print_json(as_document(backfill, parts))
     else:
-        print_summary(output.console(), backfill, parts)
+        print_summary(output.make_console(), backfill, parts)
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Backfills as tables and as JSON: all of them, or one with what came of its partitions."""
+"""Backfills as tables and as JSON: all of them, or one with the results of its partitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 
 
 def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
-    """Return a backfill for machines: its head, counts, totals, and each partition."""
+    """Return a backfill for machines: its attributes, counts, totals, and each partition."""
     rows = list(parts)
     return {
         "id": backfill.id,
@@ -40,14 +40,14 @@ def as_document(backfill: Backfill, parts: Iterable[Row]) -> dict[str, Any]:
         "seconds": round(backfill.seconds, 3),
         "skipped": backfill.skipped,
         **{part.value: backfill.counts.get(part, 0) for part in PartitionState},
-        **totals(rows, backfill.seconds),
-        "next": next_steps(backfill, rows),
+        **compute_totals(rows, backfill.seconds),
+        "next": list_next_steps(backfill, rows),
         "partitions": [dict(row) for row in rows],
     }
 
 
-def next_steps(backfill: Backfill, parts: Iterable[Row]) -> list[str]:
-    """Return what to do about the partitions that failed, then how to go on; none if nothing is left."""
+def list_next_steps(backfill: Backfill, parts: Iterable[Row]) -> list[str]:
+    """Return what to do about failed partitions, then how to resume; empty if nothing is left."""
     advised = [
         step for row in parts if row["state"] == PartitionState.FAILED for step in row["next"].splitlines()
     ]
@@ -55,8 +55,8 @@ def next_steps(backfill: Backfill, parts: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys([*advised, *on]))
 
 
-def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
-    """Return rows loaded (else those of the largest asset) and a second, and what loads counted beside."""
+def compute_totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
+    """Return rows loaded (else those of the largest asset), rows per second, and other counts of loads."""
     by_asset: dict[str, int] = {}
     loaded, rows_of = 0, list(parts)
     for row in rows_of:
@@ -72,7 +72,7 @@ def totals(parts: Iterable[Row], seconds: float) -> dict[str, Any]:
 
 
 def print_summary(console: Console, backfill: Backfill, parts: Iterable[Row]) -> None:
-    """Print what came of each asset, why partitions are not done, and what to do next."""
+    """Print the results of each asset, why partitions are not done, and what to do next."""
     rows = list(parts)
     columns = ("asset", "done", "failed", "unreachable", "open", "rows", "quarantined")
     figures: list[tuple[str, ...]] = []
@@ -108,7 +108,7 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
     for row in rows:
         if row["state"] in (PartitionState.FAILED, PartitionState.UNREACHABLE):
             reason = (row["reason"] or "").partition("\n")[0]
-            reason = re.sub(rf"^{re.escape(row['asset'])}, [\d.-]+: ", "", reason)  # both are said before it
+            reason = re.sub(rf"^{re.escape(row['asset'])}, [\d.-]+: ", "", reason)  # printed before it
             shared = reason
             if row["day"]:
                 shared = re.sub(rf"(?<!\.\.\.){row['day']}(?!\.\.\.)", "the day", reason)
@@ -130,7 +130,7 @@ def _print_reasons(console: Console, backfill: Backfill, rows: list[Row]) -> Non
 
 
 def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
-    counts, sums = backfill.counts, totals(rows, backfill.seconds)
+    counts, sums = backfill.counts, compute_totals(rows, backfill.seconds)
     failed = counts.get(PartitionState.FAILED, 0) + counts.get(PartitionState.BLOCKED, 0)
     words = [
         f"{(done := counts.get(PartitionState.DONE, 0)):,} partition{'' if done == 1 else 's'} done",
@@ -154,7 +154,7 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
         )
     )
     label = "Next: "
-    *advised, on = next_steps(backfill, rows) or [""]
+    *advised, on = list_next_steps(backfill, rows) or [""]
     for step in [*advised[:_REASONS], on] if on else []:
         console.print(f"{label}{step}", style="dim", markup=False, soft_wrap=True)
         label = " " * len(label)
@@ -181,26 +181,26 @@ def print_list(backfills: Sequence[Backfill], *, as_json: bool) -> None:
         for one in backfills
     ]
     if as_json:
-        output.rows_as_json(_COLUMNS, rows)
+        output.print_rows_as_json(_COLUMNS, rows)
     elif rows:
-        output.rows_as_table(_COLUMNS, rows)
+        output.print_rows_as_table(_COLUMNS, rows)
     else:
-        typer.echo("no backfill was started in this home")
+        typer.echo("no backfills in this home yet")
 
 
 def print_one(backfill: Backfill, parts: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    """Print one backfill with what came of its partitions."""
+    """Print one backfill with the results of its partitions."""
     if as_json:
-        output.as_json(as_document(backfill, parts))
+        output.print_json(as_document(backfill, parts))
         return
-    console = output.console()
+    console = output.make_console()
     days = f" {backfill.window}" if backfill.window else ""
     console.print(f"{backfill.id}: {backfill.selection}{days} on {backfill.ref}, {describe_state(backfill)}")
     print_summary(console, backfill, parts)
 
 
 def describe_state(backfill: Backfill) -> str:
-    """Return the state, and of a running one whose process is gone that it is dead."""
+    """Return the state; a running backfill whose process is gone is dead."""
     if backfill.state == "running":
         return f"running ({backfill.holder})" if backfill.alive else f"dead ({backfill.holder} is gone)"
     return str(backfill.state)

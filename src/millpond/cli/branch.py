@@ -1,4 +1,4 @@
-"""`millpond branch`: look at branches, create, compare, merge and drop them."""
+"""`millpond branch`: list, create, compare, merge and drop branches."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List main and every branch: what it was taken from, its age, its run, how many tables it changed.
+    """List main and every branch: what it was created from, its age, its run, how many tables it changed.
 
-    An audit is the branch of a run; a kept one failed its audit, and says why.
+    An audit is the branch of a run; a kept audit failed, and its purpose says why.
 
     Example: millpond branch list
     """
@@ -30,24 +30,24 @@ def list_(as_json: AsJson = False) -> None:
 
     refs = list_refs()
     if as_json:
-        output.as_json([branch_view.as_dict(ref) for ref in refs])
+        output.print_json([branch_view.as_dict(ref) for ref in refs])
     else:
         branch_view.print_list(refs)
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a branch: where it comes from, what was done to it, and which tables it changed.
+    """Show a branch: what it was created from, its history, and which tables it changed.
 
     Example: millpond branch show dev
     """
     from millpond.cli import branch_view, output
     from millpond.lake.refs import diff, read_history
 
-    ref = _branch(name)
+    ref = _get_branch(name)
     changes, events = diff(name), read_history(name)
     if as_json:
-        output.as_json({**branch_view.as_dict(ref), "tables": changes, "history": events})
+        output.print_json({**branch_view.as_dict(ref), "tables": changes, "history": events})
     else:
         branch_view.print_one(ref, changes, events)
 
@@ -55,7 +55,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def create(
     name: Name,
-    base: Annotated[str, typer.Option("--from", help="Ref to take it from.")] = MAIN_REF,
+    base: Annotated[str, typer.Option("--from", help="Ref to create it from.")] = MAIN_REF,
     purpose: Annotated[str, typer.Option("--purpose", help="What it is for, shown by `branch list`.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -65,13 +65,13 @@ def create(
     """
     from millpond.cli import output
     from millpond.cli.branch_view import as_dict, pluralize
-    from millpond.lake.refs import create as make
+    from millpond.lake import refs
 
-    made = make(name, base, purpose)
+    created = refs.create(name, base, purpose)
     if as_json:
-        output.as_json(as_dict(made))
+        output.print_json(as_dict(created))
         return
-    typer.echo(f"created {name} from {base}: {pluralize(made.tables, 'table')}, no data copied")
+    typer.echo(f"created {name} from {base}: {pluralize(created.tables, 'table')}, no data copied")
     typer.echo(f'Next: millpond materialize "ASSET*" --ref {name}')
     typer.echo(f"      millpond branch diff {name}")
 
@@ -80,14 +80,14 @@ def create(
 def diff(
     name: Name,
     table: Annotated[
-        list[str] | None, typer.Option("--table", "-t", help="Compare this table alone; may be repeated.")
+        list[str] | None, typer.Option("--table", "-t", help="Compare only this table; may be repeated.")
     ] = None,
     samples: Annotated[int, typer.Option("--samples", "-n", min=0, max=1000, help="Rows shown of each.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Show which rows of which tables a branch added, removed and changed, by key.
 
-    The other side is the ref it was taken from as it was then; what happened there since is listed
+    It is compared with the ref it was created from, as that was then; later changes there are listed
     separately. Columns that only say where a row came from do not count.
 
     Example: millpond branch diff dev --table gold.fct_daily_glucose_metrics --samples 10
@@ -97,7 +97,7 @@ def diff(
 
     comparison = compare(name, table, samples=samples)
     if as_json:
-        output.as_json(branch_view.comparison_as_dict(comparison))
+        output.print_json(branch_view.comparison_as_dict(comparison))
     else:
         branch_view.print_comparison(comparison)
 
@@ -105,13 +105,15 @@ def diff(
 @app.command()
 def merge(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Merge also what failed its audit.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Merge even a branch that failed its audit.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move everything a branch changed into the ref it was taken from, all at once, and drop the branch.
+    """Move everything a branch changed into the ref it was created from, all at once, and drop the branch.
 
-    Days that only one side changed are brought together; days that both changed are refused, and nothing
-    moves. What runs had recorded on the branch then counts for main in Dagster, and the branch's marts go.
+    Days that only one side changed are combined; if both changed a day, the merge is refused and nothing
+    moves. Materializations on the branch then count for main in Dagster; the branch's marts are dropped.
 
     Example: millpond branch merge dev
     """
@@ -119,23 +121,23 @@ def merge(
     from millpond.lake import refs
     from millpond.publish.schemas import drop_marts
 
-    ref = _branch(name)
+    ref = _get_branch(name)
     if ref.kept and not force:
-        raise branch_view.has_failed_audit(ref)
+        raise branch_view.failed_audit_error(ref)
     changes = refs.diff(name)
     merged = refs.merge(name)
     marts = drop_marts(name)
     found = _promote(ref, merged) if changes else 0
     if as_json:
         done = {"changes": changes, "marts_dropped": marts, "materializations": found}
-        output.as_json({**vars(merged), **done})
+        output.print_json({**vars(merged), **done})
     else:
         branch_view.print_merged(merged, changes, marts, found)
 
 
 @app.command()
 def drop(name: Name, as_json: AsJson = False) -> None:
-    """Throw a branch away, with the marts that were published from it.
+    """Drop a branch, with the marts that were published from it.
 
     Example: millpond branch drop dev
     """
@@ -144,14 +146,14 @@ def drop(name: Name, as_json: AsJson = False) -> None:
     from millpond.lake import refs
     from millpond.publish.schemas import drop_marts
 
-    ref = _branch(name)
+    ref = _get_branch(name)
     refs.drop(name)
     marts = drop_marts(name)
     if as_json:
-        output.as_json({"ref": name, "base": ref.base, "changed": ref.changed, "marts_dropped": marts})
+        output.print_json({"ref": name, "base": ref.base, "changed": ref.changed, "marts_dropped": marts})
         return
     gone = [pluralize(ref.changed, "changed table"), *([pluralize(len(marts), "mart")] if marts else [])]
-    typer.echo(f"dropped {name} with its {' and '.join(gone)}; {ref.base} is as it was")
+    typer.echo(f"dropped {name} with its {' and '.join(gone)}; {ref.base} is unchanged")
 
 
 @app.command()
@@ -160,10 +162,10 @@ def clean(
         str | None,
         typer.Option("--older-than", help="Age such as 7d, 12h; default: MILLPOND_BRANCH_RETENTION_DAYS."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Drop audit branches that failed runs left behind long ago. Branches that you created stay.
+    """Drop old audit branches of failed runs. Branches that you created stay.
 
     Example: millpond branch clean --older-than 7d --dry-run
     """
@@ -173,15 +175,15 @@ def clean(
 
     dropped = drop_old_branches(parse_span(older_than) if older_than is not None else None, dry_run=dry_run)
     if as_json:
-        output.as_json({"dry_run": dry_run, "branches": [branch_view.as_dict(ref) for ref in dropped]})
+        output.print_json({"dry_run": dry_run, "branches": [branch_view.as_dict(ref) for ref in dropped]})
         return
     for ref in dropped:
         typer.echo(f"{'would drop' if dry_run else 'dropped'} {ref.name}, of {ref.created_at:%Y-%m-%d %H:%M}")
     if not dropped:
-        typer.echo("nothing is old enough to go")
+        typer.echo("no audit branch is old enough")
 
 
-def _branch(name: str) -> Ref:
+def _get_branch(name: str) -> Ref:
     """Return a branch; raises RefNotFound, LakeError for main."""
     from millpond.lake.refs import get_branch
 

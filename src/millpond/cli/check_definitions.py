@@ -1,4 +1,4 @@
-"""Loads the definitions and says what keeps them from loading: `python -m millpond.cli.check_definitions`."""
+"""Loads the definitions and prints why they do not load: `python -m millpond.cli.check_definitions`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> int:
-    """Return 0 if the definitions load; 1 with the reason, which is all that is printed."""
+    """Return 0 if the definitions load; else print the reason and return 1."""
     from millpond.errors import MillpondError
     from millpond.redaction import redacted
     from millpond.runtime.home import CODE_LOCATION
@@ -15,7 +15,7 @@ def main() -> int:
     from millpond.transform.manifest import load_project
 
     try:
-        load_project(settings())  # the definitions load without it, with the models as they were
+        load_project(settings())  # the definitions load even if it does not parse, with its last models
         importlib.import_module(CODE_LOCATION).defs.get_repository_def().load_all_definitions()
     except MillpondError as error:
         print(redacted(error.what))

@@ -9,12 +9,12 @@ import typer
 
 from millpond.redaction import redacted
 
-app = typer.Typer(no_args_is_help=True, help="Look at the settings of this installation.")
+app = typer.Typer(no_args_is_help=True, help="Show the settings of this installation.")
 
 
 @app.callback()
 def _group() -> None:
-    """Look at the settings of this installation."""
+    """Show the settings of this installation."""
 
 
 @app.command("show")
@@ -43,7 +43,7 @@ def show(
             value = getattr(current.source(source), name)
             rows.append((var, _mask(value), origin.get(var, "default"), field.description or ""))
     columns = ("setting", "value", "origin", "meaning")
-    (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
+    (output.print_rows_as_json if as_json else output.print_rows_as_table)(columns, rows)
 
 
 def _mask(value: object) -> str | int | None:
@@ -60,38 +60,38 @@ def env(
         bool,
         typer.Option(
             "--write",
-            help="Hand out a catalog token and a role of the marts that write; by default both only read.",
+            help="Print a catalog token and a role of the marts that may write; by default both only read.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     export: Annotated[
-        bool, typer.Option("--export", help="Print shell lines that let Dagster's own commands run here.")
+        bool, typer.Option("--export", help="Print shell lines for Dagster's own commands.")
     ] = False,
     as_recipes: Annotated[
         bool,
-        typer.Option("--recipes", help="Print lines for psql, DuckDB, PyIceberg, DBeaver, Superset."),
+        typer.Option("--recipes", help="Print how to connect psql, DuckDB, PyIceberg, DBeaver and Superset."),
     ] = False,
 ) -> None:
     """Print how other programs connect: Postgres, the Iceberg catalog, Dagster.
 
-    Starts the embedded parts where they do not run yet. The values hold credentials of this
-    installation; they are valid on this machine only. The token of the Iceberg catalog and the role
-    of the marts only read: what other programs write is published without the checks that a run makes first.
+    Starts the embedded parts that do not run yet. The values include credentials of this installation,
+    which are valid on this machine only. The token of the Iceberg catalog and the role of the marts only
+    read: what other programs write is published without the checks of a run.
 
     Examples: eval "$(millpond env --export)" && dagster asset list; millpond env --recipes
     """
     from millpond.cli.arguments import require_ref
-    from millpond.cli.connections import connections, dagster_variables, recipes
+    from millpond.cli.connections import build_recipes, get_connections, get_dagster_variables
 
     if export:
-        for name, value in dagster_variables(require_ref(ref)).items():
+        for name, value in get_dagster_variables(require_ref(ref)).items():
             typer.echo(f"export {name}={shlex.quote(value)}")
         return
-    found = shown = connections(require_ref(ref), write=write)
+    found = shown = get_connections(require_ref(ref), write=write)
     if as_recipes:
         from millpond.lake.read import list_tables
 
-        shown = recipes(found, list_tables(found["ref"]))
+        shown = build_recipes(found, list_tables(found["ref"]))
     if as_json:
         import json
 
@@ -101,4 +101,4 @@ def env(
     else:
         from millpond.cli import output
 
-        output.rows_as_table(("name", "value"), list(shown.items()))
+        output.print_rows_as_table(("name", "value"), list(shown.items()))

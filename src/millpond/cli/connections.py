@@ -1,4 +1,4 @@
-"""What other programs need to connect to this installation, as values and as lines to type."""
+"""How other programs connect to this installation, as values and as lines to type."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, settings, variable
 
 
-def dagster_variables(ref: str | None = None) -> dict[str, str]:
-    """Return the environment in which Dagster's own commands work on this installation, and on `ref`."""
+def get_dagster_variables(ref: str | None = None) -> dict[str, str]:
+    """Return the environment variables with which Dagster's own commands use this installation and `ref`."""
     configured = settings()
     own = {"DAGSTER_HOME": str(dagster_home(configured)), "DAGSTER_MODULE_NAME": CODE_LOCATION}
     return own if ref in (None, configured.ref) else {**own, variable("ref"): str(ref)}
 
 
-def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str]:
+def get_connections(ref: str | None = None, *, write: bool = False) -> dict[str, str]:
     """Return addresses and credentials by name, for `ref` (default: the setting).
 
     Starts the embedded Postgres and the shared catalog if they do not run. Raises HomeTooNew, HomeTooOld.
 
     `catalog_*` is an Iceberg REST catalog whose warehouse is the ref; its token only reads, unless `write`;
-    so does the role of `marts_dsn`. `marts_readonly_dsn` always reads only, for BI tools.
-    Under the profile scale, `trino_*` stands in its place: a catalog of Trino's that shows the ref.
-    Raises ConfigError for `write` there, where Trino's own access rules decide.
+    so does the role of `marts_dsn`. `marts_readonly_dsn` only reads, for BI tools.
+    With the profile scale it is `trino_*` instead: a catalog in Trino that shows the ref.
+    Raises ConfigError for `write` there, since Trino's own access rules decide.
     """
     refuse_other_version()
     configured, found = settings(), databases()
@@ -41,11 +41,7 @@ def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str
             "--write is for the catalog of the profile embedded; with scale, Trino's access rules decide",
             next_step="leave it out: `millpond env`",
         )
-    lake = (
-        _trino_connection(configured, ref)
-        if configured.scale
-        else _catalog_connection(configured, ref, write)
-    )
+    lake = _connect_trino(configured, ref) if configured.scale else _connect_catalog(configured, ref, write)
     marts, readonly = (replace(d, search_path=marts_schema(ref)) for d in (found.marts, found.marts_readonly))
     return {
         "home": str(configured.home),
@@ -56,11 +52,11 @@ def connections(ref: str | None = None, *, write: bool = False) -> dict[str, str
         "marts_readonly_dsn": readonly.uri.get_secret_value(),
         **lake,
         "dagster_url": dagster_url(configured),
-        **{name.lower(): value for name, value in dagster_variables().items()},
+        **{name.lower(): value for name, value in get_dagster_variables().items()},
     }
 
 
-def _catalog_connection(configured: Settings, ref: str, write: bool) -> dict[str, str]:
+def _connect_catalog(configured: Settings, ref: str, write: bool) -> dict[str, str]:
     catalog = ensure_catalog_server(configured)
     token = catalog.write_token if write else catalog.read_token
     return {
@@ -71,7 +67,7 @@ def _catalog_connection(configured: Settings, ref: str, write: bool) -> dict[str
     }
 
 
-def _trino_connection(configured: Settings, ref: str) -> dict[str, str]:
+def _connect_trino(configured: Settings, ref: str) -> dict[str, str]:
     from millpond.lake import trino
 
     trino.connect(ref)
@@ -83,23 +79,23 @@ def _trino_connection(configured: Settings, ref: str) -> dict[str, str]:
     }
 
 
-def recipes(found: Mapping[str, str], tables: Sequence[str]) -> dict[str, str]:
-    """Return by program the lines that connect it, made of what `connections` returns.
+def build_recipes(found: Mapping[str, str], tables: Sequence[str]) -> dict[str, str]:
+    """Return the lines that connect each program, from the result of `get_connections`.
 
-    They read one of `tables`, the lake's; where it is empty, one that may come.
+    They read one of `tables`, those of the lake; an example if there are none.
     """
     modelled = [name for layer in ("silver", "gold") for name in tables if name.startswith(f"{layer}.")]
     table = next(iter([*modelled, *tables]), "silver.my_table")
     marts = {
         "psql": f'psql "{found["marts_readonly_dsn"]}" -c "\\dt"',
-        "DBeaver": _fields(found),
+        "DBeaver": _list_fields(found),
         "Superset, SQLAlchemy": found["marts_readonly_dsn"].replace("postgresql:", "postgresql+psycopg2:", 1),
     }
-    lake = _catalog_recipe(found, table) if "catalog_uri" in found else _trino_recipe(found)
-    return {**marts, **lake, "Python, on this machine": _millpond_recipe(found["ref"], table)}
+    lake = _build_catalog_recipe(found, table) if "catalog_uri" in found else _build_trino_recipe(found)
+    return {**marts, **lake, "Python, on this machine": _build_millpond_recipe(found["ref"], table)}
 
 
-def _fields(found: Mapping[str, str]) -> str:
+def _list_fields(found: Mapping[str, str]) -> str:
     """Return what DBeaver and other JDBC clients ask for in the dialog of a PostgreSQL connection."""
     parts = urlsplit(found["marts_readonly_dsn"])
     fields = {
@@ -114,7 +110,7 @@ def _fields(found: Mapping[str, str]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in fields.items())
 
 
-def _catalog_recipe(found: Mapping[str, str], table: str) -> dict[str, str]:
+def _build_catalog_recipe(found: Mapping[str, str], table: str) -> dict[str, str]:
     uri, token, warehouse = (found[f"catalog_{name}"] for name in ("uri", "token", "warehouse"))
     return {
         "DuckDB": "\n".join(
@@ -136,7 +132,7 @@ def _catalog_recipe(found: Mapping[str, str], table: str) -> dict[str, str]:
     }
 
 
-def _trino_recipe(found: Mapping[str, str]) -> dict[str, str]:
+def _build_trino_recipe(found: Mapping[str, str]) -> dict[str, str]:
     server, user, catalog = found["trino_uri"], found["trino_user"], found["trino_catalog"]
     return {
         "Trino's command line": f"trino --server {server} --user {user} --catalog {catalog}",
@@ -144,7 +140,7 @@ def _trino_recipe(found: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _millpond_recipe(ref: str, table: str) -> str:
+def _build_millpond_recipe(ref: str, table: str) -> str:
     return "\n".join(
         (
             "import millpond",

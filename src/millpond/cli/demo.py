@@ -1,4 +1,4 @@
-"""`millpond demo`: from an empty folder to marts, and proof that nothing was lost on the way."""
+"""`millpond demo`: from an empty folder to marts, with a count of every row."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def demo(
     days: Annotated[int, typer.Option("--days", min=1, max=90, help="How many complete days to load.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
-    """Load the latest complete days of every asset, source to mart, and show what came of it.
+    """Load the latest complete days of every asset, from source to mart, and show the results.
 
-    Sources without a URL are played by the demo source: real glucose readings and real commit times. It
-    makes a home for demo data: one that holds other data is refused, and real sources are refused in it.
-    Run it again: nothing changes, and it says so.
+    Sources without a URL use the built-in demo data: real glucose readings and real commit times. The home
+    becomes one for demo data: a home with other data is refused, and real sources are refused in it.
+    If you run it again, nothing changes.
 
     Example: millpond demo --days 7
     """
@@ -32,14 +32,14 @@ def demo(
 
     from millpond.cli import output
     from millpond.cli.demo_report import Report, Stopwatch
-    from millpond.cli.startup import build_companion
+    from millpond.cli.startup import start_companion
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
     watch, console, configured = Stopwatch(), Console(highlight=False, quiet=as_json), settings()
     last = latest_complete_day(configured.zone)
     window = Window.of_days(max(configured.start_date, last - dt.timedelta(days=days - 1)), last)
-    with build_companion():
+    with start_companion():
         with watch.measure("start the embedded parts"):
             _start_parts(console)
         with watch.measure("load the definitions"):
@@ -53,7 +53,7 @@ def demo(
     with watch.measure("read the results back"):
         complete = report.print(outcome)
     if as_json:
-        output.as_json({**report.as_document(outcome), "complete": complete})
+        output.print_json({**report.as_document(outcome), "complete": complete})
     watch.print(console)
     report.print_next_steps()
     if not (outcome.success and complete):
@@ -61,7 +61,7 @@ def demo(
 
 
 def _select_all(definitions: dg.Definitions) -> str:
-    """Return a selection of all that one run makes for many days."""
+    """Return a selection of all assets that one run can materialize for many days."""
     from millpond.runs.selection import find_single_day_assets, resolve_selection
 
     graph = definitions.resolve_asset_graph()
@@ -81,19 +81,19 @@ def _start_parts(console: Console) -> None:
     configured = settings()
     if not source_names(configured.project):
         raise ConfigError(
-            f"{configured.project} has no source, so there is nothing to demonstrate",
+            f"{configured.project} has no sources, so there is nothing to demonstrate",
             unharmed="everything; nothing was started",
             next_step="add a source to sources/, or `millpond init NAME` makes a project with one",
         )
     marts = databases().marts
-    played = [n for n in source_names(configured.project) if not configured.source(n).url]
-    if played:
+    demo_sources = [n for n in source_names(configured.project) if not configured.source(n).url]
+    if demo_sources:
         open_demo_home(configured)
     where = configured.iceberg_warehouse_path if configured.scale else configured.home
     console.print(f"Postgres is at {marts.host}:{marts.port}, all data is in {where}")
-    if played:
-        names = " and ".join(played)
-        console.print(f"no URL is set for {names}: the demo source plays, {ensure_demo_source(configured)}")
+    if demo_sources:
+        names, address = " and ".join(demo_sources), ensure_demo_source(configured)
+        console.print(f"no URL is set for {names}: using the built-in demo data at {address}")
 
 
 def _add_stages(watch: Stopwatch, outcome: RunOutcome) -> None:
@@ -104,4 +104,4 @@ def _add_stages(watch: Stopwatch, outcome: RunOutcome) -> None:
         stages[load if prefix == "dlt_" else publish if prefix == "mart" else build] += asset.seconds
     for stage, seconds in stages.items():
         watch.add(stage, seconds)
-    watch.add("the run around them (Dagster)", max(0.0, outcome.seconds - sum(stages.values())))
+    watch.add("Dagster's run", max(0.0, outcome.seconds - sum(stages.values())))

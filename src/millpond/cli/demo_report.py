@@ -1,4 +1,4 @@
-"""What a demo run did: loaded and accounted for by day, modelled, published, a picture, and times."""
+"""The report of a demo run: rows by day, models, marts, a chart, and times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from millpond.settings import settings, source_names, variable
 
 
 class Stopwatch:
-    """Seconds by part, in the order in which the parts began."""
+    """Seconds by part, in the order in which the parts started."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -46,7 +46,7 @@ class Stopwatch:
         table = Table(
             title="Where the time went", title_justify="left", header_style="bold", show_footer=True
         )
-        table.add_column("part", footer="all of it")
+        table.add_column("part", footer="total")
         table.add_column("seconds", justify="right", footer=f"{time.perf_counter() - self._began:.1f}")
         for part, seconds in self._parts.items():
             table.add_row(part, f"{seconds:.1f}")
@@ -58,20 +58,20 @@ _LOWEST, _HIGHEST = 40.0, 300.0
 _LOW, _HIGH = 70.0, 180.0
 
 
-def glucose_day(day: dt.date, readings: Sequence[tuple[float, float]]) -> Text:
+def draw_glucose_day(day: dt.date, readings: Sequence[tuple[float, float]]) -> Text:
     """Return a chart of one day, a dot for each 20 minutes.
 
     `readings` are (hour of the day 0–24, mg/dL). Green is the target range 70–180 mg/dL, red below,
     yellow above; a gap in the data is a gap in the line.
     """
-    means = _column_means(readings)
+    means = _average_columns(readings)
     text = Text(f"Glucose on {day}, mg/dL (target range 70–180 shaded)\n", style="bold")
     for row in reversed(range(_HEIGHT)):
-        text.append(f"{_value(row + 0.5):4.0f} │", style="dim")
-        shaded = _LOW <= _value(row + 0.5) <= _HIGH
+        text.append(f"{_to_value(row + 0.5):4.0f} │", style="dim")
+        shaded = _LOW <= _to_value(row + 0.5) <= _HIGH
         for mean in means:
-            if mean is not None and _row(mean) == row:
-                text.append("●", style=_colour(mean))
+            if mean is not None and _to_row(mean) == row:
+                text.append("●", style=_choose_colour(mean))
             else:
                 text.append("·" if shaded else " ", style="dim")
         text.append("\n")
@@ -80,7 +80,7 @@ def glucose_day(day: dt.date, readings: Sequence[tuple[float, float]]) -> Text:
     return text
 
 
-def _column_means(readings: Sequence[tuple[float, float]]) -> list[float | None]:
+def _average_columns(readings: Sequence[tuple[float, float]]) -> list[float | None]:
     sums = [[0.0, 0] for _ in range(_WIDTH)]
     for hour, value in readings:
         column = sums[min(int(hour / 24 * _WIDTH), _WIDTH - 1)]
@@ -89,27 +89,27 @@ def _column_means(readings: Sequence[tuple[float, float]]) -> list[float | None]
     return [total / count if count else None for total, count in sums]
 
 
-def _value(row: float) -> float:
+def _to_value(row: float) -> float:
     return _LOWEST + (_HIGHEST - _LOWEST) * row / _HEIGHT
 
 
-def _row(value: float) -> int:
+def _to_row(value: float) -> int:
     clamped = min(max(value, _LOWEST), _HIGHEST - 1e-9)
     return int((clamped - _LOWEST) / (_HIGHEST - _LOWEST) * _HEIGHT)
 
 
-def _colour(value: float) -> str:
+def _choose_colour(value: float) -> str:
     return "red" if value < _LOW else "yellow" if value > _HIGH else "green"
 
 
 _WHERE = ("rows_loaded", "rows_quarantined", "duplicates_dropped", "rows_outside_window")
-"""Where each row of a source may have gone."""
+"""What may have become of each row of a source."""
 _OVERVIEW = "select * from marts.mrt_glucose_overview order by reading_date desc limit 7"
 _QUARANTINED = "select reason, payload from quarantine.glucose_entries limit 5"
 
 
 class Report:
-    """Collects the figures of a run's partitions and prints them when it is over."""
+    """Collects the figures of a run's partitions and prints them at the end."""
 
     def __init__(self, console: Console, window: Window) -> None:
         self._console, self._window = console, window
@@ -117,14 +117,14 @@ class Report:
         self._marts: dict[str, dict[str, float]] = {}
 
     def take(self, event: Progress) -> None:
-        """Take in one event of the run."""
+        """Record an event of the run."""
         if event.kind == "materialized" and event.partition and "rows_in_source" in event.numbers:
             self._loads[event.asset][event.partition] = event.numbers
         elif event.kind == "materialized" and event.asset.startswith("marts/"):
             self._marts[event.asset] = event.numbers
 
     def print(self, outcome: RunOutcome) -> bool:
-        """Print the tables and the picture; return whether every row is accounted for."""
+        """Print the tables and the chart; return whether every row is accounted for."""
         complete = [self._print_loads(asset) for asset in sorted(self._loads)]
         self._print_models(outcome)
         if self._marts:
@@ -191,7 +191,7 @@ class Report:
         return all(right) and len(days) == len(self._window)
 
     def _print_models(self, outcome: RunOutcome) -> None:
-        table = Table(title="Modelled, in Iceberg", title_justify="left", header_style="bold")
+        table = Table(title="Models in Iceberg", title_justify="left", header_style="bold")
         table.add_column("table")
         table.add_column("rows", justify="right")
         table.add_column("materialized", justify="right")
@@ -204,7 +204,7 @@ class Report:
         self._console.print(table)
 
     def _print_marts(self) -> bool:
-        table = Table(title="Published, in Postgres", title_justify="left", header_style="bold")
+        table = Table(title="Marts in Postgres", title_justify="left", header_style="bold")
         table.add_column("mart")
         for heading in ("rows in Iceberg", "rows in Postgres", "changed"):
             table.add_column(heading, justify="right")
@@ -227,12 +227,12 @@ class Report:
             parameters=[day],
         )
         zone = settings().zone
-        readings = [(_hour(moment.astimezone(zone)), float(value)) for moment, value in rows]
+        readings = [(_to_hour(moment.astimezone(zone)), float(value)) for moment, value in rows]
         if readings:
-            self._console.print(glucose_day(day, readings))
+            self._console.print(draw_glucose_day(day, readings))
 
 
-def _hour(moment: dt.datetime) -> float:
+def _to_hour(moment: dt.datetime) -> float:
     return moment.hour + moment.minute / 60
 
 

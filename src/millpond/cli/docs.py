@@ -1,4 +1,4 @@
-"""`millpond docs`: dbt's own pages about the models, with what their tables hold."""
+"""`millpond docs`: dbt's docs of the models and their tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def docs(
 ) -> None:
     """Serve dbt's docs: each model and source with its columns, tests, code, lineage, rows and size.
 
-    They are made anew each time, from the project as it is and the tables of the ref, which are only read.
+    They are generated each time, from the project as it is and the tables of the ref, which are only read.
     Served on this machine only, until Ctrl-C. Needs no network.
 
     Example: millpond docs --ref dev
@@ -33,20 +33,20 @@ def docs(
     from millpond.transform.docs import generate_docs
 
     name = require_ref(ref)
-    with _server(port) as server:
+    with _open_server(port) as server:
         folder = generate_docs(settings(), name)
         server.RequestHandlerClass = partial(_Pages, directory=str(folder))
         address = f"http://127.0.0.1:{server.server_address[1]}"
-        typer.echo(f"dbt's docs of {name}: {address}  (Ctrl-C ends)")
+        typer.echo(f"dbt's docs of {name}: {address}  (Ctrl-C stops it)")
         if not no_browser:
             webbrowser.open_new_tab(address)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            typer.echo("ended")
+            typer.echo("stopped")
 
 
-def _server(port: int) -> ThreadingHTTPServer:
+def _open_server(port: int) -> ThreadingHTTPServer:
     from millpond.runtime.ports import refuse_taken
 
     if port:

@@ -1,4 +1,4 @@
-"""What the `millpond` script calls: Ctrl-C in the first half second, while Python loads, just ends it."""
+"""The entry point of the `millpond` script: Ctrl-C while Python loads ends it without a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1_000_000
 
 def main() -> NoReturn:
     """Load the command line and run it; see `main.main`."""
-    _hand_memory_back()
+    _return_memory()
     usual = signal.signal(signal.SIGINT, signal.SIG_DFL)
     from millpond.cli.main import main as run
 
@@ -20,11 +20,11 @@ def main() -> NoReturn:
     run()
 
 
-def _hand_memory_back() -> None:
-    """Have large blocks go back to the system as soon as they are free, here and in what we start.
+def _return_memory() -> None:
+    """Return large blocks to the system as soon as they are free, in this process and those it starts.
 
-    PyArrow's own allocator and glibc's, which learns to keep ever larger blocks, would together hold twice
-    as much in a long backfill.
+    PyArrow's own allocator and glibc's, which keeps larger and larger blocks, would together use twice as
+    much memory in a long backfill.
     """
     environment = os.environ  # noqa: TID251 - read by PyArrow and by glibc, not by us
     environment.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

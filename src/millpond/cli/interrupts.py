@@ -1,4 +1,4 @@
-"""How an interrupted command ends, and what an error is for machines."""
+"""How an interrupted command ends, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 NOTHING_BEGUN = "everything; nothing was started"
-STANDS = "what was done before; each commit is whole or not there"
+STANDS = "what was done before; each commit is complete or does not exist"
 
 
-def as_json() -> bool:
-    """Return whether the command was typed with --json."""
+def wants_json() -> bool:
+    """Return whether the command has the option --json."""
     return "--json" in sys.argv[1:]
 
 
-def error_object(kind: str, what: str, unharmed: str, next_step: str, code: int) -> str:
-    """Return an error as the line of JSON that machines read."""
+def format_error(kind: str, what: str, unharmed: str, next_step: str, code: int) -> str:
+    """Return an error as a line of JSON."""
     error = {"type": kind, "what": what, "unharmed": unharmed, "next": next_step, "exit_code": code}
     return json.dumps({"error": error}, ensure_ascii=False)
 
 
 def print_interrupted() -> None:
-    """Say on standard error that the command was interrupted."""
-    print(_interrupt_object("the same command again") if as_json() else "interrupted", file=sys.stderr)
+    """Print on standard error that the command was interrupted."""
+    print(_format_interrupt("the same command again") if wants_json() else "interrupted", file=sys.stderr)
 
 
-def _interrupt_object(next_step: str) -> str:
-    return error_object("Interrupted", "interrupted", STANDS, next_step, INTERRUPTED)
+def _format_interrupt(next_step: str) -> str:
+    return format_error("Interrupted", "interrupted", STANDS, next_step, INTERRUPTED)
 
 
 def exit_interrupted() -> NoReturn:
-    """End at once: what libraries would still tidy up can take seconds, and nothing depends on it."""
+    """End at once: the cleanup of libraries can take seconds, and nothing depends on it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)
@@ -46,19 +46,19 @@ def exit_interrupted() -> NoReturn:
 
 @contextmanager
 def exit_on_interrupt(hint: str) -> Iterator[None]:
-    """Let Ctrl-C end the process within the block, where nothing is under way that would have to end well.
+    """Let Ctrl-C end the process at once within the block, in which nothing needs to be completed.
 
-    A thread hears of the signal, so that it ends what waits or works outside Python too. `hint` tells where
-    to look for what there is to go on with.
+    A thread receives the signal, so that it also ends code that waits or works outside of Python. `hint`
+    says how to continue.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
 
     def listen() -> None:
-        while heard := receiver.recv(64):
-            if signal.SIGINT in heard:
-                said = _interrupt_object(hint) if as_json() else f"\ninterrupted; {hint}"
-                os.write(2, f"{said}\n".encode())
+        while received := receiver.recv(64):
+            if signal.SIGINT in received:
+                text = _format_interrupt(hint) if wants_json() else f"\ninterrupted; {hint}"
+                os.write(2, f"{text}\n".encode())
                 os._exit(INTERRUPTED)
 
     listener = threading.Thread(target=listen, name="interrupts", daemon=True)

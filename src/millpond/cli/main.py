@@ -1,4 +1,4 @@
-"""The `millpond` command: its list of commands, and how errors leave it."""
+"""The `millpond` command: its subcommands, and how it prints errors."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from millpond.cli import (
 from millpond.cli.interrupts import (
     NOTHING_BEGUN,
     STANDS,
-    as_json,
-    error_object,
     exit_interrupted,
+    format_error,
     print_interrupted,
+    wants_json,
 )
 from millpond.errors import (
     AlreadyUp,
@@ -66,10 +66,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A lakehouse in a box: every day's data arrives, is right, and can be done again.\n\n"
+    help="A lakehouse in a box: loads, checks and publishes the data of each day, and can repeat any day.\n\n"
     "New here? Try [bold]millpond demo[/bold], then "
     '[bold]millpond sql "select * from marts.mrt_glucose_overview"[/bold].',
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 ended by Ctrl-C. "
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 interrupted by Ctrl-C. "
     "With --json an error is a JSON object on standard error.",
 )
 app.command("init")(project.init)
@@ -130,18 +130,18 @@ def main() -> NoReturn:
         exit_interrupted()
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of click
-            if as_json():
+            if wants_json():
                 _print_usage_error(error)
             else:
                 error.show()
             sys.exit(REFUSED)
-        if not as_json():
+        if not wants_json():
             raise
         typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
         _print_error(
             type(error).__name__,
             str(error) or type(error).__name__,
-            next_step=f"the traceback is shown by `{typed}`",
+            next_step=f"`{typed}` shows the traceback",
             code=FAILED,
         )
         sys.exit(FAILED)
@@ -152,7 +152,7 @@ def _print_usage_error(error: Any) -> None:
     _print_error(
         "UsageError",
         error.format_message(),
-        next_step=f"`{command} --help` shows how it is written",
+        next_step=f"`{command} --help` shows the usage",
         code=REFUSED,
     )
 
@@ -160,8 +160,8 @@ def _print_usage_error(error: Any) -> None:
 def _print_error(kind: str, what: str, unharmed: str = "", next_step: str = "", *, code: int) -> None:
     unharmed = unharmed or (NOTHING_BEGUN if code == REFUSED else STANDS)
     what, unharmed, next_step = map(redaction.redacted, (what, unharmed, next_step))
-    if as_json():
-        print(error_object(kind, what, unharmed, next_step, code), file=sys.stderr)
+    if wants_json():
+        print(format_error(kind, what, unharmed, next_step, code), file=sys.stderr)
         return
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`millpond materialize`: one run of any assets over a day or a range, without Dagster's start-up."""
+"""`millpond materialize`: one run of any assets over a day or a range, in this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def materialize(
     ] = None,
     partition: Annotated[
         str | None,
-        typer.Option("--partition", "-p", help="A day, YYYY-MM-DD; default: the latest complete."),
+        typer.Option("--partition", "-p", help="A day, YYYY-MM-DD; default: the latest complete day."),
     ] = None,
     range_: Annotated[str | None, typer.Option("--range", "-r", help="Days A...B, both included.")] = None,
     ref: Annotated[
@@ -28,7 +28,7 @@ def materialize(
         bool,
         typer.Option(
             "--accept-shrink",
-            help="Load days also with far fewer rows than are loaded; not those beyond the source's reach.",
+            help="Also load days that have far fewer rows now, unless the source no longer serves them.",
         ),
     ] = False,
     dbt_select: Annotated[
@@ -36,11 +36,11 @@ def materialize(
         typer.Option("--dbt-select", help="Models as dbt selects them, in place of SELECTION: tag:nightly."),
     ] = None,
     dbt_exclude: Annotated[
-        str | None, typer.Option("--dbt-exclude", help="What of --dbt-select to leave out.")
+        str | None, typer.Option("--dbt-exclude", help="Models to leave out of --dbt-select.")
     ] = None,
     full_refresh: Annotated[
         bool,
-        typer.Option("--full-refresh", help="Replace the tables of daily models whole, over all their days."),
+        typer.Option("--full-refresh", help="Replace daily models' tables, with all their days."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
@@ -48,7 +48,7 @@ def materialize(
 
     Running a day again makes it equal to its source; unchanged content commits nothing. A day that would lose
     all or more than half of its rows is held back and fails, see `millpond sources held`.
-    Days that a source serves no more are named and skipped, which is no failure.
+    Days that a source no longer serves are skipped and listed; that is not a failure.
 
     Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
               millpond materialize "*" --range 2026-08-01...2026-10-31
@@ -60,16 +60,16 @@ def materialize(
     """
     from millpond.cli.arguments import check_ref_and_days, parse_window, require_ref
     from millpond.cli.reload import print_notice
-    from millpond.cli.startup import AssetNames, build_companion, dismiss_builder_unless_due
+    from millpond.cli.startup import AssetNames, dismiss_unneeded_companion, start_companion
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
     if partition and range_:
-        raise typer.BadParameter("--partition and --range exclude each other")
+        raise typer.BadParameter("--partition and --range cannot be combined")
     if (selection is None) == (dbt_select is None) or (dbt_exclude and not dbt_select):
         raise typer.BadParameter("name assets either by SELECTION or by --dbt-select")
     if full_refresh and (partition or range_):
-        raise typer.BadParameter("--full-refresh is for all days: leave out --partition and --range")
+        raise typer.BadParameter("--full-refresh covers all days: leave out --partition and --range")
     configured = settings()
     print_notice(ref)
     if text := partition or range_:
@@ -80,8 +80,8 @@ def materialize(
     if selection:
         names.refuse_unknown(selection)
     refused: dict[str, str] = {}
-    with build_companion():
-        on = require_ref(ref)  # before what takes long
+    with start_companion():
+        on = require_ref(ref)  # before slow imports
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import FULL_REFRESH_TAG, accept_tags
@@ -107,7 +107,7 @@ def materialize(
                 typer.echo(f"{name} stays as it is: its config says full_refresh: false", err=True)
             selection, window = ",".join(f'key:"{name}"' for name in plan.assets), plan.window or window
             tags |= {FULL_REFRESH_TAG: "true"}
-        dismiss_builder_unless_due(key.to_user_string() for key in keys)
+        dismiss_unneeded_companion(key.to_user_string() for key in keys)
         outcome = run_with_progress(
             selection,
             window,
@@ -123,7 +123,7 @@ def materialize(
 
 
 def print_refused(refused: Mapping[str, str]) -> None:
-    """Say on stderr which models were chosen that are no assets, and why."""
+    """Print on stderr which selected models are not assets, and why."""
     for unique_id, reason in refused.items():
         typer.echo(f"{unique_id} is not built: {reason}", err=True)
 

@@ -1,4 +1,4 @@
-"""`millpond maintain` and `millpond provision`: housekeeping by hand, and servers made ready."""
+"""`millpond maintain` and `millpond provision`: housekeeping by hand, and preparing your servers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def maintain(
             help="Age such as 3d or 36h, at least a day; default: MILLPOND_ORPHAN_RETENTION_DAYS.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Drop old audit branches and remove files that no table, branch or pin leads to any more.
+    """Drop old audit branches and remove files that no table, branch or pin refers to any more.
 
-    Nothing that a ref can still show is touched. By itself this happens at night, the files at weekends.
+    Files that a ref can still show are not touched. Automation does the same at night, files at weekends.
 
     Example: millpond maintain --dry-run
     """
@@ -38,17 +38,17 @@ def maintain(
         deployment.remove_old(settings())
     size = sum(orphan.bytes for orphan in found)
     if as_json:
-        output.as_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
+        output.print_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
         return
     if nessie.is_used():
         typer.echo(housekeeping.NESSIE)
-    would = "would go" if dry_run else "gone"
+    would = "would remove" if dry_run else "removed"
     folders: dict[str, list[int]] = {}
     for orphan in found:
         folders.setdefault("/".join(orphan.location.split("/")[-4:-2]), []).append(orphan.bytes)
     if found:
         rows = [(folder, len(sizes), sum(sizes)) for folder, sizes in sorted(folders.items())]
-        output.rows_as_table(["table", "files", "bytes"], rows)
+        output.print_rows_as_table(["table", "files", "bytes"], rows)
     typer.echo(f"{would}: {len(dropped)} audit branches, {len(found)} files of {size / 1e6:.1f} MB")
 
 
@@ -61,10 +61,10 @@ _Row = tuple[str, str, str, str]
 def provision(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Make roles, databases and schemas on your Postgres; see that S3 takes files and Trino reads the lake.
+    """Create roles, databases and schemas on your Postgres; check S3, and that Trino reads the lake.
 
-    For the profile scale. May be repeated: it brings passwords and grants to what the settings say and
-    leaves data alone. Needs MILLPOND_POSTGRES_ADMIN_PASSWORD, which nothing else does.
+    For the profile scale. May be repeated: it sets passwords and grants as in the settings and does not
+    touch data. It is the only command that needs MILLPOND_POSTGRES_ADMIN_PASSWORD.
 
     Example: MILLPOND_PROFILE=scale millpond provision
     """
@@ -75,17 +75,17 @@ def provision(
     configured = settings()
     if not configured.scale:
         raise ConfigError(
-            "there is nothing to provision: the profile is embedded, whose parts provision themselves",
-            next_step="set MILLPOND_PROFILE=scale and its servers (see .env.example), or just go on",
+            "there is nothing to provision: the parts of the profile embedded provision themselves",
+            next_step="set MILLPOND_PROFILE=scale and its servers (see .env.example)",
         )
-    rows = [_postgres(configured), _warehouse(configured), *_others(configured)]
+    rows = [_provision_postgres(configured), _check_warehouse(configured), *_check_others(configured)]
     columns = ("server", "state", "address", "found")
-    (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
+    (output.print_rows_as_json if as_json else output.print_rows_as_table)(columns, rows)
     if any(row[1] != "ready" for row in rows):
         raise typer.Exit(1)
 
 
-def _postgres(configured: Settings) -> _Row:
+def _provision_postgres(configured: Settings) -> _Row:
     import psycopg
 
     from millpond.errors import ServerUnreachable
@@ -94,7 +94,7 @@ def _postgres(configured: Settings) -> _Row:
 
     address = f"{configured.postgres_host}:{configured.postgres_port}"
     try:
-        made = provisioning.provision(
+        created = provisioning.provision(
             lambda database: databases.connect_administrator(configured, database),
             configured.role_passwords,
             shared=True,
@@ -104,11 +104,11 @@ def _postgres(configured: Settings) -> _Row:
         return "postgres", "unreachable", address, error.what
     except psycopg.Error as error:
         return "postgres", "refused", address, str(error).strip()
-    found = f"made {', '.join(made)}" if made else "roles, databases and schemas are there"
+    found = f"created {', '.join(created)}" if created else "roles, databases and schemas exist"
     return "postgres", "ready", address, found
 
 
-def _warehouse(configured: Settings) -> _Row:
+def _check_warehouse(configured: Settings) -> _Row:
     from millpond.runtime.servers import try_warehouse
 
     address = f"{configured.iceberg_warehouse_path} at {configured.s3_endpoint or 'AWS'}"
@@ -118,8 +118,8 @@ def _warehouse(configured: Settings) -> _Row:
         return "s3", "unusable", address, str(error)
 
 
-def _others(configured: Settings) -> list[_Row]:
-    """Return Trino, which must also be able to read the lake, and Nessie where it is the catalog."""
+def _check_others(configured: Settings) -> list[_Row]:
+    """Return the rows of Trino, which must also read the lake, and of Nessie if it is the catalog."""
     from millpond.errors import MillpondError
     from millpond.lake import trino
     from millpond.runtime.servers import check_servers

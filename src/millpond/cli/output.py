@@ -1,4 +1,4 @@
-"""Rows to a table for people, or to JSON or CSV for machines."""
+"""Prints rows as a table for people, or as JSON or CSV for machines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print the rows as a JSON list of objects; dates and times as ISO 8601, decimals as numbers."""
     sys.stdout.write(
         json.dumps(
             [dict(zip(columns, row, strict=True)) for row in rows],
-            default=_plain,
+            default=_to_json_value,
             ensure_ascii=False,
             indent=2,
         )
@@ -31,33 +31,35 @@ def rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     sys.stdout.write("\n")
 
 
-def as_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print any value as JSON, its dataclasses as objects."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(value, default=_to_json_value, ensure_ascii=False, indent=2) + "\n")
 
 
-def as_text(value: Any, style: str = "") -> Text:
-    """Return a value as it stands in a table's cell; null is dim."""
+def format_cell(value: Any, style: str = "") -> Text:
+    """Return a value as a table cell; null is dim."""
     from rich.text import Text
 
-    return Text("null", style="dim") if value is None else Text(_text(value), style=style)
+    return Text("null", style="dim") if value is None else Text(_format_value(value), style=style)
 
 
-def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print the rows as CSV with a header; null is an empty field."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([["" if v is None else _text(v) for v in row] for row in rows])
+    writer.writerows([["" if v is None else _format_value(v) for v in row] for row in rows])
 
 
-def rows_as_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
-    """Print the rows as a table; numbers stand to the right, null is dim. See `print_table`."""
+def print_rows_as_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """Print the rows as a table; numbers are right-aligned, null is dim. See `print_table`."""
     numeric = {
         name
         for index, name in enumerate(columns)
         if any(isinstance(row[index], int | float | decimal.Decimal) for row in rows)
     }
-    print_table(columns, [[*map(as_text, row)] for row in rows], title=title, right=numeric)
+    print_table(columns, [[*map(format_cell, row)] for row in rows], title=title, right=numeric)
 
 
 def print_table(
@@ -68,18 +70,18 @@ def print_table(
     right: Collection[str] = (),
     plain: bool = False,
 ) -> None:
-    """Print the rows as a table where the terminal is wide enough, else each row as lines of `column value`.
+    """Print the rows as a table if the terminal is wide enough, else each row as lines of `column value`.
 
-    Only spaces between words break: no date, name or address is ever cut. In a file, where all else stands
-    in one line, a text of more than 100 characters goes over several. `plain` leaves out the frame.
+    Lines wrap only between words: no date, name or address is cut. In a file, where nothing else wraps,
+    texts of more than 100 characters do. `plain` omits the frame.
     """
     from rich.table import Table
     from rich.text import Text
 
-    width = terminal_width()
+    width = get_terminal_width()
     cells = [[Text(name), *(row[index] for row in rows)] for index, name in enumerate(columns)]
-    wraps = [any(_breaks(cell.plain) for cell in column[1:]) for column in cells]
-    least = [_least(column, wrap) for column, wrap in zip(cells, wraps, strict=True)]
+    wraps = [any(_may_break(cell.plain) for cell in column[1:]) for column in cells]
+    least = [_find_least_width(column, wrap) for column, wrap in zip(cells, wraps, strict=True)]
     frame = 2 * len(columns) if plain else 3 * len(columns) + 1
     if width and sum(least) + frame > width:
         _print_vertically(columns, rows, title)
@@ -102,21 +104,21 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    make_console().print(table)
 
 
-def terminal_width() -> int | None:
+def get_terminal_width() -> int | None:
     """Return COLUMNS if it is set, else the columns of the terminal; None for a file or a program."""
     if sys.stdout.isatty():
         return shutil.get_terminal_size().columns
     return shutil.get_terminal_size((0, 0)).columns or None
 
 
-def console() -> Console:
-    """Return where lines of prose go: they break at the terminal's width, and nowhere in a file."""
+def make_console() -> Console:
+    """Return the console for lines of text: they wrap at the terminal's width, and not at all in a file."""
     from rich.console import Console
 
-    return Console(width=terminal_width() or _ENDLESS, highlight=False)
+    return Console(width=get_terminal_width() or _ENDLESS, highlight=False)
 
 
 _ENOUGH_FOR_PROSE = 16
@@ -125,12 +127,12 @@ _ENDLESS = 10_000
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\S*( [A-Z]+)?")
 
 
-def _breaks(text: str) -> bool:
+def _may_break(text: str) -> bool:
     return " " in text and not _MOMENT.fullmatch(text)
 
 
-def _least(column: Sequence[Text], wraps: bool) -> int:
-    """Return the least width in which no word of a column breaks."""
+def _find_least_width(column: Sequence[Text], wraps: bool) -> int:
+    """Return the smallest width in which no word of a column is cut."""
     lines = [cell.plain for cell in column]
     whole = max(len(line) for text in lines for line in text.splitlines() or [""])
     if not wraps:
@@ -140,9 +142,9 @@ def _least(column: Sequence[Text], wraps: bool) -> int:
 
 
 def _share_width(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: int) -> list[int]:
-    """Return the widths of columns of which the narrowest that breaks a line gets of what is to spare first.
+    """Return the widths of columns: the narrowest that wraps gets spare width first.
 
-    Rich shares by the longest column alone; another may get less than its longest word, which cuts the frame.
+    Rich only considers the longest column; another may get less than its longest word.
     """
     wanted = [max(line.cell_len for cell in column for line in cell.split()) for column in cells]
     widths = list(least)
@@ -160,7 +162,7 @@ def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], ti
 
     console = Console(width=_ENDLESS, highlight=False, soft_wrap=True)
     indent = max(map(len, columns)) + 2
-    room = max((terminal_width() or _ENDLESS) - indent, _ENOUGH_FOR_PROSE)
+    room = max((get_terminal_width() or _ENDLESS) - indent, _ENOUGH_FOR_PROSE)
     if title:
         console.print(Text(title, style="bold"))
     for number, row in enumerate(rows):
@@ -168,22 +170,22 @@ def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], ti
             console.print()
         for name, value in zip(columns, row, strict=True):
             longest = max((len(word) for word in value.plain.split()), default=0)
-            lines = value.wrap(console, max(room, longest)) if _breaks(value.plain) else [value]
+            lines = value.wrap(console, max(room, longest)) if _may_break(value.plain) else [value]
             for line_number, line in enumerate(lines or [value]):
                 line.rstrip()
                 label = "" if line_number else name
                 console.print(Text.assemble((label.ljust(indent), "bold"), line))
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, list | dict):
-        return json.dumps(value, default=_plain, ensure_ascii=False)
+        return json.dumps(value, default=_to_json_value, ensure_ascii=False)
     return str(value)
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):

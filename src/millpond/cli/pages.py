@@ -1,4 +1,4 @@
-"""Dagster's web pages, with the runbook and our backfills: `python -m millpond.cli.pages`, as Dagster's."""
+"""Dagster's web pages, with the runbook and our backfills: `python -m millpond.cli.pages`."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _MISSING = "# Runbook\n\nThis project has no `docs/runbook.md`; `millpond alerts
 
 
 def serve_runbook() -> None:
-    """Have every web server of this process serve the page `/runbook` beside Dagster's own."""
+    """Have every web server of this process serve the page `/runbook` next to Dagster's own."""
     own = DagsterWebserver.build_static_routes
 
     def with_runbook(server: Any) -> list[BaseRoute]:
-        return [Route("/runbook", _answer), *own(server)]  # type: ignore[no-untyped-call]
+        return [Route("/runbook", _respond), *own(server)]  # type: ignore[no-untyped-call]
 
     DagsterWebserver.build_static_routes = with_runbook  # type: ignore[method-assign]
 
 
-def page() -> str:
+def render_runbook() -> str:
     """Return the project's runbook as HTML; each kind of alert is an anchor of its own name."""
     files = (settings().project / _FILE, root() / _FILE)
     text = next((file.read_text() for file in files if file.is_file()), _MISSING)
@@ -43,12 +43,12 @@ def page() -> str:
     return f"<!doctype html><meta charset=utf-8><title>Runbook</title><style>{_STYLE}</style>{body}"
 
 
-def _answer(_: Request) -> HTMLResponse:
-    return HTMLResponse(page())
+def _respond(_: Request) -> HTMLResponse:
+    return HTMLResponse(render_runbook())
 
 
-def begin() -> None:
-    """Be Dagster's web pages, with the runbook and the backfills of commands; the arguments are Dagster's."""
+def main() -> None:
+    """Run Dagster's web server, with the runbook and our backfills; the arguments are Dagster's."""
     serve_runbook()
     launch_in_few_runs()
     show_backfills(LedgerRecords())
@@ -56,4 +56,4 @@ def begin() -> None:
 
 
 if __name__ == "__main__":
-    begin()
+    main()

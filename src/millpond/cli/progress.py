@@ -1,4 +1,4 @@
-"""A run as it goes: a line per asset, live in a terminal, plain elsewhere, and what failed at the end."""
+"""The progress of a run: a line per asset, live in a terminal, else plain, and failures at the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_with_progress(
     ref: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
-    """Materialize `selection` over `window`, show how it goes (unless `quiet`), return how it ended."""
+    """Materialize `selection` over `window`, show the progress (unless `quiet`), return the outcome."""
     if quiet:
         return materialize(selection, window, on_event=on_event, definitions=definitions, ref=ref, tags=tags)
     console = Console(highlight=False)
@@ -67,7 +67,7 @@ class _Line:
 
 @dataclass
 class _Board:
-    """The assets seen so far; a finished one becomes a plain line where there is no terminal."""
+    """The assets so far; without a terminal, each finished asset becomes a plain line."""
 
     console: Console
     lines: dict[str, _Line] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class _Board:
                 self.lines.setdefault(asset, _Line(time.perf_counter()))
         elif event.kind == "materialized":
             line = self.lines.get(event.asset) or _Line(time.perf_counter())
-            if not line.partitions:  # lines stand in the order in which assets were made
+            if not line.partitions:  # lines are in the order of materialization
                 self.lines.pop(event.asset, None)
                 self.lines[event.asset] = line
             line.partitions += 1
@@ -100,7 +100,7 @@ class _Board:
                 line.state = _PARTLY if line.partitions else _FAILED
 
     def finish(self) -> None:
-        """Print what is complete where nothing is live."""
+        """Print finished assets, without a terminal."""
         if not self.console.is_terminal:
             for asset, line in self.lines.items():
                 if asset not in self.printed and line.state != _RUNNING:
@@ -119,13 +119,13 @@ def _render(asset: str, line: _Line) -> Text:
         text.append(f"{line.partitions:>5} × {rows:<15}", style="")
         if line.seconds:
             text.append(f"{line.seconds:>7.2f} s", style="dim")
-        if said := format_counts(line.counts):
-            text.append(f"\n      {said}", style="yellow")
+        if counts := format_counts(line.counts):
+            text.append(f"\n      {counts}", style="yellow")
     return text
 
 
 def format_skipped(outcome: RunOutcome) -> list[str]:
-    """Return a line for each asset of which days are beyond its source's reach, with the reason."""
+    """Return a line for each asset with days that its source no longer serves, with the reason."""
     days: defaultdict[tuple[str, str], list[dt.date]] = defaultdict(list)
     for event in outcome.skipped:
         if event.partition:

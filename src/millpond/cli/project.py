@@ -1,4 +1,4 @@
-"""`millpond init` and `millpond upgrade`: a new project, and one brought to the installed release."""
+"""`millpond init` and `millpond upgrade`: create a project, and upgrade one to the installed release."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import typer
 def init(
     name: Annotated[
         Path,
-        typer.Argument(metavar="NAME", help="Folder to make; its name becomes that of the Python package."),
+        typer.Argument(metavar="NAME", help="Folder to create; its name is also that of the Python package."),
     ],
     template: Annotated[
         str,
-        typer.Option("--template", help="What is in it: glucose, a source with models, or empty."),
+        typer.Option("--template", help="glucose: an example source with models; or empty."),
     ] = "glucose",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Make a new project: sources/, dbt/, Python definitions, tests, settings, containers and CI.
+    """Create a project: sources/, dbt/, Python definitions, tests, settings, containers and CI.
 
     The folder must be new or empty. Everything in it is yours to change; the platform itself stays in the
-    installed package, and `millpond upgrade` brings a later release's changes to these files.
+    installed package, and `millpond upgrade` applies a later release's changes to these files.
 
     Example: millpond init my_project
     """
@@ -41,9 +41,9 @@ def init(
         )
     folder = create(name, template)  # type: ignore[arg-type]
     if as_json:
-        output.as_json({"project": str(folder), "template": template})
+        output.print_json({"project": str(folder), "template": template})
         return
-    typer.echo(f"made {folder}\n")
+    typer.echo(f"created {folder}\n")
     typer.echo("Next:")
     typer.echo(f"  cd {shlex.quote(str(name))}")
     if template == "glucose":
@@ -63,16 +63,16 @@ def upgrade(
         typer.Option(
             "--check",
             "--dry-run",
-            help="Change nothing, show the differences; exit with 1 if something is to be upgraded.",
+            help="Only show the differences; exit with 1 if there is something to upgrade.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Bring this home and this project to the Millpond that is installed.
+    """Upgrade this home and this project to the installed Millpond.
 
-    Type it after `pip install --upgrade millpond`. The home: its state in Postgres, and Dagster's storage;
+    Run it after `pip install --upgrade millpond`. The home: its state in Postgres, and Dagster's storage;
     data in the lake and the marts is not touched. The project: files that `millpond init` wrote and the
-    release changed; your own edits stay. May be repeated; after an interruption it goes on. Refuses while
+    release changed; your own edits stay. May be repeated; after an interruption it continues. Refused while
     runs are in progress.
 
     Example: millpond upgrade --check
@@ -84,9 +84,9 @@ def upgrade(
     from millpond.settings import settings
 
     project = project_upgrade(settings().project)
-    home = upgrade_home.home_changes() if upgrade_home.is_there() else []
+    home = upgrade_home.find_home_changes() if upgrade_home.home_exists() else []
     if not check:
-        if upgrade_home.is_there():
+        if upgrade_home.home_exists():
             upgrade_home.refuse_while_working(is_changed=bool(home))
             upgrade_home.migrate_home()
         if project:
@@ -95,20 +95,20 @@ def upgrade(
     if as_json:
         _print_json(metadata.version("millpond"), home, files, check=check)
     else:
-        _print(metadata.version("millpond"), home, files, check=check)
+        _print_changes(metadata.version("millpond"), home, files, check=check)
     if check and (home or files):
         raise typer.Exit(1)
 
 
-def _print(release: str, home: Sequence[Change], files: Sequence[FileChange], *, check: bool) -> None:
+def _print_changes(release: str, home: Sequence[Change], files: Sequence[FileChange], *, check: bool) -> None:
     from millpond.cli import output
 
     if not home and not files:
-        typer.echo(f"nothing to upgrade: home and project are as Millpond {release} has them")
+        typer.echo(f"nothing to upgrade: home and project are up to date with Millpond {release}")
         return
-    rows = [(each.part, each.change, _state(check=check)) for each in home]
-    rows += [(each.path, each.words, _state(each, check=check)) for each in files]
-    output.rows_as_table(("part", "change", "state"), rows)
+    rows = [(each.part, each.change, _describe_state(check=check)) for each in home]
+    rows += [(each.path, each.words, _describe_state(each, check=check)) for each in files]
+    output.print_rows_as_table(("part", "change", "state"), rows)
     if check:
         for each in files:
             if each.diff:
@@ -116,25 +116,32 @@ def _print(release: str, home: Sequence[Change], files: Sequence[FileChange], *,
         return
     if files:
         typer.echo(
-            "Look at the project's files (`git diff`); while `up` runs, `millpond reload` deploys them."
+            "Review the project's files (`git diff`); while `up` runs, `millpond reload` deploys them."
         )
     for each in files:
         if each.is_conflict:
-            typer.echo(f"{each.path}: take from {each.target} what you want, then delete that file.")
+            typer.echo(f"{each.path}: copy what you want from {each.target}, then delete that file.")
 
 
 def _print_json(release: str, home: Sequence[Change], files: Sequence[FileChange], *, check: bool) -> None:
     from millpond.cli import output
 
-    changes = [{"part": each.part, "change": each.change, "state": _state(check=check)} for each in home]
+    changes = [
+        {"part": each.part, "change": each.change, "state": _describe_state(check=check)} for each in home
+    ]
     changes += [
-        {"part": each.path, "change": each.words, "state": _state(each, check=check), "diff": each.diff}
+        {
+            "part": each.path,
+            "change": each.words,
+            "state": _describe_state(each, check=check),
+            "diff": each.diff,
+        }
         for each in files
     ]
-    output.as_json({"millpond": release, "changes": changes})
+    output.print_json({"millpond": release, "changes": changes})
 
 
-def _state(change: FileChange | None = None, *, check: bool) -> str:
+def _describe_state(change: FileChange | None = None, *, check: bool) -> str:
     if change and (change.is_conflict or not change.target):
         return "by hand" if change.is_conflict else "kept"
     return "to do" if check else "done"

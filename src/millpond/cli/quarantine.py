@@ -55,9 +55,9 @@ def list_(
         if rule is None or (each.rule and rule in (each.rule, each.rule.partition(":")[0]))
     ]
     if as_json:
-        output.as_json(found)
+        output.print_json(found)
     elif found:
-        output.rows_as_table(COLUMNS, as_rows(found))
+        output.print_rows_as_table(COLUMNS, as_rows(found))
     else:
         typer.echo("no rows are in quarantine")
 

@@ -102,14 +102,14 @@ def show_rows(chosen: Chosen, limit: int, *, as_json: bool) -> None:
         for asset, row in itertools.islice(rows, limit)
     ]
     if as_json:
-        output.as_json(shown)
+        output.print_json(shown)
         return
     columns = ("day", "rules", "reason", "row_key", "payload")
     for row in shown:
         row["rules"] = ", ".join(row["rules"])
         row["payload"] = _abridge(row["payload"])
     if shown:
-        output.rows_as_table(columns, [[row[column] for column in columns] for row in shown])
+        output.print_rows_as_table(columns, [[row[column] for column in columns] for row in shown])
     else:
         typer.echo(f"no rows of {chosen.name} are in quarantine{_of(chosen)}")
     if len(rows) > limit:
@@ -137,7 +137,7 @@ def confirm_discard(chosen: Chosen, *, yes: bool, as_json: bool) -> None:
 def settle(chosen: Chosen, action: Literal["replay", "discard"], *, downstream: bool, as_json: bool) -> bool:
     """Load or remove the rows with runs of their assets; returns whether all runs succeeded."""
     from millpond.cli import output
-    from millpond.cli.startup import build_companion, dismiss_builder_unless_due
+    from millpond.cli.startup import dismiss_unneeded_companion, start_companion
 
     before = {table.asset: _count(chosen, table) for table in chosen.tables}
     runs = [
@@ -148,12 +148,12 @@ def settle(chosen: Chosen, action: Literal["replay", "discard"], *, downstream: 
     ]
     if not runs:
         if as_json:
-            output.as_json([])
+            output.print_json([])
         else:
             typer.echo(f"nothing to do: no rows of {chosen.name} are in quarantine{_of(chosen)}")
         return True
     results, succeeded = [], True
-    with build_companion(needed=downstream):
+    with start_companion(needed=downstream):
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import ACCEPT_TAG, RULE_TAG
@@ -163,7 +163,7 @@ def settle(chosen: Chosen, action: Literal["replay", "discard"], *, downstream: 
             selection = f"{table.asset}*" if downstream else table.asset
             if downstream:
                 keys = resolve_selection(selection, defs.resolve_asset_graph())
-                dismiss_builder_unless_due(key.to_user_string() for key in keys)
+                dismiss_unneeded_companion(key.to_user_string() for key in keys)
             tags = {ACCEPT_TAG: action, **({RULE_TAG: chosen.rule} if chosen.rule else {})}
             outcome = run_with_progress(selection, days, quiet=as_json, ref=chosen.ref, tags=tags)
             succeeded &= outcome.success
@@ -175,7 +175,7 @@ def settle(chosen: Chosen, action: Literal["replay", "discard"], *, downstream: 
             if not as_json:
                 typer.echo(_say(action, table.asset, days, there, left, chosen, downstream=downstream))
     if as_json:
-        output.as_json(results)
+        output.print_json(results)
     return succeeded
 
 

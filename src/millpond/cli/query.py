@@ -1,4 +1,4 @@
-"""One query in which lake tables and marts go by their short names: by DuckDB, or under scale by Trino."""
+"""One query on lake tables and marts by their short names: in DuckDB, or with the profile scale in Trino."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run_query(
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
     """Return the column names and rows of one SELECT.
 
-    Raises QueryRefused with the engine's own words for SQL that cannot be run.
+    Raises QueryRefused with the engine's message for SQL that cannot be run.
     """
     ref = ref or settings().ref
     if settings().scale:
@@ -31,9 +31,9 @@ def run_query(
             statements = duckdb.extract_statements(query)
             if len(statements) != 1 or statements[0].type not in _READING:
                 raise QueryRefused(
-                    "millpond sql runs one statement that reads",
+                    "millpond sql runs one read-only statement",
                     unharmed="nothing was changed",
-                    next_step="give a single SELECT; data is changed by assets, not by hand",
+                    next_step="give a single SELECT; only assets change data",
                 )
             cursor = connection.execute(statements[0], parameters)
             return [c[0] for c in cursor.description or []], cursor.fetchall()
@@ -41,16 +41,16 @@ def run_query(
             raise QueryRefused(
                 str(error).strip(),
                 unharmed="everything; nothing was changed",
-                next_step=_advice(str(error), query, ref),
+                next_step=_advise(str(error), query, ref),
             ) from error
 
 
-def _advice(complaint: str, query: str, ref: str) -> str:
-    if f'schema "{marts_schema(ref)}" does not exist' in complaint:
+def _advise(message: str, query: str, ref: str) -> str:
+    if f'schema "{marts_schema(ref)}" does not exist' in message:
         return f"publish the marts of {ref}: `millpond materialize group:marts{ref_option(ref)}`"
-    if complaint.startswith("Parser Error"):
-        return "give a single SELECT as DuckDB writes it"
-    missing = _NO_TABLE.search(complaint)
+    if message.startswith("Parser Error"):
+        return "give a single SELECT in DuckDB's SQL"
+    missing = _NO_TABLE.search(message)
     if missing and re.search(rf'\bmarts"?\."?{re.escape(missing[1])}\b', query):
         return f"publish it: `millpond materialize marts/{missing[1]}{ref_option(ref)}`"
     return "`millpond tables` lists the lake's tables and their names"

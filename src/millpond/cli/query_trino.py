@@ -1,4 +1,4 @@
-"""`millpond sql` under the profile scale: lake tables are read by Trino, marts by Postgres."""
+"""`millpond sql` with the profile scale: Trino reads lake tables, Postgres marts."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _MARTS = re.compile(r'(?:from|join)\s+"?marts"?\s*\.', re.IGNORECASE)
 def run_query(
     query: str, ref: str, parameters: Sequence[object] = ()
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Return the column names and rows of one statement that reads.
+    """Return the column names and rows of one read-only statement.
 
-    Trino reads each table as it is on the ref when the statement begins. Raises QueryRefused with the words
+    Trino reads each table as it is on the ref when the statement starts. Raises QueryRefused with the message
     of the server that refused it.
     """
     bare = _COMMENTS.sub(" ", query).strip()
     if not _READS.match(bare):
         raise QueryRefused(
-            "millpond sql runs one statement that reads",
+            "millpond sql runs one read-only statement",
             unharmed="nothing was changed",
-            next_step="give a single SELECT; data is changed by assets, not by hand",
+            next_step="give a single SELECT; only assets change data",
         )
     if _MARTS.search(bare):
         if _LAKE.search(bare):
             raise QueryRefused(
-                "under the profile scale one query reads the lake or the marts, not both",
-                next_step="read the mart's gold table instead: gold.<mart> holds the same rows",
+                "with the profile scale one query reads the lake or the marts, not both",
+                next_step="read the mart's gold table instead: gold.<mart> has the same rows",
             )
-        return _of_postgres(query, ref)
+        return _run_on_postgres(query, ref)
     trino.connect(ref)
     try:
         return trino.run_query(query.rstrip().rstrip(";"), ref, parameters)
@@ -50,7 +50,7 @@ def run_query(
         raise QueryRefused(f"Trino: {error.message}", next_step=advice) from error
 
 
-def _of_postgres(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
+def _run_on_postgres(query: str, ref: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
     with databases().marts_readonly.connect() as connection:
         named = re.sub(r'(?<![\w."])"?marts"?\s*\.', f"{quoted(marts_schema(ref))}.", query)
         try:

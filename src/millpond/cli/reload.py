@@ -1,4 +1,4 @@
-"""`millpond reload`: what automation runs becomes the project as it is; notices of what is not yet in it."""
+"""`millpond reload`: deploys the project to automation; and the notice of files that are not deployed yet."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
     """Have automation run the project as it is now: sources/, dbt/, waits.yaml and Millpond's own code.
 
-    `millpond up` loads them when it starts; what you edit later waits for this command (or "Reload" in
-    Dagster's pages). A project that does not load is refused, and automation goes on with what it has.
-    Runs that have begun end with what they began with.
+    `millpond up` loads them when it starts; later edits wait for this command (or "Reload" in Dagster's
+    pages). A project that does not load is refused, and automation continues with the previous one.
+    Runs in progress finish with the code they started with.
 
     Example: millpond reload
     """
@@ -30,7 +30,7 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     pages = find_process(home, WEBSERVER)
     if find_process(home, SUPERVISOR) is None or pages is None:
         raise NotUp(
-            "`millpond up` does not run, so there is nothing to reload",
+            "`millpond up` is not running, so there is nothing to reload",
             unharmed="everything",
             next_step="`millpond up` loads the project as it is when it starts",
         )
@@ -39,19 +39,19 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     reload_location(pages.port, find_location_name(configured))
     taken = [*before.files, *before.python] if before else []
     if as_json:
-        output.as_json({"deployed": deployed.state, "at": deployed.at, "changed": taken})
+        output.print_json({"deployed": deployed.state, "at": deployed.at, "changed": taken})
     else:
         what = f", with changes in {', '.join(taken)}" if taken else "; nothing had changed"
         typer.echo(f"reloaded{what}")
 
 
 def print_notice(ref: str | None = None) -> None:
-    """Say on stderr, while `millpond up` runs, which files automation does not use yet as they are now.
+    """Print on stderr, while `millpond up` runs, which edited files automation does not use yet.
 
-    With --json nothing is said: standard error is for an error alone, and `status --json` names the files.
-    `ref` is what a command is about to write, None for that of the settings; a branch is no production.
+    With --json nothing is printed: standard error is for errors only, and `status --json` lists the files.
+    `ref` is what the command will write, by default that of the settings; branches get no notice.
     """
-    from millpond.cli.interrupts import as_json
+    from millpond.cli.interrupts import wants_json
     from millpond.naming import MAIN_REF
     from millpond.runtime import deployment
     from millpond.runtime.down import SUPERVISOR
@@ -60,7 +60,9 @@ def print_notice(ref: str | None = None) -> None:
     from millpond.settings import settings
 
     on_branch = (ref or settings().ref) != MAIN_REF
-    if on_branch or as_json() or find_process(locate(settings()), SUPERVISOR) is None:
+    if on_branch or wants_json() or find_process(locate(settings()), SUPERVISOR) is None:
         return
     if (found := deployment.changes(settings())) and found.words:
-        typer.echo(f"Not yet what automation runs, {found.words}. `millpond reload` deploys it.", err=True)
+        typer.echo(
+            f"Automation does not use this yet: {found.words}. `millpond reload` deploys it.", err=True
+        )

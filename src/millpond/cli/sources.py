@@ -1,4 +1,4 @@
-"""`millpond sources`: where data comes from, and which of it does not answer."""
+"""`millpond sources`: where data comes from, and whether the hosts answer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from millpond.cli import sources_check, sources_new
 app = typer.Typer(
     no_args_is_help=True,
     help="The sources of sources/, and whether their hosts answer.\n\n"
-    "A host that does not answer several loads in a row is left alone for a while: loads fail at once, with "
-    "no request. Then one request finds out whether it is back. docs/sensors.md has more.\n\n"
+    "If a host does not answer several loads in a row, requests to it pause for a while: loads fail at once. "
+    "Then one request checks whether it is back. docs/sensors.md has more.\n\n"
     "Each raw table is loaded from one origin. A load from another address is refused, and demo data never "
-    "mix with real data.\n\n"
+    "mixes with real data.\n\n"
     "A day that comes back empty, or with less than half of its rows, is held back until you accept it: "
-    "`held` lists such days, `accept` takes them.",
+    "`held` lists such days, `accept` accepts them.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -24,20 +24,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List each source with its host and tables: healthy, failing, or left alone until the next try.
+    """List each source with its host and tables: healthy, failing, or paused until the next try.
 
     `days_held` counts the days of its tables that are held back, on all refs: see `millpond sources held`.
 
     Example: millpond sources list
     """
     from millpond.cli import output
-    from millpond.cli.sources_view import COLUMNS, rows
+    from millpond.cli.sources_view import COLUMNS, list_rows
 
-    found = rows()
+    found = list_rows()
     if as_json:
-        output.as_json([dict(zip(COLUMNS, row, strict=True)) for row in found])
+        output.print_json([dict(zip(COLUMNS, row, strict=True)) for row in found])
     else:
-        output.rows_as_table(
+        output.print_rows_as_table(
             COLUMNS, [[", ".join(v) if isinstance(v, list) else v for v in r] for r in found]
         )
 
@@ -49,9 +49,9 @@ def reset(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Let a host be asked again at once, not after its pause; those who were notified hear that it is over.
+    """Allow requests to a host again at once, before its pause ends; those who were notified get a message.
 
-    Exits with 2 if nothing is known against the host.
+    Exits with 2 if the host has no recorded failures.
 
     Example: millpond sources reset https://cgm.example.org:443
     """
@@ -67,30 +67,30 @@ def reset(
         )
     was_open = breaker.close(host, "Reset by hand.")
     if as_json:
-        output.as_json({"host": host, "was_open": was_open})
+        output.print_json({"host": host, "was_open": was_open})
     else:
-        typer.echo(f"{host} may be asked again")
+        typer.echo(f"requests to {host} are allowed again")
 
 
 @app.command("held")
 def list_held(as_json: AsJson = False) -> None:
-    """List the days that were held back because they came with far fewer rows than are loaded.
+    """List the days that were held back because they have far fewer rows now.
 
-    The rows loaded before stay visible. `accept` takes the new ones; a later complete load drops them.
+    The rows loaded before stay visible. `accept` replaces them; a later complete load drops the new ones.
 
     Example: millpond sources held
     """
     from millpond.cli import output
-    from millpond.cli.sources_held import COLUMNS, accept_lines, as_rows
+    from millpond.cli.sources_held import COLUMNS, format_accept_lines, list_rows
     from millpond.lake.held import list_held as held_days
 
     found = held_days()
     if as_json:
-        output.as_json(found)
+        output.print_json(found)
         return
     if found:
-        output.rows_as_table(COLUMNS, as_rows(found))
-    for line in accept_lines(found) or ["no days are held back"]:
+        output.print_rows_as_table(COLUMNS, list_rows(found))
+    for line in format_accept_lines(found) or ["no days are held back"]:
         typer.echo(line)
 
 
@@ -102,26 +102,26 @@ def accept(
     partition: Annotated[str | None, typer.Option("--partition", "-p", help="The day, YYYY-MM-DD.")] = None,
     range_: Annotated[
         str | None,
-        typer.Option("--range", "-r", help="Days A...B, both included; those held back are taken."),
+        typer.Option("--range", "-r", help="Days A...B, both included; accepts those held back."),
     ] = None,
     downstream: Annotated[
-        bool, typer.Option("--downstream/--only", help="Also make again what reads it, in the same run.")
+        bool, typer.Option("--downstream/--only", help="Include assets downstream, in the same run.")
     ] = True,
     ref: Annotated[str | None, typer.Option("--ref", help="Branch; default: MILLPOND_REF.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the rows of days that were held back: the source has fewer for good. No request is sent.
+    """Accept the rows of days that were held back, if the source really has fewer. No request is sent.
 
-    A day that became empty is then empty in every layer. Exits with 2 if nothing is held back for these days.
+    An empty day is then empty in every layer. Exits with 2 if nothing is held back for these days.
 
     Examples: millpond sources accept dlt_glucose_entries --partition 2026-11-01
               millpond sources accept nightscout --range 2026-10-01...2026-10-31
               millpond sources accept nightscout --partition 2026-11-01 --only
     """
     from millpond.cli.sources_held import accept as accept_days
-    from millpond.cli.sources_held import raw_tables
+    from millpond.cli.sources_held import find_raw_tables
 
-    raw_tables(name)  # a wrong name is said before a wrong day
+    find_raw_tables(name)  # report a wrong name before a wrong day
     if bool(partition) == bool(range_):
         raise typer.BadParameter("give either --partition or --range; `millpond sources held` lists the days")
     days = str(partition or range_)
@@ -134,10 +134,10 @@ def accept_move(
     source: Annotated[str, typer.Argument(help="Source as `list` shows it, for example nightscout.")],
     as_json: AsJson = False,
 ) -> None:
-    """Accept that a source has moved: the address that is set now serves the same data as the former one.
+    """Confirm that a source has moved: its new address serves the same data as the previous one.
 
-    Until then a load from another host, path or account is refused, so that data of two servers never mix.
-    What was loaded stays. Demo data cannot be moved: your own data needs a home of its own.
+    Until then a load from another host, path or account is refused, so that data of two servers never mixes.
+    Loaded data stays. Demo data cannot be moved: your own data needs a separate home.
 
     Example: MILLPOND_NIGHTSCOUT_URL=https://new.example.org millpond sources moved nightscout
     """
@@ -154,11 +154,11 @@ def accept_move(
         )
     former = accept_move(known[source], settings())
     if as_json:
-        output.as_json({"source": source, "former": former})
+        output.print_json({"source": source, "former": former})
     elif former:
-        typer.echo(f"{source} has moved; formerly {', '.join(former)}")
+        typer.echo(f"{source} has moved; previously {', '.join(former)}")
     else:
-        typer.echo(f"nothing to do: nothing of {source} was loaded from another address")
+        typer.echo(f"nothing to do: no data of {source} was loaded from another address")
 
 
 @app.command("schema")

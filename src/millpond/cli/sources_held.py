@@ -1,4 +1,4 @@
-"""Days that were held back: as rows, as commands that accept them, and accepting them."""
+"""Days that were held back: as rows, as commands that accept them, and how to accept them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 COLUMNS = ("asset", "day", "ref", "loaded", "now", "held_at")
 
 
-def as_rows(found: Sequence[Held]) -> list[list[Any]]:
-    """Return a row for each day: the rows that are loaded and those that the source had last."""
+def list_rows(found: Sequence[Held]) -> list[list[Any]]:
+    """Return a row for each day: the rows that are loaded and those that are held back."""
     return [
         [
-            *(_asset(each), each.day, each.ref),
+            *(_get_asset(each), each.day, each.ref),
             *(each.rows_loaded, each.rows_held),
             f"{each.held_at:%m-%d %H:%M}",
         ]
@@ -28,70 +28,70 @@ def as_rows(found: Sequence[Held]) -> list[list[Any]]:
     ]
 
 
-def accept_lines(found: Sequence[Held]) -> list[str]:
-    """Return two lines for each stretch of days that are held back: how many rows, and how to accept them."""
+def format_accept_lines(found: Sequence[Held]) -> list[str]:
+    """Return two lines for consecutive days that are held back: how many rows, and how to accept them."""
     return [
         line
-        for asset, ref, days, part in _stretches(found)
+        for asset, ref, days, part in _group_days(found)
         for line in (
             f"{asset} {days}: {sum(e.rows_loaded for e in part):,} rows loaded,"
             f" {sum(e.rows_held for e in part):,} now",
-            f"  {accept_command(asset, days, ref)}",
+            f"  {format_accept_command(asset, days, ref)}",
         )
     ]
 
 
-def accept_command(asset: str, days: Window, ref: str) -> str:
+def format_accept_command(asset: str, days: Window, ref: str) -> str:
     """Return the command that accepts days."""
     return f"millpond sources accept {asset} {days.option}{ref_option(ref)}"
 
 
 def accept(name: str, days: str, *, downstream: bool, ref: str | None, as_json: bool) -> bool:
-    """Take what is held back for `days` of a source, table or asset, a run for each stretch of days.
+    """Accept what is held back for `days` of a source, table or asset, in one run for consecutive days.
 
-    Returns whether all of it was taken. Raises ConfigError if nothing is held back.
+    Returns whether all runs succeeded. Raises ConfigError if nothing is held back.
     """
     from millpond.cli import output
     from millpond.cli.arguments import check_ref_and_days, parse_window, require_ref
-    from millpond.cli.startup import build_companion, dismiss_builder_unless_due
+    from millpond.cli.startup import dismiss_unneeded_companion, start_companion
     from millpond.errors import ConfigError
     from millpond.lake.held import list_held
 
     window = check_ref_and_days(ref, lambda: parse_window(days, cut=True))
-    on, wanted = require_ref(ref), raw_tables(name)
+    on, wanted = require_ref(ref), find_raw_tables(name)
     every = [each for each in list_held(on) if each.table in wanted]
     found = [each for each in every if each.day in window]
     if not found:
         waiting = "; ".join(
-            f"`{accept_command(asset, days, on)}`" for asset, on, days, _ in _stretches(every)
+            f"`{format_accept_command(asset, days, on)}`" for asset, on, days, _ in _group_days(every)
         )
         raise ConfigError(
             f"no rows of {name} are held back for {window}",
             unharmed="everything; nothing was changed",
-            next_step=f"{waiting} takes what is held back"
+            next_step=f"{waiting} accepts what is held back"
             if every
             else "`millpond sources held` lists what is",
         )
-    with build_companion():
+    with start_companion():
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
         from millpond.resources.run import ACCEPT_TAG
         from millpond.runs.selection import resolve_selection
 
         outcomes = []
-        for asset, _, stretch, _ in _stretches(found):
+        for asset, _, stretch, _ in _group_days(found):
             selection = f"{asset}*" if downstream else asset
             keys = resolve_selection(selection, defs.resolve_asset_graph())
-            dismiss_builder_unless_due(key.to_user_string() for key in keys)
+            dismiss_unneeded_companion(key.to_user_string() for key in keys)
             tags = {ACCEPT_TAG: "held"}
             outcomes.append(run_with_progress(selection, stretch, quiet=as_json, ref=on, tags=tags))
     if as_json:
-        output.as_json(outcomes)
+        output.print_json(outcomes)
     return all(outcome.success for outcome in outcomes)
 
 
-def raw_tables(name: str) -> set[str]:
-    """Return the raw tables that a source, table or asset stands for. Raises ConfigError."""
+def find_raw_tables(name: str) -> set[str]:
+    """Return the raw tables of a source, table or asset. Raises ConfigError."""
     from millpond.ingestion.reading import find_table, load_sources
     from millpond.settings import settings
 
@@ -103,13 +103,13 @@ def raw_tables(name: str) -> set[str]:
     return {source.tables[index].raw_table}
 
 
-def _stretches(found: Sequence[Held]) -> Iterator[tuple[str, str, Window, list[Held]]]:
-    """Yield asset, ref and days in a row, with what is held back of them; `found` is sorted."""
-    for (asset, ref), of_one in groupby(found, lambda each: (_asset(each), each.ref)):
+def _group_days(found: Sequence[Held]) -> Iterator[tuple[str, str, Window, list[Held]]]:
+    """Yield asset, ref and consecutive days, with what is held back of them; `found` is sorted."""
+    for (asset, ref), of_one in groupby(found, lambda each: (_get_asset(each), each.ref)):
         by_day: dict[dt.date, Held] = {each.day: each for each in of_one}
         for days in contiguous(by_day):
             yield asset, ref, days, [by_day[day] for day in days.days]
 
 
-def _asset(held: Held) -> str:
+def _get_asset(held: Held) -> str:
     return f"dlt_{held.table.partition('.')[2]}"

@@ -1,4 +1,4 @@
-"""Sources and their hosts as lines and rows."""
+"""Sources and their hosts, as lines and as rows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 COLUMNS = ("source", "host", "tables", "state", "failures", "next_try", "days_held", "last_error")
 DEMO = "demo source"
 NO_ADDRESS = "no address"
-"""State of a source without a URL where no demo source stands in: automation leaves it out."""
+"""State of a source without a URL in a home without demo data: automation leaves it out."""
 
 
-def open_breakers() -> list[Breaker]:
-    """Return the hosts that nobody asks now."""
+def list_open_breakers() -> list[Breaker]:
+    """Return the hosts to which requests are paused."""
     from millpond.ingestion.breaker import breakers
 
     return [each for each in breakers() if each.opened_at]
 
 
-def lines(found: Sequence[Breaker]) -> list[str]:
-    """Return a line for each host that is left alone."""
+def describe_breakers(found: Sequence[Breaker]) -> list[str]:
+    """Return a line for each host to which requests are paused."""
     return [each.words for each in found]
 
 
-def rows() -> list[list[Any]]:
-    """Return a row for each source, then one for each host that failed and belongs to none that is set up."""
+def list_rows() -> list[list[Any]]:
+    """Return a row for each source, then one for each host that failed and belongs to no source."""
     from millpond.ingestion.breaker import breakers, host_of
     from millpond.ingestion.origins import has_address
     from millpond.ingestion.reading import load_sources
@@ -46,12 +46,14 @@ def rows() -> list[list[Any]]:
         host = host_of(url) if url else (DEMO if there else None)
         tables = [table.name for table in source.tables]
         kept = sum(days_held[table.raw_table] for table in source.tables)
-        state = _state(known.pop(host or "", None), kept) if there else [NO_ADDRESS, 0, None, kept, None]
+        state = (
+            _describe_state(known.pop(host or "", None), kept) if there else [NO_ADDRESS, 0, None, kept, None]
+        )
         found.append([source.source, host, tables, *state])
-    return found + [[None, host, [], *_state(each, 0)] for host, each in known.items()]
+    return found + [[None, host, [], *_describe_state(each, 0)] for host, each in known.items()]
 
 
-def _state(known: Breaker | None, days_held: int) -> list[Any]:
+def _describe_state(known: Breaker | None, days_held: int) -> list[Any]:
     if known is None:
         return ["healthy", 0, None, days_held, None]
     state = "left alone" if known.opened_at else "failing"

@@ -1,4 +1,4 @@
-"""What a command does before Dagster loads: start the process that warms dbt, check asset names."""
+"""What a command does before Dagster loads: start the companion process for dbt, check asset names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PACKAGE, _WARM_UP = "millpond.transform", "millpond.transform.runner:warm_up"
 
 
 @contextmanager
-def build_companion(*, needed: bool = True) -> Iterator[None]:
-    """Have models built by a companion within the block; start it before importing what takes long.
+def start_companion(*, needed: bool = True) -> Iterator[None]:
+    """Build models in a companion process within the block; start it before slow imports.
 
-    Until the first run begins, this process searches for no garbage.
+    Garbage collection is paused in this process until the first run starts.
     """
     from millpond.runtime.companion import run_companion
     from millpond.runtime.garbage import pause_collection, resume_collection
@@ -35,8 +35,8 @@ def build_companion(*, needed: bool = True) -> Iterator[None]:
         resume_collection()
 
 
-def dismiss_builder_unless_due(assets: Iterable[str]) -> None:
-    """End the builder now if none of `assets` is a model."""
+def dismiss_unneeded_companion(assets: Iterable[str]) -> None:
+    """End the companion if none of `assets` is a model."""
     from millpond.runtime.companion import dismiss
     from millpond.settings import settings
     from millpond.transform.manifest import load_project_or_last
@@ -51,9 +51,9 @@ _PLAIN: Final = re.compile(r"\+*([\w/]+)[+*]*")
 
 @dataclass(frozen=True)
 class AssetNames:
-    """Where the names are kept, and a hash of all that they depend on: make it before definitions load.
+    """The file of asset names, and a hash of all that they depend on; create it before definitions load.
 
-    Without a hash none are kept.
+    Without a hash no names are stored.
     """
 
     file: Path
@@ -61,7 +61,7 @@ class AssetNames:
 
     @classmethod
     def now(cls) -> AssetNames:
-        """Return those of the project as it is now."""
+        """Return the names of the project as it is now."""
         import millpond
         from millpond.project.config import read_project
         from millpond.runtime.home import layout
@@ -81,7 +81,7 @@ class AssetNames:
         return cls(layout(configured).run / "asset_names.json", digest.hexdigest())
 
     def refuse_unknown(self, selection: str) -> None:
-        """Raise ConfigError if `selection` plainly names an asset that is none, as far as names are kept."""
+        """Raise ConfigError if `selection` names an asset that does not exist, as far as names are stored."""
         if not self.project:
             return
         kept: dict[str, object] = {}
@@ -98,11 +98,11 @@ class AssetNames:
                 raise unknown_asset_error(plain[1], names)
 
     def keep(self, names: Iterable[str]) -> None:
-        """Keep the names of the assets of the definitions that were loaded since."""
+        """Store the names of all assets of the loaded definitions."""
         if not self.project:
             return
         text = json.dumps({"project": self.project, "names": sorted(names)})
-        with suppress(OSError):  # a home that this process may only read
+        with suppress(OSError):  # a read-only home
             if not self.file.exists() or self.file.read_text() != text:
                 written = self.file.with_suffix(f".{os.getpid()}")
                 written.write_text(text)

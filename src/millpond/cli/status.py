@@ -1,4 +1,4 @@
-"""`millpond status`: what runs, where, since when."""
+"""`millpond status`: which parts run, where and since when."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def status(
 ) -> None:
     """Show each part of `millpond up`: its state, address, process, restarts and log.
 
-    Exits with 0 when `millpond up` runs and every part does its work, with 1 otherwise; so
-    `millpond status || millpond up --detach` starts what is not there. Starts nothing itself.
-    Also tells which sources are left alone because they did not answer, since when automation is paused, and
-    if MILLPOND_TIMEZONE is not the zone that this home's days were loaded in, or another release of Millpond
-    is needed for this home.
+    Exits with 0 if `millpond up` runs and every part works, else with 1; so
+    `millpond status || millpond up --detach` starts what is missing. Starts nothing itself.
+    Also shows hosts to which requests are paused because they did not answer, since when automation is
+    paused, whether MILLPOND_TIMEZONE is not the zone of this home's days, and whether this home needs another
+    release of Millpond.
 
     Example: millpond status --json
     """
     from millpond.cli import output
     from millpond.cli.automation_view import format_pause
-    from millpond.cli.sources_view import lines, open_breakers
+    from millpond.cli.sources_view import describe_breakers, list_open_breakers
     from millpond.lake.home_zone import zone_error
     from millpond.runtime.deployment import changes
     from millpond.runtime.shared_parts import find_sources_without_address
@@ -44,31 +44,34 @@ def status(
     version = _version_error() if now.has("postgres") else None
     looks_into_state = now.has("postgres") and version is None
     changed = changes(configured) if now.supervisor else None
-    left_alone = open_breakers() if looks_into_state else []
+    left_alone = list_open_breakers() if looks_into_state else []
     paused = _read_pause_time() if looks_into_state else None
     zone = zone_error() if looks_into_state else None
     context = {name: str(getattr(configured, name)) for name in ("home", "profile", "ref")}
     if as_json:
-        supervisor = now.supervisor and {"pid": now.supervisor.pid, "since": _iso(now.supervisor.started)}
-        parts = [{**vars(part), "since": _iso(part.since)} for part in now.parts]
+        supervisor = now.supervisor and {
+            "pid": now.supervisor.pid,
+            "since": _format_iso(now.supervisor.started),
+        }
+        parts = [{**vars(part), "since": _format_iso(part.since)} for part in now.parts]
         answer: dict[str, object] = {**context, "up": now.is_up, "supervisor": supervisor, "parts": parts}
         answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
         answer["deployment"] = changed and vars(changed)
         answer["without_address"] = find_sources_without_address(configured)
-        answer["automation_paused_since"] = _iso(paused)
+        answer["automation_paused_since"] = _format_iso(paused)
         answer["timezone_refused"] = zone and zone.what
         answer["version_refused"] = version and version.what
         typer.echo(json.dumps(answer, indent=2))
     else:
-        console = output.console()
-        console.print(table_of(now.parts))
+        console = output.make_console()
+        console.print(build_table(now.parts))
         for server in now.servers:
             state = "answers" if server.answers else "does not answer"
             style = "green" if server.answers else "bold red"
             line = f"{server.name} {state}: {server.address}, {server.note}"
             console.print(line, style=style, highlight=False, markup=False)
-        for line in lines(left_alone):
+        for line in describe_breakers(left_alone):
             console.print(line, style="red", highlight=False, markup=False)
         if paused:
             console.print(format_pause(paused), style="yellow", highlight=False)
@@ -88,13 +91,13 @@ def status(
         for name in find_sources_without_address(configured):
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:
-            console.print("`millpond up` does not run; commands start the parts they need by themselves.")
+            console.print("`millpond up` is not running; commands start the parts they need by themselves.")
     if version or not now.is_up:
         raise typer.Exit(1)
 
 
 def _version_error() -> MillpondError | None:
-    """Return why this release cannot work with the home, if so; migrates it as any command does."""
+    """Return why this release cannot use the home, if so; migrates it as any command does."""
     from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
     from millpond.runtime.databases import refuse_other_version
 
@@ -106,7 +109,7 @@ def _version_error() -> MillpondError | None:
 
 
 def _read_pause_time() -> float | None:
-    """Return since when automation is paused, read without loading Dagster, which takes seconds."""
+    """Return since when automation is paused; does not load Dagster, which takes seconds."""
     import psycopg
 
     from millpond.naming import PAUSE_KEY
@@ -118,13 +121,13 @@ def _read_pause_time() -> float | None:
                 "select value::jsonb ->> 'since' from kvs where key = %s and value <> ''",
                 (PAUSE_KEY,),
             ).fetchone()
-        except psycopg.errors.UndefinedTable:  # Dagster has not made its tables here yet
+        except psycopg.errors.UndefinedTable:  # Dagster has not created its tables yet
             return None
     return float(row[0]) if row else None
 
 
-def table_of(parts: Sequence[Status]) -> Group:
-    """Return the parts as a table for people, 80 columns wide, with the reasons of what is wrong below."""
+def build_table(parts: Sequence[Status]) -> Group:
+    """Return the parts as a table, 80 columns wide, with notes on problems below."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -139,20 +142,20 @@ def table_of(parts: Sequence[Status]) -> Group:
             Text(part.state, style=_COLOURS[part.state]),
             "unix socket" if address.startswith("unix:") else Text(address),
             str(part.pid or ""),
-            _moment(part.since) if part.since else "",
+            _format_time(part.since) if part.since else "",
             str(part.restarts),
         )
     notes = [Text(f"{part.name} {part.note}", style=_COLOURS[part.state]) for part in parts if part.note]
     return Group(table, *notes)
 
 
-def _moment(since: float) -> str:
+def _format_time(since: float) -> str:
     moment = dt.datetime.fromtimestamp(since).astimezone()
     today = moment.date() == dt.datetime.now().astimezone().date()
     return f"{moment:%H:%M:%S}" if today else f"{moment:%d %b}"
 
 
-def _iso(moment: float | None) -> str | None:
+def _format_iso(moment: float | None) -> str | None:
     if moment is None:
         return None
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="seconds")

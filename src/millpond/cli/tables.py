@@ -1,4 +1,4 @@
-"""`millpond tables`, `millpond sql`, and `millpond retire` for tables whose model is gone."""
+"""`millpond tables`, `millpond sql`, and `millpond retire` for tables without a model."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def tables(
     from millpond.settings import settings, source_names
 
     with hold_pin(ref or settings().ref) as pin:
-        rows = [(name, *_figures(load_table(pin, name))) for name in list_tables(pin)]
+        rows = [(name, *_read_figures(load_table(pin, name))) for name in list_tables(pin)]
     columns = ("table", "rows", "bytes", "files", "snapshots", "changed_at")
-    (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
+    (output.print_rows_as_json if as_json else output.print_rows_as_table)(columns, rows)
     if as_json:
         return
-    if orphaned := _without_a_model([name for name, *_ in rows]):
-        typer.echo(f"No model makes {', '.join(orphaned)} any more. Next: millpond retire")
+    if orphaned := _list_tables_without_model([name for name, *_ in rows]):
+        typer.echo(f"Tables without a model: {', '.join(orphaned)}. Next: millpond retire")
     if not rows:
         sources = source_names(settings().project)
         begin = "millpond demo, or millpond materialize '*'" if sources else "add a source to sources/"
         typer.echo(f"The lake is empty. Next: {begin}")
 
 
-def _without_a_model(names: list[str]) -> list[str]:
-    from millpond.cli.orphans import tables_without_a_model
+def _list_tables_without_model(names: list[str]) -> list[str]:
+    from millpond.cli.retirable import list_tables_without_model
     from millpond.errors import ConfigError
 
     try:
-        return tables_without_a_model(names)
-    except ConfigError:  # a project that does not parse; the lake can be listed all the same
+        return list_tables_without_model(names)
+    except ConfigError:  # the project does not parse; the lake can be listed anyway
         return []
 
 
-def _figures(table: Table) -> tuple[int, int, int, int, str | None]:
+def _read_figures(table: Table) -> tuple[int, int, int, int, str | None]:
     import datetime as dt
 
     snapshot = table.current_snapshot()
@@ -60,7 +60,7 @@ def _figures(table: Table) -> tuple[int, int, int, int, str | None]:
 
 
 if TYPE_CHECKING:
-    from millpond.cli.orphans import Orphaned
+    from millpond.cli.retirable import Retirable
 
 
 def retire(
@@ -68,16 +68,18 @@ def retire(
         str | None, typer.Argument(help="Table without a model, gold.former, or mart, marts.former.")
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Rename it to this instead: gold.latter.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Bring a retired table back.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without, only show it.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore a retired table.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Apply the change; without it, only show it.")
+    ] = False,
     ref: Annotated[str | None, typer.Option("--ref", help="Branch; default: MILLPOND_REF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """List tables and marts that no model of the project makes any more; drop one, or rename it.
+    """List tables and marts whose model no longer exists; drop one, or rename it.
 
-    Without a name they are listed. With one it shows what it would do, and does it with --yes: the table
-    leaves the lake, and its mart leaves Postgres. The files stay until housekeeping removes what no branch
-    leads to (MILLPOND_ORPHAN_RETENTION_DAYS); until then --undo brings the table back, with its history.
+    Without a name they are listed. With a name it shows what it would do; --yes does it: the table is removed
+    from the lake, and its mart from Postgres. The files stay until housekeeping removes them
+    (MILLPOND_ORPHAN_RETENTION_DAYS); until then --undo restores the table with its history.
 
     Examples: millpond retire
               millpond retire gold.former
@@ -86,19 +88,19 @@ def retire(
               millpond retire gold.former --undo --yes
     """
     from millpond.cli.arguments import require_ref
-    from millpond.cli.orphans import find_orphaned
+    from millpond.cli.retirable import list_retirable
 
     if (to and undo) or (name is None and (to or undo)):
         raise typer.BadParameter("name the table, and give either --to or --undo")
     on = require_ref(ref)
     if name is None:
-        _print_list(find_orphaned(on), as_json=as_json)
+        _print_list(list_retirable(on), as_json=as_json)
         return
     steps = _restore(name, on, yes=yes) if undo else _retire(name, to, on, yes=yes)
     if as_json:
         from millpond.cli import output
 
-        output.as_json({"ref": on, "done": yes, "steps": steps})
+        output.print_json({"ref": on, "done": yes, "steps": steps})
         return
     for step in steps:
         typer.echo(f"{'done' if yes else 'would'}: {step}")
@@ -113,17 +115,17 @@ def _restore(name: str, ref: str, *, yes: bool) -> list[str]:
 
     if yes:
         retirement.restore(name, ref=ref)
-    return [f"bring back {name}"]
+    return [f"restore {name}"]
 
 
 def _retire(name: str, to: str | None, ref: str, *, yes: bool) -> list[str]:
-    """Drop or rename what is named, if `yes`; returns the steps."""
-    from millpond.cli.orphans import find_orphan, refuse_target
+    """Drop or rename the table or mart, if `yes`; returns the steps."""
+    from millpond.cli.retirable import check_new_name, get_retirable
     from millpond.lake import retirement
     from millpond.publish.schemas import retire_mart
 
-    orphan = find_orphan(name, ref)
-    new = refuse_target(to, orphan, ref) if to else None
+    orphan = get_retirable(name, ref)
+    new = check_new_name(to, orphan, ref) if to else None
     if yes and orphan.mart:
         retire_mart(ref, orphan.mart.partition(".")[2], new)
     if yes and orphan.table and to:
@@ -134,19 +136,19 @@ def _retire(name: str, to: str | None, ref: str, *, yes: bool) -> list[str]:
     return [f"{verb} {each}" for each in (orphan.mart, orphan.table) if each]
 
 
-def _print_list(found: list[Orphaned], *, as_json: bool) -> None:
+def _print_list(found: list[Retirable], *, as_json: bool) -> None:
     from millpond.cli import output
 
     columns = ("table", "mart", "rows", "changed_at")
     rows = [(o.table, o.mart, o.rows, o.changed_at) for o in found]
-    (output.rows_as_json if as_json else output.rows_as_table)(columns, rows)
+    (output.print_rows_as_json if as_json else output.print_rows_as_table)(columns, rows)
     if as_json:
         return
     if found:
         first = found[0].table or found[0].mart
-        typer.echo(f"No model makes these any more. Next: millpond retire {first}")
+        typer.echo(f"These have no model any more. Next: millpond retire {first}")
     else:
-        typer.echo("Every table and mart has its model.")
+        typer.echo("Every table and mart has a model.")
 
 
 def sql(
@@ -162,7 +164,7 @@ def sql(
 ) -> None:
     """Query the lake and the marts, read-only, at one consistent moment.
 
-    Under the profile scale Trino reads the lake, each table as it is when the query begins, and Postgres
+    With the profile scale, Trino reads the lake, each table as it is when the query starts, and Postgres
     the marts.
 
     Tables of the lake are called <layer>.<table> (raw, bronze, silver, gold, quarantine), marts in
@@ -176,12 +178,12 @@ def sql(
     from millpond.cli.query import run_query
 
     if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+        raise typer.BadParameter("--json and --csv cannot be combined")
     columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref)
     if as_json:
-        output.rows_as_json(columns, rows)
+        output.print_rows_as_json(columns, rows)
     elif as_csv:
-        output.rows_as_csv(columns, rows)
+        output.print_rows_as_csv(columns, rows)
     else:
-        output.rows_as_table(columns, rows)
+        output.print_rows_as_table(columns, rows)
         typer.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")

@@ -13,7 +13,7 @@ import typer
 
 
 def down(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
-    """Stop every part that runs for this installation. Data stays; the next command starts what it needs.
+    """Stop all parts of this installation. Data stays; the next command starts the parts it needs.
 
     Example: millpond down
     """
@@ -23,7 +23,7 @@ def down(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for ma
 
     stopped = stop_all(settings())
     if as_json:
-        output.as_json({"stopped": stopped})
+        output.print_json({"stopped": stopped})
         return
     for name in stopped:
         typer.echo(f"stopped {name}")
@@ -40,16 +40,16 @@ _DETACHED_SECONDS = 180.0
 def up(
     detach: Annotated[
         bool,
-        typer.Option("--detach", "-d", help="Return once all parts are up; they go on without a terminal."),
+        typer.Option("--detach", "-d", help="Return once all parts are up; they keep running."),
     ] = False,
 ) -> None:
-    """Run every part and keep it running: Postgres, catalog, demo source, Dagster, the sending of alerts.
+    """Run every part and keep it running: Postgres, catalog, demo source, Dagster, the dispatcher of alerts.
 
-    With the profile scale, Dagster's parts alone: the servers are yours, and `millpond status` shows them.
-    A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
+    With the profile scale it runs only Dagster's parts: the servers are yours, and `millpond status` shows
+    them. A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
     part writes its log to <home>/logs. Everything listens on this machine only. Automation runs the project
-    as it is now; `millpond reload` takes what you edit later. With a MILLPOND_TIMEZONE other than that of the
-    days loaded here it does not start.
+    as it is now; `millpond reload` deploys later edits. It does not start if MILLPOND_TIMEZONE is not the
+    zone of the days that are loaded.
 
     Example: millpond up
     """
@@ -60,11 +60,11 @@ def up(
     if sys.stdout.isatty():
         _run_in_terminal()
     else:
-        _supervise(lambda _, line: print(_with_time(line), flush=True))
+        _supervise(lambda _, line: print(_add_time(line), flush=True))
 
 
 def _refuse_other_zone() -> None:
-    """Raise ZoneChanged for a home whose days begin at midnight in another zone; one without data passes."""
+    """Raise ZoneChanged for a home with days in another time zone; a home without data passes."""
     from contextlib import suppress
 
     from millpond.errors import ServerUnreachable
@@ -74,7 +74,7 @@ def _refuse_other_zone() -> None:
 
     configured = settings()
     if configured.scale or locate(configured).postgres.exists():
-        with suppress(ServerUnreachable):  # the parts that need the server say so
+        with suppress(ServerUnreachable):  # the parts that need the server report it
             refuse_other_zone()
 
 
@@ -88,7 +88,7 @@ def _name_sources_without_address() -> None:
         )
 
 
-def _with_time(line: str) -> str:
+def _add_time(line: str) -> str:
     return f"{dt.datetime.now().astimezone():%H:%M:%S} {line}"
 
 
@@ -103,24 +103,24 @@ def _run_in_terminal() -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from millpond.cli.status import table_of
+    from millpond.cli.status import build_table
 
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False) as live:
 
         def tell(statuses: Sequence[Status], line: str) -> None:
-            live.console.print(_with_time(line), markup=False)
-            live.update(table_of(statuses), refresh=True)
+            live.console.print(_add_time(line), markup=False)
+            live.update(build_table(statuses), refresh=True)
 
         console.print("Ctrl-C, or `millpond down` from anywhere, stops all parts.")
         _supervise(tell)
 
 
 def _start_detached() -> None:
-    """Start `millpond up` in a session of its own; return once it is up, or with its refusal."""
+    """Start `millpond up` in its own session; return once it is up, or exit with its error."""
     from rich.console import Console
 
-    from millpond.cli.status import table_of
+    from millpond.cli.status import build_table
     from millpond.runtime.home import layout
     from millpond.runtime.part import read_last_statuses
     from millpond.settings import process_environment, settings, variable
@@ -147,7 +147,7 @@ def _start_detached() -> None:
         if is_up or time.monotonic() > deadline:
             break
         time.sleep(0.1)
-    Console().print(table_of(list(now.values())))
+    Console().print(build_table(list(now.values())))
     _name_sources_without_address()
     typer.echo("`millpond status` shows the parts, `millpond down` stops them.")
     if not is_up:

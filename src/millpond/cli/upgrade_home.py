@@ -1,4 +1,4 @@
-"""The home's part of `millpond upgrade`: what its state lacks, who works in it, and the migration."""
+"""The home's part of `millpond upgrade`: pending migrations, runs in progress, and the migration."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _BACKFILLS = "select id, host, pid, pid_started, heartbeat from backfills where 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that an upgrade does: to what, and what it is."""
+    """One change of an upgrade: the part of the home, and what changes."""
 
     part: str
     change: str
 
 
-def is_there() -> bool:
-    """Return whether there is a home whose state may have to be migrated; makes none."""
+def home_exists() -> bool:
+    """Return whether there is a home that may have to be migrated; creates none."""
     return settings().scale or data_folder(locate(settings())).exists()
 
 
-def home_changes() -> list[Change]:
-    """Return what this home's state and Dagster's storage lack. Changes nothing. Raises HomeTooNew."""
+def find_home_changes() -> list[Change]:
+    """Return pending changes of this home's state and Dagster's storage. Raises HomeTooNew."""
     lacking = {}
     for schema in SCHEMAS:
         with getattr(databases(), schema).connect_as_it_is() as connection:
@@ -60,8 +60,7 @@ def home_changes() -> list[Change]:
 
 
 def migrate_home() -> None:
-    """Apply all of `home_changes`; what a killed upgrade left open is applied, what it did is not repeated.
-
+    """Apply all of `find_home_changes`; continues an upgrade that was killed.
     Raises MigrationFailed.
     """
     for schema in SCHEMAS:
@@ -72,8 +71,8 @@ def migrate_home() -> None:
 
 
 def refuse_while_working(*, is_changed: bool) -> None:
-    """Raise UpgradeRefused while runs or backfills are in progress; before a change also while `up` runs."""
-    working = [*_runs(), *_backfills()]
+    """Raise UpgradeRefused while runs or backfills are in progress; with changes also while `up` runs."""
+    working = [*_list_runs(), *_list_backfills()]
     if working:
         what, ending = working[0]
         others = f" and {len(working) - 1} more" if len(working) > 1 else ""
@@ -91,7 +90,7 @@ def refuse_while_working(*, is_changed: bool) -> None:
         )
 
 
-def _runs() -> Iterator[tuple[str, str]]:
+def _list_runs() -> Iterator[tuple[str, str]]:
     with databases().dagster.connect(row_factory=dict_row, autocommit=True) as connection:
         try:
             rows = connection.execute(_RUNS, (HOST_TAG,)).fetchall()
@@ -106,7 +105,7 @@ def _runs() -> Iterator[tuple[str, str]]:
 
 
 def _is_dead(start: dict[str, object] | None) -> bool:
-    """Return whether the process that began a run is gone: a killed one cannot say that its run ended."""
+    """Return whether the process that started a run is gone: a killed process cannot record the end."""
     event = (start or {}).get("dagster_event")
     pid = event.get("pid") if isinstance(event, dict) else None
     if not start or not isinstance(pid, int):
@@ -115,7 +114,7 @@ def _is_dead(start: dict[str, object] | None) -> bool:
     return began is None or began > float(str(start["timestamp"])) + _CLOCK_TOLERANCE
 
 
-def _backfills() -> Iterator[tuple[str, str]]:
+def _list_backfills() -> Iterator[tuple[str, str]]:
     with databases().ops.connect_as_it_is() as connection:
         try:
             rows = connection.execute(_BACKFILLS).fetchall()

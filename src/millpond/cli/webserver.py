@@ -1,4 +1,4 @@
-"""Dagster's web pages in their own container, first closing the runs that died in it."""
+"""Dagster's web pages in their own container, after closing the runs that died in it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from millpond.instance.dead_runs import fail_dead_runs
 from millpond.instance.home import open_instance
 
 
-def begin() -> None:
-    """Close the runs of this host whose process is gone, then be Dagster's web pages; arguments are theirs.
+def main() -> None:
+    """Close the runs of this host whose process is gone, then run Dagster's web server with its arguments.
 
-    Somebody may have started them here with `docker exec`; the code server does not see their processes.
+    They may have been started here with `docker exec`; the code server does not see their processes.
     """
     with open_instance() as recorded:
         fail_dead_runs(recorded)
-    pages.begin()
+    pages.main()
 
 
 if __name__ == "__main__":
-    begin()
+    main()

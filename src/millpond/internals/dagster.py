@@ -107,5 +107,5 @@ def find_check_target(
 
 
 def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:
-    """Have one of Dagster's Postgres storages take its connections from `engine`."""
+    """Have one of Dagster's Postgres storages use the connections of `engine`."""
     storage._engine = engine

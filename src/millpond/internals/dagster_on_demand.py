@@ -1,4 +1,4 @@
-"""Parts of Dagster that only some processes need: its storage, its servers, its records of backfills."""
+"""Parts of Dagster that only some processes need: storage, servers, records of backfills."""
 
 from __future__ import annotations
 

@@ -87,21 +87,21 @@ PARTS = {
 __getattr__ = import_on_demand(__name__, PARTS)
 
 
-def name_no_flag_source(flags: type[BehaviorFlagRendered]) -> None:
-    """Have dbt not ask the whole call stack for its files, for each behavior flag, to say who declared it."""
+def skip_flag_source(flags: type[BehaviorFlagRendered]) -> None:
+    """Have dbt not inspect the call stack for the file that declared each behavior flag."""
     flags._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
 
-def macro_namespaces(found: MacroNamespace) -> list[Any]:
-    """Return the dictionaries in which dbt looks for a macro, in its order."""
+def list_macro_namespaces(found: MacroNamespace) -> list[Any]:
+    """Return the dictionaries in which dbt looks for a macro, in order."""
     return list(found._search_order())
 
 
-def plugins_of(env: LocalEnvironment) -> list[Any]:
+def list_plugins(env: LocalEnvironment) -> list[Any]:
     """Return the plugins of a DuckDB that dbt-duckdb opened."""
     return list(env._plugins.values())
 
 
-def compile_results(catalog: CatalogArtifact | object) -> list[Any]:
-    """Return the results of compiling that come with the result of `dbt docs generate`, if it compiled."""
+def list_compile_results(catalog: CatalogArtifact | object) -> list[Any]:
+    """Return the compile results in the result of `dbt docs generate`, if it compiled."""
     return getattr(getattr(catalog, "_compile_results", None), "results", None) or []

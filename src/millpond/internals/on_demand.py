@@ -9,7 +9,7 @@ from typing import Any
 
 
 def import_on_demand(module: str, parts: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of `module`; `parts` says of each name where it is: "package.module:name".
+    """Return the `__getattr__` of `module`; `parts` maps each name to its place: "package.module:name".
 
     A name without ":name" is a module.
     """

@@ -1,4 +1,4 @@
-"""Parts of PyIceberg that read and write files and snapshots, where the public calls know no windows."""
+"""Parts of PyIceberg that read and write files and snapshots; its public calls do not support windows."""
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, MetastoreCatalog
@@ -19,10 +19,10 @@ from pyiceberg.table.update.snapshot import _OverwriteFiles as OverwriteFiles
 
 
 def convert_schema(schema: pa.Schema) -> Schema:
-    """Return Arrow's columns as PyIceberg's, as it does for a new table: without ids of their own."""
+    """Return an Arrow schema as PyIceberg's, as it does for a new table: without field ids."""
     return Catalog._convert_schema_if_needed(schema)
 
 
-def metadata_version(location: str) -> int:
-    """Return the number with which the name of a metadata file begins; -1 if it has none."""
+def parse_metadata_version(location: str) -> int:
+    """Return the version number in the name of a metadata file; -1 if it has none."""
     return MetastoreCatalog._parse_metadata_version(location)

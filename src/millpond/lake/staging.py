@@ -20,7 +20,7 @@ from millpond.internals.pyiceberg import (
     ManifestMergeManager,
     OverwriteFiles,
     load_location_provider,
-    metadata_version,
+    parse_metadata_version,
     update_table_metadata,
 )
 from millpond.lake.metadata import write_metadata
@@ -87,7 +87,7 @@ class Staging(Transaction):
         else:
             metadata = update_table_metadata(self.table.metadata, self._updates, metadata_location=old)
             provider = load_location_provider(metadata.location, metadata.properties)
-            version = metadata_version(old) + 1
+            version = parse_metadata_version(old) + 1
             location = provider.new_table_metadata_file_location(version)
         write_metadata(metadata, location, self.table.io)
         return metadata, location

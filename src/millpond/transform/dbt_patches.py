@@ -31,8 +31,8 @@ from millpond.internals.dbt import (
     dbtClassMixin,
     get_environment,
     get_template_of_common,
-    macro_namespaces,
-    name_no_flag_source,
+    list_macro_namespaces,
+    skip_flag_source,
 )
 
 PASSED_ON = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
@@ -58,7 +58,7 @@ class Macros(dict[str, Any]):
         super().__init__()
         self.global_namespace, self.local_namespace = found.global_namespace, found.local_namespace
         self.packages, self.global_project_namespace = found.packages, found.global_project_namespace
-        for part in reversed(macro_namespaces(found)):
+        for part in reversed(list_macro_namespaces(found)):
             self.update(part)
 
     get_from_package = MacroNamespace.get_from_package
@@ -75,7 +75,7 @@ def patch_dbt() -> None:
     ctx_set_event_manager(QuietEventManager())
     plugins: Any = PluginManager
     plugins.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
-    name_no_flag_source(BehaviorFlagRendered)
+    skip_flag_source(BehaviorFlagRendered)
     parsedatetime.Constants = cache(parsedatetime.Constants)
     nodes: Any = ParsedNode
     nodes.write_node = lambda *_: None

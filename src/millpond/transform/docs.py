@@ -8,7 +8,7 @@ from pathlib import Path
 
 import millpond.resources  # noqa: F401 - silences Dagster's warnings about specs
 from millpond.errors import BuildFailed
-from millpond.internals.dbt import compile_results
+from millpond.internals.dbt import list_compile_results
 from millpond.naming import MAIN_REF
 from millpond.runtime.home import layout
 from millpond.settings import Settings
@@ -67,5 +67,5 @@ def _generate(settings: Settings, parsed: ParsedProject, ref: str, folder: Path)
 
 def _describe_failures(result: object) -> str:
     found = getattr(result, "errors", None) or []
-    failed = [f"{r.node.name}: {r.message}" for r in compile_results(result) if r.status == "error"]
+    failed = [f"{r.node.name}: {r.message}" for r in list_compile_results(result) if r.status == "error"]
     return "; ".join([*map(str, found), *failed]) or "see dbt's log"

@@ -83,7 +83,7 @@ class _Handle:
 
 def store_written_tables() -> None:
     """Have each handle that dbt-duckdb opens for a plugin with a sandbox store what is written through it."""
-    from millpond.internals.dbt import LocalEnvironment, plugins_of
+    from millpond.internals.dbt import LocalEnvironment, list_plugins
 
     original: Any = LocalEnvironment.handle
     if hasattr(original, "stores_tables"):
@@ -91,7 +91,7 @@ def store_written_tables() -> None:
 
     def handle(env: LocalEnvironment) -> Any:
         opened: Any = original(env)
-        sandboxes = [getattr(plugin, "writes", None) for plugin in plugins_of(env)]
+        sandboxes = [getattr(plugin, "writes", None) for plugin in list_plugins(env)]
         return next((_Handle(opened, s, env) for s in sandboxes if s), opened)
 
     handle.stores_tables = True  # type: ignore[attr-defined]

@@ -213,11 +213,13 @@ def test_a_preview_says_what_would_run_at_a_moment_and_why_and_runs_nothing(
 
 
 def test_a_time_of_day_is_the_next_there_is(configure: Callable[..., object]) -> None:
-    from millpond.cli.automation import moment_of
+    from millpond.cli.automation import parse_moment
 
     configure(timezone="Europe/Berlin")
     now = dt.datetime(2026, 11, 20, 12, 30, 45, tzinfo=dt.UTC)
-    found = {text: moment_of(text, settings(), now) for text in ("now", "06:00", "13:30", "2026-07-01T06:00")}
+    found = {
+        text: parse_moment(text, settings(), now) for text in ("now", "06:00", "13:30", "2026-07-01T06:00")
+    }
     assert {text: f"{moment:%m-%d %H:%M}" for text, moment in found.items()} == {
         "now": "11-20 12:30",
         "06:00": "11-21 05:00",

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy
 
 import millpond
-from millpond.cli.connections import recipes as recipes_of
+from millpond.cli.connections import build_recipes as recipes_of
 from millpond.errors import RefNotFound
 from millpond.lake import refs
 from millpond.lake.spec import Replacement, TableSpec

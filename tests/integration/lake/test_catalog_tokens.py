@@ -14,7 +14,7 @@ from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import ForbiddenError
 
 from lake_readings import found, rows, write
-from millpond.cli.connections import connections
+from millpond.cli.connections import get_connections
 from millpond.lake import refs
 from millpond.lake.rest_views import ENDPOINTS
 from millpond.runtime.catalog_server import ensure_catalog_process
@@ -49,7 +49,7 @@ def _status(given: dict[str, str], token: str) -> int:
 def test_the_token_of_env_reads_and_changes_nothing(home: Home) -> None:
     write({0: [1, 2]})
     refs.create("dev")
-    before, given = found(), connections()
+    before, given = found(), get_connections()
     for endpoint in MUTATING:
         method, path = endpoint.split()
         path = path.format(prefix="main", namespace="raw", table="readings")
@@ -78,7 +78,7 @@ def test_the_token_of_env_reads_and_changes_nothing(home: Home) -> None:
 
 def test_duckdb_attaches_with_the_reading_token_and_cannot_insert(home: Home) -> None:
     write({0: [1, 2]})
-    given = connections()
+    given = get_connections()
     with open_duckdb() as duck:
         duck.execute(f"CREATE SECRET s (TYPE iceberg, TOKEN '{given['catalog_token']}')")
         duck.execute(
@@ -95,13 +95,13 @@ def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_
     home: Home, configure: Callable[..., Settings]
 ) -> None:
     write({0: [1]})
-    reading, writing = connections(), connections(write=True)
+    reading, writing = get_connections(), get_connections(write=True)
     assert (reading["catalog_access"], writing["catalog_access"]) == ("read", "write")
     assert reading["catalog_token"] != writing["catalog_token"]
     assert reading["marts_dsn"] == reading["marts_readonly_dsn"] == writing["marts_readonly_dsn"]
     assert "millpond_marts:" in writing["marts_dsn"]
     assert not any("millpond_marts" in value for value in reading.values())
-    assert connections()["catalog_token"] == reading["catalog_token"]
+    assert get_connections()["catalog_token"] == reading["catalog_token"]
     _client(writing).load_table("raw.readings").append(rows({1: [2]}))
     assert found() == {0: [1], 1: [2]}
     files = sorted(home.run.glob("catalog*.token"))
@@ -110,7 +110,7 @@ def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_
     before = ensure_catalog_process(settings())
     configure(catalog_port=before.port)  # which need not be the default: other homes have catalogs too
     files[0].unlink()
-    again = connections(write=True)
+    again = get_connections(write=True)
     assert ensure_catalog_process(settings()).port == before.port
     assert again["catalog_token"] not in {writing["catalog_token"], reading["catalog_token"]}
     assert _status(again, writing["catalog_token"]) == 401

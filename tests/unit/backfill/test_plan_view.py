@@ -8,7 +8,7 @@ import json
 import pytest
 
 from millpond.backfill.plan import Chunk, Estimate, Item, Plan, State
-from millpond.cli.backfill_plan_view import fold_items, plan_json, print_plan
+from millpond.cli.backfill_plan_view import fold_items, plan_as_json, print_plan
 from millpond.partitions import Window
 
 FIRST = dt.date(2026, 1, 1)
@@ -55,7 +55,7 @@ def test_the_runs_and_the_basis_of_the_estimate_are_shown(capsys: pytest.Capture
 
 
 def test_json_holds_every_partition_and_every_run() -> None:
-    found = json.loads(json.dumps(plan_json(plan())))
+    found = json.loads(json.dumps(plan_as_json(plan())))
     assert len(found["items"]) == 41
     assert found["items"][-1] == {
         "asset": "overview",

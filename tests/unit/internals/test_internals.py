@@ -179,10 +179,10 @@ def test_dagster_takes_an_announced_interrupt_for_one_that_came() -> None:
 
 
 def test_the_number_of_a_metadata_file_and_columns_without_ids_are_as_pyiceberg_has_them() -> None:
-    from millpond.internals.pyiceberg import assign_fresh_schema_ids, convert_schema, metadata_version
+    from millpond.internals.pyiceberg import assign_fresh_schema_ids, convert_schema, parse_metadata_version
 
-    assert metadata_version(f"s3://lake/t/metadata/00041-{uuid.uuid4()}.metadata.json") == 41
-    assert metadata_version("s3://lake/t/metadata/first.metadata.json") == -1
+    assert parse_metadata_version(f"s3://lake/t/metadata/00041-{uuid.uuid4()}.metadata.json") == 41
+    assert parse_metadata_version("s3://lake/t/metadata/first.metadata.json") == -1
     columns = convert_schema(pa.schema([("id", pa.int64()), ("day", pa.date32())]))
     assert [field.field_id for field in columns.fields] == [-1, -1]
     assert [field.field_id for field in assign_fresh_schema_ids(columns).fields] == [1, 2]

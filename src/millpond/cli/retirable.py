@@ -1,4 +1,4 @@
-"""Tables and marts that no model of the dbt project makes any more."""
+"""Tables and marts whose model no longer exists, which `millpond retire` lists."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from millpond.publish.spec import find_declarations
 from millpond.settings import settings
 from millpond.transform.manifest import load_project
 
-_MADE_BY_MODELS = ("bronze", "silver", "gold")
+_MODEL_LAYERS = ("bronze", "silver", "gold")
 
 
 @dataclass(frozen=True)
-class Orphaned:
-    """A table of the lake without a model, and the mart of its name without one; either may be missing."""
+class Retirable:
+    """A table of the lake without a model, and its mart; either may be empty."""
 
     table: str
     mart: str
@@ -27,9 +27,9 @@ class Orphaned:
     changed_at: str | None = None
 
 
-def find_orphaned(ref: str) -> list[Orphaned]:
-    """Return the tables and marts of `ref` that no model makes; of the project as it is on disk."""
-    tables = tables_without_a_model(read.list_tables(ref))
+def list_retirable(ref: str) -> list[Retirable]:
+    """Return the tables and marts of `ref` without a model in the project as it is now."""
+    tables = list_tables_without_model(read.list_tables(ref))
     schema = marts_schema(ref)
     declared = {node["alias"] for node in find_declarations(load_project(settings()).document())}
     left = {name for name in list_marts(ref) if name not in declared}
@@ -39,49 +39,49 @@ def find_orphaned(ref: str) -> list[Orphaned]:
         mart = f"{schema}.{name}" if name in left and table.startswith("gold.") else ""
         left -= {name} if mart else set()
         found.append(_describe(ref, table, mart))
-    return [*found, *(Orphaned("", f"{schema}.{name}") for name in sorted(left))]
+    return [*found, *(Retirable("", f"{schema}.{name}") for name in sorted(left))]
 
 
-def tables_without_a_model(names: Iterable[str]) -> list[str]:
-    """Return those of the tables `names` that lie in a layer of models and that no model makes, sorted."""
-    return sorted({n for n in names if n.partition(".")[0] in _MADE_BY_MODELS} - list_model_tables())
+def list_tables_without_model(names: Iterable[str]) -> list[str]:
+    """Return those of the tables `names`, sorted, that are in a layer of models but have no model."""
+    return sorted({n for n in names if n.partition(".")[0] in _MODEL_LAYERS} - list_model_tables())
 
 
 def list_model_tables() -> set[str]:
-    """Return the tables that the project's models, seeds and snapshots make, those that are refused too."""
+    """Return the tables of the project's models, seeds and snapshots, also of those that are left out."""
     return {model.table for model in load_project(settings()).models().values()}
 
 
-def find_orphan(name: str, ref: str) -> Orphaned:
-    """Return the table or mart `name`. Raises ConfigError if a model makes it, or it is not there."""
-    found = next((o for o in find_orphaned(ref) if name in (o.table, o.mart)), None)
+def get_retirable(name: str, ref: str) -> Retirable:
+    """Return the table or mart `name`. Raises ConfigError if it has a model, or does not exist."""
+    found = next((o for o in list_retirable(ref) if name in (o.table, o.mart)), None)
     if found is None:
         model = name in list_model_tables() or name.partition(".")[0].startswith("marts")
-        why = "a model of the project makes it" if model else f"it is not on ref {ref}"
+        why = "a model of the project builds it" if model else f"it is not on ref {ref}"
         raise ConfigError(
             f"{name} cannot be retired: {why}",
             unharmed="every table and mart; nothing was changed",
-            next_step="`millpond retire` lists what no model makes; remove the model from dbt/ first",
+            next_step="`millpond retire` lists tables without a model; remove the model from dbt/ first",
         )
-    return found if name == found.table else Orphaned("", found.mart)
+    return found if name == found.table else Retirable("", found.mart)
 
 
-def refuse_target(to: str, orphan: Orphaned, ref: str) -> str:
-    """Return the bare name of `to`. Raises ConfigError where `orphan` cannot be renamed so."""
+def check_new_name(to: str, found: Retirable, ref: str) -> str:
+    """Return the name of `to` without its layer. Raises ConfigError if `found` cannot be renamed to it."""
     layer, name = table_name(to)
-    if not orphan.table or to in read.list_tables(ref) or layer not in _MADE_BY_MODELS:
+    if not found.table or to in read.list_tables(ref) or layer not in _MODEL_LAYERS:
         raise ConfigError(
-            f"{orphan.table or orphan.mart} cannot be renamed to {to}",
+            f"{found.table or found.mart} cannot be renamed to {to}",
             unharmed="every table and mart; nothing was changed",
             next_step="rename a table of bronze, silver or gold to a name that no table has yet",
         )
     return name
 
 
-def _describe(ref: str, table: str, mart: str) -> Orphaned:
+def _describe(ref: str, table: str, mart: str) -> Retirable:
     snapshot = read.load_table(ref, table).current_snapshot()
     if snapshot is None:
-        return Orphaned(table, mart, 0)
+        return Retirable(table, mart, 0)
     rows = int((snapshot.summary and snapshot.summary["total-records"]) or 0)
     changed = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC)
-    return Orphaned(table, mart, rows, changed.isoformat(" ", "seconds"))
+    return Retirable(table, mart, rows, changed.isoformat(" ", "seconds"))
