@@ -83,7 +83,7 @@ def commands_page() -> Iterator[str]:
     """Yield each command with its help, arguments, options and examples."""
     yield "# Commands"
     yield (
-        "Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 ended by Ctrl-C. "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage or refused, 130 interrupted by Ctrl-C. "
         "The option `--help` of a command prints the same text."
     )
     for name, command in sorted(commands()):

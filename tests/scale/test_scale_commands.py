@@ -63,9 +63,9 @@ def test_sql_reads_the_ref_it_is_asked_of(found: Installation) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("delete from gold.trial", "runs one statement that reads"),
-        ("explain analyze delete from gold.trial", "runs one statement that reads"),
-        ("/* select */ drop table gold.trial", "runs one statement that reads"),
+        ("delete from gold.trial", "runs one read-only statement"),
+        ("explain analyze delete from gold.trial", "runs one read-only statement"),
+        ("/* select */ drop table gold.trial", "runs one read-only statement"),
         ("select nope from gold.trial", "'nope' cannot be resolved"),
         ("select 1 from gold.trial join marts.trial using (name)", "not both"),
         ("select * from marts.trial", 'relation "marts.trial" does not exist'),

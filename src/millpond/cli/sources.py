@@ -24,7 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List each source with its host and tables: healthy, failing, or paused until the next try.
+    """List each source with its host and tables: healthy, failing, or left alone until the next try.
 
     `days_held` counts the days of its tables that are held back, on all refs: see `millpond sources held`.
 

@@ -208,12 +208,12 @@ def test_the_pause_is_on_the_list_and_says_which_runs_go_on(home: Home) -> None:
     paused = CliRunner().invoke(app, ["automation", "pause"], catch_exceptions=False).output
     assert "new_data_climate_entries" in paused
     assert "alerts" not in paused
-    assert "runs under way go on: 0 working, 1 queued" in paused
+    assert "runs in progress continue: 0 working, 1 queued" in paused
     assert "automatic runs that stay in the queue until resume: 1" in paused
     for command in (["automation", "list"], ["status"]):
         said = CliRunner().invoke(app, command, catch_exceptions=False).output
         assert "automation is paused since 2" in said
-        assert "`millpond automation resume` ends it" in said
+        assert "`millpond automation resume` resumes it" in said
     told = json.loads(CliRunner().invoke(app, ["status", "--json"], catch_exceptions=False).output)
     assert told["automation_paused_since"]
     CliRunner().invoke(app, ["automation", "resume"], catch_exceptions=False)

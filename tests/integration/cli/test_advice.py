@@ -221,7 +221,7 @@ def test_another_time_zone_or_another_source_is_refused_until_what_is_advised_is
 def test_a_backfill_goes_on_or_ends_by_what_is_advised(source: FakeSource, typist: Typist) -> None:
     from millpond.definitions import defs
 
-    assert "no backfill was started" in typist.types(*typist.is_advised("backfill", "--resume"))
+    assert "no backfills in this home" in typist.types(*typist.is_advised("backfill", "--resume"))
     with open_instance() as recorded:
         plan = make_plan(RAW, DAYS, instance=recorded, definitions=defs, ref="main")
     backfill = ledger.create(plan, {})

@@ -85,7 +85,7 @@ def test_test_sends_through_one_channel_or_says_why_not(
     assert "slak is not a channel" in refused(ConfigError, "test", "slak")
     with web() as slack:
         configure(slack_webhook=slack.url)
-        assert "slack took it" in said("test", "slack")
+        assert "slack accepted it" in said("test", "slack")
         slack.answers = [(404, {})]
         assert "slack answered 404" in refused(AlertNotSent, "test", "slack")
     assert len(slack.taken) == 1
@@ -111,7 +111,7 @@ def test_close_ends_an_alert_once_says_who_and_why_and_notifies_of_the_end(
         delivered(fast(), rows)
         number = str(rows("select id from alerts")[0]["id"])
         assert f"alert {number} is closed" in said("close", number, "--reason", "the source is gone")
-        assert "was closed before: Closed by" in said("close", number, "--reason", "again")
+        assert "was already closed: Closed by" in said("close", number, "--reason", "again")
         again = as_json("close", number)
         delivered(fast(), rows)
     assert (again["was_open"], bool(again["closed_by"]), bool(again["resolved_at"])) == (False, True, True)

@@ -45,7 +45,7 @@ def test_a_model_that_is_gone_is_listed_and_retired_or_renamed(
     configure(project=tmp_path)
     build(["former"], None, ref="main", run_id="test")
     publish(read_marts(load_project(settings()).document())[0], ref="main", run_id="test")
-    assert "Every table and mart has its model" in retire().output
+    assert "Every table and mart has a model" in retire().output
     assert isinstance(error := refused("gold.former", "--yes"), ConfigError)
     assert "a model of the project builds it" in str(error)
 

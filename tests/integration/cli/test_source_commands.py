@@ -35,7 +35,7 @@ def test_list_shows_each_source_its_host_and_whether_that_answers(opened: None, 
 
 
 def test_reset_lets_a_host_be_asked_again_once(opened: None, run: Run) -> None:
-    assert run("sources", "reset", HOST)[:2] == (0, f"{HOST} may be asked again\n")
+    assert run("sources", "reset", HOST)[:2] == (0, f"requests to {HOST} are allowed again\n")
     assert breaker.breakers() == []
     code, _, error = run("sources", "reset", HOST)
     assert code == 2

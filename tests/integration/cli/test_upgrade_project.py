@@ -77,7 +77,7 @@ def test_each_file_is_taken_merged_or_left_as_it_was_and_none_of_your_lines_is_l
     assert files(project) == before
     code, said, _ = run("upgrade")
     assert code == 0
-    assert "alerts.yaml: take from alerts.yaml.new what you want" in said
+    assert "alerts.yaml: copy what you want from alerts.yaml.new" in said
     after = files(project)
     assert after[ADDED] == b"new\n"
     assert after["dbt/profiles.yml"].endswith(b"# later\n")

@@ -167,7 +167,7 @@ def test_runs_of_the_code_server_read_the_environment_then_the_secrets_then_the_
 def test_without_up_there_is_nothing_to_reload(project: Path) -> None:
     answer = millpond("reload")
     assert answer.returncode == 2
-    assert "`millpond up` does not run" in answer.stderr
+    assert "`millpond up` is not running" in answer.stderr
 
 
 def test_a_deployment_is_a_copy_that_later_edits_do_not_reach(project: Path) -> None:

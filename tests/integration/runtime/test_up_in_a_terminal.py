@@ -79,7 +79,7 @@ def test_without_up_the_status_is_down_and_makes_nothing(
     configured = configure(home=tmp_path / "nowhere")
     answer = millpond("status")
     assert answer.returncode == 1
-    assert "`millpond up` does not run" in answer.stdout
+    assert "`millpond up` is not running" in answer.stdout
     assert not configured.home.exists()
 
 

@@ -32,7 +32,7 @@ def test_days_that_fail_for_one_reason_say_it_once(capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(settled)
     assert sum("left alone" in line for line in lines) == 1
-    assert [line.endswith("FAILED as 2026-11-01") for line in lines] == [False, True, True, True, False]
+    assert [line.endswith("FAILED same as 2026-11-01") for line in lines] == [False, True, True, True, False]
     assert all(len(line) < 200 for line in lines)
 
     printed = io.StringIO()

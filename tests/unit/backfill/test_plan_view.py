@@ -50,7 +50,7 @@ def test_the_runs_and_the_basis_of_the_estimate_are_shown(capsys: pytest.Capture
     shown = capsys.readouterr().out
     assert "1 not materialized, 10 stale, 30 fresh" in shown
     assert "2026-01-01...2026-01-10 (10)" in shown
-    assert "11 to do in 2 runs, 30 left as they are" in shown
+    assert "11 to do in 2 runs, 30 unchanged" in shown
     assert "expected to take 75 s, based on the last run of these assets: 5 s a day" in shown
 
 
