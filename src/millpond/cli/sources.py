@@ -180,7 +180,7 @@ def write_schema(
     if write:
         typer.echo(f"wrote {write_source_schema(settings().project)}")
     else:
-        output.as_json(source_schema())
+        output.print_json(source_schema())
 
 
 app.command("new")(sources_new.new)

@@ -32,7 +32,7 @@ def check(
 
     steps = list(check_source(_file(name, settings()), _day(day), settings()))
     if as_json:
-        output.as_json(steps)
+        output.print_json(steps)
     else:
         for step in steps:
             place = f" {step.table}" if step.table else ""
@@ -75,7 +75,7 @@ def preview(
     window = Window.of_day(_day(day)) if table.has_days else WHOLE
     sample = take_sample(open_reader(source, table, settings()), window, settings(), limit)
     if as_json:
-        output.as_json({"source": source.source, "table": table.name, **as_object(sample)})
+        output.print_json({"source": source.source, "table": table.name, **as_object(sample)})
     else:
         print_counts(sample)
         typer.echo("")

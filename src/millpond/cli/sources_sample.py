@@ -19,7 +19,7 @@ def print_counts(sample: Sample) -> None:
     from millpond.cli import output
 
     rows = [[str(each["day"]), *(each[name] for name in list(each)[1:])] for each in as_counts(sample)]
-    output.rows_as_table(_COUNTS, rows)
+    output.print_rows_as_table(_COUNTS, rows)
     if sample.other_days:
         typer.echo(f"rows of other days that came too, which a load leaves out: {sample.other_days:,}")
     for reason, number in sorted(sample.total.reasons.items(), key=lambda item: -item[1])[:5]:
@@ -44,7 +44,7 @@ def print_columns(table: SourceTable, sample: Sample) -> None:
         for name, nulls in sample.nulls.items()
     ]
     if rows:
-        output.rows_as_table(("column", "type", "nulls", "example"), rows)
+        output.print_rows_as_table(("column", "type", "nulls", "example"), rows)
 
 
 def print_rows(sample: Sample) -> None:
@@ -53,7 +53,7 @@ def print_rows(sample: Sample) -> None:
 
     if sample.rows:
         names = [name for name in sample.rows[0] if name != "_run_id" and name != "_loaded_at"]
-        output.rows_as_table(names, [[_shorten(row[name]) for name in names] for row in sample.rows])
+        output.print_rows_as_table(names, [[_shorten(row[name]) for name in names] for row in sample.rows])
 
 
 def print_quarantined(sample: Sample) -> None:
@@ -61,7 +61,7 @@ def print_quarantined(sample: Sample) -> None:
     from millpond.cli import output
 
     names = ("row_key", "reason", "payload")
-    output.rows_as_table(names, [[row[name] for name in names] for row in sample.quarantined])
+    output.print_rows_as_table(names, [[row[name] for name in names] for row in sample.quarantined])
 
 
 def as_counts(sample: Sample) -> list[dict[str, Any]]:
