@@ -76,7 +76,7 @@ def new(
     written = [] if refused else files.write()
     settings.cache_clear()  # which know the new source from now on
     if as_json:
-        output.as_json(_as_object(proposal, sample, files, written, publish=publish))
+        output.print_json(_as_object(proposal, sample, files, written, publish=publish))
     elif written:
         _print_next(proposal, sample, written, publish=publish)
 
