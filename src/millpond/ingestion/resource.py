@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
-from millpond.errors import SourceError, SourceMalformed
+from millpond.errors import SourceError, SourceMalformed, SourceRefused, SourceUnreachable
 from millpond.ingestion.batches import StagedBatches
 from millpond.ingestion.reader import PAGE_SHIFT, FetchResult
+from millpond.ingestion.resource_items import open_items, to_json
 from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.rest.placeholders import Values
 from millpond.ingestion.source_errors import UNHARMED, add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import stage_pages
-from millpond.internals.dlt import json
 from millpond.partitions import Window
 from millpond.redaction import excerpt
 from millpond.settings import Settings
 
 _ROWS_AT_ONCE = 10_000
+_MIXED = "it yields both dicts and Arrow tables; let it yield one of them"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class ResourceReader:
     """Reads the rows that a `resource` yields: dicts, lists of them, or Arrow tables and batches.
 
     A function is called with those of `start`, `end` (instants of the window, UTC), `window`, `url`, `user`
-    and `token` that it has parameters for. So is a dlt resource that has parameters.
+    and `token` that it has parameters for. So is a dlt resource that has parameters. Of tables that are
+    loaded whole, the first three are None.
     """
 
     source: SourceSpec
@@ -59,23 +62,23 @@ class ResourceReader:
 
     def fetch(self, window: Window, zone: ZoneInfo, folder: Path) -> FetchResult:
         """Return the rows that the resource yields for `window`, staged in `folder`."""
-        stream = iter(self._items(window, zone))
+        items = open_items(self.table.resource, self._given(window, zone))
+        errors: list[SourceError] = []
         try:
-            first = next(stream, None)
+            first = next(items, None)
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-            first, stream = None, iter(())
-            raised = [self._error(error, window)]
-        else:
-            raised = []
-        if isinstance(first, pa.Table | pa.RecordBatch):
+            first, items = None, iter(())
+            errors.append(self._error(error, window))
+        names: list[str] | None = None
+        if isinstance(first, pa.Table):
             staged = StagedBatches(folder)
-            staged.take([lambda: self._tables(first, stream, window)], parallel=1)
-            raised += staged.errors.values()
+            staged.take([lambda: self._tables(first, items, window)], parallel=1)
+            errors += staged.errors.values()
             files, rows, pages, names = staged.files, staged.rows, staged.pages, staged.names
             fields = set(names)
         else:
-            pager = _JsonPages(first, stream, lambda error: raised.append(self._error(error, window)))
-            files, names = stage_pages([pager.pages], folder, 1), None
+            pager = _JsonPages(first, items, lambda error: errors.append(self._error(error, window)))
+            files = stage_pages([pager.pages], folder, 1)
             rows, pages, fields = pager.rows, pager.number, pager.fields
         return FetchResult(
             files=files,
@@ -84,36 +87,59 @@ class ResourceReader:
             streams=[window.start],
             names=names,
             fields=fields if self.table.unknown_columns == "add" else set(),
-            errors=raised,
-            failed=dict.fromkeys(window.days, raised[0]) if raised else {},
+            errors=errors,
+            failed=dict.fromkeys(window.days, errors[0]) if errors else {},
             other_days=True,
         )
 
-    def _items(self, window: Window, zone: ZoneInfo) -> Iterator[Any]:
-        start, end = self.table.ask(window, zone) if self.table.has_days else (None, None)
-        given = {"start": start, "end": end, "window": window, **self.values}
-        resource = self.table.resource
-        wanted = inspect.signature(resource).parameters
-        arguments = {name: given[name] for name in wanted if name in given}
-        return iter(resource(**arguments))
+    def _given(self, window: Window, zone: ZoneInfo) -> dict[str, Any]:
+        start, end = window.bounds(zone)
+        if self.table.changes:
+            start -= self.table.changes.lag
+        times = {"start": start, "end": end, "window": window}
+        if self.table.load == "whole":
+            times = dict.fromkeys(times)
+        return {**times, **{name: self.values[name] for name in ("url", "user", "token")}}
 
-    def _tables(self, first: Any, rest: Iterator[Any], window: Window) -> Iterator[pa.Table]:
+    def _tables(self, first: pa.Table, rest: Iterator[Any], window: Window) -> Iterator[pa.Table]:
         try:
             for item in itertools.chain([first], rest):
-                yield pa.Table.from_batches([item]) if isinstance(item, pa.RecordBatch) else item
+                if not isinstance(item, pa.Table):
+                    raise TypeError(_MIXED)
+                yield item
         except Exception as error:
             raise self._error(error, window) from error
 
     def _error(self, error: Exception, window: Window) -> SourceError:
-        found = error if isinstance(error, SourceError) else None
+        file = f"sources/{self.source.source}.py"
+        root = error
+        while isinstance(inner := root.__cause__ or root.__context__, Exception):
+            root = inner
+        found = next((each for each in (error, root) if isinstance(each, SourceError)), None)
         if found is None:
-            found = SourceMalformed(
-                f"the resource fails: {type(error).__name__}: {excerpt(str(error))}",
-                unharmed=UNHARMED,
-                next_step=f"correct sources/{self.source.source}.py, or repeat the load if its server was"
-                " down",
+            line = next(
+                (n for frame, n in traceback.walk_tb(root.__traceback__) if _is_of(frame, file)), None
             )
+            place = f"{file}, line {line}" if line else file
+            text = f"{type(root).__name__}: {excerpt(str(root), 300)}"
+            if isinstance(root, TypeError) and str(root).startswith("it "):
+                found = SourceRefused(
+                    f"{file}: the resource cannot be read: {excerpt(str(root), 300)}",
+                    unharmed=UNHARMED,
+                    next_step=f"correct {file}",
+                )
+            else:
+                kind = SourceUnreachable if isinstance(root, OSError) else SourceMalformed
+                found = kind(
+                    f"{place}: the resource fails: {text}",
+                    unharmed=UNHARMED,
+                    next_step=f"correct {file}, or repeat the load if its server was down",
+                )
         return add_place(found, self.table.describe(window))
+
+
+def _is_of(frame: FrameType, file: str) -> bool:
+    return frame.f_code.co_filename.endswith(f"/{file}")
 
 
 class _JsonPages:
@@ -126,25 +152,16 @@ class _JsonPages:
 
     def pages(self) -> Iterator[pa.Table]:
         try:
-            for rows in self._chunks():
-                texts = [json.dumps(row) for row in rows]
+            while texts := [self._text(row) for row in itertools.islice(self._items, _ROWS_AT_ONCE)]:
                 start = self.number << PAGE_SHIFT
                 self.number += 1
-                self.rows += len(rows)
-                yield pa.table({PAYLOAD: texts, "_seq": np.arange(start, start + len(rows))})
+                self.rows += len(texts)
+                yield pa.table({PAYLOAD: texts, "_seq": np.arange(start, start + len(texts))})
         except Exception as error:  # noqa: BLE001 - whatever the user's code raises
             self._fail(error)
 
-    def _chunks(self) -> Iterator[list[Any]]:
-        held: list[Any] = []
-        for item in self._items:
-            for row in item if isinstance(item, list) else [item]:
-                if not isinstance(row, Mapping):
-                    raise TypeError(f"it yields {type(row).__name__}, not dicts or Arrow tables")
-                self.fields.update(row)
-                held.append(row)
-                if len(held) == _ROWS_AT_ONCE:
-                    yield held
-                    held = []
-        if held:
-            yield held
+    def _text(self, row: Any) -> str:
+        if isinstance(row, pa.Table):
+            raise TypeError(_MIXED)
+        self.fields.update(row)
+        return to_json(row)

@@ -116,13 +116,14 @@ def to_source_error(error: BaseException, source: str) -> SourceError:
     inner = getattr(error, "orig", None) or error
     text = excerpt(str(inner), 300)
     code = inner.args[0] if inner.args else None
-    if _MALFORMED.search(text) or isinstance(error, sa.exc.DataError | UnicodeDecodeError):
+    kinds = {kind.__name__ for each in (error, inner) for kind in type(each).__mro__}  # of any driver
+    if _MALFORMED.search(text) or kinds & {"DataError", "UnicodeDecodeError"}:
         return SourceMalformed(
             f"the database cannot be read: {text}",
             unharmed=UNHARMED,
             next_step="see whether it is intact and its texts are UTF-8",
         )
-    wrong = isinstance(error, sa.exc.ProgrammingError | sa.exc.ArgumentError | sa.exc.CompileError)
+    wrong = kinds & {"ProgrammingError", "ArgumentError", "CompileError"}
     if wrong or _REFUSED.search(text) or code in _REFUSED_CODES:
         return SourceRefused(
             f"the database refuses: {text}",

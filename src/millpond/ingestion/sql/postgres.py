@@ -23,9 +23,10 @@ def copy_tables(connection: sa.Connection, query: Any, rows: int) -> Iterator[pa
     of = list(query.selected_columns)
     picked = query.with_only_columns(*(_expression(column) for column in of))
     compiled = picked.compile(dialect=connection.dialect)
+    text = str(compiled) if compiled.params else str(compiled).replace("%%", "%")
     driver = connection.connection.driver_connection
     assert driver is not None
-    with driver.cursor().copy(f"copy ({compiled}) to stdout (format csv)", compiled.params) as copy:
+    with driver.cursor().copy(f"copy ({text}) to stdout (format csv)", compiled.params or None) as copy:
         held: list[bytes] = []
         size = 0
         for line in copy:
