@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from millpond.ingestion.inspection.python import PythonProposal
 from millpond.ingestion.json_schema import show_duration
 from millpond.ingestion.key_texts import OPTION_TEXTS, PAGINATOR_TEXTS, describe_key
-from millpond.ingestion.rest.endpoint import PAGINATORS
+from millpond.ingestion.rest.paginator_spec import PAGINATORS
 from millpond.ingestion.spec import SourceSpec
 
 Row = tuple[str, ...]

@@ -109,8 +109,9 @@ class Column(Part):
     field: str | None = Field(
         None,
         min_length=1,
-        description="field of the row, dots lead into objects; default: the column's name",
-        examples=["field: actor.login"],
+        description="field of the row, dots lead into objects, `[0]` into lists of JSON; default: the name of"
+        " the column",
+        examples=["field: actor.login", 'field: "items[0].price"'],
     )
     format: str | None = Field(
         None,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from millpond.ingestion.columns import COLUMN_TYPES
 from millpond.ingestion.key_texts import OPTION_TEXTS, PAGINATOR_TEXTS, describe_key
-from millpond.ingestion.rest.endpoint import PAGINATORS
+from millpond.ingestion.rest.paginator_spec import PAGINATORS
 from millpond.ingestion.spec import SourceSpec
 from millpond.project.config import read_project
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +19,23 @@ LEAST_MILLISECONDS = 100_000_000_000
 """March 1973; what claims to be earlier is a time in seconds, or none."""
 BLANKS: Final = "(' ' || chr(9) || chr(10) || chr(13))"
 """What JSON calls blank, as SQL; DuckDB's trim alone takes spaces only."""
+_INDEXED: Final = re.compile(r"(.*?)((?:\[\d+\])+)")
 _local = threading.local()
 
 
+def split_index(key: str) -> tuple[str, str]:
+    """Return a key and the places in lists behind it: `items[0]` is `items` and `[0]`."""
+    found = _INDEXED.fullmatch(key)
+    return (found[1], found[2]) if found else (key, "")
+
+
 def json_path(keys: Sequence[str]) -> str:
-    """Return the JSONPath, as a SQL literal, that leads through `keys`."""
-    quoted_keys = (key.replace("\\", "\\\\").replace('"', '\\"') for key in keys)
-    return literal("$" + "".join(f'."{key}"' for key in quoted_keys))
+    """Return the JSONPath, as a SQL literal, that leads through `keys`, which may have places in lists."""
+    parts = []
+    for name, index in map(split_index, keys):
+        quoted_name = name.replace("\\", "\\\\").replace('"', '\\"')
+        parts.append((f'."{quoted_name}"' if name else "") + index)
+    return literal("$" + "".join(parts))
 
 
 def micros(text: str, unit: str) -> str:
@@ -95,7 +106,11 @@ class Extraction:
         for path in paths:
             node = self._root
             for key in path:
-                node = node.inside.setdefault(key, _Node())
+                name, index = split_index(key)
+                node = node.inside.setdefault(name, _Node())
+                if index:
+                    node.raw = True
+                    break
             node.wanted, node.raw = True, node.raw or path in raw
 
     def structure(self) -> str:
@@ -106,9 +121,11 @@ class Extraction:
         """Return the expression for the value at `path` of ROW."""
         node, found = self._root, ROW
         for depth, key in enumerate(path):
-            node, found = node.inside[key], f"{found}.{quoted(key)}"
-            if (node.whole or node.raw) and depth < len(path) - 1:
-                return _inside(found, path[depth + 1 :], raw)
+            name, index = split_index(key)
+            node, found = node.inside[name], f"{found}.{quoted(name)}"
+            rest = [index] * bool(index) + list(path[depth + 1 :])
+            if (node.whole or node.raw) and rest:
+                return _inside(found, rest, raw)
         return _inside(found, (), raw) if node.whole and not raw else f"{found}::varchar"
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from millpond.ingestion.columns import decimal_digits
+from millpond.ingestion.json_sql import split_index
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.spec_rules import fold_name
 from millpond.lake.spec import TableSpec
@@ -107,7 +108,8 @@ def name_added_columns(
 
     `existing` are the columns that the lake's table has; it gets MOST_ADDED at most that no spec names.
     """
-    known = {column.path(name)[0] for name, column in table.columns.items()}
+    heads = {column.path(name)[0] for name, column in table.columns.items()}
+    known = heads | {split_index(head)[0] for head in heads}
     taken = {fold_name(name) for name in (*table.columns, *known, *LINEAGE_COLUMNS)}
     there = {name for name in existing if fold_name(name) not in taken}
     room = MOST_ADDED - len(there)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from millpond.ingestion.files.spec import Folder
 from millpond.ingestion.part import Part
-from millpond.ingestion.rest.endpoint import Rest
+from millpond.ingestion.rest.connection import Rest
 from millpond.ingestion.rest.table_rules import check_window
 from millpond.ingestion.sql.spec import Database
 from millpond.ingestion.table_spec import KINDS, SourceTable

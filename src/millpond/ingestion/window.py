@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from millpond.errors import ConfigError
 from millpond.ingestion.part import Part
 from millpond.ingestion.rest import placeholders
-from millpond.ingestion.rest.endpoint import Templates
+from millpond.ingestion.rest.placeholders import Templates
 from millpond.ingestion.spec_rules import check_cron
 from millpond.naming import identifier
 

@@ -10,7 +10,7 @@ import pytest
 from fake_source import DAY, FakeSource, Request, fake_source
 from millpond.ingestion.load import load
 from millpond.ingestion.news import look_for_news
-from millpond.ingestion.rest.endpoint import Rest
+from millpond.ingestion.rest.connection import Rest
 from millpond.partitions import Window
 from millpond.settings import Settings
 from source_tables import table_of

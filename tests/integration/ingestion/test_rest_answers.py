@@ -104,6 +104,11 @@ def test_another_answer_than_the_declared_one_fails() -> None:
     assert isinstance(failure(Answer(b"wrong", status=422), response_actions=actions), SourceRefused)
 
 
+def test_a_selector_may_lead_through_a_place_in_a_list() -> None:
+    body = answer({"results": [{"rows": rows(3)}, {"rows": []}]})
+    assert read(body, data_selector="results[0].rows") == [2, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
     [

@@ -153,6 +153,32 @@ def test_bounds_go_into_headers_and_nested_bodies_and_an_instant_alone_is_a_numb
     }
 
 
+def test_a_field_may_lead_through_places_in_lists(shop: FakeSource) -> None:
+    listed = [
+        {
+            "ids": [[f"{n}"]],
+            "times": {"all": [f"{DAY}T0{n}:00:00Z"]},
+            "lines": [{"price": n}] * n,
+            "note": "x",
+        }
+        for n in range(6)
+    ]
+    shop.serve = lambda _: rows_as_json(listed)
+    columns = {
+        "id": {"field": "ids[0][0]"},
+        "at": {"type": "timestamp", "field": "times.all[0]"},
+        "price": {"type": "int", "field": "lines[1].price"},
+        "lines": "json",
+    }
+    source = spec(columns=columns, window={"params": {"from": "{start_date}", "to": "{last_date}"}})
+    assert not take(source).failed
+    found = read.scan("main", "raw.rates").sort_by("id")
+    assert found["id"].to_pylist() == [str(n) for n in range(6)]
+    assert found["price"].to_pylist() == [None, None, 2, 3, 4, 5]
+    assert [json.loads(text) for text in found["lines"].to_pylist()] == [row["lines"] for row in listed]
+    assert {name for name in found.column_names if not name.startswith("_")} == {*columns, "note"}
+
+
 def test_a_form_is_sent_as_data(shop: FakeSource) -> None:
     shop.serve = lambda _: rows_as_json(rows_of(DAY))
     data = {"from": "{start_date}", "kind": ["a", "b"]}
@@ -215,6 +241,19 @@ def test_a_paginator_asks_in_the_body(
             {"endpoint": {"path": "r", "paginator": {"type": "offset", "offset_body_path": "a"}}},
             "needs a body",
         ),
+        (
+            {
+                "endpoint": {
+                    "path": "r",
+                    "method": "POST",
+                    "json": {"page": 1},
+                    "paginator": {"type": "page_number", "page_body_path": "page.number"},
+                }
+            },
+            "needs a body that it leads into",
+        ),
+        ({"endpoint": {"path": "r", "data_selector": "items[?("}}, "no JSONPath"),
+        ({"endpoint": {"path": "r", "paginator": {"type": "cursor", "cursor_path": "a..["}}}, "no JSONPath"),
         (
             {"endpoint": {"path": "{start_date}/{last_date}"}, "window": {"reach": {"rows": 3, "days": 1}}},
             "has reach, and path requests a time",

@@ -11,7 +11,7 @@ import pytest
 
 from fake_source import DAY, Answer, FakeSource, Request, reading, rows_as_json
 from millpond.errors import TimesUnreadable, TooManyBadRows
-from millpond.ingestion.rest.endpoint import Paginator
+from millpond.ingestion.rest.paginator_spec import Paginator
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.window import Reach, WindowSpec
 from source_tables import load_days, quarantined, raw, table_of

@@ -13,7 +13,8 @@ import yaml
 from millpond.ingestion.json_schema import source_schema
 from millpond.ingestion.key_texts import OPTION_TEXTS, PAGINATOR_TEXTS, describe_key
 from millpond.ingestion.rest import placeholders
-from millpond.ingestion.rest.endpoint import PAGINATORS, Rest
+from millpond.ingestion.rest.connection import Rest
+from millpond.ingestion.rest.paginator_spec import PAGINATORS
 from millpond.ingestion.spec import SourceSpec
 from millpond.ingestion.table_spec import KINDS, SourceTable
 from millpond.settings import settings, source_files

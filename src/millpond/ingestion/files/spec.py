@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from millpond.ingestion.part import Part
-from millpond.ingestion.rest.endpoint import Template
+from millpond.ingestion.rest.placeholders import Template
 from millpond.ingestion.window import Duration
 
 FORMATS = {

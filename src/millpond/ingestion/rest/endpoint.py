@@ -1,149 +1,19 @@
-"""The part of a spec that dlt's REST client is made from: address, auth, endpoint, paginator."""
+"""The part of a spec that says what is requested of an HTTP source, and where in its answers the rows are."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from millpond.ingestion.part import Part
 from millpond.ingestion.rest import placeholders
-from millpond.settings.text import check_address
-
-PAGINATORS: Final[dict[str, frozenset[str]]] = {
-    "newest_first": frozenset(),
-    "single_page": frozenset(),
-    "header_link": frozenset({"links_next_key"}),
-    "header_cursor": frozenset({"cursor_key", "cursor_param", "missing_means_end"}),
-    "json_link": frozenset({"next_url_path", "missing_means_end"}),
-    "cursor": frozenset(
-        {
-            "cursor_path",
-            "cursor_param",
-            "cursor_body_path",
-            "stop_after_empty_page",
-            "has_more_path",
-            "missing_means_end",
-        }
-    ),
-    "offset": frozenset(
-        {
-            "limit",
-            "offset",
-            "offset_param",
-            "limit_param",
-            "offset_body_path",
-            "limit_body_path",
-            "total_path",
-            "maximum_offset",
-            "has_more_path",
-        }
-    ),
-    "page_number": frozenset(
-        {
-            "base_page",
-            "page",
-            "page_param",
-            "page_body_path",
-            "total_path",
-            "maximum_page",
-            "has_more_path",
-        }
-    ),
-}
-"""The paginators, called as in dlt's rest_api source, and `newest_first`; with their options.
-
-`missing_means_end` says that a source leaves its link or cursor out on the last page.
-"""
-
-
-_FLAGS: Final = frozenset({"missing_means_end", "stop_after_empty_page"})
-_NUMBERS: Final = {
-    "limit": 1,
-    "offset": 0,
-    "maximum_offset": 1,
-    "base_page": 0,
-    "page": 0,
-    "maximum_page": 1,
-}
-"""The options that are numbers, each with the least it may be."""
-
-
-def _template(text: str) -> str:
-    placeholders.check(text, placeholders.CONNECTION)
-    return text
-
-
-def _window_template(text: str) -> str:
-    placeholders.check(text, placeholders.CONNECTION + placeholders.BOUNDS)
-    return text
-
-
-def _body_template(value: Any) -> Any:
-    for _, text in placeholders.texts(value):
-        _window_template(text)
-    return value
-
+from millpond.ingestion.rest.paginator_spec import Paginator, check_json_path
+from millpond.ingestion.rest.placeholders import Params, Templates, WindowTemplate, check_body
 
 warnings.filterwarnings("ignore", 'Field name "json" in "Endpoint" shadows')  # a method that is deprecated
-Template = Annotated[str, AfterValidator(_template)]
-WindowTemplate = Annotated[str, AfterValidator(_window_template)]
-Templates = dict[str, WindowTemplate]
-_Single = WindowTemplate | int | float | bool
-Params = dict[str, _Single | Annotated[tuple[_Single, ...], Field(strict=False)]]
-"""Parameters; a list is sent as one parameter with its name for each element."""
-
-
-class Bearer(Part):
-    """`Authorization: Bearer …`."""
-
-    type: Literal["bearer"] = "bearer"
-    token: Template = Field(description="`{token}`", examples=['token: "{token}"'])
-
-
-class ApiKey(Part):
-    """A credential in a header or a parameter of a given name."""
-
-    type: Literal["api_key"] = "api_key"
-    name: str = Field(min_length=1, description="name of the header or parameter", examples=["name: token"])
-    api_key: Template = Field(description="`{token}` or `{token_sha1}`", examples=['api_key: "{token}"'])
-    location: Literal["header", "query"] = Field(
-        "header", description="where it is sent", examples=["location: query"]
-    )
-
-
-class HttpBasic(Part):
-    """User and password."""
-
-    type: Literal["http_basic"] = "http_basic"
-    username: Template = Field(description="for example `{user}`", examples=['username: "{user}"'])
-    password: Template = Field(description="`{token}`", examples=['password: "{token}"'])
-
-
-class OAuth2ClientCredentials(Part):
-    """A token that a server issues for an id and a secret, requested anew before it expires."""
-
-    type: Literal["oauth2_client_credentials"] = "oauth2_client_credentials"
-    access_token_url: Template = Field(
-        pattern=r"^(\{url\}|https?://)",
-        description="address that issues tokens",
-        examples=['access_token_url: "{url}/oauth/token"'],
-    )
-    client_id: Template = Field(description="for example `{user}`", examples=['client_id: "{user}"'])
-    client_secret: Template = Field(description="`{token}`", examples=['client_secret: "{token}"'])
-    access_token_request_data: dict[str, Template] = Field(
-        default_factory=dict,
-        description="further fields of the request for a token",
-        examples=["access_token_request_data: { scope: read }"],
-    )
-    default_token_expiration: int = Field(
-        3600,
-        gt=0,
-        description="seconds that a token lasts whose answer does not say so",
-        examples=["default_token_expiration: 600"],
-    )
 
 
 class ResponseAction(Part):
@@ -169,85 +39,6 @@ class ResponseAction(Part):
         """Return whether it is about an answer."""
         said = self.content is None or self.content in body.decode("utf-8", "replace")
         return said and self.status_code in {None, status}
-
-
-class Rest(Part):
-    """The client of a source: what all requests to it have in common."""
-
-    base_url: Template = Field(
-        description="address that all paths follow: `{url}`, or one that starts with `http://` or `https://`",
-        examples=['base_url: "{url}"'],
-    )
-    headers: dict[str, Template] = Field(
-        default_factory=dict,
-        description="headers of all requests",
-        examples=["headers: { Accept: application/json }"],
-    )
-    auth: (
-        Annotated[Bearer | ApiKey | HttpBasic | OAuth2ClientCredentials, Field(discriminator="type")] | None
-    ) = Field(
-        None,
-        description="credential, of one of the types below",
-        examples=['auth: { type: bearer, token: "{token}" }'],
-    )
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        if not url.startswith(("{url}", "http://", "https://")):
-            raise ValueError("must start with {url}, http:// or https://")
-        if "{" not in url:
-            check_address(url)
-        return url
-
-    @model_validator(mode="after")
-    def _secrets_come_from_the_environment(self) -> Rest:
-        given = self.auth.model_dump() if self.auth else {}
-        for name in {"token", "api_key", "password", "client_secret"} & set(given):
-            if not placeholders.SECRET & set(placeholders.names(given[name])):
-                raise ValueError(
-                    f"auth.{name} must take its secret from the environment: "
-                    "write {token} and set MILLPOND_<SOURCE>_TOKEN"
-                )
-        return self
-
-
-def _check_option(name: str, value: Any) -> tuple[str, bool]:
-    """Return what the value of a paginator's option has to be, and whether it is that."""
-    if name in _FLAGS:
-        return "true or false", isinstance(value, bool)
-    if name in _NUMBERS:
-        least = _NUMBERS[name]
-        return f"a whole number from {least} on", type(value) is int and value >= least
-    return "a text", isinstance(value, str) and bool(value)
-
-
-class Paginator(BaseModel):
-    """How the next page is found: `newest_first`, or one of dlt's paginators with its options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    type: str = Field(description="one of the paginators below", examples=["type: header_link"])
-
-    @model_validator(mode="after")
-    def _options_are_known(self) -> Paginator:
-        if self.type not in PAGINATORS:
-            raise ValueError(f"type: there is no paginator {self.type!r}; there are {', '.join(PAGINATORS)}")
-        if unknown := sorted(set(self.options) - PAGINATORS[self.type]):
-            known = ", ".join(sorted(PAGINATORS[self.type])) or "none"
-            raise ValueError(f"{self.type} has no option {unknown[0]!r}; it has {known}")
-        for name, value in self.options.items():
-            expected, fits = _check_option(name, value)
-            if value is not None and not fits:
-                raise ValueError(
-                    f"{name} is {value!r}, not {expected}; docs/reference/sources.md has the options"
-                )
-        return self
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options besides the type."""
-        return dict(self.model_extra or {})
 
 
 class Page(Part):
@@ -289,7 +80,7 @@ class Endpoint(Part):
         description="parameters of each request; a list repeats its name",
         examples=["params: { sort: asc, state: [open, paid] }"],
     )
-    json: Annotated[dict[str, Any] | list[Any], AfterValidator(_body_template)] | None = Field(  # type: ignore[assignment]
+    json: Annotated[dict[str, Any] | list[Any], AfterValidator(check_body)] | None = Field(  # type: ignore[assignment]
         None,
         description="body of each request, as JSON; `{start_ms}` or `{start_s}` alone is sent as a number",
         examples=['json: { filter: { since: "{start_iso}", until: "{end_iso}" } }'],
@@ -317,7 +108,7 @@ class Endpoint(Part):
         description="what separates values of CSV",
         examples=['delimiter: ";"'],
     )
-    data_selector: str = Field(
+    data_selector: Annotated[str, AfterValidator(check_json_path)] = Field(
         "$", min_length=1, description="JSONPath of the list of rows", examples=["data_selector: data.items"]
     )
     single_object: bool = Field(
@@ -403,8 +194,12 @@ class Endpoint(Part):
         if self.single_object and self.paginator.type != "single_page":
             raise ValueError(f"single_object is for the paginator single_page, not {self.paginator.type}")
         in_body = [name for name in self.paginator.options if name.endswith("_body_path")]
-        if in_body and not isinstance(self.json, dict):
-            raise ValueError(f"{in_body[0]} needs a body that it leads into; for example json: {{}}")
+        for name in in_body:
+            place: Any = self.json
+            for key in str(self.paginator.options[name]).removeprefix("$.").split(".")[:-1]:
+                place = place.get(key, {}) if isinstance(place, dict) else None
+            if not isinstance(place, dict):
+                raise ValueError(f"{name} needs a body that it leads into; for example json: {{}}")
         if self.paginator.type != "newest_first":
             if page and page.most is not None:
                 raise ValueError(f"page.most is for the paginator newest_first, not {self.paginator.type}")

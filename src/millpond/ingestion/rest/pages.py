@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from millpond.ingestion.json_sql import LEAST_MILLISECONDS
+from millpond.ingestion.json_sql import LEAST_MILLISECONDS, split_index
 from millpond.ingestion.rest.selection import (
     kind_of,
     names_are_repeated,
@@ -233,8 +233,10 @@ def _type_name(value: Any) -> Any:
 
 def _values(rows: Sequence[Any], keys: Sequence[str]) -> list[Any]:
     found = list(rows)
-    for key in keys:
-        found = [row.get(key) if type(row) is dict else None for row in found]
+    for name, index in map(split_index, keys):
+        found = [row.get(name) if type(row) is dict else None for row in found]
+        for place in map(int, re.findall(r"\d+", index)):
+            found = [row[place] if type(row) is list and place < len(row) else None for row in found]
     return found
 
 

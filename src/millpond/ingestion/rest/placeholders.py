@@ -7,7 +7,9 @@ import hashlib
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field
 
 CONNECTION: Final = ("url", "user", "token", "token_sha1")
 INSTANTS: Final = ("start_ms", "end_ms", "start_s", "end_s", "start_iso", "end_iso")
@@ -129,3 +131,28 @@ def bounds(start: int, end: int, zone: dt.tzinfo = dt.UTC) -> dict[str, Any]:
         "end": _End(after, days[1]),
         "last": last,
     }
+
+
+def _template(text: str) -> str:
+    check(text, CONNECTION)
+    return text
+
+
+def _window_template(text: str) -> str:
+    check(text, CONNECTION + BOUNDS)
+    return text
+
+
+def check_body(value: Any) -> Any:
+    """Return `value` if the placeholders of its texts are known; raises ValueError."""
+    for _, text in texts(value):
+        _window_template(text)
+    return value
+
+
+Template = Annotated[str, AfterValidator(_template)]
+WindowTemplate = Annotated[str, AfterValidator(_window_template)]
+Templates = dict[str, WindowTemplate]
+_Single = WindowTemplate | int | float | bool
+Params = dict[str, _Single | Annotated[tuple[_Single, ...], Field(strict=False)]]
+"""Parameters; a list is sent as one parameter with its name for each element."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from millpond.ingestion.part import Part
-from millpond.ingestion.rest.endpoint import Template
+from millpond.ingestion.rest.placeholders import Template
 
 
 class Database(Part):

@@ -11,7 +11,7 @@ import yaml
 from fake_source import Answer, FakeSource, Request
 from listings import HOUR, ITEMS, PAGE, START, answer, failure, read, row, rows, spec
 from millpond.errors import FilterIgnored, ListingIncomplete, SourceRefused
-from millpond.ingestion.rest.endpoint import Bearer, Rest
+from millpond.ingestion.rest.connection import Bearer, Rest
 
 
 @pytest.mark.parametrize(
