@@ -153,3 +153,21 @@ def test_a_line_that_is_too_large_is_bad_and_cut() -> None:
 def test_a_file_that_cannot_be_read_at_all_is_refused_by_name(content: bytes, says: str) -> None:
     with pytest.raises(SourceMalformed, match=says):
         read(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"path": "../x.csv"}, "relative path"),
+        ({"path": "/etc/*.csv"}, "relative path"),
+        ({"path": "s3://b/x.csv"}, "relative path"),
+        ({"path": "{day}.csv"}, "unknown placeholder"),
+        ({"path": "*.dat"}, "names no format"),
+        ({"path": "*.csv", "encoding": "rot13"}, "no encoding"),
+        ({"path": "*.csv", "encoding": "latin-99"}, "no encoding"),
+        ({"path": "{date}.csv", "date_format": "%Y"}, "whole day"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_when_the_spec_is_read(files: dict[str, str], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        SourceTable.model_validate({**TABLE, "files": files})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import datetime as dt
 import re
 from typing import Annotated, Literal
@@ -41,8 +40,8 @@ class Folder(Part):
 
 def _encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
-    except LookupError:
+        "a".encode(name)
+    except (LookupError, UnicodeError):
         raise ValueError(f"there is no encoding {name!r}; for example encoding: latin-1") from None
     return name
 
