@@ -93,12 +93,14 @@ def test_links_out_of_the_folder_hidden_and_temporary_files_are_left_out(
     (drop.folder / "folder").symlink_to(tmp_path)
     (drop.folder / "to_itself.csv").symlink_to(drop.folder / "to_itself.csv")
     os.mkfifo(drop.folder / "pipe.csv")
+    (drop.folder / os.fsdecode(b"caf\xe9.csv")).write_text(GOOD)
     for name in (".hidden.csv", "_part.csv", "x.csv.part", "~lock.csv~", ".dir/y.csv", "_temporary/z.csv"):
         drop.put(name, GOOD)
     drop.put("real/a.csv", "id,at\n5000,2026-01-05T10:00:00Z\n")
     (drop.folder / "inside.csv").symlink_to(drop.folder / "real" / "a.csv")
     assert not drop.load(drop.spec("**/*.csv")).failed
     assert sales("id") == [5000]
+    assert "its name is not UTF-8" in caplog.text
     assert "leads_out.csv is a link that leads out" in caplog.text
     assert "secret" not in str(sales())
     place = LocalFolder(drop.folder)

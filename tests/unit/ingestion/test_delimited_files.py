@@ -104,8 +104,6 @@ def test_a_broken_line_takes_no_other_with_it(at: int, broken: str) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", []),
-        (b"\n\n", []),
         (b"id,at\n", []),
         (b"\xef\xbb\xbfid,at\r\n1,2\r\n", [{"id": "1", "at": "2"}]),
         (b"\xff\xfe" + "id;at\n1;é\n".encode("utf-16-le"), [{"id": "1", "at": "é"}]),
@@ -144,6 +142,8 @@ def test_a_line_that_is_too_large_is_bad_and_cut() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b"", "it is empty"),
+        (b"\n\n", "it is empty"),
         (b"\x1f\x8b\x08rest", "compressed as gzip"),
         ("id,at\n".encode("utf-16-le"), "looks like UTF-16"),
         (b"id,\xe9\n1,2\n", "not utf-8"),

@@ -125,6 +125,11 @@ def read_csv(stream: BinaryIO, encoding: str, dialect: Csv, table: SourceTable) 
         next(feed, None)
     first = next((line for line in feed if not _is_blank(line, dialect)), None)
     if first is None:
+        if dialect.header and not ("allow_empty" in table.model_fields_set and table.allow_empty):
+            raise SourceMalformed(
+                "it is empty: the line that names its columns is missing",
+                next_step="see whether it is whole; if it is, set allow_empty: true in the spec",
+            )
         return
     wanted = {column.path(name)[0] for name, column in table.columns.items()}
     records = _Records(lines, dialect, dialect.delimiter or _find_delimiter(first, dialect, wanted))

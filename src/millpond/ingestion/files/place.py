@@ -79,6 +79,9 @@ class LocalFolder:
         with os.scandir(folder) as found:
             for each in sorted(found, key=lambda entry: entry.name):
                 path = f"{prefix}{each.name}"
+                if not path.isprintable() and not _is_text(path):
+                    _log.warning("%r is left out: its name is not UTF-8", self.show(path))
+                    continue
                 if Path(each.path).is_dir():
                     if each.is_symlink():
                         _log.warning("%s is a link to a folder, and left out", self.show(path))
@@ -113,6 +116,14 @@ class LocalFolder:
     def show(self, path: str) -> str:
         """Return the file's path."""
         return str(self._root / path)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _local_entry(path: str, found: os.stat_result) -> Entry:
