@@ -1,4 +1,4 @@
-"""Names: which are allowed, how they are quoted, and the words the whole platform shares."""
+"""Names: valid identifiers, quoting, and constants that all packages share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LAYERS: Final = ("raw", "bronze", "silver", "gold", "quarantine")
 MAIN_REF: Final = "main"
 
 PARTITION_COLUMN: Final = "_partition_date"
-"""Date of the partition a raw row belongs to, in the configured time zone."""
+"""Column with the partition date of a raw row, in the configured time zone."""
 LINEAGE_COLUMNS: Final = (PARTITION_COLUMN, "_run_id", "_loaded_at")
-"""Columns that say where a row came from; they never count as content."""
+"""Columns with the origin of a row, which are not content."""
 
 PAUSE_KEY: Final = "millpond/automation_pause"
-"""Where Dagster's storage of cursors holds the pause of a home."""
+"""Key of a home's pause in Dagster's storage of cursors."""
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _NOT_IN_DAGSTER = re.compile(r"[^A-Za-z0-9_]")
@@ -27,7 +27,7 @@ _REF = re.compile(r"[a-z0-9][a-z0-9_]{0,56}")
 
 
 def identifier(name: str, what: str = "name") -> str:
-    """Return `name` if it can stand as an identifier in Iceberg, dbt and Postgres alike.
+    """Return `name` if it is a valid identifier in Iceberg, dbt and Postgres.
 
     Raises ConfigError otherwise: lower-case letters, digits and underscores, 63 characters at most.
     """
@@ -41,7 +41,7 @@ def identifier(name: str, what: str = "name") -> str:
 
 
 def is_identifier(name: str) -> bool:
-    """Return whether `identifier` takes `name`."""
+    """Return whether `name` is a valid identifier, see `identifier`."""
     return bool(_IDENTIFIER.fullmatch(name))
 
 
@@ -57,7 +57,7 @@ def table_name(name: str) -> tuple[str, str]:
 
 
 def ref_name(name: str) -> str:
-    """Return `name` if a ref may be called so; raises ConfigError otherwise."""
+    """Return `name` if it is a valid name of a ref; raises ConfigError otherwise."""
     if not _REF.fullmatch(name):
         raise ConfigError(
             f"ref {name!r} is not a valid name",
@@ -67,12 +67,12 @@ def ref_name(name: str) -> str:
 
 
 def dagster_name(name: object) -> str:
-    """Return `name` with what Dagster does not take in the names of steps and checks replaced."""
+    """Return `name` with characters replaced that Dagster does not allow in names of steps and checks."""
     return _NOT_IN_DAGSTER.sub("_", str(name))
 
 
 def ref_option(ref: str) -> str:
-    """Return the option that has a command work on `ref`; empty for main."""
+    """Return the option for `ref` of a command; empty for main."""
     return "" if ref == MAIN_REF else f" --ref {ref}"
 
 
@@ -92,7 +92,7 @@ def literal(text: str) -> str:
 
 
 _SHOWN = 20
-"""Names that a message lists."""
+"""How many names a message lists."""
 
 
 def unknown_asset_error(name: str, known: Sequence[str]) -> ConfigError:
@@ -103,7 +103,7 @@ def unknown_asset_error(name: str, known: Sequence[str]) -> ConfigError:
 
 
 def selection_error(what: str, near: Sequence[str], known: Sequence[str]) -> ConfigError:
-    """Return the error for a selection, with the names that may be meant or else those there are."""
+    """Return the error for a selection, with similar names, else the existing ones."""
     advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:_SHOWN])}"
     if not near and (more := len(known) - _SHOWN) > 0:
         advice += f" and {more} more; `millpond tables` and `millpond sources list` name most of them"

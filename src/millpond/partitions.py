@@ -1,4 +1,4 @@
-"""Days and windows: the one place that knows what a daily partition means in UTC."""
+"""Daily partitions: days, windows of days, and their bounds in UTC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from millpond.errors import PartitionKeyError
 
 RANGE_SEPARATOR = "..."
 UNASKED = "everything; nothing was asked and nothing written"
-"""What is unharmed where days cannot be understood: they are read before anything is done."""
+"""What is unharmed by an invalid day, as days are parsed first."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TWO_DOTS = re.compile(r"(\d{4}-\d\d-\d\d)\s*(?:\.\.|:|/| to )\s*(\d{4}-\d\d-\d\d)")
 
@@ -71,7 +71,7 @@ class Window:
 
     @property
     def option(self) -> str:
-        """The option that has a command work on these days: `--partition 2026-11-01`, or `--range A...B`."""
+        """The option of commands for these days: `--partition 2026-11-01`, or `--range A...B`."""
         return f"{'--partition' if len(self) == 1 else '--range'} {self}"
 
     @property
@@ -115,12 +115,12 @@ def instant(day: dt.date, zone: ZoneInfo) -> dt.datetime:
 
 
 def today(zone: ZoneInfo) -> dt.date:
-    """Return the day that has begun but not ended in `zone`."""
+    """Return the current day in `zone`."""
     return dt.datetime.now(zone).date()
 
 
 def latest_complete_day(zone: ZoneInfo) -> dt.date:
-    """Return the newest day that has ended in `zone`."""
+    """Return the latest day that has ended in `zone`."""
     return today(zone) - dt.timedelta(days=1)
 
 

@@ -22,12 +22,12 @@ MASK: Final = "[redacted]"
 
 _SHORTEST: Final = 4
 _DISTINCT: Final = 8
-"""From this length on a secret is masked wherever it stands; a shorter one only as a word of its own."""
+"""A secret of at least this length is masked anywhere; a shorter one only as a separate word."""
 _OUR_WORDS: Final = frozenset(
     {"admin", "catalog", "dagster", "demo", "main", "marts", "millpond", "minio", "minioadmin", "password"}
     | {"postgres", "read", "root", "secret", "test", "token", "trino"}
 )
-"""Taken as secrets, these would be masked in every name; they are masked where a text says what they are."""
+"""As secrets, these would be masked in every name; they are masked only where a text names them."""
 
 _known: set[str] = set()
 _words: set[str] = set()
@@ -70,15 +70,14 @@ _PATTERNS: Final = (
 _SIGNS: Final = AhoCorasick(
     ["@", "api", "auth", "basic", "bearer", "cookie", "key", "passw", "pwd", "secret", "sig", "token"]
 )
-"""Without one of these in it, no pattern matches a text."""
+"""No pattern matches a text that contains none of these."""
 
 
 def register(secret: str | None) -> None:
-    """Have `secret` masked in every text, log line and traceback of this process from now on.
+    """Mask `secret` in every text, log line and traceback of this process from now on.
 
-    So are its usual spellings: percent-encoded, escaped as in Python, JSON, HTML and SQL, its SHA-1, and each
-    base64 text that it lies in, as a whole. One of fewer than 4 characters is masked only where a text says
-    what it is.
+    Also masked are its percent-encoded form, its escaped forms in Python, JSON, HTML and SQL, its SHA-1, and
+    base64 texts that contain it. A secret of fewer than 4 characters is masked only where a text names it.
     """
     if not secret or len(secret) < _SHORTEST or secret.lower() in _OUR_WORDS:
         return
@@ -93,7 +92,7 @@ def register(secret: str | None) -> None:
 
 
 def register_address(address: str | None) -> None:
-    """Have what is secret in an address masked: its password, and values of its query that name a secret."""
+    """Mask the secrets in an address: its password, and secret parameters of its query."""
     try:
         parts = urlsplit(address or "")
     except ValueError:
@@ -106,7 +105,7 @@ def register_address(address: str | None) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return `text` with registered secrets and whatever looks like a credential masked."""
+    """Return `text` with registered secrets and anything that looks like a credential masked."""
     text = without_known(text)
     if not _SIGNS.find_matches_as_indexes(text.casefold()):
         return text
@@ -116,7 +115,7 @@ def redacted(text: str) -> str:
 
 
 def without_known(text: str) -> str:
-    """Return `text` with registered secrets masked, also where lines break one or cut it in half."""
+    """Return `text` with registered secrets masked, including broken and truncated ones."""
     if not _may_hold_secret(text):
         return text
     joined = _without_breaks(text)
@@ -143,7 +142,7 @@ class Redacting(logging.Filter):
     """Masks the lines of a logger."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the line of `record`; always true, no line is dropped."""
+        """Mask the line of `record`; always returns true."""
         record.msg, record.args = redacted(record.getMessage()), ()
         return True
 
@@ -162,7 +161,7 @@ def format_error(error: BaseException) -> str:
 
 @lru_cache(1)
 def install() -> None:
-    """Have log records and tracebacks of uncaught errors masked in this process, whoever writes them."""
+    """Mask log records and tracebacks of uncaught errors in this process."""
     logging.setLogRecordFactory(_mask_format(logging.getLogRecordFactory()))
     sys.excepthook = _guard(sys.excepthook, lambda kind, error, trace: (kind, error, trace))
     threading.excepthook = _guard(threading.excepthook, lambda a: (a.exc_type, a.exc_value, a.exc_traceback))

@@ -1,4 +1,4 @@
-"""Runs in containers: each gets one like that of the daemon or the pages that start it."""
+"""Runs in containers, each configured like the container that starts it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from millpond.internals.dagster import RunLauncher
 
 _SOCKET = "docker.sock"
 _PASSED_ON = ("MILLPOND_", "DAGSTER_HOME=")
-"""What a run is told of the environment; the image brings the rest."""
+"""Environment variables that a run gets; the others come from the image."""
 
 
 def container_launcher() -> RunLauncher:
-    """Return the launcher; raises ConfigError if Docker does not answer or does not know this container."""
+    """Return the launcher; raises ConfigError if Docker is unreachable or does not know this container."""
     try:
         from millpond.instance.container_launcher import ContainerLauncher, our_container
     except ImportError as error:

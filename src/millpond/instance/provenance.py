@@ -52,7 +52,7 @@ def whole(of_parent: Mapping[Day, str]) -> str:
 
 
 def edges(graph: AssetGraph, asset: str) -> list[Edge]:
-    """Return what an asset reads, sorted by name."""
+    """Return the dependencies of an asset, sorted by name."""
     node = graph.get(dg.AssetKey.from_user_string(asset))
     found = []
     for key in sorted(node.parent_keys):
@@ -66,7 +66,7 @@ def edges(graph: AssetGraph, asset: str) -> list[Edge]:
 
 
 class Inputs:
-    """The versions of what the assets of a step are made from, as they were when it began."""
+    """The versions of the inputs of a step's assets, as they were when it began."""
 
     def __init__(self, edges_of: Mapping[str, list[Edge]], known: Mapping[str, Mapping[Day, str]]) -> None:
         self._edges = edges_of
@@ -76,15 +76,15 @@ class Inputs:
     def before(
         cls, context: dg.AssetExecutionContext, assets: Iterable[str], ref: str, window: Window | None = None
     ) -> Inputs:
-        """Return the inputs of `assets` on `ref`; call it before anything is read.
+        """Return the inputs of `assets` on `ref`; call it before any data is read.
 
-        `window` is what assets with days are made for.
+        `window` are the days of daily assets.
         """
         graph = context.job_def.asset_layer.asset_graph
         found = {asset: edges(graph, asset) for asset in assets}
         every = [edge for of_one in found.values() for edge in of_one]
         back = max((edge.look_back or 0 for edge in every), default=0)
-        # A change reaches as far ahead as a model looks back.
+        # A change affects as many later days as a model looks back.
         first = window.start - dt.timedelta(days=back) if window else None
         last = window.last + dt.timedelta(days=back) if window else None
         wholly = {edge.parent for edge in every if edge.look_back is None}
@@ -95,11 +95,11 @@ class Inputs:
         return cls(found, known)
 
     def record(self, asset: str, now: Mapping[Day, str]) -> None:
-        """Take note that the step itself has made days of an asset, which others of it read."""
+        """Record the versions of days that the step itself made, for its other assets."""
         self._versions.setdefault(asset, {}).update(now)
 
     def tags(self, asset: str, day: Day = None) -> dict[str, str]:
-        """Return the tags that tell from what a day, or (None) the whole of an asset, was made."""
+        """Return the tags with the input versions of a day or (None) of a whole asset."""
         return {
             get_input_data_version_tag(dg.AssetKey.from_user_string(edge.parent)): edge.version(
                 self._versions.get(edge.parent, {}), day

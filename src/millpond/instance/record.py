@@ -1,4 +1,4 @@
-"""What Dagster has on record of assets and their days, read in one statement instead of one for each day."""
+"""Reads Dagster's record of assets and their days, in one statement instead of one for each day."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from millpond.naming import MAIN_REF
 from millpond.resources.run import REF_TAG
 
 MERGED_TAG = "millpond/merged_into"
-"""Run tag that names the ref into which the branch of a run was merged."""
+"""Run tag with the ref that the branch of a run was merged into."""
 UNFINISHED_TAG = "millpond/unfinished"
 """Tag of a materialization of a day that had not ended when its load began."""
 DAYS_BEYOND_REACH = "days_beyond_reach"
-"""Metadata of a failed load: windows, separated by commas, that the source serves no more."""
+"""Metadata of a failed load: windows, separated by commas, that the source no longer serves."""
 REACH = "reach_days"
-"""Metadata of an asset whose source serves no more than so many days back."""
+"""Metadata of an asset: how many days back its source serves data, if limited."""
 
 Day = dt.date | None
 """A partition; None stands for the whole of an asset without partitions."""
@@ -36,10 +36,10 @@ _EVENTS, _TAGS = SqlEventLogStorageTable.c, AssetEventTagsTable.c
 
 
 class LatestMaterialization(NamedTuple):
-    """The latest materialization of a day: its place in the event log, when (UTC), of what, and from what.
+    """The latest materialization of a day: its event id, time (UTC), data version, code version and inputs.
 
-    `made_from` has a line `asset=version` for each asset it was made from, see `provenance.Edge.version`.
-    `unfinished` says that its day had not ended when its load began.
+    `made_from` has a line `asset=version` for each parent, see `provenance.Edge.version`. `unfinished` is
+    true if its load began before the day had ended.
     """
 
     id: int
@@ -51,12 +51,12 @@ class LatestMaterialization(NamedTuple):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The versions of the assets it was made from."""
+        """The versions of its parents."""
         return dict(line.split("=", 1) for line in self.made_from.splitlines())
 
 
 def is_indexed(tag: str) -> bool:
-    """Return whether the storage keeps a tag of materializations where it can be asked for by statement."""
+    """Return whether a tag of materializations is stored in its own row, for queries."""
     return tag in (DATA_VERSION_TAG, CODE_VERSION_TAG, UNFINISHED_TAG) or tag.startswith(
         INPUT_DATA_VERSION_TAG_PREFIX
     )
@@ -65,7 +65,7 @@ def is_indexed(tag: str) -> bool:
 def read_latest(
     instance: DagsterInstance, assets: Collection[str], ref: str
 ) -> dict[str, dict[Day, LatestMaterialization]]:
-    """Return the latest materialization of each day of `assets`, as they stand on `ref`.
+    """Return the latest materialization of each day of `assets` on `ref`.
 
     Raises RefNotFound.
     """
@@ -127,7 +127,7 @@ def connection(instance: DagsterInstance) -> Any:
 
 
 def database_key(asset: str) -> str:
-    """Return an asset's key as Dagster's tables hold it."""
+    """Return an asset's key as stored in Dagster's tables."""
     return dg.AssetKey.from_user_string(asset).to_string()
 
 
@@ -140,7 +140,7 @@ def run_ids(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[str
 
 
 def _newest(conn: Connection, names: Collection[str], condition: ColumnElement[bool]) -> Subquery:
-    """Return the latest event of each day of the assets that have these keys, among those that count."""
+    """Return the latest event of each day of the assets with these keys that meets `condition`."""
     return (
         select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
         .where(_EVENTS.asset_key.in_(names), condition, *_after_wipe(conn, names))
@@ -154,10 +154,10 @@ def _value(tag: str) -> ColumnElement[str | None]:
 
 
 def _condition(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
-    """Return which events say how assets stand on `ref`.
+    """Return the condition for events that define the state of assets on `ref`.
 
-    On main these are the materializations. On a branch: what its runs observed, and how its base stood when
-    the branch was taken.
+    On main, these are materializations. On a branch: the observations of its runs, and the state of its base
+    when the branch was created.
     """
     from millpond.lake import refs  # brings in the lake, which main's record can do without
 
@@ -175,7 +175,7 @@ def _condition(instance: DagsterInstance, ref: str) -> ColumnElement[bool]:
 
 
 def _after_wipe(conn: Connection, names: Collection[str]) -> list[ColumnElement[bool]]:
-    """Return what leaves out the events of assets before a person had Dagster forget them."""
+    """Return conditions that exclude events of assets from before they were wiped."""
     table = AssetKeyTable.c
     wiped = conn.execute(
         select(table.asset_key, table.wipe_timestamp).where(

@@ -1,4 +1,4 @@
-"""What a project is made of: `[tool.millpond]` in its pyproject.toml, or the usual folders without it."""
+"""Reads `[tool.millpond]` in a project's pyproject.toml; without it, the default folders apply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 from millpond.errors import ConfigError
 
 PLATFORM: Final = "millpond.definitions"
-"""The module that Dagster loads; it brings in the project's own, see there."""
+"""The module that Dagster loads, which imports the project's own."""
 _FILE: Final = "pyproject.toml"
 _MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -35,7 +35,7 @@ class Project:
 
     @property
     def code(self) -> str | None:
-        """The folder or file, below `root`, that the module of the definitions is in; None if not there."""
+        """The folder or file, below `root`, of the module of the definitions; None if it does not exist."""
         if not self.definitions:
             return None
         top = self.definitions.partition(".")[0]
@@ -56,9 +56,9 @@ def find_project(folder: Path) -> Path | None:
 
 
 def read_project(root: Path) -> Project:
-    """Return the project in `root`; without `[tool.millpond]` one of the usual folders.
+    """Return the project in `root`; without `[tool.millpond]`, the default folders.
 
-    Raises ConfigError for a key that is unknown or a value that cannot be used.
+    Raises ConfigError for an unknown key or an invalid value.
     """
     return _project(root, _stamp(root / _FILE))
 
@@ -95,7 +95,7 @@ def _declared(root: Path) -> Mapping[str, Any] | None:
         return None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         if "tool.millpond" not in file.read_text(encoding="utf-8", errors="replace"):
-            return None  # somebody else's file above the current folder
+            return None  # an unrelated file above the current folder
         raise ConfigError(f"{file} cannot be read: {error}", next_step="correct the file") from None
     tool = content.get("tool")
     declared = tool.get("millpond") if isinstance(tool, dict) else None

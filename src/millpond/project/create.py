@@ -17,17 +17,17 @@ from millpond.errors import ConfigError
 from millpond.project.template import Template, rendered
 
 BASE: Final = ".template"
-"""Folder, in the project, of its files as the template had them: what `millpond upgrade` compares with."""
+"""Folder in the project with the template's version of its files, which `millpond upgrade` compares with."""
 VERSION_FILE: Final = "version"
 _FOLDERS: Final = frozenset({"dbt", "docker", "sources", "tests"})
 _NOTHING: Final = "everything; nothing was written"
 
 
 def create(folder: Path, template: Template) -> Path:
-    """Make `folder` a new project, named like the folder; returns its absolute path.
+    """Create a new project in `folder`, with the name of the folder; returns its absolute path.
 
-    Raises ConfigError for a name that Python cannot import, a folder that is not empty, or one that cannot be
-    written; then nothing was.
+    Raises ConfigError, and writes nothing, for a name that Python cannot import, or a folder that is not
+    empty or not writable.
     """
     folder = folder.expanduser().absolute()
     name = _checked(folder.resolve().name if folder.exists() else folder.name)
@@ -79,7 +79,7 @@ def _checked(name: str) -> str:
 
 
 def _missing(folder: Path) -> list[Path]:
-    """Return the folders that writing will make, the deepest first."""
+    """Return the folders that writing will create, deepest first."""
     return [each for each in (folder, *folder.parents) if not each.exists()]
 
 
@@ -93,7 +93,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _put(unfinished: Path, folder: Path) -> None:
-    """Make `unfinished` the folder; one that is there, and empty, stays the same folder."""
+    """Move `unfinished` to `folder`; an existing empty folder is kept."""
     if not folder.exists():
         unfinished.rename(folder)
         return

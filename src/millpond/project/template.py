@@ -1,6 +1,6 @@
-"""The files of a new project: the repository's own sources and models, and what only a project has.
+"""The files of a new project: sources and models of this repository, and files that only a project has.
 
-They are text in which `my_project` stands for the project's name.
+They are text; `my_project` is replaced by the project's name.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _SHARED: Final = (
     *("dbt/dbt_project.yml", "dbt/profiles.yml", "dbt/macros", "dbt/models", "dbt/snapshots", "sources"),
     *("docker", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml", ".env.example"),
 )
-"""What the repository has at its top, and the wheel in `template/`."""
+"""Files at the top of the repository, which are in `template/` of the wheel."""
 _HIDDEN: Final = ("gitignore", "dockerignore", "github", "devcontainer")
 _NEVER: Final = re.compile(
     r"(^|/)(__pycache__|target|logs|secrets|\.env)(/|$)|^docker/(stand-ins|compose\.stand-ins)"
 )
 _SOURCES: Final = {"glucose": ("nightscout",), "empty": ()}
 _DOMAINS: Final = {"glucose": ("glucose", "calendar"), "empty": ()}
-"""The sources, and the domains of models, that a template has of the repository's."""
+"""The domains of models of each template."""
 _SNAPSHOTS: Final = {"glucose": ("device_versions",), "empty": ()}
 
 
 def root() -> Path:
-    """Return the folder of the shared files: in the wheel `millpond/template`, else the checkout."""
+    """Return the folder of the shared files: `millpond/template` in the wheel, else the checkout."""
     packed = Path(__file__).parents[1] / "template"
     return packed if packed.is_dir() else Path(__file__).parents[3]
 

@@ -1,7 +1,7 @@
-"""What a release changed in the template of a project, brought into the project's files.
+"""Upgrades the files of a project to the template of the installed release, by a three-way merge.
 
-Three versions of each file are compared: what the template had when the project was made or last upgraded
-(kept in `.template/`), what it has now, and the project's own.
+The base of each file is the template's version when the project was created or last upgraded, in
+`.template/`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _UNCHANGED: Final = "the project; nothing was changed"
 
 @dataclass(frozen=True)
 class FileChange:
-    """What an upgrade does with one file; `content` is what is written to `target`, None removes it.
+    """What an upgrade does with one file: `content` is written to `target`, None removes it.
 
-    Without a `target` the project's file stays as it is, and `words` say why.
+    Without a `target`, the project's file is not changed, and `words` say why.
     """
 
     path: str
@@ -43,22 +43,22 @@ class FileChange:
 
     @property
     def is_conflict(self) -> bool:
-        """Whether a person has to bring two versions together."""
+        """Whether two versions must be merged by hand."""
         return self.target is not None and self.target != self.path
 
 
 @dataclass(frozen=True)
 class ProjectUpgrade:
-    """All that an upgrade does in the project in `root`; `renewed` is the new content of `.template/`."""
+    """The upgrade of the project in `root`; `renewed` is the new content of `.template/`."""
 
     root: Path
     changes: tuple[FileChange, ...]
     renewed: Mapping[str, bytes]
 
     def apply(self) -> None:
-        """Write the project's files, then what they are compared with next time; may be repeated.
+        """Write the project's files, then `.template/`; idempotent.
 
-        Raises ConfigError if a file cannot be written; what was written by then stays, and is not lost.
+        Raises ConfigError if a file cannot be written; files written before that stay.
         """
         try:
             for change in self.changes:
@@ -81,7 +81,7 @@ class ProjectUpgrade:
 
 
 def project_upgrade(root: Path) -> ProjectUpgrade | None:
-    """Return what the installed release changes in the project; None if `millpond init` did not make it.
+    """Return what the installed release changes in the project; None if `millpond init` did not create it.
 
     Changes nothing. Raises UpgradeRefused for a project of a newer release, ConfigError if `.template/` is
     broken.
@@ -102,7 +102,7 @@ def _paths(base: Path, theirs: Mapping[str, bytes]) -> list[str]:
 
 
 def _compare(root: Path, path: str, base: bytes | None, theirs: bytes | None) -> FileChange | None:
-    """Return what to do with one file; None if nothing is to be said of it."""
+    """Return what to do with one file; None if nothing."""
     ours = _read(root / path)
     if base == theirs or _same(ours, theirs):
         return None
@@ -128,7 +128,7 @@ def _compare(root: Path, path: str, base: bytes | None, theirs: bytes | None) ->
 
 
 def _merge(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
-    """Return the file with both changes; None where they are in the same lines, or there is no git."""
+    """Return the file with both changes; None if they conflict, or without git."""
     git = shutil.which("git")
     if not git:
         return None
@@ -167,7 +167,7 @@ def _template(file: Path) -> Template:
 
 
 def _name(base: Path) -> str:
-    """Return the project's name when it was made: its folder may have another one by now."""
+    """Return the project's name when it was created; its folder may have been renamed."""
     try:
         return str(tomllib.loads((base / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
     except (OSError, ValueError, KeyError, TypeError):

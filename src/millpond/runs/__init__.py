@@ -1,4 +1,4 @@
-"""Dagster runs in this process: a selection of assets over a window, and its progress.
+"""Dagster runs in this process, of a selection of assets over a window, and their progress.
 
 Imports `quality` and what is below it. Start reading in `run`.
 """

@@ -1,4 +1,4 @@
-"""A run as it goes and as it ended: Dagster's events, as the few facts that are waited for."""
+"""Progress and outcome of a run, from Dagster's events."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from millpond.errors import advice
 from millpond.instance.failure import DayFailure, is_interrupt, read_error_name, read_failed_days, reason
 
 ROWS = ("rows_loaded", "rows_postgres", "rows", "dagster/row_count")
-"""Metadata that says how many rows an asset holds; the first that is there counts."""
+"""Metadata with the number of rows of an asset; the first that exists is used."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One thing that happened: a step began, a partition is done, a check has a result, a step failed.
+    """One event: a step started, a partition is done, a check has a result, a step failed.
 
     `asset` and `partition` (None for an asset without partitions) are given for `materialized` and `skipped`
     (its source serves the day no more: `message` says how far it reaches), `asset` and `check` for
@@ -78,7 +78,7 @@ class RunOutcome:
 
 
 class RunProgress:
-    """Listens to the events of one run, tells `on_event` and keeps what the outcome needs."""
+    """Listens to the events of one run, passes them to `on_event` and collects the outcome."""
 
     def __init__(
         self, on_event: Callable[[Progress], None] | None, on_interrupt: Callable[[], None] = lambda: None
@@ -93,10 +93,10 @@ class RunProgress:
         self._skipped: list[Progress] = []
 
     def __call__(self, entry: EventLogEntry) -> None:
-        """Take in one event.
+        """Handle one event.
 
-        Dagster takes Ctrl-C for a failure of the step, and repeats a step that may be repeated: here
-        `on_interrupt` is called, and what would be repeated is not.
+        Dagster treats Ctrl-C as a failure of the step and may retry it. Here, `on_interrupt` is called and
+        the step is not retried.
         """
         if entry.dagster_event is None:
             return
@@ -114,7 +114,7 @@ class RunProgress:
         self._tell(happened)
 
     def outcome(self, run_id: str, success: bool, seconds: float) -> RunOutcome:
-        """Return what the events so far add up to."""
+        """Return the outcome of the events so far."""
         planned = {asset: step for step, assets in self._assets_of.items() for asset in assets}
         return RunOutcome(
             run_id,

@@ -1,4 +1,4 @@
-"""One run for a selection of assets over a window, in this process, recorded like any other run."""
+"""Materializes a selection of assets over a window, in one run in this process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from millpond.runtime.garbage import resume_collection
 from millpond.settings import settings
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Dagster's own lines on the console; the events are stored all the same, and `on_event` tells of them."""
+"""Silences Dagster's console log; events are stored, and passed to `on_event`."""
 
 
 def materialize(
@@ -41,15 +41,14 @@ def materialize(
     tags: Mapping[str, str] | None = None,
     run_id: str | None = None,
 ) -> RunOutcome:
-    """Materialize what `selection` (Dagster's syntax) names, over `window`, in one run of the job `millpond`.
+    """Materialize `selection` (Dagster's syntax) over `window`, in one run of the job `millpond`.
 
-    Partitioned assets take every day of the window at once, the others once, and need none. The run is
-    recorded in `instance` (default: the home's), with one materialization per partition; `on_event` is called
-    as things happen. `definitions` default to the code location's, `ref` to the one of the settings,
-    `run_id` to a new one.
+    Partitioned assets take all days of the window at once. The run is recorded in `instance` (default: the
+    home's), with one materialization per partition; `on_event` is called for each event. `definitions`
+    default to the code location's, `ref` to the setting, `run_id` to a new one.
 
-    An asset that fails does not stop those that do not need it; see the outcome. Raises ConfigError for a
-    selection that names nothing, ZoneChanged, PartitionKeyError for a window with days that cannot exist, and
+    A failed asset does not stop those that do not depend on it; see the outcome. Raises ConfigError for an
+    empty selection, ZoneChanged, PartitionKeyError for a window with days that cannot exist, and
     KeyboardInterrupt for Ctrl-C, after the run was recorded as canceled.
     """
     configured = settings()
@@ -91,7 +90,7 @@ def materialize(
 
 @cache
 def _spare_libraries() -> None:
-    """Keep collections from going through half a million objects of libraries; more often, garbage stays."""
+    """Exclude half a million objects of imported libraries from garbage collection."""
     gc.freeze()
 
 

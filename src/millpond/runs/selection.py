@@ -1,4 +1,4 @@
-"""Dagster's selection syntax, resolved, with an answer for names that do not exist."""
+"""Resolves Dagster's selection syntax, with errors for names that do not exist."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _EXAMPLES = (
     ' \'key:"fct_glucose_readings" or key:"dim_date"\''
 )
 _NAMED = re.compile(r"\b(key|group):\s*(?:\"([^\"]*)\"|([^\s()\"+]+))")
-"""A name within an expression; of several that are joined, Dagster passes over one that does not exist."""
+"""A name in an expression; Dagster ignores one that does not exist if others do."""
 
 
 def resolve_selection(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
-    """Return the keys that `selection` names, sorted; terms are separated by commas.
+    """Return the keys that `selection` selects, sorted; terms are separated by commas.
 
-    Raises ConfigError for what cannot be read or names something that is not there, with the nearest names.
+    Raises ConfigError for invalid syntax, and for unknown names with the nearest ones.
     """
     terms = [term.strip() for term in selection.split(",") if term.strip()]
     if not terms:
@@ -71,7 +71,7 @@ def has_other_partitions(key: dg.AssetKey, graph: AssetGraph) -> bool:
 
 
 def find_single_day_assets(keys: Iterable[dg.AssetKey], graph: AssetGraph) -> list[str]:
-    """Return the assets of which one run makes one day: the project's own, without `single_run`."""
+    """Return the assets that a run makes one day of: the project's own, without `single_run`."""
     return sorted(
         key.to_user_string()
         for key in keys
@@ -80,7 +80,7 @@ def find_single_day_assets(keys: Iterable[dg.AssetKey], graph: AssetGraph) -> li
 
 
 def takes_many_days(policy: dg.BackfillPolicy | None) -> bool:
-    """Return whether one run of an asset with this policy makes any number of days."""
+    """Return whether one run of an asset with this policy can make several days."""
     return policy is not None and policy.max_partitions_per_run is None
 
 

@@ -1,4 +1,4 @@
-"""The one reader of the environment: every setting, its default, its origin, its meaning.
+"""Every setting with its default, meaning and origin; only this package reads the environment.
 
 Imports `project` and what is below it. Start reading in `model`, then `reading`.
 """

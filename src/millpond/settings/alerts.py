@@ -1,4 +1,4 @@
-"""The settings of the channels that alerts go through; a channel whose settings are missing is left out."""
+"""The settings of alert channels; a channel without its settings is not used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 
 
 class AlertSettings(BaseModel):
-    """Part of `Settings`: where each channel is, and its secrets, which are never logged."""
+    """Part of `Settings`: addresses and secrets of the channels."""
 
     alerts_file: Path = Field(
         Path("alerts.yaml"),

@@ -1,4 +1,4 @@
-"""The settings of schedules and sensors, and of the queue through which loads can be requested."""
+"""The settings of schedules and sensors, and of the queue of load requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator, model_validat
 
 
 class AutomationSettings(BaseModel):
-    """Part of `Settings`: whether data is loaded by itself, when, and who hears that all is well."""
+    """Part of `Settings`: automatic loads, and the heartbeat."""
 
     automation: bool = Field(
         True, description="whether data is loaded by itself while `millpond up` runs: true or false"

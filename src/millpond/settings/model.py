@@ -29,7 +29,7 @@ class Settings(
     RequestSettings,
     ScaleSettings,
 ):
-    """Everything that can be set, from `MILLPOND_*` in the environment, then secrets, then `.env`."""
+    """All settings, from `MILLPOND_*` in the environment, then secrets, then `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True
@@ -161,20 +161,20 @@ class Settings(
 
     @property
     def warehouse(self) -> Path:
-        """Folder of the Iceberg files; not under the profile scale, where they lie in S3."""
+        """Folder of the Iceberg files; not under the profile scale, where they are in S3."""
         assert self.iceberg_warehouse_path is not None
         assert not self.scale
         return Path(self.iceberg_warehouse_path)
 
     @property
     def staging(self) -> Path:
-        """Folder for pages on their way into the lake; nothing in it is needed after a run."""
+        """Folder for data that is being loaded; nothing in it is needed after a run."""
         assert self.iceberg_staging_path is not None
         return self.iceberg_staging_path
 
     @property
     def code(self) -> Path:
-        """Folder of the sources, models and definitions in use: the project, or what was deployed of it."""
+        """Folder of the sources, models and definitions in use: the project, or its deployment."""
         return Path(os.environ.get(DEPLOYED) or self.project)
 
     @property

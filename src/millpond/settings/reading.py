@@ -1,4 +1,4 @@
-"""Reads the settings of this process, and says which variable is wrong."""
+"""Reads the settings of this process, and names an invalid variable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECRET = (
     *("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key"),
     "heartbeat_url",
 )
-"""Parts of the names of settings whose value is not shown, also where it is wrong."""
+"""Parts of the names of settings whose value is never shown."""
 
 
 @lru_cache(1)
@@ -42,14 +42,14 @@ def settings() -> Settings:
 
 
 def read_settings(*new_sources: str) -> Settings:
-    """Read the settings anew, see `settings`; from then on their secrets are masked in texts.
+    """Read the settings again, see `settings`, and register their secrets for redaction.
 
     `new_sources` are those that no file declares yet.
     """
     restore_environment()
     project = Path(os.environ.get(variable("project")) or default_project()).expanduser().resolve()
     found = _variables(project)
-    # A source may be new in the project, or gone from it, and not yet deployed.
+    # The sources of the project and of its deployment may differ.
     names = sorted(
         {*source_names(project), *source_names(Path(os.environ.get(DEPLOYED) or project))} | {*new_sources}
     )
@@ -80,7 +80,7 @@ def _register_secrets(part: BaseModel) -> None:
 
 
 def origins() -> dict[str, str]:
-    """Return for each variable that is set where it comes from: `environment`, `secrets` or `.env`."""
+    """Return the origin of each variable that is set: `environment`, `secrets` or `.env`."""
     found: dict[str, str] = {}
     for origin, values in read_layers(settings().project).items():
         found |= dict.fromkeys(values, origin)
@@ -88,7 +88,7 @@ def origins() -> dict[str, str]:
 
 
 def use_deployed(folder: Path) -> None:
-    """Have this process and those it starts use a copy of the project in place of the project."""
+    """Have this process and its children use a deployed copy of the project."""
     os.environ[DEPLOYED] = str(folder)
     settings.cache_clear()
 
@@ -131,7 +131,7 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
     given = _without_account(problem["input"])
     given = redacted(given if given.isprintable() else repr(given))
     secret = any(word in name.lower() for word in _SECRET)
-    shown = " cannot be used" if secret else f" = {given}"  # what follows NAME: looks like its value
+    shown = " cannot be used" if secret else f" = {given}"  # text after "NAME: " would look like the value
     return f"{name}{shown}: {reason}", f"set {name}: {help_}"
 
 

@@ -1,4 +1,4 @@
-"""The settings of sources: how each is reached, limits of requests, and retries."""
+"""The settings of sources: addresses and credentials, and limits of requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SourceSettings(CleanText):
 
 
 class RequestSettings(BaseModel):
-    """Part of `Settings`: limits of a request to a source, when it is left alone, where a demo source is."""
+    """Part of `Settings`: limits of requests to sources, the circuit breaker, and the demo source."""
 
     demo_url: str | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Settings that are text: white space around them is cut, control characters are refused."""
+"""Settings that are text: surrounding white space is removed, control characters are refused."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _IN_HEADERS = frozenset(
     {"token", "jira_user", "jira_token", "trino_user", "trino_password", "s3_access_key", "queue_access_key"}
 )
 _LISTS = frozenset({"apprise_urls"})
-"""Settings with several values, which lines may part as well as spaces."""
+"""Settings with several values, separated by spaces or line breaks."""
 
 
 _ADDRESSES = ("url", "_uri", "_webhook", "_endpoint")
-"""How the names of settings end that hold an address."""
+"""Endings of the names of settings with an address."""
 _LONGEST_LABEL = 63
 
 
 def check_address(text: str) -> None:
-    """Raise ValueError if `text` begins like an address and none can be reached by it."""
+    """Raise ValueError if `text` is a URL with an invalid host or port."""
     if "://" not in text or "+" in text.partition("://")[0] or ":///" in text:
         return
     try:

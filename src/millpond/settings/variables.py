@@ -1,4 +1,4 @@
-"""Environment variables and where they are set: the environment, a folder of secrets, or `.env`."""
+"""Environment variables and their origins: the environment, a folder of secrets, or `.env`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "MILLPOND_"
 
 
 DEPLOYED = "DEPLOYED_BY_MILLPOND"
-"""Environment variable of what automation starts: the copy of the project that it uses, see `deployment`."""
+"""Environment variable of automation's processes: their copy of the project, see `deployment`."""
 
 _ENVIRONMENT = "ENVIRONMENT_OF_MILLPOND"
 """Environment variable of a child process: the settings in its environment as it was started, as JSON."""
@@ -72,7 +72,7 @@ def default_project() -> Path:
 
 
 def read_layers(project: Path) -> dict[str, dict[str, str]]:
-    """Return what is set, by where; a later layer beats those before it."""
+    """Return the variables of each origin; a later one takes precedence."""
     file, environment = _ours(dotenv_values(project / ".env")), _ours(os.environ)
     folder = variable("secrets_dir")
     secrets = _secrets(environment.get(folder) or file.get(folder))
