@@ -87,6 +87,11 @@ def as_text(value: Any) -> str | None:
         return base64.b64encode(value).decode()
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
+    if isinstance(value, dt.timedelta):  # what a TIME of MySQL is
+        seconds = abs(value) // dt.timedelta(seconds=1)
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        fraction = f".{abs(value).microseconds:06}" if value.microseconds else ""
+        return f"{'-' if value < dt.timedelta(0) else ''}{clock}{fraction}"
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, default=as_text, ensure_ascii=False)
     return str(value)
