@@ -28,6 +28,7 @@ from millpond.ingestion.retry import Gate, Limits, backoff, read_retry_after
 from millpond.ingestion.source_errors import SourceErrors, add_attempts, origin
 from millpond.redaction import Redacting, excerpt
 
+_LEAST_SECONDS = 0.1
 _MALFORMED_ATTEMPTS: Final = 3
 _CHUNK: Final = 256 * 1024
 
@@ -113,9 +114,11 @@ class _RetryingAdapter(WatchedAdapter):
         started, asked_so_far, malformed = time.monotonic(), 0.0, 0
         for attempt in range(1, self._limits.attempts + 1):
             self._gate.wait()
-            spent = time.monotonic() - started - asked_so_far
+            left = self._limits.budget - (time.monotonic() - started - asked_so_far)
+            if left <= 0 and attempt > 1:
+                break
             try:
-                return self._attempt(request, min(self._limits.timeout, self._limits.budget - spent), options)
+                return self._attempt(request, min(self._limits.timeout, max(left, _LEAST_SECONDS)), options)
             except _Failed as failure:
                 problem = failure
             malformed += isinstance(problem.error, SourceMalformed)
