@@ -166,21 +166,28 @@ def write_schema(
     write: Annotated[
         bool, typer.Option("--write", help="Write it to sources/source.schema.json, where editors find it.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the JSON Schema of a source, by which an editor completes keys and marks mistakes.
 
-    A file uses it by its first line: `# yaml-language-server: $schema=source.schema.json`.
+    A file uses it by its first line: `# yaml-language-server: $schema=source.schema.json`. What is printed is
+    JSON in any case; with --write and --json, it is the name of the file.
 
-    Example: millpond sources schema
+    Examples: millpond sources schema
+              millpond sources schema --write
     """
     from millpond.cli import output
     from millpond.ingestion.json_schema import source_schema, write_source_schema
     from millpond.settings import settings
 
-    if write:
-        typer.echo(f"wrote {write_source_schema(settings().project)}")
-    else:
+    if not write:
         output.print_json(source_schema())
+        return
+    file = write_source_schema(settings().project)
+    if as_json:
+        output.print_json({"file": str(file)})
+    else:
+        typer.echo(f"wrote {file}")
 
 
 app.command("new")(sources_new.new)
