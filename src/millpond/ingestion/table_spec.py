@@ -189,6 +189,11 @@ class SourceTable(Part):
                 "rows that changed cannot replace a day, whose other rows would be lost;"
                 " for example write: upsert"
             )
+        if self.load == "whole" and self.writes != "replace":
+            raise ValueError(
+                f"a table that is loaded whole is replaced, not written by {self.write}, which needs days;"
+                " for example write: replace"
+            )
 
     @property
     def writes(self) -> str:

@@ -91,6 +91,13 @@ def test_bad_rows_are_kept_and_too_many_of_them_leave_the_table_as_it_was(home: 
     assert len(loaded()) == 20
 
 
+@pytest.mark.parametrize("write", ["upsert", "append"])
+def test_it_is_replaced_and_nothing_else(write: str) -> None:
+    table = SPEC.tables[0].model_dump(exclude_unset=True, exclude={"resource"}) | {"write": write}
+    with pytest.raises(ValueError, match="a table that is loaded whole is replaced"):
+        SourceSpec.model_validate({"source": "shop", "tables": [{**table, "resource": products}]})
+
+
 def test_its_asset_has_no_partitions_and_its_checks_pass_and_fail_with_the_lake(home: object) -> None:
     served[:] = some(25)
     assets, checks = build_assets([SPEC]), build_checks([SPEC])
