@@ -95,7 +95,7 @@ def test_a_full_refresh_that_fails_its_audit_changes_nothing(write_project: Writ
 def test_the_command_refuses_what_is_no_model_and_days(home: Home) -> None:
     for arguments, message in (
         (["dlt_climate_entries", "--full-refresh"], "only models of dbt"),
-        (["stg_climate_entries", "--full-refresh", "-p", "2026-01-01"], "for all days"),
+        (["stg_climate_entries", "--full-refresh", "-p", "2026-01-01"], "covers all days"),
     ):
         result = CliRunner().invoke(app, ["materialize", *arguments])
         assert result.exit_code != 0

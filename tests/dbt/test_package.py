@@ -71,7 +71,7 @@ def test_a_project_that_may_only_be_read_is_built_with_links_below_the_home(
 
 def test_the_package_of_another_release_asks_for_another_parse(monkeypatch: pytest.MonkeyPatch) -> None:
     before = compute_fingerprint(settings())
-    monkeypatch.setattr(dbt_package, "digest", lambda: "of another release")
+    monkeypatch.setattr(dbt_package, "hash_package", lambda: "of another release")
     assert compute_fingerprint(settings()) != before
 
 

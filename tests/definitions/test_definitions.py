@@ -21,7 +21,8 @@ from millpond.automation.conditions import EXEMPTION as BY_HAND
 from millpond.instance.home import open_instance
 from millpond.quality.freshness import EXEMPTION
 from millpond.runtime.home import Home
-from millpond.settings import process_environment
+from millpond.settings import process_environment, settings
+from millpond.transform.manifest import load_project_or_last
 
 DEFINITIONS = Path(__file__).parents[2] / "src" / "millpond" / "definitions.py"
 LAYERS = {"raw", "bronze", "silver", "gold", "marts"}
@@ -75,7 +76,7 @@ def specs() -> dict[str, dg.AssetSpec]:
 def test_definitions_load_without_a_socket_nor_what_only_runs_need(
     record_property: Callable[[str, object], None],
 ) -> None:
-    definitions()  # parses the dbt project, which is done once for an installation
+    load_project_or_last(settings())  # parses the dbt project, which is done once for an installation
     done = subprocess.run(
         [sys.executable, "-c", LOADED], env=process_environment(), capture_output=True, text=True
     )

@@ -49,9 +49,9 @@ class Ends:
     def received(self) -> dict[str, list[tuple[str, bool]]]:
         """The ids of the messages of each channel, each with whether it says that it may be a repeat."""
         return {
-            "slack": [(m["blocks"][0]["block_id"], "may be a repeat" in str(m)) for m in self.slack.taken],
+            "slack": [(m["blocks"][0]["block_id"], "may be a duplicate" in str(m)) for m in self.slack.taken],
             "webhook": [(m["message"], m["repeat"]) for m in self.hook.taken],
-            "email": [(m["Message-ID"], "may be a repeat" in m.as_string()) for m in self.post.taken],
+            "email": [(m["Message-ID"], "may be a duplicate" in m.as_string()) for m in self.post.taken],
         }
 
 

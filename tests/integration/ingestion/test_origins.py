@@ -49,7 +49,7 @@ def test_a_server_that_moved_is_asked_once_a_person_accepts_it(
         assert server.url.removeprefix("http://") in refused.value.what
         code, said = millpond("sources", "moved", "greenhouse")
         assert code == 0
-        assert f"formerly {server.url.removeprefix('http://')}" in said
+        assert f"previously {server.url.removeprefix('http://')}" in said
         load_days(DAY)
         assert raw("_id") == ["20261101-0002"]
         assert "nothing to do" in millpond("sources", "moved", "greenhouse")[1]
