@@ -55,7 +55,7 @@ def test_trino_that_is_down_is_named_and_then_the_same_build_works(untouched: In
             _built()
     finally:
         servers.restart(servers.trino)
-    assert "on no ref" in error.value.unharmed
+    assert "every ref" in error.value.unharmed
     assert isinstance(error.value, TRANSIENT)
     refs.create("dev")
     try:

@@ -104,3 +104,7 @@ def _add_etag(request: Request, answer: Response) -> Response:
 
 def _json_list(rows: list[bytes]) -> Response:
     return Response(b"[" + b",".join(rows) + b"]", media_type="application/json")
+
+
+app = build_app
+"""The name by which compose files start it, those of projects made before too."""
