@@ -58,11 +58,27 @@ _COLOURS = {_RUNNING: "dim", _DONE: "green", _PARTLY: "yellow", _FAILED: "red"}
 @dataclass
 class _Line:
     began: float
-    partitions: int = 0
-    rows: int | None = None
-    seconds: float | None = None
     state: str = _RUNNING
-    counts: Counter[str] = field(default_factory=Counter)
+    done: dict[str | None, Progress] = field(default_factory=dict)
+    """What was materialized last of each partition: a retry does so again."""
+
+    @property
+    def partitions(self) -> int:
+        return len(self.done)
+
+    @property
+    def rows(self) -> int | None:
+        rows = [each.rows for each in self.done.values() if each.rows is not None]
+        return sum(rows) if rows else None
+
+    @property
+    def seconds(self) -> float | None:
+        found = [each.numbers.get("seconds", 0) for each in self.done.values()]
+        return sum(found) if found else None
+
+    @property
+    def counts(self) -> Counter[str]:
+        return sum((Counter(read_counts(each.numbers)) for each in self.done.values()), Counter[str]())
 
 
 @dataclass
@@ -88,12 +104,8 @@ class _Board:
             if not line.partitions:  # lines are in the order of materialization
                 self.lines.pop(event.asset, None)
                 self.lines[event.asset] = line
-            line.partitions += 1
+            line.done[event.partition] = event
             line.state = _DONE
-            if event.rows is not None:
-                line.rows = (line.rows or 0) + event.rows
-            line.seconds = (line.seconds or 0) + event.numbers.get("seconds", 0)
-            line.counts.update(read_counts(event.numbers))
         elif event.kind == "failed":
             for asset in event.assets:
                 line = self.lines.setdefault(asset, _Line(time.perf_counter()))

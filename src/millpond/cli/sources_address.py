@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from millpond.settings import Settings
 
 
-def place_address(name: str, kind: str, url: str | None, configured: Settings) -> tuple[str | None, Settings]:
-    """Return the address without account and password, and the settings that know all three.
+Account = tuple[str | None, str | None]
+
+
+def place_address(
+    name: str, kind: str, url: str | None, configured: Settings
+) -> tuple[str | None, Account, Settings]:
+    """Return the address without account and password, these, and the settings that know all three.
 
     Without `url` it is the one that is set. A path is taken from the current folder, and returned as one
     below the project where it lies there.
@@ -22,7 +27,7 @@ def place_address(name: str, kind: str, url: str | None, configured: Settings) -
 
     url = url or configured.source(name).url
     if not url:
-        return None, configured
+        return None, (None, None), configured
     if kind == "file" and "://" not in url:
         url = _below(url, configured.project)
     for scheme in ("sqlite:///", "duckdb:///"):
@@ -34,7 +39,7 @@ def place_address(name: str, kind: str, url: str | None, configured: Settings) -
         user, token = (unquote(each) if each else None for each in (parts.username, parts.password))
         redaction.register(token)
         url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return url, with_address(configured, name, url, token, user)
+    return url, (user, token), with_address(configured, name, url, token, user)
 
 
 def _below(path: str, project: Path) -> str:

@@ -102,8 +102,9 @@ def _options(
     taken = {table for table, source in table_names(configured).items() if source != name}
     params = dict(each.partition("=")[::2] for each in window or ())
     kind = {"files": "file"}.get(kind, kind)
-    url, configured = place_address(name, kind, url, configured)
-    return Options(name, kind, url, table, path, tuple(key or ()), time, params, taken), configured
+    url, account, configured = place_address(name, kind, url, configured)
+    chosen = tuple(key or ())
+    return Options(name, kind, url, table, path, chosen, time, params, taken, account), configured
 
 
 def _print_proposal(proposal: Proposal, sample: Sample) -> None:

@@ -106,7 +106,9 @@ class SourceTable(Part):
         examples=["unknown_columns: add"],
     )
     allow_empty: bool = Field(
-        True, description="whether a day may have no rows", examples=["allow_empty: true"]
+        True,
+        description="whether a day may have no rows; of files, only if true is written out",
+        examples=["allow_empty: true"],
     )
     quarantine: Quarantine = Field(default_factory=Quarantine, examples=["quarantine: { fail_above: 0.2 }"])
     shrink: Shrink = Field(default_factory=Shrink, examples=["shrink: { hold_below: 0.5, min_rows: 20 }"])

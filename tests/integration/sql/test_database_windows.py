@@ -122,6 +122,31 @@ def test_rows_without_a_time_are_counted_in_a_warning(
     assert "2 rows of orders are not loaded, as they have no at" in caplog.text
 
 
+def test_texts_that_are_no_time_are_counted_in_a_warning_too(
+    postgres: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    postgres.execute("create table orders (id int, at text)")
+    postgres.execute(
+        "insert into orders values (1, '2026-11-02 12:00'), (2, ''), (3, '27.11.2026 12:00'), (4, null)"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert not load_shop(spec_of({"at": "timestamp"}, event_time={"column": "at"})).failed
+    assert orders("id") == [1]
+    assert "3 rows of orders are not loaded, as they have no at that can be read" in caplog.text
+
+
+def test_what_sqlite_keeps_in_a_column_of_times_is_counted_where_it_is_no_time(
+    lite: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    lite.execute("create table orders (id integer primary key, at datetime not null)")
+    lite.execute("insert into orders values (1, '2026-11-02T12:00:00'), (2, ''), (3, '2.11.2026 12:00')")
+    lite.commit()
+    with caplog.at_level(logging.WARNING):
+        assert not load_shop(spec_of({"at": "timestamp"}, event_time={"column": "at"})).failed
+    assert orders("id") == [1]
+    assert "2 rows of orders are not loaded" in caplog.text
+
+
 def test_rows_that_changed_are_asked_for_with_the_lag_before(postgres: psycopg.Connection[Any]) -> None:
     postgres.execute("create table orders (id int, at date, changed timestamptz)")
     postgres.execute(

@@ -126,7 +126,7 @@ def _describe(name: str, values: Sequence[Any], rows: int) -> Field:
 
 def type_of(values: Sequence[Any]) -> str:
     """Return the column type that takes all `values`; string where there are none."""
-    if values and all(isinstance(value, Decimal) for value in values):
+    if values and all(isinstance(value, Decimal) and value.is_finite() for value in values):
         scale = max(-min(int(value.as_tuple().exponent), 0) for value in values)
         return f"decimal({18 if scale <= 6 else 38},{min(scale, 38)})"
     kinds = {_kind(value) for value in values}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any, Final
 
 from millpond.errors import ConfigError
@@ -20,10 +21,15 @@ KINDS: Final = ("rest", "file", "sql", "python")
 
 
 def inspect(options: Options, configured: Settings) -> Proposal:
-    """Return what is proposed for a source.
+    """Return what is proposed for a source, with the account and password of the address that was typed.
 
     Raises ConfigError for what cannot be chosen, a SourceError if the source cannot be read.
     """
+    found, (user, token) = _inspect(options, configured), options.account
+    return replace(found, user=found.user or user, token=found.token or token)
+
+
+def _inspect(options: Options, configured: Settings) -> Proposal:
     if options.kind == "sql":
         from millpond.ingestion.inspection.sql import inspect_sql
 

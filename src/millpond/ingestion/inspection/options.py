@@ -23,6 +23,8 @@ class Options:
     time: str | None = None
     window: Mapping[str, str] = field(default_factory=dict)
     taken: Collection[str] = ()
+    account: tuple[str | None, str | None] = (None, None)
+    """User and password of the address that was typed."""
 
     def free_name(self, name: str) -> str:
         """Return `name` for the raw table, after the source's name if another source has one of that name."""

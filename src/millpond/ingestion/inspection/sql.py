@@ -53,7 +53,12 @@ class _Server:
         return reflect_table(self._connection, _blank(options.name, name).tables[0], options.name)
 
     def rows(self, query: Any) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._connection.execute(query).mappings()]
+        try:
+            return [dict(row) for row in self._connection.execute(query).mappings()]
+        except (TypeError, ValueError):  # SQLite keeps values of any type in any column
+            columns = [sa.type_coerce(each, sa.String).label(each.name) for each in query.selected_columns]
+            found = self._connection.execute(query.with_only_columns(*columns))
+            return [dict(row) for row in found.mappings()]
 
 
 class _Duck:

@@ -40,7 +40,7 @@ def static_auth(found: Mapping[str, Any] | None) -> AuthBase | None:
         return _ApiKey("Authorization", f"Bearer {found['token']}", "header")
     if found["type"] == "http_basic":
         return HTTPBasicAuth(found["username"], found["password"])
-    return _ApiKey(found["name"], found["api_key"], found["location"])
+    return _ApiKey(found["name"], found["api_key"], found.get("location", "header"))
 
 
 class _ApiKey(AuthBase):

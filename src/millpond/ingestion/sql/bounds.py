@@ -33,6 +33,21 @@ def select_window(
     return query.where(column >= begin, column < end)
 
 
+def without_time(column: sa.Column[Any], table: SourceTable, dialect: str) -> Any:
+    """Return the condition for rows that no window asks for: without a time, or with text that is none."""
+    missing = column.is_(None)
+    name = table.changes.column if table.changes else table.event.column
+    unit = table.changes.unit if table.changes else table.event.unit
+    is_text = isinstance(column.type, sa.String) or dialect == "sqlite"
+    if table.columns[name].format or unit in {"ms", "s"} or not is_text:
+        return missing
+    text = sa.type_coerce(column, sa.String)
+    unreadable: Any = text.not_like("____-__-__%")
+    if dialect == "sqlite":
+        unreadable = sa.and_(sa.func.typeof(column) == "text", unreadable)
+    return sa.or_(missing, unreadable)
+
+
 def _of_sqlite(column: sa.Column[Any], table: SourceTable, window: Window, zone: ZoneInfo) -> Any:
     """Return the condition for values of the expected kind, or of another, which the contract judges."""
     begin, end = _bounds(sa.String(), table, window, zone)

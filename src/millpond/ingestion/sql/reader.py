@@ -22,7 +22,7 @@ from millpond.ingestion.rest.placeholders import Values, fill
 from millpond.ingestion.source_errors import add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.sql.arrow_rows import fetch_tables
-from millpond.ingestion.sql.bounds import select_window
+from millpond.ingestion.sql.bounds import select_window, without_time
 from millpond.ingestion.sql.database import DUCKDB, open_engine, parse_address, to_source_error
 from millpond.ingestion.sql.duckdb_file import DuckFile
 from millpond.ingestion.sql.postgres import copy_tables
@@ -137,11 +137,14 @@ class SqlReader:
 
     def _warn_of_rows_without_time(self, of: sa.Table, scalar: Any) -> None:
         column = time_column(of, self.table, self.source.source)
-        if column is None or not column.nullable:
+        if column is None:
             return
-        if rows := scalar(sa.select(sa.func.count()).select_from(of).where(column.is_(None))):
+        wrong = without_time(column, self.table, self.url.get_backend_name())
+        if rows := scalar(sa.select(sa.func.count()).select_from(of).where(wrong)):
             _log.warning(
-                "%s: %d rows of %s are not loaded, as they have no %s and so belong to no day",
+                "%s: %d rows of %s are not loaded, as they have no %s that can be read and so belong to no"
+                " day; correct them in the database, or set the column's `format:` if all times have another"
+                " form than ISO 8601",
                 self.table.asset,
                 rows,
                 of.name,
