@@ -92,7 +92,7 @@ def _options(
     window: list[str] | None,
 ) -> tuple[Any, Any]:
     from millpond.cli.sources_address import place_address
-    from millpond.ingestion.inspection.inspect import table_names
+    from millpond.ingestion.inspection.inspect import check_kind, table_names
     from millpond.ingestion.inspection.options import Options
     from millpond.naming import identifier
     from millpond.settings.reading import read_settings
@@ -102,6 +102,7 @@ def _options(
     taken = {table for table, source in table_names(configured).items() if source != name}
     params = dict(each.partition("=")[::2] for each in window or ())
     kind = {"files": "file"}.get(kind, kind)
+    check_kind(kind)
     url, account, configured = place_address(name, kind, url, configured)
     chosen = tuple(key or ())
     return Options(name, kind, url, table, path, chosen, time, params, taken, account), configured

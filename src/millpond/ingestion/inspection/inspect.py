@@ -46,9 +46,15 @@ def _inspect(options: Options, configured: Settings) -> Proposal:
         from millpond.ingestion.inspection.python import propose_python
 
         return propose_python(options, configured)
-    raise ConfigError(
-        f"there is no kind {options.kind!r}", unharmed=UNHARMED, next_step=f"choose among {', '.join(KINDS)}"
-    )
+    raise AssertionError(options.kind)
+
+
+def check_kind(kind: str) -> None:
+    """Raise ConfigError if there is no such kind of source."""
+    if kind not in KINDS:
+        raise ConfigError(
+            f"there is no kind {kind!r}", unharmed=UNHARMED, next_step=f"choose among {', '.join(KINDS)}"
+        )
 
 
 def with_address(
