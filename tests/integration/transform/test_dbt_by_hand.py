@@ -169,7 +169,7 @@ def test_whatever_dbt_by_hand_writes_is_on_a_branch_and_nothing_is_on_main(dbt: 
     assert sorted(history) == [(1, 10, False), (1, 11, True), (2, -20, True), (3, 30, True)]
     assert sorted(r["id"] for r in rows_of("gold.orders")) == [2, 3]
     assert rows_of("elsewhere.kept") == [{"a": 1}]
-    with pytest.raises(LakeError, match=r"elsewhere\.kept lie in no layer of main"):
+    with pytest.raises(LakeError, match=r"elsewhere\.kept are not in a layer of main"):
         refs.merge("dev")
     printed = dbt.said("source freshness", "failed")
     assert "ERROR STALE freshness of raw.visits" in printed
