@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-from millpond.errors import SourceError
+from millpond import redaction
+from millpond.errors import ConfigError, SourceError
+from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.placeholders import Values
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window
-from millpond.settings import Settings
+from millpond.settings import Settings, variable
 
 PROBE_SECONDS: Final = 10.0
 """Time for one small request, which is made once and not repeated."""
@@ -86,6 +88,28 @@ class Reader(Protocol):
 
     def probe(self) -> None:
         """Find out, at little cost, whether the source can be read; raises a SourceError."""
+
+
+def read_values(source: SourceSpec, configured: Settings) -> Values:
+    """Return the values of the connection's placeholders, credentials registered for redaction."""
+    found = configured.source(source.source)
+    token = found.token.get_secret_value() if found.token else None
+    values = placeholders.connection(found.url, found.user, token)
+    for secret in placeholders.SECRET:
+        redaction.register(values[secret])
+    return values
+
+
+def find_address(source: SourceSpec, table: SourceTable, values: Values, example: str) -> str:
+    """Return the address of `source`; raises ConfigError, with an `example`, where it is not set."""
+    address: str | None = placeholders.fill(source.location, values)
+    if address is None:
+        name = variable("url", source.source)
+        raise ConfigError(
+            f"{name} is not set, and {table.asset} needs it",
+            next_step=f"set {name} in the environment or in .env, for example to {example}",
+        )
+    return address
 
 
 def open_reader(source: SourceSpec, table: SourceTable, configured: Settings) -> Reader:

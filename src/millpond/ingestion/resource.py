@@ -16,9 +16,8 @@ import pyarrow as pa
 
 from millpond.errors import SourceError, SourceMalformed, SourceRefused, SourceUnreachable
 from millpond.ingestion.batches import StagedBatches
-from millpond.ingestion.reader import PAGE_SHIFT, FetchResult
+from millpond.ingestion.reader import PAGE_SHIFT, FetchResult, read_values
 from millpond.ingestion.resource_items import open_items, to_json
-from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.rest.placeholders import Values
 from millpond.ingestion.source_errors import UNHARMED, add_place
@@ -48,9 +47,7 @@ class ResourceReader:
     @classmethod
     def of(cls, source: SourceSpec, table: SourceTable, configured: Settings) -> ResourceReader:
         """Return the reader of `table`."""
-        found = configured.source(source.source)
-        token = found.token.get_secret_value() if found.token else None
-        return cls(source, table, placeholders.connection(found.url, found.user, token))
+        return cls(source, table, read_values(source, configured))
 
     @property
     def host(self) -> None:
@@ -93,9 +90,7 @@ class ResourceReader:
         )
 
     def _given(self, window: Window, zone: ZoneInfo) -> dict[str, Any]:
-        start, end = window.bounds(zone)
-        if self.table.changes:
-            start -= self.table.changes.lag
+        start, end = self.table.ask(window, zone)
         times = {"start": start, "end": end, "window": window}
         if self.table.load == "whole":
             times = dict.fromkeys(times)

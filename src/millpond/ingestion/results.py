@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from millpond.errors import MillpondError
@@ -85,23 +85,7 @@ class PartitionResult:
     @classmethod
     def by_key(cls, day: dt.date, counts: Counts, merged: Merged, seconds: float) -> PartitionResult:
         """Return what became of the rows that came for a day, and how many the day has since."""
-        written = merged.written
-        return cls(
-            partition=day,
-            rows_in_source=counts.rows,
-            rows_loaded=counts.good,
-            rows_quarantined=counts.bad,
-            duplicates_dropped=counts.duplicate,
-            rows_outside_window=counts.outside,
-            bytes=counts.bytes,
-            seconds=round(seconds, 4),
-            snapshot_id=written.snapshot_id,
-            content_hash=written.day_hashes[day],
-            reasons=counts.reasons,
-            nulled=counts.nulled,
-            no_value=counts.no_value,
-            rows_in_partition=merged.rows[day],
-        )
+        return replace(cls.of(day, counts, merged.written, seconds), rows_in_partition=merged.rows[day])
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,6 @@ import yaml
 
 from fake_source import Answer, FakeSource, Request, rows_as_json
 from millpond.ingestion.reading import read_source
-from millpond.runtime.databases import connect_superuser, databases
-from millpond.runtime.home import layout
-from millpond.runtime.postmaster import find_server
-from millpond.settings import settings
 from new_sources import Run, make_database, new, table_of
 from paged_shop import ORDERS, TOKEN, PagedShop
 
@@ -262,40 +256,3 @@ def test_a_wrong_kind_or_name_is_refused(new_project: Path, run: Run) -> None:
         code, _, error = run("sources", "new", *arguments)
         assert code in {1, 2}
         assert said in error
-
-
-def test_values_that_are_not_of_their_columns_type_are_no_obstacle_to_a_proposal(
-    new_project: Path, run: Run
-) -> None:
-    with closing(sqlite3.connect(new_project / "till.db")) as database, database:
-        database.execute("create table bills (id integer primary key, total numeric, at datetime)")
-        database.executemany(
-            "insert into bills values (?, ?, ?)",
-            [(1, 2.5, "2026-11-20 10:00:00"), (2, "twelve", "2026-11-20 11:00:00"), (3, 1, "")],
-        )
-    table = table_of(new(run, "till", "--kind", "sql", "--url", f"sqlite:///{new_project}/till.db"), "till")
-    assert (table["key"], table["event_time"]["column"]) == (["id"], "at")
-
-
-def test_account_and_password_of_an_address_go_to_env_apart(new_project: Path, run: Run) -> None:
-    databases()  # starts the embedded Postgres
-    folders = layout(settings())
-    server = find_server(folders)
-    assert server
-    with connect_superuser(folders, server, "postgres") as admin:
-        admin.autocommit = True
-        admin.execute("drop role if exists clerk")
-        admin.execute("create role clerk login password 'se/c:ret@1'")
-        admin.execute("create table if not exists public.bills (id int primary key, total numeric)")
-        admin.execute("insert into public.bills values (1, 'NaN'), (2, 1.10) on conflict do nothing")
-        admin.execute("grant connect on database postgres to clerk")
-        admin.execute("grant usage on schema public to clerk")
-        admin.execute("grant select on public.bills to clerk")
-    address = f"postgresql://clerk:se%2Fc%3Aret%401@127.0.0.1:{server.port}/postgres"
-    code, out, error = run("sources", "new", "desk", "--kind", "sql", "--url", address, "--yes", "--json")
-    assert code == 0, out + error
-    written = (new_project / ".env").read_text()
-    assert f"MILLPOND_DESK_URL=postgresql://127.0.0.1:{server.port}/postgres" in written
-    assert "MILLPOND_DESK_USER=clerk" in written
-    assert "se/c:ret@1" in written
-    assert "se/c:ret@1" not in out + (new_project / "sources" / "desk.yaml").read_text()

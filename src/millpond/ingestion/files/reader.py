@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from millpond.errors import ConfigError, FilesMissing, SourceError
+from millpond.errors import FilesMissing, SourceError
 from millpond.ingestion.batches import StagedBatches
 from millpond.ingestion.files.columns import add_file_fields
 from millpond.ingestion.files.contents import SourceFile
@@ -22,14 +22,13 @@ from millpond.ingestion.files.known import FileDays, note_loaded, read_known, re
 from millpond.ingestion.files.pattern import Pattern
 from millpond.ingestion.files.place import Entry, Place, open_place, to_source_error
 from millpond.ingestion.files.spec import FileSet
-from millpond.ingestion.reader import FetchResult
-from millpond.ingestion.rest import placeholders
-from millpond.ingestion.rest.placeholders import Values, fill
+from millpond.ingestion.reader import FetchResult, find_address, read_values
+from millpond.ingestion.rest.placeholders import Values
 from millpond.ingestion.results import WHOLE
 from millpond.ingestion.source_errors import add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window
-from millpond.settings import Settings, variable
+from millpond.settings import Settings
 
 _log = logging.getLogger(__name__)
 _DAY: Final = dt.timedelta(days=1)
@@ -56,16 +55,8 @@ class FileReader:
     @classmethod
     def of(cls, source: SourceSpec, table: SourceTable, configured: Settings) -> FileReader:
         """Return the reader of `table`; raises ConfigError for what is not set."""
-        found = configured.source(source.source)
-        token = found.token.get_secret_value() if found.token else None
-        values = placeholders.connection(found.url, found.user, token)
-        url = fill(source.location, values)
-        if url is None:
-            raise ConfigError(
-                f"{variable('url', source.source)} is not set, and {table.asset} needs it",
-                next_step=f"set {variable('url', source.source)} in the environment or in .env, for example"
-                " to data/drop or s3://bucket/drop",
-            )
+        values = read_values(source, configured)
+        url = find_address(source, table, values, "data/drop or s3://bucket/drop")
         return cls(source, table, values, configured, url)
 
     @property

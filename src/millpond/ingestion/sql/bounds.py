@@ -24,8 +24,7 @@ def select_window(
     The contract decides which rows are the window's. So times that are text are asked for by the days
     around, as text is compared; where their form is no ISO 8601, all rows are. Rows without a time are not.
     """
-    name = table.changes.column if table.changes else table.event.column
-    if table.columns[name].format:
+    if table.columns[(table.changes or table.event).column].format:
         return query.where(column.is_not(None))
     if dialect == "sqlite":  # the type of its columns says nothing about their values
         return query.where(_of_sqlite(column, table, window, zone))
@@ -36,10 +35,9 @@ def select_window(
 def without_time(column: sa.Column[Any], table: SourceTable, dialect: str) -> Any:
     """Return the condition for rows that no window asks for: without a time, or with text that is none."""
     missing = column.is_(None)
-    name = table.changes.column if table.changes else table.event.column
-    unit = table.changes.unit if table.changes else table.event.unit
+    asked = table.changes or table.event
     is_text = isinstance(column.type, sa.String) or dialect == "sqlite"
-    if table.columns[name].format or unit in {"ms", "s"} or not is_text:
+    if table.columns[asked.column].format or asked.unit in {"ms", "s"} or not is_text:
         return missing
     text = sa.type_coerce(column, sa.String)
     unreadable: Any = text.not_like("____-__-__%")
@@ -60,7 +58,7 @@ def _of_sqlite(column: sa.Column[Any], table: SourceTable, window: Window, zone:
 
 def _bounds(kind: Any, table: SourceTable, window: Window, zone: ZoneInfo) -> tuple[Any, Any]:
     start, end = table.ask(window, zone)
-    unit = table.changes.unit if table.changes else table.event.unit
+    unit = (table.changes or table.event).unit
     if unit in {"ms", "s"}:
         factor = 1000 if unit == "ms" else 1
         return int(start.timestamp()) * factor, int(end.timestamp()) * factor

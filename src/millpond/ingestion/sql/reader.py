@@ -16,9 +16,8 @@ from sqlalchemy.engine import URL
 
 from millpond.errors import ConfigError, SourceError
 from millpond.ingestion.batches import StagedBatches
-from millpond.ingestion.reader import FetchResult
-from millpond.ingestion.rest import placeholders
-from millpond.ingestion.rest.placeholders import Values, fill
+from millpond.ingestion.reader import FetchResult, find_address, read_values
+from millpond.ingestion.rest.placeholders import Values
 from millpond.ingestion.source_errors import add_place
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.sql.arrow_rows import fetch_tables
@@ -28,7 +27,7 @@ from millpond.ingestion.sql.duckdb_file import DuckFile
 from millpond.ingestion.sql.postgres import copy_tables
 from millpond.ingestion.sql.tables import chosen_columns, reflect_table, time_column
 from millpond.partitions import Window
-from millpond.settings import Settings, variable
+from millpond.settings import Settings
 
 _ROWS = 100_000
 _log = logging.getLogger(__name__)
@@ -46,17 +45,9 @@ class SqlReader:
     @classmethod
     def of(cls, source: SourceSpec, table: SourceTable, configured: Settings) -> SqlReader:
         """Return the reader of `table`; raises ConfigError for what is not set."""
-        found = configured.source(source.source)
-        token = found.token.get_secret_value() if found.token else None
-        values = placeholders.connection(found.url, found.user, token)
-        address = fill(source.location, values)
-        if address is None:
-            raise ConfigError(
-                f"{variable('url', source.source)} is not set, and {table.asset} needs it",
-                next_step=f"set {variable('url', source.source)} in the environment or in .env, for example"
-                " to postgresql://db.example.org/shop",
-            )
-        url = parse_address(source.source, address, found.user, token, configured.project)
+        values = read_values(source, configured)
+        address = find_address(source, table, values, "postgresql://db.example.org/shop")
+        url = parse_address(source.source, address, values["user"], values["token"], configured.project)
         return cls(source, table, values, url)
 
     @property
