@@ -88,6 +88,10 @@ class EmbeddedPartError(MillpondError):
     """A server we stand on could not be started, reached or stopped."""
 
 
+class InstallFailed(MillpondError):
+    """Packages of an optional part could not be installed into its environment; the text has the cause."""
+
+
 class PortTaken(EmbeddedPartError):
     """A port that a setting names is held by another program; nothing was started."""
 
