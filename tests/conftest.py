@@ -218,12 +218,22 @@ def _superusers() -> Iterator[dict[tuple[object, str], psycopg.Connection[Any]]]
 @pytest.fixture
 def home(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home:
     """Return the home of this test process with Postgres up and all data gone: lake, ops, marts, Dagster."""
+    return _empty_home(_superusers)
+
+
+@pytest.fixture(scope="module")
+def home_of_module(_superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home:
+    """The same for all tests of a module, which only read what a fixture of theirs wrote."""
+    return _empty_home(_superusers)
+
+
+def _empty_home(superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home:
     for schema in (databases().catalog, databases().ops):
         schema.connect().close()
     folders = layout(settings())
     server = find_server(folders)
     assert server is not None
-    empty(folders, server, _superusers)
+    empty(folders, server, superusers)
     for folder in (folders.warehouse, folders.staging):
         shutil.rmtree(folder)
     home_zone.verified.clear()

@@ -67,8 +67,8 @@ def read_failures(instance: DagsterInstance, assets: Collection[str]) -> dict[st
             .group_by(_EVENTS.asset_key, _EVENTS.partition)
             .having(planned > func.coalesce(made, 0))
         ).fetchall()
-        steps = _read_steps(conn, [event for event, *_ in newer])
-        errors = _read_step_failures(conn, {run for run, _ in steps.values()})
+        steps = read_steps(conn, [event for event, *_ in newer])
+        errors = read_step_failures(conn, {run for run, _ in steps.values()})
     failed: dict[str, dict[Day, FailedAttempt]] = defaultdict(dict)
     for event, key, partition in newer:
         if (failure := errors.get(steps[event])) is not None:
@@ -130,7 +130,7 @@ def average_rows(instance: DagsterInstance, assets: Collection[str]) -> float | 
     return max((sum(found) / len(found) for found in rows.values()), default=None)
 
 
-def _read_steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
+def read_steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
     """Return run and step of events, by their ids."""
     found: dict[int, tuple[str, str]] = {}
     for some in _split(events):
@@ -139,7 +139,7 @@ def _read_steps(conn: Any, events: list[int]) -> dict[int, tuple[str, str]]:
     return found
 
 
-def _read_step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+def read_step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the failure metadata of each failed step of `runs`, without those that were interrupted."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for some in _split(sorted(runs)):
