@@ -217,6 +217,10 @@ class FieldsMissing(SourceError):
     """Declared fields are in none of the rows, or none of their values is usable: the source has changed."""
 
 
+class FieldsUnknown(SourceError):
+    """Rows have fields that the spec does not name, and the columns of the table are frozen."""
+
+
 class TimesUnreadable(SourceError):
     """Rows whose time cannot be read may belong to a day that has none, or too few, so it is not loaded."""
 

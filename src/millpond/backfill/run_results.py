@@ -19,7 +19,15 @@ ATTEMPTS = 3
 """How often a piece with a transient failure is run."""
 
 _BEYOND_REACH = "BeyondReach"
-_OF_ONE_DAY = {"TooManyBadRows", "FieldsMissing", "NoRows", "RowsHeldBack", "NothingHeld", _BEYOND_REACH}
+_OF_ONE_DAY = {
+    "TooManyBadRows",
+    "FieldsMissing",
+    "FieldsUnknown",
+    "NoRows",
+    "RowsHeldBack",
+    "NothingHeld",
+    _BEYOND_REACH,
+}
 """Errors that name exactly the days they apply to."""
 _OF_DAYS_TOGETHER = {"TimesUnreadable"}
 """Errors that a day may have only because it was requested together with others."""

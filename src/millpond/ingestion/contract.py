@@ -5,7 +5,7 @@ Texts are taken from the JSON rows as they are; typed values have their column's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from millpond.ingestion.json_sql import BLANKS, Extraction
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, TypedRows, column_type
+from millpond.ingestion.unknown_fields import UNKNOWN, list_unknown, unknown_reason
 from millpond.naming import literal, quoted
 
 SEPARATOR = "; "
@@ -120,7 +121,10 @@ class Contract:
                 for value in self.values
                 if value.column.type == "string" and not value.added and value.nested_if != "false"
             )
-            return f"{broken} as __broken, {literal(nested)} as {NESTED}, {self.rows.holds_nul()} as {NUL}"
+            return (
+                f"{broken} as __broken, {literal(nested)} as {NESTED}, {self.rows.holds_nul()} as {NUL},"
+                f" {list_unknown(self.table, self.rows)} as {UNKNOWN}"
+            )
         nested = ", ".join(
             f"case when {value.nested()} then {literal(f',{value.name},')} end"
             for value in self.values
@@ -130,7 +134,8 @@ class Contract:
         found = f"case when __json and {holds_nested} then concat({nested}) else '' end" if nested else "''"
         return (
             f"case when not __json then {self._unreadable()} end as __broken, {found} as {NESTED},"
-            f" case when __json and {has_nul(PAYLOAD)} then true else false end as {NUL}"
+            f" case when __json and {has_nul(PAYLOAD)} then true else false end as {NUL},"
+            f" {list_unknown(self.table, None)} as {UNKNOWN}"
         )
 
     def typed(self, rows: str) -> str:
@@ -172,9 +177,15 @@ class Contract:
             order = [*(f"{value} desc nulls last" for value in self.of(self.table.version).ranks()), *order]
         return ", ".join(order)
 
-    def reason(self) -> str:
-        """Return the expression for all rules that a row breaks, as one text; NULL where it breaks none."""
-        return f"coalesce(__broken, {_join(case for _, case, _ in self._rules())})"
+    def reason(self, frequent: Sequence[str] = ()) -> str:
+        """Return the expression for all rules that a row breaks, as one text; NULL where it breaks none.
+
+        Of fields that the spec does not name, the `frequent` ones are named.
+        """
+        rules = [case for _, case, _ in self._rules()]
+        if self.table.unknown_columns == "quarantine":
+            rules.append(unknown_reason(frequent))
+        return f"coalesce(__broken, {_join(rules)})"
 
     def nulled(self) -> str:
         """Return the expression for why values of a row became null, as one text; NULL where none did."""
@@ -233,6 +244,6 @@ class Contract:
             yield f"__micros is null and {text} <> '' and not {mistyped}", f"{value.name} is no time"
 
 
-def _join(texts: Iterator[str]) -> str:
+def _join(texts: Iterable[str]) -> str:
     found = ", ".join(texts)
     return f"nullif(concat_ws({literal(SEPARATOR)}, {found}), '')" if found else "null::varchar"

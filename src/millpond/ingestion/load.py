@@ -12,6 +12,7 @@ from pathlib import Path
 
 from millpond import crash_points
 from millpond.errors import MillpondError, NoRows, RowsHeldBack, RowsUnaccounted, TooManyBadRows
+from millpond.ingestion.frozen_columns import find_unknown_fields
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
 from millpond.ingestion.reader import FetchResult, open_reader
@@ -105,6 +106,7 @@ def load_rows(
         missing = find_missing_fields(validated, ref)
         failed: dict[dt.date, MillpondError] = {
             **find_uncertain_days(table, validated, ref),
+            **find_unknown_fields(source.source, table, validated, ref),
             **report_missing_fields(source.source, table, missing, ref),
             **_find_refused_days(table, validated.counts, missing, ref),
             **fetched.failed,
@@ -132,6 +134,8 @@ def load_rows(
 
 def find_added(table: SourceTable, fields: Collection[str], ref: str) -> dict[str, str]:
     """Return the columns (name → field) for fields that the spec does not name; warns of those left out."""
+    if table.unknown_columns != "add":
+        return {}
     added, left_out = name_added_columns(table, fields)
     if added and read.exists(ref, table.raw_table):
         there = read.load_table(ref, table.raw_table).schema().column_names

@@ -7,6 +7,7 @@ rows are looked into again only where a field seems to be missing.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -18,7 +19,9 @@ from millpond.errors import FieldsMissing
 from millpond.ingestion.column_rules import Value
 from millpond.ingestion.json_sql import json_path
 from millpond.ingestion.rest.pages import PAYLOAD
+from millpond.ingestion.schema import column_name
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.typed_rows import column_type
 from millpond.ingestion.validated_rows import ValidatedRows
 from millpond.lake import read
 from millpond.naming import PARTITION_COLUMN, quoted, ref_option
@@ -44,18 +47,22 @@ def find_missing_fields(validated: ValidatedRows, ref: str) -> dict[dt.date, str
     """
     found: dict[dt.date, list[str]] = {}
     loaded = _Loaded(ref, validated.contract.table)
-    for value, days in _absent(validated, loaded):
+    absent = list(_absent(validated, loaded))
+    for value, days in absent:
         path = ".".join(value.keys)
         text = f"no row has the field {path}"
         if path != value.name:
             text += f" (column {value.name})"
         if fields := _unknown(validated, value, days):
             text += f"; fields that the spec does not name: {', '.join(fields)}"
+            if name := _find_new_name(path, loaded.find_new(fields), alone=len(absent) == 1):
+                text += f"; {path} is probably called {name} now"
         for day in days:
             found.setdefault(day, []).append(text)
     for value, days in _unusable(validated, loaded):
         reasons = {r for day in days for r in validated.counts[day].nulled if _is_about(r, value.name)}
         text = f"no value of the column {value.name} is usable: {', '.join(sorted(reasons))}"
+        text += _describe_type(validated, value)
         for day in days:
             found.setdefault(day, []).append(text)
     return {day: "; ".join(texts) for day, texts in found.items()}
@@ -132,6 +139,13 @@ class _Loaded:
     def __init__(self, ref: str, table: SourceTable) -> None:
         self._ref, self._table, self._has_days = ref, table.raw_table, table.has_days
 
+    def find_new(self, fields: Collection[str]) -> list[str]:
+        """Return those of `fields` that the table has no column for."""
+        if not read.exists(self._ref, self._table):
+            return list(fields)
+        there = read.load_table(self._ref, self._table).schema().column_names
+        return [field for field in fields if column_name(field) not in there]
+
     def had(self, column: str, lacking: Days) -> list[dt.date]:
         """Return the days of `lacking` rows without a column that the rows loaded before had.
 
@@ -193,6 +207,21 @@ def _unknown(validated: ValidatedRows, value: Value, days: Collection[dt.date]) 
             taken = {path[: depth + 1] for path in declared}
             return [".".join(path) for path in found if path not in taken][:_SHOWN]
     return []
+
+
+def _find_new_name(path: str, fields: list[str], *, alone: bool) -> str | None:
+    """Return which new field the missing one at `path` probably is: the only one, or the one most like it."""
+    if alone and len(fields) == 1:
+        return fields[0]
+    return next(iter(difflib.get_close_matches(path, fields, n=1)), None)
+
+
+def _describe_type(validated: ValidatedRows, value: Value) -> str:
+    """Return which type the source has for a column, of typed rows."""
+    typed = validated.contract.rows
+    found = typed.find(value.keys) if typed else None
+    kind = column_type(found[1]) if found else None
+    return f"; it is {value.column.type} in the spec, {kind} in the source" if kind else ""
 
 
 def _least(validated: ValidatedRows) -> int:

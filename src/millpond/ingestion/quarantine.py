@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from millpond.ingestion.contract import SEPARATOR
 from millpond.ingestion.refused import refused_table
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.unknown_fields import NOT_DECLARED
 from millpond.lake import read
 from millpond.naming import PARTITION_COLUMN
 from millpond.partitions import Window
@@ -33,6 +34,7 @@ _KINDS: Final = (
     (" is none of the allowed", "allowed"),
     (" NUL character", "nul"),
     (f" {OTHER_DAY}", "day"),
+    (f" {NOT_DECLARED}", "unknown"),
 )
 """Parts of reasons, in the order they are looked for; any other reason is that the type is wrong."""
 

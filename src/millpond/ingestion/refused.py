@@ -13,7 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from millpond.errors import FieldsMissing, MillpondError, TimesUnreadable, TooManyBadRows
+from millpond.errors import FieldsMissing, FieldsUnknown, MillpondError, TimesUnreadable, TooManyBadRows
 from millpond.ingestion.schema import QUARANTINE, make_spec
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.validated_rows import ValidatedRows
@@ -26,7 +26,7 @@ from millpond.naming import ref_option
 from millpond.partitions import Window, contiguous
 from millpond.redaction import redacted
 
-REFUSALS: Final = (TooManyBadRows, FieldsMissing, TimesUnreadable)
+REFUSALS: Final = (TooManyBadRows, FieldsMissing, FieldsUnknown, TimesUnreadable)
 """Why all rows of a day are there and none is loaded."""
 _NAME_LENGTH: Final = 54
 _COLUMNS: Final = {

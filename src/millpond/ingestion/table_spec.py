@@ -100,9 +100,10 @@ class SourceTable(Part):
         default_factory=WindowSpec, examples=["window: { reach: { rows: 300, days: 90 } }"]
     )
     columns: dict[Identifier, Column] = Field(min_length=1, examples=["columns: { id: { type: string } }"])
-    unknown_columns: Literal["add", "ignore"] = Field(
+    unknown_columns: Literal["add", "ignore", "freeze", "quarantine"] = Field(
         "add",
-        description="fields that columns does not name: add each as a text column, or ignore them",
+        description="fields that columns does not name: add each as a column, ignore them, freeze (the days"
+        " whose rows have such fields are not loaded), or quarantine the rows that have a value in one",
         examples=["unknown_columns: add"],
     )
     allow_empty: bool = Field(

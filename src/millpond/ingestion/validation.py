@@ -17,6 +17,7 @@ from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, staged_name
+from millpond.ingestion.unknown_fields import find_frequent
 from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
@@ -179,6 +180,7 @@ def _place(
 
 def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     """Make table `judged`: what becomes of each row, and why."""
+    frequent = find_frequent(connection) if contract.table.unknown_columns == "quarantine" else []
     connection.execute(
         f"""
         create temp table judged as
@@ -187,7 +189,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
                case when __outside or __rank > 1 or __broke is not null then null else __null end as __nulled,
                case when __outside then 'outside' when __rank > 1 then 'duplicate'
                     when __broke is not null then 'bad' else 'good' end as __fate
-        from (select *, {contract.reason()} as __broke, {contract.nulled()} as __null
+        from (select *, {contract.reason(frequent)} as __broke, {contract.nulled()} as __null
               from {contract.typed("split join placed using (_seq)")})
         """  # noqa: S608
     )

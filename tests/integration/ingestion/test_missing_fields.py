@@ -31,7 +31,7 @@ def test_a_field_that_is_renamed_fails_the_day_which_stays_and_names_the_new_one
     assert isinstance(error, FieldsMissing)
     assert error.what == (
         "dlt_climate_entries, 2026-11-01: no row has the field direction;"
-        " fields that the spec does not name: trendArrow"
+        " fields that the spec does not name: trendArrow; direction is probably called trendArrow now"
     )
     assert "set `field:` of its column in sources/greenhouse.yaml" in error.next_step
     assert "`millpond materialize dlt_climate_entries --partition 2026-11-01`" in error.next_step
@@ -97,7 +97,7 @@ def test_a_required_field_that_is_renamed_is_named_with_the_new_one(server: Fake
     (error,) = load_days(DAY).failed.values()
     assert isinstance(error, TooManyBadRows)
     assert "_id is missing (50); no row has the field _id; fields that the spec" in error.what
-    assert error.what.endswith("identifier")
+    assert error.what.endswith("identifier; _id is probably called identifier now")
 
 
 @pytest.mark.usefixtures("clock")

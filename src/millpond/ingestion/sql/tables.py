@@ -58,8 +58,8 @@ def no_table(named: str, known: Sequence[str], source: str) -> SourceRefused:
 
 
 def chosen_columns(of: sa.Table, table: SourceTable) -> list[sa.Column[Any]]:
-    """Return the columns to read: those that the spec declares, or all if it adds unknown ones."""
-    if table.unknown_columns == "add":
+    """Return the columns to read: those that the spec declares, or all unless it ignores others."""
+    if table.unknown_columns != "ignore":
         return list(of.c)
     wanted: set[str] = set()
     for name, column in table.columns.items():
