@@ -84,6 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     make_project(project, source.url)
     _environment.setenv(f"{PREFIX}PROJECT", str(project))
     _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
+    _environment.setenv(f"{PREFIX}DASHBOARD", "false")  # one test in a browser has it
     settings.cache_clear()
     parsed = Path(getattr(config, "workerinput", {}).get("parsed", ""))
     if parsed.name and parsed.exists():

@@ -16,6 +16,7 @@ from millpond.cli import (
     backfill,
     branch,
     config,
+    dashboard,
     demo,
     docs,
     materialize,
@@ -82,6 +83,7 @@ app.command("materialize")(materialize.materialize)
 app.command("sql")(tables.sql)
 app.command("tables")(tables.tables)
 app.command("retire")(tables.retire)
+app.command("dashboard")(dashboard.dashboard)
 app.command("docs")(docs.docs)
 app.command("maintain")(operations.maintain)
 app.command("env")(config.env)

@@ -69,6 +69,12 @@ class Settings(
     dagster_port: int = Field(
         3000, ge=0, le=65535, description="loopback port of Dagster's web pages; 0 picks a free one once"
     )
+    dashboard_port: int = Field(
+        8501, ge=0, le=65535, description="loopback port of the dashboard; 0 picks a free one once"
+    )
+    dashboard: bool = Field(
+        True, description="whether the dashboard is a part of `millpond up`; false leaves it out"
+    )
     catalog_port: int = Field(
         8181, ge=0, le=65535, description="loopback port of the shared REST catalog; 0 picks a free one once"
     )
@@ -147,7 +153,7 @@ class Settings(
     def _ports_differ(self) -> Settings:
         taken: dict[int, str] = {}
         embedded = () if self.scale else ("postgres_port",)
-        for name in (*embedded, "dagster_port", "catalog_port"):
+        for name in (*embedded, "dagster_port", "dashboard_port", "catalog_port"):
             port: int = getattr(self, name)
             if port and port in taken:
                 raise ValueError(

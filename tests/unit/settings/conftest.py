@@ -33,5 +33,6 @@ def project(tmp_path: Path, configure: Callable[..., Settings], monkeypatch: pyt
     (tmp_path / "sources" / "weather.py").touch()
     (tmp_path / "sources" / "_shared.py").touch()
     monkeypatch.delenv(f"{PREFIX}HOME")
+    monkeypatch.delenv(f"{PREFIX}DASHBOARD")
     configure(project=tmp_path)
     return tmp_path

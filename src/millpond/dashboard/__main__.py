@@ -1,0 +1,49 @@
+"""Serves the dashboard on loopback: `python -m millpond.dashboard --port PORT`, in its own environment."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from streamlit.web import bootstrap
+
+from millpond import redaction
+from millpond.dashboard.theme import build_options
+
+_APP = Path(__file__).with_name("app.py")
+
+
+def build_server_options(address: str, port: int) -> dict[str, object]:
+    """Return Streamlit's options; none of them reads or writes a file of the user's."""
+    return {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": True,
+        "server.showEmailPrompt": False,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": "127.0.0.1",
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "minimal",
+        "runner.magicEnabled": False,
+        **build_options(),
+    }
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="millpond.dashboard")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--address", default="127.0.0.1")
+    given = parser.parse_args()
+    redaction.install()
+    options = build_server_options(given.address, given.port)
+    bootstrap.load_config_options(options)
+    bootstrap.run(str(_APP), False, [], options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Text for Streamlit, which reads most of what it shows as Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from millpond.errors import MillpondError
+from millpond.redaction import redacted
+
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+.!|~$:&-])")
+_SPACE: Final = re.compile(r"\s+")
+_UNKNOWN: Final = "Everything else is unharmed: a page only reads."
+
+
+def escape(text: str) -> str:
+    """Return `text` so that Markdown shows it as it is: no links, images, HTML, icons or formulas."""
+    return _MARKUP.sub(r"\\\1", _SPACE.sub(" ", text))
+
+
+def escape_prose(text: str) -> str:
+    """Return `text` escaped, except that what stands between backticks is shown as code."""
+    parts = " ".join(text.split()).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"`{part}`" if n % 2 and part else escape(part) for n, part in enumerate(parts))
+
+
+def describe_error(error: BaseException, page: str) -> str:
+    """Return as Markdown what happened to `page`, what is unharmed and what to do next."""
+    if isinstance(error, MillpondError):
+        what, unharmed, next_step = error.what, error.unharmed, error.next_step
+    else:
+        first = (str(error).strip().splitlines() or [""])[0]
+        what, unharmed, next_step = f"{type(error).__name__}: {first}", "", ""
+    said = [f"{page} cannot be shown: {what}"]
+    said.append(f"Unharmed: {unharmed}" if unharmed else _UNKNOWN)
+    said.append(
+        f"Next: {next_step}"
+        if next_step
+        else "Next: `millpond status` shows whether every part is up; the dashboard's log has the details."
+    )
+    return "\n\n".join(escape_prose(redacted(each)) for each in said)
