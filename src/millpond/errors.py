@@ -177,6 +177,10 @@ class SourceUnreachable(SourceError):
     """No usable answer within the time budget: connection, time-out or repeated server errors."""
 
 
+class SourceMissing(SourceUnreachable):
+    """The folder, bucket or file that an address names is not there; a retry at once cannot help."""
+
+
 class SourceRefused(SourceError):
     """The source answered 4xx: credentials, address or request are wrong; a retry cannot help."""
 

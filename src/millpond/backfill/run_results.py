@@ -20,12 +20,8 @@ ATTEMPTS = 3
 
 _BEYOND_REACH = "BeyondReach"
 _OF_ONE_DAY = {
-    "TooManyBadRows",
-    "FieldsMissing",
-    "FieldsUnknown",
-    "NoRows",
-    "RowsHeldBack",
-    "NothingHeld",
+    *("TooManyBadRows", "FieldsMissing", "FieldsUnknown", "FilesMissing", "NoRows"),
+    *("RowsHeldBack", "NothingHeld"),
     _BEYOND_REACH,
 }
 """Errors that name exactly the days they apply to."""
@@ -53,6 +49,7 @@ _OF_EVERY_DAY = {
     "OriginChanged",
     "ZoneChanged",
     "SourceRefused",
+    "SourceMissing",
     "BreakerOpen",
     "InputMissing",
     "RefNotFound",

@@ -54,7 +54,7 @@ def preview(
 ) -> None:
     """Show rows as they would be loaded, and how many are good, quarantined, duplicates or out of range.
 
-    Nothing is written. Exits with 1 if the source cannot be read.
+    Nothing is written. Exits with 1 if a load would refuse the rows, with the reason.
 
     Examples: millpond sources preview nightscout
               millpond sources preview nightscout.glucose_entries --day 2026-11-01 --limit 3

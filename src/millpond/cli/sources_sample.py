@@ -27,7 +27,7 @@ def print_counts(sample: Sample) -> None:
     for reason, number in sorted(sample.total.nulled.items(), key=lambda item: -item[1])[:5]:
         typer.echo(f"nulled: {reason} ({number:,})")
     for error in dict.fromkeys(sample.failed.values()):
-        typer.echo(f"not read: {error.what}\n  Next: {error.next_step}")
+        typer.echo(f"not loaded: {error.what}\n  Next: {error.next_step}")
 
 
 def print_columns(table: SourceTable, sample: Sample) -> None:

@@ -13,6 +13,7 @@ from millpond.errors import (
     MillpondError,
     PagingLoop,
     SourceMalformed,
+    SourceMissing,
     SourceUnreachable,
 )
 from millpond.ingestion.columns import sql_type
@@ -158,7 +159,7 @@ def _beyond_reach(loaded: LoadResult) -> dict[dt.date, str]:
 
 def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any]) -> dg.Failure:
     kinds = ", ".join(sorted({type(error).__name__ for error in errors}))
-    retry = any(isinstance(error, _WORTH_RETRYING) for error in errors)
+    retry = any(isinstance(e, _WORTH_RETRYING) and not isinstance(e, SourceMissing) for e in errors)
     return dg.Failure(text, metadata={"error": kinds, **metadata}, allow_retries=retry)
 
 

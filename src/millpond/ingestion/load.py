@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from millpond import crash_points
-from millpond.errors import MillpondError, NoRows, RowsHeldBack, RowsUnaccounted, TooManyBadRows
-from millpond.ingestion.frozen_columns import find_unknown_fields
+from millpond.errors import MillpondError, RowsHeldBack, RowsUnaccounted
+from millpond.ingestion.files.other_days import warn_of_other_days
 from millpond.ingestion.guard import Guard
-from millpond.ingestion.missing_fields import find_missing_fields, report_missing_fields
 from millpond.ingestion.reader import FetchResult, open_reader
-from millpond.ingestion.refused import RefusedDays, replay_advice
+from millpond.ingestion.refusals import find_refused_days
+from millpond.ingestion.refused import RefusedDays
 from millpond.ingestion.rest.outside import shrink_rule
 from millpond.ingestion.rest.reach import keep_as_loaded, note_kept_days
 from millpond.ingestion.results import WHOLE, LoadResult, PartitionResult
@@ -24,7 +24,6 @@ from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_column
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import open_staging_folder
-from millpond.ingestion.unreadable_times import find_uncertain_days
 from millpond.ingestion.upsert import upsert
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.ingestion.validation import validate_rows
@@ -103,14 +102,8 @@ def load_rows(
     added = find_added(table, fetched.fields, ref)
     with validate_rows(table, fetched, window, zone, added, folder / "judged") as validated:
         _reconcile(table, fetched, validated)
-        missing = find_missing_fields(validated, ref)
-        failed: dict[dt.date, MillpondError] = {
-            **find_uncertain_days(table, validated, ref),
-            **find_unknown_fields(source.source, table, validated, ref),
-            **report_missing_fields(source.source, table, missing, ref),
-            **_find_refused_days(table, validated.counts, missing, ref),
-            **fetched.failed,
-        }
+        warn_of_other_days(table, validated.counts)
+        failed = find_refused_days(source.source, table, fetched, validated, ref)
         crash_points.reached("ingestion.judged")
         if len(failed) < len(window):
             record_origin()
@@ -234,36 +227,3 @@ def _reconcile(table: SourceTable, fetched: FetchResult, validated: ValidatedRow
             unharmed="what was loaded before; nothing of this was written",
             next_step="this is a defect of Millpond: report it with the window and the spec",
         )
-
-
-def _find_refused_days(
-    table: SourceTable, counts: Mapping[dt.date, Counts], missing: Mapping[dt.date, str], ref: str
-) -> dict[dt.date, MillpondError]:
-    failed: dict[dt.date, MillpondError] = {}
-    for day, found in counts.items():
-        limit, bad = table.quarantine.fail_above, found.bad - found.undated
-        reasons = sorted(found.reasons.items(), key=lambda item: -item[1])[:3]
-        often = "; ".join(f"{reason} ({rows})" for reason, rows in reasons)
-        also = f"; {missing[day]}" if day in missing else ""
-        replay = replay_advice(table, Window.of_day(day), ref)
-        if fatal := sorted(found.fatal):
-            failed[day] = TooManyBadRows(
-                f"{table.describe(day)}: {'; '.join(fatal)}, and the contract says on_bad: fail for that",
-                unharmed="the day as it was loaded before; nothing of it was written",
-                next_step=f"see what the source sends, then fix it there, or set on_bad: quarantine{replay}",
-            )
-        elif bad >= table.quarantine.least and bad > limit * (found.good + bad):
-            failed[day] = TooManyBadRows(
-                f"{table.describe(day)}: {bad} of {found.good + bad} rows break the contract,"
-                f" more than {limit:.0%}; most often: {often}{also}",
-                unharmed="the day as it was loaded before; nothing of it was written",
-                next_step="see what the source sends, then fix it there, or change the contract"
-                f" or quarantine.fail_above{replay}",
-            )
-        elif found.rows == found.outside and not table.allow_empty and table.load != "changes":
-            failed[day] = NoRows(
-                f"{table.describe(day)}: the source has no rows",
-                unharmed="the day as it was loaded before; nothing of it was written",
-                next_step="see whether the source is complete, or set allow_empty: true in the spec",
-            )
-    return failed

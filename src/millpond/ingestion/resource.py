@@ -108,7 +108,7 @@ class ResourceReader:
     def _error(self, error: Exception, window: Window) -> SourceError:
         file = f"sources/{self.source.source}.py"
         root = error
-        while isinstance(inner := root.__cause__ or root.__context__, Exception):
+        while isinstance(inner := _cause_of(root), Exception):
             root = inner
         found = next((each for each in (error, root) if isinstance(each, SourceError)), None)
         if found is None:
@@ -131,6 +131,10 @@ class ResourceReader:
                     next_step=f"correct {file}, or repeat the load if its server was down",
                 )
         return add_place(found, self.table.describe(window))
+
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _is_of(frame: FrameType, file: str) -> bool:

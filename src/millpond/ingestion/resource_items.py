@@ -38,7 +38,7 @@ def _call(resource: Any, given: Arguments) -> Any:
         return resource  # of dlt, which is called with its arguments already
     for each in parameters:
         needed = each.default is each.empty and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
-        if needed and each.name not in given and not hasattr(resource, "name"):
+        if needed and each.name not in given and not getattr(resource, "is_transformer", False):
             raise TypeError(f"it has the parameter {each.name} without a default; it may have {_GIVEN}")
     return resource(**arguments)
 

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from file_sources import DAY, NEXT, Drop, bad_sales, sales
 
-from millpond.errors import SourceMalformed, SourceUnreachable
+from millpond.errors import SourceMalformed, SourceMissing, SourceUnreachable
+from millpond.ingestion.assets import build_assets
 from millpond.ingestion.files import contents
 from millpond.ingestion.files.place import LocalFolder
 
@@ -108,13 +110,17 @@ def test_links_out_of_the_folder_hidden_and_temporary_files_are_left_out(
         place.open("../secret.csv")
 
 
-def test_a_missing_folder_is_an_error_and_no_empty_day(drop: Drop) -> None:
+def test_a_missing_folder_is_an_error_which_no_retry_follows_and_no_empty_day(drop: Drop) -> None:
     drop.put("a.csv", GOOD)
     spec = drop.spec("*.csv", table={"allow_empty": True})
     assert not drop.load(spec).failed
     drop.folder.rename(drop.folder.with_name("unmounted"))
-    assert isinstance(drop.load(spec).failed[DAY], SourceUnreachable)
+    assert isinstance(drop.load(spec).failed[DAY], SourceMissing)
     assert len(sales("id")) == 1000
+    result = dg.materialize(build_assets([spec]), partition_key=str(DAY), raise_on_error=False)
+    kinds = [event.event_type for event in result.all_events]
+    assert dg.DagsterEventType.STEP_FAILURE in kinds
+    assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in kinds
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "shift_jis"])

@@ -193,6 +193,12 @@ def test_rows_are_loaded_however_they_are_yielded(
             "both dicts and Arrow",
         ),
         ("def orders(begin):\n    yield None\n", SourceRefused, "parameter begin"),
+        ("@dlt.resource\ndef orders(start, begin):\n    yield 1\n", SourceRefused, "parameter begin"),
+        (
+            "import inspect\ndef orders():\n    return inspect.signature(lambda begin: 0).bind()\n",
+            SourceMalformed,
+            "missing a required argument: 'begin'",
+        ),
         (
             'def orders(token):\n    raise ValueError(f"{token} refused")\n',
             SourceMalformed,

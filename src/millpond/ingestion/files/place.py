@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from millpond.errors import ConfigError, SourceRefused, SourceUnreachable
+from millpond.errors import ConfigError, SourceMissing, SourceRefused, SourceUnreachable
 from millpond.ingestion.source_errors import UNHARMED
 from millpond.redaction import excerpt, redacted
 from millpond.settings import Settings, variable
@@ -21,6 +22,9 @@ from millpond.settings import Settings, variable
 _log = logging.getLogger(__name__)
 _S3_OPTIONS: Final = ("endpoint_override", "region", "scheme")
 _SECONDS: Final = 30
+_DENIED: Final = re.compile(
+    r"ACCESS_DENIED|Invalid_?Access_?Key|Signature_?Does_?Not_?Match|HTTP.* 403\b", re.I
+)
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -63,7 +67,7 @@ class LocalFolder:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         if not self._root.is_dir():
-            raise SourceUnreachable(
+            raise SourceMissing(
                 f"there is no folder {root}",
                 unharmed=UNHARMED,
                 next_step="see whether it is mounted and the address right; then repeat the load",
@@ -146,7 +150,7 @@ class RemoteFolder:
         except FileNotFoundError:
             found = {}
         if not found and not self._system.exists(self._root.partition("/")[0]):
-            raise SourceUnreachable(
+            raise SourceMissing(
                 f"there is no {self.show(below)}",
                 unharmed=UNHARMED,
                 next_step="see whether the address is right and the account may list it; then repeat",
@@ -188,10 +192,14 @@ class RemoteFolder:
 
 
 def open_place(source: str, url: str, configured: Settings) -> Place:
-    """Return the folder at `url`; raises ConfigError, SourceUnreachable."""
+    """Return the folder at `url`; raises ConfigError, a SourceError."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme in {"", "file"}:
-        return LocalFolder(configured.project / Path(url.removeprefix("file://")).expanduser())
+        folder = configured.project / Path(url.removeprefix("file://")).expanduser()
+        try:
+            return LocalFolder(folder)
+        except OSError as error:
+            raise to_source_error(error, str(folder)) from None
     try:
         if scheme in {"s3", "s3a"}:
             return RemoteFolder(*_s3(source, url, configured), "s3")
@@ -244,11 +252,12 @@ def _s3(source: str, url: str, configured: Settings) -> tuple[Any, str]:
 
 def to_source_error(error: OSError, place: str) -> SourceRefused | SourceUnreachable:
     """Return the error of a file or folder at `place` that cannot be read."""
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or _DENIED.search(str(error)):
         return SourceRefused(
             f"{place} may not be read",
             unharmed=UNHARMED,
-            next_step="give the account that runs Millpond the right to read it",
+            next_step="give the account that runs Millpond the right to read it; in S3, check the access key"
+            " and the secret too",
         )
     if isinstance(error, FileNotFoundError):
         return SourceUnreachable(

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from millpond.errors import ConfigError, MillpondError, SourceError, SourceUnreachable
+from millpond.errors import (
+    ConfigError,
+    FieldsMissing,
+    FilesMissing,
+    MillpondError,
+    NoRows,
+    SourceError,
+    SourceUnreachable,
+    TimesUnreadable,
+    TooManyBadRows,
+)
+from millpond.ingestion.files.other_days import advise_on_other_days
+from millpond.ingestion.files.reader import FileReader
 from millpond.ingestion.inspection.sample import Sample, take_sample
 from millpond.ingestion.reader import PROBE_SECONDS, Reader, open_reader
 from millpond.ingestion.reading import read_source
@@ -24,9 +36,12 @@ from millpond.settings import Settings
 
 NAMES: Final = ("spec", "address", "reachable", "authorised", "shape", "contract")
 _DENIED: Final = re.compile(
-    r"HTTP 40[13]\b|password authentication|access denied|permission denied|authentication fail", re.I
+    r"HTTP 40[137]\b|looks like a login page|may not be read|password authentication|access denied"
+    r"|command denied|permission denied|authentication fail|no password supplied|no pg_hba"
+    r"|role \"[^\"]*\" does not exist",
+    re.I,
 )
-_ENOUGH: Final = 5
+_NOWHERE: Final = re.compile(r"database \"[^\"]*\" does not exist|unknown database", re.I)
 
 
 @dataclass(frozen=True)
@@ -84,48 +99,44 @@ def _check_table(
     except MillpondError as error:
         yield _failed("shape", table.name, error)
         return
-    yield from _judge(table, sample)
+    yield from _judge(reader, sample)
 
 
-def _judge(table: SourceTable, sample: Sample) -> Iterator[Step]:
+def _judge(reader: Reader, sample: Sample) -> Iterator[Step]:
+    table, day = reader.table, str(sample.window) if reader.table.has_days else "the table"
+    total = sample.total
     for error in sample.failed.values():
-        name = _about(error) if isinstance(error, SourceError) else "shape"
-        yield _failed("shape" if name in NAMES[:4] else name, table.name, error)
+        name = _about(error)
+        if name == "contract":
+            yield Step("shape", table.name, "ok", f"{total.good + total.bad:,} rows of {day}")
+        yield _failed("shape" if name in NAMES[:4] else name, table.name, error, _hint(reader, sample, error))
         return
-    total, day = sample.total, str(sample.window) if table.has_days else "the table"
-    rows = f"{total.good + total.bad:,} rows of {day}"
-    if missing := _missing(table, sample):
-        names = sorted(sample.fields)
-        near = difflib.get_close_matches(missing, names, n=1)
-        said = f"no row of {day} has the field {missing}"
-        more = f"did you mean {near[0]}? " if near else ""
-        advice = f"{more}set `field:` of the column, or `optional: true`; rows have {', '.join(names[:12])}"
-        yield Step("shape", table.name, "failed", said, advice)
-        return
-    yield Step("shape", table.name, "ok", rows)
+    yield Step("shape", table.name, "ok", f"{total.good + total.bad:,} rows of {day}")
     counts = f"{total.good:,} good, {total.bad:,} quarantined, {total.duplicate:,} duplicates,"
     counts += (
         f" {total.outside + sample.other_days:,} out of range, {sum(total.nulled.values()):,} values nulled"
     )
-    limit = table.quarantine.fail_above * (total.good + total.bad)
-    if total.fatal or (total.bad >= table.quarantine.least and total.bad > limit):
-        often = max(total.reasons, key=lambda reason: total.reasons[reason], default="")
-        advice = f"most often: {often}; `millpond sources preview {table.name} --quarantined` shows such rows"
-        yield Step("contract", table.name, "failed", counts, advice)
-        return
     advice = "" if total.good else "check another day: --day YYYY-MM-DD"
+    if total.outside and table.files:
+        advice = advise_on_other_days(table)
     yield Step("contract", table.name, "ok", counts, advice)
 
 
-def _missing(table: SourceTable, sample: Sample) -> str:
-    """Return a declared field that no row has; blank if there is none, or too few rows to say so."""
-    if not sample.fields or sample.total.good + sample.total.bad < _ENOUGH:
-        return ""
-    for name, column in table.columns.items():
-        field = column.path(name)[0]
-        if field not in sample.fields and not column.optional and not column.required_when:
-            return field
+def _hint(reader: Reader, sample: Sample, error: MillpondError) -> str:
+    """Return what the rows and files that are there say about an error; blank if nothing."""
+    if isinstance(error, FieldsMissing) and (field := _missing(reader.table, sample)):
+        near = difflib.get_close_matches(field, sorted(sample.fields), n=1)
+        return f"did you mean {near[0]}? " if near else ""
+    if isinstance(error, FilesMissing) and isinstance(reader, FileReader):
+        days = [each.day for each in reader.find_files(reader.configured.zone) if each.day]
+        return f"check a day that has a file: --day {max(days)}; or " if days else ""
     return ""
+
+
+def _missing(table: SourceTable, sample: Sample) -> str:
+    """Return a declared field that no row has; blank if there is none."""
+    fields = (column.path(name)[0] for name, column in table.columns.items())
+    return next((field for field in fields if field not in sample.fields), "")
 
 
 def _impatient(reader: Reader) -> Reader:
@@ -135,14 +146,14 @@ def _impatient(reader: Reader) -> Reader:
     return reader
 
 
-def _about(error: SourceError) -> str:
+def _about(error: MillpondError) -> str:
     """Return the step that an error of a source is about."""
     if _DENIED.search(error.what):
         return "authorised"
-    if isinstance(error, SourceUnreachable):
+    if isinstance(error, SourceUnreachable) or _NOWHERE.search(error.what):
         return "reachable"
-    return "shape"
+    return "contract" if isinstance(error, TooManyBadRows | TimesUnreadable | NoRows) else "shape"
 
 
-def _failed(name: str, table: str, error: MillpondError) -> Step:
-    return Step(name, table, "failed", redacted(error.what), redacted(error.next_step))
+def _failed(name: str, table: str, error: MillpondError, hint: str = "") -> Step:
+    return Step(name, table, "failed", redacted(error.what), hint + redacted(error.next_step))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from millpond.errors import MillpondError
 from millpond.ingestion.reader import FetchResult, Reader
+from millpond.ingestion.refusals import find_refused_days
 from millpond.ingestion.schema import name_added_columns
 from millpond.ingestion.staging import open_staging_folder
 from millpond.ingestion.validated_rows import Counts
@@ -30,7 +31,7 @@ class Sample:
 
     `counts` says what becomes of the rows of each day, `other_days` how many rows of days came that were not
     requested. `rows` are the good ones, `quarantined` the bad ones with reason and payload, up to a limit;
-    `nulls` counts missing values of all good rows by column. `failed` says why days could not be read.
+    `nulls` counts missing values of all good rows by column. `failed` says why days would not be loaded.
     """
 
     window: Window
@@ -64,7 +65,8 @@ def take_sample(reader: Reader, window: Window, configured: Settings, limit: int
     """Return what a load of `window` would find; raises a MillpondError where nothing can be read."""
     began, table = time.perf_counter(), reader.table
     with _staged(reader, window, configured) as (fetched, folder):
-        added, _ = name_added_columns(table, fetched.fields)
+        fields = fetched.fields if table.unknown_columns == "add" else ()
+        added, _ = name_added_columns(table, fields)
         with validate_rows(table, fetched, window, configured.zone, added, folder / "judged") as validated:
             good = _read(validated.good(window, "preview", dt.datetime.now(dt.UTC)))
             bad = _read(validated.bad(window, "preview", dt.datetime.now(dt.UTC)))
@@ -78,7 +80,9 @@ def take_sample(reader: Reader, window: Window, configured: Settings, limit: int
                     name: good[name].null_count for name in good.column_names if name not in LINEAGE_COLUMNS
                 },
                 fields={*fetched.fields, *(fetched.names or ())},
-                failed=dict(fetched.failed),
+                failed=find_refused_days(
+                    reader.source.source, table, fetched, validated, configured.ref, kept=False
+                ),
                 seconds=round(time.perf_counter() - began, 2),
             )
 

@@ -32,6 +32,7 @@ _ESCAPED: Final = re.compile("[\udc80-\udcff]")
 _BLANKS: Final = b" \t\r\n"
 _LOOKED_AT: Final = 10_000
 _LOOKS: Final = (
+    ("a login page", re.compile(r"(?is)(<!doctype html|<html).*(type=.?password|log.?in\b|sign.?in\b)")),
     ("HTML", re.compile(r"<!doctype html|<html", re.IGNORECASE)),
     ("XML", re.compile("<")),
     ("JSONP", re.compile(r"[\w.$]+\(")),

@@ -11,7 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from millpond import redaction
-from millpond.errors import ConfigError, SourceError, SourceMalformed, SourceRefused, SourceUnreachable
+from millpond.errors import (
+    ConfigError,
+    SourceError,
+    SourceMalformed,
+    SourceMissing,
+    SourceRefused,
+    SourceUnreachable,
+)
 from millpond.ingestion.source_errors import UNHARMED
 from millpond.redaction import excerpt
 from millpond.settings import variable
@@ -48,6 +55,8 @@ _REFUSED: Final = re.compile(
     r"(?i)authentication failed|access denied|no password supplied|no pg_hba\.conf entry|is not permitted to"
     r"|permission denied|role \"[^\"]*\" does not exist|database \"[^\"]*\" does not exist|unknown database"
 )
+_NO_DATABASE: Final = re.compile(r"(?i)database \"[^\"]*\" does not exist|unknown database")
+_NO_RIGHT: Final = re.compile(r"(?i)permission denied for|SELECT command denied")
 _REFUSED_CODES: Final = {1044, 1045, 1049, 1142, 1143, 1698}
 """Error codes of MySQL: the account, its password, its rights or the database."""
 
@@ -102,7 +111,7 @@ def open_engine(url: URL) -> sa.Engine:
 
 def _check_file(file: str) -> None:
     if not Path(file).is_file():
-        raise SourceUnreachable(
+        raise SourceMissing(
             f"there is no file {file}",
             unharmed=UNHARMED,
             next_step="put it there, or correct the address; paths count from the project's folder",
@@ -125,12 +134,18 @@ def to_source_error(error: BaseException, source: str) -> SourceError:
         )
     wrong = kinds & {"ProgrammingError", "ArgumentError", "CompileError"}
     if wrong or _REFUSED.search(text) or code in _REFUSED_CODES:
-        return SourceRefused(
-            f"the database refuses: {text}",
-            unharmed=UNHARMED,
-            next_step=f"check {variable('user', source)}, {variable('token', source)}, the account's rights"
-            f" and the table in sources/{source}.yaml",
+        advice = (
+            f"check {variable('user', source)}, {variable('token', source)}, the account's rights"
+            f" and the table in sources/{source}.yaml"
         )
+        if _NO_DATABASE.search(text):
+            advice = f"correct the name of the database in {variable('url', source)}"
+        elif _NO_RIGHT.search(text):
+            advice = (
+                f"grant the account in {variable('user', source)} the right that is missing, for example to"
+                " select from the table, or set another account"
+            )
+        return SourceRefused(f"the database refuses: {text}", unharmed=UNHARMED, next_step=advice)
     return SourceUnreachable(
         f"the database could not be read: {text}",
         unharmed=UNHARMED,

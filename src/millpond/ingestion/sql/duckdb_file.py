@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 
-from millpond.errors import SourceMalformed, SourceRefused, SourceUnreachable
+from millpond.errors import SourceMalformed, SourceMissing, SourceRefused, SourceUnreachable
 from millpond.ingestion.source_errors import UNHARMED
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.sql.tables import no_table, split_name
@@ -51,7 +51,7 @@ class DuckFile:
 
     def __enter__(self) -> DuckFile:
         if not Path(self._file).is_file():
-            raise SourceUnreachable(
+            raise SourceMissing(
                 f"there is no file {self._file}",
                 unharmed=UNHARMED,
                 next_step="put it there, or correct the address; paths count from the project's folder",

@@ -82,14 +82,16 @@ class SqlReader:
         )
 
     def probe(self) -> None:
-        """Open a connection and look for the table; raises a SourceError."""
+        """Open a connection, look for the table and select none of its rows; raises a SourceError."""
         try:
             if self._is_duckdb:
                 with DuckFile(self.url) as file:
                     file.reflect(self.table, self.source.source)
                 return
             with self.engine.connect() as connection:
-                reflect_table(connection, self.table, self.source.source)
+                of = reflect_table(connection, self.table, self.source.source)
+                picked = sa.select(sa.literal(1), *chosen_columns(of, self.table)).select_from(of)
+                connection.execute(picked.limit(0))
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise to_source_error(error, self.source.source) from None
 
