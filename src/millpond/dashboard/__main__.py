@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 from streamlit.web import bootstrap
 
 from millpond import redaction
+from millpond.dashboard.assets import load_assets
+from millpond.dashboard.context import open_shared_instance
 from millpond.dashboard.theme import build_options
+from millpond.settings import settings
 
 _APP = Path(__file__).with_name("app.py")
 
@@ -33,6 +38,13 @@ def build_server_options(address: str, port: int) -> dict[str, object]:
     }
 
 
+def _warm_up() -> None:
+    """Load what the first page needs while the server starts; if it cannot be had, the page says why."""
+    with suppress(Exception):
+        open_shared_instance()
+        assert load_assets(settings()).choices
+
+
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(prog="millpond.dashboard")
@@ -40,6 +52,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     given = parser.parse_args()
     redaction.install()
+    threading.Thread(target=_warm_up, daemon=True).start()
     options = build_server_options(given.address, given.port)
     bootstrap.load_config_options(options)
     bootstrap.run(str(_APP), False, [], options)

@@ -6,11 +6,11 @@ import datetime as dt
 import importlib
 import logging
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 
@@ -32,20 +32,16 @@ _ICON = Path(__file__).with_name("icon.svg")
 def main() -> None:
     """Show the page that is open."""
     st.set_page_config(page_title="Millpond", page_icon=str(_ICON), layout="wide")
-    found = list_pages()
-    opened = st.navigation(
-        [
-            st.Page(
-                partial(_open_page, module),
-                title=module.TITLE,
-                icon=module.ICON,
-                url_path="" if n == 0 else name,
-                default=n == 0,
-            )
-            for n, (name, module) in enumerate(found)
-        ]
-    )
-    opened.run()
+    made: dict[str, Any] = {}
+    for number, (name, module) in enumerate(list_pages()):
+        made[name] = st.Page(
+            partial(_open_page, module, made),
+            title=module.TITLE,
+            icon=module.ICON,
+            url_path="" if number == 0 else name,
+            default=number == 0,
+        )
+    st.navigation([*made.values()]).run()
 
 
 def list_pages() -> list[tuple[str, ModuleType]]:
@@ -55,17 +51,17 @@ def list_pages() -> list[tuple[str, ModuleType]]:
     return sorted(modules, key=lambda each: (each[1].ORDER, each[0]))
 
 
-def _open_page(module: ModuleType) -> None:
+def _open_page(module: ModuleType, every: Mapping[str, Any]) -> None:
     title = str(module.TITLE)
     st.title(title, anchor=False)
-    with_errors_as_text(title, partial(_show_page, module))
+    with_errors_as_text(title, partial(_show_page, module, every))
 
 
-def _show_page(module: ModuleType) -> None:
+def _show_page(module: ModuleType, every: Mapping[str, Any]) -> None:
     configured = settings()
     filters = show_filters(_find_choices(configured), dt.datetime.now(configured.zone).date())
     scheme = cast("Scheme", st.context.theme.type or "light")
-    context = Context(filters, configured, Links.of(configured), scheme)
+    context = Context(filters, configured, Links.of(configured), scheme, every)
     _show_period(filters, configured)
     render = partial(with_errors_as_text, str(module.TITLE), partial(module.render, context))
     st.fragment(render, run_every=filters.refresh or None)()

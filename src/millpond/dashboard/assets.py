@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +11,12 @@ from pathlib import Path
 import dagster as dg
 
 from millpond.dashboard.filters import Choices, Filters
+from millpond.observability.assets import Asset, Filter, list_assets, order_layers
 from millpond.own_definitions import load_own
 from millpond.platform import build_definitions
 from millpond.runtime import deployment
 from millpond.settings import Settings, use_deployed
 
-_LAYERS = ("raw", "bronze", "silver", "gold", "marts")
 _loading = threading.Lock()
 _loaded: dict[str, Assets] = {}
 
@@ -29,53 +28,23 @@ class Assets:
     definitions: dg.Definitions
 
     @cached_property
-    def specs(self) -> Mapping[dg.AssetKey, dg.AssetSpec]:
-        """Every asset, by key, in the order of its key."""
-        found = {spec.key: spec for spec in self.definitions.resolve_all_asset_specs()}
-        return dict(sorted(found.items(), key=lambda each: list(each[0].path)))
-
-    @cached_property
-    def sources(self) -> Mapping[dg.AssetKey, frozenset[str]]:
-        """The sources that an asset is made from, itself or by what is upstream of it."""
-        found: dict[dg.AssetKey, frozenset[str]] = {}
-
-        def find(key: dg.AssetKey, below: frozenset[dg.AssetKey]) -> frozenset[str]:
-            if key in found or key not in self.specs or key in below:
-                return found.get(key, frozenset())
-            spec = self.specs[key]
-            own = {str(spec.metadata["source"])} if "source" in spec.metadata else set()
-            upstream = [find(dep.asset_key, below | {key}) for dep in spec.deps]
-            found[key] = frozenset(own).union(*upstream)
-            return found[key]
-
-        for key in self.specs:
-            find(key, frozenset())
-        return found
+    def every(self) -> list[Asset]:
+        """Every asset that can be materialized, inputs before what is made from them."""
+        return list_assets(self.definitions)
 
     @cached_property
     def choices(self) -> Choices:
         """The names that the filters offer."""
-        layers = {find_layer(spec) for spec in self.specs.values()} - {""}
         return Choices(
-            tuple(sorted(frozenset[str]().union(*self.sources.values()))),
-            tuple(sorted(layers, key=lambda name: (_LAYERS.index(name) if name in _LAYERS else 9, name))),
-            tuple(sorted({owner for spec in self.specs.values() for owner in spec.owners})),
+            tuple(sorted(frozenset[str]().union(*(each.sources for each in self.every)))),
+            tuple(order_layers({each.layer for each in self.every})),
+            tuple(sorted({owner for each in self.every for owner in each.owners})),
         )
 
-    def select(self, filters: Filters) -> list[dg.AssetSpec]:
+    def select(self, filters: Filters) -> list[Asset]:
         """Return the assets that pass the filters of source, layer and owner."""
-        return [
-            spec
-            for key, spec in self.specs.items()
-            if (not filters.source or self.sources[key] & set(filters.source))
-            and (not filters.layer or find_layer(spec) in filters.layer)
-            and (not filters.owner or set(spec.owners) & set(filters.owner))
-        ]
-
-
-def find_layer(spec: dg.AssetSpec) -> str:
-    """Return the layer of an asset: that of its tag, else its group."""
-    return spec.tags.get("layer") or spec.group_name or ""
+        chosen = (frozenset(names) for names in (filters.source, filters.layer, filters.owner))
+        return Filter(*chosen).select(self.every)
 
 
 def load_assets(settings: Settings) -> Assets:

@@ -45,6 +45,10 @@ class Filters:
         """Return the filters of the last `days` days, today included."""
         return cls(today - dt.timedelta(days=days - 1), today, days)
 
+    def list_days(self) -> list[dt.date]:
+        """Return each day of the period."""
+        return [self.first + dt.timedelta(days=n) for n in range((self.last - self.first).days + 1)]
+
 
 @dataclass
 class Parsed:

@@ -38,6 +38,10 @@ class Links:
         path = "/".join(quote(part, safe="") for part in key.path)
         return f"{self.base}/assets/{path}" + (f"?{query}" if query else "")
 
+    def asset_named(self, name: str, *, partition: str = "", view: str = "") -> str:
+        """Return the page of the asset with this key, as selections write it."""
+        return self.asset(dg.AssetKey.from_user_string(name), partition=partition, view=view)
+
     def lineage(self, keys: Sequence[dg.AssetKey] = ()) -> str:
         """Return the lineage page of all assets, or of `keys`."""
         if not keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Final
 
@@ -24,6 +25,27 @@ def escape_prose(text: str) -> str:
     if len(parts) % 2 == 0:
         return escape(text)
     return "".join(f"`{part}`" if n % 2 and part else escape(part) for n, part in enumerate(parts))
+
+
+def format_age(age: dt.timedelta) -> str:
+    """Return a span of time in its largest unit: `3 days`, `5 h`, `12 min`, `40 s`."""
+    seconds = max(age.total_seconds(), 0)
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:.0f} days"
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration: `0.42 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
 def describe_error(error: BaseException, page: str) -> str:

@@ -83,7 +83,7 @@ def _describe(spec: dg.AssetSpec, graph: AssetGraph, before: dict[str, Asset]) -
     reach = spec.metadata.get(REACH)
     return Asset(
         name=spec.key.to_user_string(),
-        layer=spec.group_name or "default",
+        layer=spec.tags.get("layer") or spec.group_name or "default",
         sources=frozenset(own).union(*(before[each].sources for each in parents if each in before)),
         owners=tuple(spec.owners),
         parents=parents,

@@ -1,39 +1,50 @@
-"""The latest runs."""
+"""What ran: by day and status, and the latest runs with links to Dagster."""
 
 from __future__ import annotations
 
-import datetime as dt
-
 import streamlit as st
 
+from millpond.dashboard.charts import draw_runs
 from millpond.dashboard.context import Context
+from millpond.dashboard.text import format_seconds
+from millpond.observability.runs import Run, count_runs, list_runs
 
 TITLE, ICON, ORDER = "Runs", ":material/play_circle:", 20
-_LIMIT = 100
+_FAILED = ("FAILURE", "CANCELED")
+_LIMIT = 500
 
 
 def render(context: Context) -> None:
-    """Show the latest runs, with links to Dagster's pages."""
-    records = context.instance.get_run_records(limit=_LIMIT)
-    if not records:
-        st.info("No run yet. `millpond demo` loads demo data; `millpond materialize` starts a run.")
+    """Show runs by day, then failed ones, then all."""
+    since, until = context.span
+    counted = count_runs(context.instance, since, until, context.settings.timezone)
+    if not counted:
+        st.info(
+            "No run in this period. `millpond materialize` starts one; automation does with `millpond up`."
+        )
         return
+    context.show_chart(draw_runs(counted, context.scheme), "Runs by day and status")
+    failed = list_runs(context.instance, since, until, statuses=_FAILED, limit=_LIMIT)
+    st.subheader(f"Failed runs ({len(failed)})", anchor=False)
+    if failed:
+        _show(context, failed)
+    else:
+        st.success("No run failed in this period.")
+    st.subheader("Latest runs", anchor=False)
+    _show(context, list_runs(context.instance, since, until, limit=_LIMIT))
+
+
+def _show(context: Context, runs: list[Run]) -> None:
     rows = [
         {
-            "run": context.links.run(each.dagster_run.run_id),
-            "status": each.dagster_run.status.value.lower(),
-            "job": each.dagster_run.job_name,
-            "started": each.start_time
-            and dt.datetime.fromtimestamp(each.start_time, context.settings.zone).replace(microsecond=0),
-            "seconds": round(each.end_time - each.start_time, 1)
-            if each.end_time and each.start_time
-            else None,
+            "run": context.links.run(each.id),
+            "status": each.status.lower(),
+            "partition": each.partition,
+            "started": (each.started or each.created).astimezone(context.settings.zone),
+            "duration": format_seconds(each.seconds) if each.seconds is not None else "",
+            "started by": each.automatic or "hand",
+            "job": each.job,
         }
-        for each in records
+        for each in runs
     ]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_config={"run": st.column_config.LinkColumn(display_text=r".*/([^/]{8})[^/]*$")},
-        alt="The latest runs",
-    )
+    context.show_table(rows, "Runs", links={"run": r"runs/(.{8})"})

@@ -1,0 +1,55 @@
+"""Which days are there, missing, quarantined or out of reach, and how many rows they have."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+
+from millpond.dashboard.charts import DAY_STATES, draw_days, draw_rows
+from millpond.dashboard.context import Context
+from millpond.dashboard.text import escape
+from millpond.dashboard.theme import SYMBOLS
+from millpond.observability.partitions import DayState, read_days
+
+TITLE, ICON, ORDER = "Days", ":material/calendar_month:", 40
+_TROUBLED = (DayState.FAILED, DayState.MISSING, DayState.UNREACHABLE)
+
+
+def render(context: Context) -> None:
+    """Show the calendar, the days that need something, and rows by day."""
+    days = read_days(context.instance, context.shown, context.filters.list_days())
+    today = context.today
+    days = [each for each in days if each.day < today or each.state != DayState.MISSING]
+    if not days:
+        st.info("No asset with daily partitions passes the filters.")
+        return
+    counts = Counter(each.state for each in days)
+    legend = [
+        f"{SYMBOLS[state]} {escape(str(kind))} {counts[kind]:,}"
+        for kind, state in DAY_STATES.items()
+        if state and counts[kind]
+    ]
+    st.markdown(" · ".join(legend) or "Nothing was loaded in this period.")
+    names = [each.name for each in context.shown if each.daily]
+    context.show_chart(draw_days(days, names, context.scheme), "State of each day of each asset")
+    troubled = [each for each in days if each.state in _TROUBLED]
+    st.subheader(f"Days that need something ({len(troubled)})", anchor=False)
+    if troubled:
+        rows = [
+            {
+                "asset": context.links.asset_named(each.asset, partition=str(each.day)),
+                "day": each.day,
+                "state": str(each.state),
+                "why": each.error
+                or ("the source no longer serves it" if each.state == DayState.UNREACHABLE else ""),
+            }
+            for each in troubled
+        ]
+        context.show_table(rows, "Days that need something", links={"asset": r"assets/(.*)\?"})
+    else:
+        st.success("No day is missing, failed or out of reach.")
+    st.subheader("Rows loaded by day", anchor=False)
+    raw = {each.name for each in context.shown if each.layer == "raw"}
+    loaded = [each for each in days if each.asset in raw] or days
+    context.show_chart(draw_rows(loaded, context.series), "Rows of each day by asset")
