@@ -43,13 +43,14 @@ def up(
         typer.Option("--detach", "-d", help="Return once all parts are up; they keep running."),
     ] = False,
 ) -> None:
-    """Run every part and keep it running: Postgres, catalog, demo source, Dagster, the dispatcher of alerts.
+    """Run every part and keep it running: Postgres, catalog, demo source, Dagster, alerts, dashboard.
 
     With the profile scale it runs only Dagster's parts: the servers are yours, and `millpond status` shows
     them. A part that ends is started again. Ctrl-C, or `millpond down` from anywhere, stops them all. Each
-    part writes its log to <home>/logs. Everything listens on this machine only. Automation runs the project
-    as it is now; `millpond reload` deploys later edits. It does not start if MILLPOND_TIMEZONE is not the
-    zone of the days that are loaded.
+    part writes its log to <home>/logs. The dashboard starts last, and its packages are installed first where
+    they are missing; nothing waits for it. Everything listens on this machine only. Automation runs the
+    project as it is now; `millpond reload` deploys later edits. It does not start if MILLPOND_TIMEZONE is not
+    the zone of the days that are loaded.
 
     Example: millpond up
     """
@@ -143,7 +144,7 @@ def _start_detached() -> None:
             typer.echo(errors.read_text().strip(), err=True)
             raise typer.Exit(supervisor.returncode or 1)
         now = read_last_statuses(home, supervisor.pid)
-        is_up = bool(now) and all(part.state == "up" for part in now.values())
+        is_up = bool(now) and all(part.serves for part in now.values())
         if is_up or time.monotonic() > deadline:
             break
         time.sleep(0.1)

@@ -56,6 +56,8 @@ class Part:
     """How long it may take to answer for the first time before it is restarted."""
     silence_seconds: float = 60.0
     """How long it may be unhealthy later before it is restarted."""
+    optional: bool = False
+    """Whether `millpond up` counts as up without it."""
 
     def address_of(self, process: Process | None) -> str | None:
         """Return the address of `process`, or for None the configured one; None if unknown."""
@@ -89,6 +91,12 @@ class Status:
     restarts: int = 0
     log: str = ""
     note: str = ""
+    optional: bool = False
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is up, or need not be."""
+        return self.state == UP or self.optional
 
 
 class Board:
@@ -109,7 +117,7 @@ class Board:
             self._write()
             if (before.state, before.note) != (after.state, after.note):
                 self.say(f"{name} {words}")
-            if self._began is not None and all(s.state == UP for s in self._statuses.values()):
+            if self._began is not None and all(status.serves for status in self._statuses.values()):
                 self.say(f"all parts are up after {time.monotonic() - self._began:.1f} s")
                 self._began = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home, locate
@@ -24,8 +24,8 @@ class Report:
 
     @property
     def is_up(self) -> bool:
-        """Whether `millpond up` runs, each of its parts is up and each server answers."""
-        at_work = all(part.state == UP for part in self.parts) and all(s.answers for s in self.servers)
+        """Whether `millpond up` runs, each part that must be is up, and each server answers."""
+        at_work = all(part.serves for part in self.parts) and all(s.answers for s in self.servers)
         return self.supervisor is not None and at_work
 
     def has(self, name: str) -> bool:
@@ -47,11 +47,11 @@ def read_status(settings: Settings) -> Report:
 
 
 def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
-    past = known.get(part.name, Status(part.name))
+    past = replace(known.get(part.name, Status(part.name)), optional=part.optional)
     process = part.find()
     log = str(home.logs / f"{part.name}.log")
     if process is None:
-        return Status(part.name, DOWN, part.address_of(None), restarts=past.restarts, log=log, note=past.note)
+        return replace(past, state=DOWN, address=part.address_of(None), pid=None, since=None, log=log)
     health = check_health(part, process)
     state: State = health.state
     if state != UP and past.pid == process.pid and STARTING in (state, past.state):
@@ -66,4 +66,5 @@ def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
         past.restarts,
         log,
         "" if state == UP else health.note,
+        part.optional,
     )

@@ -14,6 +14,7 @@ from types import FrameType
 
 from millpond.errors import AlreadyUp
 from millpond.runtime.children import end_supervised
+from millpond.runtime.dashboard_part import build_dashboard_part
 from millpond.runtime.down import SUPERVISOR, stop_parts
 from millpond.runtime.home import Home, exclusive, layout
 from millpond.runtime.keeper import Keeper
@@ -60,6 +61,7 @@ def build_parts(settings: Settings, home: Home) -> list[Part]:
         *build_shared_parts(settings, home),
         *build_dagster_parts(settings, home),
         build_alerts_part(settings, home),
+        *([build_dashboard_part(settings, home)] if settings.dashboard else []),
     ]
 
 
@@ -82,7 +84,13 @@ def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambd
             stop_parts(home)
             raise
         statuses = [
-            Status(p.name, address=p.address_of(None), log=str(home.logs / f"{p.name}.log")) for p in parts
+            Status(
+                p.name,
+                address=p.address_of(None),
+                log=str(home.logs / f"{p.name}.log"),
+                optional=p.optional,
+            )
+            for p in parts
         ]
         board, stopping = Board(home, statuses, tell), threading.Event()
         keepers = [Keeper(part, home, board, stopping) for part in parts]
