@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import logging
-import pkgutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import streamlit as st
 
-from millpond.dashboard import pages
 from millpond.dashboard.assets import load_assets
 from millpond.dashboard.context import Context
 from millpond.dashboard.filter_bar import show_filters
 from millpond.dashboard.filters import Choices, Filters
 from millpond.dashboard.links import Links
+from millpond.dashboard.page import Page, list_own_pages, list_pages
 from millpond.dashboard.text import describe_error, escape
 from millpond.dashboard.theme import Scheme
 from millpond.settings import Settings, settings
@@ -33,37 +30,33 @@ def main() -> None:
     """Show the page that is open."""
     st.set_page_config(page_title="Millpond", page_icon=str(_ICON), layout="wide")
     made: dict[str, Any] = {}
-    for number, (name, module) in enumerate(list_pages()):
-        made[name] = st.Page(
-            partial(_open_page, module, made),
-            title=module.TITLE,
-            icon=module.ICON,
-            url_path="" if number == 0 else name,
-            default=number == 0,
+    groups = {"Operations": list_pages(), "Dashboards": list_own_pages(settings().project)}
+    for page in (each for found in groups.values() for each in found):
+        first = not made
+        made[page.name] = st.Page(
+            partial(_open_page, page, made),
+            title=page.title,
+            icon=page.icon,
+            url_path="" if first else page.name,
+            default=first,
         )
-    st.navigation([*made.values()]).run()
+    st.navigation(
+        {group: [made[page.name] for page in found] for group, found in groups.items() if found}
+    ).run()
 
 
-def list_pages() -> list[tuple[str, ModuleType]]:
-    """Return the modules of the pages with their names, in the order of the navigation."""
-    names = [each.name for each in pkgutil.iter_modules(pages.__path__) if not each.name.startswith("_")]
-    modules = [(name, importlib.import_module(f"{pages.__name__}.{name}")) for name in names]
-    return sorted(modules, key=lambda each: (each[1].ORDER, each[0]))
+def _open_page(page: Page, every: Mapping[str, Any]) -> None:
+    st.title(page.title, anchor=False)
+    with_errors_as_text(page.title, partial(_show_page, page, every))
 
 
-def _open_page(module: ModuleType, every: Mapping[str, Any]) -> None:
-    title = str(module.TITLE)
-    st.title(title, anchor=False)
-    with_errors_as_text(title, partial(_show_page, module, every))
-
-
-def _show_page(module: ModuleType, every: Mapping[str, Any]) -> None:
+def _show_page(page: Page, every: Mapping[str, Any]) -> None:
     configured = settings()
     filters = show_filters(_find_choices(configured), dt.datetime.now(configured.zone).date())
     scheme = cast("Scheme", st.context.theme.type or "light")
     context = Context(filters, configured, Links.of(configured), scheme, every)
     _show_period(filters, configured)
-    render = partial(with_errors_as_text, str(module.TITLE), partial(module.render, context))
+    render = partial(with_errors_as_text, page.title, partial(page.render, context))
     st.fragment(render, run_every=filters.refresh or None)()
 
 

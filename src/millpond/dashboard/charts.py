@@ -220,10 +220,4 @@ def _escape(text: str) -> str:
 
 
 def _lay_out(figure: go.Figure, height: int) -> go.Figure:
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 24, "b": 8},
-        legend={"orientation": "h", "y": -0.2},
-        hovermode="closest",
-    )
-    return figure
+    return figure.update_layout(height=height, hovermode="closest")

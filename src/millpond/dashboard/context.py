@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import duckdb
 import plotly.graph_objects as go
 import streamlit as st
 
+import millpond
 from millpond.dashboard.assets import Assets, load_assets
 from millpond.dashboard.filters import Filters, format_filters
 from millpond.dashboard.links import Links
@@ -87,8 +90,22 @@ class Context:
         if page in self.pages:
             st.page_link(self.pages[page], label=label, query_params=format_filters(self.filters))
 
+    def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a query over lake and marts, as `millpond sql` sees them.
+
+        `$name` in it is a parameter. Nothing can be written. A table that is not there yet has no rows.
+        """
+        with closing(millpond.connect(self.settings.ref)) as connection:
+            try:
+                found = connection.execute(statement, parameters or {})
+            except duckdb.CatalogException:
+                return []
+            names = [column[0] for column in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
     def show_chart(self, figure: go.Figure, about: str) -> None:
         """Show a figure; `about` is read to those who do not see it."""
+        figure.update_layout(margin={"l": 8, "r": 8, "t": 24, "b": 8}, legend={"orientation": "h", "y": -0.2})
         st.plotly_chart(figure, alt=about, config={"displayModeBar": False})
 
     def show_table(
