@@ -62,11 +62,18 @@ def demo_source() -> bool:
         return bool(answer.status == 200)
 
 
+def dashboard() -> bool:
+    """Whether it answers."""
+    with urllib.request.urlopen("http://127.0.0.1:8501/_stcore/health", timeout=5) as answer:
+        return bool(answer.status == 200)
+
+
 CHECKS = {
     "code-server": code_server,
     "webserver": webserver,
     "daemon": daemon,
     "alerts": alerts,
+    "dashboard": dashboard,
     "demo-source": demo_source,
 }
 

@@ -72,6 +72,8 @@ def address(browser: Browser, source: FakeSource) -> Iterator[str]:
     with sources_at(source.url), pytest.MonkeyPatch.context() as environment:
         environment.setenv("MILLPOND_DAGSTER_PORT", "0")
         environment.setenv("MILLPOND_CATALOG_PORT", "0")
+        environment.setenv("MILLPOND_DASHBOARD", "true")
+        environment.setenv("MILLPOND_DASHBOARD_PORT", "0")
         settings.cache_clear()
         for command in (["up", "--detach"], ["automation", "pause"]):
             subprocess.run(

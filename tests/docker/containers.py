@@ -18,6 +18,7 @@ from stand_ins import ROOT
 
 PROJECT, IMAGE = "millpond-test", "millpond:test"
 _FILES = ROOT / "docker"
+_PORTS = ("MILLPOND_DAGSTER_PORT", "MILLPOND_DASHBOARD_PORT", "MILLPOND_MARTS_PORT")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -84,7 +85,7 @@ def containers(folder: Path, *, stand_ins: bool) -> Containers:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment |= {"SECRETS": str(folder), "MILLPOND_IMAGE": IMAGE}
     environment["MILLPOND_AUTOMATION"] = "false"  # what the tests time has the machine to itself
-    environment |= {name: str(_free_port()) for name in ("MILLPOND_DAGSTER_PORT", "MILLPOND_MARTS_PORT")}
+    environment |= {name: str(_free_port()) for name in _PORTS}
     if _CERTIFICATES.exists():
         environment.setdefault("CA_BUNDLE", str(_CERTIFICATES))
     return Containers(

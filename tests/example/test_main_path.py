@@ -150,6 +150,9 @@ def test_env_gives_addresses_that_work(home: Home, run: Run) -> None:
         "marts_readonly_dsn",
         "catalog_uri",
         "catalog_token",
+        "dashboard_url",
+        "metrics_url",
+        "docs_url",
     } <= found.keys()
     with psycopg.connect(found["marts_readonly_dsn"]) as connection:
         row = connection.execute("select current_user").fetchone()

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from millpond.errors import ConfigError
 from millpond.naming import marts_schema
 from millpond.runtime.catalog_server import ensure_catalog_server
+from millpond.runtime.dashboard_part import dashboard_url
 from millpond.runtime.databases import databases, refuse_other_version
 from millpond.runtime.home import CODE_LOCATION, dagster_home
 from millpond.runtime.servers import trino_address
@@ -52,6 +53,9 @@ def get_connections(ref: str | None = None, *, write: bool = False) -> dict[str,
         "marts_readonly_dsn": readonly.uri.get_secret_value(),
         **lake,
         "dagster_url": dagster_url(configured),
+        "docs_url": f"{dagster_url(configured)}/docs/",
+        "metrics_url": f"{dagster_url(configured)}/metrics",
+        "dashboard_url": dashboard_url(configured),
         **{name.lower(): value for name, value in get_dagster_variables().items()},
     }
 

@@ -1,55 +1,65 @@
-"""Dagster's web pages, with the runbook and our backfills: `python -m millpond.cli.pages`."""
+"""Dagster's web pages, with our own and our backfills: `python -m millpond.cli.pages`."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
-from markdown_it import MarkdownIt  # comes with rich
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from millpond.backfill.page_records import LedgerRecords
+from millpond.cli.doc_pages import build_page, find_doc, render_doc, render_list, render_markdown
 from millpond.instance.backfills import launch_in_few_runs, show_backfills
 from millpond.internals.dagster_on_demand import DagsterWebserver, webserver_cli
-from millpond.project.template import root
-from millpond.settings import settings
+from millpond.observability.metrics import CONTENT_TYPE, render_metrics
 
-_FILE = Path("docs", "runbook.md")
-_STYLE = (
-    "body{max-width:46em;margin:2em auto;padding:0 1em;font:16px/1.5 sans-serif}pre,code{background:#f3f3f3}"
-)
-_HEADING = re.compile(r"<h2>([a-z_]+)</h2>")
 _MISSING = "# Runbook\n\nThis project has no `docs/runbook.md`; `millpond alerts show ID` says what to do.\n"
 
 
-def serve_runbook() -> None:
-    """Have every web server of this process serve the page `/runbook` next to Dagster's own."""
+def serve_pages() -> None:
+    """Have every web server of this process serve `/runbook`, `/docs/` and `/metrics` too."""
     own = DagsterWebserver.build_static_routes
 
-    def with_runbook(server: Any) -> list[BaseRoute]:
-        return [Route("/runbook", _respond), *own(server)]  # type: ignore[no-untyped-call]
+    def with_pages(server: Any) -> list[BaseRoute]:
+        return [
+            Route("/runbook", _respond_runbook),
+            Route("/docs", lambda _: RedirectResponse("docs/")),
+            Route("/docs/{path:path}", _respond_doc),
+            Route("/metrics", _respond_metrics),
+            *own(server),  # type: ignore[no-untyped-call]
+        ]
 
-    DagsterWebserver.build_static_routes = with_runbook  # type: ignore[method-assign]
+    DagsterWebserver.build_static_routes = with_pages  # type: ignore[method-assign]
 
 
 def render_runbook() -> str:
     """Return the project's runbook as HTML; each kind of alert is an anchor of its own name."""
-    files = (settings().project / _FILE, root() / _FILE)
-    text = next((file.read_text() for file in files if file.is_file()), _MISSING)
-    body = _HEADING.sub(r'<h2 id="\1">\1</h2>', MarkdownIt("commonmark").enable("table").render(text))
-    return f"<!doctype html><meta charset=utf-8><title>Runbook</title><style>{_STYLE}</style>{body}"
+    file = find_doc("runbook.md")
+    return build_page("Runbook", render_markdown(file.read_text() if file else _MISSING))
 
 
-def _respond(_: Request) -> HTMLResponse:
+def _respond_runbook(_: Request) -> HTMLResponse:
     return HTMLResponse(render_runbook())
 
 
+def _respond_doc(request: Request) -> Response:
+    path = str(request.path_params["path"])
+    if not path:
+        return HTMLResponse(render_list())
+    file = find_doc(path)
+    if file is None:
+        return HTMLResponse(build_page("Not found", "<p>There is no such page."), status_code=404)
+    return HTMLResponse(render_doc(file)) if file.suffix == ".md" else FileResponse(file)
+
+
+def _respond_metrics(_: Request) -> Response:
+    return Response(render_metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+
 def main() -> None:
-    """Run Dagster's web server, with the runbook and our backfills; the arguments are Dagster's."""
-    serve_runbook()
+    """Run Dagster's web server, with our pages and backfills; the arguments are Dagster's."""
+    serve_pages()
     launch_in_few_runs()
     show_backfills(LedgerRecords())
     webserver_cli()  # type: ignore[no-untyped-call]

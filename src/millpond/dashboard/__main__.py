@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from streamlit import net_util
 from streamlit.web import bootstrap
 
 from millpond import redaction
@@ -18,8 +19,8 @@ from millpond.settings import settings
 _APP = Path(__file__).with_name("app.py")
 
 
-def build_server_options(address: str, port: int) -> dict[str, object]:
-    """Return Streamlit's options; none of them reads or writes a file of the user's."""
+def build_server_options(address: str, port: int, public_url: str | None) -> dict[str, object]:
+    """Return Streamlit's options; pages of other origins than loopback and `public_url` may not connect."""
     return {
         "server.address": address,
         "server.port": port,
@@ -29,6 +30,7 @@ def build_server_options(address: str, port: int) -> dict[str, object]:
         "server.runOnSave": False,
         "server.enableXsrfProtection": True,
         "server.enableCORS": True,
+        "server.corsAllowedOrigins": [public_url] if public_url else [],
         "browser.gatherUsageStats": False,
         "browser.serverAddress": "127.0.0.1",
         "client.showErrorDetails": "none",
@@ -53,7 +55,8 @@ def main() -> None:
     given = parser.parse_args()
     redaction.install()
     threading.Thread(target=_warm_up, daemon=True).start()
-    options = build_server_options(given.address, given.port)
+    net_util.get_external_ip = lambda: None  # it is looked up at another server
+    options = build_server_options(given.address, given.port, settings().public_url)
     bootstrap.load_config_options(options)
     bootstrap.run(str(_APP), False, [], options)
 

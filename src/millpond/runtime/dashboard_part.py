@@ -39,9 +39,9 @@ def dashboard_url(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.dashboard_port or choose_dashboard_port(settings)}"
 
 
-def build_command(port: int) -> list[str]:
+def build_command(port: int, address: str = "127.0.0.1") -> list[str]:
     """Return what follows `python -m` to serve the dashboard."""
-    return [_MODULE, "--port", str(port)]
+    return [_MODULE, "--port", str(port), "--address", address]
 
 
 def choose_dashboard_port(settings: Settings, wanted: int | None = None) -> int:
@@ -56,9 +56,9 @@ def choose_dashboard_port(settings: Settings, wanted: int | None = None) -> int:
     )
 
 
-def await_dashboard(port: int, alive: Callable[[], bool]) -> bool:
+def await_dashboard(port: int, alive: Callable[[], bool], seconds: float = _START_SECONDS) -> bool:
     """Return whether the dashboard answers; waits for as long as its process is alive."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + seconds
     while alive() and time.monotonic() < deadline:
         with suppress(*NO_ANSWER):
             if check_dashboard(port).state == UP:

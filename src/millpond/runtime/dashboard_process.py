@@ -1,6 +1,6 @@
 """The process of the dashboard in `millpond up`: waits, installs what is missing, and becomes the dashboard.
 
-`python -m millpond.runtime.dashboard_process PORT`
+`python -m millpond.runtime.dashboard_process PORT [ADDRESS]`; in a container it listens on every address.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
     home = layout(settings())
     await_other_parts(home)
     python = install(home)
-    os.execv(python, [str(python), "-m", *build_command(int(sys.argv[1]))])  # noqa: S606 - our own
+    os.execv(python, [str(python), "-m", *build_command(int(sys.argv[1]), *sys.argv[2:])])  # noqa: S606 - our own
 
 
 def await_other_parts(home: Home, seconds: float = _WAIT_SECONDS) -> None:

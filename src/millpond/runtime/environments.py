@@ -45,8 +45,11 @@ class Environment:
 
     def find(self) -> Path | None:
         """Return its Python, or None if it is not installed as it is required now."""
-        folder = self._folder()
-        return folder / "bin" / "python" if (folder / _COMPLETE).exists() else None
+        for parent in (_find_parent(), _beside()):
+            folder = parent / self._folder().name
+            if (folder / _COMPLETE).exists():
+                return folder / "bin" / "python"
+        return None
 
     def ensure(self, report: Callable[[str], None]) -> Path:
         """Return its Python; installs it first where it is missing, which takes a package index.
@@ -116,7 +119,16 @@ def find_uv() -> str | None:
 
 def _find_parent() -> Path:
     """Return where environments are: beside the packages of Millpond, else in the home."""
-    beside = Path(sys.prefix) / "environments"
+    beside = _beside()
     with suppress(OSError):
         beside.mkdir(exist_ok=True)
     return beside if os.access(beside, os.W_OK) else locate(settings()).root / "environments"
+
+
+def _beside() -> Path:
+    """Return the folder beside the packages of Millpond; in an image it is filled and read-only."""
+    return Path(sys.prefix) / "environments"
+
+
+if __name__ == "__main__":  # as images are built
+    Environment(sys.argv[1], overlay=True).ensure(print)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -65,6 +66,16 @@ def test_every_part_is_up_with_its_address_process_and_log(up: Home) -> None:
 def test_the_links_of_alerts_open(up: Home) -> None:
     answer = requests.get(runbook_page("run_failed").partition("#")[0], timeout=30)
     assert (answer.status_code, '<h2 id="run_failed">' in answer.text) == (200, True)
+
+
+def test_documentation_and_metrics_are_served_with_the_pages(up: Home) -> None:
+    named = json.loads(millpond("env", "--json").stdout)
+    assert ">Runbook</a>" in requests.get(named["docs_url"], timeout=30).text
+    assert "/docs/" in requests.get(f"{named['docs_url']}tour.md", timeout=30).text
+    assert requests.get(f"{named['docs_url']}nowhere", timeout=30).status_code == 404
+    metrics = requests.get(named["metrics_url"], timeout=30)
+    assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'millpond_part_up{part="daemon"} 1' in metrics.text.splitlines()
 
 
 def test_a_run_that_was_killed_before_is_closed_and_holds_no_slot(up: Home) -> None:
