@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import plotly.graph_objects as go
@@ -13,6 +13,7 @@ from millpond.observability.assets import Asset
 from millpond.observability.durations import Duration
 from millpond.observability.lake import TableFigures
 from millpond.observability.partitions import AssetDay, DayState
+from millpond.observability.resources import Usage
 from millpond.observability.runs import FAILURE, SUCCESS, DayOfRuns
 
 _ROW_PIXELS: Final = 22
@@ -155,6 +156,29 @@ def draw_growth(tables: Sequence[TableFigures], colours: Sequence[str]) -> go.Fi
     )
     figure.update_layout(yaxis_title="bytes", yaxis={"tickformat": "~s"})
     return _lay_out(figure, 380)
+
+
+def draw_usage(
+    usage: Sequence[Usage], colours: Sequence[str], value: Callable[[Usage], float], unit: str
+) -> go.Figure:
+    """Return a value of each part over time, stacked."""
+    by_part: defaultdict[str, list[Usage]] = defaultdict(list)
+    for each in usage:
+        by_part[each.part].append(each)
+    figure = go.Figure(
+        [
+            go.Scatter(
+                name=part,
+                x=[each.at for each in found],
+                y=[value(each) for each in found],
+                stackgroup="parts",
+                line={"width": 1, "color": colours[number % len(colours)]},
+            )
+            for number, (part, found) in enumerate(by_part.items())
+        ]
+    )
+    figure.update_yaxes(title=unit, tickformat="~s")
+    return _lay_out(figure, 300)
 
 
 def draw_rates(rates: Mapping[str, float], scheme: Scheme) -> go.Figure:

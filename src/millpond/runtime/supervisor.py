@@ -21,6 +21,7 @@ from millpond.runtime.keeper import Keeper
 from millpond.runtime.part import Board, Part, Status, Tell
 from millpond.runtime.ports import refuse_taken
 from millpond.runtime.processes import Process, find_process, register, start_time
+from millpond.runtime.sampling import keep_sampling
 from millpond.runtime.shared_parts import build_shared_parts
 from millpond.runtime.supervised_parts import build_alerts_part, build_dagster_parts, dagster_url
 from millpond.settings import Settings
@@ -97,6 +98,7 @@ def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambd
         try:
             for keeper in keepers:
                 keeper.start()
+            keep_sampling(home, parts, stopping)
             failure = _wait(home, keepers, received)
         finally:
             board.say("stopping")

@@ -17,6 +17,7 @@ from millpond import crash_points
 from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
 from millpond.runtime.migrations import first
 from millpond.runtime.migrations.files import KNOWN_FILES
+from millpond.runtime.migrations.usage import RESOURCE_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ STEPS: Final = (
         ops=first.OPS_TABLES,
     ),
     Step(2, "the files that sources were read from", ops=KNOWN_FILES),
+    Step(3, "what parts and runs use of the machine", ops=RESOURCE_SAMPLES),
 )
 
 
