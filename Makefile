@@ -21,6 +21,8 @@ DOCKER ?= docker
 COMPOSE := docker compose --file docker/compose.yaml
 # What the image needs beyond requirements/runtime.txt: the launcher of runs in containers, and what it needs.
 DOCKER_PACKAGES := dagster-docker==0.29.27 docker docker-image-py regex
+# Superset needs two packages in older releases than it says, and three that it does not name.
+SUPERSET_PACKAGES := apache-superset==6.1.0 psycopg2-binary gunicorn flask-caching==2.3.1 flask-limiter==3.12 rich cachetools
 
 .PHONY: help setup demo up test test-fast test-slow test-scale test-docker docker-up docker-demo docker-down browser bench docs lint lint-types lint-sql lint-style lint-docs format down lock clean
 
@@ -97,7 +99,7 @@ docker-demo: ## The same with the demo source in place of yours
 	@echo 'load a day: docker exec dagster-webserver dagster asset materialize --select "dlt_glucose_entries*" --partition 2026-11-01'
 
 docker-down: ## Stop the containers; the data stays in their volumes
-	@$(COMPOSE) --profile demo --profile nessie down
+	@$(COMPOSE) --profile demo --profile nessie --profile bi down
 
 browser: ## Install Chromium for the browser tests where there is none (Debian, as root)
 	@for name in "$${MILLPOND_TEST_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do \
@@ -149,6 +151,7 @@ lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@{ echo mypy==2.4.1; grep -o '^pydantic==[^ ]*' requirements/runtime.txt; } | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/mypy.txt
 	@echo mkdocs-material==9.8.2 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/docs.txt
 	@printf '%s\n' 'streamlit>=1.67,<2' 'plotly>=7,<8' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/runtime.txt $$(sed -n 's/^\([a-z0-9._-]*\)\(\[.*\]\)\?==.*/--no-emit-package \1/p' requirements/runtime.txt) - -o src/millpond/runtime/requirements/dashboard.txt
+	@printf '%s\n' $(SUPERSET_PACKAGES) | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" - -o src/millpond/runtime/requirements/superset.txt
 	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data

@@ -112,6 +112,13 @@ KINDS: Final = {
             'see why: millpond alerts list; then run: millpond materialize "*"{days}',
         ),
         Kind(
+            "dashboard_broken",
+            "error",
+            "dashboards lack a mart or a column",
+            "the marts, and all charts that are not named",
+            "see what is missing, and in which charts: millpond bi check",
+        ),
+        Kind(
             "tick_failed",
             "error",
             "sensors or schedules fail",

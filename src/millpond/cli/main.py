@@ -14,6 +14,7 @@ from millpond.cli import (
     alerts,
     automation,
     backfill,
+    bi,
     branch,
     config,
     dashboard,
@@ -93,6 +94,7 @@ app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(automation.app, name="automation")
+app.add_typer(bi.app, name="bi")
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(config.app, name="config")

@@ -99,6 +99,11 @@ def _provision_postgres(configured: Settings) -> _Row:
             configured.role_passwords,
             shared=True,
         )
+        if configured.postgres_superset_password:
+            provisioning.provision_superset(
+                lambda database: databases.connect_administrator(configured, database),
+                configured.postgres_superset_password,
+            )
         connect().close()  # makes the catalog's tables
     except ServerUnreachable as error:
         return "postgres", "unreachable", address, error.what

@@ -19,7 +19,7 @@ from millpond.project.template import Template, rendered
 BASE: Final = ".template"
 """Folder in the project with the template's version of its files, which `millpond upgrade` compares with."""
 VERSION_FILE: Final = "version"
-_FOLDERS: Final = frozenset({"dbt", "docker", "sources", "tests"})
+_FOLDERS: Final = frozenset({"bi", "dbt", "docker", "sources", "tests"})
 _NOTHING: Final = "everything; nothing was written"
 
 

@@ -18,8 +18,8 @@ NAME: Final = "my_project"
 _OWN: Final = Path(__file__).parent / "files"
 _SHARED: Final = (
     *("dbt/dbt_project.yml", "dbt/profiles.yml", "dbt/macros", "dbt/models", "dbt/snapshots", "sources"),
-    "dashboards",
-    *("docker", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml", ".env.example"),
+    *("bi", "dashboards", "docker", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml"),
+    ".env.example",
 )
 """Files at the top of the repository, which are in `template/` of the wheel."""
 _HIDDEN: Final = ("gitignore", "dockerignore", "github", "devcontainer")
@@ -71,6 +71,8 @@ def _left_out(path: str, template: Template) -> bool:
         return stem not in _SOURCES[template]
     if parts[0] == "dashboards":
         return stem not in _DOMAINS[template]
+    if parts[0] == "bi" and parts[1] in ("charts", "dashboards", "datasets"):
+        return not any(domain in stem for domain in _DOMAINS[template])
     if parts[:2] == ["dbt", "models"] and len(parts) > 3:
         return parts[3] not in _DOMAINS[template]
     if parts[:2] == ["dbt", "snapshots"]:

@@ -32,11 +32,13 @@ _INSTALL_SECONDS: Final = 1800.0
 class Environment:
     """A virtual environment of pinned packages, named as its file in `runtime/requirements`.
 
-    With `overlay` it also sees the packages that Millpond itself runs on, after its own.
+    With `overlay` it also sees the packages that Millpond itself runs on, after its own. `pythons` are the
+    versions of Python that its packages run on, the best first; none: that of Millpond.
     """
 
     name: str
     overlay: bool = False
+    pythons: tuple[str, ...] = ()
 
     @property
     def requirements(self) -> Path:
@@ -76,17 +78,29 @@ class Environment:
             self._remove_former(folder)
         return folder / "bin" / "python"
 
+    def find_python(self) -> str | None:
+        """Return the Python to install it for: Millpond's own if it suits, else one on the PATH; or None."""
+        if not self.pythons or f"{sys.version_info.major}.{sys.version_info.minor}" in self.pythons:
+            return sys.executable
+        return next(filter(None, (shutil.which(f"python{version}") for version in self.pythons)), None)
+
     def _folder(self) -> Path:
         content = self.requirements.read_bytes() + sys.version.encode() + str(self.overlay).encode()
         return _find_parent() / f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}"
 
     def _install(self, folder: Path) -> None:
-        uv = find_uv()
+        uv, python = find_uv(), self.find_python()
         if uv:
-            self._run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
+            self._run([uv, "venv", "--quiet", "--python", python or self.pythons[0], str(folder)])
             command = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
+        elif not python:
+            raise InstallFailed(
+                f"{self.name} runs on Python {' and '.join(self.pythons)}, not on {sys.version.split()[0]}",
+                unharmed="everything else runs without it",
+                next_step=f"install python{self.pythons[0]}, or uv, which downloads one; then try again",
+            )
         else:
-            self._run([sys.executable, "-m", "venv", str(folder)])
+            self._run([python, "-m", "venv", str(folder)])
             command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         self._run([*command, "--no-deps", "--require-hashes", "-r", str(self.requirements)])
         if self.overlay:

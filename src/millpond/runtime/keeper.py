@@ -66,6 +66,12 @@ class Keeper(threading.Thread):
         """Keep the part running until `stopping` is set, then wait for `release`."""
         try:
             while not self._stopping.is_set():
+                if not self._part.wanted():
+                    self._board.report(
+                        self._part.name, "is turned off", state=DOWN, pid=None, since=None, note=""
+                    )
+                    self._stopping.wait(_CHECK_SECONDS)
+                    continue
                 why = self._start_and_watch()
                 if not self._stopping.is_set():
                     self._pause(why)

@@ -58,6 +58,8 @@ class Part:
     """How long it may be unhealthy later before it is restarted."""
     optional: bool = False
     """Whether `millpond up` counts as up without it."""
+    wanted: Callable[[], bool] = lambda: True
+    """Whether it shall run; if not, it is not started again."""
 
     def address_of(self, process: Process | None) -> str | None:
         """Return the address of `process`, or for None the configured one; None if unknown."""

@@ -152,20 +152,39 @@ def _refuse_newer(connect: Connect) -> None:
 
 
 def _create_roles(connection: psycopg.Connection[Any], passwords: Mapping[str, SecretStr]) -> None:
-    there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-    (is_superuser,) = connection.execute("SHOW is_superuser").fetchone() or ("off",)
     for role in ROLES:
-        verifier = connection.pgconn.encrypt_password(
-            passwords[role].get_secret_value().encode(), role.encode(), b"scram-sha-256"
+        _create_role(connection, role, passwords[role])
+
+
+def _create_role(connection: psycopg.Connection[Any], role: str, password: SecretStr) -> None:
+    there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
+    (is_superuser,) = connection.execute("SHOW is_superuser").fetchone() or ("off",)
+    verifier = connection.pgconn.encrypt_password(
+        password.get_secret_value().encode(), role.encode(), b"scram-sha-256"
+    )
+    connection.execute(
+        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
+            sql.SQL("ALTER" if there else "CREATE"), sql.Identifier(role), sql.Literal(verifier.decode())
         )
-        verb = sql.SQL("ALTER" if role in there else "CREATE")
-        connection.execute(
-            sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-                verb, sql.Identifier(role), sql.Literal(verifier.decode())
-            )
-        )
-        if is_superuser != "on":  # a role without superuser rights may only grant what it is a member of
-            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+    )
+    if is_superuser != "on":  # a role without superuser rights may only grant what it is a member of
+        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+
+
+SUPERSET = "superset"
+_SUPERSET_ROLE = "millpond_superset"
+
+
+def provision_superset(connect: Connect, password: SecretStr) -> None:
+    """Create or update Superset's role, and the database that is all it can reach; idempotent."""
+    with connect(_MAINTENANCE) as connection:
+        connection.autocommit = True
+        _create_role(connection, _SUPERSET_ROLE, password)
+        known = "SELECT 1 FROM pg_database WHERE datname = %s"
+        if not connection.execute(known, (SUPERSET,)).fetchone():
+            statement = sql.SQL("CREATE DATABASE {} OWNER {}")
+            connection.execute(statement.format(sql.Identifier(SUPERSET), sql.Identifier(_SUPERSET_ROLE)))
+        connection.execute("REVOKE ALL ON DATABASE superset FROM PUBLIC")
 
 
 def _hash_version(data: Path) -> str:

@@ -23,6 +23,7 @@ from millpond.runtime.ports import refuse_taken
 from millpond.runtime.processes import Process, find_process, register, start_time
 from millpond.runtime.sampling import keep_sampling
 from millpond.runtime.shared_parts import build_shared_parts
+from millpond.runtime.superset import build_superset_parts
 from millpond.runtime.supervised_parts import build_alerts_part, build_dagster_parts, dagster_url
 from millpond.settings import Settings
 
@@ -63,6 +64,7 @@ def build_parts(settings: Settings, home: Home) -> list[Part]:
         *build_dagster_parts(settings, home),
         build_alerts_part(settings, home),
         *([build_dashboard_part(settings, home)] if settings.dashboard else []),
+        *build_superset_parts(settings, home),
     ]
 
 

@@ -78,6 +78,12 @@ class Settings(
     catalog_port: int = Field(
         8181, ge=0, le=65535, description="loopback port of the shared REST catalog; 0 picks a free one once"
     )
+    superset_port: int = Field(
+        8088,
+        ge=0,
+        le=65535,
+        description="loopback port of Superset (`millpond bi`); 0 picks a free one once",
+    )
     lock_seconds: float = Field(
         30,
         gt=0,
@@ -153,7 +159,7 @@ class Settings(
     def _ports_differ(self) -> Settings:
         taken: dict[int, str] = {}
         embedded = () if self.scale else ("postgres_port",)
-        for name in (*embedded, "dagster_port", "dashboard_port", "catalog_port"):
+        for name in (*embedded, "dagster_port", "dashboard_port", "catalog_port", "superset_port"):
             port: int = getattr(self, name)
             if port and port in taken:
                 raise ValueError(

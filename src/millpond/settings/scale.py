@@ -87,6 +87,11 @@ class ScaleSettings(BaseModel):
     postgres_ops_password: SecretStr | None = Field(None, description=_PASSWORD.format("ops"))
     postgres_marts_password: SecretStr | None = Field(None, description=_PASSWORD.format("marts"))
     postgres_read_password: SecretStr | None = Field(None, description=_PASSWORD.format("read"))
+    postgres_superset_password: SecretStr | None = Field(
+        None,
+        description="password of the role millpond_superset, with which `millpond provision` also makes "
+        "Superset's database; never logged",
+    )
 
     @property
     def scale(self) -> bool:

@@ -12,6 +12,7 @@ from millpond.alerts.alert import Alert
 from millpond.alerts.channels import channels
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.checks import report_failed_check, report_quarantine
+from millpond.alerts.finders.dashboards import record_broken_dashboards
 from millpond.alerts.finders.event_log import Row, find_materialized, read_new_events
 from millpond.alerts.finders.failed_run import report_failed_run
 from millpond.alerts.finders.late import record_late, record_unpublished
@@ -54,6 +55,7 @@ def find_alerts(
         resolve_recovered(connection, instance, facts)
         new += record_notices(connection, facts)
         new += record_ticks(connection, pages)
+        new += record_broken_dashboards(connection, settings, facts, now)
         new += record_backfills(connection, pages, time.time() - _FIRST_DAYS * 86400)
         if routing.late_after_days:
             new += record_late(connection, settings, facts, routing.late_after_days, now)
