@@ -44,6 +44,7 @@ SNAPSHOTS: Final = ("device_versions", "repository_versions")
 OTHERS: Final = (
     *("dbt_project.yml", "profiles.yml", "macros/glucose.sql", "models/groups.yml"),
     *("models/bronze/github/sources.yml", "models/bronze/glucose/sources.yml"),
+    *("models/gold/github/exposures.yml", "models/gold/glucose/exposures.yml"),
 )
 
 
@@ -52,6 +53,7 @@ def example_files() -> list[str]:
     models = [f"dbt/models/{folder}/{name}" for folder, names in MODELS.items() for name in names]
     snapshots = [f"dbt/snapshots/{name}" for name in SNAPSHOTS]
     return [
+        *(str(file.relative_to(CHECKOUT)) for file in sorted((CHECKOUT / "bi").rglob("*.yaml"))),
         *(f"sources/{name}" for name in SOURCES),
         *(f"dbt/{name}" for name in OTHERS),
         *(f"{path}.{kind}" for path in (*models, *snapshots) for kind in ("sql", "yml")),
@@ -112,7 +114,7 @@ def in_example() -> Iterator[None]:
 def _make(folder: Path, origin: Path, names: list[str]) -> None:
     folder.mkdir()
     for entry in CHECKOUT.iterdir():
-        if not entry.name.startswith(".") and entry.name not in ("dbt", "sources"):
+        if not entry.name.startswith(".") and entry.name not in ("bi", "dbt", "sources"):
             (folder / entry.name).symlink_to(entry)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

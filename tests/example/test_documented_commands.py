@@ -58,6 +58,10 @@ ELSEWHERE = {
     'millpond sql "select * from marts.invoices': "the same",
     "millpond docs": "integration/transform/test_docs.py",
     "millpond up": "integration/runtime/test_up.py",
+    "millpond bi up": "browser/test_superset_dashboards.py",
+    "millpond bi import": "the same",
+    "millpond bi export": "the same",
+    "millpond bi down": "the same",
     "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",
     "MILLPOND_PROFILE=scale millpond provision": "scale/test_scale_commands.py",
 }

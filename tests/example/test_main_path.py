@@ -19,7 +19,10 @@ from millpond.settings import settings
 from served_app import serving
 
 Run = Callable[..., tuple[int, str, str]]
-MARTS = ("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview")
+MARTS = (
+    *("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview"),
+    "mrt_glucose_readings",
+)
 
 
 @pytest.fixture
@@ -66,6 +69,8 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
         postgres = query(run, f"select count(*) as n from marts.{mart}")
         assert lake == postgres
         assert lake[0]["n"] > 0
+    code, out, err = run("bi", "check", "--json")
+    assert (code, json.loads(out)["problems"]) == (0, []), err
 
 
 @pytest.mark.slow

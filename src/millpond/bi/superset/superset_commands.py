@@ -28,16 +28,16 @@ def _prepare() -> None:
         import superset
 
         upgrade(directory=str(Path(superset.__file__).parent / "migrations"))
-    with _app():
-        from superset import appbuilder, security_manager
-
-        appbuilder.add_permissions(update_perms=True)
-        security_manager.sync_role_definitions()
-        if security_manager.find_user(ADMINISTRATOR) is None:
+        superset.appbuilder.add_permissions(update_perms=True)
+        security = superset.security_manager
+        security.sync_role_definitions()
+        if security.find_user(ADMINISTRATOR) is None:
             password = Path(os.environ["BI_ADMIN_PASSWORD_FILE"]).read_text().strip()
-            role = security_manager.find_role("Admin")
-            security_manager.add_user(
-                ADMINISTRATOR, "Millpond", "Administrator", "admin@localhost.invalid", role, password=password
+            security.add_user(
+                ADMINISTRATOR,
+                *("Millpond", "Administrator", "admin@localhost.invalid"),
+                security.find_role("Admin"),
+                password=password,
             )
 
 
