@@ -88,5 +88,6 @@ def build_superset_parts(settings: Settings, home: Home) -> list[Part]:
             setting=variable("superset_port"),
             start_seconds=_START_SECONDS,
             wanted=partial(is_enabled, settings),
+            optional=True,
         )
     ]
