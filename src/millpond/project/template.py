@@ -72,7 +72,7 @@ def _left_out(path: str, template: Template) -> bool:
     if parts[0] == "dashboards":
         return stem not in _DOMAINS[template]
     if parts[0] == "bi" and parts[1] in ("charts", "dashboards", "datasets"):
-        return not any(domain in stem for domain in _DOMAINS[template])
+        return stem.removeprefix("mrt_").split("_")[0] not in _DOMAINS[template]
     if parts[:2] == ["dbt", "models"] and len(parts) > 3:
         return parts[3] not in _DOMAINS[template]
     if parts[:2] == ["dbt", "snapshots"]:
