@@ -57,16 +57,15 @@ def new(
     import sys
 
     from millpond.cli import output
-    from millpond.ingestion.inspection.inspect import inspect, open_proposed, sample_newest
+    from millpond.ingestion.inspection.inspect import propose
     from millpond.ingestion.inspection.new_files import NewFiles
     from millpond.settings import settings
 
     options, configured = _options(name, kind, url, table, path, key, time, window)
-    proposal = inspect(options, configured)
+    proposal, sample = propose(options, configured)
     files = NewFiles.of(proposal, configured.project, publish=publish)
     if not dry_run and not overwrite:
         files.refuse_overwriting()
-    sample = sample_newest(open_proposed(proposal, configured), proposal.newest, configured)
     ask = not (dry_run or yes or as_json) and sys.stdin.isatty()
     if not as_json:
         _print_proposal(proposal, sample)

@@ -37,7 +37,7 @@ def print_columns(table: SourceTable, sample: Sample) -> None:
     rows = [
         [
             name,
-            table.columns[name].type if name in table.columns else "string (not in the spec)",
+            table.columns[name].type if name in table.columns else "as the source has it (not in the spec)",
             nulls,
             _shorten(next((row[name] for row in sample.rows if row.get(name) is not None), None)),
         ]

@@ -18,7 +18,7 @@ from millpond.ingestion.spec import SourceSpec
 from millpond.ingestion.spec_lines import find_python_line, find_yaml_line
 from millpond.settings import Settings, source_files
 
-_COMPARE = "see docs/reference/sources.md for each key, with examples"
+_COMPARE = "`millpond sources schema` describes each key, with examples"
 _TAGS = {"bearer", "api_key", "http_basic", "[key]"}
 """What pydantic adds to a place that is not written there."""
 

@@ -90,8 +90,22 @@ MOST_ADDED = 100
 """A table with more columns that no spec names shows no drift but a source whose keys are data."""
 
 
+_LETTERS: Final = str.maketrans("øØıđĐðÐłŁħĦ", "oOidDdDlLhH") | {
+    ord(letter): letters
+    for letter, letters in zip("ßẞæÆœŒþÞ", ("ss", "SS", "ae", "AE", "oe", "OE", "th", "TH"), strict=True)
+}
+"""Latin letters that Unicode does not take apart."""
+
+
 def column_name(field: str) -> str:
-    """Return a field's name as a column: lower case, words joined by underscores; empty if there is none."""
+    """Return a field's name as a column: lower case, words joined by underscores; empty if there is none.
+
+    Letters lose their accents: `Größe in m²` becomes `grosse_in_m2`.
+    """
+    return _spell(field.translate(_LETTERS))
+
+
+def _spell(field: str) -> str:
     text = unicodedata.normalize("NFKD", field)
     text = "".join(c for c in text if not unicodedata.combining(c))
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
@@ -118,6 +132,8 @@ def name_added_columns(
     left_out: list[str] = []
     for field in sorted(set(fields) - known, key=lambda field: (column_name(field) not in there, field)):
         name = column_name(field)
+        if name not in there and _spell(field) in there:
+            name = _spell(field)  # as it was called before letters such as ß were spelled out
         new = name not in there
         if (
             not name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 import yaml
 
+from millpond.settings import settings
 from new_sources import Run, new, table_of, write_till
 
 
@@ -68,3 +71,53 @@ def test_a_source_has_a_mart_where_one_asks_for_it(new_project: Path, run: Run) 
     assert model["config"]["meta"]["publish"] == {"key": ["receipt"]}
     assert all(column["data_type"] for column in model["columns"])
     assert found["next"][-1] == 'millpond sql "select * from marts.sales limit 10"'
+
+
+def test_files_and_compressed_files_of_one_name_are_of_one_table(new_project: Path, run: Run) -> None:
+    drop = new_project / "drop"
+    write_till(drop)
+    for day in (25, 26):
+        file = drop / f"sales_2026-11-{day}.csv"
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    (drop / "staff.csv").write_text("id,name\n1,a\n")
+    found = new(run, "till", "--kind", "file", "--url", "drop")
+    assert table_of(found, "till")["files"]["path"] == "sales_{date}.csv*"
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [6, 6, 6]
+    assert "left out: 1 other data files of the folder" in found["notes"]
+    (drop / "sales_2026-11-27.csv_old.csv").write_text("id\n1\n")
+    found = new(run, "till", "--kind", "file", "--url", "drop", "--overwrite")
+    assert table_of(found, "till")["files"]["path"] == "sales_{date}.csv.gz"
+
+
+def test_rows_of_another_day_than_their_file_are_loaded_by_their_own(new_project: Path, run: Run) -> None:
+    drop = new_project / "drop"
+    drop.mkdir()
+    for day in (25, 26, 27):
+        rows = [f"{day}{hour},2026-11-{day + hour // 24}T{hour % 24:02}:30:00Z" for hour in range(6, 26)]
+        (drop / f"shift_2026-11-{day}.csv").write_text("\n".join(["id,at", *rows, ""]))
+    found = new(run, "shift", "--kind", "file", "--url", "drop")
+    assert table_of(found, "shift")["files"] == {"path": "shift_*.csv", "date": "data"}
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [18, 20, 20]
+    assert [day["rows_outside_window"] for day in found["preview"]["days"]] == [0, 0, 0]
+
+
+def test_a_workbook_larger_than_memory_allows_is_refused(
+    new_project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = new_project / "drop"
+    drop.mkdir()
+    with xlsxwriter.Workbook(drop / "stock_2026-11-27.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["sku", "Größe"])
+        for number in range(1, 2000):
+            sheet.write_row(number, 0, [f"a{number}", f"{number}{'x' * 999}"])
+    found = new(run, "stock", "--kind", "file", "--url", "drop")
+    assert table_of(found, "stock")["columns"]["grosse"] == {"type": "string", "field": "Größe"}
+    assert (drop / "stock_2026-11-27.xlsx").stat().st_size < 1 << 20
+    monkeypatch.setenv("MILLPOND_RESPONSE_MAX_MB", "1")
+    settings.cache_clear()
+    code, out, _ = run("sources", "check", "stock", "--day", "2026-11-27")
+    assert code == 1
+    assert "larger than 1 MB unpacked" in out
+    assert "raise MILLPOND_RESPONSE_MAX_MB" in out

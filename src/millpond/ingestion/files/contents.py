@@ -25,7 +25,7 @@ _LONGEST_WAIT: Final = 10.0
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that was listed in `place`, with rows of `table`; a JSON document may have `most` bytes."""
+    """A file that was listed in `place`, with rows of `table`; one read as a whole may have `most` bytes."""
 
     place: Place
     entry: Entry
@@ -71,7 +71,7 @@ class SourceFile:
             return read_json_lines(stream, files.encoding, table, fields)
         if files.kind == "json":
             return read_json(stream, files.encoding, files.data_selector, self.most, fields)
-        return read_parquet(stream) if files.kind == "parquet" else read_excel(stream, files.sheet)
+        return read_parquet(stream) if files.kind == "parquet" else read_excel(stream, files.sheet, self.most)
 
     def _wait_until_stable(self) -> None:
         """Return once the file is old enough to be whole; raises SourceUnreachable if that takes long."""

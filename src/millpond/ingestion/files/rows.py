@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
@@ -84,8 +85,11 @@ def read_parquet(stream: BinaryIO) -> Iterator[pa.Table]:
             yield pa.table({name: _plain(batch.column(name)) for name in batch.schema.names})
 
 
-def read_excel(stream: BinaryIO, sheet: str | None) -> Iterator[pa.Table]:
-    """Yield the rows of a sheet as texts: numbers without .0, times as ISO 8601. Raises SourceMalformed."""
+def read_excel(stream: BinaryIO, sheet: str | None, most: int) -> Iterator[pa.Table]:
+    """Yield the rows of a sheet as texts: numbers without .0, times as ISO 8601.
+
+    The workbook may have `most` bytes when it is unpacked: it is read as a whole. Raises SourceMalformed.
+    """
     try:
         import python_calamine as calamine
     except ModuleNotFoundError:
@@ -94,7 +98,7 @@ def read_excel(stream: BinaryIO, sheet: str | None) -> Iterator[pa.Table]:
             next_step="pip install 'millpond[excel]'",
         ) from None
     try:
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(stream.read()))
+        book = calamine.CalamineWorkbook.from_filelike(_read_workbook(stream, most))
         if sheet is not None and sheet not in book.sheet_names:
             raise SourceMalformed(
                 f"it has no sheet {sheet!r}, but {', '.join(map(repr, book.sheet_names))}",
@@ -114,6 +118,21 @@ def read_excel(stream: BinaryIO, sheet: str | None) -> Iterator[pa.Table]:
     found = {n: pa.array(map(_cell, c), pa.string()) for n, c in zip(names, columns, strict=True)}
     marks = {mark: pa.nulls(len(body), pa.string()) for mark in (LINE, BROKEN)}
     yield pa.table({**found, **marks})
+
+
+def _read_workbook(stream: BinaryIO, most: int) -> io.BytesIO:
+    body = io.BytesIO(stream.read(most + 1))
+    size = body.getbuffer().nbytes
+    if size <= most and zipfile.is_zipfile(body):
+        with zipfile.ZipFile(body) as parts:
+            size = sum(part.file_size for part in parts.infolist())
+    if size > most:
+        raise SourceMalformed(
+            f"it is larger than {most >> 20} MB unpacked, and a workbook is read as a whole",
+            next_step="raise MILLPOND_RESPONSE_MAX_MB, or have the rows written as CSV or Parquet",
+        )
+    body.seek(0)
+    return body
 
 
 def _cell(value: Any) -> str | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import chain, count
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,8 @@ class Field:
     filled: bool = True
     present: bool = True
     format: str | None = None
+    reflected: bool = False
+    """Whether a load adds the column with this name and type, if the source does not declare it."""
 
     def content(self) -> Any:
         """Return what a source says of the column: its type alone if that is all."""
@@ -56,14 +59,23 @@ def list_fields(rows: Rows) -> list[Field]:
 
 
 def name_columns(fields: Iterable[Field]) -> list[Field]:
-    """Return `fields` with the names of their columns; of two that would share one, the first."""
+    """Return `fields` with the names of their columns.
+
+    A name that another column has is numbered; a field without a Latin letter or digit is named by its place.
+    Of fields that differ only by case or blanks, which no spec may name both, the first is taken.
+    """
     found: list[Field] = []
     taken = {fold_name(name) for name in LINEAGE_COLUMNS}
-    for field in fields:
-        column = column_name(field.name)
-        if column and not column.startswith("__") and not {fold_name(column), fold_name(field.name)} & taken:
-            found.append(replace(field, column=column))
-            taken |= {fold_name(column), fold_name(field.name)}
+    seen = set(taken)
+    for place, field in enumerate(fields, 1):
+        if fold_name(field.name) in seen:
+            continue
+        seen.add(fold_name(field.name))
+        base = column_name(field.name) or f"column_{place}"
+        numbered = (f"{base}_{number}" for number in count(2))
+        column = next(name for name in chain([base], numbered) if fold_name(name) not in taken)
+        found.append(replace(field, column=column))
+        taken.add(fold_name(column))
     return found
 
 
@@ -128,7 +140,8 @@ def type_of(values: Sequence[Any]) -> str:
     """Return the column type that takes all `values`; string where there are none."""
     if values and all(isinstance(value, Decimal) and value.is_finite() for value in values):
         scale = max(-min(int(value.as_tuple().exponent), 0) for value in values)
-        return f"decimal({18 if scale <= 6 else 38},{min(scale, 38)})"
+        whole = max(value.adjusted() + 1 for value in values)
+        return f"decimal({18 if scale <= 6 and whole + scale <= 18 else 38},{min(scale, 38)})"
     kinds = {_kind(value) for value in values}
     if len(kinds) == 1:
         return kinds.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO, Final
@@ -26,6 +26,7 @@ from millpond.ingestion.spec import SourceTable
 
 ROWS: Final = 1_000
 _LINE: Final = 1 << 20
+_MOST_EXCEL: Final = 256 << 20
 _BLANK: Final = {"name": "sample", "key": ["id"], "load": "whole", "columns": {"id": "string"}}
 
 
@@ -73,7 +74,7 @@ def _sample_csv(place: Place, path: str) -> FileSample:
 
 def _read_csv(place: Place, path: str, encoding: str, dialect: Csv) -> list[dict[str, str | None]]:
     table = SourceTable.model_validate(_BLANK)
-    with closing(_open(place, path)) as stream:
+    with _open(place, path) as stream:
         return [
             {name: row[name] or None for name in row if name not in {LINE, BROKEN}}
             for batch in islice(read_csv(stream, encoding, dialect, table), 1)
@@ -90,7 +91,7 @@ def _is_header(names: list[str]) -> bool:
 
 def _sample_lines(place: Place, path: str) -> FileSample:
     encoding = _encoding(place, path)
-    with closing(_open(place, path)) as stream:
+    with _open(place, path) as stream:
         texts = islice((line for line in TextLines(stream, encoding, _LINE, "\n") if line.strip()), ROWS)
         rows = [row for row in map(_as_object, texts) if row is not None]
     declared = {} if encoding == "utf-8" else {"encoding": encoding}
@@ -106,7 +107,7 @@ def _as_object(text: str) -> dict[str, Any] | None:
 
 
 def _sample_json(place: Place, path: str) -> FileSample:
-    with closing(_open(place, path)) as stream:
+    with _open(place, path) as stream:
         answer = find_rows(Response(), json.loads(stream.read().decode("utf-8-sig")))
     rows = answer.rows[:ROWS]
     return FileSample(
@@ -115,16 +116,16 @@ def _sample_json(place: Place, path: str) -> FileSample:
 
 
 def _sample_parquet(place: Place, path: str) -> FileSample:
-    with closing(_open(place, path)) as stream:
+    with _open(place, path) as stream:
         rows = [row for batch in islice(read_parquet(stream), 1) for row in batch.slice(0, ROWS).to_pylist()]
     return FileSample(list_fields(rows), rows)
 
 
 def _sample_excel(place: Place, path: str) -> FileSample:
-    with closing(_open(place, path)) as stream:
+    with _open(place, path) as stream:
         rows = [
             {name: value for name, value in row.items() if name not in {LINE, BROKEN}}
-            for batch in islice(read_excel(stream, None), 1)
+            for batch in islice(read_excel(stream, None, _MOST_EXCEL), 1)
             for row in batch.slice(0, ROWS).to_pylist()
         ]
     fields, typed = list_text_fields(rows)
@@ -140,12 +141,14 @@ _SAMPLERS: Final = {
 }
 
 
-def _open(place: Place, path: str) -> BinaryIO:
-    return decompress(place.open(path), path)
+@contextmanager
+def _open(place: Place, path: str) -> Iterator[BinaryIO]:
+    with closing(place.open(path)) as stream, closing(decompress(stream, path)) as content:
+        yield content
 
 
 def _encoding(place: Place, path: str) -> str:
-    with closing(_open(place, path)) as stream:
+    with _open(place, path) as stream:
         lines: Iterator[str] = iter(TextLines(stream, "utf-8", _LINE, "\n"))
         try:
             return "utf-8" if all(is_decoded(line) for line in islice(lines, ROWS)) else "cp1252"

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +42,8 @@ _FILE_DAY: Final = Field(FILE_DATE, "file_date", "date", unit="date")
 class _Set:
     pattern: Pattern
     entries: Sequence[Entry]
+    others: int = 0
+    """Data files in the folder that are none of them."""
 
     @property
     def newest(self) -> Entry:
@@ -71,12 +73,14 @@ def inspect_files(options: Options, configured: Settings) -> Proposal:
     declared: dict[str, Any] = {"path": files.pattern.path}
     if dated and files.pattern.date_format != _USUAL:
         declared["date_format"] = files.pattern.date_format
+    if kind_of(files.pattern.path) is None:
+        declared["format"] = kind
     naive = time is not None and time.unit == "iso" and _is_naive(sample, time)
     return Proposal(
         source=options.name,
         table=options.free_name(options.table or _table_name(files.pattern.path)),
         connection={"files": {"url": "{url}"}},
-        parts={"files": declared | sample.declared},
+        parts={"files": declared | sample.declared, "news": {"every": "5m"}},
         fields=fields,
         key=key,
         time=time,
@@ -85,10 +89,23 @@ def inspect_files(options: Options, configured: Settings) -> Proposal:
         newest=day,
         notes=[
             f"files: {len(files.entries):,} like {files.pattern.path}, sampled: {newest.path}",
+            *([f"left out: {files.others:,} other data files of the folder"] if files.others else []),
             f"key: {', '.join(field.column for field in key)} (unique in {len(sample.rows)} rows)",
             f"time: {_tell_time(time, dated)}",
         ],
     )
+
+
+def read_by_rows(proposal: Proposal) -> Proposal:
+    """Return the source in which the rows of a file say their days, where the file's name did."""
+    declared = dict(proposal.parts["files"])
+    form = str(declared.pop("date_format", _USUAL))
+    stars = "/".join("*" for _ in form.split("/"))
+    declared = {**declared, "path": declared["path"].replace(DATE, stars), "date": "data"}
+    note = "days: those of the rows (date: data), as files have rows of other days than the one in their name"
+    notes = [each for each in proposal.notes if not each.startswith("time: ")]
+    time = f"time: {proposal.time.column}" if proposal.time else ""
+    return replace(proposal, parts={**proposal.parts, "files": declared}, notes=[*notes, time, note])
 
 
 def _tell_time(time: Field | None, dated: bool) -> str:
@@ -116,6 +133,7 @@ def _choose(place: Place, path: str | None) -> _Set:
     found = list(islice((e for e in place.entries("", None) if not _is_left_out(e.path)), _MOST_FILES))
     patterns = _patterns(path) if path else _proposed(found)
     sets = [_Set(each, [e for e in found if each.matches(e.path)]) for each in patterns]
+    sets = sets if path else _merge_packed(sets, found)
     best = max(sets, key=lambda each: len(each.entries), default=None)
     if best is None or not best.entries:
         names = ", ".join(e.path for e in found[:8]) or "none"
@@ -131,7 +149,28 @@ def _choose(place: Place, path: str | None) -> _Set:
             unharmed=UNHARMED,
             next_step=f'choose one: --path "{min(rivals)}"; there are {", ".join(sorted(rivals)[:8])}',
         )
-    return best
+    return replace(best, others=len(found) - len(best.entries))
+
+
+def _merge_packed(sets: Sequence[_Set], found: Sequence[Entry]) -> list[_Set]:
+    """Return `sets` in which files and compressed files of one name are together, where * takes no others."""
+    together: dict[Pattern, list[_Set]] = {}
+    for each in sets:
+        plain = Pattern(_unpacked(each.pattern.path), each.pattern.date_format)
+        together.setdefault(plain, []).append(each)
+    merged: list[_Set] = []
+    for plain, parts in together.items():
+        wide = Pattern(f"{plain.path}*", plain.date_format)
+        entries = [entry for each in parts for entry in each.entries]
+        if len(parts) == 1 or len(entries) != sum(wide.matches(entry.path) for entry in found):
+            merged += parts
+        else:
+            merged.append(_Set(wide, entries))
+    return merged
+
+
+def _unpacked(path: str) -> str:
+    return next((path.removesuffix(end) for end in COMPRESSED if path.lower().endswith(end)), path)
 
 
 def _is_left_out(path: str) -> bool:
@@ -172,7 +211,7 @@ def _table_name(path: str) -> str:
     name = path.rpartition("/")[2]
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
-    name = name.rpartition(".")[0].replace(DATE, "").replace("*", "")
+    name = name.rstrip("*").rpartition(".")[0].replace(DATE, "").replace("*", "")
     if not column_name(name):
         name = next((part for part in reversed(path.split("/")[:-1]) if column_name(part)), "")
         name = name.replace(DATE, "")

@@ -79,6 +79,18 @@ def open_proposed(proposal: Proposal, configured: Settings) -> Reader:
     return open_reader(spec, spec.tables[0], there)
 
 
+def propose(options: Options, configured: Settings) -> tuple[Proposal, Sample]:
+    """Return what is proposed for a source, and what a load of its newest days would find. Raises as both."""
+    proposal = inspect(options, configured)
+    sample = sample_newest(open_proposed(proposal, configured), proposal.newest, configured)
+    if sample.total.outside and "{date}" in str(proposal.parts.get("files", {}).get("path", "")):
+        from millpond.ingestion.inspection.files import read_by_rows
+
+        proposal = read_by_rows(proposal)
+        sample = sample_newest(open_proposed(proposal, configured), proposal.newest, configured)
+    return proposal, sample
+
+
 def sample_newest(reader: Reader, newest: dt.date | None, configured: Settings, limit: int = 5) -> Sample:
     """Return a sample of the newest day that has rows, and the two days before it."""
     if not reader.table.has_days:

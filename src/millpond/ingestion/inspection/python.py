@@ -42,6 +42,7 @@ source = SourceSpec.model_validate(
                 "key": ["id"],
                 "event_time": {{"column": "at"}},
                 "resource": {table},
+                "cadence": {{"cron": "0 6 * * *"}},
                 "columns": {{"id": "int", "at": "timestamp", "value": "number"}},
             }}
         ],

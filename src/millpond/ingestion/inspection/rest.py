@@ -11,7 +11,7 @@ from millpond import redaction
 from millpond.errors import ConfigError
 from millpond.ingestion.inspection.fields import Field, list_fields, newest_day
 from millpond.ingestion.inspection.options import UNHARMED, Options
-from millpond.ingestion.inspection.proposal import Proposal
+from millpond.ingestion.inspection.proposal import DAILY, HOURLY, Proposal
 from millpond.ingestion.inspection.rest_answers import Answer, Client
 from millpond.ingestion.inspection.rest_paging import Paging, find_paging
 from millpond.ingestion.inspection.rest_window import find_window
@@ -54,6 +54,7 @@ def inspect_rest(options: Options, configured: Settings) -> Proposal:
     extra = {str(paging.page["param"]): str(paging.page["size"])} if paging.page else {}
     if time and not window:
         window = find_window(client, sample, time, extra)
+    wanted = time.column if time else "a time"
     if window is None:
         time = None
     paging = _walk(paging, window or {}, sample)
@@ -71,6 +72,7 @@ def inspect_rest(options: Options, configured: Settings) -> Proposal:
             "endpoint": endpoint,
             **({"page": dict(paging.page)} if paging.page else {}),
             **({"window": window} if window else {}),
+            "cadence": {"cron": HOURLY if time else DAILY},
         },
         fields=fields,
         key=key,
@@ -83,16 +85,22 @@ def inspect_rest(options: Options, configured: Settings) -> Proposal:
             f"rows: at {first.selector} of the answer",
             f"key: {', '.join(field.column for field in key)} (unique in {len(sample.rows)} rows)",
             *paging.notes,
-            *_tell_window(time, window),
+            *_tell_window(time, window, wanted),
         ],
     )
 
 
-def _tell_window(time: Field | None, window: Mapping[str, Any] | None) -> list[str]:
+def _tell_window(time: Field | None, window: Mapping[str, Any] | None, wanted: str) -> list[str]:
     if time is None or window is None:
         return [
-            "time: no filter by time was found, and the rows are not listed newest first, so the table is"
-            ' loaded whole each time; --window "since={start_iso}" names a filter'
+            "time: no parameter was seen to filter by time, and the rows are not listed newest first, so the"
+            " table is loaded whole each time; ask its documentation for a parameter that filters by"
+            f' {wanted}, and name it: --window "since={{start_iso}}"'
+        ]
+    if "margin" in window:
+        return [
+            f"time: {time.column}",
+            f"filter by time: {', '.join(window['params'])}, without an end: all later rows come too",
         ]
     asked = ", ".join(window.get("params", ())) or "none: the newest rows are listed first (window.reach)"
     return [f"time: {time.column}", f"filter by time: {asked}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from millpond.errors import ConfigError
 from millpond.ingestion.inspection.fields import Field, list_fields, name_columns, newest_day, unit_of
 from millpond.ingestion.inspection.options import UNHARMED, Options
-from millpond.ingestion.inspection.proposal import Proposal
+from millpond.ingestion.inspection.proposal import DAILY, Proposal
 from millpond.ingestion.inspection.roles import choose_key, choose_time
 from millpond.ingestion.schema import column_name
 from millpond.ingestion.spec import SourceSpec
@@ -23,6 +24,13 @@ from millpond.ingestion.sql.tables import reflect_table, split_name
 from millpond.settings import Settings
 
 _ROWS: Final = 1_000
+_NATIVE: Final = {
+    *("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR", "DATE"),
+    *("TIMESTAMP", "TIMESTAMP WITH TIME ZONE"),
+}
+"""Types of DuckDB that a load takes as they are."""
+_UNITS: Final = {"iso", "ms", "s"}
+_CHANGED: Final = re.compile(r"(last_?)?(updated?|modified|modification|changed?)(_?(at|on|time|ts|date))?")
 
 
 def inspect_sql(options: Options, configured: Settings) -> Proposal:
@@ -40,10 +48,11 @@ def inspect_sql(options: Options, configured: Settings) -> Proposal:
 
 
 class _Server:
-    """A database that SQLAlchemy connects to."""
+    """A database that SQLAlchemy connects to; `typed` says whether values always have their column's type."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        self.typed = connection.dialect.name == "postgresql"
 
     def names(self) -> list[str]:
         there = sa.inspect(self._connection)
@@ -63,6 +72,8 @@ class _Server:
 
 class _Duck:
     """A DuckDB file."""
+
+    typed = True
 
     def __init__(self, file: DuckFile) -> None:
         self._file = file
@@ -100,7 +111,7 @@ def _inspect(database: _Server | _Duck, options: Options, configured: Settings) 
         )
     table = database.table(options, wanted)
     rows = database.rows(sa.select(table).limit(_ROWS))
-    fields = _fields(table, rows)
+    fields = _fields(table, rows, database.typed)
     time = choose_time(fields, options.time)
     if time is not None:
         rows = database.rows(sa.select(table).order_by(table.c[time.name].desc()).limit(_ROWS))
@@ -111,17 +122,21 @@ def _inspect(database: _Server | _Duck, options: Options, configured: Settings) 
         source=options.name,
         table=raw_name,
         connection={"sql": {}},
-        parts={} if raw_name == wanted else {"sql": {"table": wanted}},
+        parts={
+            **({} if raw_name == wanted else {"sql": {"table": wanted}}),
+            "cadence": {"cron": DAILY} | ({"lookback_days": 2} if time else {}),
+        },
         fields=fields,
         key=key,
         time=time,
         url=options.url,
         newest=newest_day(rows, time, configured.zone),
         notes=_notes(key, primary, time),
+        comments=_comments(fields, time),
     )
 
 
-def _fields(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[Field]:
+def _fields(table: sa.Table, rows: Sequence[Mapping[str, Any]], typed: bool) -> list[Field]:
     sampled = {field.name: field for field in list_fields(rows)}
     found = []
     for column in table.columns:
@@ -131,8 +146,21 @@ def _fields(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[Field]:
         kind = native if native.startswith("decimal(") else _type(column.type, seen)
         filled = not column.nullable or (len(values) == len(rows) > 0)
         field = Field(column.name, column.name, kind, unit=unit_of(values, kind), filled=filled)
-        found.append(replace(field, unique=bool(seen and seen.unique)))
-    return name_columns(found)
+        found.append(
+            replace(field, unique=bool(seen and seen.unique), reflected=typed and _is_reflected(column, kind))
+        )
+    named = name_columns(found)
+    return [
+        replace(each, reflected=each.reflected and each.column == column_name(each.name)) for each in named
+    ]
+
+
+def _is_reflected(column: sa.Column[Any], kind: str) -> bool:
+    """Return whether a load gives a typed column this type whatever its values are."""
+    if native := str(column.info.get("type", "")).upper():
+        return native in _NATIVE or native.startswith("DECIMAL(")
+    inexact = isinstance(column.type, sa.Numeric) and not isinstance(column.type, sa.Float)
+    return kind != "json" and (not inexact or kind.startswith("decimal("))
 
 
 def _type(kind: Any, seen: Field | None) -> str:
@@ -162,6 +190,18 @@ def _notes(key: Sequence[Field], primary: Sequence[str], time: Field | None) -> 
     if time is None:
         return [*notes, "no column says when a row happened: the table is loaded whole each time"]
     return [*notes, f"time: {time.column}"]
+
+
+def _comments(fields: Sequence[Field], time: Field | None) -> list[str]:
+    """Return the lines that load rows which change later, where a column says when one did."""
+    changed = [f for f in fields if f is not time and f.unit in _UNITS and _CHANGED.fullmatch(f.column)]
+    if not changed or time is None:
+        return []
+    unit = "" if changed[0].unit == "iso" else f", unit: {changed[0].unit}"
+    return [
+        "load: changes  # in place of whole days: the rows that changed, by key",
+        f"changes: {{ column: {changed[0].column}{unit}, lag: 1h }}",
+    ]
 
 
 def _blank(name: str, table: str | None = None) -> SourceSpec:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from millpond.ingestion.inspection.fields import Field, Rows, list_fields
@@ -13,6 +14,8 @@ from millpond.ingestion.inspection.fields import Field, Rows, list_fields
 _INT: Final = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?")
 _COMMA: Final = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
+_AMOUNT: Final = re.compile(r"[+-]?\d{1,18}\.(\d{1,18})")
+_LEAST_DECIMALS: Final = 2
 _TRUTH: Final = {"true": True, "false": False}
 _DATES: Final = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y")
 _CLOCKS: Final = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S")
@@ -44,6 +47,8 @@ def _read(values: Sequence[str | None], comma: bool) -> tuple[list[Any], str | N
     filled = [text for text in texts if text]
     if filled and all(_INT.fullmatch(text) for text in filled) and not _is_day(filled):
         return [int(text) if text else None for text in texts], None
+    if amounts := _read_amounts(texts, comma):
+        return amounts, None
     number = _COMMA if comma else _NUMBER
     if filled and all((number.fullmatch(t) or _INT.fullmatch(t)) and not _is_code(t) for t in filled):
         return [
@@ -57,6 +62,18 @@ def _read(values: Sequence[str | None], comma: bool) -> tuple[list[Any], str | N
             moments = [_parse(text, form) if text else None for text in texts]
             return ([each and each.date() for each in moments] if "H" not in form else moments), form
     return texts, None
+
+
+def _read_amounts(texts: Sequence[str | None], comma: bool) -> list[Decimal | None]:
+    """Return exact numbers where all have as many decimals, two or more, as money has; else none."""
+    plain = [text.replace(".", "").replace(",", ".") if text and comma else text for text in texts]
+    filled = [text for text in plain if text]
+    if comma and not all(_COMMA.fullmatch(text) for text in texts if text):
+        return []
+    scales = {len(found[1]) if (found := _AMOUNT.fullmatch(text)) else 0 for text in filled}
+    if len(scales) != 1 or min(scales) < _LEAST_DECIMALS or any(map(_is_code, filled)):
+        return []
+    return [Decimal(text) if text else None for text in plain]
 
 
 def _is_code(text: str) -> bool:

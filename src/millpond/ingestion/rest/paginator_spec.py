@@ -111,7 +111,7 @@ class Paginator(BaseModel):
             expected, fits = _check_option(name, value)
             if value is not None and not fits:
                 raise ValueError(
-                    f"{name} is {value!r}, not {expected}; docs/reference/sources.md has the options"
+                    f"{name} is {value!r}, not {expected}; `millpond sources schema` has the options"
                 )
         return self
 
