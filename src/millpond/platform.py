@@ -10,9 +10,10 @@ from millpond.alerts.sensors import build_sensors as alert_sensors
 from millpond.automation.chains import find_chains
 from millpond.automation.conditions import add_conditions
 from millpond.automation.jobs import housekeeping
+from millpond.automation.new_data_sensors import build_new_data_sensors
 from millpond.automation.queue_sensor import build_queue_sensors
 from millpond.automation.schedules import build_schedules
-from millpond.automation.sensors import build_base_sensors, build_new_data_sensors
+from millpond.automation.sensors import build_base_sensors
 from millpond.automation.wait_sensors import build_wait_sensors
 from millpond.automation.waits import read_waits
 from millpond.ingestion.assets import build_assets as ingestion_assets

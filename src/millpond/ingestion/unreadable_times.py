@@ -171,6 +171,8 @@ def _errors(
         for window in contiguous(days):
             empty = "" if any(counts[day].good for day in window.days) else "no good row, but "
             advice = "see what the source sends as the time of its rows, or correct event_time in the spec"
+            if table.files and table.files.kind == "csv":
+                advice += "; if it is a total at the end of a file, set skip_footer: 1 in csv of its files"
             if together and table.window.params:
                 option = f"--partition {window.start}{ref_option(ref)}"
                 advice = (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from millpond.settings.model import Settings
 from millpond.settings.sources import SourceSettings
 from millpond.settings.variables import (
     DEPLOYED,
+    PREFIX,
     default_project,
     read_layers,
     restore_environment,
@@ -25,6 +27,7 @@ from millpond.settings.variables import (
     variable,
 )
 
+_log = logging.getLogger(__name__)
 _SECRET = (
     *("token", "webhook", "password", "pagerduty_key", "apprise", "access_key", "secret_key"),
     "heartbeat_url",
@@ -107,15 +110,31 @@ def _source_values(found: Mapping[str, str], names: list[str]) -> dict[str, dict
 
 
 def _refuse_unknown(found: Mapping[str, str], names: list[str]) -> None:
-    known = {variable(f) for f in Settings.model_fields if f != "sources"}
-    known |= {variable(f, n) for n in names for f in SourceSettings.model_fields}
+    """Raise ConfigError for an unknown variable; warn of one of a source that no file declares."""
+    general = {variable(f) for f in Settings.model_fields if f != "sources"}
+    of_sources = {variable(f, n) for n in names for f in SourceSettings.model_fields}
+    known = general | of_sources
     for name in sorted(set(found) - known):
+        source, _, field = name.removeprefix(PREFIX).rpartition("_")
+        if source and field.lower() in SourceSettings.model_fields and not _nearly(name, general):
+            near = difflib.get_close_matches(name, sorted(of_sources), n=1)
+            _log.warning(
+                "%s is ignored: no file in sources/ declares a source %s%s",
+                name,
+                source.lower(),
+                f"; did you mean {near[0]}?" if near else "",
+            )
+            continue
         near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
         raise ConfigError(
             f"unknown setting {name}",
             next_step=(f"did you mean {' or '.join(near)}? " if near else "")
             + "`millpond config show` lists every setting; .env.example documents them",
         )
+
+
+def _nearly(name: str, known: Collection[str]) -> bool:
+    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.85))
 
 
 def _first_problem(error: ValidationError) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 
 from fake_source import Answer, Entries, Events, FakeSource, Request, event, fake_source, reading
-from millpond.automation.sensors import build_new_data_sensors
+from millpond.automation.new_data_sensors import build_new_data_sensors
 from millpond.definitions import defs
 from millpond.errors import SourceRefused, SourceUnreachable
 from millpond.ingestion import breaker

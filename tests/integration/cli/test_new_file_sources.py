@@ -121,3 +121,25 @@ def test_a_workbook_larger_than_memory_allows_is_refused(
     assert code == 1
     assert "larger than 1 MB unpacked" in out
     assert "raise MILLPOND_RESPONSE_MAX_MB" in out
+
+
+def test_a_total_at_the_end_is_proposed_as_a_footer_and_a_day_without_rows_is_empty(
+    new_project: Path, run: Run
+) -> None:
+    drop = new_project / "drop"
+    write_till(drop)
+    for file in drop.iterdir():
+        file.write_text(f"{file.read_text()}Total;;63,00;\n")
+    (drop / "sales_2026-11-26.csv").write_text("receipt;sold at;amount;what\nTotal;;0,00;\n")
+    found = new(run, "till", "--kind", "file", "--url", "drop")
+    table = table_of(found, "till")
+    assert table["files"]["csv"] == {"skip_footer": 1, "decimal": ","}
+    assert table["columns"]["amount"] == "decimal(18,2)"
+    assert [day["rows_loaded"] for day in found["preview"]["days"]] == [6, 0, 6]
+    assert found["preview"]["failed"] == {}
+    source = new_project / "sources" / "till.yaml"
+    source.write_text(source.read_text().replace("skip_footer: 1, ", ""))
+    code, out, _ = run("sources", "check", "till", "--day", "2026-11-26")
+    assert code == 1
+    assert "1 rows listed for 2026-11-26 have no readable time" in out
+    assert "set skip_footer: 1 in csv" in out

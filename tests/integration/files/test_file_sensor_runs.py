@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from file_sources import DAY, Drop, sales
 
-from millpond.automation.sensors import build_new_data_sensors
+from millpond.automation.new_data_sensors import build_new_data_sensors
 from millpond.errors import SourceRefused
 from millpond.ingestion.assets import build_assets
 from millpond.ingestion.files.place import LocalFolder

@@ -132,6 +132,15 @@ def test_lines_before_the_header_comments_and_words_for_nothing_are_left_out() -
     assert found == [{"id": "1", "at": None}, {"id": "2", "at": "\n# no comment"}]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n \n"])
+def test_declared_lines_at_the_end_are_no_rows(end: str) -> None:
+    lines = ["id,at", "1,x", '2,"two\nlines"', "Total,3", "checked by,me,twice"]
+    rows = [{"id": "1", "at": "x"}, {"id": "2", "at": "two\nlines"}]
+    assert read(f"{chr(10).join(lines)}{end}".encode(), skip_footer=2) == rows
+    assert read(f"id,at\nTotal,0{end}".encode(), skip_footer=1) == []
+    assert read(f"id,at{end}".encode(), skip_footer=1) == []
+
+
 def test_a_line_that_is_too_large_is_bad_and_cut() -> None:
     found = read(b"id,at\n1," + b"x" * 500 + b"\n2,y\n", most=100)
     assert found[0]["why"] == "row is larger than 100 bytes"

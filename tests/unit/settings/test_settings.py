@@ -181,3 +181,17 @@ def test_every_documented_variable_exists() -> None:
     known = {variable(name) for name in Settings.model_fields}
     known |= {variable(f, s) for s in source_names(checkout) for f in ("url", "user", "token")}
     assert [name for name in names if name not in known] == []
+
+
+def test_a_variable_of_a_source_that_no_file_declares_is_ignored_with_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MILLPOND_SHOPP_URL", "https://shop.example.org")
+    assert read_settings().project == project
+    (warning,) = caplog.messages
+    assert warning == (
+        "MILLPOND_SHOPP_URL is ignored: no file in sources/ declares a source shopp;"
+        " did you mean MILLPOND_SHOP_URL?"
+    )
+    error = refused("MILLPOND_S3_ENDPOINT_URL", "https://s3.example.org", monkeypatch)
+    assert "did you mean MILLPOND_S3_ENDPOINT" in error.next_step

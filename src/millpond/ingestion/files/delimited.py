@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -41,7 +42,8 @@ class _Records:
     """The records of a CSV file. After one that is none, reading goes on at its second line."""
 
     def __init__(self, lines: TextLines, dialect: Csv, delimiter: str) -> None:
-        self._most, self._source, self._again = lines.most, iter(lines), list[str]()
+        self._most, self._again = lines.most, list[str]()
+        self._source = _without_last(lines, dialect.skip_footer) if dialect.skip_footer else iter(lines)
         self._comment, self._held, self._held_size = dialect.comment, list[str](), 0
         self.size = 0
         """Signs of all records so far."""
@@ -108,6 +110,18 @@ class _Records:
         self.size += self._held_size
         self._held_size = 0
         self._held.clear()
+
+
+def _without_last(lines: Iterable[str], number: int) -> Iterator[str]:
+    """Yield `lines` up to the last `number` that are not blank."""
+    held, filled = deque[str](), 0
+    for line in lines:
+        held.append(line)
+        filled += bool(line.strip())
+        while filled > number:
+            first = held.popleft()
+            filled -= bool(first.strip())
+            yield first
 
 
 class _TooLong(Exception):

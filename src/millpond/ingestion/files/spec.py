@@ -69,6 +69,12 @@ class Csv(Part):
         True, description="whether the first line names the fields", examples=["header: false"]
     )
     skip: int = Field(0, ge=0, description="lines before the header", examples=["skip: 2"])
+    skip_footer: int = Field(
+        0,
+        ge=0,
+        description="lines at the end that are no rows, such as a total; blank lines do not count",
+        examples=["skip_footer: 1"],
+    )
     comment: str | None = Field(
         None, max_length=1, description="sign that begins a comment line", examples=['comment: "#"']
     )

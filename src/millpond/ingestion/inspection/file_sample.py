@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from requests import Response
 
 from millpond.errors import ConfigError, MillpondError
 from millpond.ingestion.batches import BROKEN, LINE
-from millpond.ingestion.files.delimited import read_csv
+from millpond.ingestion.files.delimited import ROWS_AT_ONCE, read_csv
 from millpond.ingestion.files.lines import TextLines, decompress, is_decoded
 from millpond.ingestion.files.place import Place
 from millpond.ingestion.files.rows import read_excel, read_parquet
@@ -26,6 +27,10 @@ from millpond.ingestion.spec import SourceTable
 
 ROWS: Final = 1_000
 _LINE: Final = 1 << 20
+_FOOTER: Final = re.compile(
+    r"\W*((grand|sub)?[ _-]?total|sum(me)?|insgesamt|gesamt\w*|somme|totale?|trailer|records?|rows?|end)\b",
+    re.I,
+)
 _MOST_EXCEL: Final = 256 << 20
 _BLANK: Final = {"name": "sample", "key": ["id"], "load": "whole", "columns": {"id": "string"}}
 
@@ -61,15 +66,27 @@ def sample_file(place: Place, path: str, kind: str) -> FileSample:
 def _sample_csv(place: Place, path: str) -> FileSample:
     encoding = _encoding(place, path)
     declared: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
-    rows = _read_csv(place, path, encoding, Csv())
-    dialect: dict[str, Any] = {}
+    dialect: dict[str, Any] = {"skip_footer": 1} if _has_footer(place, path, encoding) else {}
+    rows = _read_csv(place, path, encoding, Csv(**dialect))
     if rows and not _is_header(list(rows[0])):
         dialect["header"] = False
-        rows = _read_csv(place, path, encoding, Csv(header=False))
+        rows = _read_csv(place, path, encoding, Csv(**dialect))
     if uses_comma(rows):
         dialect["decimal"] = ","
     fields, typed = list_text_fields(rows)
     return FileSample(fields, typed, {**declared, **({"csv": dialect} if dialect else {})})
+
+
+def _has_footer(place: Place, path: str, encoding: str) -> bool:
+    """Return whether the last line of a file of a few rows is a total, or says how many rows there are."""
+    table = SourceTable.model_validate(_BLANK)
+    with _open(place, path) as stream:
+        batch = next(iter(read_csv(stream, encoding, Csv(), table)), None)
+    if batch is None or not 1 < len(batch) < ROWS_AT_ONCE:
+        return False
+    last = batch.slice(len(batch) - 1).to_pylist()[0]
+    text = last[LINE] or next((value for value in last.values() if value), "")
+    return _FOOTER.match(text) is not None
 
 
 def _read_csv(place: Place, path: str, encoding: str, dialect: Csv) -> list[dict[str, str | None]]:

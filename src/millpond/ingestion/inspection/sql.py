@@ -103,7 +103,7 @@ def _open(reader: SqlReader) -> Iterator[_Server | _Duck]:
 def _inspect(database: _Server | _Duck, options: Options, configured: Settings) -> Proposal:
     known = database.names()
     wanted = options.table or (known[0] if len(known) == 1 else None)
-    if wanted is None or ("." not in wanted and wanted not in known):
+    if wanted is None or (split_name(wanted)[0] is None and split_name(wanted)[1] not in known):
         raise ConfigError(
             f"the database has no table {wanted}" if wanted else f"the database has {len(known)} tables",
             unharmed=UNHARMED,

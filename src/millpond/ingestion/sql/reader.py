@@ -134,12 +134,14 @@ class SqlReader:
             return
         wrong = without_time(column, self.table, self.url.get_backend_name())
         if rows := scalar(sa.select(sa.func.count()).select_from(of).where(wrong)):
+            form = ", or set the column's `format:` if all times have another form than ISO 8601"
             _log.warning(
                 "%s: %d rows of %s are not loaded, as they have no %s that can be read and so belong to no"
-                " day; correct them in the database, or set the column's `format:` if all times have another"
-                " form than ISO 8601",
+                " day\nNext: correct them in the database, or have `sql.table` name a view in which each row"
+                " has a time%s",
                 self.table.asset,
                 rows,
                 of.name,
                 column.name,
+                form if isinstance(column.type, sa.String) or self.url.get_backend_name() == "sqlite" else "",
             )
