@@ -256,3 +256,22 @@ def test_a_wrong_kind_or_name_is_refused(new_project: Path, run: Run) -> None:
         code, _, error = run("sources", "new", *arguments)
         assert code in {1, 2}
         assert said in error
+
+
+def test_a_wide_table_is_loaded_with_the_types_of_its_database_though_few_lines_declare_it(
+    new_project: Path, run: Run
+) -> None:
+    with duckdb.connect(str(new_project / "shop.duckdb")) as database:
+        many = ", ".join(f"n + {each} as number_of_things_{each}" for each in range(30))
+        database.execute(
+            "create table orders as select n as id, (n * 1.1)::decimal(10, 2) as amount, [n, n] as tags,"
+            f" timestamp '2026-11-24' + n * interval 1 hour as ordered_at, {many} from range(96) as t (n)"
+        )
+    found = new(run, "shop", "--kind", "sql", "--url", "duckdb:///shop.duckdb")
+    assert table_of(found)["columns"] == {"id": "int", "tags": "json", "ordered_at": "timestamp"}
+    assert len(found["files"]["sources/shop.yaml"].splitlines()) <= 12
+    row = found["preview"]["rows"][0]
+    assert (row["number_of_things_3"] - row["id"], row["tags"]) == (3, f"[{row['id']},{row['id']}]")
+    model = yaml.safe_load(found["files"]["dbt/models/bronze/shop/stg_orders.yml"])["models"][0]
+    kinds = {column["name"]: column["data_type"] for column in model["columns"]}
+    assert (kinds["number_of_things_3"], kinds["amount"]) == ("bigint", "decimal(10,2)")

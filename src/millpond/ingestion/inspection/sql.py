@@ -144,6 +144,7 @@ def _fields(table: sa.Table, rows: Sequence[Mapping[str, Any]], typed: bool) -> 
         values = [row[column.name] for row in rows if row[column.name] is not None]
         native = str(column.info.get("type", "")).lower()
         kind = native if native.startswith("decimal(") else _type(column.type, seen)
+        kind = "json" if native.endswith("]") or native.startswith(("struct(", "map(")) else kind
         filled = not column.nullable or (len(values) == len(rows) > 0)
         field = Field(column.name, column.name, kind, unit=unit_of(values, kind), filled=filled)
         found.append(
