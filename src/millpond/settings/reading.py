@@ -117,7 +117,7 @@ def _refuse_unknown(found: Mapping[str, str], names: list[str]) -> None:
     for name in sorted(set(found) - known):
         source, _, field = name.removeprefix(PREFIX).rpartition("_")
         if source and field.lower() in SourceSettings.model_fields and not _nearly(name, general):
-            near = difflib.get_close_matches(name, sorted(of_sources), n=1)
+            near = difflib.get_close_matches(name, sorted(of_sources), n=1, cutoff=0.9)
             _log.warning(
                 "%s is ignored: no file in sources/ declares a source %s%s",
                 name,
