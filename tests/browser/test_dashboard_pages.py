@@ -113,7 +113,7 @@ def test_filters_are_in_the_address_on_every_page(watched: Watched) -> None:
     page = watched.page
     watched.open("/runs?days=7&layer=raw&refresh=60")
     expect(page.get_by_text("layer raw")).to_be_visible()
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Overview").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
     expect(page.get_by_text("layer raw")).to_be_visible()
     page.wait_for_url("**/?days=7&layer=raw&refresh=60")

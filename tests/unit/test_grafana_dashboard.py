@@ -8,7 +8,7 @@ from pathlib import Path
 
 from millpond.observability.metrics import METRICS
 
-BOARD = json.loads((Path(__file__).parents[2] / "docker" / "grafana" / "millpond.json").read_text())
+BOARD = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text())
 
 
 def test_each_metric_of_the_grafana_dashboard_is_served_and_each_served_one_is_on_it() -> None:

@@ -24,13 +24,13 @@ _STYLE: Final = (
 _TOP: Final = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md")
 """Pages that are beside the folder of docs, and are shown as if they were in it."""
 _AT_TOP: Final = re.compile(rf"^(?:\.\./)+({'|'.join(_TOP)})")
-_IMAGES: Final = frozenset({".png", ".svg", ".jpg", ".gif"})
+_OTHERS: Final = frozenset({".png", ".svg", ".jpg", ".gif", ".json"})
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def find_doc(path: str) -> Path | None:
-    """Return the file of a page or image, the project's before the platform's; None if there is none."""
-    wanted = path if path.endswith(".md") or Path(path).suffix in _IMAGES else f"{path}.md"
+    """Return the file of a page or of what it shows, the project's before the platform's; None without one."""
+    wanted = path if path.endswith(".md") or Path(path).suffix in _OTHERS else f"{path}.md"
     for folder in _list_folders(settings()):
         within = folder.parent if wanted in _TOP else folder
         file = within / wanted

@@ -16,7 +16,7 @@ from millpond.dashboard.context import open_shared_instance
 from millpond.dashboard.theme import build_options
 from millpond.settings import settings
 
-_APP = Path(__file__).with_name("app.py")
+_APP = Path(__file__).parent / "script" / "main.py"
 
 
 def build_server_options(address: str, port: int, public_url: str | None) -> dict[str, object]:

@@ -40,9 +40,15 @@ def main() -> None:
             url_path="" if first else page.name,
             default=first,
         )
-    st.navigation(
-        {group: [made[page.name] for page in found] for group, found in groups.items() if found}
-    ).run()
+    opened = st.navigation(list(made.values()), position="hidden")
+    with st.sidebar:
+        for group, found in groups.items():
+            if found:
+                st.markdown(f"**{group}**")
+            for page in found:
+                st.page_link(made[page.name], width="stretch")
+        st.divider()
+    opened.run()
 
 
 def _open_page(page: Page, every: Mapping[str, Any]) -> None:
@@ -84,7 +90,3 @@ def _show_period(filters: Filters, configured: Settings) -> None:
     said = [f"{filters.first} to {filters.last}, {configured.timezone}", f"ref {configured.ref}"]
     said += [f"{name} {', '.join(values)}" for name, values in chosen.items() if values]
     st.caption(" · ".join(map(escape, said)))
-
-
-if __name__ == "__main__":
-    main()

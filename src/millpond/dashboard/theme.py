@@ -38,7 +38,7 @@ BACKGROUNDS: Final[dict[Scheme, tuple[str, str]]] = {
     "light": ("#ffffff", "#f6f8fa"),
     "dark": ("#0d1117", "#161b22"),
 }
-TEXTS: Final[dict[Scheme, str]] = {"light": "#1f2328", "dark": "#e6edf3"}
+TEXTS: Final[dict[Scheme, str]] = {"light": "#0d1117", "dark": "#e6edf3"}
 _BORDERS: Final[dict[Scheme, str]] = {"light": "#d0d7de", "dark": "#30363d"}
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _CODE_FONT: Final = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
