@@ -29,7 +29,7 @@ _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def find_doc(path: str) -> Path | None:
-    """Return the file of a page or of what it shows, the project's before the platform's; None without one."""
+    """Return the file of a page or what it shows, the project's before the platform's; None without one."""
     wanted = path if path.endswith(".md") or Path(path).suffix in _OTHERS else f"{path}.md"
     for folder in _list_folders(settings()):
         within = folder.parent if wanted in _TOP else folder
