@@ -93,11 +93,12 @@ def test_daily_models_are_standard_microbatch_models_by_date(models: Nodes) -> N
         assert node["columns"][config["event_time"]]["data_type"] == "date", name
 
 
-def test_three_marts_are_published_with_their_keys(models: Nodes) -> None:
+def test_four_marts_are_published_with_their_keys(models: Nodes) -> None:
     metas = {name: node["config"]["meta"] for name, node in models.items()}
     assert {name: meta["publish"]["key"] for name, meta in metas.items() if "publish" in meta} == {
         "mrt_glucose_overview": ["reading_date"],
         "mrt_glucose_hourly_patterns": ["hour_of_day", "day_of_week"],
+        "mrt_glucose_readings": ["entry_id"],
         "mrt_github_activity_overview": ["event_date"],
     }
 
