@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from millpond.errors import MillpondError
+from millpond.ingestion.files.place import LocalFolder
 from millpond.ingestion.inspection.fields import Field, list_fields
+from millpond.ingestion.inspection.file_sample import kind_of, sample_file
 from millpond.ingestion.inspection.proposal import MOST_LINES, Proposal
 from millpond.ingestion.inspection.texts import list_text_fields
 from millpond.ingestion.schema import column_name, name_added_columns
@@ -100,3 +104,33 @@ def test_columns_whose_types_must_be_declared_are_wrapped_and_none_is_left_out(c
     assert max(map(len, text.splitlines())) <= 120
     assert len(yaml.safe_load(text)["tables"][0]["columns"]) == columns + 1
     assert len(text.splitlines()) <= 12 + columns // 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", b"id;preis\n1;1,10\n2;2,20\n", {"id": "int", "preis": "decimal(18,2)"}),
+        ("a.csv", "id;gr\u00f6\u00dfe\n1;5\n".encode("latin-1"), {"id": "int", "grosse": "int"}),
+        ("a.csv", b"\xef\xbb\xbfid,a\n1,2\n", {"id": "int", "a": "int"}),
+        ("a.csv", b'id,a\n1,"x\ny"\n', {"id": "int", "a": "string"}),
+        ("a.csv", b"1,2026-11-01\n2,2026-11-02\n", {"column1": "int", "column2": "date"}),
+        ("a.csv", b"id,a,a\n1,2,x\n", {"id": "int", "a": "int", "a_1": "string"}),
+        ("a.csv", b"id,a\n1," + b"x" * 2_000_000 + b"\n2,y\n", {"id": "int", "a": "string"}),
+        ("a.jsonl", b'{"id": 1, "a": {"b": [1]}}\nnot json\n', {"id": "int", "a": "json"}),
+        ("a.csv", b"", "it is empty"),
+        ("a.csv", b"id,a\n", "has no rows"),
+        ("a.json", b'{"a": ', "cannot be read"),
+        ("a.csv.gz", b"no archive", "cannot be read"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+    ],
+)
+def test_odd_files_are_proposed_as_people_mean_them_or_refused_with_the_reason(
+    tmp_path: Path, name: str, content: bytes, expected: dict[str, str] | str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    place, kind = LocalFolder(tmp_path), str(kind_of(name))
+    if isinstance(expected, str):
+        with pytest.raises(MillpondError, match=expected):
+            sample_file(place, name, kind)
+        return
+    assert {field.column: field.type for field in sample_file(place, name, kind).fields} == expected

@@ -15,7 +15,7 @@ from requests import Response
 from millpond.errors import ConfigError, MillpondError
 from millpond.ingestion.batches import BROKEN, LINE
 from millpond.ingestion.files.delimited import ROWS_AT_ONCE, read_csv
-from millpond.ingestion.files.lines import TextLines, decompress, is_decoded
+from millpond.ingestion.files.lines import BROKEN_ARCHIVE, TextLines, decompress, is_decoded
 from millpond.ingestion.files.place import Place
 from millpond.ingestion.files.rows import read_excel, read_parquet
 from millpond.ingestion.files.spec import Csv, FileSet
@@ -24,6 +24,7 @@ from millpond.ingestion.inspection.options import UNHARMED
 from millpond.ingestion.inspection.rest_answers import find_rows
 from millpond.ingestion.inspection.texts import list_text_fields, uses_comma
 from millpond.ingestion.spec import SourceTable
+from millpond.redaction import excerpt
 
 ROWS: Final = 1_000
 _LINE: Final = 1 << 20
@@ -53,6 +54,12 @@ def sample_file(place: Place, path: str, kind: str) -> FileSample:
             f"{place.show(path)} has no format that is known",
             unharmed=UNHARMED,
             next_step="name files of csv, jsonl, json, parquet or excel by --path",
+        ) from None
+    except (*BROKEN_ARCHIVE, ValueError) as error:
+        raise ConfigError(
+            f"{place.show(path)} cannot be read: {excerpt(str(error))}",
+            unharmed=UNHARMED,
+            next_step="see what is in the file, or name others by --path",
         ) from None
     if not found.rows:
         raise ConfigError(
