@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from millpond.errors import SourceError
 from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT
 from millpond.ingestion.rest.pages import PAYLOAD
-from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, staged_name
+from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, is_text, staged_name
 
 Batches = Callable[[], Iterator[pa.Table]]
 
@@ -92,7 +92,10 @@ class _Writer:
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self.schema = schema
-        self._file = pq.ParquetWriter(file, schema, compression="lz4")
+        texts = [field.name for field in schema if is_text(field.type)]
+        self._file = pq.ParquetWriter(
+            file, schema, compression="lz4", use_dictionary=texts, write_statistics=False
+        )
         self._held: list[pa.Table] = []
 
     def add(self, rows: pa.Table) -> None:

@@ -49,6 +49,8 @@ class Value:
     rounding: Rounding | None = None
     native: str | None = None
     """The expression for the value where its own type is that of the column, of typed rows."""
+    field: str | None = None
+    """The expression for the value as it was staged, where `native` is given."""
     nested_if: str | None = None
     """The condition that the value is an object or a list; None: its JSON says so."""
     naive: bool = False
@@ -169,9 +171,19 @@ class Value:
             value = f"case when not coalesce({self._code()}, false) then {value} end"
         return value
 
+    @property
+    def sent(self) -> str:
+        """The expression that is null exactly where no value was sent; for numbers, no text is made."""
+        return self.field or self.text
+
+    @property
+    def is_there(self) -> str:
+        """The condition that a value was sent, and no empty text."""
+        return f"{self.field} is not null" if self.field else f"{self.text} <> ''"
+
     def missing(self) -> str:
         """Return the condition that there is no value at all."""
-        missing = f"coalesce({self.text}, '') = ''"
+        missing = f"{self.field} is null" if self.field else f"coalesce({self.text}, '') = ''"
         return f"{missing} and not coalesce({self._code()}, false)" if self.column.no_value else missing
 
     def broken(self) -> Iterator[tuple[str, str]]:
@@ -188,7 +200,7 @@ class Value:
         """Return the condition, over clean values, that the text is not of the column's type."""
         if self.column.type in {"string", "json"}:
             return "false"
-        wrong = f"({self.text} <> '' and {quoted(self.name)} is null)"
+        wrong = f"({quoted(self.name)} is null and {self.is_there})"
         return f"({wrong} and not coalesce({self._code()}, false))" if self.column.no_value else wrong
 
     def nulled(self) -> str:
@@ -203,7 +215,7 @@ class Value:
             else:
                 cases.append((f"{self.strict} is null", _wrong(kind)))
             cases += [(f"not ({fits})", reason) for fits, reason in self._bounds(self.strict)]
-        there = f"{self.text} is not null" if kind in {"string", "json"} else f"{self.text} <> ''"
+        there = f"{self.text} is not null" if kind in {"string", "json"} else self.is_there
         reasons = first((condition, f"{self.name} {reason}") for condition, reason in cases)
         return f"case when {name} is null and {there} then {reasons} end"
 

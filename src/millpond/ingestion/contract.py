@@ -75,8 +75,10 @@ class Contract:
     def _typed(self, column: Column, keys: tuple[str, ...]) -> dict[str, Any]:
         if self.rows is None:
             return {}
+        found, native = self.rows.find(keys), self.rows.native(keys, column.type)
         return {
-            "native": self.rows.native(keys, column.type),
+            "native": native,
+            "field": found[0] if found and native else None,
             "naive": self.rows.is_naive(keys),
             "nested_if": f"{self.rows.text(keys)} is not null" if self.rows.is_nested(keys) else "false",
             "of_json": False,
@@ -229,7 +231,7 @@ class Contract:
                 yield value, f"case when {condition} then {literal(text)} end", text
 
     def _conditions(self, value: Value) -> Iterator[tuple[str, str]]:
-        event, column, text = self.table.event_time, value.column, value.text
+        event, column = self.table.event_time, value.column
         if column.required or value.name in self.table.identifying:
             yield value.missing(), f"{value.name} is missing"
         elif column.required_when:
@@ -241,7 +243,7 @@ class Contract:
         yield from value.broken()
         if event and value.name == event.column:
             mistyped = f"coalesce({value.mistyped()}, false)"
-            yield f"__micros is null and {text} <> '' and not {mistyped}", f"{value.name} is no time"
+            yield f"__micros is null and {value.is_there} and not {mistyped}", f"{value.name} is no time"
 
 
 def _join(texts: Iterable[str]) -> str:

@@ -33,7 +33,7 @@ _BEFORE: Final = dt.timedelta(366)
 _CHANCE: Final = 0.001
 """Likelihood below which a few rows do not lack by chance what those before them had."""
 _SHOWN: Final = 10
-_ROWS: Final = "judged join split using (_seq) where __fate <> 'outside' and __broken is null"
+_ROWS: Final = "judged where __fate <> 'outside' and __broken is null"
 
 Days = dict[dt.date, int]
 
@@ -93,7 +93,7 @@ def _absent(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, 
     contract, least = validated.contract, _least(validated)
     expected = [(value, due) for value in contract.values if (due := contract.due(value)) is not None]
     counts = ", ".join(
-        f"count({value.text}), count(*) filter (where {value.text} is null and ({due}))"
+        f"count({value.sent}), count(*) filter (where {value.sent} is null and ({due}))"
         for value, due in expected
     )
     rows = contract.typed(f"(select * from {_ROWS})")  # noqa: S608 - names quoted, conditions checked

@@ -67,7 +67,7 @@ class ValidatedRows:
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""
-        rows = f"{self.contract.strict('judged join split using (_seq)')} where __fate = 'good'"
+        rows = f"{self.contract.strict('judged')} where __fate = 'good'"
         return self._rows(self.contract.loaded(), rows, window, run_id, loaded_at)
 
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:

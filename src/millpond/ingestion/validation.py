@@ -26,6 +26,7 @@ from millpond.partitions import Window, instant
 MEMORY = "800MB"
 """What judging may hold in memory; beyond that it goes to the staging folder."""
 _DAY = dt.timedelta(days=1)
+_DAY_MICROS = 86_400_000_000
 
 
 @contextmanager
@@ -50,12 +51,13 @@ def validate_rows(
         connection.execute("set TimeZone = 'UTC'")
         contract = Contract(table, added, _schema(connection, fetched), zone.key, fetched.marked)
         connection.execute(_raw(fetched, contract))
-        _split(connection, contract)
+        _split(connection, contract, window, zone)
         if fetched.spans is not None:
             _note_days(connection, zone, fetched)
-        _place(connection, contract, window, zone, fetched)
+        _place(connection, contract, window, fetched)
+        _find_duplicates(connection, contract)
         _judge(connection, contract)
-        others = _count(connection, "split") - _count(connection, "judged") if fetched.other_days else 0
+        others = _count(connection, "split") - _count(connection, "placed") if fetched.other_days else 0
         counts = count_fates(connection, window, contract.fatal)
         yield ValidatedRows(connection, contract, folder, counts, others)
 
@@ -99,16 +101,17 @@ def _raw(fetched: FetchResult, contract: Contract) -> str:
     )
 
 
-def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
-    """Make table `split`: what each row says, and what is wrong with it as such."""
+def _split(connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, zone: ZoneInfo) -> None:
+    """Make table `split`: what each row says, when it happened, and what is wrong with it as such."""
     more = f"strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}"
     if contract.rows:
         more = f"0 as __bytes, {contract.readable()} as __json"
+    day = _day(window, zone) if contract.table.load == "days" else _local_day(zone)
     connection.execute(
         f"""
         create temp table split as
         select * exclude ({PAYLOAD}, __json), {contract.split()}, {contract.time()} as __micros,
-               {contract.key()} as __key,
+               {day} as __day, {contract.key()} as __key,
                case when {contract.key()} is null
                     then md5(trim({contract.payload()}, {BLANKS}))
                          || case when __json then '' else _seq::varchar end
@@ -118,80 +121,109 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     )
 
 
+def _day(window: Window, zone: ZoneInfo) -> str:
+    """Return the expression for a row's day; for the day before or after `window` where it is outside.
+
+    Days without a change of the clock are told apart by division.
+    """
+    alike: list[list[dt.date]] = []
+    for day in window.days:
+        if alike and _micros(day, zone) - _micros(alike[-1][-1], zone) == _DAY_MICROS:
+            alike[-1].append(day)
+        else:
+            alike.append([day])
+    cases = [f"when __micros >= {_micros(window.end, zone)} then {_date(window.end)}"]
+    for days in reversed(alike):
+        low = _micros(days[0], zone)
+        number = f"((__micros - {low}) // {_DAY_MICROS})::int"
+        cases.append(f"when __micros >= {low} then least({_date(days[-1])}, {_date(days[0])} + {number})")
+    cases.append(f"when __micros is not null then {_date(window.start - _DAY)}")
+    return f"case {' '.join(cases)} end"
+
+
+def _local_day(zone: ZoneInfo) -> str:
+    return f"timezone({literal(zone.key)}, make_timestamptz(__micros))::date"
+
+
 def _note_days(connection: duckdb.DuckDBPyConnection, zone: ZoneInfo, fetched: FetchResult) -> None:
     """Note the days of each stream's rows."""
-    day = f"timezone({literal(zone.key)}, make_timestamptz(__micros))::date"
-    sql = f"select distinct _seq >> {STREAM_SHIFT}, {day} from split"  # noqa: S608 - a zone's name
+    sql = f"select distinct _seq >> {STREAM_SHIFT}, {_local_day(zone)} from split"  # noqa: S608 - a zone's name
     for stream, found in connection.execute(sql).fetchall():
         fetched.stream_days.setdefault(stream, set()).add(found)
 
 
 def _place(
-    connection: duckdb.DuckDBPyConnection,
-    contract: Contract,
-    window: Window,
-    zone: ZoneInfo,
-    fetched: FetchResult,
+    connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, fetched: FetchResult
 ) -> None:
-    """Make table `placed`: the day of each row, and its rank among those of that day with the same key.
+    """Make view `placed`: the rows of `split` with the day that each is counted for.
 
-    Rows of a table without days are all of one, the window's; rows that changed may be of any day. Where
-    rows are written by key, a key has one row on all days.
+    Rows of a table without days are all of one, the window's; rows that changed may be of any day.
     """
-    starts = ", ".join(f"({_date(day)}, {_micros(day, zone)})" for day in window.days)
-    begin, end = _micros(window.start, zone), _micros(window.end, zone)
-    dated = f"""
-        select _seq, __micros, case when day is not null then day
-                                    when __micros < {begin} then {_date(window.start - _DAY)}
-                                    when __micros >= {end} then {_date(window.end)} end as day
-        from (select _seq, __micros from split)
-        asof left join (select * from (values {starts}, (null, {end})) as s (day, lo)) on __micros >= lo
-        """  # noqa: S608
-    stream = f"(_seq >> {STREAM_SHIFT})"
+    dated, stream = "select _seq, __micros, __day as day from split", f"(_seq >> {STREAM_SHIFT})"
     place_rows_without_time(connection, contract.table, window, fetched.streams, dated, stream, fetched.spans)
-    asked = f"cross join (select {_date(window.start)} as first, {_date(window.last)} as last)"
-    elsewhere = "lo = hi and lo not between first and last" if fetched.other_days else "false"
+    first, last = _date(window.start), _date(window.last)
+    if contract.table.load != "days":
+        day = f"coalesce(__day, {first})"
+        placed = f"select *, false as __outside, {day} as __part from split"  # noqa: S608 - a date
+        connection.execute(f"create temp view placed as {placed}")
+        return
+    asked, elsewhere = "", f"lo = hi and lo not between {first} and {last}" if fetched.other_days else "false"
     if fetched.spans and not fetched.other_days:
         spans = (f"({n}, {_date(each.start)}, {_date(each.last)})" for n, each in enumerate(fetched.spans))
         asked = f"join (values {', '.join(spans)}) as spans (stream, first, last) on spans.stream = {stream}"
-    parted = f"""
-        select _seq, coalesce(day not between first and last, {elsewhere}, false) as __outside,
-               case when day is null then part else greatest(first, least(last, day)) end as __part
-        from ({dated}) left join undated using (_seq) {asked}
-        """  # noqa: S608
-    if contract.table.load != "days":
-        day = _date(window.start)
-        if contract.table.has_days:
-            day = f"coalesce(timezone({literal(zone.key)}, make_timestamptz(__micros))::date, {day})"
-        parted = f"select _seq, false as __outside, {day} as __part from split"  # noqa: S608
-    apart = "__part," if contract.table.writes == "replace" else ""
+        first, last = "first", "last"
     connection.execute(
         f"""
-        create temp table placed as
-        with parted as ({parted})
-        select _seq, __part, __outside,
-               row_number() over (partition by __outside, {apart} coalesce(__key, __fingerprint)
-                                  order by {contract.later_first()}) as __rank
-        from parted join split using (_seq)
+        create temp view placed as
+        select split.*, coalesce(__day not between {first} and {last}, {elsewhere}, false) as __outside,
+               case when __day is null then part else greatest({first}, least({last}, __day)) end as __part
+        from split left join undated using (_seq) {asked}
         {"where not __outside" if fetched.other_days else ""}
         """  # noqa: S608
     )
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
-    """Make table `judged`: what becomes of each row, and why."""
-    frequent = find_frequent(connection) if contract.table.unknown_columns == "quarantine" else []
+def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Make table `duplicates`: the rows that a later one with their key, of their day, takes the place of.
+
+    Where rows are written by key, a key has one row on all days. Only keys whose hash is there more than once
+    are looked at: in most loads there is none.
+    """
+    apart = ["__outside", *(["__part"] if contract.table.writes == "replace" else [])]
+    of = ", ".join([*apart, "coalesce(__key, __fingerprint)"])
+    rank = f"row_number() over (partition by {of} order by {contract.later_first()})"
     connection.execute(
         f"""
-        create temp table judged as
-        select _seq, __part, __bytes, __key,
-               case when not __outside and __rank = 1 then __broke end as __reason,
-               case when __outside or __rank > 1 or __broke is not null then null else __null end as __nulled,
-               case when __outside then 'outside' when __rank > 1 then 'duplicate'
-                    when __broke is not null then 'bad' else 'good' end as __fate
-        from (select *, {contract.reason(frequent)} as __broke, {contract.nulled()} as __null
-              from {contract.typed("split join placed using (_seq)")})
+        create temp table duplicates as
+        with repeated as (select hash({of}) from placed group by 1 having count(*) > 1),
+             ranked as (select _seq, {rank} as __rank from placed where hash({of}) in (from repeated))
+        select _seq, true as __duplicate from ranked where __rank > 1
         """  # noqa: S608
+    )
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Make view `judged`: the rows of `placed`, what becomes of each, and why.
+
+    Table `verdicts` has those to which anything happens beside that they are loaded as they are.
+    """
+    frequent = find_frequent(connection) if contract.table.unknown_columns == "quarantine" else []
+    typed = contract.typed("placed left join duplicates using (_seq)")
+    connection.execute(
+        f"""
+        create temp table verdicts as
+        select _seq, coalesce(__apart, if(__broke is null, 'good', 'bad')) as __fate,
+               if(__apart is null, __broke, null) as __reason,
+               if(__apart is null and __broke is null, __null, null) as __nulled
+        from (select _seq, {contract.reason(frequent)} as __broke, {contract.nulled()} as __null,
+                     case when __outside then 'outside' when __duplicate then 'duplicate' end as __apart
+              from {typed})
+        where __apart is not null or __broke is not null or __null is not null
+        """  # noqa: S608
+    )
+    connection.execute(
+        "create temp view judged as select placed.*, coalesce(__fate, 'good') as __fate, __reason, __nulled"
+        " from placed left join verdicts using (_seq)"
     )
 
 

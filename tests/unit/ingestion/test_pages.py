@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millpond.ingestion.rest.bodies import as_utf8, look_of
-from millpond.ingestion.rest.pages import KEY, PAYLOAD, PageDecoder
+from millpond.ingestion.rest.pages import KEY, PAYLOAD, REST, PageDecoder
 
 _TEXT = st.text(st.sampled_from('a"\\{}[],: \n'), max_size=8)
 _VALUE = st.recursive(
@@ -59,6 +59,52 @@ def test_a_list_is_the_same_rows_in_every_charset_declared_or_not(data: st.DataO
     assert [json.loads(row) for row in page[PAYLOAD].to_pylist()] == rows
     under = PageDecoder("items")(as_utf8(('{"items": ' + text + "}").encode(charset), headers))
     assert [json.loads(row) for row in under[PAYLOAD].to_pylist()] == rows
+
+
+_BESIDE = st.dictionaries(st.sampled_from(["next", "links", "data", "a"]), _VALUE, max_size=3)
+
+
+@given(_BESIDE, st.lists(_VALUE, max_size=3), _BESIDE, st.sampled_from(["items", "data.items", "$.items"]))
+def test_rows_beside_other_fields_are_those_at_the_selector_and_the_rest_is_all_else(
+    before: dict[str, Any], rows: list[Any], after: dict[str, Any], selector: str
+) -> None:
+    at = {"items": rows}
+    body = {**before, **({"data": at} if selector == "data.items" else at), **after}
+    at = body["data"] if selector == "data.items" else body
+    if not isinstance(at, dict) or at.get("items") != rows:
+        return  # one of the other fields took its place
+    page = PageDecoder(selector)(json.dumps(body).encode())
+    assert [json.loads(text) for text in page[PAYLOAD].to_pylist()] == rows
+    if rest := (page.schema.metadata or {}).get(REST):
+        found = json.loads(rest)
+        (found["data"] if selector == "data.items" else found)["items"] = rows
+        assert found == body
+
+
+@pytest.mark.parametrize(
+    ("around", "is_cut"),
+    [
+        ('{"items": %s, "next": null}', True),
+        ('{"links": ["items"], "items" : %s , "more": [1, [2]]}', True),
+        (r'{"say": "\"items\": [1]", "items": %s}', True),
+        ('{"other": {"items": [3]}, "items": %s}', True),
+        ('{"items": %s, "far": [1], "further": [[2], [3], [4]]}', False),
+        ('{"items": %s, "say": -7.700001e-77}', False),
+    ],
+)
+def test_rows_are_cut_out_of_a_body_as_they_are_or_written_anew(around: str, is_cut: bool) -> None:
+    rows = '[{"at": 1.10}, {"at": "]"}]'
+    page = PageDecoder("items")((around % rows).encode())
+    assert [json.loads(text) for text in page[PAYLOAD].to_pylist()] == json.loads(rows)
+    assert ("1.10" in page[PAYLOAD][0].as_py()) == is_cut
+    assert (REST in (page.schema.metadata or {})) == is_cut
+
+
+@pytest.mark.parametrize("other", ["[2]", "[]", "{}"])
+def test_rows_that_are_there_twice_are_refused(other: str) -> None:
+    for body in (f'{{"items": [1], "items": {other}}}', f'{{"items": {other}, "items": [1]}}'):
+        with pytest.raises(ValueError, match="it has items twice"):
+            PageDecoder("items")(body.encode())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -230,6 +231,50 @@ def test_a_row_belongs_to_the_day_of_the_zone_and_an_instant_to_one_day_only(tmp
     good, _, counts = judge(tmp_path, table({}), rows, days=2, zone="Europe/Berlin")
     assert [row["id"] for row in good] == ["1", "2", "3"]
     assert [(c.good, c.outside) for c in counts.values()] == [(2, 1), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "first"),
+    [
+        ("Europe/Berlin", dt.date(2026, 10, 23)),
+        ("Europe/Berlin", dt.date(2026, 3, 27)),
+        ("Australia/Lord_Howe", dt.date(2026, 4, 3)),
+        ("America/Sao_Paulo", dt.date(2018, 11, 2)),  # where a day begins at one o'clock
+        ("Asia/Kathmandu", dt.date(1969, 12, 30)),
+    ],
+)
+def test_days_are_those_of_the_zone_where_a_clock_changes(tmp_path: Path, zone: str, first: dt.date) -> None:
+    window = Window.of_days(first, first + dt.timedelta(4))
+    begin, end = window.bounds(ZoneInfo(zone))
+    steps = int((end - begin) / dt.timedelta(minutes=15))
+    moments = [begin + dt.timedelta(minutes=15) * n for n in range(steps)]
+    file = tmp_path / "rows.parquet"
+    texts = [json.dumps({"id": str(moment), "at": moment.isoformat()}) for moment in moments]
+    pq.write_table(pa.table({PAYLOAD: texts, "_seq": pa.array(range(steps), pa.int64())}), file)
+    with validate_rows(
+        table({}), fetched([file], steps), window, ZoneInfo(zone), {}, tmp_path / "judged"
+    ) as found:
+        days = Counter(moment.astimezone(ZoneInfo(zone)).date() for moment in moments)
+        assert {day: counts.good for day, counts in found.counts.items()} == days
+
+
+def test_only_rows_to_which_something_happens_are_noted_apart(tmp_path: Path) -> None:
+    clean = [{"id": str(n), "at": NOON, "v": n} for n in range(50)]
+    odd = [{"id": "0", "at": NOON, "v": 1}, {"id": "bad", "at": NOON, "v": "x"}]
+    for rows, replaced, noted in ((clean, 0, 0), ([*clean, *odd], 1, 2)):
+        file = tmp_path / "rows.parquet"
+        places = pa.array(range(len(rows)), pa.int64())
+        pq.write_table(pa.table({PAYLOAD: list(map(json.dumps, rows)), "_seq": places}), file)
+        with validate_rows(
+            table({"v": {"type": "int"}}),
+            fetched([file], len(rows)),
+            Window.of_day(DAY),
+            ZoneInfo("UTC"),
+            {},
+            tmp_path / "judged",
+        ) as found:
+            for name, number in (("split", len(rows)), ("duplicates", replaced), ("verdicts", noted)):
+                assert found.connection.table(name).count("*").fetchall() == [(number,)]
 
 
 def test_rows_without_a_time_count_for_the_day_of_the_row_before_or_the_first_with_one(

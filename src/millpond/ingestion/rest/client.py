@@ -77,7 +77,7 @@ class TableClient:
                 client.accept(self._no_more(pager, tally))
             listing.take(rows[TIME], keeps_order=bool(table.window.reach))
             if rows.num_rows:
-                yield rows.select(columns)
+                yield rows.select(columns).replace_schema_metadata()
             if table.window.reach and listing.order.has_passed(listing.start):
                 break
         else:

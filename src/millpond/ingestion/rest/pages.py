@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from millpond.ingestion.json_sql import LEAST_MILLISECONDS, split_index
 from millpond.ingestion.rest.selection import (
+    is_beside,
     kind_of,
     names_are_repeated,
     parse_integer,
@@ -24,6 +26,8 @@ from millpond.ingestion.rest.selection import (
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"
 KEY: Final = "_key"
+REST: Final = b"rest"
+"""Metadata of a page: the JSON around its rows, another list in their place; where that is known."""
 MOST_FIELDS: Final = 1_000
 """A row with more fields is data in disguise; they do not become columns."""
 _QUOTE, _COMMA, _OPEN, _CLOSE = 34, 44, (91, 123), (93, 125)
@@ -65,11 +69,12 @@ class PageDecoder:
         body = b"[]" if body is None else body.strip(b" \t\r\n")
         if body == b"null" and self.selector == "$" and not self.single_object:
             body = b"[]"
+        rows, rest = None, None
         if (self.selector != "$" or self.single_object) and body != b"[]":
             ways = [*self.key, *([self.time[0]] if self.time else [])]
             fields = {way[0] for way in ways if way}
-            body = select_rows(body, self.selector, self.not_errors, self.single_object, fields)
-        rows = _parse(body)
+            body, rows, rest = select_rows(body, self.selector, self.not_errors, self.single_object, fields)
+        rows = _parse(body) if rows is None else rows
         texts = _texts(body, rows)
         columns = {PAYLOAD: _with_distinct_names(texts) if names_are_repeated(body, rows) else texts}
         if self.included:
@@ -81,7 +86,13 @@ class PageDecoder:
         columns[TIME] = _times(rows, *self.time, self.zone) if self.time else no_times
         if self.key:
             columns[KEY] = _keys(rows, columns[PAYLOAD], self.key)
-        return pa.table(columns)
+        return pa.table(columns, metadata={REST: rest} if rest else None)
+
+
+def read_rest(page: pa.Table, path: str, selector: str) -> Any:
+    """Return the JSON around the rows of `page`; None if unknown, or if `path` may lead to the rows."""
+    rest = (page.schema.metadata or {}).get(REST)
+    return orjson.loads(rest) if rest and is_beside(path, selector) else None
 
 
 def _parse(body: bytes) -> list[Any]:

@@ -13,7 +13,7 @@ from requests import Request, Response
 
 from millpond.errors import ListingIncomplete, SourceError, SourceRefused
 from millpond.ingestion.rest.markers import as_truth, envelope, link_relations
-from millpond.ingestion.rest.pages import KEY
+from millpond.ingestion.rest.pages import KEY, read_rest
 from millpond.ingestion.rest.tally import Tally
 from millpond.ingestion.spec import SourceTable
 from millpond.internals.dlt import jsonpath
@@ -195,7 +195,8 @@ class LinkPager(Pager):
             value = response.headers.get(self.where, "").strip()
             return None if value.lower() in {"null", "none", "false"} else value
         assert self._path is not None
-        values = jsonpath.find_values(self._path, envelope(response))
+        rest = read_rest(response.page, self.where, self.table.http.data_selector)  # type: ignore[attr-defined]
+        values = jsonpath.find_values(self._path, rest or envelope(response))
         self.found |= bool(values)
         return values[0] if values else None
 

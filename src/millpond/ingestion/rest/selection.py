@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -17,6 +19,10 @@ _MOST_DIGITS: Final = 4_000
 _MANY: Final = re.compile(r"[*?|&:,`]|\.\.")
 """What makes a selector lead to more than one place."""
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_MARK: Final = -7.700001e-77
+"""What stands for the rows where a body is looked into without them."""
+_BESIDE_ROWS: Final = 64 << 10
+_TRIES: Final = 3
 
 
 def parse_json(body: bytes) -> Any:
@@ -58,29 +64,65 @@ def select_rows(
     not_errors: Collection[str],
     single_object: bool,
     fields: Collection[str] = (),
-) -> bytes:
-    """Return the list that `selector` finds in `body`, as JSON; numbers may be written differently.
+) -> tuple[bytes, list[Any] | None, bytes | None]:
+    """Return the list that `selector` finds in `body`, as JSON; its value and the rest, if it was cut out.
 
+    Else numbers may be written differently.
     A selector with wildcards finds the rows themselves, each at a place of its own; any other has to find one
     list, or one object that is the only row if `single_object` says so. Null is no row. A body with one of
     the `fields` of a row is that row where nothing is around it. Raises ValueError.
     """
-    document = _exact(body, way_to(selector))
+    cut = None if single_object else _cut_out(body, selector)
+    document = cut[0] if cut else _exact(body, way_to(selector))
     is_row = selector == "$" and isinstance(document, dict) and any(name in document for name in fields)
     if not is_row and (said := find_error(document, selector, not_errors)):
         raise ValueError(f"it says {said}; if that is no failure, add the field to endpoint.not_markers")
+    if cut:
+        return cut[1:]
     if _MANY.search(_QUOTED.sub("", selector)):
         rows = _at(document, selector)
         if len(rows) == 1 and isinstance(rows[0], list) and not selector.endswith("[*]"):
             rows = rows[0]
     else:
         (place,) = _at(document, selector)
-        return _as_json(_to_rows(place, selector, single_object))
+        return _as_json(_to_rows(place, selector, single_object)), None, None
     if rows and all(isinstance(row, list) for row in rows):
         raise ValueError(
             f"at {selector} are {len(rows)} lists, not rows; [*] at the end takes their elements"
         )
-    return _as_json(rows)
+    return _as_json(rows), None, None
+
+
+def is_beside(path: str, selector: str) -> bool:
+    """Return whether what is at `path` is certainly not in the rows at `selector`."""
+    rows = way_to(selector)
+    return not _MANY.search(_QUOTED.sub("", path)) and way_to(path)[: len(rows)] != rows
+
+
+def _cut_out(body: bytes, selector: str) -> tuple[Any, bytes, list[Any], bytes] | None:
+    """Return `body` with a mark in place of its rows, their JSON and values, and the former as JSON.
+
+    None if that is not easy. What is between two brackets is the list of rows if it is a list by itself, and
+    if the body with another list in its place is JSON that has that other list where the rows should be.
+    """
+    way, mark = way_to(selector), str(_MARK).encode()
+    if not way or ".".join(way) != selector.removeprefix("$").removeprefix(".") or mark in body:
+        return None
+    begins = re.compile(rb"%b[ \t\r\n]*:[ \t\r\n]*(?=\[)" % re.escape(json.dumps(way[-1]).encode()))
+    for begin in itertools.islice(begins.finditer(body), _TRIES):
+        start, end = begin.end(), len(body)
+        for _ in range(_TRIES):
+            end = body.rfind(b"]", start, end)
+            if end < 0 or start + len(body) - end > _BESIDE_ROWS:
+                break
+            rows, rest = body[start : end + 1], b"%b[%b]%b" % (body[:start], mark, body[end + 1 :])
+            try:
+                document = _exact(rest, way)
+                if _at(document, selector) == [[_MARK]]:
+                    return document, rows, orjson.loads(rows), rest
+            except ValueError:
+                continue
+    return None
 
 
 def kind_of(value: Any) -> str:
@@ -107,19 +149,29 @@ def _at(document: Any, selector: str) -> list[Any]:
     An element of a list (`[*]`) that lacks what the selector leads to is returned itself: it is no good row,
     but it is one.
     """
-    from millpond.internals.dlt import jsonpath
-
     above, elements, below = selector.rpartition("[*]")
     if elements and not _MANY.search(_QUOTED.sub("", below)):
         found = [element for place in _at(document, above) for element in _to_rows(place, above, False)]
-        way = jsonpath.compile_path(f"${below}")
-        return [value for element in found for value in jsonpath.find_values(way, element) or [element]]
-    found = jsonpath.find_values(jsonpath.compile_path(selector), document)
+        return [value for element in found for value in _find(f"${below}", element) or [element]]
+    found = _find(selector, document)
     if not found:
         above = _MANY.split(selector)[0].rstrip("[.")
         if above == selector or not above.strip("$") or _at(document, above) not in ([None], [[]], [{}]):
             raise ValueError(f"it has nothing at {selector}")
     return found
+
+
+def _find(path: str, document: Any) -> list[Any]:
+    from millpond.internals.dlt import jsonpath
+
+    return jsonpath.find_values(_compile(path), document)
+
+
+@lru_cache(64)
+def _compile(path: str) -> Any:
+    from millpond.internals.dlt import jsonpath
+
+    return jsonpath.compile_path(path)
 
 
 def _as_json(rows: list[Any]) -> bytes:
