@@ -10,18 +10,23 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
-from served_days import WEEK
+from served_days import BAD, WEEK
 
+from millpond.alerts.alert import Alert
+from millpond.alerts.commands import list_alerts
 from millpond.runtime.dashboard_part import DASHBOARD, await_dashboard, dashboard_url
 from millpond.runtime.home import layout
 from millpond.runtime.processes import find_process
 from millpond.settings import process_environment, settings
+from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 
+_ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     file.stem
-    for file in Path(__file__).parents[2].joinpath("src", "millpond", "dashboard", "pages").glob("[!_]*.py")
+    for folder in ("src/millpond/dashboard/pages", "dashboards")
+    for file in (_ROOT / folder).glob("[!_]*.py")
 )
 VIEWS = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark", 390, 844)]
 """Colour scheme, width and height in pixels; the last two are a phone's."""
@@ -29,7 +34,7 @@ VIEWS = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark"
 
 @pytest.fixture(scope="module")
 def dashboard(address: str) -> str:
-    """The address of the dashboard of `millpond up`, over a few days of data."""
+    """The address of the dashboard of `millpond up`, over a few days of data and one that failed."""
     days = f"{WEEK.start}...{WEEK.last}"
     subprocess.run(
         [sys.executable, "-m", "millpond.cli.main", "materialize", "*", "--range", days],
@@ -37,6 +42,14 @@ def dashboard(address: str) -> str:
         check=True,
         timeout=300,
     )
+    command = ["materialize", "dlt_glucose_entries", "--partition", str(BAD)]
+    refused = subprocess.run(
+        [sys.executable, "-m", "millpond.cli.main", *command],
+        env=process_environment(),
+        timeout=300,
+        check=False,
+    )
+    assert refused.returncode == 1, "the day with too many bad rows is refused"
     home = layout(settings())
     process = find_process(home, DASHBOARD)
     assert process
@@ -87,8 +100,12 @@ def watched(browser: Browser, dashboard: str, request: pytest.FixtureRequest) ->
     context.close()
 
 
-@pytest.mark.parametrize("watched", VIEWS, indirect=True, ids=lambda view: f"{view[0]}-{view[1]}")
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("watched", "name"),
+    [(view, name) for name in PAGES for view in (VIEWS if name == "overview" else (VIEWS[0], VIEWS[-1]))],
+    indirect=["watched"],
+    ids=lambda value: value if isinstance(value, str) else f"{value[0]}-{value[1]}",
+)
 def test_each_page_is_whole_and_accessible(
     watched: Watched, name: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:
@@ -120,3 +137,36 @@ def test_filters_are_in_the_address_on_every_page(watched: Watched) -> None:
     watched.open("/runs?days=8&owner=%3Cimg%20src%3Dhttp%3A%2F%2Felsewhere%3E")
     expect(page.get_by_text("Parts of the address were ignored: days is 7")).to_be_visible()
     expect(page.get_by_text("there is no owner <img src=http://elsewhere>")).to_be_visible()
+
+
+QUESTIONS = [
+    ("What failed?", "Failed runs (1)"),
+    ("Which days are missing?", "Days that need something (1)"),
+    ("What is late?", "No asset is late."),
+    ("What was quarantined, and why?", "Quarantined rows ("),
+    ("Was anyone notified?", "log: delivered"),
+]
+
+
+def list_open_alerts() -> list[tuple[Alert, dict[str, str]]]:
+    return list_alerts(everything=False, kind=None, limit=10)
+
+
+def test_the_questions_of_a_person_on_call_are_one_click_away(watched: Watched) -> None:
+    page = watched.page
+    watched.open("/")
+    failed = page.get_by_text(f"{BAD} failed: ").first
+    expect(failed).to_be_visible()
+    expect(page.get_by_text("owner team:health").first).to_be_visible()
+    until(lambda: any("delivered" in told.values() for _, told in list_open_alerts()), 120)
+    for question, answer in QUESTIONS:
+        page.get_by_test_id("stMain").get_by_role("link", name=question).click()
+        expect(page.get_by_text(answer).first).to_be_visible()
+        page.go_back()
+        expect(page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
+
+
+def test_a_problem_leads_to_its_asset_in_dagster(watched: Watched) -> None:
+    watched.open("/")
+    link = watched.page.get_by_test_id("stMain").get_by_role("link", name="dlt_glucose_entries").first
+    assert (link.get_attribute("href") or "").endswith("/assets/dlt_glucose_entries")
