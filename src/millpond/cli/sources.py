@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from millpond.cli import sources_check, sources_new
+from millpond.cli import sources_check, sources_migrate, sources_new
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -190,6 +190,7 @@ def write_schema(
         typer.echo(f"wrote {file}")
 
 
+app.command("migrate")(sources_migrate.migrate)
 app.command("new")(sources_new.new)
 app.command("check")(sources_check.check)
 app.command("preview")(sources_check.preview)

@@ -24,7 +24,7 @@ from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.instance.load_events import read_newest_events
 from millpond.instance.record import REACH, UNFINISHED_TAG
 from millpond.instance.unreachable import skip_days
-from millpond.internals.dagster import DATA_VERSION_TAG
+from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous, today
 from millpond.redaction import redacted
@@ -102,6 +102,7 @@ def _attempt(
     """Return what was loaded and the failure to report, which holds no exception that quotes a request."""
     from millpond.ingestion.acceptance import accept_held
     from millpond.ingestion.load import load  # brings in dlt, which takes longer than all the rest
+    from millpond.ingestion.migration import migrate
     from millpond.ingestion.replay import Decision, replay
 
     try:
@@ -112,6 +113,9 @@ def _attempt(
             decision = Decision(run.rule, run.ref, run.run_id, discard=run.accept == "discard")
             previous = _read_newest_loads(context, run.window, run.ref)
             loaded = replay(source, table, run.window, decision, previous)
+        elif run.accept == "migrate" and run.window:
+            previous = _read_newest_loads(context, run.window, run.ref)
+            loaded = migrate(table, previous, ref=run.ref, run_id=run.run_id)
         else:
             shrink = run.accept == "shrink"
             loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink)
@@ -145,6 +149,7 @@ def _read_newest_loads(
             tags = event.tags or {}
             found[day] = {name: value.value for name, value in event.metadata.items()}
             found[day] |= {"version": tags.get(DATA_VERSION_TAG), "unfinished": UNFINISHED_TAG in tags}
+            found[day]["contract"] = tags.get(CODE_VERSION_TAG)
     return found
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from millpond import crash_points
-from millpond.errors import MillpondError, RowsHeldBack, RowsUnaccounted
+from millpond.errors import MillpondError, RowsHeldBack, RowsUnaccounted, SchemaConflict
 from millpond.ingestion.files.other_days import warn_of_other_days
 from millpond.ingestion.guard import Guard
 from millpond.ingestion.reader import FetchResult, open_reader
@@ -24,6 +24,7 @@ from millpond.ingestion.schema import MOST_ADDED, lake_tables, name_added_column
 from millpond.ingestion.shrinkage import DaysShrank, DaysUnproven, Shrinkage, hold_back, plan_losses
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.staging import open_staging_folder
+from millpond.ingestion.type_changes import advise_migration
 from millpond.ingestion.upsert import upsert
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.ingestion.validation import validate_rows
@@ -108,9 +109,12 @@ def load_rows(
         if len(failed) < len(window):
             record_origin()
         shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
-        if table.writes != "replace":
-            return _write_by_key(table, validated, window, failed, ref, days_refused.run_id, began)
-        written, held_back = _write(table, validated, window, failed, shrinkage, days_refused)
+        try:
+            if table.writes != "replace":
+                return _write_by_key(table, validated, window, failed, ref, days_refused.run_id, began)
+            written, held_back = _write(table, validated, window, failed, shrinkage, days_refused)
+        except SchemaConflict as error:
+            raise advise_migration(table, error, ref) from error
         days_refused.keep(validated, failed)
         failed |= held_back
     if accept_shrink:

@@ -47,7 +47,7 @@ def validate_rows(
     one key the latest is judged, the others are duplicates.
     """
     folder.mkdir(exist_ok=True)
-    with duckdb.connect(":memory:", config=_config(folder)) as connection:
+    with duckdb.connect(":memory:", config=configure_connection(folder)) as connection:
         connection.execute("set TimeZone = 'UTC'")
         contract = Contract(table, added, _schema(connection, fetched), zone.key, fetched.marked)
         connection.execute(_raw(fetched, contract))
@@ -62,7 +62,8 @@ def validate_rows(
         yield ValidatedRows(connection, contract, folder, counts, others)
 
 
-def _config(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
+def configure_connection(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
+    """Return the configuration of a connection that spills to `folder`."""
     return {
         "memory_limit": MEMORY,
         "temp_directory": str(folder / "spilled"),

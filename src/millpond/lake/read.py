@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from pyiceberg.table import Table
@@ -13,6 +13,8 @@ from millpond.lake.connect import borrow_connection
 from millpond.lake.files import name_read_errors
 from millpond.lake.pins import Pin
 from millpond.lake.pointers import read_pointers
+from millpond.lake.rows import gather
+from millpond.lake.schema import arrow_schema
 from millpond.lake.windows import Windows
 from millpond.naming import table_name
 from millpond.partitions import Window
@@ -50,6 +52,18 @@ def scan(
     row_filter = Windows.of(window).filter(_get_window_column(found, window))
     with name_read_errors(table):
         return found.scan(row_filter=row_filter, selected_fields=tuple(columns or ("*",))).to_arrow()
+
+
+def scan_pieces(ref: str | Pin, table: str) -> Iterator[pa.Table]:
+    """Yield the rows of `table` in pieces of bounded size, in no particular order.
+
+    Raises TableNotFound, RefNotFound.
+    """
+    found = load_table(ref, table)
+    schema = arrow_schema(found.schema())
+    with name_read_errors(table):
+        batches = found.scan().to_arrow_batch_reader()
+        yield from gather(pa.Table.from_batches([batch]).cast(schema) for batch in batches)
 
 
 def load_table(ref: str | Pin, table: str) -> Table:

@@ -48,6 +48,8 @@ def open_table(
     if spec.drops and not whole:
         returned = {name for schema in (spec.schema, *data) for name in schema.names}
         wanted = pa.schema([column for column in wanted if column.name in returned])
+    if whole and spec.exact:
+        wanted = pa.schema([])
     target = (reshape if whole else evolve)(spec.name, wanted, spec.schema, *data)
     if target != current:
         _drop_columns(staging, spec, current, target)
@@ -69,7 +71,8 @@ def _drop_columns(staging: Staging, spec: TableSpec, current: pa.Schema, target:
     gone = [
         f.name
         for f in current
-        if f.name not in target.names or find_widest_type(f.type, target.field(f.name).type) is None
+        if f.name not in target.names
+        or find_widest_type(f.type, target.field(f.name).type) != target.field(f.name).type
     ]
     metadata = staging.table_metadata
     partitioning = {metadata.schema().find_column_name(f.source_id) for f in metadata.spec().fields}

@@ -39,6 +39,8 @@ class TableSpec:
     description: str = ""
     drops: bool = False
     """Whether a write of some days also drops, for all days, the columns that its rows lack."""
+    exact: bool = False
+    """Whether replacing the whole table narrows its types, where the rows have narrower ones."""
     any_schema: bool = False
     """Whether it may be in a schema that is not a layer, as tables of dbt by hand on a branch may."""
 

@@ -50,9 +50,10 @@ RULE_TAG = "millpond/rule"
 FULL_REFRESH_TAG = "millpond/full_refresh"
 """Run tag; `true` builds daily models over all their days, as dbt does with `--full-refresh`."""
 
-Accepting = Literal["shrink", "held", "replay", "discard"]
+Accepting = Literal["shrink", "held", "replay", "discard", "migrate"]
 """`shrink`: what the source has now, however little; with no request sent, `held`: what was held back,
-`replay`: rows in quarantine that pass the contract by now; `discard` removes rows from quarantine."""
+`replay`: rows in quarantine that pass the contract by now, `migrate`: the rows of all days, converted to the
+declared types; `discard` removes rows from quarantine."""
 
 
 @dataclass(frozen=True)
