@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
 from millpond.ingestion.spec_lines import find_python_line, find_yaml_line
+from millpond.ingestion.spec_messages import explain, show_path
 from millpond.settings import Settings, source_files
-
-_COMPARE = "`millpond sources schema` describes each key, with examples"
-_TAGS = {"bearer", "api_key", "http_basic", "[key]"}
-"""What pydantic adds to a place that is not written there."""
 
 
 def load_sources(settings: Settings) -> list[SourceSpec]:
@@ -91,7 +87,7 @@ def _from_yaml(file: Path) -> SourceSpec:
         if "{{" in text or "{%" in text:
             raise _mistake(
                 file,
-                f"at {_show_path(path)}: templates are not evaluated here",
+                f"at {show_path(path)}: templates are not evaluated here",
                 "write placeholders in single braces, for example {start_ms}",
                 line=find_yaml_line(file.read_bytes(), path),
             )
@@ -163,64 +159,6 @@ def _mistake(file: Path, what: str, next_step: str, *, line: int | None = None) 
 
 
 def _from_validation(file: Path, error: ValidationError, content: Any = None) -> ConfigError:
-    every = error.errors(include_url=False)
-    problem = next((each for each in every if each["type"] == "extra_forbidden"), every[0])
-    others = [each for each in every if each is not problem]
-    path = [key for key in problem["loc"] if key not in _TAGS]
-    line = find_yaml_line(file.read_bytes(), path) if content else find_python_line(error, file)
-    reason, _, example = problem["msg"].removeprefix("Value error, ").rpartition("for example ")
-    if problem["type"] == "extra_forbidden":
-        reason, example = f"there is nothing called {path[-1]!r}", ""
-    elif not reason:
-        reason, example = example, ""
-    more = sum(other["type"] != "too_short" for other in others)
-    what = f"at {_show_path(path)}: {reason.rstrip('; ,')}{f' ({more} more mistakes)' if more else ''}"
-    general = f"write for example {example}" if example else _COMPARE
-    hint = _hint(path, of_parts=problem["type"] != "value_error") or general
-    return _mistake(file, what, _near_value(problem) + hint, line=line)
-
-
-def _show_path(path: list[str | int]) -> str:
-    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in path]
-    return "".join(parts).removeprefix(".") or "the top"
-
-
-def _hint(path: list[str | int], of_parts: bool) -> str:
-    model: Any = SourceSpec
-    field = None
-    keys = iter(path)
-    for key in keys:
-        if isinstance(key, str) and isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(key)
-            if field is None:
-                return _near(key, model)
-            model = _model_in(field.annotation)
-            if get_origin(field.annotation) is dict:
-                next(keys, None)
-    fits = of_parts or not (isinstance(model, type) and issubclass(model, BaseModel))
-    return f"write for example {field.examples[0]}" if field and field.examples and fits else ""
-
-
-def _near(name: str, model: type[BaseModel]) -> str:
-    near = difflib.get_close_matches(name, list(model.model_fields), n=1)
-    return (f"did you mean {near[0]}? " if near else "") + f"there may be {', '.join(model.model_fields)}"
-
-
-def _near_value(problem: Any) -> str:
-    """Return the value or column that was meant, if what was written is nearly one."""
-    given = problem["input"]
-    known = re.findall(r"'(\w+)'", problem.get("ctx", {}).get("expected", "")) or re.findall(
-        r"there are (.*?);", problem["msg"].replace(" and ", ", ")
-    )
-    known = [name for text in known for name in text.split(", ")]
-    if found := re.search(r"names the column (\w+), which columns does not declare", problem["msg"]):
-        given, known = found[1], list(given.get("columns", ())) if isinstance(given, Mapping) else []
-    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) else []
-    return f"did you mean {near[0]}? " if near else ""
-
-
-def _model_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((model for model in found if model is not None), None)
+    found = explain(error, content)
+    line = find_yaml_line(file.read_bytes(), found.path) if content else find_python_line(error, file)
+    return _mistake(file, f"at {show_path(found.path)}: {found.what}", found.next_step, line=line)

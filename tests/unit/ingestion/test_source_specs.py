@@ -274,7 +274,7 @@ def test_threads_that_read_one_spec_at_once_all_read_it(tmp_path: Path) -> None:
         ("min: 0,", "mim: 0,", 14, "did you mean min?"),
         ("unit: iso", "unit: isoo", 7, "did you mean iso?"),
         ("type: number", "type: numbr", 14, "did you mean number?"),
-        ("key: [id]", "key: [idd]", 5, "did you mean id?"),
+        ("key: [id]", "key: [idd]", 6, "did you mean id?"),
         ("type: string, required", "type: strin, required", 11, "did you mean string?"),
         ("path: orders", "path: '{{ x }}'", 8, ""),
         ("columns:", "columns: [", 12, ""),
