@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
-from millpond.ingestion.spec_lines import find_python_line, find_yaml_line
+from millpond.ingestion.spec_lines import LOADER, find_python_line, find_yaml_line
 from millpond.ingestion.spec_messages import explain, show_path
 from millpond.settings import Settings, source_files
 
@@ -118,10 +118,7 @@ def _from_python(file: Path) -> SourceSpec:
     return source
 
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _UniqueKeys(_Loader):  # type: ignore[misc]
+class _UniqueKeys(LOADER):  # type: ignore[misc]
     """A safe loader that refuses a key given twice, where YAML would take the last one in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import yaml
+
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader of YAML files, in C where PyYAML has it."""
 
 
 def find_yaml_line(text: bytes, path: Sequence[str | int]) -> int | None:
@@ -14,7 +18,7 @@ def find_yaml_line(text: bytes, path: Sequence[str | int]) -> int | None:
     Where the path leads further than the text does, it is the line of the last part that is there.
     """
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
+        node = yaml.compose(text, LOADER)
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
     line = None

@@ -56,14 +56,21 @@ def find_type_changes(table: SourceTable, ref: str) -> list[TypeChange]:
 
 
 def advise_migration(table: SourceTable, error: SchemaConflict, ref: str) -> SchemaConflict:
-    """Return `error`, with the command that converts the rows that are there if types are the reason."""
+    """Return `error` with the command that converts the rows that are there to the types of the spec."""
     found = find_type_changes(table, ref)
-    if not found:
+    command = f"millpond sources migrate {table.asset}{ref_option(ref)}"
+    if not found and " in the table and " not in error.what:
         return error
+    if not found:
+        return SchemaConflict(
+            f"{table.asset}: {error.what}",
+            unharmed=error.unharmed,
+            next_step="declare the column in `columns` of the spec with the type that it is to have, then"
+            f" `{command}` converts the rows that are there; or set `unknown_columns: ignore`",
+        )
     shown = ", ".join(
         f"{each.column} is {each.before} in the lake, {each.after} in the spec" for each in found
     )
-    command = f"millpond sources migrate {table.asset}{ref_option(ref)}"
     return SchemaConflict(
         f"{table.asset}: {shown}",
         unharmed=error.unharmed,
@@ -93,10 +100,9 @@ class StagedTable:
             value = self._value(change)
             rows, lost, text = self._relation([change]), self._is_lost(value), value.text
             counts = f"count({text}), count(*) filter ({lost})"
-            some = f"list_slice(list_sort(list_distinct(list({text}) filter ({lost}))), 1, {_SAMPLES})"
-            values, gone = self._fetch(f"select {counts} from {rows}")  # noqa: S608 - names quoted, literals
-            (samples,) = self._fetch(f"select {some} from {rows}") if gone else ([],)  # noqa: S608
-            shown = tuple(excerpt(sample, _SAMPLE_LENGTH) for sample in samples)
+            ((values, gone),) = self._fetch(f"select {counts} from {rows}")  # noqa: S608 - names quoted, literals
+            some = f"select distinct {text} from {rows} where {lost} order by 1 limit {_SAMPLES}"  # noqa: S608
+            shown = tuple(excerpt(text, _SAMPLE_LENGTH) for (text,) in (self._fetch(some) if gone else ()))
             found.append(dataclasses.replace(change, values=values, lost=gone, samples=shown))
         return found
 
@@ -110,8 +116,8 @@ class StagedTable:
         self._connection.execute(f"copy ({sql}) to {literal(str(file))} (format parquet)")
         return file
 
-    def _fetch(self, sql: str) -> tuple[Any, ...]:
-        return self._connection.execute(sql).fetchall()[0]
+    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
 
     def _relation(self, changes: Sequence[TypeChange]) -> str:
         values = [self._value(change) for change in changes]

@@ -130,7 +130,8 @@ def _fit_type(table: str, column: str, known: pa.DataType, kind: pa.DataType) ->
         f"{table}.{column} is {_format_type(known)} in the table and {_format_type(kind)} in the data",
         unharmed=_UNCHANGED,
         next_step="cast the data or declare the column to the table's type"
-        f' (`millpond sql "describe {table}"`), or give the new values a column of their own',
+        f' (`millpond sql "describe {table}"`), give the new values a column of their own,'
+        " or build a model whose column has another type now with --full-refresh",
     )
 
 

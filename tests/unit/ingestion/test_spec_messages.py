@@ -53,7 +53,7 @@ def parent_of(spec: Any, path: Keys) -> tuple[Any, Any]:
 def read(folder: Path, spec: Any) -> tuple[str, ConfigError | None]:
     file = folder / "sources" / f"{spec['source']}.yaml"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(yaml.safe_dump(spec, sort_keys=False))
+    file.write_text(yaml.dump(spec, Dumper=yaml.CSafeDumper, sort_keys=False))
     try:
         read_source(file)
     except ConfigError as error:
