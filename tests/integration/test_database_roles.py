@@ -6,10 +6,12 @@ import psycopg
 import pytest
 import sqlalchemy
 from psycopg import errors
+from pydantic import SecretStr
 
 from millpond.runtime.databases import Database, connect_superuser, databases
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import find_server
+from millpond.runtime.provisioning import provision_superset
 from millpond.settings import settings
 
 OWNERS = ("dagster", "catalog", "ops", "marts")
@@ -165,3 +167,21 @@ def test_provisioning_again_breaks_nothing_and_takes_away_what_an_earlier_releas
             connection.execute("SELECT lo_create(0)")
     assert (home.postgres / "provisioned").read_text() != "another release"
     assert settings().home == home.root
+
+
+def test_superset_has_a_database_of_its_own_and_reaches_no_other(home: Home) -> None:
+    server = find_server(home)
+    assert server is not None
+    for password in ("first", "second"):  # the second call changes the password and keeps what is there
+        provision_superset(lambda name: connect_superuser(home, server, name), SecretStr(password))
+    own = Database("superset", "superset", "millpond_superset", SecretStr("second"), server.port, "public")
+    with own.connect_as_it_is() as connection:
+        connection.execute("CREATE TABLE boards (a int)")
+    for other in ("dagster", "lake", "marts", "postgres", "template1"):
+        assert "permission denied for database" in refused_by(own, other)
+    for key in (*OWNERS, "marts_readonly"):
+        assert "permission denied for database" in refused_by(database(key), "superset")
+    with connect_superuser(home, server, "postgres") as connection:
+        connection.autocommit = True
+        connection.execute("DROP DATABASE superset")
+        connection.execute("DROP ROLE millpond_superset")

@@ -81,6 +81,7 @@ def keep(own_home: Home) -> Iterator[Run]:
         examine: Callable[[Process], Health] = lambda process: Health(UP),
         start: Callable[[], subprocess.Popen[bytes]] = start,
         silence_seconds: float = 60.0,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> queue.Queue[tuple[Status, str]]:
         told: queue.Queue[tuple[Status, str]] = queue.Queue()
 
@@ -88,7 +89,12 @@ def keep(own_home: Home) -> Iterator[Run]:
             told.put((statuses[0], line))
 
         part = Part(
-            "mill", lambda: find_process(own_home, "mill"), start, examine, silence_seconds=silence_seconds
+            "mill",
+            lambda: find_process(own_home, "mill"),
+            start,
+            examine,
+            silence_seconds=silence_seconds,
+            wanted=wanted,
         )
         keepers.append(Keeper(part, own_home, Board(own_home, [Status("mill")], tell), stopping))
         keepers[-1].start()
@@ -191,3 +197,21 @@ def test_what_a_child_started_is_ended_too_even_in_a_session_of_its_own(
     end_supervised(own_home, grace=5)
     # The keeper may have started another one meanwhile; of those there were, none is left.
     assert psutil.wait_procs(found, timeout=5)[1] == []
+
+
+def test_a_part_that_is_turned_off_is_not_started_again(
+    keep: Run, own_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "_CHECK_SECONDS", 0.05)
+    program(tmp_path, SLEEPS)
+    on = threading.Event()
+    on.set()
+    told = keep(wanted=on.is_set)
+    status = await_line(told, "is up")
+    on.clear()
+    assert status.pid
+    os.kill(status.pid, signal.SIGKILL)
+    assert await_line(told, "is turned off").pid is None
+    assert find_process(own_home, "mill") is None
+    on.set()
+    assert await_line(told, "is up").pid != status.pid
