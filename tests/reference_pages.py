@@ -45,6 +45,7 @@ _OF_ALERTS = {
     "late_after_days": "days back that are checked for `partition_late`; 0 checks none",
     "published_by": "time of day by which marts hold yesterday, else `not_published`",
     "summary_at": "time of day of `success_summary`",
+    "summary_report": "whether e-mail with the summary has the page of `millpond report` attached",
 }
 _SECTION = re.compile(r"^# --- (.+?) -+$")
 _TAG = re.compile(r"`[^`]*`|<(?=\w)")

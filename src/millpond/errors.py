@@ -84,6 +84,10 @@ class QueryRefused(MillpondError):
     """A query is no SQL, names what is not there, or does more than read; nothing was changed."""
 
 
+class CommandFailed(MillpondError):
+    """A command that an agent started through `millpond mcp` failed; the text is the command's."""
+
+
 class EmbeddedPartError(MillpondError):
     """A server we stand on could not be started, reached or stopped."""
 

@@ -31,6 +31,15 @@ REPEAT = "This may be a duplicate: an earlier attempt was interrupted before it 
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file for channels that take files: its name, subtype of `text` and content."""
+
+    name: str
+    subtype: str
+    content: str
+
+
+@dataclass(frozen=True)
 class Message:
     """Alerts of one kind; `id` stays the same while the outcome of an attempt is unknown.
 
@@ -44,6 +53,7 @@ class Message:
     incident: str
     repeat: bool = False
     tries: int = 1
+    attachment: Attachment | None = None
 
     @property
     def alert(self) -> Alert:

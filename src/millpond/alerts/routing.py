@@ -99,6 +99,7 @@ class Routing(_Part):
     late_after_days: int = Field(1, ge=0, le=31)
     published_by: str | None = Field(None, pattern=r"^[0-2]\d:[0-5]\d$")
     summary_at: str | None = Field(None, pattern=r"^[0-2]\d:[0-5]\d$")
+    summary_report: bool = False
 
     @field_validator("fallback")
     @classmethod

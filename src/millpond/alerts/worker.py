@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -18,6 +18,7 @@ from millpond.alerts.channels import Channel
 from millpond.alerts.message import Message
 from millpond.alerts.outbox import Connection
 from millpond.alerts.routing import Routing
+from millpond.alerts.summary_report import SUMMARY, build_attachment
 from millpond.errors import AlertNotSent, EmbeddedPartError
 from millpond.retry import full_jitter
 from millpond.runtime.databases import databases
@@ -153,13 +154,20 @@ class Worker:
 
     def _send(self, message: Message) -> AlertNotSent | None:
         try:
-            self._channel.send(message)
+            self._channel.send(self._attach(message))
         except AlertNotSent as error:
             return error
         except Exception as error:
             _logger.exception("channel %s raised an unexpected error", self.name)
             return AlertNotSent(f"{self.name} raised an unexpected error: {error!r}", uncertain=True)
         return None
+
+    def _attach(self, message: Message) -> Message:
+        """Return the message, with its report if it is a summary and alerts.yaml wants one."""
+        wanted = self.name == "email" and self._routing().summary_report
+        if not wanted or message.alert.kind != SUMMARY:
+            return message
+        return replace(message, attachment=build_attachment(message))
 
     def _postpone(self, message: Message, error: AlertNotSent) -> None:
         routing = self._routing()

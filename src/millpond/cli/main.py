@@ -21,10 +21,12 @@ from millpond.cli import (
     demo,
     docs,
     materialize,
+    mcp,
     operations,
     project,
     quarantine,
     reload,
+    report,
     sources,
     status,
     tables,
@@ -85,7 +87,9 @@ app.command("sql")(tables.sql)
 app.command("tables")(tables.tables)
 app.command("retire")(tables.retire)
 app.command("dashboard")(dashboard.dashboard)
+app.command("report")(report.report)
 app.command("docs")(docs.docs)
+app.command("mcp")(mcp.mcp)
 app.command("maintain")(operations.maintain)
 app.command("env")(config.env)
 app.command("upgrade")(project.upgrade)

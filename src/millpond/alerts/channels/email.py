@@ -1,4 +1,4 @@
-"""E-mail as text and HTML; a repeated message has the Message-ID of the first."""
+"""E-mail as text and HTML, with files; a repeated message has the Message-ID of the first."""
 
 from __future__ import annotations
 
@@ -92,6 +92,8 @@ class EmailChannel:
         mail["References"] = f"<{message.incident}@millpond>"
         mail.set_content(redacted(message.plain))
         mail.add_alternative(_format_html(message), subtype="html")
+        if file := message.attachment:
+            mail.add_attachment(file.content, subtype=file.subtype, filename=file.name)
         return mail
 
     def _failure(self, error: Exception, *, uncertain: bool) -> AlertNotSent:
