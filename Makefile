@@ -152,6 +152,7 @@ lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
 	@echo mkdocs-material==9.8.2 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/docs.txt
 	@printf '%s\n' 'streamlit>=1.67,<2' 'plotly>=7,<8' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/runtime.txt $$(sed -n 's/^\([a-z0-9._-]*\)\(\[.*\]\)\?==.*/--no-emit-package \1/p' requirements/runtime.txt) - -o src/millpond/runtime/requirements/dashboard.txt
 	@printf '%s\n' $(SUPERSET_PACKAGES) | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" - -o src/millpond/runtime/requirements/superset.txt
+	@echo 'mcp>=1.30,<2' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/runtime.txt $$(sed -n 's/^\([a-z0-9._-]*\)\(\[.*\]\)\?==.*/--no-emit-package \1/p' requirements/runtime.txt) - -o src/millpond/runtime/requirements/mcp.txt
 	@echo $(DOCKER_PACKAGES) | tr ' ' '\n' | $(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --no-deps - -o requirements/docker.txt
 
 clean: ## Remove the virtual environment and the caches, not the data

@@ -2,6 +2,9 @@
 
 import datetime as dt
 import json
+import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,19 @@ def query(run: Run, sql: str) -> list[dict[str, Any]]:
     return rows
 
 
+def assert_notebooks_read_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the code of docs/notebooks.md on three days of the demo."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    page = (Path(__file__).parents[2] / "docs" / "notebooks.md").read_text()
+    found: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code, found)
+    found["lake"].close()
+    assert (found["days"].num_rows, len(found["latest"]), len(found["former"])) == (3, 3, 1)
+    assert 0 < found["readings"].num_rows < 3 * 288
+    assert found["weeks"]
+
+
 def snapshots() -> dict[str, int | None]:
     return {name: load_table("main", name).metadata.current_snapshot_id for name in list_tables("main")}
 
@@ -71,6 +87,7 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
         assert lake[0]["n"] > 0
     code, out, err = run("bi", "check", "--json")
     assert (code, json.loads(out)["problems"]) == (0, []), err
+    assert_notebooks_read_all_of_it(request.getfixturevalue("monkeypatch"))
 
 
 @pytest.mark.slow

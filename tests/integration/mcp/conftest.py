@@ -1,0 +1,5 @@
+"""The lake of these tests."""
+
+from sensitive_lake import lake
+
+__all__ = ["lake"]
