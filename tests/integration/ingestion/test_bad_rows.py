@@ -173,7 +173,7 @@ def test_no_content_is_no_rows_and_a_page_of_another_kind_is_named(server: FakeS
     assert load_days(DAY).partitions[0].rows_in_source == 0
     server.serve = lambda _: Answer(b"<html>Sign in", headers={"Content-Type": "text/html; charset=utf-8"})
     (error,) = load_days(DAY).failed.values()
-    assert "it looks like HTML; content type text/html; charset=utf-8" in error.what
+    assert "it looks like a login page; content type text/html; charset=utf-8" in error.what
 
 
 def test_a_huge_row_is_quarantined_cut_off_and_the_day_loads(server: FakeSource) -> None:
