@@ -16,7 +16,7 @@ from millpond.runtime.superset import state_folder
 from millpond.settings import settings
 
 _THREADS = 8
-_GRACEFUL_SECONDS = 5
+_GRACEFUL_SECONDS = 2
 
 
 def main() -> None:
