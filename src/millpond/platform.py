@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from urllib.parse import urlencode
 
 import dagster as dg
 
@@ -25,7 +26,7 @@ from millpond.quality.checks import build_checks
 from millpond.quality.freshness import add_freshness, read_dbt_freshness
 from millpond.resources.engines import build_resources
 from millpond.resources.run import JOB, OWN_PARTITIONS, daily_partitions
-from millpond.settings import settings
+from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets as transform_assets
 from millpond.transform.exposures import build_exposure_specs
 from millpond.transform.manifest import NO_MANIFEST, load_project_or_last
@@ -50,7 +51,8 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     asked = [source for source in sources if has_address(source, configured)]
     chains = find_chains(made, asked)
     fresh = add_freshness([*made, *mine.others], sources, read_dbt_freshness(manifest, models))
-    assets = add_conditions(fresh, chains, configured.timezone, mine.apart)
+    automated = add_conditions(fresh, chains, configured.timezone, mine.apart)
+    assets = [each.map_asset_specs(lambda spec: add_links(spec, configured)) for each in automated]
     by_day: dg.AssetSelection | str = "*"
     # Dagster lets no job have both kinds of partitions.
     if other := [spec.key for each in mine.others for spec in each.specs if OWN_PARTITIONS in spec.metadata]:
@@ -75,3 +77,17 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
         executor=mine.executor or dg.in_process_executor,
         loggers=mine.loggers,
     )
+
+
+def add_links(spec: dg.AssetSpec, configured: Settings) -> dg.AssetSpec:
+    """Return the spec with addresses of pages beside Dagster's own.
+
+    Without MILLPOND_PUBLIC_URL they are paths on whatever address Dagster's pages are read at.
+    """
+    base = configured.public_url or ""
+    chosen = {"layer": spec.group_name, "source": spec.metadata.get("source")}
+    query = urlencode({name: str(value) for name, value in chosen.items() if value})
+    links = {"runbook": f"{base}/runbook", "docs": f"{base}/docs/"}
+    if configured.dashboard:
+        links["dashboard"] = f"{base}/dashboard?{query}"
+    return spec.merge_attributes(metadata={name: dg.MetadataValue.url(url) for name, url in links.items()})

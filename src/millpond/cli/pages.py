@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -13,12 +14,14 @@ from millpond.cli.doc_pages import build_page, find_doc, render_doc, render_list
 from millpond.instance.backfills import launch_in_few_runs, show_backfills
 from millpond.internals.dagster_on_demand import DagsterWebserver, webserver_cli
 from millpond.observability.metrics import CONTENT_TYPE, render_metrics
+from millpond.runtime.dashboard_part import dashboard_url
+from millpond.settings import settings
 
 _MISSING = "# Runbook\n\nThis project has no `docs/runbook.md`; `millpond alerts show ID` says what to do.\n"
 
 
 def serve_pages() -> None:
-    """Have every web server of this process serve `/runbook`, `/docs/` and `/metrics` too."""
+    """Have every web server of this process serve `/runbook`, `/docs/`, `/metrics` and `/dashboard` too."""
     own = DagsterWebserver.build_static_routes
 
     def with_pages(server: Any) -> list[BaseRoute]:
@@ -27,6 +30,7 @@ def serve_pages() -> None:
             Route("/docs", lambda _: RedirectResponse("docs/")),
             Route("/docs/{path:path}", _respond_doc),
             Route("/metrics", _respond_metrics),
+            Route("/dashboard", lead_to_dashboard),
             *own(server),  # type: ignore[no-untyped-call]
         ]
 
@@ -51,6 +55,12 @@ def _respond_doc(request: Request) -> Response:
     if file is None:
         return HTMLResponse(build_page("Not found", "<p>There is no such page."), status_code=404)
     return HTMLResponse(render_doc(file)) if file.suffix == ".md" else FileResponse(file)
+
+
+def lead_to_dashboard(request: Request) -> Response:
+    """Lead to the dashboard on the machine whose address was asked, with the same filters."""
+    port = urlsplit(dashboard_url(settings())).port
+    return RedirectResponse(str(request.url.replace(scheme="http", port=port, path="/")))
 
 
 def _respond_metrics(_: Request) -> Response:

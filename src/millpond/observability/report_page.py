@@ -28,7 +28,11 @@ def render_report(report: Report, settings: Settings) -> str:
         lstrip_blocks=True,
         finalize=_redact,
     )
-    environment.filters |= {"moment": _Moment(report.zone), "cell": _format_cell}
+    environment.filters |= {
+        "moment": _Moment(report.zone),
+        "cell": _format_cell,
+        "short_check": _shorten_check,
+    }
     page = environment.get_template(_TEMPLATE)
     return page.render(report=report, pages=dagster_pages(settings))
 
@@ -46,6 +50,11 @@ class _Moment:
 def _redact(value: Any) -> Any:
     """Redact plain strings; what is escaped already has passed here before."""
     return redacted(value) if type(value) is str else value
+
+
+def _shorten_check(check: str, asset: str) -> str:
+    """Return the name of a check without that of its asset, with which dbt tests usually begin."""
+    return check.removeprefix(f"{asset.rpartition('/')[2]}_")
 
 
 def _format_cell(value: Any) -> str:
