@@ -27,23 +27,26 @@ MILLPOND_MARKET_URL={url}
 MILLPOND_MARKET_USER=corner
 """
 _OWN: Final = CHECKOUT / "tests" / "project"
-SOURCES: Final = ("github.yaml", "nightscout.yaml")
+SOURCES: Final = ("diary.yaml", "github.yaml", "meter.yaml", "nightscout.yaml")
 MODELS: Final = {
     "bronze/github": ("stg_github_user_events",),
     "bronze/glucose": ("stg_glucose_entries",),
+    "bronze/meals": ("stg_diary_entries", "stg_meter_readings"),
     "silver/github": ("fct_github_user_events",),
     "silver/glucose": ("fct_glucose_readings",),
+    "silver/meals": ("fct_meals",),
     "gold/calendar": ("dim_date",),
     "gold/github": ("dim_repository", "fct_daily_github_metrics", "mrt_github_activity_overview"),
     "gold/glucose": (
         *("dim_device", "fct_daily_glucose_metrics", "fct_daily_glucose_quality"),
         *("mrt_glucose_hourly_patterns", "mrt_glucose_overview", "mrt_glucose_readings"),
     ),
+    "gold/meals": ("fct_daily_meal_metrics", "mrt_meal_response"),
 }
 SNAPSHOTS: Final = ("device_versions", "repository_versions")
 OTHERS: Final = (
     *("dbt_project.yml", "profiles.yml", "macros/glucose.sql", "models/groups.yml"),
-    *("models/bronze/github/sources.yml", "models/bronze/glucose/sources.yml"),
+    *(f"models/bronze/{domain}/sources.yml" for domain in ("github", "glucose", "meals")),
     *("models/gold/github/exposures.yml", "models/gold/glucose/exposures.yml"),
 )
 

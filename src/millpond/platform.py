@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import dagster as dg
 
 from millpond.alerts.sensors import build_sensors as alert_sensors
-from millpond.automation.chains import find_chains
+from millpond.automation.chains import find_chains, note_missing_addresses
 from millpond.automation.conditions import add_conditions
 from millpond.automation.jobs import housekeeping
 from millpond.automation.new_data_sensors import build_new_data_sensors
@@ -46,7 +46,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     marts = publish_assets(manifest, {key: model.key for key, model in models.items()})
     made = [*ingestion_assets(sources), *transform_assets(), *marts]
     mine.refuse_names_of(made)
-    made += mine.joining
+    made = note_missing_addresses([*made, *mine.joining])
     read_as = {dep.asset_key: spec.key for each in marts for spec in each.specs for dep in spec.deps}
     asked = [source for source in sources if has_address(source, configured)]
     chains = find_chains(made, asked)

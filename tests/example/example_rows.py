@@ -47,8 +47,31 @@ _EVENTS = pa.schema(
         *LINEAGE,
     ]
 )
+_MEALS = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("recorded_at", pa.int64()),
+        ("meal", pa.string()),
+        ("carbs_g", pa.int64()),
+        ("insulin_units", pa.float64()),
+        ("updated_at", pa.int64()),
+        *LINEAGE,
+    ]
+)
+_STICKS = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("measured_at", AT),
+        ("glucose_mg_dl", pa.int64()),
+        ("marker", pa.string()),
+        ("meter", pa.string()),
+        *LINEAGE,
+    ]
+)
 _ENTRY_TABLE = TableSpec("raw.glucose_entries", _ENTRIES, "_partition_date", ("_id",), "month")
 _EVENT_TABLE = TableSpec("raw.github_user_events", _EVENTS, "_partition_date", ("id",), "month")
+_MEAL_TABLE = TableSpec("raw.diary_entries", _MEALS, "_partition_date", ("id",), "month")
+_STICK_TABLE = TableSpec("raw.meter_readings", _STICKS, "_partition_date", ("record_id",), "month")
 
 KINDS = [
     "PushEvent",
@@ -88,9 +111,37 @@ def event(key: str, at: dt.datetime, kind: str, repository: str = "a/a", **more:
     } | more
 
 
-def load(window: Window, entries: Iterable[Row] = (), events: Iterable[Row] = (), ref: str = "main") -> None:
-    """Make the window of both raw tables hold exactly these rows."""
-    write_rows(window, (_ENTRY_TABLE, entries), (_EVENT_TABLE, events), ref=ref)
+def meal(key: int, at: dt.datetime, **more: Any) -> Row:
+    """Return a meal at an instant, filed under its day in the configured zone."""
+    milliseconds = round(at.timestamp() * 1000)
+    day = at.astimezone(settings().zone).date()
+    return {
+        "id": key,
+        "recorded_at": milliseconds,
+        "meal": "lunch",
+        "carbs_g": 40,
+        "updated_at": milliseconds,
+        "_partition_date": day,
+    } | more
+
+
+def finger_stick(key: str, at: dt.datetime, glucose: int, **more: Any) -> Row:
+    """Return a finger stick at an instant, filed under its day in the configured zone."""
+    day = at.astimezone(settings().zone).date()
+    return {"record_id": key, "measured_at": at, "glucose_mg_dl": glucose, "_partition_date": day} | more
+
+
+def load(
+    window: Window,
+    entries: Iterable[Row] = (),
+    events: Iterable[Row] = (),
+    meals: Iterable[Row] = (),
+    finger_sticks: Iterable[Row] = (),
+    ref: str = "main",
+) -> None:
+    """Make the window of the raw tables hold exactly these rows."""
+    of_both = ((_MEAL_TABLE, meals), (_STICK_TABLE, finger_sticks))
+    write_rows(window, (_ENTRY_TABLE, entries), (_EVENT_TABLE, events), *of_both, ref=ref)
 
 
 def random_entries(window: Window, seed: int) -> list[Row]:
@@ -123,3 +174,29 @@ def random_events(window: Window, seed: int) -> list[Row]:
             kind, name = chance.choice(KINDS), chance.choice(["a/a", "a/b", "b/c"])
             rows.append(event(f"{day}/{number}", at, kind, name, repo_id=ids.choice([1, 2, 3, None])))
     return rows
+
+
+def random_meals(window: Window, seed: int, entries: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    """Return meals on most days, many of them near one of `entries` or midnight, and finger sticks."""
+    chance, meals, sticks = random.Random(seed), list[Row](), list[Row]()
+    times = [row["date"] for row in entries]
+    for day in window.days:
+        start, end = instant(day, settings().zone), instant(day + dt.timedelta(days=1), settings().zone)
+        near = [at for at in times if start.timestamp() * 1000 <= at < end.timestamp() * 1000]
+        moments = [start + dt.timedelta(seconds=chance.randrange(int((end - start).total_seconds())))]
+        moments += [end - dt.timedelta(minutes=chance.choice([1, 60, 120, 121]))]
+        for at in near:
+            minutes = chance.choice([-121, -120, -60, -1, 0, 0, 10, 30, 31])
+            moments.append(dt.datetime.fromtimestamp(at / 1000, dt.UTC) + dt.timedelta(minutes=minutes))
+        for number, at in enumerate(sorted(moments)[: chance.choice([0, 1, 3, 9])]):
+            if start <= at < end:
+                of_meal = {
+                    "meal": chance.choice(["breakfast", "dinner", "snack"]),
+                    "carbs_g": chance.randrange(0, 100, 5),
+                    "insulin_units": chance.choice([None, 0.5, 4.0, 7.5]),
+                }
+                meals.append(meal(day.toordinal() * 100 + number, at, **of_meal))
+                minutes = chance.choice([-31, -30, -5, -5, 5, 30, 31])
+                stuck = min(max(at + dt.timedelta(minutes=minutes), start), end - dt.timedelta(seconds=1))
+                sticks.append(finger_stick(f"{day}/{number}", stuck, chance.choice(VALUES)))
+    return meals, sticks

@@ -155,6 +155,92 @@ def github_activity(raw: list[Row], zone: ZoneInfo) -> dict[dt.date, Row]:
     return found
 
 
+def meals(
+    diary: list[Row],
+    meter: list[Row],
+    raw: list[Row],
+    readings: dict[str, Row],
+    zone: ZoneInfo,
+    last: dt.date,
+) -> dict[int, Row]:
+    """Return fct_meals by meal, built up to the day `last`; `raw` are the entries that became `readings`."""
+    sensor = [(r["date"], r["_id"], r["sgv"]) for r in raw if r["_id"] in readings]
+    sticks = [
+        (round(r["measured_at"].timestamp() * 1000), r["record_id"], r["glucose_mg_dl"])
+        for r in meter
+        if 20 <= r["glucose_mg_dl"] <= 600
+    ]
+    found = {}
+    for row in diary:
+        eaten = row["recorded_at"]
+        ends = dt.datetime.fromtimestamp(eaten / 1000 + 7200, zone)
+        before = [r for r in sensor if 0 <= eaten - r[0] <= 30 * 60_000]
+        after = [r for r in sensor if 0 < r[0] - eaten <= 120 * 60_000]
+        near = [s for s in sticks if abs(s[0] - eaten) <= 30 * 60_000]
+        prior = min(before, key=lambda r: (-r[0], r[1]), default=None)
+        peak = min(after, key=lambda r: (-r[2], r[0], r[1]), default=None)
+        stick = min(near, key=lambda s: (abs(s[0] - eaten), s[1]), default=None)
+        if ends.date() <= last:
+            found[row["id"]] = {
+                "meal": row["meal"],
+                "meal_date": row["_partition_date"],
+                "response_date": ends.date(),
+                "carbs_g": row["carbs_g"],
+                "insulin_units": row["insulin_units"],
+                "glucose_before_mg_dl": prior and prior[2],
+                "peak_glucose_mg_dl": peak and peak[2],
+                "glucose_rise_mg_dl": peak[2] - prior[2] if peak and prior else None,
+                "minutes_to_peak": (peak[0] - eaten) / 60_000 if peak else None,
+                "finger_stick_id": stick and stick[1],
+                "finger_stick_mg_dl": stick and stick[2],
+                "finger_stick_difference_mg_dl": stick[2] - prior[2] if stick and prior else None,
+            }
+    return found
+
+
+def daily_meals(eaten: dict[int, Row]) -> dict[dt.date, Row]:
+    """Return fct_daily_meal_metrics by day, not rounded."""
+    by_day: dict[dt.date, list[Row]] = defaultdict(list)
+    for row in eaten.values():
+        by_day[row["response_date"]].append(row)
+    found: dict[dt.date, Row] = {}
+    for day, rows in by_day.items():
+        rises = [r["glucose_rise_mg_dl"] for r in rows if r["glucose_rise_mg_dl"] is not None]
+        peaks = [r["peak_glucose_mg_dl"] for r in rows if r["peak_glucose_mg_dl"] is not None]
+        apart = [r["finger_stick_difference_mg_dl"] for r in rows]
+        apart = [abs(each) for each in apart if each is not None]
+        found[day] = {
+            "meal_count": len(rows),
+            "carbs_g": sum(r["carbs_g"] for r in rows),
+            "insulin_units": sum(r["insulin_units"] or 0.0 for r in rows),
+            "meals_with_rise": len(rises),
+            "glucose_rise_sum_mg_dl": sum(rises),
+            "avg_glucose_rise_mg_dl": Fraction(sum(rises), len(rises)) if rises else None,
+            "max_peak_glucose_mg_dl": max(peaks, default=None),
+            "meals_with_finger_stick": len(apart),
+            "avg_finger_stick_difference_mg_dl": Fraction(sum(apart), len(apart)) if apart else None,
+        }
+    return found
+
+
+def meal_response(eaten: dict[int, Row], readings: dict[str, Row]) -> dict[dt.date, Row]:
+    """Return mrt_meal_response by day, not rounded."""
+    daily, glucose = daily_meals(eaten), daily_glucose(readings)
+    shown = {"glucose_rise_sum_mg_dl", "meals_with_rise"}
+    found = {}
+    for day in (day for day in daily if day > max(daily) - 90 * DAY):
+        week = [daily[day - back * DAY] for back in range(7) if day - back * DAY in daily]
+        rises = sum(each["meals_with_rise"] for each in week)
+        found[day] = {name: value for name, value in daily[day].items() if name not in shown} | {
+            "avg_glucose_rise_7d_mg_dl": Fraction(sum(d["glucose_rise_sum_mg_dl"] for d in week), rises)
+            if rises
+            else None,
+            "avg_glucose_mg_dl": glucose[day]["avg_glucose_mg_dl"] if day in glucose else None,
+            "time_in_range_pct": glucose[day]["time_in_range_pct"] if day in glucose else None,
+        }
+    return found
+
+
 def devices(raw: list[Row]) -> dict[tuple[Any, dt.datetime], Row]:
     """Return dim_device by device and effective_start."""
     plausible = [r for r in raw if (r["type"] or "sgv") == "sgv" and 20 <= (r["sgv"] or 0) <= 600]

@@ -25,6 +25,8 @@ def test_the_list_of_sources_says_where_the_demo_source_stands_in(
     code, out, _ = run("sources", "list", "--json")
     assert code == 0
     assert [(each["source"], each["host"]) for each in json.loads(out)] == [
+        ("diary", "demo source"),
         ("github", "demo source"),
+        ("meter", "demo source"),
         ("nightscout", "demo source"),
     ]

@@ -24,9 +24,16 @@ def test_every_figure_agrees_with_its_definition(
     tz = configure(timezone=zone).zone
     window = Window(dt.date(2026, 1, 10), dt.date(2026, 4, 30))  # with a day of 23 hours in Berlin
     entries, events = example_rows.random_entries(window, seed), example_rows.random_events(window, seed)
-    example_rows.load(window, entries, events)
+    diary, meter = example_rows.random_meals(window, seed, entries)
+    example_rows.load(window, entries, events, diary, meter)
     build_all(window)
     readings = oracle.glucose_readings(entries, tz)
+    eaten = oracle.meals(diary, meter, entries, readings, tz, window.last)
+    assert len({row["response_date"] - row["meal_date"] for row in eaten.values()}) == 2
+    assert sum(row["glucose_rise_mg_dl"] is not None for row in eaten.values()) > 20
+    _agree(table("silver.fct_meals", "meal_id"), eaten)
+    _agree(table("gold.fct_daily_meal_metrics", "response_date"), oracle.daily_meals(eaten))
+    _agree(table("gold.mrt_meal_response", "response_date"), oracle.meal_response(eaten, readings))
     _agree(table("silver.fct_glucose_readings", "entry_id"), readings)
     _agree(table("gold.mrt_glucose_readings", "entry_id"), readings)
     _agree(table("gold.fct_daily_glucose_metrics", "reading_date"), oracle.daily_glucose(readings))
@@ -44,13 +51,19 @@ def test_every_figure_agrees_with_its_definition(
 def test_an_emptied_day_leaves_no_figure_in_any_layer(build_all: Build, table: Callable[..., Rows]) -> None:
     window = Window(dt.date(2026, 3, 1), dt.date(2026, 3, 7))
     entries, events = example_rows.random_entries(window, 4), example_rows.random_events(window, 4)
-    example_rows.load(window, entries, events)
+    diary, meter = example_rows.random_meals(window, 5, entries)
+    example_rows.load(window, entries, events, diary, meter)
     build_all(window)
     emptied = dt.date(2026, 3, 4)
     example_rows.load(Window.of_day(emptied))
     build_all(Window.of_day(emptied))
     left = [row for row in entries if row["_partition_date"] != emptied]
     readings = oracle.glucose_readings(left, settings().zone)
+    tz, left_meals, left_sticks = settings().zone, *_without(emptied, diary, meter)
+    eaten = oracle.meals(left_meals, left_sticks, left, readings, tz, window.last)
+    assert 0 < len(eaten) < len(diary)
+    _agree(table("silver.fct_meals", "meal_id"), eaten)
+    assert set(table("gold.mrt_meal_response", "response_date")) == set(oracle.daily_meals(eaten))
     found = table("silver.fct_glucose_readings", "entry_id")
     assert {k: r["glucose_change_mg_dl"] for k, r in found.items()} == {
         k: r["glucose_change_mg_dl"] for k, r in readings.items()
@@ -65,6 +78,10 @@ def test_an_emptied_day_leaves_no_figure_in_any_layer(build_all: Build, table: C
     assert {k: r["total_events"] for k, r in found.items()} == {
         k: r["total_events"] for k, r in activity.items()
     }
+
+
+def _without(day: dt.date, *tables: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [[row for row in rows if row["_partition_date"] != day] for rows in tables]
 
 
 def _agree(found: Rows, expected: Rows) -> None:

@@ -25,6 +25,7 @@ Run = Callable[..., tuple[int, str, str]]
 MARTS = (
     *("mrt_github_activity_overview", "mrt_glucose_hourly_patterns", "mrt_glucose_overview"),
     "mrt_glucose_readings",
+    "mrt_meal_response",
 )
 
 
@@ -65,7 +66,7 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
 ) -> None:
     code, out, err = run_as_typed("demo", "--days", "3")
     assert code == 0, out + err
-    assert out.count("3 of 3") == 2
+    assert out.count("3 of 3") == 4
     assert "✗" not in out
     first = snapshots()
     run = request.getfixturevalue("run")  # from here on without a companion
@@ -110,7 +111,7 @@ def test_a_demo_fills_every_layer_on_each_kind_of_day(
     last: str,
     zone: str,
 ) -> None:
-    for source in ("NIGHTSCOUT", "GITHUB"):
+    for source in ("NIGHTSCOUT", "GITHUB", "METER", "DIARY"):
         monkeypatch.setenv(f"MILLPOND_{source}_URL", demo_source)
     monkeypatch.setenv("MILLPOND_GITHUB_USER", DEMO_USER)
     configure(timezone=zone, start_date=dt.date(2024, 1, 1), demo_url=demo_source)
@@ -118,7 +119,7 @@ def test_a_demo_fills_every_layer_on_each_kind_of_day(
     with time_machine.travel(morning.replace(tzinfo=ZoneInfo(zone))):
         code, out, err = run("demo", "--days", "3")
         assert code == 0, out + err
-        assert out.count("3 of 3") == 2
+        assert out.count("3 of 3") == 4
         assert "✗" not in out
         for mart in MARTS:
             assert query(run, f"select count(*) as n from gold.{mart}")[0]["n"] > 0, mart

@@ -11,8 +11,8 @@ from millpond.transform.models import is_daily
 
 LAYERS = ("bronze", "silver", "gold")
 EXPECTED = {
-    "bronze": {"stg_glucose_entries", "stg_github_user_events"},
-    "silver": {"fct_glucose_readings", "fct_github_user_events"},
+    "bronze": {"stg_diary_entries", "stg_glucose_entries", "stg_github_user_events", "stg_meter_readings"},
+    "silver": {"fct_glucose_readings", "fct_github_user_events", "fct_meals"},
     "gold": {
         "dim_date",
         "dim_device",
@@ -24,6 +24,8 @@ EXPECTED = {
         "mrt_glucose_hourly_patterns",
         "fct_daily_github_metrics",
         "mrt_github_activity_overview",
+        "fct_daily_meal_metrics",
+        "mrt_meal_response",
     },
 }
 Nodes = dict[str, dict[str, Any]]
@@ -46,7 +48,7 @@ def test_every_model_and_column_is_described_typed_and_owned(models: Nodes, docu
     for name, node in models.items():
         assert node["description"], name
         assert groups[node["config"]["group"]].startswith("team:"), name
-        assert node["config"]["meta"]["domain"] in {"glucose", "github", "calendar"}, name
+        assert node["config"]["meta"]["domain"] in {"glucose", "github", "meals", "calendar"}, name
         for column in node["columns"].values():
             assert column["description"], (name, column["name"])
             assert column["data_type"], (name, column["name"])
@@ -82,6 +84,7 @@ def test_daily_models_are_standard_microbatch_models_by_date(models: Nodes) -> N
         "mrt_glucose_overview",
         "mrt_glucose_hourly_patterns",
         "mrt_github_activity_overview",
+        "mrt_meal_response",
     }
     for name, node in models.items():
         config = node["config"]
@@ -93,13 +96,14 @@ def test_daily_models_are_standard_microbatch_models_by_date(models: Nodes) -> N
         assert node["columns"][config["event_time"]]["data_type"] == "date", name
 
 
-def test_four_marts_are_published_with_their_keys(models: Nodes) -> None:
+def test_five_marts_are_published_with_their_keys(models: Nodes) -> None:
     metas = {name: node["config"]["meta"] for name, node in models.items()}
     assert {name: meta["publish"]["key"] for name, meta in metas.items() if "publish" in meta} == {
         "mrt_glucose_overview": ["reading_date"],
         "mrt_glucose_hourly_patterns": ["hour_of_day", "day_of_week"],
         "mrt_glucose_readings": ["entry_id"],
         "mrt_github_activity_overview": ["event_date"],
+        "mrt_meal_response": ["response_date"],
     }
 
 

@@ -19,5 +19,5 @@ def test_every_unit_test_of_the_models_passes_without_a_lake(
     )
     assert ran.exception is None
     results = ran.result.results
-    assert len(results) >= 24
+    assert len(results) >= 31
     assert {r.node.name: r.message for r in results if r.status != "pass"} == {}

@@ -57,7 +57,11 @@ def test_no_password_has_a_default() -> None:
 
 def test_only_settings_that_exist_are_handed_in() -> None:
     known = {variable(field) for field in Settings.model_fields}
-    known |= {variable(field, s) for s in ("nightscout", "github") for field in ("url", "user", "token")}
+    known |= {
+        variable(field, s)
+        for s in ("nightscout", "github", "meter", "diary")
+        for field in ("url", "user", "token")
+    }
     for name, service in SERVICES.items():
         handed = {n for n in service.get("environment", {}) if n.startswith("MILLPOND_")}
         assert handed - known - {"MILLPOND_BUCKET"} == set(), name

@@ -12,6 +12,7 @@ import dagster as dg
 
 from millpond.ingestion.spec import SourceSpec
 from millpond.ingestion.window import Cadence
+from millpond.instance.record import NO_ADDRESS
 
 Keys = frozenset[dg.AssetKey]
 
@@ -45,22 +46,43 @@ class Chain:
 
 
 def find_chains(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceSpec]) -> list[Chain]:
-    """Return the chains that have a cadence, sorted by name: their raw tables, joined by `+`."""
+    """Return the chains that have a cadence, sorted by name: their raw tables, joined by `+`.
+
+    What reads a raw table whose source has no address belongs to none.
+    """
     specs = {spec.key: spec for each in assets for spec in each.specs}
     parents = {key: frozenset(dep.asset_key for dep in spec.deps) for key, spec in specs.items()}
     tables = {dg.AssetKey(table.asset): table for source in sources for table in source.tables}
-    roots = {key: find_upstream(key, parents) & tables.keys() for key in specs}
+    above = {key: find_upstream(key, parents) for key in specs}
+    roots = {
+        key: found & tables.keys() for key, found in above.items() if NO_ADDRESS not in specs[key].metadata
+    }
     found = []
     for members in _connect(roots):
         raw = sorted(members & tables.keys())
         cadences = {key: cadence for key in raw if (cadence := tables[key].cadence)}
         if cadences:
-            above = frozenset().union(*(find_upstream(key, parents) for key in members))
+            read = frozenset().union(*(above[key] for key in members))
             daily = frozenset(key for key in members if specs[key].partitions_def)
             found.append(
-                Chain("+".join(tables[key].name for key in raw), members, above - members, daily, cadences)
+                Chain("+".join(tables[key].name for key in raw), members, read - members, daily, cadences)
             )
     return sorted(found, key=lambda chain: chain.name)
+
+
+def note_missing_addresses(assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """Return `assets`; those that read a source without an address have in their metadata what is not set."""
+    specs = {spec.key: spec for each in assets for spec in each.specs}
+    missing = {key: spec.metadata[NO_ADDRESS] for key, spec in specs.items() if NO_ADDRESS in spec.metadata}
+    if not missing:
+        return list(assets)
+    parents = {key: frozenset(dep.asset_key for dep in spec.deps) for key, spec in specs.items()}
+
+    def note(spec: dg.AssetSpec) -> dg.AssetSpec:
+        texts = sorted({missing[key] for key in find_upstream(spec.key, parents) & missing.keys()})
+        return spec.merge_attributes(metadata={NO_ADDRESS: "; ".join(texts)}) if texts else spec
+
+    return [each.map_asset_specs(note) for each in assets]
 
 
 def find_upstream(key: dg.AssetKey, parents: Mapping[dg.AssetKey, Iterable[dg.AssetKey]]) -> Keys:

@@ -21,7 +21,12 @@ from millpond.internals.dagster import AssetGraph
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import latest_complete_day
 from millpond.resources.run import JOB
-from millpond.runs.selection import find_single_day_assets, has_other_partitions, resolve_selection
+from millpond.runs.selection import (
+    find_single_day_assets,
+    has_other_partitions,
+    leave_out_without_address,
+    resolve_selection,
+)
 from millpond.settings import settings
 
 
@@ -90,7 +95,7 @@ def _select_assets(selection: str, graph: AssetGraph, *, downstream: bool) -> fr
     keys = set(resolve_selection(selection, graph))
     if downstream:
         keys = set(dg.AssetSelection.assets(*keys).downstream().resolve(graph))
-        keys &= graph.materializable_asset_keys
+        keys = set(leave_out_without_address(keys & graph.materializable_asset_keys, graph, selection))
     return frozenset(key.to_user_string() for key in keys)
 
 

@@ -20,9 +20,9 @@ def demo(
 ) -> None:
     """Load the latest complete days of every asset, from source to mart, and show the results.
 
-    Sources without a URL use the built-in demo data: real glucose readings and real commit times. The home
-    becomes one for demo data: a home with other data is refused, and real sources are refused in it.
-    If you run it again, nothing changes.
+    Sources without a URL use the built-in demo data: real glucose readings and real commit times, with
+    meals and finger sticks that are made up. The home becomes one for demo data: a home with other data
+    is refused, and real sources are refused in it. If you run it again, nothing changes.
 
     Example: millpond demo --days 7
     """
@@ -92,7 +92,7 @@ def _start_parts(console: Console) -> None:
     where = configured.iceberg_warehouse_path if configured.scale else configured.home
     console.print(f"Postgres is at {marts.host}:{marts.port}, all data is in {where}")
     if demo_sources:
-        names, address = " and ".join(demo_sources), ensure_demo_source(configured)
+        names, address = ", ".join(demo_sources), ensure_demo_source(configured)
         console.print(f"no URL is set for {names}: using the built-in demo data at {address}")
 
 

@@ -18,11 +18,12 @@ from millpond.errors import (
 )
 from millpond.ingestion.columns import sql_type
 from millpond.ingestion.materializations import done, materializations
+from millpond.ingestion.origins import has_address
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import list_lineage
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.instance.load_events import read_newest_events
-from millpond.instance.record import REACH, UNFINISHED_TAG
+from millpond.instance.record import NO_ADDRESS, REACH, UNFINISHED_TAG
 from millpond.instance.unreachable import skip_days
 from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG
 from millpond.naming import MAIN_REF
@@ -30,7 +31,7 @@ from millpond.partitions import Window, contiguous, today
 from millpond.redaction import redacted
 from millpond.resources.run import RunInfo, daily_partitions
 from millpond.resources.steps import TRANSIENT, build_retry_policy, interrupts_are_final
-from millpond.settings import Settings, settings, source_files
+from millpond.settings import Settings, settings, source_files, variable
 
 _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *TRANSIENT)
 _SHOWN = 3
@@ -62,6 +63,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             "source": source.source,
             "quarantine": table.quarantine_table,
             **({REACH: table.window.reach.days} if table.window.reach else {}),
+            **({} if has_address(source, configured) else {NO_ADDRESS: _describe_address(source)}),
             "dagster/code_references": dg.CodeReferencesMetadataValue(
                 code_references=[
                     dg.LocalFileCodeReference(
@@ -89,6 +91,10 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
         yield done()
 
     return raw
+
+
+def _describe_address(source: SourceSpec) -> str:
+    return f"none: {variable('url', source.source)} is not set"
 
 
 def _is_partition(day: dt.date | None, configured: Settings) -> bool:

@@ -14,10 +14,12 @@ from zoneinfo import ZoneInfo
 
 from millpond import redaction
 from millpond.errors import ConfigError, SourceError
+from millpond.ingestion.origins import refuse_without_address
 from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.placeholders import Values
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.partitions import Window
+from millpond.runtime.demo_source import serves_demo
 from millpond.settings import Settings, variable
 
 PROBE_SECONDS: Final = 10.0
@@ -100,8 +102,18 @@ def read_values(source: SourceSpec, configured: Settings) -> Values:
     return values
 
 
-def find_address(source: SourceSpec, table: SourceTable, values: Values, example: str) -> str:
-    """Return the address of `source`; raises ConfigError, with an `example`, where it is not set."""
+def find_address(
+    source: SourceSpec, table: SourceTable, values: Values, example: str, configured: Settings
+) -> str:
+    """Return the address of `source`, that of the demo data where it stands in.
+
+    Raises ConfigError, with an `example`, where it is not set, NoSourceAddress outside of a demo home.
+    """
+    if source.demo and serves_demo(configured, source.source):
+        from millpond.runtime.demo_source.files import write_demo_files
+
+        refuse_without_address(source, configured)
+        return write_demo_files(configured, source.demo)
     address: str | None = placeholders.fill(source.location, values)
     if address is None:
         name = variable("url", source.source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ from millpond.ingestion.window import Identifier
 
 __all__ = ["SourceSpec", "SourceTable"]
 
+_DEMO_KINDS: Final = {"nightscout": "rest", "github": "rest", "meter": "files", "diary": "sql"}
+
 
 class SourceSpec(Part):
     """A system that data comes from, as a file in `sources/` declares it."""
@@ -26,9 +28,10 @@ class SourceSpec(Part):
         description="what it is, for Dagster's pages",
         examples=["description: Continuous glucose monitoring"],
     )
-    demo: Literal["nightscout", "github"] | None = Field(
+    demo: Literal["nightscout", "github", "meter", "diary"] | None = Field(
         None,
-        description="protocol the demo source speaks for it where no URL is set",
+        description="data that the demo has for it where no URL is set: over the protocol of Nightscout or"
+        " GitHub, files of a meter, or the database of a diary",
         examples=["demo: nightscout"],
     )
     rest: Rest | None = Field(None, description="an HTTP API", examples=['rest: { base_url: "{url}" }'])
@@ -61,6 +64,11 @@ class SourceSpec(Part):
             raise ValueError(
                 f"a source is of one kind, not {' and '.join(kinds)}; for example rest: {{ base_url: "
                 '"{url}" }'
+            )
+        if self.demo and self.kind != _DEMO_KINDS[self.demo]:
+            raise ValueError(
+                f"demo: {self.demo} is for a source with {_DEMO_KINDS[self.demo]}; leave it out;"
+                " for example demo: nightscout"
             )
         for table in self.tables:
             self._check_table(table)

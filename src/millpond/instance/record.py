@@ -28,6 +28,8 @@ DAYS_BEYOND_REACH = "days_beyond_reach"
 """Metadata of a failed load: windows, separated by commas, that the source no longer serves."""
 REACH = "reach_days"
 """Metadata of an asset: how many days back its source serves data, if limited."""
+NO_ADDRESS = "address"
+"""Metadata of an asset that reads a source without an address: the variables that are not set."""
 
 Day = dt.date | None
 """A partition; None stands for the whole of an asset without partitions."""

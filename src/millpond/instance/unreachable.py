@@ -13,7 +13,7 @@ from dagster import DagsterEventType, DagsterInstance
 from sqlalchemy import func, select
 
 from millpond.instance.provenance import edges
-from millpond.instance.record import connection, database_key, read_versions
+from millpond.instance.record import NO_ADDRESS, connection, database_key, read_versions
 from millpond.internals.dagster import (
     AssetFailedToMaterializeData,
     AssetGraph,
@@ -101,25 +101,30 @@ def find_unreachable(
     """Return what of `assets` cannot be materialized on `ref`, as their sources no longer serve it.
 
     That is a day if it is missing in all parents and unreachable there, and an asset without partitions if a
-    parent was never materialized and cannot be.
+    parent was never materialized and cannot be. So is what was never materialized and reads a source without
+    an address.
     """
     keys = dg.AssetSelection.assets(*map(dg.AssetKey.from_user_string, assets)).upstream().resolve(graph)
     ordered = [key for key in graph.toposorted_asset_keys if key in keys]
     names = [key.to_user_string() for key in ordered]
     roots = [key.to_user_string() for key in ordered if not graph.get(key).parent_keys]
     skipped = find_skipped_days(instance, roots, window)
-    if not skipped:
+    silent = {key for key in ordered if NO_ADDRESS in graph.get(key).metadata}
+    if not (skipped or silent):
         return Unreachable()
     made, days, lost = read_versions(instance, names, ref), dict[str, frozenset[dt.date]](), set[str]()
     for key, name in zip(ordered, names, strict=True):
         found: set[dt.date] = set(skipped.get(name, ()))
         reads = edges(graph, name)
-        if by_day := [days[edge.parent] for edge in reads if edge.look_back is not None]:
+        if by_day := [days.get(edge.parent, frozenset()) for edge in reads if edge.look_back is not None]:
             found = set(frozenset.intersection(*by_day))
         without = any(edge.parent in lost for edge in reads)
         if without and graph.get(key).is_partitioned:
             found = set(window.days) if window else set().union(*skipped.values())
         days[name] = frozenset(found - made[name].keys())
-        if not made[name] and (without or (not reads and days[name])):
+        if key in silent and not made[name]:
+            days[name] = frozenset(window.days if window and graph.get(key).is_partitioned else ())
+            lost.add(name)
+        elif not made[name] and (without or (not reads and days[name])):
             lost.add(name)
     return Unreachable(days, frozenset(lost))

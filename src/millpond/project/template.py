@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 Template = Literal["glucose", "empty"]
-"""`glucose`: the Nightscout source with all its models; `empty`: no source and no model."""
+"""`glucose`: the sources of one person's health with all their models; `empty`: no source and no model."""
 
 NAME: Final = "my_project"
 _OWN: Final = Path(__file__).parent / "files"
@@ -26,8 +26,8 @@ _HIDDEN: Final = ("gitignore", "dockerignore", "github", "devcontainer")
 _NEVER: Final = re.compile(
     r"(^|/)(__pycache__|target|logs|secrets|\.env)(/|$)|^docker/(stand-ins|compose\.stand-ins)"
 )
-_SOURCES: Final = {"glucose": ("nightscout",), "empty": ()}
-_DOMAINS: Final = {"glucose": ("glucose", "calendar"), "empty": ()}
+_SOURCES: Final = {"glucose": ("diary", "meter", "nightscout"), "empty": ()}
+_DOMAINS: Final = {"glucose": ("glucose", "meals", "calendar"), "empty": ()}
 """The domains of models of each template."""
 _SNAPSHOTS: Final = {"glucose": ("device_versions",), "empty": ()}
 
@@ -84,7 +84,7 @@ def _left_out(path: str, template: Template) -> bool:
 
 def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
     text = content.decode()
-    for source in {"github", "nightscout"} - set(_SOURCES[template]):
+    for source in {"diary", "github", "meter", "nightscout"} - set(_SOURCES[template]):
         text = re.sub(rf"(?im)^.*\bmillpond_{source}_.*\n", "", text)
         text = re.sub(rf" {source}_token\b", "", text)
     if path == "dbt/dbt_project.yml":

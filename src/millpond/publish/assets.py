@@ -63,7 +63,7 @@ def _build_step(domain: str, by_key: Mapping[dg.AssetKey, MartSpec]) -> dg.Asset
         checked = {check.asset_key for check in context.selected_asset_check_keys}
         for key in _find_unreachable(context, chosen, run.ref):
             context.log.info(
-                "%s is not published: its data is no longer available at the source", key.path[-1]
+                "%s is not published: its source has no data any more, or no address", key.path[-1]
             )
             del chosen[key]
             checked -= {key}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import dagster as dg
 from dagster import DagsterInvalidSubsetError
 
 from millpond.errors import ConfigError
+from millpond.instance.record import NO_ADDRESS
 from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
 from millpond.naming import selection_error, unknown_asset_error
 from millpond.resources.run import OWN_PARTITIONS
@@ -20,17 +21,31 @@ _EXAMPLES = (
 )
 _NAMED = re.compile(r"\b(key|group):\s*(?:\"([^\"]*)\"|([^\s()\"+]+))")
 """A name in an expression; Dagster ignores one that does not exist if others do."""
+_WORD = re.compile(r"\w+")
 
 
 def resolve_selection(selection: str, graph: AssetGraph) -> list[dg.AssetKey]:
     """Return the keys that `selection` selects, sorted; terms are separated by commas.
 
+    What reads a source without an address is left out, see `leave_out_without_address`.
     Raises ConfigError for invalid syntax, and for unknown names with the nearest ones.
     """
     terms = [term.strip() for term in selection.split(",") if term.strip()]
     if not terms:
         raise ConfigError("the selection is empty", next_step=f"name assets, {_EXAMPLES}")
-    return sorted(set().union(*(_resolve_term(term, graph) for term in terms)))
+    found = set().union(*(_resolve_term(term, graph) for term in terms))
+    return sorted(leave_out_without_address(found, graph, selection))
+
+
+def leave_out_without_address(
+    keys: Collection[dg.AssetKey], graph: AssetGraph, selection: str
+) -> Collection[dg.AssetKey]:
+    """Return `keys` without those that read a source without an address and that `selection` does not name.
+
+    If nothing else is selected, all are returned, and loading them says what is not set.
+    """
+    named = set(_WORD.findall(selection))
+    return {key for key in keys if key.path[-1] in named or NO_ADDRESS not in graph.get(key).metadata} or keys
 
 
 def _resolve_term(term: str, graph: AssetGraph) -> set[dg.AssetKey]:

@@ -169,7 +169,9 @@ def _materialize_models(context: dg.AssetExecutionContext, members: _Models) -> 
     for name in [*(name for name in by_name if name not in members), *members]:
         if (built := by_name.get(name)) is None:
             if name in selected:
-                context.log.info("%s is not built: the source no longer has data of these days", name)
+                context.log.info(
+                    "%s is not built: its source has no data of these days any more, or no address", name
+                )
                 yield from materializations.materialize_nothing(context, name)
         elif name not in selected:
             yield materializations.materialize_unselected(context, built, run.ref)

@@ -46,7 +46,7 @@ def test_a_stranger_with_the_wheel_has_a_project_that_fills_and_an_asset_of_its_
     try:
         made = json.loads(run("millpond", "demo", "--days", "2", "--json"))
         assert made["complete"]
-        assert set(made["loads"]) == {"dlt_glucose_entries"}
+        assert set(made["loads"]) == {"dlt_diary_entries", "dlt_glucose_entries", "dlt_meter_readings"}
         assert "my_report" in {asset["asset"] for asset in made["run"]["assets"]}
         assert json.loads(run("millpond", "materialize", "my_report", "--json"))["success"]
         planned = run("millpond", "backfill", "*", "--partitions", "2026-11-01", "--dry-run")

@@ -10,7 +10,7 @@ import datetime as dt
 from typing import Any
 
 import example_rows
-from example_rows import entry, event
+from example_rows import entry, event, finger_stick, meal
 
 from millpond.ingestion.load import load
 from millpond.ingestion.reading import find_table, load_sources
@@ -30,7 +30,7 @@ def load_real() -> Window:
     """Load the newest days of the demo source into `main`; returns their window."""
     last = latest_complete_day(settings().zone)
     window = Window.of_days(last - dt.timedelta(REAL_DAYS - 1), last)
-    for name in ("glucose_entries", "github_user_events"):
+    for name in ("glucose_entries", "github_user_events", "diary_entries", "meter_readings"):
         source, index = find_table(load_sources(settings()), name)
         done = load(source, source.tables[index], window, ref="main", run_id="parity")
         assert done.partitions, done.failed
@@ -40,10 +40,10 @@ def load_real() -> Window:
 def load_made_up(real: Window) -> Window:
     """Add the made-up days to `main`; returns the window from the first of them to the last of `real`."""
     for seed, window in enumerate(MADE_UP):
-        example_rows.load(
-            window, example_rows.random_entries(window, seed), example_rows.random_events(window, seed)
-        )
-    example_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events())
+        entries = example_rows.random_entries(window, seed)
+        meals = example_rows.random_meals(window, seed, entries)
+        example_rows.load(window, entries, example_rows.random_events(window, seed), *meals)
+    example_rows.load(Window.of_day(_EDGES), _edge_entries(), _edge_events(), *_edge_meals())
     return Window(MADE_UP[0].start, real.end)
 
 
@@ -94,3 +94,22 @@ def _edge_events() -> list[Row]:
         rows.append(event(f"name {number}", noon, "PushEvent", name))  # type: ignore[arg-type]
     rows[0] |= {"payload": '{"a": "ä\\u0000 \'\\""}', "public": None, "actor_id": 2**62, "actor_login": ""}
     return rows
+
+
+def _edge_meals() -> tuple[list[Row], list[Row]]:
+    noon = dt.datetime.combine(_EDGES, dt.time(12), dt.UTC)
+    odd: list[dict[str, Any]] = [
+        *({"carbs_g": 0}, {"carbs_g": None}, {"carbs_g": 2**40}, {"insulin_units": -0.5}),
+        *({"meal": None}, {"meal": ""}, {"meal": "Müsli 😀"}, {"updated_at": -1}, {"recorded_at": 0}),
+    ]
+    meals = [
+        meal(number, noon + dt.timedelta(milliseconds=333_333 * number), **more)
+        for number, more in enumerate(odd)
+    ]
+    meals += [meal(100, noon + dt.timedelta(hours=4)), meal(101, noon + dt.timedelta(hours=5))]
+    sticks = [
+        finger_stick(f"value {value}", noon + dt.timedelta(seconds=444 * number, microseconds=500), value)
+        for number, value in enumerate(example_rows.VALUES)
+    ]
+    sticks += [finger_stick(key, noon, 100, marker=key, meter=None) for key in ("", "twice", "twice", "ä/漢")]
+    return meals, sticks

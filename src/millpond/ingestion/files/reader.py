@@ -56,7 +56,7 @@ class FileReader:
     def of(cls, source: SourceSpec, table: SourceTable, configured: Settings) -> FileReader:
         """Return the reader of `table`; raises ConfigError for what is not set."""
         values = read_values(source, configured)
-        url = find_address(source, table, values, "data/drop or s3://bucket/drop")
+        url = find_address(source, table, values, "data/drop or s3://bucket/drop", configured)
         return cls(source, table, values, configured, url)
 
     @property

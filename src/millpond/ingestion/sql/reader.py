@@ -46,7 +46,7 @@ class SqlReader:
     def of(cls, source: SourceSpec, table: SourceTable, configured: Settings) -> SqlReader:
         """Return the reader of `table`; raises ConfigError for what is not set."""
         values = read_values(source, configured)
-        address = find_address(source, table, values, "postgresql://db.example.org/shop")
+        address = find_address(source, table, values, "postgresql://db.example.org/shop", configured)
         url = parse_address(source.source, address, values["user"], values["token"], configured.project)
         return cls(source, table, values, url)
 

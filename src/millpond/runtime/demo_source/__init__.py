@@ -1,6 +1,6 @@
 """The demo source, for sources without a URL in a demo home: real recordings over the real protocols.
 
-Start reading in `app`, then `replay`.
+Start reading in `app`, then `replay`; `files` has the sources that are no servers.
 """
 
 from __future__ import annotations
