@@ -22,12 +22,8 @@ from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 
-_ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    file.stem
-    for folder in ("src/millpond/dashboard/pages", "dashboards")
-    for file in (_ROOT / folder).glob("[!_]*.py")
-)
+_PAGES = Path(__file__).parents[2] / "src" / "millpond" / "dashboard" / "pages"
+PAGES = sorted(file.stem for file in _PAGES.glob("[!_]*.py"))
 VIEWS = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark", 390, 844)]
 """Colour scheme, width and height in pixels; the last two are a phone's."""
 
@@ -42,7 +38,7 @@ def dashboard(address: str) -> str:
         check=True,
         timeout=300,
     )
-    command = ["materialize", "dlt_glucose_entries", "--partition", str(BAD)]
+    command = ["materialize", "dlt_climate_entries", "--partition", str(BAD)]
     refused = subprocess.run(
         [sys.executable, "-m", "millpond.cli.main", *command],
         env=process_environment(),
@@ -157,7 +153,7 @@ def test_the_questions_of_a_person_on_call_are_one_click_away(watched: Watched) 
     watched.open("/")
     failed = page.get_by_text(f"{BAD} failed: ").first
     expect(failed).to_be_visible()
-    expect(page.get_by_text("owner team:health").first).to_be_visible()
+    expect(page.get_by_text("owner team:growing").first).to_be_visible()
     until(lambda: any("delivered" in told.values() for _, told in list_open_alerts()), 120)
     for question, answer in QUESTIONS:
         page.get_by_test_id("stMain").get_by_role("link", name=question).click()
@@ -168,5 +164,5 @@ def test_the_questions_of_a_person_on_call_are_one_click_away(watched: Watched) 
 
 def test_a_problem_leads_to_its_asset_in_dagster(watched: Watched) -> None:
     watched.open("/")
-    link = watched.page.get_by_test_id("stMain").get_by_role("link", name="dlt_glucose_entries").first
-    assert (link.get_attribute("href") or "").endswith("/assets/dlt_glucose_entries")
+    link = watched.page.get_by_test_id("stMain").get_by_role("link", name="dlt_climate_entries").first
+    assert (link.get_attribute("href") or "").endswith("/assets/dlt_climate_entries")

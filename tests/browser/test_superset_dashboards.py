@@ -124,6 +124,32 @@ def test_each_dashboard_shows_all_of_its_charts_over_the_demos_marts(
     assert (tmp_path / f"{slug}.png").stat().st_size > 50_000
 
 
+def test_the_same_are_pages_of_the_dashboard(browser: Browser, superset: Superset, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "millpond.cli.main", "dashboard", "--port", "0", "--no-browser"]
+    here = {"MILLPOND_PROJECT": str(superset.project), "MILLPOND_HOME": str(superset.home)}
+    expect.set_options(timeout=120_000)
+    with subprocess.Popen(
+        command, env=process_environment(**here), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            told = next(line for line in process.stdout if line.startswith("the dashboard: "))
+            page = browser.new_page(viewport={"width": 1400, "height": 1600})
+            for name, figures, charts in (
+                ("glucose", ("In range, 7 days", "mg/dL"), 4),
+                ("github", ("Streak",), 3),
+            ):
+                page.goto(f"{told.split()[2]}/{name}")
+                for figure in figures:
+                    expect(page.get_by_text(figure).first).to_be_visible()
+                expect(page.locator(".js-plotly-plot")).to_have_count(charts)
+                page.screenshot(path=tmp_path / f"{name}.png")
+            page.close()
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, "it ends its server, and says that it stopped"
+
+
 def sign_in(superset: Superset) -> requests.Session:
     """Return a session of the administrator for Superset's API, whose addresses it completes."""
     session = _Session(superset.status["address"])

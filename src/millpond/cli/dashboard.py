@@ -45,6 +45,7 @@ def dashboard(
 
 
 def _serve(port: int | None, no_browser: bool) -> None:
+    import signal
     import threading
 
     from millpond.runtime.dashboard_part import (
@@ -70,9 +71,11 @@ def _serve(port: int | None, no_browser: bool) -> None:
                     webbrowser.open_new_tab(f"http://127.0.0.1:{chosen}")
 
         threading.Thread(target=announce, daemon=True).start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             code = server.wait()
         except KeyboardInterrupt:
+            server.terminate()
             server.wait()
             typer.echo("stopped")
             return

@@ -23,6 +23,8 @@ from millpond.dashboard.text import escape
 _OTHER: Final = 0
 """The entry of the list of periods for two dates."""
 _WRITTEN: Final = "written"
+_READ: Final = "filters"
+_WIDGETS: Final = ("period", "source", "layer", "owner", "refresh")
 
 
 def show_filters(choices: Choices, today: dt.date) -> Filters:
@@ -33,8 +35,11 @@ def show_filters(choices: Choices, today: dt.date) -> Filters:
         parsed = parse_filters(address, today, choices)
         _fill_widgets(parsed.filters)
         state["hints"] = parsed.hints
+    elif any(name not in state for name in _WIDGETS):
+        # Streamlit forgets widgets of a page that was left before it had drawn them.
+        _fill_widgets(state[_READ])
     with st.sidebar:
-        filters = _read_widgets(choices, today)
+        filters = state[_READ] = _read_widgets(choices, today)
     if hints := state.get("hints"):
         st.info(f"Parts of the address were ignored: {escape('; '.join(hints))}.")
     _write_address(format_filters(filters), address)

@@ -59,7 +59,8 @@ def _show(context: Context, line: AlertLine) -> None:
         said = [f"since {created:%d %b %H:%M}"] if created else []
         said += [f"owner {', '.join(alert.owners)}"] if alert.owners else []
         said.append(_describe_delivery(line))
-        st.caption(f"{escape(' · '.join(said))}  \nNext: {escape_prose(alert.next_step)}")
+        st.caption(escape(" · ".join(said)))
+        st.markdown(f"Next: {escape_prose(alert.next_step)}")
         with st.container(horizontal=True):
             if alert.run_id:
                 st.link_button("Run in Dagster", context.links.run(alert.run_id))

@@ -52,7 +52,7 @@ def _show_branches(context: Context) -> None:
     branches = [each for each in list_refs() if each.base is not None]
     st.subheader(f"Branches ({len(branches)})", anchor=False)
     if not branches:
-        st.caption("None. `millpond branch create NAME` makes one.")
+        st.markdown("None. `millpond branch create NAME` makes one.")
         return
     rows = [
         {

@@ -106,7 +106,9 @@ def _show_problems(context: Context, problems: tuple[Problem, ...], now: dt.date
             st.markdown(f"**{where or 'Platform'}** {escape_prose(each.what)}")
             said = [f"since {format_age(now - each.since)} ago"] if each.since else []
             said += [f"owner {', '.join(each.owners)}"] if each.owners else []
-            st.caption(f"{escape(', '.join(said))}  \nNext: {escape_prose(each.next_step)}")
+            if said:
+                st.caption(escape(", ".join(said)))
+            st.markdown(f"Next: {escape_prose(each.next_step)}")
     if len(problems) > _SHOWN:
         st.caption(f"and {len(problems) - _SHOWN} more; the filters narrow them down")
 

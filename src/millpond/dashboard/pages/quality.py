@@ -42,7 +42,9 @@ def _show_failing(context: Context, states: Sequence[CheckState]) -> None:
             link = context.links.asset_named(each.asset, view="checks")
             st.markdown(f"**[{escape(each.asset)}]({link})** {escape(each.check)} ({kind})")
             at = each.at.astimezone(context.settings.zone)
-            st.caption(f"{at:%d %b %H:%M} {escape_prose(each.description)}")
+            st.caption(f"{at:%d %b %H:%M}")
+            if each.description:
+                st.markdown(escape_prose(each.description))
             if each.samples:
                 context.show_table(each.samples, f"Rows that fail {each.check}")
 
