@@ -37,7 +37,7 @@ def files_of(project: Path) -> set[str]:
     """Return the files of a project's sources and models, by their path below it."""
     return {
         str(file.relative_to(project))
-        for folder in ("sources", "dbt/models", "dbt/snapshots", "dbt/macros")
+        for folder in ("bi", "sources", "dbt/models", "dbt/snapshots", "dbt/macros")
         for file in (project / folder).rglob("*")
         if file.is_file()
     }
@@ -50,14 +50,16 @@ def test_tests_run_in_a_project_of_their_own() -> None:
 
 def test_tests_of_the_example_run_in_its_files_and_no_others(tmp_path: Path) -> None:
     make_example(tmp_path / "example")
-    expected = {name for name in example_files() if name.count("/") > 1 or name.startswith("sources/")}
+    expected = {
+        name for name in example_files() if name.count("/") > 1 or name.startswith(("bi/", "sources/"))
+    }
     assert files_of(tmp_path / "example") == expected
 
 
 @pytest.mark.slow
 def test_a_source_and_models_that_are_added_fail_no_test(tmp_path: Path) -> None:
     copy = tmp_path / "checkout"
-    for name in ("src", "tests", "dbt", "sources", "docker", "docs"):
+    for name in ("src", "tests", "bi", "dashboards", "dbt", "sources", "docker", "docs"):
         unwanted = shutil.ignore_patterns("__pycache__", "target", "logs", "dbt_packages", "secrets", ".env")
         shutil.copytree(CHECKOUT / name, copy / name, symlinks=True, ignore=unwanted)
     for file in CHECKOUT.iterdir():
