@@ -193,6 +193,7 @@ def typed(run: Run, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Documente
         (d for d in runnable() if d.words[1] == "demo" or wanted(d)), key=lambda d: d.words[1] != "demo"
     )
     home = Typed(run)
+    monkeypatch.chdir(settings().project)  # not the checkout: some write files to the current folder
     return [said for documented in chosen if (said := home.failure(documented, monkeypatch))]
 
 

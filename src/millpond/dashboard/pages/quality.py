@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -14,6 +14,8 @@ from millpond.dashboard.text import escape, escape_prose
 from millpond.observability.assets import order_layers
 from millpond.observability.checks import CheckState, PassRate, read_check_states, read_pass_rates
 from millpond.observability.partitions import read_days
+from millpond.observability.sensitive import find_sensitive_columns, hide_reasons
+from millpond.transform.manifest import load_project_or_last
 
 TITLE, ICON, ORDER = "Data quality", ":material/rule:", 50
 
@@ -21,12 +23,13 @@ TITLE, ICON, ORDER = "Data quality", ":material/rule:", 50
 def render(context: Context) -> None:
     """Show failing checks, pass rates by layer and model, and quarantined rows by reason."""
     since, _ = context.span
-    states = read_check_states(context.instance, context.shown, since)
+    sensitive = find_sensitive_columns(load_project_or_last(context.settings))
+    states = read_check_states(context.instance, context.shown, since, sensitive)
     _show_failing(context, states)
     rates = read_pass_rates(context.instance, context.shown, since)
     if rates:
         _show_rates(context, rates)
-    _show_quarantine(context)
+    _show_quarantine(context, sensitive)
 
 
 def _show_failing(context: Context, states: Sequence[CheckState]) -> None:
@@ -75,12 +78,12 @@ def _share(rates: Sequence[PassRate]) -> float:
     return sum(each.passed for each in rates) / sum(each.passed + each.failed for each in rates)
 
 
-def _show_quarantine(context: Context) -> None:
+def _show_quarantine(context: Context, sensitive: Mapping[str, frozenset[str]]) -> None:
     days = read_days(context.instance, context.shown, context.filters.list_days())
     reasons: Counter[tuple[str, str]] = Counter()
     latest: dict[tuple[str, str], dt.date] = {}
     for each in days:
-        for reason, number in each.reasons.items():
+        for reason, number in hide_reasons(each.reasons, sensitive.get(each.asset, frozenset())).items():
             reasons[each.asset, reason] += number
             latest[each.asset, reason] = max(each.day, latest.get((each.asset, reason), each.day))
     st.subheader(f"Quarantined rows ({sum(reasons.values()):,})", anchor=False)
