@@ -158,7 +158,7 @@ def test_the_questions_of_a_person_on_call_are_one_click_away(watched: Watched) 
     for question, answer in QUESTIONS:
         page.get_by_test_id("stMain").get_by_role("link", name=question).click()
         expect(page.get_by_text(answer).first).to_be_visible()
-        page.go_back()
+        page.get_by_test_id("stSidebar").get_by_role("link", name="Overview").click()
         expect(page.get_by_role("heading", level=1, name="Overview")).to_be_visible()
 
 

@@ -58,7 +58,7 @@ def _open_page(page: Page, every: Mapping[str, Any]) -> None:
 
 def _show_page(page: Page, every: Mapping[str, Any]) -> None:
     configured = settings()
-    filters = show_filters(_find_choices(configured), dt.datetime.now(configured.zone).date())
+    filters = show_filters(page.name, _find_choices(configured), dt.datetime.now(configured.zone).date())
     scheme = cast("Scheme", st.context.theme.type or "light")
     context = Context(filters, configured, Links.of(configured), scheme, every)
     _show_period(filters, configured)

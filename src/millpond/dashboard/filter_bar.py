@@ -24,10 +24,10 @@ _OTHER: Final = 0
 """The entry of the list of periods for two dates."""
 _WRITTEN: Final = "written"
 _READ: Final = "filters"
-_WIDGETS: Final = ("period", "source", "layer", "owner", "refresh")
+_PAGE: Final = "page"
 
 
-def show_filters(choices: Choices, today: dt.date) -> Filters:
+def show_filters(page: str, choices: Choices, today: dt.date) -> Filters:
     """Return the filters; the address decides where it was changed, else the widgets, which then write it."""
     address = {name: st.query_params.get_all(name) for name in NAMES if name in st.query_params}
     state = st.session_state
@@ -35,9 +35,10 @@ def show_filters(choices: Choices, today: dt.date) -> Filters:
         parsed = parse_filters(address, today, choices)
         _fill_widgets(parsed.filters)
         state["hints"] = parsed.hints
-    elif any(name not in state for name in _WIDGETS):
-        # Streamlit forgets widgets of a page that was left before it had drawn them.
+    elif state[_PAGE] != page:
+        # Streamlit begins each page with new widgets, also where another page has the same.
         _fill_widgets(state[_READ])
+    state[_PAGE] = page
     with st.sidebar:
         filters = state[_READ] = _read_widgets(choices, today)
     if hints := state.get("hints"):
