@@ -92,7 +92,8 @@ def signed_in(browser: Browser, superset: Superset) -> Iterator[Page]:
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("response", answered)
-    page.goto("/login/")
+    # The session is a cookie: an anonymous answer that arrives after the login would end it again.
+    page.goto("/login/", wait_until="networkidle")
     page.locator("#username").fill(superset.status["user"])
     page.locator("#password").fill(superset.password)
     page.locator("button[type=submit]").click()
