@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from millpond.ingestion.columns import Column, OnBad, Rounding, is_numeric, sql_type
+from millpond.ingestion.columns import Column, OnBad, Rounding, decimal_digits, is_numeric, sql_type
 from millpond.ingestion.json_sql import json_path, micros
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.naming import literal, quoted
@@ -37,7 +37,8 @@ class Value:
     """A column, the keys that lead to its value in a row, and the expression for that value as text.
 
     `on_bad` says what a bad value leads to; `added` columns are not in the spec and take any text.
-    `rounding` is how a fraction becomes a whole number; without it, it is a bad value.
+    `rounding` is how a fraction becomes a whole number, or more decimals than a column has fewer; without it,
+    it is a bad value.
     """
 
     name: str
@@ -232,6 +233,10 @@ class Value:
             return f"case when try_cast({text} as double) = {loose}::double then {loose} end"
         if kind == "number":
             return f"case when isfinite({loose}) then {loose} end"
+        if (digits := decimal_digits(kind)) and not self.rounding:
+            finer = f"regexp_matches({text}, '[.][0-9]{{{digits[1]}}}[0-9]*[1-9]')"
+            exponent = f"contains(lower({text}), 'e') and try_cast({text} as double) <> {loose}::double"
+            return f"case when not ({finer} or ({exponent})) then {loose} end"
         if kind == "date" and not self.column.format:
             return f"case when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then {loose} end"
         if kind in {"string", "json"} and self.lenient:

@@ -149,8 +149,8 @@ class Column(Part):
     )
     round: Rounding | None = Field(
         None,
-        description="how an int column takes a number with a fraction, which is a bad value without it; times"
-        " since 1970 are rounded down",
+        description="how an int column takes a number with a fraction, or a decimal column one with more"
+        " decimals, which is a bad value without it; times since 1970 are rounded down",
         examples=["round: nearest", "round: down"],
     )
     no_value: Annotated[NoValue, BeforeValidator(_to_list)] | None = Field(
@@ -173,9 +173,13 @@ class Column(Part):
             raise ValueError(f"min and max need type int or number, not {self.type}; for example {EXAMPLE}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; for example {EXAMPLE}")
-        if self.round is not None and self.type != "int":
+        if self.round is not None and self.type != "int" and not decimal_digits(self.type):
             raise ValueError(
-                f"round needs type int, not {self.type}; for example {{ type: int, round: down }}"
+                f"round needs type int or decimal, not {self.type}; for example {{ type: int, round: down }}"
+            )
+        if self.round == "down" and self.type != "int":
+            raise ValueError(
+                f"a column of type {self.type} is rounded to the nearest; for example round: nearest"
             )
         if self.allowed is not None and self.type != "string":
             raise ValueError("allowed needs type string; for example { type: string, allowed: [Flat, NONE] }")

@@ -75,7 +75,10 @@ class Contract:
     def _typed(self, column: Column, keys: tuple[str, ...]) -> dict[str, Any]:
         if self.rows is None:
             return {}
-        found, native = self.rows.find(keys), self.rows.native(keys, column.type)
+        found, native = (
+            self.rows.find(keys),
+            self.rows.native(keys, column.type, rounded=column.round is not None),
+        )
         return {
             "native": native,
             "field": found[0] if found and native else None,

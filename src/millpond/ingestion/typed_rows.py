@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from millpond.ingestion.columns import is_numeric, sql_type
+from millpond.ingestion.columns import decimal_digits, is_numeric, sql_type
 from millpond.naming import literal, quoted
 
 _SMALL_INTEGERS: Final = {
@@ -69,8 +69,11 @@ class TypedRows:
             return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S.%fZ')"
         return f"{expression}::varchar"
 
-    def native(self, keys: Sequence[str], kind: str) -> str | None:
-        """Return the expression for a value as the column type `kind`, where its own type is one of these."""
+    def native(self, keys: Sequence[str], kind: str, *, rounded: bool = True) -> str | None:
+        """Return the expression for a value as the column type `kind`, where its own type is one of these.
+
+        It is null for a value with more decimals than `kind` has, unless that is `rounded`.
+        """
         found = self.find(keys)
         if found is None:
             return None
@@ -80,7 +83,12 @@ class TypedRows:
         if (kind == "int" and own in _SMALL_INTEGERS) or (is_numeric(kind) and own in _SMALL_INTEGERS):
             return f"try_cast({expression} as {sql_type(kind)})"
         if is_numeric(kind) and kind != "int" and (pa.types.is_floating(own) or pa.types.is_decimal(own)):
-            return f"try_cast({expression} as {sql_type(kind)})"
+            value, digits = f"try_cast({expression} as {sql_type(kind)})", decimal_digits(kind)
+            fits = not digits or (pa.types.is_decimal(own) and own.scale <= digits[1])
+            if rounded or fits:
+                return value
+            back = f"{value}::double" if pa.types.is_floating(own) else value
+            return f"case when {back} = {expression} then {value} end"
         if kind in {"timestamp", "date"} and (pa.types.is_timestamp(own) or pa.types.is_date(own)):
             return f"{expression}::{sql_type(kind)}"
         return None

@@ -104,3 +104,23 @@ def test_texts_of_all_scripts_come_back_as_they_were_sent(server: FakeSource) ->
     load_days(DAY)
     assert raw("device") == texts
     assert quarantined() == []
+
+
+@pytest.mark.parametrize(
+    ("rounding", "loaded"),
+    [
+        (None, ["1.10", "2.00", "-3.45", "150.00", None, None, None]),
+        ("nearest", ["1.10", "2.00", "-3.45", "150.00", "10.56", "0.13", "123.46"]),
+    ],
+)
+def test_more_decimals_than_a_column_has_are_no_value_of_its_type_unless_it_is_rounded(
+    server: FakeSource, rounding: str | None, loaded: list[str | None]
+) -> None:
+    columns = table_of("climate_entries")[1].columns
+    new = {"type": "decimal(18,2)", "min": None, "max": None, "no_value": None, "on_bad": "null"}
+    spec = columns["lux"].model_copy(update={**new, "required_when": None, "round": rounding})
+    sent = ["1.1", 2.000, -3.45, "1.5e2", "10.555", 0.125, "1.23456e2"]
+    server.serve = Entries(GOOD + [reading(n, lux=value) for n, value in enumerate(sent)])
+    (day,) = load_days(DAY, columns={**columns, "lux": spec}).partitions
+    assert [None if value is None else f"{value}" for value in raw("lux")[: len(sent)]] == loaded
+    assert day.nulled == ({"lux is no decimal(18,2)": 3} if rounding is None else {})
