@@ -161,6 +161,7 @@ class Report:
             (f'sql "{_QUARANTINED}"', "", "dlt_glucose_entries" in self._loads),
             ('materialize "*" --range A...B', "more days, few runs", True),
             ("env", "connect psql, a BI tool, an Iceberg client", True),
+            ("dashboard", "the readings, and the state of everything, in a browser", True),
             ("demo", "again: nothing changes", True),
             ("down", "stop the parts; the data stays", True),
         ]
@@ -204,9 +205,9 @@ class Report:
         self._console.print(table)
 
     def _print_marts(self) -> bool:
-        table = Table(title="Marts in Postgres", title_justify="left", header_style="bold")
+        table = Table(title="Marts in Postgres, rows", title_justify="left", header_style="bold")
         table.add_column("mart")
-        for heading in ("rows in Iceberg", "rows in Postgres", "changed"):
+        for heading in ("in the lake", "in Postgres", "changed"):
             table.add_column(heading, justify="right")
         table.add_column("equal", justify="center")
         right = []
