@@ -12,6 +12,7 @@ from millpond.automation.chains import find_chains, note_missing_addresses
 from millpond.automation.conditions import add_conditions
 from millpond.automation.jobs import housekeeping
 from millpond.automation.new_data_sensors import build_new_data_sensors
+from millpond.automation.openlineage import build_openlineage_sensors
 from millpond.automation.queue_sensor import build_queue_sensors
 from millpond.automation.schedules import build_schedules
 from millpond.automation.sensors import build_base_sensors
@@ -71,6 +72,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
             *build_new_data_sensors(asked, chains),
             *build_queue_sensors(sources),
             *build_wait_sensors(read_waits(configured)),
+            *build_openlineage_sensors(),
             *mine.sensors,
         ],
         resources={**build_resources(configured), **mine.resources},
