@@ -3,8 +3,10 @@
 Importing this opens no socket and starts nothing.
 """
 
+from millpond.internals.dagster import leave_out_external_assets
 from millpond.own_definitions import load_own
 from millpond.platform import build_definitions
 from millpond.settings import settings
 
+leave_out_external_assets()
 defs = build_definitions(load_own(settings()))

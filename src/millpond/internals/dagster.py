@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetCheckKey, AssetCheckResult
+from dagster import AssetCheckKey, AssetCheckResult, AssetSelection
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
@@ -97,6 +98,23 @@ if TYPE_CHECKING:
 def announce_interrupt() -> None:
     """Have Dagster raise an interrupt before it begins the next step, as if a signal had come."""
     interrupts._received_interrupt["received"] = True
+
+
+def leave_out_external_assets() -> None:
+    """Have `dagster asset materialize` leave assets out that nothing materializes, as Dagster's pages do.
+
+    Its selection `a*` includes external assets downstream, such as dbt's exposures, and then fails on them.
+    """
+    command: Any = sys.modules.get("dagster._cli.asset")
+    if command is None or command.AssetSelection is not AssetSelection:
+        return
+
+    class MaterializableSelection(AssetSelection):
+        @classmethod
+        def from_coercible(cls, selection: Any) -> AssetSelection:
+            return AssetSelection.from_coercible(selection).materializable()
+
+    command.AssetSelection = MaterializableSelection
 
 
 def find_check_target(

@@ -80,7 +80,7 @@ def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(home: Home, r
 
 def test_every_command_has_a_json_form_but_those_that_serve_until_they_are_stopped() -> None:
     without = {name for name, command in commands() if all("--json" not in p.opts for p in command.params)}
-    assert without == {"up", "docs", "dashboard"}
+    assert without == {"up", "docs", "dashboard", "mcp"}
 
 
 @pytest.mark.parametrize(("error", "kind"), [(KeyboardInterrupt(), "Interrupted"), (OSError("x"), "OSError")])

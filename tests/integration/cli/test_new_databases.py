@@ -35,11 +35,11 @@ def test_account_and_password_of_an_address_go_to_env_apart(new_project: Path, r
         admin.autocommit = True
         admin.execute("drop role if exists clerk")
         admin.execute("create role clerk login password 'se/c:ret@1'")
-        admin.execute("create table if not exists public.bills (id int primary key, total numeric)")
-        admin.execute("insert into public.bills values (1, 'NaN'), (2, 1.10) on conflict do nothing")
+        admin.execute("create table if not exists public.clerk_bills (id int primary key, total numeric)")
+        admin.execute("insert into public.clerk_bills values (1, 'NaN'), (2, 1.10) on conflict do nothing")
         admin.execute("grant connect on database postgres to clerk")
         admin.execute("grant usage on schema public to clerk")
-        admin.execute("grant select on public.bills to clerk")
+        admin.execute("grant select on public.clerk_bills to clerk")
     address = f"postgresql://clerk:se%2Fc%3Aret%401@127.0.0.1:{server.port}/postgres"
     code, out, error = run("sources", "new", "desk", "--kind", "sql", "--url", address, "--yes", "--json")
     assert code == 0, out + error

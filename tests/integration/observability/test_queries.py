@@ -182,9 +182,9 @@ def test_no_query_reads_the_event_log_without_an_index(worked: Worked) -> None:
         event.remove(engine, "before_cursor_execute", note)
     assert len(seen) > 5
     with connection(instance) as conn:
-        conn.exec_driver_sql("set local enable_seqscan = off")
+        conn.exec_driver_sql("set enable_seqscan = off")
         for statement, parameters in seen:
             plan = conn.exec_driver_sql(f"explain {statement}", parameters).scalars().all()
             scans = [line for line in plan if "Seq Scan on event_logs" in line]
             assert not scans, f"{statement}\n{scans}"
-        conn.rollback()
+        conn.exec_driver_sql("set enable_seqscan = on")

@@ -22,6 +22,7 @@ PUBLIC: dict[str, set[str] | None] = {
     "dagster_dbt": None,
     "dagster_docker": None,
     "dagster_postgres": None,
+    "dagster_openlineage": None,
     # dbt documents calling it from Python, and these for whoever writes an adapter or a plugin of dbt-duckdb.
     "dbt.cli.main": {"dbtRunner", "dbtRunnerResult"},
     "dbt.contracts.graph.manifest": {"Manifest"},
