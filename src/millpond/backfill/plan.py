@@ -67,6 +67,8 @@ class Plan:
     items: tuple[Item, ...]
     chunks: tuple[Chunk, ...]
     estimate: Estimate | None
+    left_out: tuple[str, ...] = ()
+    """A sentence for each selected asset that cannot be built yet."""
 
     def todo(self) -> Iterator[Item]:
         """Yield the partitions that will be run."""

@@ -24,6 +24,7 @@ from millpond.resources.run import JOB
 from millpond.runs.selection import (
     find_single_day_assets,
     has_other_partitions,
+    leave_out_unready,
     leave_out_without_address,
     resolve_selection,
 )
@@ -54,13 +55,16 @@ def make_plan(
     """
     configured, ref = settings(), ref_name(ref)
     graph = definitions.resolve_asset_graph()
-    assets = _select_assets(selection, graph, downstream=downstream)
-    nodes = _build_nodes(graph, assets)
+    selected = _select_assets(selection, graph, downstream=downstream)
+    nodes = _build_nodes(graph, selected)
     names = [node.name for node in nodes]
     made, failed = read_latest(instance, names, ref), read_failures(instance, names)
     if ref != MAIN_REF:
         failed = {asset: _only_unreachable(of_days) for asset, of_days in failed.items()}
     recorded = Recorded(made, failed)
+    chosen = [dg.AssetKey.from_user_string(name) for name in selected]
+    ready, left_out = leave_out_unready(chosen, graph, selection, lambda _: made)
+    assets = frozenset(key.to_user_string() for key in ready)
     among = (
         set(days)
         if days is not None
@@ -84,10 +88,11 @@ def make_plan(
     return Plan(
         selection,
         ref,
-        _hash_code(graph, assets),
+        _hash_code(graph, selected),
         items,
         tuple(chunks),
         estimate(chunks, read_past_runs(instance, JOB)),
+        left_out,
     )
 
 

@@ -42,6 +42,8 @@ def print_plan(plan: Plan) -> None:
         output.print_table(_PARTITIONS, _build_partition_rows(plan.items), title="Partitions")
     if plan.chunks:
         output.print_table(_RUNS, _build_run_rows(plan.chunks), title="Runs")
+    for line in plan.left_out:
+        console.print(Text(f"– {line}", style="dim"), soft_wrap=True)
     left = len(plan.items) - due
     runs = "1 run" if len(plan.chunks) == 1 else f"{len(plan.chunks):,} runs"
     if not due:
@@ -81,6 +83,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
             }
             for chunk in plan.chunks
         ],
+        "left_out": list(plan.left_out),
         "estimate": plan.estimate and dataclasses.asdict(plan.estimate),
     }
 

@@ -160,7 +160,7 @@ def _print_end(console: Console, outcome: RunOutcome) -> None:
     for failure in outcome.failures:
         console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets) or "the run"))
         console.print(Text(failure.message), soft_wrap=True)
-    for line in format_skipped(outcome):
+    for line in (*outcome.left_out, *format_skipped(outcome)):
         console.print(Text(f"  – {line}", style="dim"), soft_wrap=True)
     if outcome.missing:
         colour = "dim" if outcome.success else "red"

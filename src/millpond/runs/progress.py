@@ -75,6 +75,8 @@ class RunOutcome:
     checks: tuple[Progress, ...]
     missing: tuple[str, ...]
     skipped: tuple[Progress, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """A sentence for each selected asset that was not in the run, as it cannot be built yet."""
 
 
 class RunProgress:

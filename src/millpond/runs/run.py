@@ -7,6 +7,7 @@ import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 import dagster as dg
@@ -16,13 +17,14 @@ from millpond.instance.dead_runs import fail_dead_runs
 from millpond.instance.files import output_to_terminal
 from millpond.instance.home import CODE_LOCATION
 from millpond.instance.home import open_instance as home_instance
+from millpond.instance.record import read_versions
 from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
 from millpond.partitions import Window, check_window
 from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
-from millpond.runs.selection import find_single_day_assets, resolve_selection
+from millpond.runs.selection import find_single_day_assets, leave_out_unready, resolve_selection
 from millpond.runtime.garbage import resume_collection
 from millpond.settings import settings
 
@@ -58,6 +60,7 @@ def materialize(
     job, graph = _job(definitions or importlib.import_module(CODE_LOCATION).defs)
     _spare_libraries()
     keys = resolve_selection(selection, graph)
+    on = ref_name(ref or configured.ref)
     if window and len(window) > 1 and (single := find_single_day_assets(keys, graph)):
         raise ConfigError(
             f"one run makes one day of {', '.join(single)}: its backfill_policy is not single_run",
@@ -65,13 +68,16 @@ def materialize(
             next_step=f"`millpond backfill '{selection}' --start-date {window.start} "
             f"--end-date {window.last}` makes a run for each day",
         )
-    run_tags = {REF_TAG: ref_name(ref or configured.ref), **(tags or {})}
-    if window and any(graph.get(key).is_partitioned for key in keys):
-        run_tags |= partition_tags(window)
+    run_tags = {REF_TAG: on, **(tags or {})}
     run_id, began = run_id or make_new_run_id(), time.perf_counter()
     resume_collection()
     with _open_instance(instance) as dagster:
         fail_dead_runs(dagster)
+        keys, left_out = leave_out_unready(
+            keys, graph, selection, lambda names: read_versions(dagster, names, on)
+        )
+        if window and any(graph.get(key).is_partitioned for key in keys):
+            run_tags |= partition_tags(window)
         progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))
         dagster.add_event_listener(run_id, progress)
         with output_to_terminal():
@@ -85,7 +91,8 @@ def materialize(
             )
     if progress.interrupted:
         raise KeyboardInterrupt
-    return progress.outcome(run_id, result.success, time.perf_counter() - began)
+    outcome = progress.outcome(run_id, result.success, time.perf_counter() - began)
+    return replace(outcome, left_out=left_out)
 
 
 @cache

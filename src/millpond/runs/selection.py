@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterInvalidSubsetError
@@ -46,6 +47,44 @@ def leave_out_without_address(
     """
     named = set(_WORD.findall(selection))
     return {key for key in keys if key.path[-1] in named or NO_ADDRESS not in graph.get(key).metadata} or keys
+
+
+def leave_out_unready(
+    keys: Collection[dg.AssetKey],
+    graph: AssetGraph,
+    selection: str,
+    find_made: Callable[[Collection[str]], Mapping[str, Collection[Any]]],
+) -> tuple[list[dg.AssetKey], tuple[str, ...]]:
+    """Return `keys` without those that cannot be built yet, sorted, and a sentence about each left out.
+
+    That is what `selection` reaches without naming it, from something upstream, and that reads an asset which
+    is neither selected nor was ever materialized: a model that joins this source with another one, which
+    has not been loaded. `find_made` returns what was materialized of assets.
+    """
+    outside = {parent for key in keys for parent in graph.get(key).parent_keys} - set(keys)
+    waiting = {key for key in outside & graph.materializable_asset_keys if not _is_built_along(key, graph)}
+    read = sorted(key.to_user_string() for key in waiting)
+    if not read:
+        return sorted(keys), ()
+    made = find_made(read)
+    absent = {dg.AssetKey.from_user_string(name) for name in read if not made.get(name)}
+    named, left_out, said = set(_WORD.findall(selection)), set[dg.AssetKey](), list[str]()
+    for key in (key for key in graph.toposorted_asset_keys if key in keys and key.path[-1] not in named):
+        parents = graph.get(key).parent_keys
+        missing = sorted(parent.to_user_string() for parent in parents & (absent | left_out))
+        if missing and parents & (set(keys) | left_out):
+            left_out.add(key)
+            if parents & absent:
+                said.append(
+                    f"{key.to_user_string()} is left out: it reads {', '.join(missing)}, never materialized"
+                )
+    return sorted(set(keys) - left_out), tuple(said)
+
+
+def _is_built_along(key: dg.AssetKey, graph: AssetGraph) -> bool:
+    """Return whether a model reads no source: what reads it builds it where it is missing."""
+    node = graph.get(key)
+    return "static" in node.tags or (not node.parent_keys and "dbt" in node.kinds)
 
 
 def _resolve_term(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
