@@ -20,7 +20,7 @@ EVERY = [CALENDAR, SHOP, BANK, DAILY, JOINED, MART, PRICED]
 
 
 @dg.multi_asset(specs=EVERY)
-def everything():  # type: ignore[no-untyped-def]  # noqa: ANN201
+def everything():  # type: ignore[no-untyped-def]
     yield from ()
 
 
