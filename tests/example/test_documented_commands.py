@@ -58,6 +58,7 @@ ELSEWHERE = {
     'millpond sql "select * from marts.invoices': "the same",
     "millpond docs": "integration/transform/test_docs.py",
     "millpond mcp": "integration/mcp/test_server.py",
+    "millpond dashboard": "browser/test_dashboard_pages.py",
     "millpond up": "integration/runtime/test_up.py",
     "millpond bi up": "browser/test_superset_dashboards.py",
     "millpond bi import": "the same",
