@@ -43,6 +43,7 @@ def run(project: Path, calling: Callable[[Path], Run]) -> Run:
     return calling(project)
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(run: Run) -> None:
     assert "2 passed" in run("pytest", "-q", "-p", "no:cacheprovider")
 

@@ -152,6 +152,7 @@ def test_an_edit_is_published_by_an_explicit_reload_and_by_nothing_else(project:
     assert json.loads(answer.stdout) == [{"days": LATER}]
 
 
+@pytest.mark.slow
 def test_runs_of_the_code_server_read_the_environment_then_the_secrets_then_the_env_file(
     project: Path, configure: Callable[..., Settings], request: pytest.FixtureRequest
 ) -> None:

@@ -22,6 +22,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of dagster-dbt and dbt, in the process of the asset
 def test_assets_of_a_user_build_with_dbt_on_a_branch(
     home: Home, configure: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
