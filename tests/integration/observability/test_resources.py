@@ -73,6 +73,7 @@ def test_each_part_and_run_is_sampled_and_what_is_older_than_a_week_goes(
         connection.execute(old)
     store(samples.values())
     usage = read_usage(now - dt.timedelta(days=30), now + dt.timedelta(hours=1))
+    assert {type(each.bytes) for each in usage} == {int}
     assert {each.part for each in usage} == {"code-server", RUNS, "millpond up", MACHINE, DISK}
     (of_run,) = read_run_usage(now - dt.timedelta(hours=1), now + dt.timedelta(hours=1))
     assert (of_run.run, of_run.bytes) == (RUN, run.bytes)
