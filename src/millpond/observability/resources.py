@@ -31,7 +31,8 @@ class RunUsage:
 
 
 _USAGE = """
-    select to_timestamp(floor(extract(epoch from at) / %(step)s) * %(step)s), part, avg(cores), max(bytes)::bigint
+    select to_timestamp(floor(extract(epoch from at) / %(step)s) * %(step)s), part,
+        avg(cores), max(bytes)::bigint
     from (
         select at, part, sum(cores) as cores, sum(bytes) as bytes from resource_samples
         where at >= %(since)s and at < %(until)s group by at, part
