@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from millpond.dashboard.theme import Scheme, State, get_colour
 from millpond.observability.assets import Asset
 from millpond.observability.durations import Duration
+from millpond.observability.freshness import Age
 from millpond.observability.lake import TableFigures
 from millpond.observability.partitions import AssetDay, DayState
 from millpond.observability.resources import Usage
@@ -26,6 +27,14 @@ DAY_STATES: Final[dict[DayState, State | None]] = {
     DayState.BEFORE: None,
 }
 """The state in which a day is drawn; days before the first load are left blank."""
+AGE_STATES: Final[dict[Age, State]] = {
+    Age.NEVER: "missing",
+    Age.LATE: "failed",
+    Age.WARNING: "late",
+    Age.FRESH: "fine",
+    Age.UNLIMITED: "fine",
+}
+"""The state in which an asset of this age is drawn."""
 _RUN_STATES: Final[dict[str, State]] = {SUCCESS: "fine", FAILURE: "failed", "CANCELED": "missing"}
 
 

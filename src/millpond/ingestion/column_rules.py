@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from millpond.ingestion.columns import Column, OnBad, Rounding, decimal_digits, is_numeric, sql_type
-from millpond.ingestion.json_sql import json_path, micros
+from millpond.ingestion.json_sql import has_nul, json_path, micros
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.naming import literal, quoted
 
@@ -291,11 +291,6 @@ def first(cases: Iterable[tuple[str, str]], otherwise: str = "null") -> str:
 
 def _wrong(kind: str) -> str:
     return WRONG.get(kind, f"is no {kind}")
-
-
-def has_nul(text: str) -> str:
-    r"""Return the condition that JSON `text` holds \u0000, and not as the text of an escaped backslash."""
-    return rf"contains({text}, '\u0000') and contains(replace({text}, '\\', ''), '\u0000')"
 
 
 def _list(values: Iterable[str]) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value, first, has_nul
+from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value, first
 from millpond.ingestion.columns import Column
-from millpond.ingestion.json_sql import BLANKS, Extraction
+from millpond.ingestion.json_sql import BLANKS, Extraction, has_nul
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, TypedRows, column_type

@@ -131,3 +131,8 @@ class Extraction:
 
 def _inside(found: str, rest: Sequence[str], raw: bool) -> str:
     return f"json_extract{'' if raw else '_string'}({found}, {json_path(rest)})::varchar"
+
+
+def has_nul(text: str) -> str:
+    r"""Return the condition that JSON `text` holds \u0000, and not as the text of an escaped backslash."""
+    return rf"contains({text}, '\u0000') and contains(replace({text}, '\\', ''), '\u0000')"

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, text
 
 MATERIALIZED = "ASSET_MATERIALIZATION"
 PLANNED = "ASSET_MATERIALIZATION_PLANNED"
+SKIPPED = "ASSET_FAILED_TO_MATERIALIZE"
+"""A day that its source serves no more."""
 
 Log = Literal["event_logs", "asset_check_executions"]
 _TIME: Mapping[Log, str] = {"event_logs": "timestamp", "asset_check_executions": "create_timestamp"}

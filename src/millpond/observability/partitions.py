@@ -12,18 +12,17 @@ from dagster import DagsterInstance
 
 from millpond.backfill.history import read_step_failures, read_steps
 from millpond.instance.record import connection, database_key
-from millpond.instance.unreachable import find_skipped_days
 from millpond.observability.assets import Asset
 from millpond.observability.events import (
     MATERIALIZED,
     PLANNED,
+    SKIPPED,
     find_first_days,
     find_newest_of_days,
     read_materializations,
     read_times,
     read_wipes,
 )
-from millpond.partitions import Window
 from millpond.runs.progress import ROWS
 
 _LONG_AGO: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
@@ -71,6 +70,7 @@ def read_days(
     with connection(instance) as conn:
         first, wiped = find_first_days(conn, daily), read_wipes(conn, daily)
         made = find_newest_of_days(conn, MATERIALIZED, daily, days)
+        skipped = find_newest_of_days(conn, SKIPPED, daily, days)
         planned = find_newest_of_days(conn, PLANNED, daily, days)
         newer = {of: number for of, number in planned.items() if number > made.get(of, 0)}
         steps = read_steps(conn, [*newer.values()])
@@ -78,7 +78,6 @@ def read_days(
         tried = read_times(conn, [*newer.values()])
         events = read_materializations(conn, [*made.values()])
         writes = {number: (run, at, told) for number, run, at, _, told in events}
-    gone = find_skipped_days(instance, [*daily.values()], Window(min(days), max(days) + dt.timedelta(days=1)))
     found = []
     for key, name in daily.items():
         since = wiped.get(key, _LONG_AGO)
@@ -91,7 +90,7 @@ def read_days(
                     write if write and write[1] > since else None,
                     errors.get(steps[attempt]) if attempt and tried[attempt] > since else None,
                     tried.get(attempt),
-                    skipped=day in gone.get(name, ()),
+                    skipped=skipped.get((key, day), 0) > made.get((key, day), 0),
                     before=key not in first or day < first[key] or key in wiped,
                 )
             )

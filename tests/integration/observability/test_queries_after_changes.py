@@ -7,6 +7,7 @@ import datetime as dt
 import dagster as dg
 from shop_pipeline import FIRST, ROWS
 
+from millpond.instance.unreachable import skip_days
 from millpond.observability.assets import Asset
 from millpond.observability.freshness import Age, read_freshness
 from millpond.observability.health import read_health
@@ -58,3 +59,25 @@ def test_an_empty_home_has_no_problems_and_no_figures(recorded: dg.DagsterInstan
         0,
         None,
     )
+
+
+def test_a_day_that_its_source_serves_no_more_is_unreachable_until_it_is_loaded(changed: Worked) -> None:
+    instance, assets = changed
+    missing = FIRST + 2 * DAY
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec("dlt_orders", skippable=True)],
+        partitions_def=dg.DailyPartitionsDefinition("2024-01-01"),
+    )
+    def orders(context):  # type: ignore[no-untyped-def]
+        yield from skip_days(context, {missing: "the source reaches back 30 days"})
+
+    dg.materialize([orders], partition_key=str(missing), instance=instance)
+    assert read_days(instance, assets, [missing])[0].state == DayState.UNREACHABLE
+
+    @dg.asset(name="dlt_orders", partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
+    def loaded() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"rows_loaded": 7})
+
+    dg.materialize([loaded], partition_key=str(missing), instance=instance)
+    assert read_days(instance, assets, [missing])[0].state == DayState.THERE

@@ -6,19 +6,13 @@ import datetime as dt
 
 import streamlit as st
 
+from millpond.dashboard.charts import AGE_STATES
 from millpond.dashboard.context import Context
 from millpond.dashboard.text import format_age
-from millpond.dashboard.theme import SYMBOLS, State
+from millpond.dashboard.theme import SYMBOLS
 from millpond.observability.freshness import Age, Freshness, read_freshness
 
 TITLE, ICON, ORDER = "Freshness", ":material/schedule:", 60
-_STATES: dict[Age, State] = {
-    Age.NEVER: "missing",
-    Age.LATE: "failed",
-    Age.WARNING: "late",
-    Age.FRESH: "fine",
-    Age.UNLIMITED: "fine",
-}
 
 
 def render(context: Context) -> None:
@@ -43,7 +37,7 @@ def _build_row(
 ) -> dict[str, object]:
     age = now - each.last if each.last else None
     return {
-        "state": f"{SYMBOLS[_STATES[each.state]]} {each.state}",
+        "state": f"{SYMBOLS[AGE_STATES[each.state]]} {each.state}",
         "asset": context.links.asset_named(each.asset),
         "age": format_age(age) if age is not None else "",
         "limit": format_age(each.limit) if each.limit else "",

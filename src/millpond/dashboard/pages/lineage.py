@@ -6,19 +6,11 @@ import datetime as dt
 
 import streamlit as st
 
-from millpond.dashboard.charts import write_lineage
+from millpond.dashboard.charts import AGE_STATES, write_lineage
 from millpond.dashboard.context import Context
-from millpond.dashboard.theme import State
-from millpond.observability.freshness import Age, read_freshness
+from millpond.observability.freshness import read_freshness
 
 TITLE, ICON, ORDER = "Lineage", ":material/account_tree:", 110
-_STATES: dict[Age, State] = {
-    Age.NEVER: "missing",
-    Age.LATE: "failed",
-    Age.WARNING: "late",
-    Age.FRESH: "fine",
-    Age.UNLIMITED: "fine",
-}
 
 
 def render(context: Context) -> None:
@@ -27,7 +19,7 @@ def render(context: Context) -> None:
         st.info("No asset passes the filters.")
         return
     ages = read_freshness(context.instance, context.shown, dt.datetime.now(dt.UTC))
-    states = {each.asset: _STATES[each.state] for each in ages}
+    states = {each.asset: AGE_STATES[each.state] for each in ages}
     st.graphviz_chart(write_lineage(context.shown, states, context.scheme), width="stretch")
     st.caption("Green is fresh, yellow nearly late, red late, grey never materialized.")
     st.link_button("In Dagster", context.links.lineage())
