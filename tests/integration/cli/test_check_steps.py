@@ -14,11 +14,9 @@ import yaml
 
 from fake_source import Answer, FakeSource, Request, rows_as_json
 from millpond.ingestion.files.place import LocalFolder
-from millpond.runtime.databases import connect_superuser, databases
-from millpond.runtime.home import layout
-from millpond.runtime.postmaster import find_server
 from millpond.settings import settings
 from new_sources import Run
+from postgres_accounts import scratch_database
 
 DAY = "2026-11-20"
 ROWS = [{"id": number, "at": f"{DAY}T0{number}:00:00Z"} for number in range(6)]
@@ -121,46 +119,40 @@ def test_a_folder_says_which_step_fails(checks: Checks, monkeypatch: pytest.Monk
 
 
 def test_a_database_says_which_step_fails(checks: Checks) -> None:
-    databases()  # starts the embedded Postgres
-    folders = layout(settings())
-    server = find_server(folders)
-    assert server
-    with connect_superuser(folders, server, "postgres") as admin:
-        admin.autocommit = True
-        admin.execute("drop table if exists public.bills")
-        admin.execute("drop role if exists auditor")
-        admin.execute("create role auditor login password 'of-the-auditor'")
+    with scratch_database("desk", "auditor", "of-the-auditor") as (admin, port):
         admin.execute("create table public.bills (id int primary key, at timestamptz)")
         admin.execute(f"insert into public.bills select n, '{DAY} 10:00Z' from generate_series(1, 3) n")
-        admin.execute("grant connect on database postgres to auditor")
-        admin.execute("grant usage on schema public to auditor")
-    table = TABLE | {"sql": {"table": "public.bills"}}
-    source = {"source": "desk", "sql": {}, "tables": [table]}
-    url = f"postgresql://127.0.0.1:{server.port}/postgres"
-    right = {"url": url, "user": "auditor", "token": "of-the-auditor"}
-    for content, account, step, said, advice in (
-        (source, right | {"token": "wrong"}, "authorised", "password authentication", "MILLPOND_DESK_TOKEN"),
-        (source, right | {"url": f"{url}s"}, "reachable", "does not exist", "MILLPOND_DESK_URL"),
-        (source, right | {"url": "postgresql://127.0.0.1:1/x"}, "reachable", "", "MILLPOND_DESK_URL"),
-        (source, right, "authorised", "permission denied for", "grant the account in MILLPOND_DESK_USER"),
-        (
-            source | {"tables": [table | {"sql": {"table": "public.bils"}}]},
-            right,
-            "shape",
-            "no table public.bils; there is bills",
-            "sql.table in sources/desk.yaml",
-        ),
-    ):
-        checks.declare(content, **account)
-        found = checks.failed()
-        assert found[0] == step, found
-        assert said in found[1]
-        assert advice in found[2]
-    with connect_superuser(folders, server, "postgres") as admin:
-        admin.autocommit = True
+        table = TABLE | {"sql": {"table": "public.bills"}}
+        source = {"source": "desk", "sql": {}, "tables": [table]}
+        url = f"postgresql://127.0.0.1:{port}/desk"
+        right = {"url": url, "user": "auditor", "token": "of-the-auditor"}
+        for content, account, step, said, advice in (
+            (
+                source,
+                right | {"token": "wrong"},
+                "authorised",
+                "password authentication",
+                "MILLPOND_DESK_TOKEN",
+            ),
+            (source, right | {"url": f"{url}s"}, "reachable", "does not exist", "MILLPOND_DESK_URL"),
+            (source, right | {"url": "postgresql://127.0.0.1:1/x"}, "reachable", "", "MILLPOND_DESK_URL"),
+            (source, right, "authorised", "permission denied for", "grant the account in MILLPOND_DESK_USER"),
+            (
+                source | {"tables": [table | {"sql": {"table": "public.bils"}}]},
+                right,
+                "shape",
+                "no table public.bils; there is bills",
+                "sql.table in sources/desk.yaml",
+            ),
+        ):
+            checks.declare(content, **account)
+            found = checks.failed()
+            assert found[0] == step, found
+            assert said in found[1]
+            assert advice in found[2]
         admin.execute("grant select on public.bills to auditor")
-    checks.declare(source, **right)
-    assert checks.failed() == ("", "", "")
+        checks.declare(source, **right)
+        assert checks.failed() == ("", "", "")
 
 
 def test_a_file_of_a_database_that_is_absent_is_not_reachable(checks: Checks) -> None:

@@ -6,11 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from millpond.runtime.databases import connect_superuser, databases
-from millpond.runtime.home import layout
-from millpond.runtime.postmaster import find_server
-from millpond.settings import settings
 from new_sources import Run, new, table_of
+from postgres_accounts import scratch_database
 
 
 def test_values_that_are_not_of_their_columns_type_are_no_obstacle_to_a_proposal(
@@ -27,24 +24,15 @@ def test_values_that_are_not_of_their_columns_type_are_no_obstacle_to_a_proposal
 
 
 def test_account_and_password_of_an_address_go_to_env_apart(new_project: Path, run: Run) -> None:
-    databases()  # starts the embedded Postgres
-    folders = layout(settings())
-    server = find_server(folders)
-    assert server
-    with connect_superuser(folders, server, "postgres") as admin:
-        admin.autocommit = True
-        admin.execute("drop role if exists clerk")
-        admin.execute("create role clerk login password 'se/c:ret@1'")
-        admin.execute("create table if not exists public.clerk_bills (id int primary key, total numeric)")
-        admin.execute("insert into public.clerk_bills values (1, 'NaN'), (2, 1.10) on conflict do nothing")
-        admin.execute("grant connect on database postgres to clerk")
-        admin.execute("grant usage on schema public to clerk")
-        admin.execute("grant select on public.clerk_bills to clerk")
-    address = f"postgresql://clerk:se%2Fc%3Aret%401@127.0.0.1:{server.port}/postgres"
-    code, out, error = run("sources", "new", "desk", "--kind", "sql", "--url", address, "--yes", "--json")
-    assert code == 0, out + error
-    written = (new_project / ".env").read_text()
-    assert f"MILLPOND_DESK_URL=postgresql://127.0.0.1:{server.port}/postgres" in written
-    assert "MILLPOND_DESK_USER=clerk" in written
-    assert "se/c:ret@1" in written
-    assert "se/c:ret@1" not in out + (new_project / "sources" / "desk.yaml").read_text()
+    with scratch_database("desk", "clerk", "se/c:ret@1") as (admin, port):
+        admin.execute("create table bills (id int primary key, total numeric)")
+        admin.execute("insert into bills values (1, 'NaN'), (2, 1.10)")
+        admin.execute("grant select on bills to clerk")
+        address = f"postgresql://clerk:se%2Fc%3Aret%401@127.0.0.1:{port}/desk"
+        code, out, error = run("sources", "new", "desk", "--kind", "sql", "--url", address, "--yes", "--json")
+        assert code == 0, out + error
+        written = (new_project / ".env").read_text()
+        assert f"MILLPOND_DESK_URL=postgresql://127.0.0.1:{port}/desk" in written
+        assert "MILLPOND_DESK_USER=clerk" in written
+        assert "se/c:ret@1" in written
+        assert "se/c:ret@1" not in out + (new_project / "sources" / "desk.yaml").read_text()

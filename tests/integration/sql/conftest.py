@@ -9,12 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
-from millpond.runtime.databases import connect_superuser
-from millpond.runtime.home import layout
-from millpond.runtime.postmaster import find_server
 from millpond.settings import Settings, settings
+from postgres_accounts import scratch_database
 
 
 @pytest.fixture
@@ -41,24 +38,11 @@ def lite(shop: None, configure: Callable[..., Settings], tmp_path: Path) -> Iter
 @pytest.fixture
 def postgres(shop: None, configure: Callable[..., Settings]) -> Iterator[psycopg.Connection[Any]]:
     """Return a superuser's connection to the database that the source is; its account is `reader`."""
-    folders = layout(settings())
-    server = find_server(folders)
-    assert server
-    with connect_superuser(folders, server, "postgres") as admin:
-        admin.autocommit = True
-        admin.execute("drop database if exists shop with (force)")
-        admin.execute("create database shop")
-        admin.execute("drop role if exists reader")
-        admin.execute("create role reader login password 'of-the-reader'")
+    with scratch_database("shop", "reader", "of-the-reader") as (connection, port):
         configure(
-            shop_url=f"postgresql://127.0.0.1:{server.port}/shop",
+            shop_url=f"postgresql://127.0.0.1:{port}/shop",
             shop_user="reader",
             shop_token="of-the-reader",
         )
-        connection = connect_superuser(folders, server, "shop")
-        connection.autocommit = True
         connection.execute("alter default privileges grant select on tables to reader")
         yield connection
-        connection.close()
-        admin.execute("drop database shop with (force)")
-        admin.execute(sql.SQL("drop role reader"))
