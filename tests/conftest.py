@@ -42,6 +42,7 @@ _FOLDER = "millpond-test-"
 _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 """Variables of a developer's environment that would reach the code under test."""
 
+_DBT_SUITE = "dbt/adapter/test_suite.py"
 _LONGEST = (
     "integration/runtime/test_up.py",
     "faults/test_source_faults.py",
@@ -135,8 +136,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
-    ranks = {CHECKOUT / "tests" / file: rank for rank, file in enumerate(_LONGEST)}
+    """Put the suite of dbt first, which needs a process that has not called dbt yet; then the longest files."""
+    ranks = {CHECKOUT / "tests" / file: rank for rank, file in enumerate((_DBT_SUITE, *_LONGEST))}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
