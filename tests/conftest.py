@@ -136,7 +136,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the suite of dbt first, which needs a process that has not called dbt yet; then the longest files."""
+    """Put dbt's suite first, as it needs a process that has not called dbt yet; then the longest files."""
     ranks = {CHECKOUT / "tests" / file: rank for rank, file in enumerate((_DBT_SUITE, *_LONGEST))}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
