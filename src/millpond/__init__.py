@@ -1,7 +1,7 @@
 """Millpond: a lakehouse platform in a box.
 
-For users: `connect` and `daily_partitions`. Start reading in `platform`, which lists all that Dagster
-loads; docs/architecture.md has the packages in the order of their imports.
+For users: `connect`, `daily_partitions` and `write_days`. Start reading in `platform`, which lists all that
+Dagster loads; docs/architecture.md has the packages in the order of their imports.
 """
 
 from __future__ import annotations
@@ -9,8 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
     import dagster as dg
     import duckdb
+    import pyarrow as pa
+
+    from millpond.lake.spec import TableSpec
+    from millpond.partitions import Window
 
 
 def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -35,3 +42,23 @@ def daily_partitions() -> dg.DailyPartitionsDefinition:
     from millpond.resources.run import daily_partitions
 
     return daily_partitions()
+
+
+def write_days(
+    context: dg.AssetExecutionContext,
+    table: TableSpec,
+    build: Callable[[Window, str], pa.Table],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+) -> Iterator[Any]:
+    """Write a daily asset of your own to a table of the lake: one commit, and a materialization for each day.
+
+    `build(window, ref)` returns the rows of the days in `window`, which replace those in `table`; `metadata`
+    is added to each day. The data version of a day is the hash of its rows, so that days which stay the same
+    make nothing downstream stale. A dbt source with the asset's key reads the table.
+
+    Example: `yield from millpond.write_days(context, TABLE, build)`
+    """
+    from millpond.instance.day_tables import write_days
+
+    return write_days(context, table, build, metadata=metadata)

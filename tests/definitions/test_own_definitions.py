@@ -280,3 +280,13 @@ def test_own_python_is_deployed_with_the_project_and_read_from_there(
     (tmp_path / "ponds" / "defs.py").write_text(ONE.replace("one", "two"))
     found: Any = deployment.changes(configured)
     assert found.files == ["ponds/defs.py"]
+
+
+def test_an_external_asset_that_an_own_one_reads_is_in_no_run_of_its_chain() -> None:
+    @dg.asset(deps=["mrt_climate_overview", "outside"])
+    def reads_outside() -> None: ...
+
+    found = build_definitions(dg.Definitions(assets=[reads_outside, dg.AssetSpec("outside")]))
+    (sensor,) = [each for each in found.sensors or () if isinstance(each, ChainSensor)]
+    assert "reads_outside" in chained(found)
+    assert dg.AssetKey("outside") not in frozenset().union(*(chain.given for chain in sensor.chains))

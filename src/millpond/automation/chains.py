@@ -21,7 +21,7 @@ Keys = frozenset[dg.AssetKey]
 class Chain:
     """The assets of a chain; `cadences` are those of its raw tables, by the asset's key.
 
-    `given` are the assets that it reads and that have no source upstream.
+    `given` are the assets that it reads and that have no source upstream, without external ones.
     """
 
     name: str
@@ -62,7 +62,7 @@ def find_chains(assets: Iterable[dg.AssetsDefinition], sources: Sequence[SourceS
         raw = sorted(members & tables.keys())
         cadences = {key: cadence for key in raw if (cadence := tables[key].cadence)}
         if cadences:
-            read = frozenset().union(*(above[key] for key in members))
+            read = frozenset().union(*(above[key] for key in members)) & specs.keys()
             daily = frozenset(key for key in members if specs[key].partitions_def)
             found.append(
                 Chain("+".join(tables[key].name for key in raw), members, read - members, daily, cadences)

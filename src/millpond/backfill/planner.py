@@ -56,9 +56,10 @@ def make_plan(
     configured, ref = settings(), ref_name(ref)
     graph = definitions.resolve_asset_graph()
     selected = _select_assets(selection, graph, downstream=downstream)
-    nodes = _build_nodes(graph, selected)
+    external, nodes = _build_external_nodes(graph, selected), _build_nodes(graph, selected)
     names = [node.name for node in nodes]
-    made, failed = read_latest(instance, names, ref), read_failures(instance, names)
+    made = read_latest(instance, [node.name for node in (*external, *nodes)], ref)
+    failed = read_failures(instance, names)
     if ref != MAIN_REF:
         failed = {asset: _only_unreachable(of_days) for asset, of_days in failed.items()}
     recorded = Recorded(made, failed)
@@ -73,7 +74,8 @@ def make_plan(
     requested = Requested(
         assets, sorted(day for day in among if day >= configured.start_date), force, stale_only
     )
-    items = tuple(evaluate_partitions(nodes, recorded, requested, dt.datetime.now(dt.UTC), configured.zone))
+    now = dt.datetime.now(dt.UTC)
+    items = tuple(evaluate_partitions([*external, *nodes], recorded, requested, now, configured.zone))
     if chunk_days is None:
         chunk_days = choose_chunk_days(
             average_rows(instance, [node.name for node in nodes if node.daily and node.name in assets])
@@ -109,6 +111,13 @@ def _build_nodes(graph: AssetGraph, assets: Iterable[str]) -> list[Node]:
     keys = [dg.AssetKey.from_user_string(asset) for asset in assets]
     needed = dg.AssetSelection.assets(*keys).upstream().resolve(graph)
     return [_build_node(graph, key) for key in graph.toposorted_asset_keys if key in needed]
+
+
+def _build_external_nodes(graph: AssetGraph, assets: Iterable[str]) -> list[Node]:
+    """Return the external assets that these assets, or those upstream of them, read."""
+    keys = [dg.AssetKey.from_user_string(asset) for asset in assets]
+    read = dg.AssetSelection.assets(*keys).upstream().upstream_source_assets().resolve(graph)
+    return [_build_node(graph, key) for key in sorted(read)]
 
 
 def _build_node(graph: AssetGraph, key: dg.AssetKey) -> Node:
