@@ -146,8 +146,8 @@ format: $(VENV)/.dev ## Rewrite the Python and SQL files in house style
 	@$(BIN)/sqlfluff fix --quiet dbt/models dbt/snapshots
 
 lock: $(BIN)/uv ## Pin every dependency anew from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra dev --extra forecast pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --extra forecast -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	@{ echo mypy==2.4.1; grep -o '^pydantic==[^ ]*' requirements/runtime.txt; } | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/mypy.txt
 	@echo mkdocs-material==9.8.2 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/docs.txt
 	@printf '%s\n' 'streamlit>=1.67,<2' 'plotly>=7,<8' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -c requirements/runtime.txt $$(sed -n 's/^\([a-z0-9._-]*\)\(\[.*\]\)\?==.*/--no-emit-package \1/p' requirements/runtime.txt) - -o src/millpond/runtime/requirements/dashboard.txt

@@ -1,11 +1,12 @@
 """The projects that tests run in: one of their own, and the shipped example for the tests of the example.
 
 The example is copied file by file, whatever else stands beside it: a source or a model that somebody adds
-to the repository so meets no test that counts or names assets.
+to the repository so meets no test that counts or names assets. The forecast has tests of its own.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ MILLPOND_GREENHOUSE_URL={url}
 MILLPOND_MARKET_URL={url}
 MILLPOND_MARKET_USER=corner
 """
+_NOT_LINKED: Final = ("bi", "dbt", "forecast", "pyproject.toml", "sources")
 _OWN: Final = CHECKOUT / "tests" / "project"
 SOURCES: Final = ("diary.yaml", "github.yaml", "meter.yaml", "nightscout.yaml")
 MODELS: Final = {
@@ -117,8 +119,10 @@ def in_example() -> Iterator[None]:
 def _make(folder: Path, origin: Path, names: list[str]) -> None:
     folder.mkdir()
     for entry in CHECKOUT.iterdir():
-        if not entry.name.startswith(".") and entry.name not in ("bi", "dbt", "sources"):
+        if not entry.name.startswith(".") and entry.name not in _NOT_LINKED:
             (folder / entry.name).symlink_to(entry)
+    text = (CHECKOUT / "pyproject.toml").read_text()
+    (folder / "pyproject.toml").write_text(re.sub(r"(?m)^(definitions|commands) = .*\n", "", text))
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(origin / name, folder / name)

@@ -7,7 +7,6 @@ The module is an ordinary one of Dagster: it holds a `dg.Definitions`, or a func
 from __future__ import annotations
 
 import importlib
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import dagster as dg
 from millpond.automation.conditions import EXEMPTION
 from millpond.errors import ConfigError, MillpondError
 from millpond.internals.dagster import LazyDefinitions
-from millpond.project.config import Project, read_project
+from millpond.project.config import Project, make_importable, read_project
 from millpond.resources.run import OWN_PARTITIONS
 from millpond.runs.selection import takes_many_days
 from millpond.settings import Settings
@@ -110,7 +109,7 @@ def load_own(configured: Settings) -> dg.Definitions | None:
 
 
 def _import(project: Project, name: str) -> Any:
-    _make_importable(project)
+    make_importable(project)
     try:
         return importlib.import_module(name)
     except MillpondError:
@@ -150,12 +149,3 @@ def _broken_error(project: Project, error: Exception) -> ConfigError:
         unharmed=_UNHARMED,
         next_step="correct the file; `millpond reload` has automation run it then",
     )
-
-
-def _make_importable(project: Project) -> None:
-    """Have Python find the project's package in the folder of the project, before any installed one."""
-    if (code := project.code) is not None:
-        folder = str((project.root / code).parent)
-        if folder in sys.path:
-            sys.path.remove(folder)
-        sys.path.insert(0, folder)

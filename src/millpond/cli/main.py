@@ -40,6 +40,7 @@ from millpond.cli.interrupts import (
     print_interrupted,
     wants_json,
 )
+from millpond.cli.project_commands import Commands
 from millpond.errors import (
     AlreadyUp,
     BackfillChanged,
@@ -65,6 +66,7 @@ _REFUSALS = (
 
 app = typer.Typer(
     name="millpond",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

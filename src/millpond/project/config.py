@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -24,21 +25,29 @@ _MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 class Project:
     """A project as its pyproject.toml declares it.
 
-    `definitions` is the module of the user's own definitions, `dbt` and `sources` are folders, as paths below
-    `root`.
+    `definitions` is the module of the user's own definitions, `commands` are modules with a Typer `app` each,
+    `dbt` and `sources` are folders, as paths below `root`.
     """
 
     root: Path
     definitions: str | None = None
+    commands: tuple[str, ...] = ()
     dbt: tuple[str, ...] = ("dbt",)
     sources: tuple[str, ...] = ("sources",)
 
     @property
     def code(self) -> str | None:
         """The folder or file, below `root`, of the module of the definitions; None if it does not exist."""
-        if not self.definitions:
-            return None
-        top = self.definitions.partition(".")[0]
+        return self._find_code(self.definitions) if self.definitions else None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The folders or files, below `root`, of the modules of definitions and commands that exist."""
+        modules = (*filter(None, (self.definitions,)), *self.commands)
+        return tuple(dict.fromkeys(filter(None, map(self._find_code, modules))))
+
+    def _find_code(self, module: str) -> str | None:
+        top = module.partition(".")[0]
         for name in (top, f"src/{top}"):
             if (self.root / name).is_dir():
                 return name
@@ -72,11 +81,25 @@ def _project(root: Path, _: object) -> Project:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             raise _refused(root, f"unknown key `{key}`", f"did you mean `{near[0]}`?" if near else _KEYS)
-        found[key] = _module(root, value) if key == "definitions" else _folders(root, key, value)
+        if key == "definitions":
+            found[key] = _module(root, key, value)
+        elif key == "commands":
+            found[key] = tuple(_module(root, key, each) for each in _listed(root, key, value))
+        else:
+            found[key] = _folders(root, key, value)
     return Project(root, **found)
 
 
-_KEYS: Final = "the keys are definitions, dbt and sources"
+def make_importable(project: Project) -> None:
+    """Have Python find the project's packages in the folder of the project, before any installed one."""
+    for code in reversed(project.packages):
+        folder = str((project.root / code).parent)
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.path.insert(0, folder)
+
+
+_KEYS: Final = "the keys are definitions, commands, dbt and sources"
 
 
 def _stamp(file: Path) -> object:
@@ -104,23 +127,28 @@ def _declared(root: Path) -> Mapping[str, Any] | None:
     return declared
 
 
-def _module(root: Path, value: object) -> str:
+def _module(root: Path, key: str, value: object) -> str:
     if not isinstance(value, str) or not _MODULE.fullmatch(value):
         raise _refused(
             root,
-            f"definitions = {value!r} is no name of a module",
-            'name it as Python imports it, for example definitions = "my_project.definitions"',
+            f"{key} = {value!r} is no name of a module",
+            f'name it as Python imports it, for example {key} = "my_project.{key}"',
         )
     if value == PLATFORM:
-        raise _refused(root, f"definitions = {value!r} is the platform's own module", "leave the key out")
+        raise _refused(root, f"{key} = {value!r} is the platform's own module", "leave the key out")
     return value
 
 
-def _folders(root: Path, key: str, value: object) -> tuple[str, ...]:
+def _listed(root: Path, key: str, value: object) -> list[str]:
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not all(isinstance(each, str) and each for each in listed):
-        raise _refused(root, f"{key} = {value!r} is no list of folders", f'for example {key} = ["{key}"]')
-    names = [os.path.normpath(each) for each in listed]
+        kind = "modules" if key == "commands" else "folders"
+        raise _refused(root, f"{key} = {value!r} is no list of {kind}", f'for example {key} = ["{key}"]')
+    return listed
+
+
+def _folders(root: Path, key: str, value: object) -> tuple[str, ...]:
+    names = [os.path.normpath(each) for each in _listed(root, key, value)]
     for name in names:
         if os.path.isabs(name) or name.startswith("..") or name == ".":
             raise _refused(root, f"{key}: {name} lies outside the project", "name folders below the project")

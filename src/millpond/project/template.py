@@ -18,7 +18,16 @@ NAME: Final = "my_project"
 _OWN: Final = Path(__file__).parent / "files"
 _SHARED: Final = (
     *("dbt/dbt_project.yml", "dbt/profiles.yml", "dbt/macros", "dbt/models", "dbt/snapshots", "sources"),
-    *("bi", "dashboards", "docker", "dagster.yaml", "workspace.yaml", "alerts.yaml", "waits.yaml"),
+    *(
+        "bi",
+        "dashboards",
+        "forecast",
+        "docker",
+        "dagster.yaml",
+        "workspace.yaml",
+        "alerts.yaml",
+        "waits.yaml",
+    ),
     ".env.example",
 )
 """Files at the top of the repository, which are in `template/` of the wheel."""
@@ -71,6 +80,8 @@ def _left_out(path: str, template: Template) -> bool:
         return stem not in _SOURCES[template]
     if parts[0] == "dashboards":
         return stem not in _DOMAINS[template]
+    if parts[0] == "forecast":
+        return template == "empty"
     if parts[0] == "bi" and parts[1] in ("charts", "dashboards", "datasets"):
         return stem.removeprefix("mrt_").split("_")[0] not in _DOMAINS[template]
     if parts[:2] == ["dbt", "models"] and len(parts) > 3:
@@ -96,5 +107,8 @@ def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
             "-millpond:0.1.0}", f"-{name}:0.1.0}}"
         )
     if path == "pyproject.toml":
-        text = text.replace('"millpond"', f'"millpond=={metadata.version("millpond")}"')
+        extra = "" if template == "empty" else "[forecast]"
+        text = text.replace('"millpond"', f'"millpond{extra}=={metadata.version("millpond")}"')
+        if extra:
+            text = text.replace('dbt = ["dbt"]', 'commands = ["forecast.cli"]\ndbt = ["dbt"]')
     return re.sub(rf"\b{NAME}\b", name, text).encode()

@@ -132,7 +132,7 @@ def _read_content(settings: Settings) -> dict[str, bytes]:
     """Return the files of a deployment, by their path below the project."""
     found, project = {}, read_project(settings.project)
     folders, files = [*project.dbt, *project.sources], list(_FILES)
-    if code := project.code:
+    for code in project.packages:
         (files if code.endswith(".py") else folders).append(code)
     for name in folders:
         folder = settings.project / name

@@ -1,0 +1,67 @@
+"""`millpond forecast`: the stages of a model as commands, and the models that they made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forecast.pipeline import STAGES, Stage
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train, evaluate and package the models of forecast/config.\n\n"
+    "A stage runs only if its inputs, parameters or code changed. Exit codes: 0 done, 1 data, training or "
+    "model refused, 2 wrong usage.",
+)
+
+ConfigName = Annotated[str, typer.Option("--config", "-c", help="Name of a file in forecast/config.")]
+Ref = Annotated[str | None, typer.Option("--ref", help="Branch to read; default: MILLPOND_REF.")]
+Input = Annotated[
+    Path | None, typer.Option("--input", "-i", help="Folder with the folders of earlier stages.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder to write the folder of this stage to.")
+]
+
+
+def _add_stage(stage: Stage) -> None:
+    @app.command(stage.name, help=f"{stage.description}\n\nExample: millpond forecast {stage.name}")
+    def run(
+        config: ConfigName = "glucose", input_: Input = None, output: Output = None, ref: Ref = None
+    ) -> None:
+        from forecast.places import find_places
+        from forecast.run_stages import run_between, run_stage
+        from forecast.spec import read_config
+        from millpond.settings import settings
+
+        declared = read_config(config)
+        on = ref or settings().ref
+        if input_ or output:
+            given = input_ or output
+            found = run_between(
+                stage, declared, Path(given or "."), Path(output or given or "."), on, typer.echo
+            )
+        else:
+            found = run_stage(stage, declared, find_places(config), on, typer.echo)
+        typer.echo(f"{stage.name}: {'unchanged' if found.reused else 'done'}, {found.folder}")
+
+
+for _stage in STAGES:
+    _add_stage(_stage)
+
+
+@app.command("run")
+def run_all(config: ConfigName = "glucose", ref: Ref = None) -> None:
+    """Run the stages that are due.
+
+    Example: millpond forecast run
+    """
+    from forecast.places import find_places
+    from forecast.run_stages import run_due
+    from forecast.spec import read_config
+    from millpond.settings import settings
+
+    for found in run_due(read_config(config), find_places(config), ref or settings().ref, typer.echo):
+        typer.echo(f"{found.stage}: {'unchanged' if found.reused else 'done'}")

@@ -1,0 +1,73 @@
+"""Commands of a project's own: the Typer apps that `[tool.millpond]` names, imported when one is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from millpond.errors import ConfigError, MillpondError
+from millpond.project.config import Project, make_importable, read_project
+
+
+class Commands(TyperGroup):
+    """The platform's commands, and after them those of the project."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return [*super().list_commands(ctx), *_list_names()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of that name; None if there is none."""
+        if (found := super().get_command(ctx, cmd_name)) is not None:
+            return found
+        return load_command(cmd_name)
+
+
+def load_command(name: str) -> Any:
+    """Return the project's command `name` as Typer builds it; None if the project has none of that name.
+
+    A command has the name of its package: `forecast` for the module forecast.cli. Raises ConfigError if the
+    module cannot be imported or has no `app`.
+    """
+    project = _read_project()
+    for module in project.commands:
+        if _name(module) == name:
+            return typer.main.get_command(_import_app(project, module))
+    return None
+
+
+def _list_names() -> list[str]:
+    return [_name(module) for module in _read_project().commands]
+
+
+def _name(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _read_project() -> Project:
+    from millpond.settings import settings
+
+    return read_project(settings().project)
+
+
+def _import_app(project: Project, module: str) -> typer.Typer:
+    make_importable(project)
+    try:
+        app = importlib.import_module(module).app
+    except MillpondError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"[tool.millpond] in {project.root / 'pyproject.toml'} names commands = {module!r}, "
+            f"which does not load: {type(error).__name__}: {error}",
+            next_step=f"correct {module.replace('.', '/')}.py, which must define `app = typer.Typer()`",
+        ) from error
+    if not isinstance(app, typer.Typer):
+        raise ConfigError(
+            f"`app` in the module {module} is a {type(app).__name__}, not a typer.Typer",
+            next_step=f"correct {module.replace('.', '/')}.py",
+        )
+    return app
