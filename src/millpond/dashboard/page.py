@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,8 +43,11 @@ def list_pages() -> list[Page]:
 def list_own_pages(project: Path) -> list[Page]:
     """Return the pages of a project; one that does not load says so when it is opened.
 
-    A file is read again when it changes. Files whose names begin with an underscore are no pages.
+    A file is read again when it changes, and may import packages of the project. Files whose names begin with
+    an underscore are no pages.
     """
+    if str(project) not in sys.path:
+        sys.path.append(str(project))
     taken = _list_names()
     found = []
     for file in sorted((project / FOLDER).glob("[!_]*.py")):

@@ -55,3 +55,12 @@ def test_a_changed_file_is_read_again(folder: Path) -> None:
 
 def test_a_project_without_the_folder_has_none(tmp_path: Path) -> None:
     assert list_own_pages(tmp_path) == []
+
+
+def test_a_page_may_import_packages_of_its_project(folder: Path) -> None:
+    (folder.parent / "own_package_of_pages").mkdir()
+    (folder.parent / "own_package_of_pages" / "__init__.py").write_text("TITLE = 'From a package'\n")
+    (folder / "sales.py").write_text(
+        "from own_package_of_pages import TITLE\n\ndef render(context):\n    pass\n"
+    )
+    assert list_own_pages(folder.parent)[0].title == "From a package"
