@@ -14,6 +14,8 @@ import psycopg
 import pytest
 import time_machine
 
+from millpond.instance.home import open_instance
+from millpond.instance.record import UNDONE, read_versions
 from millpond.lake.read import list_tables, load_table
 from millpond.runtime.demo_source import DEMO_USER
 from millpond.runtime.demo_source.app import build_app
@@ -60,6 +62,42 @@ def snapshots() -> dict[str, int | None]:
     return {name: load_table("main", name).metadata.current_snapshot_id for name in list_tables("main")}
 
 
+def assert_an_undo_leaves_all_as_before(run: Run) -> None:
+    """Build one more day, undo it, and compare the lake, the marts and Dagster's record with before."""
+    glucose = "stg_glucose_entries", "fct_glucose_readings", "fct_daily_glucose_metrics", "dim_device"
+    before, marts = snapshots(), query(run, "select * from marts.mrt_glucose_overview order by 1")
+    with open_instance() as instance:
+        record = read_versions(instance, glucose, "main")
+    (oldest,) = query(run, "select min(_partition_date)::text as day from raw.glucose_entries")
+    day = dt.date.fromisoformat(oldest["day"]) - dt.timedelta(days=1)
+    code, _, err = run("materialize", "dlt_glucose_entries*", "-p", str(day))
+    assert code == 0, err
+    assert len(query(run, "select * from marts.mrt_glucose_overview")) == len(marts) + 1
+    commits = json.loads(run("history", "--json", "-n", "5")[1])
+    built = next(c for c in commits if "gold.fct_daily_glucose_metrics" in {t["table"] for t in c["tables"]})
+    loaded = next(c for c in commits if "raw.glucose_entries" in {t["table"] for t in c["tables"]})
+    for commit in (loaded, built):
+        code, out, err = run("undo", commit["id"][:8])
+        assert (code, "Nothing was changed" in out) == (0, True), err
+        code, out, err = run("undo", commit["id"][:8], "--yes", "--json")
+        assert code == 0, err
+    done = json.loads(out)
+    assert done["published"]
+    assert "marts/mrt_glucose_overview" in done["marts"]
+    assert done["stale"] == ["fct_meals", "mrt_meal_response"]
+    assert snapshots() | {"gold.mrt_meal_response": 0, "silver.fct_meals": 0} == before | {
+        "gold.mrt_meal_response": 0,
+        "silver.fct_meals": 0,
+    }
+    assert query(run, "select * from marts.mrt_glucose_overview order by 1") == marts
+    with open_instance() as instance:
+        after = read_versions(instance, glucose, "main")
+    assert {name: of_day.pop(day, None) for name, of_day in after.items()} == {
+        name: None if name == "dim_device" else UNDONE for name in glucose
+    }
+    assert after == record
+
+
 @pytest.mark.usefixtures("clock")
 def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_nothing(
     home: Home, run_as_typed: Run, request: pytest.FixtureRequest
@@ -89,6 +127,7 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
     code, out, err = run("bi", "check", "--json")
     assert (code, json.loads(out)["problems"]) == (0, []), err
     assert_notebooks_read_all_of_it(request.getfixturevalue("monkeypatch"))
+    assert_an_undo_leaves_all_as_before(run)
 
 
 @pytest.mark.slow

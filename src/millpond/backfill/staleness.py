@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from millpond.backfill.plan import Item, State
 from millpond.instance.provenance import Edge, whole
-from millpond.instance.record import Day, LatestMaterialization
+from millpond.instance.record import UNDONE, Day, LatestMaterialization
 from millpond.partitions import instant
 
 _REDONE = (State.FAILED, State.STALE)
@@ -109,6 +109,8 @@ class _Evaluation:
             return State.FAILED, f"the last attempt failed: {failed.why}"
         if made is None:
             return State.MISSING, "not materialized"
+        if made.version == UNDONE:
+            return State.MISSING, "undone, and not materialized since"
         if node.code and made.code != node.code:
             return (
                 State.STALE,

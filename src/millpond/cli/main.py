@@ -20,6 +20,7 @@ from millpond.cli import (
     dashboard,
     demo,
     docs,
+    history,
     materialize,
     mcp,
     operations,
@@ -86,7 +87,8 @@ app.command("down")(up.down)
 app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(tables.sql)
-app.command("tables")(tables.tables)
+app.command("history")(history.history)
+app.command("undo")(history.undo)
 app.command("retire")(tables.retire)
 app.command("dashboard")(dashboard.dashboard)
 app.command("report")(report.report)
@@ -98,6 +100,7 @@ app.command("upgrade")(project.upgrade)
 app.command("provision")(operations.provision)
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(branch.app, name="branch")
+app.add_typer(tables.app, name="tables")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(automation.app, name="automation")
 app.add_typer(bi.app, name="bi")

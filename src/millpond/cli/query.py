@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,23 +11,30 @@ import duckdb
 
 from millpond.errors import QueryRefused
 from millpond.lake import duck
+from millpond.lake.history import find_moment
 from millpond.naming import marts_schema, ref_option
 from millpond.settings import settings
 
 
 def run_query(
-    query: str, ref: str | None = None, parameters: Sequence[object] = ()
+    query: str, ref: str | None = None, parameters: Sequence[object] = (), *, at: str | None = None
 ) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Return the column names and rows of one SELECT.
+    """Return the column names and rows of one SELECT, on the lake as it was `at` a commit or a time.
 
-    Raises QueryRefused with the engine's message for SQL that cannot be run.
+    Raises QueryRefused with the engine's message for SQL that cannot be run; RefRefused for an unknown `at`.
     """
     ref = ref or settings().ref
+    if settings().scale and at:
+        raise QueryRefused(
+            "--at reads with DuckDB, and the profile scale queries with Trino",
+            unharmed="everything; nothing was read",
+            next_step="ask Trino for a version: `… from lake.gold.TABLE for timestamp as of timestamp '…'`",
+        )
     if settings().scale:
         from millpond.cli import query_trino
 
         return query_trino.run_query(query, ref, parameters)
-    with duck.connect_with_marts(ref) as connection:
+    with duck.connect_with_marts(ref, at=_find_moment(ref, at)) as connection:
         try:
             statements = duckdb.extract_statements(query)
             if len(statements) != 1 or statements[0].type not in _READING:
@@ -43,6 +51,17 @@ def run_query(
                 unharmed="everything; nothing was changed",
                 next_step=_advise(str(error), query, ref),
             ) from error
+
+
+def _find_moment(ref: str, at: str | None) -> dt.datetime | None:
+    """Return the time that `at` gives, or that of the commit whose id it begins."""
+    if at is None:
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(at)
+    except ValueError:
+        return find_moment(ref, at)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _advise(message: str, query: str, ref: str) -> str:

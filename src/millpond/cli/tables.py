@@ -6,18 +6,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from millpond.cli import history
+
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
 
+app = typer.Typer(invoke_without_command=True)
+app.command("history")(history.table_history)
+app.command("rollback")(history.rollback)
+
+
+@app.callback()
 def tables(
+    context: typer.Context,
     ref: Annotated[str | None, typer.Option("--ref", help="Branch to list; default: MILLPOND_REF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """List the tables of the lake with their rows, bytes, files, snapshots and last change.
 
+    `millpond tables history TABLE` lists the commits that changed one.
+
     Example: millpond tables
     """
+    if context.invoked_subcommand:
+        return
     from millpond.cli import output
     from millpond.lake.pins import hold_pin
     from millpond.lake.read import list_tables, load_table
@@ -159,6 +172,12 @@ def sql(
         ),
     ],
     ref: Annotated[str | None, typer.Option("--ref", help="Branch to read; default: MILLPOND_REF.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", help="Read the lake as it was: a commit of `millpond history`, or a time in UTC."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
@@ -170,7 +189,10 @@ def sql(
     Tables of the lake are called <layer>.<table> (raw, bronze, silver, gold, quarantine), marts in
     Postgres marts.<table>. `millpond tables` lists them.
 
-    Example: millpond sql "select reading_date, gmi_pct from gold.fct_daily_glucose_metrics order by 1"
+    With --at, tables are as they were after a commit or at a time (2026-11-01T08:00); marts are as they are.
+
+    Examples: millpond sql "select reading_date, gmi_pct from gold.fct_daily_glucose_metrics order by 1"
+              millpond sql "select count(*) from gold.fct_daily_glucose_metrics" --at 2026-11-01T08:00
     """
     import sys
 
@@ -179,7 +201,7 @@ def sql(
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv cannot be combined")
-    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref)
+    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref, at=at)
     if as_json:
         output.print_rows_as_json(columns, rows)
     elif as_csv:

@@ -20,7 +20,7 @@ from millpond.internals.dagster import (
 from millpond.naming import MAIN_REF
 from millpond.resources.run import REF_TAG
 
-__all__ = ["MERGED_TAG", "promote_observations"]
+__all__ = ["MERGED_TAG", "promote_observations", "report_materializations"]
 
 _Part = tuple[dg.AssetKey, str | None]
 
@@ -46,7 +46,8 @@ def promote_observations(
         seen = [
             found for found in _find_last_observations(instance, runs) if found.asset_key.path[0] not in but
         ]
-        made = _report(instance, [_to_materialization(found, ref, rebased=rebased) for found in seen])
+        promoted = [_to_materialization(found, ref, rebased=rebased) for found in seen]
+        made = report_materializations(instance, promoted)
     for run in runs:
         instance.add_run_tags(run.run_id, {MERGED_TAG: into})
     return made
@@ -91,7 +92,8 @@ def _to_materialization(seen: dg.AssetObservation, ref: str, *, rebased: bool) -
     )
 
 
-def _report(instance: DagsterInstance, made: Sequence[dg.AssetMaterialization]) -> int:
+def report_materializations(instance: DagsterInstance, made: Sequence[dg.AssetMaterialization]) -> int:
+    """Store materializations that no run made, as one batch, and return how many."""
     batch = uuid.uuid4().hex
     for number, materialization in enumerate(made, 1):
         instance.report_dagster_event(

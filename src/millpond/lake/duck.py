@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 import weakref
@@ -96,13 +97,14 @@ class Lake:
         del self._shown[table]
 
 
-def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(ref: str | None = None, *, at: dt.datetime | None = None) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection to the database `lake` with the tables of `ref` (default: the setting).
 
-    It shows all tables as they are now and cannot write. Its cursors do not use `lake` by themselves:
-    they need full names, `lake.raw.readings`. Raises RefNotFound.
+    It shows all tables as they are now, or were `at` a moment, and cannot write. Its cursors do not use
+    `lake` by themselves: they need full names, `lake.raw.readings`. Raises RefNotFound, RefRefused.
     """
-    found = pins.pin(ref or settings().ref)
+    ref = ref or settings().ref
+    found = pins.pin(ref, at=at)
     connection = open_duckdb()
     weakref.finalize(connection, _release, os.getpid(), found.name)
     Lake(connection).show(connection, found.pointers)
@@ -110,10 +112,10 @@ def connect(ref: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def connect_with_marts(ref: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect_with_marts(ref: str | None = None, *, at: dt.datetime | None = None) -> duckdb.DuckDBPyConnection:
     """Return what `connect` returns, with the marts of the ref attached as `marts`, also read-only."""
     ref = ref or settings().ref
-    connection = connect(ref)
+    connection = connect(ref, at=at)
     connection.execute("LOAD postgres_scanner")
     uri = databases().marts_readonly.uri.get_secret_value()
     connection.execute(

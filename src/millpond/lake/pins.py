@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from millpond.errors import RefNotFound
 from millpond.lake.connect import borrow_connection
+from millpond.lake.history import read_pointers_at
 from millpond.lake.pointers import missing_ref_error, refresh_pointers
 
 PIN_LIFETIME = dt.timedelta(days=1)
@@ -28,18 +30,23 @@ class Pin:
     expires_at: dt.datetime
 
 
-def pin(ref: str, *, lifetime: dt.timedelta = PIN_LIFETIME) -> Pin:
-    """Freeze the pointers of all tables of `ref`, read in one statement. Raises RefNotFound."""
+def pin(ref: str, *, lifetime: dt.timedelta = PIN_LIFETIME, at: dt.datetime | None = None) -> Pin:
+    """Freeze the pointers of all tables of `ref`, read in one statement, or those of an earlier moment.
+
+    Raises RefNotFound, RefRefused if the ref did not exist at that moment.
+    """
+    pointers = None if at is None else json.dumps(read_pointers_at(ref, at))
     name = f"{ref}{_MARK}{uuid.uuid4().hex[:12]}"
     with borrow_connection() as conn:
         refresh_pointers(conn, ref)
         row = conn.execute(
             "insert into lake_pins (name, ref, pointers, holder, expires_at)"
-            " select %s, r.name, coalesce((select jsonb_object_agg(t.table_namespace || '.' || t.table_name,"
-            " t.metadata_location) from iceberg_tables t where t.catalog_name = r.name"
+            " select %s, r.name, coalesce(%s::jsonb, (select"
+            " jsonb_object_agg(t.table_namespace || '.' || t.table_name, t.metadata_location)"
+            " from iceberg_tables t where t.catalog_name = r.name"
             " and coalesce(t.iceberg_type, 'TABLE') = 'TABLE'), '{}'), %s, clock_timestamp() + %s"
             " from lake_refs r where r.name = %s returning pointers, expires_at",
-            (name, f"millpond {os.getpid()}", lifetime, ref),
+            (name, pointers, f"millpond {os.getpid()}", lifetime, ref),
         ).fetchone()
     if not row:
         raise missing_ref_error(ref)
