@@ -106,9 +106,10 @@ def usage_error(words: list[str]) -> str:
     try:
         while True:
             context = command.make_context(command.name, list(words))
-            if not hasattr(command, "commands"):
+            words = [*context._protected_args, *context.args]
+            if not hasattr(command, "commands") or (command.invoke_without_command and not words):
                 return ""
-            _, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+            _, command, words = command.resolve_command(context, words)
     except typer.Exit:
         return ""  # --help, --version
     except Exception as error:

@@ -23,7 +23,7 @@ from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
 from millpond.instance.home import open_instance
 from millpond.lake import refs
-from millpond.lake.history import list_commits
+from millpond.lake.ref_log import list_commits
 from millpond.partitions import Window, latest_complete_day
 from millpond.runtime.home import Home
 from millpond.settings import Settings, process_environment, settings

@@ -9,7 +9,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from millpond.lake.history import Commit, TableMove, Undo
+    from millpond.lake.history import Undo
+    from millpond.lake.ref_log import Commit, TableMove
     from millpond.runs.undo import Undone
 
 _Ref = Annotated[str | None, typer.Option("--ref", help="Branch; default: MILLPOND_REF.")]
@@ -26,7 +27,7 @@ def history(ref: _Ref = None, limit: _Limit = 20, as_json: _Json = False) -> Non
     """List the commits of the lake: loads, merges of builds and branches, undos; their run, tables and rows.
 
     A commit moves the pointers of all its tables at once. `millpond undo` takes one back, and
-    `millpond sql --at COMMIT` reads the lake as it was after it.
+    `millpond sql` with `--at` reads the lake as it was after one.
 
     Examples: millpond history
               millpond history --limit 100 --json
@@ -145,7 +146,7 @@ def _refuse_parting(plan: Undo, table: str, *, force: bool) -> None:
 
 def _list(ref: str | None, limit: int, table: str | None) -> list[Commit]:
     from millpond.cli.arguments import require_ref
-    from millpond.lake.history import list_commits
+    from millpond.lake.ref_log import list_commits
 
     return list_commits(require_ref(ref), limit=limit, table=table)
 
@@ -165,6 +166,8 @@ def _print_commits(commits: list[Commit], *, as_json: bool, table: str | None = 
 
 
 def _print_commit(commit: Commit, moves: Sequence[TableMove]) -> None:
+    from millpond.lake.history import count_rows
+
     of = (
         f"of {commit.branch[:8]}" if commit.action == "undo" else commit.run_id and f"run {commit.run_id[:8]}"
     )
@@ -173,7 +176,7 @@ def _print_commit(commit: Commit, moves: Sequence[TableMove]) -> None:
     )
     width = max(len(move.table) for move in moves)
     for move in moves:
-        typer.echo(f"  {move.table:{width}}  {_format_rows(*move.count_rows())}")
+        typer.echo(f"  {move.table:{width}}  {_format_rows(*count_rows(move))}")
 
 
 def _format_rows(before: int | None, after: int | None) -> str:
@@ -183,14 +186,15 @@ def _format_rows(before: int | None, after: int | None) -> str:
 
 def _print_plan(plan: Undo, verb: str) -> None:
     from millpond.cli import output
+    from millpond.lake.history import count_rows, find_days
 
     for commit in plan.commits:
         typer.echo(f"{verb}: {commit.action} {commit.id[:8]} of {commit.at:%Y-%m-%d %H:%M} UTC")
     rows = []
     for move in plan.moves:
-        before, now = move.count_rows()
+        before, now = count_rows(move)
         rows.append(
-            (move.table, str(move.find_days()), f"{now or 0:,}", "none" if before is None else f"{before:,}")
+            (move.table, str(find_days(move)), f"{now or 0:,}", "none" if before is None else f"{before:,}")
         )
     output.print_rows_as_table(("table", "days", "rows", "rows after undo"), rows)
 
@@ -206,19 +210,23 @@ def _print_done(done: Undone) -> None:
 
 
 def _as_dict(plan: Undo) -> dict[str, Any]:
+    from millpond.lake.history import count_rows, find_days
+
     moves = []
     for move in plan.moves:
-        before, now = move.count_rows()
+        before, now = count_rows(move)
         moves.append(
-            {"table": move.table, "days": str(move.find_days()), "rows": now, "rows_after_undo": before}
+            {"table": move.table, "days": str(find_days(move)), "rows": now, "rows_after_undo": before}
         )
     return {"ref": plan.ref, "commits": [_commit_as_dict(c) for c in plan.commits], "tables": moves}
 
 
 def _commit_as_dict(commit: Commit) -> dict[str, Any]:
+    from millpond.lake.history import count_rows
+
     tables = []
     for move in commit.moves:
-        before, after = move.count_rows()
+        before, after = count_rows(move)
         tables.append({"table": move.table, "rows_before": before, "rows_after": after})
     return {
         "id": commit.id,

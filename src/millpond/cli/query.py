@@ -11,7 +11,7 @@ import duckdb
 
 from millpond.errors import QueryRefused
 from millpond.lake import duck
-from millpond.lake.history import find_moment
+from millpond.lake.ref_log import find_moment
 from millpond.naming import marts_schema, ref_option
 from millpond.settings import settings
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from millpond.errors import RefNotFound
 from millpond.lake.connect import borrow_connection
-from millpond.lake.history import read_pointers_at
 from millpond.lake.pointers import missing_ref_error, refresh_pointers
+from millpond.lake.ref_log import read_pointers_at
 
 PIN_LIFETIME = dt.timedelta(days=1)
 """How long a pin that is not released keeps its files."""

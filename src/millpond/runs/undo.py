@@ -11,9 +11,10 @@ import dagster as dg
 from millpond.instance.home import open_instance
 from millpond.instance.undo_record import Restored, restore_materializations
 from millpond.internals.dagster import AssetGraph
-from millpond.lake.history import Commit, TableMove, Undo
+from millpond.lake.history import Undo, find_days
 from millpond.lake.history import undo as undo_commits
 from millpond.lake.metadata import read_metadata
+from millpond.lake.ref_log import Commit, TableMove
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, latest_complete_day
 from millpond.runs.progress import RunOutcome
@@ -65,7 +66,7 @@ def undo(plan: Undo, definitions: dg.Definitions) -> Undone:
 
 
 def _describe_restored(move: TableMove, at: dt.datetime) -> Restored:
-    windows = move.find_days()
+    windows = find_days(move)
     now, then = (
         {s.snapshot_id: s.sequence_number or 0 for s in read_metadata(location).snapshots} if location else {}
         for location in (move.old, move.new)

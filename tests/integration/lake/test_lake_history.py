@@ -9,8 +9,9 @@ import pytest
 
 from lake_readings import days, found, rows, spec, write
 from millpond.errors import MergeConflict, RefNotFound, RefRefused, TableNotFound
-from millpond.lake import duck, files, history, pins, read, refs
-from millpond.lake.history import Commit, list_commits, plan_undo, undo
+from millpond.lake import duck, files, history, pins, read, ref_log, refs
+from millpond.lake.history import count_rows, find_days, plan_undo, undo
+from millpond.lake.ref_log import Commit, list_commits
 from millpond.lake.tables import Replacement, replace
 from millpond.lake.windows import Windows
 
@@ -42,7 +43,7 @@ def test_history_tells_what_each_commit_moved_and_which_run_did_it() -> None:
     merge, load = list_commits("main")
     assert (load.action, load.run_id, load.tables) == ("replace", "load", ["raw.readings"])
     assert (merge.action, merge.run_id, merge.tables) == ("merge", "build", ["silver.readings"])
-    assert [move.count_rows() for move in (*load.moves, *merge.moves)] == [(None, 1), (None, 2)]
+    assert [count_rows(move) for move in (*load.moves, *merge.moves)] == [(None, 1), (None, 2)]
     assert list_commits("main", table="raw.readings") == [load]
     with pytest.raises(RefNotFound):
         list_commits("nowhere")
@@ -52,7 +53,7 @@ def test_an_undone_commit_leaves_every_table_as_before_and_can_be_undone_itself(
     write_both({0: [1], 1: [1]})
     second = write_both({1: [2], 2: [2]})
     plan = plan_undo("main", second.id)
-    assert [(m.table, m.find_days()) for m in plan.moves] == [
+    assert [(m.table, find_days(m)) for m in plan.moves] == [
         (name, Windows.of(days(1, 2))) for name in ("raw.readings", "silver.readings")
     ]
     undone = undo(plan)
@@ -179,7 +180,7 @@ def test_the_lake_is_read_as_it_was_after_each_commit_and_at_a_time() -> None:
     write_both({0: [4]})
     expected = {first.id: [1], second.id: [2, 2], newest().id: [4]}
     for commit, values in expected.items():
-        with duck.connect(at=history.find_moment("main", commit)) as connection:
+        with duck.connect(at=ref_log.find_moment("main", commit)) as connection:
             for table in ("raw.readings", "silver.readings"):
                 shown = connection.execute(f"select value from lake.{table} order by all").fetchall()
                 assert [value for (value,) in shown] == values
