@@ -1,14 +1,18 @@
 """The stages as assets: one for each stage, with a partition for each configuration."""
 
-from collections.abc import Mapping
-from typing import Any
+import datetime as dt
 
 import dagster as dg
 
+from forecast.metadata import describe_checkpoint
 from forecast.pipeline import NAMES, STAGES, Stage
 from forecast.spec import list_configs, read_config
 
 GROUP = "forecast"
+JOB = "forecast_training"
+_LATEST = dt.timedelta(days=9)
+"""Age at which a training is late: a week's schedule, and two days to act."""
+
 configurations = dg.StaticPartitionsDefinition(list_configs())
 
 
@@ -32,25 +36,24 @@ def _build_asset(stage: Stage) -> dg.AssetsDefinition:
         owners=["team:health"],
         description=stage.description,
         code_version=stage.hash_code()[:12],
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_LATEST),
+        metadata={
+            "automation": "none: by the weekly schedule, or on request",
+            "runs": f"by itself; waits for {stage.waits_for}" if stage.waits_for else "by itself",
+        },
     )
-    def run_stage(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         from forecast.places import find_places
         from forecast.run_stages import run_stage
         from millpond.resources.run import ref_of
 
         config = read_config(context.partition_key)
-        ref = ref_of(context.run.tags)
-        found = run_stage(stage, config, find_places(config.name), ref, context.log.info)
+        found = run_stage(stage, config, find_places(config.name), ref_of(context.run.tags), context.log.info)
         return dg.MaterializeResult(
-            metadata=to_dagster(found.metadata), data_version=dg.DataVersion(found.content)
+            metadata=describe_checkpoint(found), data_version=dg.DataVersion(found.content)
         )
 
-    return run_stage
-
-
-def to_dagster(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a stage says of its work as Dagster's metadata."""
-    return {name: value for name, value in metadata.items() if value is not None}
+    return run
 
 
 def _find_tables() -> list[dg.AssetDep]:
@@ -61,7 +64,7 @@ def _find_tables() -> list[dg.AssetDep]:
 
 
 training = dg.define_asset_job(
-    "forecast_training",
+    JOB,
     selection=dg.AssetSelection.assets(*map(stage_key, NAMES)),
     partitions_def=configurations,
     description="All stages of a model, ingest to report; what did not change does not run.",

@@ -11,10 +11,12 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import pyarrow.parquet as pq
 
 from forecast.errors import UNHARMED, DataRefused
 from forecast.manifest import hash_json
@@ -27,6 +29,7 @@ RECORD: Final = "checkpoint.json"
 LOG: Final = "compute.log"
 _NO_CONTENT: Final = frozenset({RECORD, LOG, LINEAGE})
 """Files that tell when, where or from which snapshot, not what."""
+_SHORT: Final = 16
 _KEPT: Final = 5
 """How many checkpoints of a stage are kept: the ones used last."""
 
@@ -42,6 +45,7 @@ class Checkpoint:
     metadata: Metadata
     parameters: Mapping[str, Any]
     files: Mapping[str, str]
+    shapes: Mapping[str, Sequence[int]]
     began: str
     ended: str
     reused: bool = False
@@ -76,6 +80,7 @@ def write_checkpoint(stage: Stage, work: Work, key: str) -> Checkpoint:
         "metadata": metadata,
         "parameters": stage.select_parameters(work.config),
         "files": files,
+        "shapes": _read_shapes(work.output),
         "began": began.isoformat(timespec="milliseconds"),
         "ended": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
     }
@@ -105,9 +110,14 @@ def require_checkpoint(folder: Path, stage: str) -> Checkpoint:
     )
 
 
+def find_folder(checkpoints: Path, stage: str, key: str) -> Path:
+    """Return the folder of the checkpoint of a stage."""
+    return checkpoints / stage / key[:_SHORT]
+
+
 def obtain_checkpoint(stage: Stage, work: Work, key: str, folder: Path) -> Checkpoint:
     """Return the checkpoint of `key` below `folder`, after running the stage if it is missing or corrupt."""
-    place = folder / stage.name / key[:16]
+    place = find_folder(folder, stage.name, key)
     if found := read_checkpoint(place, reused=True):
         os.utime(place)
         return found
@@ -155,6 +165,12 @@ def _with_output(work: Work, output: Path) -> Work:
 def _hash_files(folder: Path) -> dict[str, str]:
     files = (file for file in folder.rglob("*") if file.is_file() and file.name != RECORD)
     return {file.relative_to(folder).as_posix(): hash_file(file) for file in sorted(files)}
+
+
+def _read_shapes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return rows and columns of each Parquet file."""
+    found = {file.name: pq.read_metadata(file) for file in sorted(folder.glob("*.parquet"))}
+    return {name: (each.num_rows, each.num_columns) for name, each in found.items()}
 
 
 def _remove_old(folder: Path) -> None:

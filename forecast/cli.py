@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from forecast.pipeline import STAGES, Stage
+from forecast.pipeline import NAMES, STAGES, Stage
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,14 +54,21 @@ for _stage in STAGES:
 
 @app.command("run")
 def run_all(config: ConfigName = "glucose", ref: Ref = None) -> None:
-    """Run the stages that are due.
+    """Run the stages that are due, as one run that Dagster records; nothing runs if nothing changed.
 
     Example: millpond forecast run
     """
     from forecast.places import find_places
-    from forecast.run_stages import run_due
+    from forecast.run_stages import read_unchanged
     from forecast.spec import read_config
     from millpond.settings import settings
 
-    for found in run_due(read_config(config), find_places(config), ref or settings().ref, typer.echo):
-        typer.echo(f"{found.stage}: {'unchanged' if found.reused else 'done'}")
+    declared, on = read_config(config), ref or settings().ref
+    if unchanged := read_unchanged(declared, find_places(config), on):
+        model = unchanged[NAMES.index("package")].metadata["folder"]
+        typer.echo(f"nothing changed: no stage ran, {model} is the model of these inputs")
+        return
+    from forecast.recorded_runs import run_recorded
+
+    run_id = run_recorded(declared, on, typer.echo)
+    typer.echo(f"done (run {run_id}); `millpond forecast list` shows the model, which waits for approval")

@@ -71,7 +71,7 @@ def find_last_good(places: Places, new: str) -> Path | None:
 def install_model(packaged: Path, places: Places) -> Path:
     """Copy a folder `model_v<hash>` to the artifacts, at once, unless it is there whole."""
     place = places.artifacts / packaged.name
-    if place.exists() and _same_files(packaged, place):
+    if is_installed(packaged, places):
         return place
     places.artifacts.mkdir(parents=True, exist_ok=True)
     unfinished = places.artifacts / f".{packaged.name}"
@@ -82,6 +82,11 @@ def install_model(packaged: Path, places: Places) -> Path:
     return place
 
 
-def _same_files(one: Path, other: Path) -> bool:
-    mine = {file.name: file.read_bytes() for file in one.iterdir()}
-    return mine == {file.name: file.read_bytes() for file in other.iterdir()}
+def is_installed(packaged: Path, places: Places) -> bool:
+    """Return whether the artifacts have a folder `model_v<hash>` with the same files."""
+    place = places.artifacts / packaged.name
+    return place.is_dir() and _read_files(packaged) == _read_files(place)
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
