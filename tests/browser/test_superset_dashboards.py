@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from playwright.sync_api import Browser, Page, Response, expect
 
 from millpond.settings import process_environment
 from project_folders import make_example
+from superset_api import SupersetApi
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -45,6 +45,9 @@ class Superset:
     @property
     def password(self) -> str:
         return Path(self.status["password_file"]).read_text()
+
+    def sign_in(self) -> SupersetApi:
+        return SupersetApi(self.status["address"], self.password)
 
 
 def run(project: Path, home: Path, *words: str) -> Any:
@@ -151,34 +154,9 @@ def test_the_same_are_pages_of_the_dashboard(browser: Browser, superset: Superse
             assert process.wait(60) == 0, "it ends its server, and says that it stopped"
 
 
-def sign_in(superset: Superset) -> requests.Session:
-    """Return a session of the administrator for Superset's API, whose addresses it completes."""
-    session = _Session(superset.status["address"])
-    login = {"username": superset.status["user"], "password": superset.password, "provider": "db"}
-    token = session.post("/api/v1/security/login", json=login).json()["access_token"]
-    session.headers["Authorization"] = f"Bearer {token}"
-    session.headers["X-CSRFToken"] = session.get("/api/v1/security/csrf_token/").json()["result"]
-    return session
-
-
-class _Session(requests.Session):
-    def __init__(self, address: str) -> None:
-        super().__init__()
-        self._address = address
-
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        return super().request(method, f"{self._address}{url}", *args, **kwargs)
-
-
-def find_id(session: requests.Session, kind: str, column: str, value: str) -> int:
-    rows = session.get(f"/api/v1/{kind}/", params={"q": "(page_size:100)"}).json()["result"]
-    (found,) = [row["id"] for row in rows if row[column] == value]
-    return int(found)
-
-
 def test_an_edit_in_superset_changes_one_file_and_what_is_imported_changes_none(superset: Superset) -> None:
-    session, file = sign_in(superset), superset.project / "bi" / "charts" / "glucose_now.yaml"
-    chart = find_id(session, "chart", "slice_name", "Current glucose")
+    session, file = superset.sign_in(), superset.project / "bi" / "charts" / "glucose_now.yaml"
+    chart = session.find_id("chart", "slice_name", "Current glucose")
     answer = session.put(f"/api/v1/chart/{chart}", json={"description": "Of one device"})
     assert answer.status_code == 200, answer.text
     assert superset.run("bi", "export") == {"changed": ["bi/charts/glucose_now.yaml"]}
@@ -189,15 +167,9 @@ def test_an_edit_in_superset_changes_one_file_and_what_is_imported_changes_none(
 
 
 def test_the_marts_cannot_be_written_from_sql_lab(superset: Superset) -> None:
-    session = sign_in(superset)
-    marts = find_id(session, "database", "database_name", "marts")
-
-    def execute(statement: str) -> requests.Response:
-        asked = {"database_id": marts, "sql": statement, "schema": "marts", "runAsync": False}
-        return session.post("/api/v1/sqllab/execute/", json=asked)
-
-    assert execute("select count(*) from marts.mrt_glucose_readings").status_code == 200
+    session = superset.sign_in()
+    assert session.execute("select count(*) from marts.mrt_glucose_readings").status_code == 200
     for statement in ("delete from marts.mrt_glucose_readings", "create table marts.x (a int)"):
-        refused = execute(statement)
+        refused = session.execute(statement)
         assert refused.status_code >= 400, refused.text
     assert oct((superset.home / "superset" / "secret_key").stat().st_mode)[-3:] == "600"

@@ -69,6 +69,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, lap: Callable[[str], None]) 
                 lap("stand-ins built")
             made.compose("build", "provision")
             lap("our image built")
+            made.compose("build", "superset")
+            lap("our image of Superset built")
             size = docker("image", "inspect", "--format={{.Size}}", made.environment["MILLPOND_IMAGE"]).stdout
             _notes.append(f"our image has {int(size) / 1e6:.0f} MB unpacked")
             try:

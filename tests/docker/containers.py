@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ import yaml
 from engine import docker, run
 from stand_ins import ROOT
 
-PROJECT, IMAGE = "millpond-test", "millpond:test"
+PROJECT = "millpond-test"
+_IMAGES = {"MILLPOND_IMAGE": "millpond:test", "MILLPOND_SUPERSET_IMAGE": "superset-millpond:test"}
 _FILES = ROOT / "docker"
-_PORTS = ("MILLPOND_DAGSTER_PORT", "MILLPOND_DASHBOARD_PORT", "MILLPOND_MARTS_PORT")
+_PORTS = tuple(f"MILLPOND_{part}_PORT" for part in ("DAGSTER", "DASHBOARD", "MARTS", "SUPERSET"))
+_PROFILES = ("demo", "bi", "nessie")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -71,26 +74,25 @@ class Containers:
 def official_images() -> list[str]:
     """Return the official images that compose.yaml and the Dockerfile name."""
     services = yaml.safe_load((_FILES / "compose.yaml").read_text())["services"].values()
-    ours = [line for line in (_FILES / "Dockerfile").read_text().splitlines() if "PYTHON_IMAGE=" in line]
+    ours = re.findall(r"^ARG \w*PYTHON_IMAGE=(.+)$", (_FILES / "Dockerfile").read_text(), re.MULTILINE)
     images = {each["image"] for each in services if not each["image"].startswith("${")}
-    return sorted({*images, ours[0].partition("=")[2]})
+    return sorted({*images, *ours})
 
 
 def containers(folder: Path, *, stand_ins: bool) -> Containers:
-    """Return the stack with the demo source; secrets are made in `folder`."""
+    """Return the stack with all of its profiles; secrets are made in `folder`."""
     run([_FILES / "make-secrets", folder])
     files = ["compose.yaml", *(["compose.stand-ins.yaml"] if stand_ins else [])]
     chosen = [f"--file={_FILES / each}" for each in files]
     foreign = ("MILLPOND_", "COMPOSE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {"SECRETS": str(folder), "MILLPOND_IMAGE": IMAGE}
+    environment |= {"SECRETS": str(folder), **_IMAGES}
     environment["MILLPOND_AUTOMATION"] = "false"  # what the tests time has the machine to itself
     environment |= {name: str(_free_port()) for name in _PORTS}
     if _CERTIFICATES.exists():
         environment.setdefault("CA_BUNDLE", str(_CERTIFICATES))
-    return Containers(
-        (*chosen, f"--project-name={PROJECT}", "--profile=demo", "--profile=nessie"), environment
-    )
+    profiles = [f"--profile={each}" for each in _PROFILES]
+    return Containers((*chosen, f"--project-name={PROJECT}", *profiles), environment)
 
 
 def _free_port() -> int:

@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from engine import CACHE, docker, mirror, run
 
 ROOT = Path(__file__).parents[2]
-_RELEASE = "trixie"
-_DEBIAN, _PYTHON = f"millpond-stand-in/debian:{_RELEASE}", "millpond-stand-in/python:3.13"
+_PYTHONS = {"trixie": "3.13", "bookworm": "3.11"}
+"""Releases of Debian, and the Python of each: Millpond's, and one that is old enough for Superset."""
 _JDK, _SERVERS = "millpond-stand-in/jdk:25", "millpond-stand-in/servers:latest"
 
 
@@ -30,16 +31,22 @@ def official_images_can_be_had(images: Sequence[str]) -> bool:
 
 def make_base_images(lap: Callable[[str], None]) -> None:
     """Make what the stand-ins' Dockerfile starts from, where it is missing; call `lap` after each."""
-    for image, make in ((_DEBIAN, _debian), (_JDK, _jdk), (_SERVERS, _servers), (_PYTHON, _python)):
+    images = {f"millpond-stand-in/debian:{release}": partial(_debian, release) for release in _PYTHONS}
+    images |= {_JDK: _jdk, _SERVERS: _servers}
+    images |= {
+        f"millpond-stand-in/python:{version}": partial(_python, release)
+        for release, version in _PYTHONS.items()
+    }
+    for image, make in images.items():
         if docker("image", "inspect", image, check=False).returncode:
             make(image)
             lap(f"stand-in {image.partition('/')[2]}")
 
 
-def _debian(image: str) -> None:
+def _debian(release: str, image: str) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as root:
-        run(["debootstrap", "--variant=minbase", _RELEASE, root, mirror()])
+        run(["debootstrap", "--variant=minbase", release, root, mirror()])
         _import(image, Path(root), ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*"])
 
 
@@ -59,8 +66,9 @@ def _servers(image: str) -> None:
     _import(image, cache(), ["--exclude=*.lock", "--exclude=*.new-*"])
 
 
-def _python(image: str) -> None:
-    docker("build", "--quiet", "--target", "python", "--tag", image, str(ROOT / "docker" / "stand-ins"))
+def _python(release: str, image: str) -> None:
+    options = ("--quiet", "--target=python", f"--build-arg=DEBIAN=millpond-stand-in/debian:{release}")
+    docker("build", *options, f"--tag={image}", str(ROOT / "docker" / "stand-ins"))
 
 
 def _import(image: str, folder: Path, options: Sequence[str]) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
+import yaml
 from containers import Containers
 from engine import docker, run
 from stand_ins import ROOT
+
+from superset_api import SupersetApi
 
 DAY = "2026-11-01"
 ONE_SHOT = {"provision", "s3-volume"}
@@ -19,6 +24,14 @@ READINGS = f"select reading_count from marts.mrt_glucose_overview where reading_
 
 LAUNCH = """mutation($run: ExecutionParams!) { launchPipelineExecution(executionParams: $run) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+OVERVIEW = """
+from pathlib import Path
+from streamlit.testing.v1 import AppTest
+import millpond.dashboard.app as app
+page = AppTest.from_file(str(Path(app.__file__).parent / "script" / "main.py"), default_timeout=120).run()
+assert not page.exception and not page.warning, (page.exception, page.warning)
+print(page.title[0].value, [metric.label for metric in page.metric])
+"""
 RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status tags { key value } } } }"
 
 pytestmark = pytest.mark.timeout(1800)
@@ -62,6 +75,63 @@ def test_one_command_loads_a_day(loaded: Containers) -> None:
 def test_one_command_takes_a_day_from_the_source_to_the_marts(published: Containers) -> None:
     (readings,) = published.query("marts", READINGS)
     assert int(readings) > 200
+
+
+def test_superset_has_both_dashboards_and_data_for_each_of_their_charts(
+    published: Containers, lap: Callable[[str], None]
+) -> None:
+    load = ("millpond", "materialize", "*marts/mrt_github_activity_overview", "--partition", DAY)
+    docker("exec", "dagster-webserver", *load)
+    lap("the GitHub mart of a day")
+    password = Path(published.environment["SECRETS"], "superset_admin_password").read_text()
+    api = SupersetApi(f"http://127.0.0.1:{published.environment['MILLPOND_SUPERSET_PORT']}", password)
+    for file in (ROOT / "bi" / "dashboards").glob("*.yaml"):
+        dashboard = yaml.safe_load(file.read_text())
+        charts = api.read_charts(dashboard["slug"])
+        assert len(charts) == file.read_text().count("sliceName:"), dashboard["slug"]
+        assert [title for title, rows in charts.items() if not any(map(any_value, rows))] == []
+    assert api.execute("delete from marts.mrt_glucose_readings").status_code >= 400
+    lap("Superset's charts")
+
+
+def any_value(row: dict[str, object]) -> bool:
+    return any(value is not None for value in row.values())
+
+
+def test_the_dashboard_shows_its_first_page_without_a_package_index(
+    published: Containers, lap: Callable[[str], None]
+) -> None:
+    id_ = published.inspect()["dashboard"]["Id"]
+    python = "/opt/venv/environments/dashboard-*/bin/python -"
+    shown = docker("exec", "-i", id_, "sh", "-c", python, input=OVERVIEW).stdout
+    assert "Overview" in shown, shown
+    assert "Runs" in shown
+    lap("the dashboard's first page")
+
+
+def test_agents_are_served_in_the_image_without_a_package_index(
+    published: Containers, lap: Callable[[str], None]
+) -> None:
+    command = ["docker", "exec", "-i", "-e", "PIP_INDEX_URL=http://127.0.0.1:9", "dagster-webserver"]
+    query = {"sql": f"select reading_count from marts.mrt_glucose_overview where reading_date = '{DAY}'"}
+    client = {"protocolVersion": "2025-03-26", "capabilities": {}}
+    client["clientInfo"] = {"name": "test", "version": "1"}
+    with subprocess.Popen([*command, "millpond", "mcp"], stdin=PIPE, stdout=PIPE, text=True) as served:
+        assert served.stdin
+        assert served.stdout
+
+        def say(method: str, **message: object) -> None:
+            served.stdin.write(json.dumps({"jsonrpc": "2.0", "method": method, **message}) + "\n")
+            served.stdin.flush()
+
+        say("initialize", id=1, params=client)
+        assert json.loads(served.stdout.readline())["id"] == 1
+        say("notifications/initialized")
+        say("tools/call", id=2, params={"name": "query", "arguments": query})
+        (told,) = json.loads(served.stdout.readline())["result"]["content"]
+        served.stdin.close()
+    assert json.loads(told["text"])["rows"][0][0] > 200
+    lap("a query by MCP")
 
 
 def test_the_pages_answer_on_loopback_and_know_the_assets(up: Containers) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 import millpond.bi
 from millpond.bi.bundle import MARTS_HOST
+from millpond.project.template import rendered
 from millpond.runtime.environments import Environment
 from millpond.runtime.superset import ENVIRONMENT
 
@@ -76,10 +77,11 @@ def test_its_container_is_hardened_and_gets_each_secret_that_its_settings_name()
 
 
 @pytest.mark.parametrize(
-    "dockerfile", ["docker/Dockerfile", "src/millpond/project/files/common/docker/Dockerfile"]
+    "text",
+    [(DOCKER / "Dockerfile").read_text(), rendered("pond", "glucose")["docker/Dockerfile"].decode()],
+    ids=["repository", "project"],
 )
-def test_the_image_has_a_stage_for_it_and_ends_with_millponds_own(dockerfile: str) -> None:
-    text = (DOCKER.parent / dockerfile).read_text()
+def test_the_image_has_a_stage_for_it_and_ends_with_millponds_own(text: str) -> None:
     stages = [line.split()[-1] for line in text.splitlines() if line.startswith("FROM ")]
     assert stages == ["build", "superset-build", "superset", "runtime"]
     assert "/opt/superset/start" in text

@@ -38,6 +38,8 @@ _NEVER: Final = re.compile(
 _SOURCES: Final = {"glucose": ("diary", "meter", "nightscout"), "empty": ()}
 _DOMAINS: Final = {"glucose": ("glucose", "meals", "calendar"), "empty": ()}
 """The domains of models of each template."""
+_SUPERSET: Final = "# millpond: stages of Superset\n"
+"""The line of a project's Dockerfile that stands for the stages of Superset, which all images share."""
 _SNAPSHOTS: Final = {"glucose": ("device_versions",), "empty": ()}
 
 
@@ -102,6 +104,8 @@ def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
         text = re.sub(r"\blakehouse\b", name, text)
     if path == "workspace.yaml":
         text = text.replace("location_name: millpond", f"location_name: {name}")
+    if path == "docker/Dockerfile":
+        text = text.replace(_SUPERSET, _read_superset_stages())
     if path == "docker/compose.yaml":
         text = text.replace("\nname: millpond\n", f"\nname: {name}\n").replace(
             "-millpond:0.1.0}", f"-{name}:0.1.0}}"
@@ -112,3 +116,10 @@ def _adapted(path: str, content: bytes, name: str, template: Template) -> bytes:
         if extra:
             text = text.replace('dbt = ["dbt"]', 'commands = ["forecast.cli"]\ndbt = ["dbt"]')
     return re.sub(rf"\b{NAME}\b", name, text).encode()
+
+
+def _read_superset_stages() -> str:
+    """Return the part of the repository's Dockerfile from its comment on Superset to the last stage."""
+    text = (root() / "docker/Dockerfile").read_text()
+    begin, end = text.index("# What the stage `superset` gets"), text.rindex("\nFROM ")
+    return text[begin:end]

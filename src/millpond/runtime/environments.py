@@ -145,4 +145,5 @@ def _beside() -> Path:
 
 
 if __name__ == "__main__":  # as images are built
-    Environment(sys.argv[1], overlay=True).ensure(print)
+    for name in sys.argv[1:]:
+        Environment(name, overlay=True).ensure(print)
