@@ -1,7 +1,5 @@
 """The stages as assets: one for each stage, with a partition for each configuration."""
 
-import datetime as dt
-
 import dagster as dg
 
 from forecast.metadata import describe_checkpoint
@@ -10,9 +8,6 @@ from forecast.spec import list_configs, read_config
 
 GROUP = "forecast"
 JOB = "forecast_training"
-_LATEST = dt.timedelta(days=9)
-"""Age at which a training is late: a week's schedule, and two days to act."""
-
 configurations = dg.StaticPartitionsDefinition(list_configs())
 
 
@@ -36,9 +31,9 @@ def _build_asset(stage: Stage) -> dg.AssetsDefinition:
         owners=["team:health"],
         description=stage.description,
         code_version=stage.hash_code()[:12],
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_LATEST),
         metadata={
             "automation": "none: by the weekly schedule, or on request",
+            "freshness": "none: a model serves until another one is approved",
             "runs": f"by itself; waits for {stage.waits_for}" if stage.waits_for else "by itself",
         },
     )

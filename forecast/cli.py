@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from forecast.gate import add_gate
 from forecast.pipeline import NAMES, STAGES, Stage
 
 app = typer.Typer(
@@ -72,3 +73,6 @@ def run_all(config: ConfigName = "glucose", ref: Ref = None) -> None:
 
     run_id = run_recorded(declared, on, typer.echo)
     typer.echo(f"done (run {run_id}); `millpond forecast list` shows the model, which waits for approval")
+
+
+add_gate(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from millpond.errors import MillpondError
+from millpond.errors import ConfigError, MillpondError
 
 UNHARMED: Final = "the model that serves, and the checkpoints of the stages before"
 
@@ -23,3 +23,11 @@ class ModelBlocked(MillpondError):
 
 class ModelAltered(MillpondError):
     """A file of a model is not the one that was packaged, or holds what may not be loaded."""
+
+
+class ModelNotFound(ConfigError):
+    """There is no model of this hash, or several hashes begin like it; nothing was decided."""
+
+
+class DecisionRefused(ConfigError):
+    """A decision about a model that cannot be made, or that another one overtook; nothing was recorded."""

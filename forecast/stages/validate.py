@@ -27,7 +27,7 @@ def run(work: Work) -> Metadata:
     """
     config = work.config
     rows = pq.read_table(work.inputs["ingest"] / ROWS)
-    _check_schema(rows.schema, config)
+    check_schema(rows.schema, config)
     good, bad = split_bad_rows(rows, config)
     reasons = Counter(bad["reason"].to_pylist())
     _check_rows(good.num_rows, bad.num_rows, reasons, config)
@@ -50,7 +50,8 @@ def read_profile(folder: Path) -> Profile:
     return Profile.model_validate(read_json(folder / PROFILE))
 
 
-def _check_schema(schema: pa.Schema, config: Config) -> None:
+def check_schema(schema: pa.Schema, config: Config) -> None:
+    """Raise DataRefused if a column of the configuration is missing or has another type."""
     wrong = []
     for name, column in config.columns.items():
         if name not in schema.names:

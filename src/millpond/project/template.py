@@ -36,7 +36,7 @@ _NEVER: Final = re.compile(
     r"(^|/)(__pycache__|target|logs|secrets|\.env)(/|$)|^docker/(stand-ins|compose\.stand-ins)"
 )
 _SOURCES: Final = {"glucose": ("diary", "meter", "nightscout"), "empty": ()}
-_DOMAINS: Final = {"glucose": ("glucose", "meals", "calendar"), "empty": ()}
+_DOMAINS: Final = {"glucose": ("glucose", "meals", "calendar", "forecast"), "empty": ()}
 """The domains of models of each template."""
 _SUPERSET: Final = "# millpond: stages of Superset\n"
 """The line of a project's Dockerfile that stands for the stages of Superset, which all images share."""

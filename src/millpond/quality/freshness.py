@@ -48,7 +48,8 @@ def add_freshness(
 ) -> list[dg.AssetsDefinition]:
     """Return `assets`, each with a freshness policy or with the reason for having none.
 
-    Where a source file and dbt (`in_dbt`) declare ages of one table, the stricter ones hold.
+    What an asset says itself stays. Where a source file and dbt (`in_dbt`) declare ages of one table, the
+    stricter ones hold.
     """
     declared: dict[dg.AssetKey, list[Freshness]] = {}
     for source in sources:
@@ -59,7 +60,7 @@ def add_freshness(
     inputs = {spec.key: [dep.asset_key for dep in spec.deps] for each in assets for spec in each.specs}
 
     def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
-        if spec.freshness_policy:
+        if spec.freshness_policy or EXEMPTION in spec.metadata:
             return spec
         roots = _find_roots(spec.key, inputs)
         ages = [age for key in roots for age in declared.get(key, ())]

@@ -5,6 +5,7 @@ An ordinary Dagster module: what `defs` holds is loaded, run, automated and watc
 
 import dagster as dg
 
+import forecast.definitions
 import millpond
 
 
@@ -37,8 +38,11 @@ def report_is_not_empty(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
     return dg.AssetCheckResult(passed=lines > 0, metadata={"lines": lines})
 
 
-defs = dg.Definitions(
-    assets=[my_report],
-    asset_checks=[report_is_not_empty],
-    jobs=[dg.define_asset_job("reports", selection="group:reports")],
+defs = dg.Definitions.merge(
+    forecast.definitions.defs,  # the assets of forecast/
+    dg.Definitions(
+        assets=[my_report],
+        asset_checks=[report_is_not_empty],
+        jobs=[dg.define_asset_job("reports", selection="group:reports")],
+    ),
 )
