@@ -1,4 +1,4 @@
-"""`millpond forecast compare | approve | rollback | status`: what a person sees and decides."""
+"""`millpond forecast list | compare | approve | rollback | status`: what a person sees and decides."""
 
 from __future__ import annotations
 
@@ -18,8 +18,52 @@ Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 
 def add_gate(app: typer.Typer) -> None:
     """Add the commands of the gate to `app`."""
-    for command in (compare, approve, rollback, status):
-        app.command(command.__name__)(command)
+    for command in (list_, compare, approve, rollback, status):
+        app.command(command.__name__.rstrip("_"))(command)
+
+
+def list_(config: ConfigName = "glucose", as_json: AsJson = False) -> None:
+    """List the models, the latest last: hash, state, data, metrics, and what blocked one.
+
+    Example: millpond forecast list --json
+    """
+    from forecast.places import find_places, list_models
+    from forecast.registry import find_state, read_decisions
+    from forecast.spec import read_config
+    from millpond.cli import output
+
+    declared = read_config(config)
+    decisions = read_decisions(config)
+    models = [(model, find_state(model, decisions)) for _, model in list_models(find_places(config))]
+    if as_json:
+        output.print_json(
+            [
+                {
+                    "hash": model.hash,
+                    "state": state,
+                    "data_until": model.lineage.last,
+                    "metrics": model.metrics,
+                    "blocked": model.blocked,
+                }
+                for model, state in models
+            ]
+        )
+        return
+    if not models:
+        output.make_console().print(f"there is no model yet: millpond forecast run --config {config}")
+        return
+    baselines = [each.kind for each in declared.baselines]
+    columns = ("model", "state", "data until", "mae", "r2", *baselines, "blocked by")
+    rows = [
+        (
+            *(model.short, state, (model.lineage.last or "")[:10]),
+            *(_show(model.metrics.get(name)) for name in ("mae", "r2")),
+            *(_show(model.metrics.get(f"baseline.{name}.mae")) for name in baselines),
+            "; ".join(model.blocked),
+        )
+        for model, state in models
+    ]
+    output.print_rows_as_table(columns, rows)
 
 
 def compare(one: Hash, other: Hash, config: ConfigName = "glucose", as_json: AsJson = False) -> None:

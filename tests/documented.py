@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import typer
 import typer.main
 
 from millpond.cli.main import app
+from millpond.project.config import make_importable, read_project
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
@@ -96,8 +98,14 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 @cache
 def command_line() -> Any:
-    """Return `millpond` as click sees it."""
-    return typer.main.get_command(app)
+    """Return `millpond` as click sees it, with the commands of the example."""
+    found: Any = typer.main.get_command(app)
+    example = read_project(ROOT)
+    make_importable(example)
+    for module in example.commands:
+        own = typer.main.get_command(importlib.import_module(module).app)
+        found.commands[module.partition(".")[0]] = own
+    return found
 
 
 def usage_error(words: list[str]) -> str:

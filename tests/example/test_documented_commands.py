@@ -65,7 +65,7 @@ ELSEWHERE = {
     "millpond bi import": "the same",
     "millpond bi export": "the same",
     "millpond bi down": "the same",
-    "millpond undo 3f2a81c0 --": "test_main_path.py, integration/cli/test_history_command.py",
+    "millpond undo 3f2a81c0 --": "example/test_main_path.py, integration/cli/test_history_command.py",
     "millpond tables rollback": "integration/cli/test_history_command.py",
     "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",
     "MILLPOND_PROFILE=scale millpond provision": "scale/test_scale_commands.py",
