@@ -21,6 +21,7 @@ _ROW_PIXELS: Final = 22
 DAY_STATES: Final[dict[DayState, State | None]] = {
     DayState.THERE: "fine",
     DayState.QUARANTINED: "quarantined",
+    DayState.LATE: "late",
     DayState.FAILED: "failed",
     DayState.MISSING: "missing",
     DayState.UNREACHABLE: "unreachable",

@@ -10,7 +10,7 @@ Scheme = Literal["light", "dark"]
 STATES: Final[dict[State, tuple[str, str]]] = {
     "fine": ("#1a7f37", "#3fb950"),
     "running": ("#0969da", "#58a6ff"),
-    "late": ("#9a6700", "#d29922"),
+    "late": ("#7a6e00", "#e3d13b"),
     "stale": ("#8250df", "#bc8cff"),
     "missing": ("#656d76", "#8b949e"),
     "failed": ("#cf222e", "#ff7b72"),

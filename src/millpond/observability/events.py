@@ -81,19 +81,27 @@ def find_newest_of_assets(
     return found
 
 
-_FIRST_DAYS = text("""
+_DAY = "'^[0-9]{4}-[0-9]{2}-[0-9]{2}$'"
+"""Partitions of an asset that was partitioned otherwise before are no days."""
+_OUTER_DAYS = text(f"""
     select asset, (
         select min(partition) from event_logs
-        where asset_key = asset and dagster_event_type = :kind and partition is not null
+        where asset_key = asset and dagster_event_type = :kind and partition ~ {_DAY}
+    ), (
+        select max(partition) from event_logs
+        where asset_key = asset and dagster_event_type = :kind and partition ~ {_DAY}
     )
     from unnest(cast(:assets as text[])) asset
-""")
+""")  # noqa: S608
 
 
-def find_first_days(conn: Connection, assets: Collection[str]) -> dict[str, dt.date]:
-    """Return the first day that was ever materialized, by asset key."""
-    rows = conn.execute(_FIRST_DAYS, {"assets": list(assets), "kind": MATERIALIZED})
-    return {asset: dt.date.fromisoformat(day) for asset, day in rows if day}
+def find_outer_days(
+    conn: Connection, assets: Collection[str]
+) -> tuple[dict[str, dt.date], dict[str, dt.date]]:
+    """Return the first and the last day that was ever materialized, by asset key."""
+    rows = conn.execute(_OUTER_DAYS, {"assets": list(assets), "kind": MATERIALIZED}).fetchall()
+    first = {asset: dt.date.fromisoformat(day) for asset, day, _ in rows if day}
+    return first, {asset: dt.date.fromisoformat(day) for asset, _, day in rows if day}
 
 
 def read_wipes(conn: Connection, assets: Collection[str]) -> dict[str, dt.datetime]:

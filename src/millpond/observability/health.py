@@ -76,17 +76,17 @@ def read_health(
 ) -> Health:
     """Return the health of `assets` over the days from `first` to `last`."""
     since, until = (dt.datetime.combine(day, dt.time(), zone) for day in (first, last + dt.timedelta(days=1)))
-    days = read_days(instance, assets, [first + dt.timedelta(days=n) for n in range((last - first).days + 1)])
+    asked = [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
+    days = read_days(instance, assets, asked, now)
     today = now.astimezone(zone).date()
     ages = read_freshness(instance, assets, now)
     checks = read_check_states(instance, assets, now - _CHECKED_WITHIN)
     alerts = [each for each in list_alert_lines(since) if each.alert.is_open]
     owners = {each.name: each.owners for each in assets}
-    problems = [
-        *_find_in_days(days, today, owners),
-        *_find_late(ages, owners),
-        *_find_in_checks(checks, owners),
-    ]
+    problems = _find_in_days(days, today, owners)
+    late = {each.asset for each in problems if each.kind == "late"}
+    problems += _find_late([each for each in ages if each.asset not in late], owners)
+    problems += _find_in_checks(checks, owners)
     told = {(each.asset, each.kind) for each in problems}
     problems += _find_in_alerts(alerts, {asset for asset, _ in told}, owners)
     runs, before = compare_runs(instance, since, until)
@@ -110,6 +110,8 @@ def _find_in_days(
     for each in days:
         if each.state == DayState.FAILED:
             by_kind[each.asset, "failed"].append(each)
+        elif each.state == DayState.LATE:
+            by_kind[each.asset, "late"].append(each)
         elif each.state == DayState.MISSING and each.day < today:
             by_kind[each.asset, "missing"].append(each)
     found = []

@@ -1,4 +1,4 @@
-"""The days of daily assets: which are there, missing, failed or out of reach, with their rows."""
+"""The days of daily assets: which are there, late, missing, failed or out of reach, with their rows."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ from millpond.observability.events import (
     MATERIALIZED,
     PLANNED,
     SKIPPED,
-    find_first_days,
     find_newest_of_days,
+    find_outer_days,
     read_materializations,
     read_times,
     read_wipes,
 )
+from millpond.partitions import instant
 from millpond.runs.progress import ROWS
+from millpond.settings import settings
 
 _LONG_AGO: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
 
 class DayState(StrEnum):
-    """What became of a day; the worst that holds is shown."""
+    """What became of a day; the worst that holds is shown.
+
+    A day is late if the limit of the asset's freshness policy has passed since its end, and neither it nor a
+    later one is there, or it was written before its end only. Other days that are not there are missing.
+    """
 
     FAILED = "failed"
     MISSING = "missing"
+    LATE = "late"
     BEFORE = "before the first load"
     UNREACHABLE = "unreachable"
     QUARANTINED = "quarantined"
@@ -43,8 +50,8 @@ class DayState(StrEnum):
 class AssetDay:
     """A day of an asset: rows and quarantined rows as last written, when and by which run.
 
-    `error` says why the last attempt failed, which began at `since`; what was there before still stands.
-    `reasons` counts the quarantined rows by reason. Times are in UTC.
+    `error` says why the last attempt failed, which began at `since`; what was there before still stands. A
+    late day was due at `since`. `reasons` counts the quarantined rows by reason. Times are in UTC.
     """
 
     asset: str
@@ -61,14 +68,20 @@ class AssetDay:
 
 
 def read_days(
-    instance: DagsterInstance, assets: Sequence[Asset], days: Collection[dt.date]
+    instance: DagsterInstance,
+    assets: Sequence[Asset],
+    days: Collection[dt.date],
+    now: dt.datetime | None = None,
 ) -> list[AssetDay]:
-    """Return each of `days` of each daily asset, on main."""
+    """Return each of `days` of each daily asset, on main; `now` decides what is late, None is the present."""
     daily = {database_key(each.name): each.name for each in assets if each.daily}
+    limits = {each.name: each.fail for each in assets}
+    now, zone = now or dt.datetime.now(dt.UTC), settings().zone
     if not daily or not days:
         return []
     with connection(instance) as conn:
-        first, wiped = find_first_days(conn, daily), read_wipes(conn, daily)
+        first, last = find_outer_days(conn, daily)
+        wiped = read_wipes(conn, daily)
         made = find_newest_of_days(conn, MATERIALIZED, daily, days)
         skipped = find_newest_of_days(conn, SKIPPED, daily, days)
         planned = find_newest_of_days(conn, PLANNED, daily, days)
@@ -83,15 +96,20 @@ def read_days(
         since = wiped.get(key, _LONG_AGO)
         for day in sorted(days):
             write, attempt = writes.get(made.get((key, day), 0)), newer.get((key, day), 0)
+            write = write if write and write[1] > since else None
+            end = instant(day + dt.timedelta(days=1), zone)
+            due = end + limit if (limit := limits[name]) else None
+            awaited = write[1] < end if write else day > last.get(key, day)
             found.append(
                 _build_day(
                     name,
                     day,
-                    write if write and write[1] > since else None,
+                    write,
                     errors.get(steps[attempt]) if attempt and tried[attempt] > since else None,
                     tried.get(attempt),
                     skipped=skipped.get((key, day), 0) > made.get((key, day), 0),
                     before=key not in first or day < first[key] or key in wiped,
+                    late_since=due if due and due < now and awaited else None,
                 )
             )
     return found
@@ -106,6 +124,7 @@ def _build_day(
     *,
     skipped: bool,
     before: bool,
+    late_since: dt.datetime | None,
 ) -> AssetDay:
     run, at, told = write or ("", None, {})
     quarantined = int(told.get("rows_quarantined") or 0)
@@ -113,8 +132,12 @@ def _build_day(
         state = DayState.UNREACHABLE
     elif failure is not None:
         state = DayState.FAILED
+    elif at is None and before:
+        state = DayState.BEFORE
+    elif late_since is not None:
+        state = DayState.LATE
     elif at is None:
-        state = DayState.BEFORE if before else DayState.MISSING
+        state = DayState.MISSING
     else:
         state = DayState.QUARANTINED if quarantined else DayState.THERE
     reasons = told.get("quarantine_reasons")
@@ -128,6 +151,6 @@ def _build_day(
         at=at,
         run=run,
         error=str(failure.get("error", "see its run")) if failure is not None else "",
-        since=tried if failure is not None else None,
+        since=tried if failure is not None else late_since,
         reasons=reasons if isinstance(reasons, dict) else {},
     )

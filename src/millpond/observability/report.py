@@ -16,8 +16,8 @@ from millpond.observability.checks import CheckState, PassRate, read_check_state
 from millpond.observability.durations import read_durations
 from millpond.observability.events import (
     MATERIALIZED,
-    find_first_days,
     find_newest_of_assets,
+    find_outer_days,
     read_materializations,
 )
 from millpond.observability.freshness import Age, read_freshness
@@ -107,7 +107,7 @@ def read_report(
     Raises PartitionKeyError for a day before the first of every asset.
     """
     _refuse_empty_day(instance, assets, day)
-    days = read_days(instance, assets, [day])
+    days = read_days(instance, assets, [day], now)
     health = read_health(instance, assets, day, day, now, zone)
     since = now - RATES_OVER
     checks = read_check_states(instance, assets, since, sensitive)
@@ -156,7 +156,7 @@ def compose_verdict(health: Health, assets: int, zone: dt.tzinfo) -> str:
 
 def _refuse_empty_day(instance: DagsterInstance, assets: Sequence[Asset], day: dt.date) -> None:
     with connection(instance) as conn:
-        first = find_first_days(conn, [database_key(each.name) for each in assets if each.daily])
+        first, _ = find_outer_days(conn, [database_key(each.name) for each in assets if each.daily])
     if first and day >= min(first.values()):
         return
     if first:

@@ -1,4 +1,4 @@
-"""Which days are there, missing, quarantined or out of reach, and how many rows they have."""
+"""Which days are there, late, missing, quarantined or out of reach, and how many rows they have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from millpond.dashboard.theme import SYMBOLS
 from millpond.observability.partitions import DayState, read_days
 
 TITLE, ICON, ORDER = "Days", ":material/calendar_month:", 40
-_TROUBLED = (DayState.FAILED, DayState.MISSING, DayState.UNREACHABLE)
+_WHY = {
+    DayState.FAILED: "",
+    DayState.LATE: "not written since its end, and its limit has passed",
+    DayState.MISSING: "not there",
+    DayState.UNREACHABLE: "the source no longer serves it",
+}
+"""The days that need something, and why where no error says it."""
 
 
 def render(context: Context) -> None:
@@ -33,7 +39,7 @@ def render(context: Context) -> None:
     st.markdown(" · ".join(legend) or "Nothing was loaded in this period.")
     names = [each.name for each in context.shown if each.daily]
     context.show_chart(draw_days(days, names, context.scheme), "State of each day of each asset")
-    troubled = [each for each in days if each.state in _TROUBLED]
+    troubled = [each for each in days if each.state in _WHY]
     st.subheader(f"Days that need something ({len(troubled)})", anchor=False)
     if troubled:
         rows = [
@@ -41,14 +47,13 @@ def render(context: Context) -> None:
                 "asset": context.links.asset_named(each.asset, partition=str(each.day)),
                 "day": each.day,
                 "state": str(each.state),
-                "why": each.error
-                or ("the source no longer serves it" if each.state == DayState.UNREACHABLE else ""),
+                "why": each.error or _WHY[each.state],
             }
             for each in troubled
         ]
         context.show_table(rows, "Days that need something", links={"asset": r"assets/(.*)\?"})
     else:
-        st.success("No day is missing, failed or out of reach.")
+        st.success("No day is late, missing, failed or out of reach.")
     st.subheader("Rows loaded by day", anchor=False)
     raw = {each.name for each in context.shown if each.layer == "raw"}
     loaded = [each for each in days if each.asset in raw] or days
