@@ -19,6 +19,7 @@ from millpond.instance.files import Unconfigured
 from millpond.instance.home import add_origin
 from millpond.instance.pause import apply_pause, hold_at_launch, hold_queued, mark_automatic, read_pause
 from millpond.instance.ref_events import RefEventLogStorage
+from millpond.instance.run_usage import note_run_event
 from millpond.internals.dagster import (
     WILL_RETRY_TAG,
     ConcurrencyConfig,
@@ -105,8 +106,9 @@ class HomeRunStorage(PooledStorage, CommandBackfills):
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None
     ) -> None:
-        """Update the run of an event."""
+        """Update the run of an event; measure what the run uses of the machine."""
         super().handle_run_event(run_id, event, update_timestamp)
+        note_run_event(run_id, event.event_type)
         if event.event_type == DagsterEventType.RUN_START and settings().scale:
             self.add_run_tags(run_id, {HOST_TAG: socket.gethostname()})
 

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from millpond.runtime.databases import databases
+from millpond.runtime.sampling import ENDED
 
 _BUCKETS = 240
 
@@ -22,7 +23,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class RunUsage:
-    """What a run used: its largest memory and average cores over its samples."""
+    """What a run used: its largest memory and average cores, over its samples while it runs."""
 
     run: str
     first: dt.datetime
@@ -35,12 +36,13 @@ _USAGE = """
         avg(cores), max(bytes)::bigint
     from (
         select at, part, sum(cores) as cores, sum(bytes) as bytes from resource_samples
-        where at >= %(since)s and at < %(until)s group by at, part
+        where at >= %(since)s and at < %(until)s and part <> %(ended)s group by at, part
     ) moment
     group by 1, 2 order by 1, 2
 """
 _RUNS = """
-    select run_id, min(at), avg(cores), max(bytes) from resource_samples
+    select run_id, min(at), coalesce(max(cores) filter (where part = %(ended)s), avg(cores)), max(bytes)
+    from resource_samples
     where at >= %(since)s and at < %(until)s and run_id <> ''
     group by 1 order by 2 desc limit 100
 """
@@ -52,13 +54,14 @@ def read_usage(since: dt.datetime, until: dt.datetime) -> list[Usage]:
     The parts `machine` and `disk` are the whole machine and its file system.
     """
     step = max(30.0, (until - since).total_seconds() / _BUCKETS)
+    values = {"since": since, "until": until, "step": step, "ended": ENDED}
     with databases().ops.connect() as connection:
-        rows = connection.execute(_USAGE, {"since": since, "until": until, "step": step}).fetchall()
+        rows = connection.execute(_USAGE, values).fetchall()
     return [Usage(*row) for row in rows]
 
 
 def read_run_usage(since: dt.datetime, until: dt.datetime) -> list[RunUsage]:
-    """Return what the latest runs of a span of time used; runs shorter than a sample's step have none."""
+    """Return what the latest runs of a span of time used; those that were killed early may have no sample."""
     with databases().ops.connect() as connection:
-        rows = connection.execute(_RUNS, {"since": since, "until": until}).fetchall()
+        rows = connection.execute(_RUNS, {"since": since, "until": until, "ended": ENDED}).fetchall()
     return [RunUsage(*row) for row in rows]

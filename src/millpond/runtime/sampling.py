@@ -20,6 +20,8 @@ from millpond.runtime.home import Home
 from millpond.runtime.part import Part
 
 MACHINE, DISK, RUNS = "machine", "disk", "run"
+ENDED: Final = "run, from start to end"
+"""The part of the sample that a run takes of itself: average cores and largest memory."""
 _SECONDS: Final = 30.0
 _KEPT: Final = "7 days"
 _RUN_ID: Final = re.compile(r'"run_id": "([0-9a-f-]{36})"')

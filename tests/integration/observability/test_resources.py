@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
 
 from millpond.observability.resources import read_run_usage, read_usage
@@ -91,3 +93,41 @@ def test_a_span_of_time_has_at_most_240_steps(home: Home) -> None:
     usage = read_usage(now - dt.timedelta(days=6), now)
     assert 200 < len(usage) <= 241
     assert {each.cores for each in usage} == {0.5}
+
+
+def test_a_run_of_a_moment_has_its_processor_time_and_memory(recorded: dg.DagsterInstance) -> None:
+    @dg.asset
+    def worked() -> None:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+
+    @dg.asset
+    def broken() -> None:
+        raise dg.Failure("broken", allow_retries=False)
+
+    runs = [dg.materialize([each], instance=recorded, raise_on_error=False) for each in (worked, broken)]
+    now = dt.datetime.now(dt.UTC)
+    used = {
+        each.run: each for each in read_run_usage(now - dt.timedelta(hours=1), now + dt.timedelta(hours=1))
+    }
+    assert used.keys() == {each.run_id for each in runs}, "the failed one, too"
+    stats = recorded.get_run_stats(runs[0].run_id)
+    spent = used[runs[0].run_id].cores * (stats.end_time - stats.start_time)  # type: ignore[attr-defined]
+    assert 0.15 < spent < 5
+    assert 10_000_000 < used[runs[0].run_id].bytes < 100_000_000_000
+    assert read_usage(now - dt.timedelta(hours=1), now + dt.timedelta(hours=1)) == [], (
+        "no part of the platform"
+    )
+
+
+def test_a_run_succeeds_where_its_use_cannot_be_recorded(recorded: dg.DagsterInstance) -> None:
+    @dg.asset
+    def worked() -> None: ...
+
+    with databases().ops.connect(autocommit=True) as connection:
+        connection.execute("alter table resource_samples rename to away")
+        try:
+            assert dg.materialize([worked], instance=recorded).success
+        finally:
+            connection.execute("alter table away rename to resource_samples")

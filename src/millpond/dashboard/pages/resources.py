@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import streamlit as st
 
 from millpond.dashboard.charts import draw_usage
 from millpond.dashboard.context import Context
-from millpond.observability.resources import read_run_usage, read_usage
+from millpond.dashboard.text import format_seconds
+from millpond.observability.resources import Usage, read_run_usage, read_usage
+from millpond.observability.runs import list_runs
 from millpond.runtime.sampling import DISK, MACHINE
 
 TITLE, ICON, ORDER = "Resources", ":material/memory:", 100
@@ -20,9 +23,14 @@ def render(context: Context) -> None:
     until = dt.datetime.now(dt.UTC)
     since = until - dt.timedelta(days=1)
     usage = read_usage(since, until)
-    if not usage:
+    if usage:
+        _show_parts(context, usage)
+    else:
         st.info("No sample of the last 24 hours: `millpond up` takes them, twice a minute.")
-        return
+    _show_runs(context, since, until)
+
+
+def _show_parts(context: Context, usage: Sequence[Usage]) -> None:
     newest = {each.part: each for each in usage}
     with st.container(horizontal=True):
         if machine := newest.get(MACHINE):
@@ -44,19 +52,21 @@ def render(context: Context) -> None:
         draw_usage(taken, context.series, lambda each: each.bytes, "bytes"),
         "Bytes of the file system of the home",
     )
-    _show_runs(context, since, until)
 
 
 def _show_runs(context: Context, since: dt.datetime, until: dt.datetime) -> None:
     runs = read_run_usage(since, until)
     st.subheader("Runs", anchor=False)
     if not runs:
-        st.caption("No run of the last 24 hours lasted until a sample was taken.")
+        st.caption("No run of the last 24 hours.")
         return
+    seconds = {each.id: each.seconds for each in list_runs(context.instance, since, until)}
     rows = [
         {
             "run": context.links.run(each.run),
-            "seen": each.first.astimezone(context.settings.zone),
+            "measured": each.first.astimezone(context.settings.zone),
+            "took": format_seconds(took) if (took := seconds.get(each.run)) else "",
+            "processor time": format_seconds(each.cores * took) if took else "",
             "cores, average": round(each.cores, 2),
             "memory, largest (MB)": round(each.bytes / 1e6),
         }
