@@ -1,10 +1,11 @@
-"""How long the dashboard's queries take over a year of history.
+"""How long the dashboard takes over a year of history: its queries, and its first page in a browser.
 
-    python bench/dashboard.py [--assets 30] [--days 365] [--runs 50000] [--repeat 5]
+    python bench/dashboard.py [--assets 30] [--days 365] [--runs 50000] [--repeat 5] [--no-browser]
 
 Fills Dagster's storage of a home of its own, which is removed at the end, with `--runs` runs spread over
 `--days` days; each run makes one day of a third of the assets and evaluates their checks. Prints the median
-and the slowest of each query, for a period of 30 days and for all of it.
+and the slowest of each query, for a period of 30 days and for all of it; then how long Chromium takes from
+the address to the whole first page: as the first visitor after the start, in a new window, and again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,17 +33,93 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--runs", type=int, default=50_000)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--no-browser", action="store_true")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="millpond-bench-"))
     os.environ["MILLPOND_HOME"] = str(folder / "home")
+    os.environ["MILLPOND_PROJECT"] = str(folder)
+    _write_project(folder, asked.assets)
     try:
         _measure(asked)
+        if not asked.no_browser:
+            _measure_page(asked)
     finally:
         from millpond.runtime.down import down
         from millpond.settings import settings
 
         down(settings())
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_project(folder: Path, assets: int) -> None:
+    """Write a project with daily assets in four layers."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(Path(__file__).parents[1] / name, folder)
+    (folder / "dbt").mkdir()
+    (folder / "sources").mkdir()
+    (folder / "dbt" / "dbt_project.yml").write_text("name: bench\nversion: 1.0.0\nprofile: millpond\n")
+    (folder / "pyproject.toml").write_text('[tool.millpond]\ndefinitions = "bench_assets"\n')
+    (folder / "bench_assets.py").write_text(
+        f"""
+import datetime as dt
+import dagster as dg
+import millpond
+
+def build(number):
+    @dg.asset(
+        name=f"asset_{{number:02}}",
+        partitions_def=millpond.daily_partitions(),
+        group_name=("raw", "bronze", "silver", "gold")[number % 4],
+        owners=["team:bench"],
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=1)),
+    )
+    def made(): ...
+    return made
+
+defs = dg.Definitions(assets=[build(number) for number in range({assets})])
+"""
+    )
+
+
+def _measure_page(asked: argparse.Namespace) -> None:
+    from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = os.environ.get("MILLPOND_TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+    def visit(context: BrowserContext, query: str) -> float:
+        page = context.new_page()
+        begun = time.monotonic()
+        page.goto(f"{address}/{query}")
+        page.get_by_text("Assets", exact=True).wait_for()
+        page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+        page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+        took = time.monotonic() - begun
+        page.close()
+        return took
+
+    def tell(what: str, took: list[float]) -> None:
+        print(f"{what:32} {statistics.median(took):7.3f} s  slowest {max(took):7.3f} s")
+
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "millpond.cli.main", "dashboard", "--port", "0", "--no-browser"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    try:
+        said = next(line for line in server.stdout if line.startswith("the dashboard: "))
+        address = said.split()[2]
+        print(f"the dashboard is ready in {time.monotonic() - begun:.1f} s")
+        with sync_playwright() as playwright:
+            browser: Browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            tell("first page, first visitor", [visit(browser.new_context(), "")])
+            for query, period in (("", "30 days"), ("?days=365", "365 days")):
+                context = browser.new_context()
+                tell(f"first page, {period}, new window", [visit(context, query)])
+                tell(f"first page, {period}, again", [visit(context, query) for _ in range(asked.repeat)])
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def _measure(asked: argparse.Namespace) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from contextlib import suppress
 from pathlib import Path
 
 from streamlit import net_util
+from streamlit.testing.v1 import AppTest
 from streamlit.web import bootstrap
 
 from millpond import redaction
-from millpond.dashboard.assets import load_assets
-from millpond.dashboard.context import open_shared_instance
 from millpond.dashboard.theme import build_options
 from millpond.settings import settings
 
 _APP = Path(__file__).parent / "script" / "main.py"
+_WARM_UP_SECONDS = 60
 
 
 def build_server_options(address: str, port: int, public_url: str | None) -> dict[str, object]:
@@ -41,10 +40,9 @@ def build_server_options(address: str, port: int, public_url: str | None) -> dic
 
 
 def _warm_up() -> None:
-    """Load what the first page needs while the server starts; if it cannot be had, the page says why."""
+    """Run the first page once before anybody can ask for it; where it cannot be shown, it says why later."""
     with suppress(Exception):
-        open_shared_instance()
-        assert load_assets(settings()).choices
+        AppTest.from_file(str(_APP), default_timeout=_WARM_UP_SECONDS).run()
 
 
 def main() -> None:
@@ -54,10 +52,10 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     given = parser.parse_args()
     redaction.install()
-    threading.Thread(target=_warm_up, daemon=True).start()
     net_util.get_external_ip = lambda: None  # it is looked up at another server
     options = build_server_options(given.address, given.port, settings().public_url)
     bootstrap.load_config_options(options)
+    _warm_up()
     bootstrap.run(str(_APP), False, [], options)
 
 
