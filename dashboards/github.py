@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from millpond.dashboard.context import Context
+from millpond.dashboard.text import format_value
 
 TITLE, ICON, ORDER = "GitHub", ":material/code:", 20
 CATEGORIES = {
@@ -32,10 +33,11 @@ def render(context: Context) -> None:
         return
     newest = days[-1]
     with st.container(horizontal=True):
-        st.metric("Events", f"{sum(day['total_events'] for day in days):,}", border=True)
-        st.metric("Events a day, 7 days", newest["events_7d_avg"], border=True)
-        st.metric("Streak", f"{newest['active_streak_days']} days", border=True)
-        st.metric("Longest streak", f"{max(day['active_streak_days'] for day in days)} days", border=True)
+        st.metric("Events", format_value(sum(day["total_events"] or 0 for day in days)), border=True)
+        st.metric("Events a day, 7 days", format_value(newest["events_7d_avg"]), border=True)
+        st.metric("Streak", format_value(newest["active_streak_days"], "days"), border=True)
+        longest = max(day["active_streak_days"] or 0 for day in days)
+        st.metric("Longest streak", format_value(longest, "days"), border=True)
     dates = [day["event_date"] for day in days]
     figure = go.Figure(
         [
@@ -55,7 +57,7 @@ def render(context: Context) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Categories", anchor=False)
-        sums = {name: sum(day[column] for day in days) for name, column in CATEGORIES.items()}
+        sums = {name: sum(day[column] or 0 for day in days) for name, column in CATEGORIES.items()}
         pie = go.Figure(
             go.Pie(labels=list(sums), values=list(sums.values()), hole=0.5, marker={"colors": context.series})
         )
@@ -64,7 +66,14 @@ def render(context: Context) -> None:
     with right:
         st.subheader("Days by level of activity", anchor=False)
         counts = Counter(day["activity_level"] for day in days)
-        bars = go.Figure(go.Bar(x=[counts[level] for level in LEVELS], y=LEVELS, orientation="h"))
+        bars = go.Figure(
+            go.Bar(
+                x=[counts[level] for level in LEVELS],
+                y=[level.replace("_", " ") for level in LEVELS],
+                orientation="h",
+                marker_color=context.series[0],
+            )
+        )
         bars.update_yaxes(autorange="reversed")
         bars.update_layout(height=300, xaxis_title="days")
         context.show_chart(bars, "Days by level of activity")

@@ -8,12 +8,19 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from millpond.dashboard.context import Context
+from millpond.dashboard.text import format_value
 from millpond.dashboard.theme import State
 
 TITLE, ICON, ORDER = "Glucose", ":material/monitor_heart:", 10
 Row = dict[str, Any]
 TARGET = (70, 180)
 """mg/dL within which a reading is in range."""
+FIGURES = (
+    ("In range, 7 days", "time_in_range_7d_pct", "%", "70 to 180 mg/dL"),
+    ("Average, 7 days", "avg_glucose_7d_mg_dl", "mg/dL", None),
+    ("GMI, 7 days", "gmi_7d_pct", "%", "Glucose management indicator"),
+    ("Variation", "coefficient_of_variation", "%", "Of the newest day"),
+)
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -60,15 +67,13 @@ def show_figures(context: Context, day: Row) -> None:
             at = each["reading_at"].astimezone(context.settings.zone)
             st.metric(
                 f"Reading of {at:%d %b %H:%M}",
-                f"{each['glucose_mg_dl']} mg/dL",
+                format_value(each["glucose_mg_dl"], "mg/dL"),
                 None if change is None else f"{change:+} mg/dL",
                 delta_color="off",
                 border=True,
             )
-        st.metric("In range, 7 days", f"{day['time_in_range_7d_pct']} %", help="70 to 180 mg/dL", border=True)
-        st.metric("Average, 7 days", f"{day['avg_glucose_7d_mg_dl']} mg/dL", border=True)
-        st.metric("GMI, 7 days", f"{day['gmi_7d_pct']} %", help="Glucose management indicator", border=True)
-        st.metric("Variation", f"{day['coefficient_of_variation']} %", help="Of the newest day", border=True)
+        for label, column, unit, about in FIGURES:
+            st.metric(label, format_value(day[column], unit), help=about, border=True)
 
 
 def draw_trend(context: Context, days: list[Row]) -> go.Figure:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from served_days import BAD, WEEK
 
 from millpond.alerts.alert import Alert
-from millpond.alerts.commands import list_alerts
+from millpond.alerts.outbox import list_alerts
 from millpond.runtime.dashboard_part import DASHBOARD, await_dashboard, dashboard_url
 from millpond.runtime.home import layout
 from millpond.runtime.processes import find_process

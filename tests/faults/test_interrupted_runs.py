@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from fake_source import DAY, Answer, fake_source
-from millpond.alerts.commands import list_alerts
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import list_alerts
 from millpond.alerts.routing import Routing
 from millpond.instance.dead_runs import fail_dead_runs
 from millpond.instance.home import open_instance

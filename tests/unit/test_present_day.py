@@ -14,6 +14,7 @@ _ONCE = {
     "browser/served_days.py",
     "example/test_documented_commands.py",
     "integration/cli/test_branch_commands.py",
+    "integration/dashboard/test_page_states.py",
     "scale/parity/raw_days.py",
     "scale/test_backfill_on_trino.py",
     "scale/test_nessie.py",

@@ -14,25 +14,6 @@ from millpond.alerts.routing import CHANNELS
 from millpond.errors import ConfigError
 from millpond.settings import settings
 
-_LIST = """
-    select a.*, coalesce((select jsonb_object_agg(channel, state) from (
-        select channel, state from alert_deliveries d where d.alert = a.id and d.action = 'tell' order by id
-    ) told), '{}') as told
-    from alerts a
-    where (%(all)s or resolved_at is null) and kind like %(kind)s
-    order by id desc limit %(limit)s
-"""
-
-
-def list_alerts(*, everything: bool, kind: str | None, limit: int) -> list[tuple[Alert, dict[str, str]]]:
-    """Return alerts, latest first, each with the state of its delivery by channel.
-
-    These are the open ones or, with `everything`, resolved ones as well.
-    """
-    with outbox() as connection:
-        rows = connection.execute(_LIST, {"all": everything, "kind": kind or "%", "limit": limit}).fetchall()
-    return [(alert_from_row(row), row["told"]) for row in rows]
-
 
 def get_alert(number: int) -> tuple[Alert, list[dict[str, Any]]]:
     """Return an alert and its deliveries; raises ConfigError if there is no such alert."""

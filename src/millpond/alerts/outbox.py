@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
@@ -89,6 +90,69 @@ def list_open_alerts(connection: Connection, *kinds: str) -> list[Alert]:
         "select * from alerts where resolved_at is null and kind = any(%s) order by id", (list(kinds),)
     )
     return [alert_from_row(row) for row in rows]
+
+
+class AlertLine(NamedTuple):
+    """An alert, and the state of its delivery by channel."""
+
+    alert: Alert
+    channels: dict[str, str]
+
+    @property
+    def notified(self) -> tuple[str, ...]:
+        """The channels that took it."""
+        return tuple(name for name, state in self.channels.items() if state == "delivered")
+
+
+_LIST = """
+    select a.*, coalesce((
+        select jsonb_object_agg(channel, state) from alert_deliveries d
+        where d.alert = a.id and action = 'tell'
+    ), '{}') as told
+    from alerts a
+    where (resolved_at is null or %(all)s or last_at >= %(since)s) and kind like %(kind)s
+    order by resolved_at is null and not %(all)s desc, id desc limit %(limit)s
+"""
+
+
+def list_alerts(
+    *, everything: bool = False, since: dt.datetime | None = None, kind: str | None = None, limit: int = 200
+) -> list[AlertLine]:
+    """Return the open alerts, then those that happened since a moment, each the latest first.
+
+    With `everything`, all of them, the latest first.
+    """
+    values = {"all": everything, "since": since, "kind": kind or "%", "limit": limit}
+    with outbox() as connection:
+        rows = connection.execute(_LIST, values).fetchall()
+    return [AlertLine(alert_from_row(row), row["told"]) for row in rows]
+
+
+class AlertCounts(NamedTuple):
+    """How many alerts are `opened`, how many of these reached nobody (`unheard`), and how many there are."""
+
+    opened: int
+    unheard: int
+    every: int
+
+
+_COUNT = """
+    select count(*) filter (where resolved_at is null) as opened,
+        count(*) filter (where resolved_at is null and not exists (
+            select 1 from alert_deliveries d
+            where d.alert = a.id and action = 'tell' and state = 'delivered' and channel <> 'log'
+        )) as unheard,
+        count(*) as every
+    from alerts a where resolved_at is null or last_at >= %s
+"""
+
+
+def count_alerts(since: dt.datetime) -> AlertCounts:
+    """Return the numbers of the alerts that are open, or happened since a moment; the log is nobody."""
+    with outbox() as connection:
+        row = connection.execute(_COUNT, (since,)).fetchone()
+    assert row is not None
+    return AlertCounts(**row)
 
 
 def narrow(connection: Connection, alert: Alert, partition: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from sqlalchemy import func, select, union_all
 
@@ -19,6 +18,7 @@ from millpond.instance.record import (
     Day,
     connection,
     database_key,
+    parse_event,
 )
 from millpond.instance.unreachable import find_skipped_days
 from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
@@ -150,7 +150,7 @@ def read_step_failures(conn: Any, runs: Collection[str]) -> dict[tuple[str, str]
             )
         )
         for run, step, event in rows:
-            data = orjson.loads(event)["dagster_event"]["event_specific_data"] or {}
+            data = parse_event(event)["dagster_event"]["event_specific_data"] or {}
             if not _is_interrupt(data.get("error")):
                 found[run, step] = _to_dict(data.get("user_failure_data") or {})
     return found
@@ -164,7 +164,7 @@ def _read_metadata(conn: Any, events: list[int]) -> Iterator[tuple[int, str, dic
     """Yield event, asset and metadata of materializations and observations."""
     for some in _split(events):
         for event, body in conn.execute(select(_EVENTS.id, _EVENTS.event).where(_EVENTS.id.in_(some))):
-            data = orjson.loads(body)["dagster_event"]["event_specific_data"]
+            data = parse_event(body)["dagster_event"]["event_specific_data"]
             made = data.get("materialization") or data.get("asset_observation")
             yield event, "/".join(made["asset_key"]["path"]), _to_dict(made)
 

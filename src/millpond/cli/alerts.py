@@ -37,11 +37,12 @@ def list_(
     """
     from millpond.alerts import commands
     from millpond.alerts.kinds import KINDS
+    from millpond.alerts.outbox import list_alerts
     from millpond.cli import alerts_view, output
 
     if kind is not None and kind not in KINDS:
         raise typer.BadParameter(f"there is no kind {kind!r}; choose among {', '.join(KINDS)}")
-    found = commands.list_alerts(everything=everything, kind=kind, limit=limit)
+    found = list_alerts(everything=everything, kind=kind, limit=limit)
     if as_json:
         output.print_json([alerts_view.as_dict(alert, states) for alert, states in found])
     else:

@@ -48,6 +48,14 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
+def format_value(value: object, unit: str = "") -> str:
+    """Return a value with its unit, a dash if there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{text} {unit}".strip()
+
+
 def describe_error(error: BaseException, page: str) -> str:
     """Return as Markdown what happened to `page`, what is unharmed and what to do next."""
     if isinstance(error, MillpondError):

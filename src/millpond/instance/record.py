@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import dagster as dg
+import orjson
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, or_, select
 
@@ -191,3 +194,22 @@ def _after_wipe(conn: Connection, names: Collection[str]) -> list[ColumnElement[
 
 def _day(partition: str | None) -> Day:
     return None if partition is None else dt.date.fromisoformat(partition)
+
+
+def parse_event(event: str) -> dict[str, Any]:
+    """Return a stored event; NaN and infinity are None in it, and halves of characters are `?`."""
+    try:
+        found: dict[str, Any] = orjson.loads(event)
+    except orjson.JSONDecodeError:
+        found = _clean(json.loads(event))
+    return found
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_clean(name): _clean(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

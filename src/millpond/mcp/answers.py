@@ -128,13 +128,12 @@ def tell_health(days: int = _DAYS) -> dict[str, Any]:
 
 def list_alerts() -> list[dict[str, Any]]:
     """Return the open alerts, newest first: what happened, what is unharmed, the next step, who knows."""
-    from millpond.observability.alerts import list_alert_lines
+    from millpond.alerts.outbox import list_alerts as list_lines
 
     names = ("id", "kind", "severity", "title", "reason", "unharmed", "next_step", "assets", "partition")
     return [
         _plain({**{name: getattr(each.alert, name) for name in names}, "notified": each.notified})
-        for each in list_alert_lines(dt.datetime.now(dt.UTC))
-        if each.alert.is_open
+        for each in list_lines()
     ]
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from dagster import DagsterInstance
 from sqlalchemy import text
 
-from millpond.instance.record import connection, database_key
+from millpond.instance.record import connection, database_key, parse_event
 from millpond.observability.assets import Asset
 from millpond.observability.events import find_first_id
 
@@ -114,7 +113,7 @@ def read_check_states(
 
 
 def _read_evaluation(event: Any) -> dict[str, Any]:
-    body = orjson.loads(event) if isinstance(event, str | bytes) else event or {}
+    body = parse_event(event) if isinstance(event, str) else event or {}
     data = (body.get("dagster_event") or {}).get("event_specific_data") or {}
     return data if isinstance(data, dict) else {}
 

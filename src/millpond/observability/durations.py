@@ -16,6 +16,7 @@ from millpond.observability.events import (
     MATERIALIZED,
     find_first_id,
     find_newest_of_assets,
+    find_number,
     read_materializations,
 )
 
@@ -49,7 +50,7 @@ def read_durations(instance: DagsterInstance, assets: Sequence[Asset], since: dt
         asset_of = {number: keys[key] for key, numbers in newest.items() for number in numbers}
         spent: defaultdict[tuple[str, str], list[tuple[dt.datetime, float]]] = defaultdict(list)
         for number, run, at, _, told in read_materializations(conn, [*asset_of]):
-            if isinstance(seconds := told.get("seconds"), int | float):
+            if (seconds := find_number(told, "seconds")) is not None:
                 spent[asset_of[number], run].append((at, seconds))
     found = [
         Duration(asset, run, max(at for at, _ in parts), sum(each for _, each in parts), len(parts))

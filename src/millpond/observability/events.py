@@ -10,8 +10,9 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
 from sqlalchemy import Connection, text
+
+from millpond.instance.record import parse_event
 
 MATERIALIZED = "ASSET_MATERIALIZATION"
 PLANNED = "ASSET_MATERIALIZATION_PLANNED"
@@ -130,7 +131,13 @@ def read_materializations(
     """Yield number, run, time, partition and metadata of materializations."""
     for number, run, at, partition, event in conn.execute(_WRITES, {"ids": list(numbers)}):
         # Parsed here: Postgres would parse the whole text once for each level below it.
-        made = orjson.loads(event)["dagster_event"]["event_specific_data"]["materialization"]
+        made = parse_event(event)["dagster_event"]["event_specific_data"]["materialization"]
         entries = ((each["label"], each["entry_data"]) for each in made["metadata_entries"])
         told = {label: data.get("value", data.get("text", data.get("data"))) for label, data in entries}
         yield number, run, at.replace(tzinfo=dt.UTC), partition, told
+
+
+def find_number(told: Mapping[str, Any], *names: str) -> float | None:
+    """Return the first of these metadata that is a number; assets of a project's own may say anything."""
+    values = (told.get(name) for name in names)
+    return next((v for v in values if isinstance(v, int | float) and not isinstance(v, bool)), None)

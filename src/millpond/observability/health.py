@@ -11,7 +11,7 @@ from typing import Final, Literal
 from dagster import DagsterInstance
 
 from millpond.alerts.days import format_days
-from millpond.observability.alerts import AlertLine, list_alert_lines
+from millpond.alerts.outbox import AlertLine, count_alerts, list_alerts
 from millpond.observability.assets import Asset
 from millpond.observability.checks import CheckState, read_check_states
 from millpond.observability.freshness import Age, Freshness, read_freshness
@@ -50,6 +50,7 @@ class Health:
     """What the first page shows. `runs` are those of the range, `before` of an equally long one before it.
 
     `rows_latest` are the rows of raw tables of the newest day that has any, `quarantined` those of the range.
+    `alerts` are the newest of the `open_alerts`.
     """
 
     problems: tuple[Problem, ...]
@@ -59,6 +60,7 @@ class Health:
     rows_latest: int
     quarantined: int
     alerts: tuple[AlertLine, ...]
+    open_alerts: int
 
     @property
     def since(self) -> dt.datetime | None:
@@ -81,7 +83,7 @@ def read_health(
     today = now.astimezone(zone).date()
     ages = read_freshness(instance, assets, now)
     checks = read_check_states(instance, assets, now - _CHECKED_WITHIN)
-    alerts = [each for each in list_alert_lines(since) if each.alert.is_open]
+    alerts = list_alerts()
     owners = {each.name: each.owners for each in assets}
     problems = _find_in_days(days, today, owners)
     late = {each.asset for each in problems if each.kind == "late"}
@@ -100,6 +102,7 @@ def read_health(
         rows_latest=sum(each.rows or 0 for each in days if each.asset in raw and each.day == newest),
         quarantined=sum(each.quarantined for each in days if each.asset in raw),
         alerts=tuple(alerts),
+        open_alerts=count_alerts(since).opened,
     )
 
 

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from millpond.errors import MillpondError
 from millpond.instance.connections import pool
-from millpond.observability.events import find_first_id
+from millpond.instance.record import parse_event
+from millpond.observability.events import find_first_id, find_number
 from millpond.runtime.databases import databases
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import locate
@@ -104,9 +105,7 @@ _RUNS = text(
     " and update_timestamp >= :since group by 1"
 )
 _ASSETS = text("""
-    select asset_key, last_materialization_timestamp,
-        last_materialization::json -> 'event_log_entry' -> 'dagster_event' -> 'event_specific_data'
-            -> 'materialization' -> 'metadata_entries'
+    select asset_key, last_materialization_timestamp, last_materialization
     from asset_keys
     where last_materialization_timestamp is not null
         and (wipe_timestamp is null or last_materialization_timestamp > wipe_timestamp)
@@ -135,12 +134,14 @@ def _read_dagster() -> Iterator[Sample]:
 
 
 def _read_assets(connection: Connection, now: dt.datetime) -> Iterator[Sample]:
-    for key, at, entries in connection.execute(_ASSETS):
+    for key, at, record in connection.execute(_ASSETS):
         labels, moment = {"asset": _name(key)}, at.replace(tzinfo=dt.UTC)
         yield Sample("millpond_asset_last_materialization_timestamp_seconds", labels, moment.timestamp())
         yield Sample("millpond_asset_age_seconds", labels, round((now - moment).total_seconds(), 1))
-        values = {each["label"]: each["entry_data"].get("value") for each in entries or ()}
-        rows = next((values[label] for label in _ROW_LABELS if isinstance(values.get(label), int)), None)
+        event = parse_event(record)["event_log_entry"]["dagster_event"] if record else {}
+        made = (event.get("event_specific_data") or {}).get("materialization") or {}
+        entries = made.get("metadata_entries", ())
+        rows = find_number({each["label"]: each["entry_data"].get("value") for each in entries}, *_ROW_LABELS)
         if rows is not None:
             yield Sample("millpond_asset_rows", labels, rows)
 

@@ -18,6 +18,7 @@ from millpond.observability.events import (
     PLANNED,
     SKIPPED,
     find_newest_of_days,
+    find_number,
     find_outer_days,
     read_materializations,
     read_times,
@@ -127,7 +128,7 @@ def _build_day(
     late_since: dt.datetime | None,
 ) -> AssetDay:
     run, at, told = write or ("", None, {})
-    quarantined = int(told.get("rows_quarantined") or 0)
+    rows, quarantined = find_number(told, *ROWS), int(find_number(told, "rows_quarantined") or 0)
     if skipped:
         state = DayState.UNREACHABLE
     elif failure is not None:
@@ -140,17 +141,22 @@ def _build_day(
         state = DayState.MISSING
     else:
         state = DayState.QUARANTINED if quarantined else DayState.THERE
-    reasons = told.get("quarantine_reasons")
     return AssetDay(
         asset,
         day,
         state,
-        rows=next((int(told[name]) for name in ROWS if isinstance(told.get(name), int | float)), None),
+        rows=int(rows) if rows is not None else None,
         quarantined=quarantined,
-        seconds=told.get("seconds"),
+        seconds=find_number(told, "seconds"),
         at=at,
         run=run,
         error=str(failure.get("error", "see its run")) if failure is not None else "",
         since=tried if failure is not None else late_since,
-        reasons=reasons if isinstance(reasons, dict) else {},
+        reasons=_read_reasons(told.get("quarantine_reasons")),
     )
+
+
+def _read_reasons(told: Any) -> dict[str, int]:
+    reasons = told if isinstance(told, dict) else {}
+    numbers = {str(reason): find_number(reasons, reason) for reason in reasons}
+    return {reason: int(number) for reason, number in numbers.items() if number is not None}

@@ -17,6 +17,7 @@ from millpond.observability.durations import read_durations
 from millpond.observability.events import (
     MATERIALIZED,
     find_newest_of_assets,
+    find_number,
     find_outer_days,
     read_materializations,
 )
@@ -222,10 +223,8 @@ def _list_whole(
                 AssetLine(
                     *(age.asset, layers[age.asset], False, str(age.state)),
                     good=age.state not in (Age.LATE, Age.NEVER),
-                    rows=next(
-                        (int(data[name]) for name in ROWS if isinstance(data.get(name), int | float)), None
-                    ),
-                    seconds=data.get("seconds"),
+                    rows=int(rows) if (rows := find_number(data, *ROWS)) is not None else None,
+                    seconds=find_number(data, "seconds"),
                     at=age.last,
                 ),
             )

@@ -15,10 +15,10 @@ from alerting import put
 from fake_source import Answer, Entries, Events, FakeSource, event, fake_source, reading
 from lake_readings import found, write
 from millpond.alerts.alert import Alert
-from millpond.alerts.commands import list_alerts
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
 from millpond.alerts.kinds import KINDS
+from millpond.alerts.outbox import list_alerts
 from millpond.alerts.routing import Routing
 from millpond.backfill import ledger
 from millpond.backfill.planner import make_plan

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 
 import dagster as dg
+import pytest
 from shop_pipeline import FIRST, ROWS
 
 from millpond.instance.unreachable import skip_days
@@ -113,6 +114,7 @@ def test_a_day_is_late_once_its_limit_has_passed_until_it_is_written_after_its_e
     assert read_days(instance, unlimited, [newest + DAY], noon)[0].state == DayState.MISSING
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_day_that_was_written_before_its_end_only_is_late(recorded: dg.DagsterInstance) -> None:
     today = dt.datetime.now(dt.UTC).date()
 

@@ -19,9 +19,9 @@ from background_parts import FREE_PORTS, READY_SECONDS, millpond, running_parts,
 from dagster import DagsterRunStatus
 
 from fake_source import DAY, Answer, Entries, fake_source, reading
-from millpond.alerts.commands import list_alerts
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.find import find_alerts
+from millpond.alerts.outbox import list_alerts
 from millpond.alerts.routing import Routing
 from millpond.instance.home import open_instance
 from millpond.lake import read

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from millpond.alerts.outbox import AlertLine, count_alerts, list_alerts
 from millpond.dashboard.context import Context
 from millpond.dashboard.text import escape, escape_prose
-from millpond.observability.alerts import AlertLine, count_alerts, list_alert_lines
 
 TITLE, ICON, ORDER = "Alerts", ":material/notifications:", 80
 _SHOWN = 20
@@ -15,21 +15,23 @@ _SHOWN = 20
 def render(context: Context) -> None:
     """Show open alerts in full, then the history."""
     since, _ = context.span
-    lines = list_alert_lines(since)
-    opened = [each for each in lines if each.alert.is_open]
-    total = sum(each["alerts"] for each in count_alerts(since))
+    lines, counts = list_alerts(since=since), count_alerts(since)
     if not lines:
         st.success("No alert in this period, and none is open.")
         return
-    unheard = [each for each in opened if not each.notified]
-    st.subheader(f"Open ({len(opened)})", anchor=False)
-    if unheard:
-        st.warning(f"{len(unheard)} of them reached nobody yet.", icon=":material/notifications_off:")
-    for each in opened[:_SHOWN]:
+    st.subheader(f"Open ({counts.opened:,})", anchor=False)
+    if counts.unheard:
+        channels = context.links.runbook("set-up-a-channel")
+        st.warning(
+            f"{counts.unheard:,} of them reached nobody yet, the log aside. [Set up a channel]({channels})",
+            icon=":material/notifications_off:",
+        )
+    shown = [each for each in lines if each.alert.is_open][:_SHOWN]
+    for each in shown:
         _show(context, each)
-    if len(opened) > _SHOWN:
-        st.caption(f"and {len(opened) - _SHOWN:,} more below")
-    st.subheader(f"History ({total:,})", anchor=False)
+    if counts.opened > len(shown):
+        st.caption(f"and {counts.opened - len(shown):,} more; the newest of them are in the table below")
+    st.subheader(f"History ({counts.every:,})", anchor=False)
     rows = [
         {
             "alert": f"#{each.alert.id}",
@@ -45,8 +47,10 @@ def render(context: Context) -> None:
         for each in lines
     ]
     context.show_table(rows, "Alerts", links={"run": r"runs/(.{8})"})
-    if total > len(lines):
-        st.caption(f"The latest {len(lines):,} of {total:,}; a shorter period shows the others.")
+    if counts.every > len(lines):
+        st.caption(
+            f"The latest {len(lines):,} of {counts.every:,}; `millpond alerts list --all` has the others."
+        )
 
 
 def _show(context: Context, line: AlertLine) -> None:

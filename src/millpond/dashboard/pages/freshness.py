@@ -22,6 +22,8 @@ def render(context: Context) -> None:
     late = [each for each in found if each.state == Age.LATE]
     if late:
         st.error(f"{len(late)} of {len(found)} assets are late.", icon=":material/error:")
+    elif found and all(each.state == Age.NEVER for each in found):
+        st.info("Nothing is materialized yet.")
     elif found:
         st.success("No asset is late.", icon=":material/check_circle:")
     else:

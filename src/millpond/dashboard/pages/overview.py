@@ -54,7 +54,10 @@ def _show_answer(health: Health, now: dt.datetime, any_asset: bool) -> None:
         since = f" since {format_age(now - health.since)} ago" if health.since else ""
         owners = sorted({owner for each in health.problems for owner in each.owners})
         move = f" It is the move of {', '.join(owners)}." if owners else ""
-        st.error(escape(f"{count} problem{'' if count == 1 else 's'}{since}.{move}"), icon=":material/error:")
+        more = health.open_alerts - len(health.alerts)
+        unlisted = f" and {more:,} more open alerts" if more else ""
+        what = f"{count:,} problem{'' if count == 1 else 's'}{unlisted}"
+        st.error(escape(f"{what}{since}.{move}"), icon=":material/error:")
     elif all(each.state == "never" for each in health.statuses):
         st.info(
             "Nothing is materialized yet. `millpond demo` loads demo data, `millpond materialize` your own."
@@ -95,7 +98,7 @@ def _show_figures(health: Health) -> None:
     )
     figures.metric("Rows, newest day", f"{health.rows_latest:,}", help="In raw tables.", border=True)
     figures.metric("Quarantined rows", f"{health.quarantined:,}", help="Of the period.", border=True)
-    figures.metric("Open alerts", f"{len(health.alerts):,}", border=True)
+    figures.metric("Open alerts", f"{health.open_alerts:,}", border=True)
 
 
 def _show_problems(context: Context, problems: tuple[Problem, ...], now: dt.datetime) -> None:

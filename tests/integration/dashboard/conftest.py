@@ -1,0 +1,5 @@
+"""The pages of these tests."""
+
+from shown_pages import show
+
+__all__ = ["show"]
