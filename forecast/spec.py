@@ -96,7 +96,9 @@ class Candidate(_Declared):
 
 
 class Training(_Declared):
-    """The candidates, of which the best on the validation rows is trained, and the seeds.
+    """The candidates, from simple to complex, and the seeds.
+
+    A later candidate is chosen if it is surely better on the validation rows than the ones before.
 
     A model is unstable if its error on the validation rows is `unstable_above` times that of the mean.
     """

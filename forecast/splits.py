@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from forecast.columns import SECONDS_PER_MINUTE, Flags, Floats
+from forecast.columns import SECONDS_PER_MINUTE, Flags, Floats, to_seconds
 from forecast.spec import Config
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -39,6 +40,14 @@ def split_rows(config: Config, seconds: Floats | None, count: int) -> npt.NDArra
 def is_trained_on(parts: npt.NDArray[np.str_]) -> Flags:
     """Return which rows the final model is trained on: all but the held-out ones."""
     return np.isin(parts, (TRAIN, VALIDATION))
+
+
+def find_blocks(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the day in UTC of each row, whose rows are related; without a time each row is one block."""
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    if not times:
+        return np.arange(table.num_rows, dtype=np.int64)
+    return (to_seconds(table, times[0]) // _DAY).astype(np.int64)
 
 
 def _count_days(days: float, share: float) -> float:

@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 
 from forecast.columns import Flags, Floats
-from forecast.errors import UNHARMED, TrainingUnstable
+from forecast.errors import UNHARMED, DataRefused, TrainingUnstable
 from forecast.spec import Candidate, Training
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model, its seed, its error on the validation rows, and what was wrong with the seeds before."""
+    """A seed that gave a sane model, its errors on the validation rows, and why seeds before did not."""
 
-    model: Any
     seed: int
-    error: float
+    errors: Floats
     rejected: dict[int, str]
+
+    @property
+    def mae(self) -> float:
+        """The mean absolute error on the validation rows."""
+        return float(np.abs(self.errors).mean())
 
 
 def build_estimator(candidate: Candidate, seed: int) -> Any:
@@ -45,9 +49,9 @@ def train_stable(
     """
     rejected: dict[int, str] = {}
     for seed in dict.fromkeys((training.seed, training.fallback_seed)):
-        model, error, wrong = _try_seed(build(seed), x, y, validated, training.unstable_above)
+        errors, wrong = _try_seed(build(seed), x, y, validated, training.unstable_above)
         if not wrong:
-            return Trained(model, seed, error, rejected)
+            return Trained(seed, errors, rejected)
         rejected[seed] = wrong
     tried = "; ".join(f"seed {seed}: {wrong}" for seed, wrong in rejected.items())
     raise TrainingUnstable(
@@ -58,11 +62,20 @@ def train_stable(
 
 
 def train_event(seed: int, x: Floats, event: Flags) -> Any:
-    """Return the trained classifier of the event; raises TrainingUnstable if it does not converge."""
+    """Return the trained classifier of the event.
+
+    Raises DataRefused if it never or always happens, TrainingUnstable if training does not converge.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if event.all() or not event.any():
+        raise DataRefused(
+            f"the event of `risk` happens in {'all' if event.all() else 'none'} of the training rows",
+            unharmed=UNHARMED,
+            next_step="load more days, or change or leave out `risk`",
+        )
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
     if wrong := _fit(model, x, event):
         raise TrainingUnstable(
@@ -73,22 +86,17 @@ def train_event(seed: int, x: Floats, event: Flags) -> Any:
     return model
 
 
-def _try_seed(model: Any, x: Floats, y: Floats, validated: Flags, limit: float) -> tuple[Any, float, str]:
-    wrong = _fit(model, x[~validated], y[~validated])
-    if wrong:
-        return model, np.inf, wrong
-    predicted = model.predict(x[validated])
-    if not np.isfinite(predicted).all():
-        return model, np.inf, "predictions are not finite"
-    error = float(np.abs(predicted - y[validated]).mean())
-    mean_error = float(np.abs(y[~validated].mean() - y[validated]).mean())
-    if error > limit * mean_error:
-        return (
-            model,
-            error,
-            f"its error {error:.4g} exceeds {limit:g} times that of the mean, {mean_error:.4g}",
-        )
-    return model, error, ""
+def _try_seed(model: Any, x: Floats, y: Floats, validated: Flags, limit: float) -> tuple[Floats, str]:
+    """Return the errors on the validation rows, and what was wrong, empty if nothing was."""
+    if wrong := _fit(model, x[~validated], y[~validated]):
+        return np.array([]), wrong
+    errors = model.predict(x[validated]) - y[validated]
+    if not np.isfinite(errors).all():
+        return errors, "predictions are not finite"
+    mae, of_mean = np.abs(errors).mean(), np.abs(y[~validated].mean() - y[validated]).mean()
+    if mae > limit * of_mean:
+        return errors, f"its error {mae:.4g} exceeds {limit:g} times that of the mean, {of_mean:.4g}"
+    return errors, ""
 
 
 def _fit(model: Any, x: Floats, y: Any) -> str:

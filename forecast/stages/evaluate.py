@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forecast.baselines import COLUMN, baseline_names, predict_mean
-from forecast.columns import Floats, to_array, to_floats, to_seconds
+from forecast.columns import Floats, to_array, to_floats
 from forecast.features import feature_names
 from forecast.metrics import (
     estimate_margin,
@@ -23,7 +22,7 @@ from forecast.metrics import (
 from forecast.model_files import MODEL_FILE, RISK_FILE, hash_file, load_model
 from forecast.profile import measure_ks, measure_psi
 from forecast.spec import Config
-from forecast.splits import TEST, is_trained_on
+from forecast.splits import TEST, find_blocks, is_trained_on
 from forecast.stages.features import FEATURES, PART, TARGET
 from forecast.stages.stage import Metadata, Work, write_json
 from forecast.stages.validate import read_profile
@@ -31,7 +30,8 @@ from forecast.stages.validate import read_profile
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.parquet"
 _DRIFT = "drift."
-_DAY = 86_400
+_SHOWN = ("mae", "rmse", "clarke_ab")
+"""Metrics of a baseline that are kept."""
 
 
 def run(work: Work) -> Metadata:
@@ -73,7 +73,7 @@ def _compare(
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     metrics: dict[str, float] = {}
     intervals: dict[str, list[float]] = {}
-    blocks = _find_blocks(held_out, config)
+    blocks = find_blocks(held_out)
     for name in baseline_names(config):
         guessed = (
             predict_mean(train, len(actual)) if name == "mean" else to_floats(held_out, f"{COLUMN}{name}")
@@ -82,16 +82,12 @@ def _compare(
         errors = measure_errors(actual[there], guessed[there])
         own, other = predicted[there] - actual[there], guessed[there] - actual[there]
         margin, low, high = estimate_margin(own, other, blocks[there], config.split.seed)
-        metrics |= {f"baseline.{name}.mae": errors["mae"], f"baseline.{name}.rmse": errors["rmse"]}
+        if config.clarke_zones:
+            errors |= measure_zones(actual[there], guessed[there])
+        metrics |= {f"baseline.{name}.{each}": errors[each] for each in _SHOWN if each in errors}
         metrics |= {f"margin.{name}": margin, f"margin_low.{name}": low}
         intervals[f"margin.{name}"] = [round(low, 6), round(high, 6)]
     return metrics, intervals
-
-
-def _find_blocks(held_out: pa.Table, config: Config) -> npt.NDArray[np.int64]:
-    if not config.source.time:
-        return np.arange(held_out.num_rows)
-    return (to_seconds(held_out, config.source.time) // _DAY).astype(np.int64)
 
 
 def _measure_drift(profiled: Path, last_good: Path | None, config: Config) -> dict[str, float]:
