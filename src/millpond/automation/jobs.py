@@ -1,7 +1,5 @@
 """The housekeeping job, whose ops make no asset."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from millpond.instance.dead_runs import fail_dead_runs
@@ -11,12 +9,6 @@ class OldBranches(dg.Config):
     """Whether branches are only listed, not dropped."""
 
     dry_run: bool = False
-
-
-class Night(dg.Config):
-    """Whether the run is on a weekend; the schedule sets it."""
-
-    weekend: bool = False
 
 
 @dg.op(description="Drops expired audit branches (MILLPOND_BRANCH_RETENTION_DAYS) and expired pins.")
@@ -37,20 +29,7 @@ def close_dead_runs(context: dg.OpExecutionContext) -> list[str]:
     return closed
 
 
-@dg.op(
-    description="Decides whether weekend maintenance runs.",
-    out={"weekend": dg.Out(dg.Nothing, is_required=False)},
-)
-def night(config: Night) -> Iterator[dg.Output[None]]:
-    """Yield the output `weekend` at weekends; on other days, what depends on it is skipped."""
-    if config.weekend:
-        yield dg.Output(None, "weekend")
-
-
-@dg.op(
-    description="At weekends: removes orphan files (MILLPOND_ORPHAN_RETENTION_DAYS).",
-    ins={"after": dg.In(dg.Nothing)},
-)
+@dg.op(description="Removes orphan files (MILLPOND_ORPHAN_RETENTION_DAYS).")
 def remove_orphan_files(context: dg.OpExecutionContext) -> None:
     """Remove orphan files from the folders of all tables."""
     from millpond.lake import housekeeping  # imported here, as it takes longer than loading all definitions
@@ -68,10 +47,9 @@ def summary(context: dg.OpExecutionContext, branches: list[str], runs: list[str]
 
 
 @dg.job(
-    description="Cleans up after failed and killed runs: audit branches, pins, pool slots; at weekends also"
-    " orphan files."
+    description="Cleans up: audit branches and pool slots of failed and killed runs, old pins, orphan files."
 )
 def housekeeping() -> None:
     """Run the ops, which are independent of each other."""
     summary(drop_old_branches(), close_dead_runs())
-    remove_orphan_files(night())
+    remove_orphan_files()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from millpond.automation.chains import Chain
-from millpond.automation.jobs import Night, housekeeping, night
+from millpond.automation.jobs import housekeeping
 from millpond.automation.requests import build_chain_tags, find_covering_run, is_automatic
 from millpond.internals.dagster import UnresolvedAssetJobDefinition
 from millpond.partitions import Window
@@ -85,17 +85,12 @@ def build_schedules(
 
 
 def build_nightly(settings: Settings) -> dg.ScheduleDefinition:
-    """Return the schedule of housekeeping, with maintenance at weekends."""
-
-    @dg.schedule(
+    """Return the schedule of housekeeping."""
+    return dg.ScheduleDefinition(
+        name="housekeeping_schedule",
         job=housekeeping,
         cron_schedule="30 3 * * *",
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Each night at 03:30 in the configured zone; on Saturdays and Sundays with maintenance.",
+        description="Each night at 03:30 in the configured zone.",
     )
-    def housekeeping_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        day = context.scheduled_execution_time.astimezone(settings.zone).date()
-        return dg.RunRequest(run_config=dg.RunConfig(ops={night.name: Night(weekend=is_weekend(day))}))
-
-    return housekeeping_schedule

@@ -20,7 +20,7 @@ def maintain(
 ) -> None:
     """Drop old audit branches and remove files that no table, branch or pin refers to any more.
 
-    Files that a ref can still show are not touched. Automation does the same at night, files at weekends.
+    Files that a ref can still show are not touched. Automation does the same at night.
 
     Example: millpond maintain --dry-run
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from millpond.errors import StorageFailed
 from millpond.lake.commit import swap
+from millpond.lake.files import lake_io
 from millpond.lake.locks import lock_tables
 from millpond.lake.metadata import find_windows_since, read_metadata, read_statistics
 from millpond.lake.pointers import Move, Note, PointerMoved
@@ -96,8 +97,8 @@ def _refuse_lost_files(ref: str, moves: Iterable[TableMove]) -> None:
     lost = []
     for move in moves:
         try:
-            if move.old:
-                read_metadata(move.old)
+            if move.old and not _has_files(move):
+                lost.append(move.table)
         except (OSError, StorageFailed):
             lost.append(move.table)
     if lost:
@@ -106,6 +107,20 @@ def _refuse_lost_files(ref: str, moves: Iterable[TableMove]) -> None:
             f"the earlier version of {', '.join(lost)} is gone: its files were removed by housekeeping",
             "materialize those days again",
         )
+
+
+def _has_files(move: TableMove) -> bool:
+    """Return whether the version before a commit is still one that the table keeps."""
+    assert move.old
+    snapshot = read_metadata(move.old).current_snapshot()
+    if snapshot is None:
+        return True
+    if move.new and read_metadata(move.new).snapshot_by_id(snapshot.snapshot_id):
+        return True
+    io = lake_io()
+    manifests = snapshot.manifests(io)
+    entries = (e for m in manifests for e in m.fetch_manifest_entry(io, discard_deleted=True))
+    return all(io.new_input(entry.data_file.file_path).exists() for entry in entries)
 
 
 def _count_rows(location: str | None) -> int | None:

@@ -81,19 +81,25 @@ def drop_old_branches(older_than: dt.timedelta | None = None, *, dry_run: bool =
 def remove_orphans(older_than: dt.timedelta | None = None, *, dry_run: bool = False) -> list[Orphan]:
     """Remove orphans older than `older_than` (default: the setting; at least a day) and return them.
 
-    With `dry_run` they are only returned. It looks into the folders of tables that this catalog has or had:
+    Metadata files that later ones of their table replaced go after a day. With `dry_run` they are only
+    returned. It looks into the folders of tables that this catalog has or had:
     other files in the warehouse, such as tables of other installations, are not touched.
     With Nessie it removes and returns nothing, see `NESSIE`.
     """
     if nessie.is_used():
         return []
     age = dt.timedelta(days=settings().orphan_retention_days) if older_than is None else older_than
-    before = dt.datetime.now(dt.UTC) - max(age, YOUNGEST)
+    now = dt.datetime.now(dt.UTC)
     io = LakeCatalog(MAIN_REF).file_io()
     # Files first, then pointers: files written between the two are not in the list.
-    listed = [orphan for folder in _list_folders() for orphan in _list_old_files(io, folder, before)]
-    live = _list_live_files(io)
-    found = [orphan for orphan in listed if orphan.location not in live]
+    listed = [o for folder in _list_folders() for o in _list_old_files(io, folder, now - YOUNGEST)]
+    live, in_use = _list_live_files(io)
+    before = now - max(age, YOUNGEST)
+    found = [
+        orphan
+        for orphan in listed
+        if orphan.location not in live and (orphan.written < before or _is_superseded(orphan, in_use))
+    ]
     if not dry_run:
         for orphan in found:
             io.delete(orphan.location)
@@ -137,8 +143,17 @@ def _is_ours(file: FileInfo) -> bool:
     return bool(file.type == FileType.File) and str(file.path).endswith(_ENDINGS)
 
 
-def _list_live_files(io: FileIO) -> set[str]:
-    """Return every file that a pointer leads to: metadata, manifests, data, of all snapshots."""
+def _is_superseded(orphan: Orphan, in_use: set[str]) -> bool:
+    """Return whether it is the metadata of a former version of a table that is still there.
+
+    A busy table has many, of some 100 kB each.
+    """
+    folder, _, name = orphan.location.rpartition(_METADATA)
+    return folder in in_use and name.endswith(".metadata.json")
+
+
+def _list_live_files(io: FileIO) -> tuple[set[str], set[str]]:
+    """Return every file that a pointer leads to, of all snapshots, and the folders of the pointers."""
     with borrow_connection() as conn:
         pointers = [location for (location,) in conn.execute(_POINTERS).fetchall()]
     live, lists, manifests = set(pointers), set(), set()
@@ -149,10 +164,16 @@ def _list_live_files(io: FileIO) -> set[str]:
         for snapshot in metadata.snapshots:
             if snapshot.manifest_list in lists:
                 continue
+            try:
+                found = snapshot.manifests(io)
+            except FileNotFoundError:
+                if snapshot.snapshot_id == metadata.current_snapshot_id:
+                    raise
+                continue  # expired, swept, and named again by the metadata that an undo went back to
             lists.add(snapshot.manifest_list)
-            for manifest in snapshot.manifests(io):
+            for manifest in found:
                 if manifest.manifest_path not in manifests:
                     manifests.add(manifest.manifest_path)
                     entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
                     live.update(entry.data_file.file_path for entry in entries)
-    return live | lists | manifests
+    return live | lists | manifests, {pointer.rpartition(_METADATA)[0] for pointer in pointers}

@@ -13,7 +13,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update import TableUpdate
+from pyiceberg.table.update import RemoveSnapshotsUpdate, TableUpdate
 from typing_extensions import override
 
 from millpond.internals.pyiceberg import (
@@ -24,6 +24,7 @@ from millpond.internals.pyiceberg import (
     update_table_metadata,
 )
 from millpond.lake.metadata import write_metadata
+from millpond.lake.retention import find_expired, trim_log
 
 _MANIFESTS = 16
 """From this many manifests on they are merged, so that planning a scan reads few files."""
@@ -85,7 +86,10 @@ class Staging(Transaction):
         if self.is_new:
             metadata, location = update_table_metadata(self.table.metadata, self._updates), old
         else:
-            metadata = update_table_metadata(self.table.metadata, self._updates, metadata_location=old)
+            updates = self._updates
+            if expired := find_expired(".".join(self.table.name()), self.table_metadata):
+                updates = (*updates, RemoveSnapshotsUpdate(snapshot_ids=expired))
+            metadata = trim_log(update_table_metadata(self.table.metadata, updates, metadata_location=old))
             provider = load_location_provider(metadata.location, metadata.properties)
             version = parse_metadata_version(old) + 1
             location = provider.new_table_metadata_file_location(version)

@@ -93,6 +93,18 @@ class Settings(
     branch_retention_days: float = Field(
         7, ge=0, le=3650, description="how long a failed audit's branch is kept for a look, for example 7"
     )
+    snapshot_retention_days: float = Field(
+        7, ge=0, le=36500, description="how long every version of a table is kept, for example 7"
+    )
+    snapshot_retention_count: int = Field(
+        80,
+        ge=1,
+        le=100_000,
+        description="how many of these versions at most; each takes 1 kB in the file that a commit writes",
+    )
+    snapshot_daily_retention_days: float = Field(
+        90, ge=0, le=36500, description="how long the last version of each day is kept, for example 90"
+    )
     orphan_retention_days: float = Field(
         7, ge=1, le=3650, description="how long files that nothing leads to are kept, for example 7"
     )
