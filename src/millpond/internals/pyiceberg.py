@@ -13,7 +13,7 @@ from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.serializers import FromInputFile, ToOutputFile
 from pyiceberg.table import CommitTableResponse, StagedTable, WriteTask
 from pyiceberg.table.locations import load_location_provider
-from pyiceberg.table.update import update_table_metadata
+from pyiceberg.table.update import RemoveSnapshotsUpdate, update_table_metadata
 from pyiceberg.table.update.snapshot import _ManifestMergeManager as ManifestMergeManager
 from pyiceberg.table.update.snapshot import _OverwriteFiles as OverwriteFiles
 

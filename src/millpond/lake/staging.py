@@ -13,12 +13,13 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update import RemoveSnapshotsUpdate, TableUpdate
+from pyiceberg.table.update import TableUpdate
 from typing_extensions import override
 
 from millpond.internals.pyiceberg import (
     ManifestMergeManager,
     OverwriteFiles,
+    RemoveSnapshotsUpdate,
     load_location_provider,
     parse_metadata_version,
     update_table_metadata,
