@@ -16,7 +16,7 @@ from millpond.errors import ConfigError
 
 CHECKOUT = Path(__file__).parents[2]
 BUNDLE = CHECKOUT / "bi"
-CHART = "charts/glucose_now.yaml"
+CHART, DASHBOARD = "charts/glucose_now.yaml", "dashboards/glucose.yaml"
 
 
 @pytest.fixture
@@ -109,6 +109,18 @@ def test_a_new_chart_gets_a_name_without_its_id_and_not_that_of_another(folder: 
             "bi/databases/marts.yaml holds a password",
         ),
         ("datasets/marts/mrt_glucose_overview.yaml", {"database_uuid": "9"}, "names database 9"),
+        (CHART, {"params": "{}"}, f"bi/{CHART} has a `params` that is not a mapping"),
+        (
+            "databases/marts.yaml",
+            {"sqlalchemy_uri": "postgresql://[marts/"},
+            "bi/databases/marts.yaml differs",
+        ),
+        (DASHBOARD, {"position": {"CHART-1": {"type": "CHART"}}}, f"bi/{DASHBOARD} differs in layout"),
+        (
+            DASHBOARD,
+            {"metadata": {"native_filter_configuration": ["x"]}},
+            f"bi/{DASHBOARD} differs in layout",
+        ),
     ],
 )
 def test_a_file_that_superset_could_not_import_is_refused_with_its_name(
@@ -121,10 +133,44 @@ def test_a_file_that_superset_could_not_import_is_refused_with_its_name(
     assert "secret" not in str(refused.value)
 
 
-def test_a_file_that_is_no_yaml_is_refused_with_its_name(folder: Path) -> None:
-    (folder / CHART).write_text("a: [")
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00"])
+def test_a_file_that_is_no_yaml_is_refused_with_its_name_and_replaced_by_an_export(
+    folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    exported = as_superset_exports_it(folder, tmp_path / "exported")
+    (folder / CHART).write_bytes(content)
     with pytest.raises(ConfigError, match=f"bi/{CHART} is not YAML"):
         read_bundle(folder)
+    assert CHART in write_bundle(folder, exported)
+    read_bundle(folder)
+
+
+def test_a_new_dashboard_has_no_slug_and_a_database_of_ones_own_a_masked_password(
+    folder: Path, tmp_path: Path
+) -> None:
+    exported = as_superset_exports_it(folder, tmp_path / "exported")
+    new = {"uuid": "33333333-0000-4000-8000-000000000003", "slug": None, "metadata": None, "version": "1.0.0"}
+    title = '<b>"Night"</b> / ../x'
+    (exported / "dashboards" / "Night_12.yaml").write_text(
+        yaml.safe_dump({**new, "dashboard_title": title, "position": {}})
+    )
+    marts = yaml.safe_load((folder / "databases" / "marts.yaml").read_text())
+    own = {"uuid": "44444444-0000-4000-8000-000000000004", "database_name": "metadata"}
+    address = "postgresql+psycopg2://me:XXXXXXXXXX@db/x"
+    (exported / "databases" / "metadata.yaml").write_text(
+        yaml.safe_dump({**marts, **own, "sqlalchemy_uri": address})
+    )
+    assert write_bundle(folder, exported) == ["dashboards/night.yaml", "databases/metadata.yaml"]
+    assert title in {each["dashboard_title"] for each in read_bundle(folder).of("dashboards").values()}
+
+
+def test_what_an_import_adds_is_in_the_files_before(folder: Path, tmp_path: Path) -> None:
+    exported = as_superset_exports_it(folder, tmp_path / "exported")
+    bare = {"params": {"viz_type": "table"}, "uuid": "55555555-0000-4000-8000-000000000005"}
+    chart = {**yaml.safe_load((folder / CHART).read_text()), **bare}
+    (exported / "charts" / "Bare_7.yaml").write_text(yaml.safe_dump(chart))
+    assert write_bundle(folder, exported) == ["charts/bare.yaml"]
+    assert yaml.safe_load((folder / "charts/bare.yaml").read_text())["params"]["annotation_layers"] == []
 
 
 def test_a_dashboard_that_shows_a_chart_without_a_file_is_refused(folder: Path) -> None:
@@ -171,6 +217,46 @@ def test_a_chart_on_a_query_reads_the_columns_of_its_table(folder: Path) -> None
         "mrt_glucose_readings",
         {"device", "trend"},
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "mart", "columns"),
+    [
+        (
+            "SELECT Device AS D, Trend FROM MARTS.Mrt_Glucose_Readings",
+            "mrt_glucose_readings",
+            {"device", "trend"},
+        ),
+        ('select r.*, "Odd ""name" from mrt_glucose_readings r', "mrt_glucose_readings", {'Odd "name'}),
+    ],
+)
+def test_names_in_a_query_are_read_as_postgres_reads_them(
+    folder: Path, query: str, mart: str, columns: set[str]
+) -> None:
+    change(folder / "datasets/marts/mrt_glucose_readings.yaml", sql=query)
+    assert (find_use(folder).mart, find_use(folder).columns) == (mart, columns)
+
+
+def test_a_query_that_is_a_template_and_one_of_another_schema_are_left_out(folder: Path) -> None:
+    dataset = folder / "datasets/marts/mrt_glucose_readings.yaml"
+    for query in (
+        "select {% for x in y %} {{ x }} {% endfor %} from {{ z }}",
+        "select a from information_schema.x",
+    ):
+        change(dataset, sql=query)
+        assert CHART not in {use.file for use in find_uses(read_bundle(folder))}
+    change(dataset, sql=None, schema="other")
+    assert CHART not in {use.file for use in find_uses(read_bundle(folder))}
+
+
+def test_a_filter_of_a_dashboard_reads_its_column_too(folder: Path) -> None:
+    filters = [use for use in find_uses(read_bundle(folder)) if use.file == DASHBOARD]
+    assert all(use.chart.startswith("filter ") and use.columns and not use.is_chart for use in filters)
+    dataset = yaml.safe_load((folder / "datasets/marts/mrt_glucose_readings.yaml").read_text())["uuid"]
+    own = {"name": "Sensor", "targets": [{"datasetUuid": dataset, "column": {"name": "sensor"}}]}
+    change(folder / DASHBOARD, metadata={"native_filter_configuration": [own]})
+    (found,) = [use for use in find_uses(read_bundle(folder)) if use.file == DASHBOARD]
+    assert (found.mart, found.chart, found.columns) == ("mrt_glucose_readings", "filter Sensor", {"sensor"})
 
 
 def test_a_chart_on_another_database_is_left_out(folder: Path) -> None:

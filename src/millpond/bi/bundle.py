@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
@@ -19,12 +20,15 @@ MARTS_HOST: Final = "marts"
 """Host of the bundle's database: Superset's configuration replaces it by the marts of the installation."""
 _METADATA: Final = "metadata.yaml"
 _METADATA_CONTENT: Final = {"type": "assets", "version": "1.0.0"}
-_NEEDED: Final = {
-    "databases": ("uuid", "database_name", "sqlalchemy_uri"),
-    "datasets": ("uuid", "table_name", "database_uuid"),
-    "charts": ("uuid", "slice_name", "viz_type", "params", "dataset_uuid"),
-    "dashboards": ("uuid", "dashboard_title", "slug", "position"),
+_MASK: Final = "XXXXXXXXXX"
+"""What Superset exports in place of a password; it keeps the password that it has."""
+_NEEDED: Final[Mapping[str, Mapping[str, type]]] = {
+    "databases": {"uuid": str, "database_name": str, "sqlalchemy_uri": str},
+    "datasets": {"uuid": str, "table_name": str, "database_uuid": str},
+    "charts": {"uuid": str, "slice_name": str, "viz_type": str, "params": dict, "dataset_uuid": str},
+    "dashboards": {"uuid": str, "dashboard_title": str, "position": dict},
 }
+_KINDS: Final = {str: "a text", dict: "a mapping"}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -54,12 +58,16 @@ def read_bundle(folder: Path) -> Bundle:
     bundle = Bundle({path: content for path, content in files.items() if path != _METADATA})
     for kind, needed in _NEEDED.items():
         for path, content in bundle.of(kind).items():
-            for key in needed:
-                if not content.get(key):
+            for key, wanted in needed.items():
+                if content.get(key) in (None, ""):
                     raise _refusal(path, f"has no `{key}`")
+                if not isinstance(content[key], wanted):
+                    raise _refusal(path, f"has a `{key}` that is not {_KINDS[wanted]}")
     known = {kind: _map_uuids(bundle, kind) for kind in _NEEDED}
     for path, content in bundle.of("databases").items():
-        if urlsplit(content["sqlalchemy_uri"]).password:
+        with layout_of(path):
+            password = urlsplit(content["sqlalchemy_uri"]).password
+        if password and password != _MASK:
             raise _refusal(path, "holds a password; leave it out of `sqlalchemy_uri`")
     for path, other, uuid in _list_references(bundle):
         if uuid not in known[other]:
@@ -71,22 +79,22 @@ def write_bundle(folder: Path, exported: Path) -> list[str]:
     """Replace the bundle in `folder` by what Superset `exported`; returns the paths that changed.
 
     What only differs by machine or moment is left out, and files keep their names, so that a comparison shows
-    what was changed in Superset, and nothing else.
+    what was changed in Superset, and nothing else. A file that cannot be read is replaced.
     """
     before = {str(path.relative_to(folder)): path for path in folder.rglob("*.yaml")}
-    names = {_read(path, folder).get("uuid"): name for name, path in before.items()}
-    found = {
-        str(path.relative_to(exported)): _read(path, exported)
-        for path in sorted(exported.rglob("*.yaml"))
-        if path.name != _METADATA
-    }
+    names = {}
+    for name, path in before.items():
+        with suppress(ConfigError):
+            names[_read(path, folder).get("uuid")] = name
+    exports = {str(path.relative_to(exported)): path for path in sorted(exported.rglob("*.yaml"))}
+    found = {name: _read(path, exported) for name, path in exports.items() if name != _METADATA}
     texts = {path: _dump(content) for path, content in normalize_files(found, names).items()}
     texts[_METADATA] = _dump(_METADATA_CONTENT)
-    changed = [p for p, text in texts.items() if p not in before or before[p].read_text() != text]
+    changed = [p for p, text in texts.items() if p not in before or before[p].read_bytes() != text.encode()]
     for path in changed:
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(texts[path])
+        place.write_text(texts[path], encoding="utf-8")
     gone = sorted(before.keys() - texts.keys())
     for path in gone:
         before[path].unlink()
@@ -105,8 +113,8 @@ def copy_bundle(bundle: Path, target: Path) -> None:
 def _read(path: Path, folder: Path) -> Mapping[str, Any]:
     name = str(path.relative_to(folder))
     try:
-        content = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _refusal(name, f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise _refusal(name, "is not a mapping")
@@ -134,17 +142,39 @@ def _list_references(bundle: Bundle) -> Iterator[tuple[str, str, str]]:
     for path, content in bundle.of("charts").items():
         yield path, "datasets", content["dataset_uuid"]
     for path, content in bundle.of("dashboards").items():
-        for uuid in _list_charts(content):
-            yield path, "charts", uuid
-        for each in content.get("metadata", {}).get("native_filter_configuration", ()):
-            for target in each.get("targets", ()):
-                if uuid := target.get("datasetUuid"):
-                    yield path, "datasets", uuid
+        with layout_of(path):
+            yield from [(path, "charts", uuid) for uuid in _list_charts(content)]
+            yield from [(path, "datasets", each.dataset) for each in list_filters(content)]
+
+
+class Filter(NamedTuple):
+    """A filter of a dashboard: its name, and the dataset and column that it takes values from."""
+
+    name: str
+    dataset: str
+    column: str
+
+
+def list_filters(dashboard: Mapping[str, Any]) -> Iterator[Filter]:
+    """Yield the filters of a dashboard that take values from a dataset."""
+    for each in (dashboard.get("metadata") or {}).get("native_filter_configuration") or ():
+        for target in each.get("targets") or ():
+            if uuid := target.get("datasetUuid"):
+                yield Filter(str(each.get("name")), uuid, (target.get("column") or {}).get("name") or "")
 
 
 def _list_charts(dashboard: Mapping[str, Any]) -> list[str]:
     cells = (cell for cell in dashboard["position"].values() if isinstance(cell, dict))
     return [cell["meta"]["uuid"] for cell in cells if cell.get("type") == "CHART" and "uuid" in cell["meta"]]
+
+
+@contextmanager
+def layout_of(path: str) -> Iterator[None]:
+    """Within the block, content of another layout than Superset's is refused with the name of the file."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _refusal(path, f"differs in layout from what Superset exports ({error!r})") from error
 
 
 def _refusal(path: str, what: str) -> ConfigError:

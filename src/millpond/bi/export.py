@@ -42,7 +42,9 @@ def _name_file(path: str, content: Mapping[str, Any], taken: set[str]) -> str:
 
 def _normalize_chart(content: dict[str, Any]) -> dict[str, Any]:
     content["query_context"] = None
-    content["params"] = {key: v for key, v in content["params"].items() if key not in _OF_CHARTS}
+    params = content["params"] or {}
+    content["params"] = {key: value for key, value in params.items() if key not in _OF_CHARTS}
+    content["params"].setdefault("annotation_layers", [])  # as an import does
     return content
 
 
@@ -58,8 +60,10 @@ def _normalize_dashboard(content: dict[str, Any]) -> dict[str, Any]:
         if isinstance(cell, dict) and cell.get("type") == "CHART" and "uuid" in cell["meta"]:
             meta, number = cell["meta"], chart_number(cell["meta"]["uuid"])
             numbers[meta["chartId"]] = meta["chartId"] = number
-    metadata = {key: v for key, v in content.get("metadata", {}).items() if key not in _OF_METADATA}
-    for each in metadata.get("native_filter_configuration", ()):
+    metadata = {key: v for key, v in (content.get("metadata") or {}).items() if key not in _OF_METADATA}
+    filters = metadata.get("native_filter_configuration") or []
+    metadata["native_filter_configuration"] = filters  # an import adds an empty list
+    for each in filters:
         _normalize_scope(each, numbers)
     configured = metadata.pop("chart_configuration", None) or {}
     if kept := _normalize_cross_filters(configured, numbers):

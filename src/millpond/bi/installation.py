@@ -79,9 +79,10 @@ def hash_bundle(settings: Settings) -> str:
 def run_command(settings: Settings, command: Literal["install", "import", "export"], argument: str) -> None:
     """Run one of `superset/superset_commands.py` in Superset's Python; its output goes to a log.
 
-    Raises EmbeddedPartError with the end of the log, InstallFailed.
+    Raises EmbeddedPartError with the end of the log, or if Superset was not prepared yet.
     """
-    python, variables = ENVIRONMENT.ensure(lambda _: None), _prepare_variables(settings)
+    python = ENVIRONMENT.ensure(lambda _: None) if command == "install" else _require_prepared(settings)
+    variables = _prepare_variables(settings)
     log = layout(settings).logs / _LOG
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
@@ -100,6 +101,23 @@ def run_command(settings: Settings, command: Literal["install", "import", "expor
             unharmed="the marts, and the dashboards as they were",
             next_step=f"read {log}, fix the cause and try again",
         )
+
+
+def is_prepared(settings: Settings) -> bool:
+    """Return whether Superset's packages are installed and its database was prepared for them."""
+    python = ENVIRONMENT.find()
+    return python is not None and _read(state_folder(layout(settings)) / _INSTALLED) == str(python)
+
+
+def _require_prepared(settings: Settings) -> Path:
+    python = ENVIRONMENT.find()
+    if python is None or not is_prepared(settings):
+        raise EmbeddedPartError(
+            "Superset was not started in this home yet, or not since its packages changed",
+            unharmed="the files in bi/, and the marts",
+            next_step="`millpond bi up` installs, prepares and starts it",
+        )
+    return python
 
 
 def _prepare_variables(settings: Settings) -> dict[str, str]:

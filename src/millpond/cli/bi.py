@@ -159,7 +159,7 @@ def check(
     configured = settings()
     uses = find_uses(_read_bundle(configured))
     problems = _find_problems(configured, uses, models_only=models_only)
-    charts, marts = {use.file for use in uses}, sorted({use.mart for use in uses})
+    charts, marts = {use.file for use in uses if use.is_chart}, sorted({use.mart for use in uses})
     if as_json:
         found = [{**vars(problem), "text": str(problem)} for problem in problems]
         output.print_json({"charts": len(charts), "marts": marts, "problems": found})
@@ -235,12 +235,13 @@ def _import_if_changed(configured: Settings, report: Callable[[str], None]) -> N
 
 
 def _print_status(configured: Settings, process: Process | None, *, as_json: bool) -> None:
-    from millpond.bi.installation import ADMINISTRATOR, is_imported, password_file
+    from millpond.bi.installation import ADMINISTRATOR, is_imported, is_prepared, password_file
     from millpond.cli import output
     from millpond.runtime.superset import ENVIRONMENT
 
     address = f"http://127.0.0.1:{process.port}" if process else None
-    slugs = [each["slug"] for each in _read_bundle(configured).of("dashboards").values()]
+    dashboards = _read_bundle(configured).of("dashboards").values()
+    slugs = [each.get("slug") or each["uuid"] for each in dashboards]
     pages = [f"{address}/superset/dashboard/{slug}/" for slug in slugs if address]
     found = {
         "state": "up" if process else "down",
@@ -259,5 +260,5 @@ def _print_status(configured: Settings, process: Process | None, *, as_json: boo
         typer.echo(f"  {each}")
     if process:
         typer.echo(f"sign in as {ADMINISTRATOR} with the password in {found['password_file']}")
-    if not found["imported"]:
+    if is_prepared(configured) and not found["imported"]:
         typer.echo("the files in bi/ differ from what was imported or exported last: `millpond bi import`")

@@ -113,9 +113,11 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         """Return the days of a daily parent that a daily model with look-back reads."""
         back = int(_get_meta(dbt_resource_props).get("look_back_days", 0))
         if back and is_daily(dbt_resource_props) and _has_days(dbt_parent_resource_props):
-            return dg.TimeWindowPartitionMapping(
-                start_offset=-back, allow_nonexistent_upstream_partitions=True
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", dg.BetaWarning)  # the days before the first
+                return dg.TimeWindowPartitionMapping(
+                    start_offset=-back, allow_nonexistent_upstream_partitions=True
+                )
         return None
 
     def get_asset_spec(self, manifest: _Node, unique_id: str, project: Any) -> dg.AssetSpec:

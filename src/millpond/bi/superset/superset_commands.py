@@ -42,15 +42,28 @@ def _prepare() -> None:
 
 
 def _import(bundle: str) -> None:
+    import yaml
+
     with _app():
-        from superset import security_manager
+        from superset import db, security_manager
         from superset.commands.importers.v1.assets import ImportAssetsCommand
+        from superset.constants import PASSWORD_MASK
+        from superset.models.core import Database
         from superset.utils.core import override_user
 
         folder = Path(bundle)
-        contents = {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.yaml")}
+        contents = {str(file.relative_to(folder)): file.read_text("utf-8") for file in folder.rglob("*.yaml")}
+        known = {str(uuid) for (uuid,) in db.session.query(Database.uuid)}
+        # A database that another Superset had a password for comes without one, and gets it in Superset.
+        passwords = {
+            name: ""
+            for name, text in contents.items()
+            if name.startswith("databases/")
+            and PASSWORD_MASK in text
+            and yaml.safe_load(text)["uuid"] not in known
+        }
         with override_user(security_manager.find_user(ADMINISTRATOR)):
-            ImportAssetsCommand(contents).run()
+            ImportAssetsCommand(contents, passwords=passwords).run()
 
 
 def _export(folder: str) -> None:
@@ -65,7 +78,7 @@ def _export(folder: str) -> None:
             for name, content in ExportDashboardsCommand(ids).run():
                 place = Path(folder) / name
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_text(content())
+                place.write_text(content(), "utf-8")
 
 
 if __name__ == "__main__":
