@@ -28,7 +28,7 @@ _NEEDED: Final[Mapping[str, Mapping[str, type]]] = {
     "charts": {"uuid": str, "slice_name": str, "viz_type": str, "params": dict, "dataset_uuid": str},
     "dashboards": {"uuid": str, "dashboard_title": str, "position": dict},
 }
-_KINDS: Final = {str: "a text", dict: "a mapping"}
+_KINDS: Final[Mapping[type, str]] = {str: "a text", dict: "a mapping"}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -82,12 +82,12 @@ def write_bundle(folder: Path, exported: Path) -> list[str]:
     what was changed in Superset, and nothing else. A file that cannot be read is replaced.
     """
     before = {str(path.relative_to(folder)): path for path in folder.rglob("*.yaml")}
-    names = {}
-    for name, path in before.items():
+    names: dict[Any, str] = {}
+    for name, file in before.items():
         with suppress(ConfigError):
-            names[_read(path, folder).get("uuid")] = name
-    exports = {str(path.relative_to(exported)): path for path in sorted(exported.rglob("*.yaml"))}
-    found = {name: _read(path, exported) for name, path in exports.items() if name != _METADATA}
+            names[_read(file, folder).get("uuid")] = name
+    exports = {str(file.relative_to(exported)): file for file in sorted(exported.rglob("*.yaml"))}
+    found = {name: _read(file, exported) for name, file in exports.items() if name != _METADATA}
     texts = {path: _dump(content) for path, content in normalize_files(found, names).items()}
     texts[_METADATA] = _dump(_METADATA_CONTENT)
     changed = [p for p, text in texts.items() if p not in before or before[p].read_bytes() != text.encode()]
