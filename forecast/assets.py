@@ -61,6 +61,5 @@ def _find_tables() -> list[dg.AssetDep]:
 training = dg.define_asset_job(
     JOB,
     selection=dg.AssetSelection.assets(*map(stage_key, NAMES)),
-    partitions_def=configurations,
     description="All stages of a model, ingest to report; what did not change does not run.",
 )
