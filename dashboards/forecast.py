@@ -90,12 +90,12 @@ def describe_model(model: Any, state: str) -> Row:
 
 def show_quality(context: Context, days: list[Row]) -> None:
     """Show the errors of the period, by day, and the last day with what was forecast for it."""
-    answered = sum(day["answered_count"] for day in days)
+    answered = sum(day["answered_count"] or 0 for day in days)
     means = {
-        name: sum(day[column] * day["answered_count"] for day in days if day[column] is not None)
+        name: sum((day[column] or 0) * (day["answered_count"] or 0) for day in days)
         for name, column in ERRORS.items()
     }
-    lows, expected = (sum(day[name] for day in days) for name in ("low_count", "expected_low_count"))
+    lows, expected = (sum(day[name] or 0 for day in days) for name in ("low_count", "expected_low_count"))
     with st.container(horizontal=True):
         for name, total in means.items():
             value = f"{total / answered:.1f} mg/dL" if answered else "–"

@@ -27,7 +27,7 @@ MILLPOND_GREENHOUSE_URL={url}
 MILLPOND_MARKET_URL={url}
 MILLPOND_MARKET_USER=corner
 """
-_NOT_LINKED: Final = ("bi", "dbt", "forecast", "pyproject.toml", "sources")
+_NOT_LINKED: Final = ("bi", "dbt", "pyproject.toml", "sources")
 _OWN: Final = CHECKOUT / "tests" / "project"
 SOURCES: Final = ("diary.yaml", "github.yaml", "meter.yaml", "nightscout.yaml")
 MODELS: Final = {

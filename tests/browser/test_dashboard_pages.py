@@ -23,7 +23,8 @@ from waiting import until
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 
 _PAGES = Path(__file__).parents[2] / "src" / "millpond" / "dashboard" / "pages"
-PAGES = sorted(file.stem for file in _PAGES.glob("[!_]*.py"))
+_OWN = Path(__file__).parents[2] / "dashboards"
+PAGES = sorted(file.stem for folder in (_PAGES, _OWN) for file in folder.glob("[!_]*.py"))
 COLLAPSED = 'data-testid="stSidebarContent"'
 """Streamlit's sidebar, which a phone folds away: nothing in it can be reached then, though it scrolls."""
 VIEWS = [("light", 1280, 900), ("dark", 1280, 900), ("light", 390, 844), ("dark", 390, 844)]

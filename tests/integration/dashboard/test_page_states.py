@@ -24,7 +24,7 @@ from millpond.runtime.postmaster import data_folder
 
 _PAGES = Path(__file__).parents[3] / "src" / "millpond" / "dashboard" / "pages"
 OPERATIONS = sorted(file.stem for file in _PAGES.glob("[!_]*.py"))
-PAGES = [*OPERATIONS, "glucose", "github"]
+PAGES = [*OPERATIONS, "glucose", "github", "forecast"]
 DAY = dt.timedelta(days=1)
 TODAY = dt.datetime.now(dt.UTC).date()
 ASSET = "dlt_climate_entries"
@@ -111,6 +111,8 @@ def test_marts_without_rows_and_with_nothing_but_nulls_are_shown(home: Home, sho
         " documentation_events int, other_events int, activity_level text",
         "mrt_glucose_hourly_patterns": "hour_of_day int, day_of_week int, median_glucose_mg_dl float",
         "mrt_meal_response": "meal_id text",
+        "mrt_forecast_quality": "target_date date, model_hash text, answered_count int, mae_mg_dl float,"
+        " same_as_now_mae_mg_dl float, linear_mae_mg_dl float, low_count int, expected_low_count float",
     }
     with databases().marts.connect() as connection:
         for name, declared in columns.items():
@@ -124,11 +126,13 @@ def test_marts_without_rows_and_with_nothing_but_nulls_are_shown(home: Home, sho
         for name, date in (
             ("mrt_glucose_overview", "reading_date"),
             ("mrt_github_activity_overview", "event_date"),
+            ("mrt_forecast_quality", "target_date"),
         ):
             connection.execute(f"insert into marts.{name} ({date}) values (%s)", (TODAY,))
-    for page in ("glucose", "github"):
+    for page in ("glucose", "github", "forecast"):
         shown = show(page)
         assert (shown.errors, "None" in str(shown.of("metric"))) == ([], False)
+    assert "Error, model: –" in show("forecast")
 
 
 NASTY = "<img src=x onerror=alert(1)> **b** [a](http://elsewhere) $x$"
