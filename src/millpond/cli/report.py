@@ -53,13 +53,14 @@ def report(
     from millpond.transform.manifest import load_project_or_last
 
     project = load_project_or_last(configured)
+    sensitive = find_sensitive_columns(project)
     marts = read_marts(project.document())[0] if project else []
     with open_instance() as instance:
         found = read_report(
             instance,
-            list_assets(defs),
+            list_assets(defs, sensitive),
             marts,
-            find_sensitive_columns(project),
+            sensitive,
             window.start,
             dt.datetime.now(dt.UTC),
             configured.zone,

@@ -12,10 +12,12 @@ import dagster as dg
 
 from millpond.dashboard.filters import Choices, Filters
 from millpond.observability.assets import Asset, Filter, list_assets, order_layers
+from millpond.observability.sensitive import find_sensitive_columns
 from millpond.own_definitions import load_own
 from millpond.platform import build_definitions
 from millpond.runtime import deployment
-from millpond.settings import Settings, use_deployed
+from millpond.settings import Settings, settings, use_deployed
+from millpond.transform.manifest import load_project_or_last
 
 _loading = threading.Lock()
 _loaded: dict[str, Assets] = {}
@@ -30,7 +32,7 @@ class Assets:
     @cached_property
     def every(self) -> list[Asset]:
         """Every asset that can be materialized, inputs before what is made from them."""
-        return list_assets(self.definitions)
+        return list_assets(self.definitions, find_sensitive_columns(load_project_or_last(settings())))
 
     @cached_property
     def choices(self) -> Choices:

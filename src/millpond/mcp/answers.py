@@ -15,6 +15,7 @@ from millpond.mcp.query import open_tables, to_plain
 from millpond.naming import unknown_asset_error
 from millpond.observability.assets import Asset, list_assets
 from millpond.observability.lake import read_tables
+from millpond.observability.sensitive import find_sensitive_columns, hide_text
 from millpond.settings import settings
 from millpond.transform.manifest import load_project_or_last
 
@@ -130,11 +131,15 @@ def list_alerts() -> list[dict[str, Any]]:
     """Return the open alerts, newest first: what happened, what is unharmed, the next step, who knows."""
     from millpond.alerts.outbox import list_alerts as list_lines
 
-    names = ("id", "kind", "severity", "title", "reason", "unharmed", "next_step", "assets", "partition")
-    return [
-        _plain({**{name: getattr(each.alert, name) for name in names}, "notified": each.notified})
-        for each in list_lines()
-    ]
+    sensitive = find_sensitive_columns(load_project_or_last(settings()))
+    names = ("id", "kind", "severity", "title", "unharmed", "next_step", "assets", "partition")
+    found = []
+    for alert, channels in list_lines():
+        secret = [name for name in alert.assets if name in sensitive]
+        told = {name: getattr(alert, name) for name in names}
+        notified = [channel for channel, state in channels.items() if state == "delivered"]
+        found.append(_plain({**told, "reason": hide_text(alert.reason, secret), "notified": notified}))
+    return found
 
 
 def count_quarantine(ref: str) -> list[dict[str, Any]]:
@@ -160,7 +165,7 @@ def load_assets() -> list[Asset]:
                 unharmed="everything",
                 next_step="correct the project, then start this server again",
             ) from error
-        return list_assets(defs)
+        return list_assets(defs, find_sensitive_columns(load_project_or_last(settings())))
 
 
 def _follow(start: str, step: Callable[[str], Iterable[str]]) -> set[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -22,7 +22,8 @@ class Asset:
 
     `sources` are those that it is made from, `parents` its inputs. `daily` is false for assets without
     partitions and for those with partitions of another kind. `warn` and `fail` are the ages of its freshness
-    policy, None without one; `reach_days` is how far back its source serves data.
+    policy, None without one; `reach_days` is how far back its source serves data. Of `sensitive` columns no
+    value is shown.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Asset:
     reach_days: int | None = None
     table: str = ""
     description: str = ""
+    sensitive: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,20 @@ class Filter:
         return all(not wanted or wanted & has for wanted, has in chosen)
 
 
-def list_assets(definitions: dg.Definitions) -> list[Asset]:
-    """Return the assets that can be materialized, inputs before what is made from them."""
+def list_assets(
+    definitions: dg.Definitions, sensitive: Mapping[str, frozenset[str]] | None = None
+) -> list[Asset]:
+    """Return the assets that can be materialized, inputs before what is made from them.
+
+    `sensitive` names sensitive columns by asset.
+    """
     graph = definitions.resolve_asset_graph()
     specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
     found: dict[str, Asset] = {}
     for key in graph.toposorted_asset_keys:
         if key in graph.materializable_asset_keys and key in specs:
             asset = _describe(specs[key], graph, found)
-            found[asset.name] = asset
+            found[asset.name] = replace(asset, sensitive=(sensitive or {}).get(asset.name, frozenset()))
     return list(found.values())
 
 

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from millpond.instance.record import connection, database_key, parse_event
 from millpond.observability.assets import Asset
 from millpond.observability.events import find_first_id
+from millpond.observability.sensitive import HIDDEN, mentions
 
 SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
-_HIDDEN = "(sensitive)"
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,19 @@ def read_check_states(
 ) -> list[CheckState]:
     """Return the latest result of each check that ran since a moment; failures first.
 
-    `sensitive` names, by asset, the columns whose values are hidden in samples.
+    `sensitive` names, by asset, more columns whose values are hidden in samples. A description that names one
+    of them is hidden, too.
     """
     keys = {database_key(each.name): each.name for each in assets}
+    secret = {each.name: each.sensitive | (sensitive or {}).get(each.name, frozenset()) for each in assets}
     with connection(instance) as conn:
         first = find_first_id(conn, "asset_check_executions", since)
         rows = conn.execute(_LATEST, {"first": first, "assets": list(keys)}).fetchall()
     states = []
     for key, check, status, run, at, event in rows:
         evaluation = _read_evaluation(event)
-        hidden = (sensitive or {}).get(keys[key], frozenset())
+        hidden = secret[keys[key]]
+        said = evaluation.get("description") or ""
         states.append(
             CheckState(
                 keys[key],
@@ -105,7 +108,7 @@ def read_check_states(
                 bool(evaluation.get("blocking")),
                 at.replace(tzinfo=dt.UTC),
                 run,
-                evaluation.get("description") or "",
+                HIDDEN if mentions(said, hidden) else said,
                 _read_samples(evaluation.get("metadata", {}), hidden) if status == FAILED else [],
             )
         )
@@ -124,5 +127,5 @@ def _read_samples(metadata: Any, hidden: frozenset[str]) -> list[dict[str, Any]]
     for value in metadata.values() if isinstance(metadata, dict) else ():
         for record in value.get("records", ()) if isinstance(value, dict) else ():
             row = record.get("data", record) if isinstance(record, dict) else {}
-            found.append({name: _HIDDEN if name in hidden else each for name, each in row.items()})
+            found.append({name: HIDDEN if name in hidden else each for name, each in row.items()})
     return found

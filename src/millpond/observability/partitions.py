@@ -24,6 +24,7 @@ from millpond.observability.events import (
     read_times,
     read_wipes,
 )
+from millpond.observability.sensitive import hide_text
 from millpond.partitions import instant
 from millpond.runs.progress import ROWS
 from millpond.settings import settings
@@ -75,8 +76,7 @@ def read_days(
     now: dt.datetime | None = None,
 ) -> list[AssetDay]:
     """Return each of `days` of each daily asset, on main; `now` decides what is late, None is the present."""
-    daily = {database_key(each.name): each.name for each in assets if each.daily}
-    limits = {each.name: each.fail for each in assets}
+    daily = {database_key(each.name): each for each in assets if each.daily}
     now, zone = now or dt.datetime.now(dt.UTC), settings().zone
     if not daily or not days:
         return []
@@ -93,17 +93,17 @@ def read_days(
         events = read_materializations(conn, [*made.values()])
         writes = {number: (run, at, told) for number, run, at, _, told in events}
     found = []
-    for key, name in daily.items():
+    for key, asset in daily.items():
         since = wiped.get(key, _LONG_AGO)
         for day in sorted(days):
             write, attempt = writes.get(made.get((key, day), 0)), newer.get((key, day), 0)
             write = write if write and write[1] > since else None
             end = instant(day + dt.timedelta(days=1), zone)
-            due = end + limit if (limit := limits[name]) else None
+            due = end + asset.fail if asset.fail else None
             awaited = write[1] < end if write else day > last.get(key, day)
             found.append(
                 _build_day(
-                    name,
+                    asset,
                     day,
                     write,
                     errors.get(steps[attempt]) if attempt and tried[attempt] > since else None,
@@ -117,7 +117,7 @@ def read_days(
 
 
 def _build_day(
-    asset: str,
+    asset: Asset,
     day: dt.date,
     write: tuple[str, dt.datetime, dict[str, Any]] | None,
     failure: dict[str, Any] | None,
@@ -141,8 +141,9 @@ def _build_day(
         state = DayState.MISSING
     else:
         state = DayState.QUARANTINED if quarantined else DayState.THERE
+    secret = [asset.name] if asset.sensitive else []
     return AssetDay(
-        asset,
+        asset.name,
         day,
         state,
         rows=int(rows) if rows is not None else None,
@@ -150,7 +151,7 @@ def _build_day(
         seconds=find_number(told, "seconds"),
         at=at,
         run=run,
-        error=str(failure.get("error", "see its run")) if failure is not None else "",
+        error=hide_text(str(failure.get("error", "see its run")), secret) if failure is not None else "",
         since=tried if failure is not None else late_since,
         reasons=_read_reasons(told.get("quarantine_reasons")),
     )

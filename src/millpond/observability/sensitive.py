@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from millpond.ingestion.quarantine import rules_of
@@ -38,6 +39,21 @@ def hide_reasons(reasons: Mapping[str, int], hidden: frozenset[str]) -> dict[str
         shown = ", ".join(rules) if named & {name.lower() for name in hidden} else reason
         found[shown] = found.get(shown, 0) + rows
     return found
+
+
+def hide_text(text: str, about: Iterable[str]) -> str:
+    """Return a text such as an error or, if it is `about` assets with sensitive columns, that it is hidden.
+
+    It may quote values of these columns.
+    """
+    names = " and ".join(about)
+    return f"(hidden, as {names} has sensitive columns; see the run)" if text and names else text
+
+
+def mentions(text: str, columns: Iterable[str]) -> bool:
+    """Return whether a text names one of the columns."""
+    words = set(re.findall(r"\w+", text.lower()))
+    return any(name.lower() in words for name in columns)
 
 
 def _read(project: ParsedProject | None) -> Iterator[tuple[str, str, frozenset[str]]]:

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from sensitive_lake import SECRET
 
+from alerting import alert, end, put
 from millpond.errors import QueryRefused, RefNotFound, RefRefused
 from millpond.mcp import answers, commands
 from millpond.mcp.query import Tables, find_tables, open_tables, run_query
@@ -106,3 +107,15 @@ def test_tables_are_described_without_what_is_hidden(lake: Home) -> None:
 def test_an_agent_does_not_write_to_main(lake: Home) -> None:
     with pytest.raises(RefRefused, match="agents do not write to main"):
         commands.materialize("dim_date", "2026-11-01", "main")
+
+
+def test_texts_of_alerts_about_assets_with_sensitive_columns_are_hidden(lake: Home) -> None:
+    put(
+        alert(1, assets=("dlt_climate_entries",), reason=f"no integer: {SECRET}"),
+        alert(2, assets=("dim_date",), reason="no space left"),
+    )
+    shown, hidden = answers.list_alerts()
+    assert shown["reason"] == "no space left"
+    assert hidden["reason"] == "(hidden, as dlt_climate_entries has sensitive columns; see the run)"
+    assert SECRET not in json.dumps([shown, hidden, answers.tell_health()])
+    end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections import Counter
 
@@ -19,6 +20,7 @@ from millpond.observability.freshness import Age, evaluate_age
 from millpond.observability.health import read_health
 from millpond.observability.partitions import DayState, read_days
 from millpond.observability.runs import compare_runs, count_runs, list_runs
+from millpond.observability.sensitive import HIDDEN
 
 Worked = tuple[dg.DagsterInstance, list[Asset]]
 DAY = dt.timedelta(days=1)
@@ -61,6 +63,16 @@ def test_each_day_is_there_quarantined_missing_failed_or_before_the_first(worked
     assert failed.error == "the shop is closed"
     assert failed.since is not None
     assert now() - failed.since < dt.timedelta(minutes=5)
+
+
+def test_an_error_of_an_asset_with_sensitive_columns_is_hidden(worked: Worked) -> None:
+    instance, (orders, mart) = worked
+    secret = dataclasses.replace(orders, sensitive=frozenset({"price"}))
+    health = read_health(instance, [secret, mart], FAILED_DAY, FAILED_DAY, now(), dt.UTC)
+    (failed,) = (each.what for each in health.problems if each.kind == "failed")
+    assert failed == f"{FAILED_DAY} failed: (hidden, as dlt_orders has sensitive columns; see the run)"
+    (state,) = read_check_states(instance, [mart], now() - DAY, {"mrt_orders": frozenset({"row"})})
+    assert state.description == HIDDEN, "it names the column"
 
 
 def test_runs_are_counted_listed_and_compared_with_the_time_before(worked: Worked) -> None:

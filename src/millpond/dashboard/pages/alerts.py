@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import streamlit as st
 
 from millpond.alerts.outbox import AlertLine, count_alerts, list_alerts
 from millpond.dashboard.context import Context
 from millpond.dashboard.text import escape, escape_prose
+from millpond.observability.sensitive import find_sensitive_columns, hide_text
+from millpond.transform.manifest import load_project_or_last
 
 TITLE, ICON, ORDER = "Alerts", ":material/notifications:", 80
 _SHOWN = 20
@@ -27,8 +31,9 @@ def render(context: Context) -> None:
             icon=":material/notifications_off:",
         )
     shown = [each for each in lines if each.alert.is_open][:_SHOWN]
+    sensitive = find_sensitive_columns(load_project_or_last(context.settings))
     for each in shown:
-        _show(context, each)
+        _show(context, each, sensitive)
     if counts.opened > len(shown):
         st.caption(f"and {counts.opened - len(shown):,} more; the newest of them are in the table below")
     st.subheader(f"History ({counts.every:,})", anchor=False)
@@ -53,12 +58,12 @@ def render(context: Context) -> None:
         )
 
 
-def _show(context: Context, line: AlertLine) -> None:
+def _show(context: Context, line: AlertLine, sensitive: Collection[str]) -> None:
     alert = line.alert
     with st.container(border=True):
         st.markdown(f"**{escape(alert.title)}**")
-        if alert.excerpt:
-            st.markdown(escape_prose(alert.excerpt))
+        if reason := hide_text(alert.excerpt, [name for name in alert.assets if name in sensitive]):
+            st.markdown(escape_prose(reason))
         created = alert.created_at.astimezone(context.settings.zone) if alert.created_at else None
         said = [f"since {created:%d %b %H:%M}"] if created else []
         said += [f"owner {', '.join(alert.owners)}"] if alert.owners else []

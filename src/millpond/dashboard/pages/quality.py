@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -14,8 +14,7 @@ from millpond.dashboard.text import escape, escape_prose
 from millpond.observability.assets import order_layers
 from millpond.observability.checks import CheckState, PassRate, read_check_states, read_pass_rates
 from millpond.observability.partitions import read_days
-from millpond.observability.sensitive import find_sensitive_columns, hide_reasons
-from millpond.transform.manifest import load_project_or_last
+from millpond.observability.sensitive import hide_reasons
 
 TITLE, ICON, ORDER = "Data quality", ":material/rule:", 50
 
@@ -23,13 +22,12 @@ TITLE, ICON, ORDER = "Data quality", ":material/rule:", 50
 def render(context: Context) -> None:
     """Show failing checks, pass rates by layer and model, and quarantined rows by reason."""
     since, _ = context.span
-    sensitive = find_sensitive_columns(load_project_or_last(context.settings))
-    states = read_check_states(context.instance, context.shown, since, sensitive)
+    states = read_check_states(context.instance, context.shown, since)
     _show_failing(context, states)
     rates = read_pass_rates(context.instance, context.shown, since)
     if rates:
         _show_rates(context, rates)
-    _show_quarantine(context, sensitive)
+    _show_quarantine(context)
 
 
 def _show_failing(context: Context, states: Sequence[CheckState]) -> None:
@@ -78,12 +76,13 @@ def _share(rates: Sequence[PassRate]) -> float:
     return sum(each.passed for each in rates) / sum(each.passed + each.failed for each in rates)
 
 
-def _show_quarantine(context: Context, sensitive: Mapping[str, frozenset[str]]) -> None:
+def _show_quarantine(context: Context) -> None:
+    sensitive = {each.name: each.sensitive for each in context.shown}
     days = read_days(context.instance, context.shown, context.filters.list_days())
     reasons: Counter[tuple[str, str]] = Counter()
     latest: dict[tuple[str, str], dt.date] = {}
     for each in days:
-        for reason, number in hide_reasons(each.reasons, sensitive.get(each.asset, frozenset())).items():
+        for reason, number in hide_reasons(each.reasons, sensitive[each.asset]).items():
             reasons[each.asset, reason] += number
             latest[each.asset, reason] = max(each.day, latest.get((each.asset, reason), each.day))
     st.subheader(f"Quarantined rows ({sum(reasons.values()):,})", anchor=False)
