@@ -34,7 +34,6 @@ def _build_asset(stage: Stage) -> dg.AssetsDefinition:
         metadata={
             "automation": "none: by the weekly schedule, or on request",
             "freshness": "none: a model serves until another one is approved",
-            "runs": f"by itself; waits for {stage.waits_for}" if stage.waits_for else "by itself",
         },
     )
     def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]

@@ -13,16 +13,12 @@ from forecast.stages.stage import Metadata, Work
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: `reads` names earlier stages, `parameters` the keys of the configuration that it uses.
-
-    A stage runs by itself; `waits_for` says what a person then does with its result, empty if nothing.
-    """
+    """One stage: `reads` names earlier stages, `parameters` the keys of the configuration that it uses."""
 
     name: str
     description: str
     reads: tuple[str, ...]
     parameters: tuple[str, ...]
-    waits_for: str = ""
 
     @property
     def module(self) -> str:
@@ -72,14 +68,12 @@ STAGES: Final = (
         "Put the model into a folder with its manifest, where it waits for approval.",
         ("ingest", "validate", "train", "evaluate"),
         _ALL,
-        "approval: a wrong forecast does harm that no threshold measures",
     ),
     Stage(
         "report",
         "Describe data, model and metrics, with plots.",
         ("ingest", "validate", "features", "train", "evaluate", "package"),
         (*_ALL, "description"),
-        "sign-off: whoever approves the model has read its report",
     ),
 )
 NAMES: Final = tuple(stage.name for stage in STAGES)
