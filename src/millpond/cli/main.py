@@ -20,6 +20,7 @@ from millpond.cli import (
     dashboard,
     demo,
     docs,
+    doctor,
     history,
     materialize,
     mcp,
@@ -84,6 +85,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("down")(up.down)
+app.command("doctor")(doctor.doctor)
 app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(tables.sql)

@@ -20,26 +20,30 @@ def fail_dead_runs(instance: DagsterInstance) -> list[str]:
     same for runs in containers, and for all runs that exceed the maximum runtime.
     """
     closed = []
-    filters = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
-    for run in instance.get_runs(filters):
-        if (pid := _find_dead_process(instance, run)) is not None:
-            instance.report_run_failed(
-                run,
-                f"Process {pid}, which executed this run, is gone: it was killed, or the machine restarted.",
-            )
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            closed.append(run.run_id)
-    _free_slots_of_finished_runs(instance)
+    for run, pid in find_dead_runs(instance):
+        instance.report_run_failed(
+            run,
+            f"Process {pid}, which executed this run, is gone: it was killed, or the machine restarted.",
+        )
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        closed.append(run.run_id)
+    for run in find_leaked_slots(instance):
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return closed
 
 
-def _free_slots_of_finished_runs(instance: DagsterInstance) -> None:
-    """Free the slots of a process that ended after its run but before it released them."""
-    storage = instance.event_log_storage
-    if holders := storage.get_concurrency_run_ids():
-        for run in instance.get_runs(RunsFilter(run_ids=sorted(holders))):
-            if run.is_finished:
-                storage.free_concurrency_slots_for_run(run.run_id)
+def find_dead_runs(instance: DagsterInstance) -> list[tuple[DagsterRun, int]]:
+    """Return the started runs of this host whose process is gone, with its id."""
+    filters = RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
+    found = ((run, _find_dead_process(instance, run)) for run in instance.get_runs(filters))
+    return [(run, pid) for run, pid in found if pid is not None]
+
+
+def find_leaked_slots(instance: DagsterInstance) -> list[DagsterRun]:
+    """Return the finished runs that hold pool slots: their process ended before it released them."""
+    holders = instance.event_log_storage.get_concurrency_run_ids()
+    held = instance.get_runs(RunsFilter(run_ids=sorted(holders))) if holders else []
+    return [run for run in held if run.is_finished]
 
 
 def _find_dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:

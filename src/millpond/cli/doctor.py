@@ -1,0 +1,93 @@
+"""`millpond doctor`: examines a home, says what is wrong and what mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from millpond.cli.doctor_checks import Finding
+
+
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can be mended without a decision of yours.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Examine this home: disk, settings, parts, versions, clock, runs, backfills, branches, files, alerts.
+
+    Each finding has a remedy. --fix closes runs whose process is gone, frees the pool slots that they
+    held, and drops audit branches that are due; it touches no data. Exits with 1 if a problem is left;
+    hints alone exit with 0.
+
+    Examples: millpond doctor
+              millpond doctor --fix
+    """
+    from millpond.cli import output
+
+    left = 0
+    results = []
+    for name, findings in _examine():
+        mended = _mend(findings) if fix else set[int]()
+        left += sum(f.kind == "problem" and n not in mended for n, f in enumerate(findings))
+        results.append((name, findings, mended))
+        if not as_json:
+            _print(name, findings, mended)
+    if as_json:
+        output.print_json(
+            [
+                {"check": name, "kind": f.kind, "what": f.what, "remedy": f.remedy, "fixed": n in mended}
+                for name, findings, mended in results
+                for n, f in enumerate(findings)
+            ]
+        )
+    elif left:
+        typer.echo(f"{left} problem{'' if left == 1 else 's'} left")
+    else:
+        typer.echo("no problems")
+    if left:
+        raise typer.Exit(1)
+
+
+def _examine() -> Iterator[tuple[str, list[Finding]]]:
+    """Yield the results of all checks; those of the state only if there is a home that can be used."""
+    from millpond.cli.doctor_checks import OF_STATE, WITHOUT_STATE, Finding, examine
+    from millpond.errors import MillpondError
+    from millpond.runtime.databases import refuse_other_version
+    from millpond.settings import settings
+
+    yield from examine(WITHOUT_STATE)
+    if not settings().scale and not settings().home.exists():
+        yield "home", [Finding(f"there is no home at {settings().home} yet", "millpond demo", "hint")]
+        return
+    try:
+        refuse_other_version()
+    except MillpondError as error:
+        yield "home", [Finding(error.what, error.next_step)]
+        return
+    yield from examine(OF_STATE)
+
+
+def _mend(findings: list[Finding]) -> set[int]:
+    """Mend what has a fix, each fix once; returns which findings are mended."""
+    done: set[Callable[[], object]] = set()
+    for finding in findings:
+        if finding.fix and finding.fix not in done:
+            finding.fix()
+            done.add(finding.fix)
+    return {number for number, finding in enumerate(findings) if finding.fix}
+
+
+def _print(name: str, findings: list[Finding], mended: set[int]) -> None:
+    if not findings:
+        typer.echo(f"✓ {name}")
+    for number, finding in enumerate(findings):
+        if number in mended:
+            typer.echo(f"✓ {name}: {finding.what}; mended")
+        else:
+            typer.echo(f"{'✗' if finding.kind == 'problem' else '·'} {name}: {finding.what}")
+            typer.echo(f"  Next: {finding.remedy}")

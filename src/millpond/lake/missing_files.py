@@ -1,0 +1,46 @@
+"""Files that the catalog leads to and the warehouse does not have."""
+
+from __future__ import annotations
+
+from pyarrow.fs import FileSelector, FileSystem
+
+from millpond.errors import StorageFailed
+from millpond.lake.catalog import LakeCatalog
+from millpond.lake.connect import borrow_connection
+from millpond.lake.metadata import read_metadata
+from millpond.lake.pointers import read_pointers
+
+
+def find_missing_files(ref: str) -> dict[str, list[str]]:
+    """Return, for each table of `ref` that lacks files of its present version, where they should be.
+
+    Each table's folder is listed once; no data file is opened. Raises RefNotFound.
+    """
+    with borrow_connection() as conn:
+        pointers = read_pointers(conn, ref)
+    io = LakeCatalog(ref).file_io()
+    found = {table: _find_missing(io, location) for table, location in pointers.items()}
+    return {table: missing for table, missing in found.items() if missing}
+
+
+def _find_missing(io, location: str) -> list[str]:  # type: ignore[no-untyped-def]
+    try:
+        metadata = read_metadata(location)
+        snapshot = metadata.current_snapshot()
+        if snapshot is None:
+            return []
+        needed = [location, snapshot.manifest_list]
+        for manifest in snapshot.manifests(io):
+            needed.append(manifest.manifest_path)
+            entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
+            needed += [entry.data_file.file_path for entry in entries]
+    except (OSError, StorageFailed):
+        return [location]
+    scheme, netloc, path = io.parse_location(metadata.location)
+    filesystem: FileSystem = io.fs_by_scheme(scheme, netloc)
+    root = metadata.location.removesuffix(path)
+    selector = FileSelector(path, allow_not_found=True, recursive=True)
+    there = {f"{root}{file.path}" for file in filesystem.get_file_info(selector)}
+    outside = (file for file in needed if not file.startswith(f"{metadata.location}/"))
+    missing = [file for file in needed if file.startswith(f"{metadata.location}/") and file not in there]
+    return missing + [file for file in outside if not io.new_input(file).exists()]
