@@ -93,18 +93,25 @@ class Contract:
 
     def readable(self) -> str:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
-        whole = f"{STAGED_BROKEN} is null" if self._marked else "true"
-        if self.rows:
-            return whole
-        size = self.table.quarantine.max_row_bytes
-        return (
-            f"{whole} and strlen({PAYLOAD}) <= {size} and json_valid({PAYLOAD})"
-            f" and starts_with(ltrim({PAYLOAD}, {BLANKS}), '{{')"
-        )
+        return self._is_whole() if self.rows else f"{self._is_modest()} and json_valid({PAYLOAD})"
 
     def row(self) -> str:
-        """Return the expression for the structure that all values of JSON rows are taken from."""
-        return f"from_json({PAYLOAD}, {literal(self._extraction.structure())})"
+        """Return the expression for the structure that all values of JSON rows are taken from.
+
+        It is null where a row is not readable.
+        """
+        structure = literal(self._extraction.structure())
+        return f"case when {self._is_modest()} then try(from_json({PAYLOAD}, {structure})) end"
+
+    def _is_whole(self) -> str:
+        return f"{STAGED_BROKEN} is null" if self._marked else "true"
+
+    def _is_modest(self) -> str:
+        """Return the condition that a row has a bearable size and begins as a JSON object does."""
+        blank = f"starts_with(ltrim({PAYLOAD}, {BLANKS}), '{{')"
+        begins = f"(starts_with({PAYLOAD}, '{{') or starts_with({PAYLOAD}, ' {{') or {blank})"
+        size = self.table.quarantine.max_row_bytes
+        return f"{self._is_whole()} and strlen({PAYLOAD}) <= {size} and {begins}"
 
     def payload(self) -> str:
         """Return the expression for a row as JSON text."""
@@ -135,7 +142,8 @@ class Contract:
             for value in self.values
             if value.column.type == "string" and not value.added
         )
-        holds_nested = f"regexp_matches({PAYLOAD}, ':\\s*[\\[{{]')"  # which most rows do not
+        # which most rows do not: a bracket, or a brace after the one that begins the row
+        holds_nested = f"(contains({PAYLOAD}, '[') or contains(substring({PAYLOAD}, 3), '{{'))"
         found = f"case when __json and {holds_nested} then concat({nested}) else '' end" if nested else "''"
         return (
             f"case when not __json then {self._unreadable()} end as __broken, {found} as {NESTED},"
@@ -153,9 +161,13 @@ class Contract:
         values = ", ".join(f"{value.as_strict()} as {value.strict}" for value in self.values)
         return f"(select *, {values} from {rows})"  # noqa: S608 - names quoted, literals
 
-    def loaded(self) -> str:
-        """Return the SELECT list of good rows' values over strict ones; `__nulled`: one became null."""
-        return ", ".join(f"{self._loaded(value)} as {quoted(value.name)}" for value in self.values)
+    def loaded(self, *, any_null: bool = True) -> str:
+        """Return the SELECT list of good rows' values over strict ones; `__nulled`: one became null.
+
+        Unless `any_null`, none of any row did.
+        """
+        values = ((v.loose() if not any_null else self._loaded(v), v.name) for v in self.values)
+        return ", ".join(f"{value} as {quoted(name)}" for value, name in values)
 
     def time(self) -> str:
         """Return the expression for the row's time in microseconds; NULL where it has none."""

@@ -67,8 +67,9 @@ class ValidatedRows:
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""
+        any_null = any(found.nulled or found.no_value for found in self.counts.values())
         rows = f"{self.contract.strict('judged')} where __fate = 'good'"
-        return self._rows(self.contract.loaded(), rows, window, run_id, loaded_at)
+        return self._rows(self.contract.loaded(any_null=any_null), rows, window, run_id, loaded_at)
 
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""

@@ -23,7 +23,7 @@ from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
 from millpond.partitions import Window, instant
 
-MEMORY = "800MB"
+MEMORY = "600MB"
 """What judging may hold in memory; beyond that it goes to the staging folder."""
 _DAY = dt.timedelta(days=1)
 _DAY_MICROS = 86_400_000_000
@@ -104,7 +104,7 @@ def _raw(fetched: FetchResult, contract: Contract) -> str:
 
 def _split(connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, zone: ZoneInfo) -> None:
     """Make table `split`: what each row says, when it happened, and what is wrong with it as such."""
-    more = f"strlen({PAYLOAD}) as __bytes, case when __json then {contract.row()} end as {ROW}"
+    more = f"strlen({PAYLOAD}) as __bytes, {contract.row()} as {ROW}, {ROW} is not null as __json"
     if contract.rows:
         more = f"0 as __bytes, {contract.readable()} as __json"
     day = _day(window, zone) if contract.table.load == "days" else _local_day(zone)
@@ -117,7 +117,7 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract, window: Wi
                     then md5(trim({contract.payload()}, {BLANKS}))
                          || case when __json then '' else _seq::varchar end
                     end as __fingerprint
-        from (select *, {more} from raw)
+        from (select {"*" if contract.rows else "* exclude (__json)"}, {more} from raw)
         """  # noqa: S608
     )
 

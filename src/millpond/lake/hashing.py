@@ -130,21 +130,21 @@ def _hash_texts(texts: pa.Array) -> pa.Array:
     data = bytes(raw.buffers()[2] or b"") + bytes(8)
     at_each_byte: Words = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
     starts, lengths = offsets[:-1], np.diff(offsets)
-    hashed = _splitmix(lengths.astype(np.uint64))
+    hashed = splitmix(lengths.astype(np.uint64))
     for read in range(0, min(int(lengths.max(initial=0)), _SHORT), 8):
         more = np.flatnonzero(lengths > read)
         surplus = 8 - np.minimum(lengths[more] - read, 8).astype(np.uint64)
         word = at_each_byte[starts[more] + read] & (_ALL_BITS >> (surplus * np.uint64(8)))
-        hashed[more] = _splitmix(hashed[more] ^ word)
+        hashed[more] = splitmix(hashed[more] ^ word)
     for long in np.flatnonzero(lengths > _SHORT):
         hashed[long] = int.from_bytes(_hash_bytes(data[offsets[long] : offsets[long + 1]]), "little")
     return pa.array(hashed, _WORD, mask=_mask_nulls(texts))
 
 
 def _mix(words: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return `_splitmix` of each word; null stays null."""
+    """Return `splitmix` of each word; null stays null."""
     mixed = [
-        pa.array(_splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_mask_nulls(chunk))
+        pa.array(splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_mask_nulls(chunk))
         for chunk in words.chunks
     ]
     return pa.chunked_array(mixed, _WORD)
@@ -154,7 +154,7 @@ def _mask_nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
     return pc.is_null(values).to_numpy(zero_copy_only=False) if values.null_count else None
 
 
-def _splitmix(words: Words) -> Words:
+def splitmix(words: Words) -> Words:
     """Return the finaliser of splitmix64 of each word (Steele, Lea, Flood 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)

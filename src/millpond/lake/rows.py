@@ -40,7 +40,7 @@ class Rows:
                 yield self.data.slice(start, rows).combine_chunks()
             return
         for path in self.data:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 yield from gather(pa.Table.from_batches([b]) for b in file.iter_batches(_BATCH_ROWS))
 
 

@@ -29,8 +29,8 @@ def test_a_value_has_one_text(value: object, text: str | None) -> None:
 
 
 def test_a_fraction_is_never_cut_off() -> None:
-    assert to_table([(1,), (2.5,)], ["a"], [None])["a"].to_pylist() == [1.0, 2.5]
-    assert to_table([(2**60 + 1,), (2.5,)], ["a"], [None])["a"].to_pylist() == [str(2**60 + 1), "2.5"]
+    assert to_table([(1, 2.5)], ["a"], [None])["a"].to_pylist() == [1.0, 2.5]
+    assert to_table([(2**60 + 1, 2.5)], ["a"], [None])["a"].to_pylist() == [str(2**60 + 1), "2.5"]
 
 
 @pytest.mark.parametrize(

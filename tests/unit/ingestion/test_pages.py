@@ -207,11 +207,14 @@ def test_keys_are_the_same_only_where_type_and_value_are() -> None:
     assert len(set(page[KEY].to_pylist())) == len(values)
     one, same, other = PageDecoder(key=(("id",),))(b'[{"id": 1}, {"id": 1.0}, {"id": 2}]')[KEY].to_pylist()
     assert one == same != other
+    (alone,) = PageDecoder(key=(("id",),))(b'[{"id": 1}]')[KEY].to_pylist()
+    assert alone == one
 
 
-@pytest.mark.parametrize("beside", ["x", r"\u0022q\u0022", r"\\u0022", r"\"\""])
-def test_of_a_name_given_twice_the_last_value_counts_however_quotes_are_written(beside: str) -> None:
-    row = f'{{"id": 1, "id": 2, "say": "{beside}"}}'
+@pytest.mark.parametrize("colon", [":", " :", "\n:"])
+@pytest.mark.parametrize("beside", ["x", ":", r"\u0022q\u0022", r"\\u0022", r"\"\""])
+def test_of_a_name_given_twice_the_last_value_counts_however_it_is_written(beside: str, colon: str) -> None:
+    row = f'{{"id"{colon} 1, "id": 2, "say": "{beside}"}}'
     (text,) = PageDecoder()(f"[{row}]".encode())[PAYLOAD].to_pylist()
     assert json.loads(text, object_pairs_hook=list) == list(json.loads(row).items())
 

@@ -76,7 +76,7 @@ def read_json(
 
 def read_parquet(stream: BinaryIO) -> Iterator[pa.Table]:
     """Yield the rows of a Parquet file, typed. Raises ArrowInvalid."""
-    with pq.ParquetFile(stream) as file:
+    with pq.ParquetFile(stream, pre_buffer=False) as file:
         if len(set(file.schema_arrow.names)) < len(file.schema_arrow.names):
             raise SourceMalformed(
                 "it has two columns of one name", next_step="have it written with one of each"

@@ -22,6 +22,7 @@ from millpond.ingestion.rest.selection import (
     parse_json,
     select_rows,
 )
+from millpond.lake.hashing import Words, splitmix
 
 PAYLOAD: Final = "_payload"
 TIME: Final = "_time"
@@ -35,6 +36,8 @@ _WIDE: Final = 16
 """Bytes between two rows up to which all gaps of a page are worked on at once."""
 _BETWEEN_OBJECTS: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
 _WHERE: Final = "; endpoint.data_selector in the spec says where in it the list of rows is"
+_LARGE: Final = 1 << 63
+_WORD: Final = (1 << 64) - 1
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -216,30 +219,35 @@ def _modest(rows: Sequence[Any]) -> Sequence[Any]:
 
 
 def _keys(rows: Sequence[Any], texts: pa.Array, paths: Sequence[Sequence[str]]) -> pa.Array:
-    """Return a digest of each row's key, of type and value; of the whole row where a part is missing.
-
-    Python's hash of a text is one; its hash of a number is not, as -1 and -2 have the same.
-    """
-    parts = [
-        part if set(map(type, part)) == {str} else list(map(_type_name, part))
-        for part in (_values(rows, path) for path in paths)
-    ]
-    found: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
-    hashes = np.fromiter(map(hash, found), np.int64, len(found))
+    """Return a digest of each row's key, of type and value; of the whole row where a part is missing."""
+    parts = [_values(rows, path) for path in paths]
+    hashes = np.zeros(len(rows), np.uint64)
+    for part in parts:
+        hashes = splitmix(hashes ^ _hash_values(part))
     if any(None in part for part in parts):
         for index, values in enumerate(zip(*parts, strict=True)):
             if None in values:
-                hashes[index] = hash(texts[index].as_py().strip())
-    return pa.array(hashes)
+                hashes[index] = hash(texts[index].as_py().strip()) & _WORD
+    return pa.array(hashes.view(np.int64))
 
 
-def _type_name(value: Any) -> Any:
-    """Return a key as texts that are equal where type and value are; None stays None."""
+def _hash_values(values: Sequence[Any]) -> Words:
+    """Return a hash of each value, equal where type and value are: Python's is the same for -1 and -2."""
+    kinds = set(map(type, values))
+    if kinds == {int} and min(values) >= -_LARGE and max(values) < _LARGE:
+        return splitmix(np.array(values, np.int64).view(np.uint64))
+    hashes = map(hash if kinds == {str} else _hash_value, values)
+    return np.fromiter(hashes, np.int64, len(values)).view(np.uint64)
+
+
+def _hash_value(value: Any) -> int:
     if value is None or isinstance(value, str):
-        return value
+        return hash(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return type(value).__name__, hex(value) if type(value) is int else repr(value)
+    if type(value) is int and -_LARGE <= value < _LARGE:
+        return int(splitmix(np.array([value], np.int64).view(np.uint64)).view(np.int64)[0])
+    return hash((type(value).__name__, hex(value) if type(value) is int else repr(value)))
 
 
 def _values(rows: Sequence[Any], keys: Sequence[str]) -> list[Any]:

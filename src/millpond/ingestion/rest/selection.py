@@ -9,6 +9,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from millpond.ingestion.rest.body_errors import find_error
@@ -52,10 +53,29 @@ def names_are_repeated(body: bytes, parsed: Any) -> bool:
     """
     if rb"\u0022" in body:
         return True
+    if _are_flat_and_named_once(body, parsed):
+        return False
     try:
         return orjson.dumps(parsed).count(b'"') != body.count(b'"')
     except TypeError:  # half a surrogate, or an integer of more than 64 bits
         return True
+
+
+def _are_flat_and_named_once(body: bytes, parsed: Any) -> bool:
+    """Return whether `body` is a list of objects without objects inside, and certainly repeats no name.
+
+    Without quotes inside of texts and blanks before colons, no name lacks a quote and a colon behind it, so
+    that the objects have all names if they have as many. Faster than to write all of them again.
+    """
+    if type(parsed) is not list or set(map(type, parsed)) != {dict}:
+        return False
+    if any(sign in body for sign in (b'\\"', b" :", b"\t:", b"\n:", b"\r:")):
+        return False
+    signs = np.frombuffer(body, np.uint8)
+    if np.count_nonzero(signs == ord("{")) != len(parsed):
+        return False
+    names = np.count_nonzero((signs[:-1] == ord('"')) & (signs[1:] == ord(":")))
+    return int(names) == sum(map(len, parsed))
 
 
 def select_rows(

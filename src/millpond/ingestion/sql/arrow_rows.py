@@ -15,6 +15,7 @@ import sqlalchemy as sa
 MOST_DIGITS: Final = 38
 _UNFIT: Final = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 _ROWS_AT_ONCE: Final = 10_000
+_ROWS_OF_PYTHON: Final = 500
 
 
 def planned_type(kind: Any) -> pa.DataType | None:
@@ -51,10 +52,9 @@ def decimal_type(kind: Any) -> pa.DataType | None:
 
 
 def to_table(
-    rows: Sequence[Sequence[Any]], names: Sequence[str], types: Sequence[pa.DataType | None]
+    columns: Sequence[Sequence[Any]], names: Sequence[str], types: Sequence[pa.DataType | None]
 ) -> pa.Table:
-    """Return `rows` as a table; a column whose values have several types holds their texts."""
-    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    """Return `columns` as a table; one whose values have several types holds their texts."""
     return pa.Table.from_arrays(
         [_array(values, kind) for values, kind in zip(columns, types, strict=True)], list(names)
     )
@@ -122,6 +122,23 @@ def fetch_tables(connection: sa.Connection, query: Any, rows: int) -> Iterator[p
 
 
 def _fetch(connection: sa.Connection, query: Any, rows: int) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the columns of `rows` rows at a time.
+
+    Few rows are there as such at once: Python looks through all objects of a process when many more come.
+    """
+    columns: list[list[Any]] = []
+    for fetched in _fetch_rows(connection, query, min(rows, _ROWS_OF_PYTHON)):
+        columns = columns or [[] for _ in fetched[0]]
+        for column, values in zip(columns, zip(*fetched, strict=True), strict=True):
+            column.extend(values)
+        if len(columns[0]) >= rows:
+            yield columns
+            columns = []
+    if columns:
+        yield columns
+
+
+def _fetch_rows(connection: sa.Connection, query: Any, rows: int) -> Iterator[Sequence[Sequence[Any]]]:
     if connection.dialect.name == "sqlite":  # half the time that rows of SQLAlchemy take
         cursor = connection.connection.cursor()
         cursor.execute(str(query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})))
