@@ -17,13 +17,16 @@ from millpond.resources.run import REF_TAG
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def run_recorded(config: Config, ref: str, log: Callable[[str], None]) -> str:
+def run_recorded(
+    config: Config, ref: str, log: Callable[[str], None], definitions: dg.Definitions | None = None
+) -> str:
     """Run all stages of a configuration as one run of the job `forecast_training`; returns its id.
 
-    `log` is given the lines of the stages. Raises what a stage raised.
+    `log` is given the lines of the stages, `definitions` default to the code location's. Raises what a stage
+    raised.
     """
-    definitions: dg.Definitions = importlib.import_module(CODE_LOCATION).defs
-    job = definitions.resolve_job_def(JOB)
+    loaded: dg.Definitions = definitions or importlib.import_module(CODE_LOCATION).defs
+    job = loaded.resolve_job_def(JOB)
     run_id = make_new_run_id()
 
     def listen(entry: dg.EventLogEntry) -> None:

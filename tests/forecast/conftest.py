@@ -13,6 +13,8 @@ if str(CHECKOUT) not in sys.path:
 
 from forecast_data import Trained, train_on_recording  # noqa: E402 - it imports the package
 
+from typed_commands import run_as_typed  # noqa: E402, F401 - a fixture
+
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:

@@ -61,6 +61,16 @@ def test_the_code_of_the_definitions_is_found_in_the_project_or_its_src(tmp_path
     assert read_project(root).code == "lake.py"
 
 
+def test_the_packages_of_definitions_and_commands_are_those_of_the_project(tmp_path: Path) -> None:
+    declared = (
+        '[tool.millpond]\ndefinitions = "lake.definitions"\ncommands = ["fish.cli", "lake.cli", "far.cli"]\n'
+    )
+    root = declare(tmp_path, declared)
+    for name in ("lake", "src/fish"):
+        (root / name).mkdir(parents=True)
+    assert read_project(root).packages == ("lake", "src/fish")  # far.cli is of an installed package
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
