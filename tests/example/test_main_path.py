@@ -11,12 +11,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
+import pyarrow.compute as pc
 import pytest
 import time_machine
 
 from millpond.instance.home import open_instance
 from millpond.instance.record import UNDONE, read_versions
 from millpond.lake.read import list_tables, load_table
+from millpond.lake.tables import Replacement, TableSpec, replace
+from millpond.runtime.databases import databases
 from millpond.runtime.demo_source import DEMO_USER
 from millpond.runtime.demo_source.app import build_app
 from millpond.runtime.home import Home
@@ -96,6 +99,35 @@ def assert_an_undo_leaves_all_as_before(run: Run) -> None:
         name: None if name == "dim_device" else UNDONE for name in glucose
     }
     assert after == record
+    assert reconcile(run, str(day)) == (0, {})
+
+
+def reconcile(run: Run, day: str) -> tuple[int, dict[str, str]]:
+    """Return the exit code, and what differs."""
+    code, out, err = run("reconcile", "--partition", day, "--json")
+    lines = json.loads(out)["lines"]
+    assert {"dlt_glucose_entries", "fct_glucose_readings", "marts/mrt_glucose_overview"} <= {
+        line["asset"] for line in lines
+    }, err
+    return code, {line["asset"]: line["why"] for line in lines if line["state"] == "differs"}
+
+
+def assert_a_change_past_the_platform_is_found(run: Run) -> None:
+    """Change a value in a silver table and in a mart, with as many rows as before."""
+    (newest,) = query(run, "select max(_partition_date)::text as day from raw.glucose_entries")
+    assert reconcile(run, newest["day"]) == (0, {})
+    table = load_table("main", "silver.fct_glucose_readings")
+    rows = table.scan().to_arrow()
+    place = rows.column_names.index("glucose_mg_dl")
+    changed = rows.set_column(place, rows.schema.field(place), pc.add(rows["glucose_mg_dl"], 1))
+    spec = TableSpec("silver.fct_glucose_readings", rows.schema, table.properties["millpond.window_column"])
+    replace([Replacement(spec, changed, None)], ref="main", run_id="by hand")
+    with databases().marts.connect() as connection:
+        connection.execute("update marts.mrt_glucose_overview set reading_count = reading_count + 1")
+    code, wrong = reconcile(run, newest["day"])
+    assert code == 1
+    assert [*wrong] == ["fct_glucose_readings", "marts/mrt_glucose_overview"]
+    assert all("are not those" in why for why in wrong.values())
 
 
 @pytest.mark.usefixtures("clock")
@@ -128,6 +160,7 @@ def test_a_demo_fills_every_layer_and_accounts_for_every_row_and_again_changes_n
     assert (code, json.loads(out)["problems"]) == (0, []), err
     assert_notebooks_read_all_of_it(request.getfixturevalue("monkeypatch"))
     assert_an_undo_leaves_all_as_before(run)
+    assert_a_change_past_the_platform_is_found(run)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from millpond.cli import (
     operations,
     project,
     quarantine,
+    reconcile,
     reload,
     report,
     sources,
@@ -86,6 +87,7 @@ app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("down")(up.down)
 app.command("doctor")(doctor.doctor)
+app.command("reconcile")(reconcile.reconcile)
 app.command("reload")(reload.reload)
 app.command("materialize")(materialize.materialize)
 app.command("sql")(tables.sql)

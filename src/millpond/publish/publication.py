@@ -95,6 +95,30 @@ def count_rows(mart: MartSpec, *, ref: str) -> tuple[int, int | None]:
     return read.count(ref, mart.table), rows
 
 
+def compare_totals(
+    mart: MartSpec, *, ref: str, pin: pins.Pin
+) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """Return the numbers of rows and values, and their sums, of a mart's gold table and of the mart.
+
+    The second is None if the mart is not published.
+    """
+    rows = read.scan(pin, mart.table)
+    columns = {f.name: find_type(mart.table, f) for f in rows.schema}
+    rows = rows.cast(pa.schema([(name, kind.arrow) for name, kind in columns.items()]))
+    with databases().marts_readonly.connect() as connection:
+        try:
+            found = MartTable(connection, marts_schema(ref), mart, columns).totals()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return _compute_totals(rows, columns), None
+        except psycopg.errors.UndefinedColumn as error:
+            raise PublishFailed(
+                f"the mart {mart.name} lacks a column of {mart.table}: {error.diag.message_primary}",
+                unharmed="the mart and the table",
+                next_step=f"publish it again: `millpond materialize marts/{mart.name}{ref_option(ref)}`",
+            ) from error
+    return _compute_totals(rows, columns), found
+
+
 def _publish(
     connection: psycopg.Connection[Any], marts: Sequence[MartSpec], ref: str, run_id: str
 ) -> list[PublishResult]:
