@@ -1,4 +1,4 @@
-"""Glucose: the newest reading, time in range, the trend of days, and the profile of a usual day."""
+"""Glucose: the newest reading, time in range, the trend of days, meals, and the profile of a usual day."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def render(context: Context) -> None:
     context.show_chart(draw_trend(context, days), "Average glucose by day, with the average of seven days")
     st.subheader("Time below, in and above range", anchor=False)
     context.show_chart(draw_ranges(context, days), "Share of readings below, in and above range, by day")
+    show_meals(context, span)
     st.subheader("A usual day", anchor=False)
     profile = context.query(
         """
@@ -90,6 +91,43 @@ def draw_trend(context: Context, days: list[Row]) -> go.Figure:
         line={"color": week, "width": 3},
     )
     figure.update_layout(yaxis_title="mg/dL", height=320)
+    return figure
+
+
+def show_meals(context: Context, span: dict[str, Any]) -> None:
+    """Show how glucose rose after the meals of the chosen days, if there are any."""
+    meals = context.query(
+        "select * from marts.mrt_meal_response where response_date between $first and $last"
+        " order by response_date",
+        span,
+    )
+    if meals:
+        st.subheader("After meals", anchor=False)
+        context.show_chart(draw_meals(context, meals), "Rise of glucose after meals by day")
+
+
+def draw_meals(context: Context, meals: list[Row]) -> go.Figure:
+    """Return the mean rise within two hours after the meals of a day and of seven days."""
+    dates = [day["response_date"] for day in meals]
+    one, week, *_ = context.series
+    figure = go.Figure(
+        go.Bar(
+            name="day",
+            x=dates,
+            y=[day["avg_glucose_rise_mg_dl"] for day in meals],
+            customdata=[[day["meal_count"], day["carbs_g"], day["max_peak_glucose_mg_dl"]] for day in meals],
+            hovertemplate="%{y} mg/dL after %{customdata[0]} meals of %{customdata[1]} g carbohydrates,"
+            " peak %{customdata[2]} mg/dL",
+            marker_color=one,
+        )
+    )
+    figure.add_scatter(
+        name="7 days",
+        x=dates,
+        y=[day["avg_glucose_rise_7d_mg_dl"] for day in meals],
+        line={"color": week, "width": 3},
+    )
+    figure.update_layout(yaxis_title="rise in mg/dL", height=300)
     return figure
 
 

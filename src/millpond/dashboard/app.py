@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _open_page(page: Page, every: Mapping[str, Any]) -> None:
-    st.title(page.title, anchor=False)
+    st.title(escape(page.title), anchor=False)
     with_errors_as_text(page.title, partial(_show_page, page, every))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -18,6 +20,10 @@ from millpond.observability.resources import Usage
 from millpond.observability.runs import FAILURE, SUCCESS, DayOfRuns
 
 _ROW_PIXELS: Final = 22
+_BAR: Final = 0.8 * 86_400_000
+"""Width of the bar of a day, in milliseconds."""
+_LABEL: Final = 16
+"""Letters in a line of a box of the lineage, about."""
 DAY_STATES: Final[dict[DayState, State | None]] = {
     DayState.THERE: "fine",
     DayState.QUARANTINED: "quarantined",
@@ -71,12 +77,13 @@ def draw_days(days: Sequence[AssetDay], assets: Sequence[str], scheme: Scheme) -
         )
     )
     figure.update_yaxes(autorange="reversed", automargin=True, tickfont={"size": 11})
-    figure.update_xaxes(type="date", side="top")
+    # A single column of a date axis would be a millisecond wide.
+    figure.update_xaxes(type="date" if len(columns) > 1 else "category", side="top")
     return _lay_out(figure, 90 + _ROW_PIXELS * len(assets))
 
 
-def draw_rows(days: Sequence[AssetDay], colours: Sequence[str]) -> go.Figure:
-    """Return the rows of each day as stacked bars, one colour for each asset."""
+def draw_rows(days: Sequence[AssetDay], colours: Sequence[str], period: Sequence[dt.date]) -> go.Figure:
+    """Return the rows of each day of a period as stacked bars, one colour for each asset."""
     by_asset: defaultdict[str, list[AssetDay]] = defaultdict(list)
     for each in days:
         if each.rows is not None:
@@ -87,17 +94,18 @@ def draw_rows(days: Sequence[AssetDay], colours: Sequence[str]) -> go.Figure:
                 name=asset,
                 x=[each.day for each in found],
                 y=[each.rows for each in found],
+                width=_BAR,
                 marker_color=colours[number % len(colours)],
             )
             for number, (asset, found) in enumerate(by_asset.items())
         ]
     )
     figure.update_layout(barmode="stack", yaxis_title="rows")
-    return _lay_out(figure, 320)
+    return _lay_out(_show_period(figure, period), 320)
 
 
-def draw_runs(days: Sequence[DayOfRuns], scheme: Scheme) -> go.Figure:
-    """Return the number of runs of each day as bars, by status."""
+def draw_runs(days: Sequence[DayOfRuns], scheme: Scheme, period: Sequence[dt.date]) -> go.Figure:
+    """Return the number of runs of each day of a period as bars, by status."""
     statuses = sorted({each.status for each in days}, key=lambda status: (status != SUCCESS, status))
     figure = go.Figure(
         [
@@ -105,17 +113,21 @@ def draw_runs(days: Sequence[DayOfRuns], scheme: Scheme) -> go.Figure:
                 name=status.lower(),
                 x=[each.day for each in days if each.status == status],
                 y=[each.runs for each in days if each.status == status],
+                width=_BAR,
                 marker_color=get_colour(_RUN_STATES.get(status, "running"), scheme),
             )
             for status in statuses
         ]
     )
     figure.update_layout(barmode="stack", yaxis_title="runs")
-    return _lay_out(figure, 280)
+    return _lay_out(_show_period(figure, period), 280)
 
 
 def draw_durations(durations: Sequence[Duration], colours: Sequence[str], scheme: Scheme) -> go.Figure:
-    """Return a point for each run and asset; unusually slow ones are ringed."""
+    """Return a point for each run and asset; unusually slow ones are ringed.
+
+    With more assets than there are colours, a point names its asset under the pointer alone.
+    """
     by_asset: defaultdict[str, list[Duration]] = defaultdict(list)
     for each in durations:
         by_asset[each.asset].append(each)
@@ -146,7 +158,8 @@ def draw_durations(durations: Sequence[Duration], colours: Sequence[str], scheme
             "line": {"width": 2},
         },
     )
-    figure.update_yaxes(type="log", title="seconds for a day of data")
+    figure.update_layout(showlegend=len(by_asset) <= len(colours))
+    figure.update_yaxes(type="log", title="seconds for a day of data", dtick=1)
     return _lay_out(figure, 420)
 
 
@@ -213,21 +226,32 @@ def write_lineage(assets: Sequence[Asset], states: Mapping[str, State], scheme: 
     text = "#e6edf3" if scheme == "dark" else "#1f2328"
     lines = [
         "digraph {",
-        '  rankdir=LR; bgcolor="transparent"; ranksep=0.6; nodesep=0.15;',
-        '  node [shape=box style="rounded" fontname="sans-serif" fontsize=11 penwidth=2];',
+        '  rankdir=LR; bgcolor="transparent"; ranksep=0.25; nodesep=0.15;',
+        '  node [shape=box style="rounded" fontname="sans-serif" fontsize=11 margin="0.06,0.03" penwidth=2];',
         f'  node [fontcolor="{text}"];',
         f'  edge [color="{get_colour("missing", scheme)}" arrowsize=0.6];',
     ]
     names = {each.name for each in assets}
     for each in assets:
         colour = get_colour(states.get(each.name, "missing"), scheme)
-        lines.append(f'  {_quote(each.name)} [color="{colour}" tooltip={_quote(each.layer)}];')
+        shape = f'color="{colour}" label={_quote(_wrap(each.name))} tooltip={_quote(each.layer)}'
+        lines.append(f"  {_quote(each.name)} [{shape}];")
         lines += [f"  {_quote(parent)} -> {_quote(each.name)};" for parent in each.parents if parent in names]
     return "\n".join([*lines, "}"])
 
 
 def _quote(name: str) -> str:
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _wrap(name: str) -> str:
+    """Return a name with breaks after the underscores and slashes that end a line."""
+    lines = [""]
+    for part in re.findall(r"[^_/]+[_/]*|[_/]+", name):
+        if lines[-1] and len(lines[-1] + part) > _LABEL:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _number(shown: Sequence[State], day: AssetDay | None) -> int | None:
@@ -251,6 +275,13 @@ def _describe_day(day: AssetDay | None) -> str:
 def _escape(text: str) -> str:
     """Return `text` so that Plotly, which knows some HTML, shows it as it is."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _show_period(figure: go.Figure, period: Sequence[dt.date]) -> go.Figure:
+    half = dt.timedelta(hours=12)
+    first, last = (dt.datetime.combine(day, dt.time()) for day in (period[0], period[-1]))
+    figure.update_xaxes(range=[first - half, last + half], tickformat="%d %b" if len(period) < 7 else None)
+    return figure.update_xaxes(dtick=86_400_000) if len(period) < 7 else figure
 
 
 def _lay_out(figure: go.Figure, height: int) -> go.Figure:

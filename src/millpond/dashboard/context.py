@@ -23,6 +23,10 @@ from millpond.instance.home import open_instance
 from millpond.observability.assets import Asset
 from millpond.settings import Settings
 
+_LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+"""Above the figure, where it meets no labels of an axis however many lines it takes."""
+_ROWS_IN_FULL = 40
+"""A longer table scrolls within itself."""
 _opening = threading.Lock()
 _opened: list[dg.DagsterInstance] = []
 
@@ -105,7 +109,7 @@ class Context:
 
     def show_chart(self, figure: go.Figure, about: str) -> None:
         """Show a figure; `about` is read to those who do not see it."""
-        figure.update_layout(margin={"l": 8, "r": 8, "t": 24, "b": 8}, legend={"orientation": "h", "y": -0.2})
+        figure.update_layout(margin={"l": 8, "r": 8, "t": 24, "b": 8}, legend=_LEGEND)
         st.plotly_chart(figure, alt=about, config={"displayModeBar": False})
 
     def show_table(
@@ -115,11 +119,14 @@ class Context:
         *,
         links: Mapping[str, str] | None = None,
         shares: Collection[str] = (),
+        counts: Collection[str] = (),
+        sizes: Collection[str] = (),
     ) -> None:
         """Show rows as a table; `about` is read to those who do not see it.
 
         `links` are columns of addresses, each with a pattern whose first group is what is shown of it.
-        `shares` are columns of numbers from 0 to 1, shown as bars. Times are shown in their own zone.
+        `shares` are columns of numbers from 0 to 1, shown as bars, `counts` are whole numbers, `sizes` bytes.
+        Times are shown in their own zone.
         """
         columns: dict[str, Any] = {
             name: st.column_config.LinkColumn(display_text=pattern) for name, pattern in (links or {}).items()
@@ -128,10 +135,14 @@ class Context:
             name: st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent")
             for name in shares
         }
+        for names, form in ((counts, "localized"), (sizes, "bytes")):
+            columns |= {name: st.column_config.NumberColumn(format=form) for name in names}
         st.dataframe(
             [{name: _to_cell(value) for name, value in row.items()} for row in rows],
             hide_index=True,
             column_config=columns,
+            height="content" if len(rows) <= _ROWS_IN_FULL else "auto",
+            placeholder="",
             alt=about,
         )
 

@@ -48,6 +48,15 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
 
 
+def format_bytes(size: float) -> str:
+    """Return a number of bytes in its largest unit: `812 B`, `1.1 MB`, `24 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
+
+
 def format_value(value: object, unit: str = "") -> str:
     """Return a value with its unit, a dash if there is none."""
     if value is None:

@@ -110,7 +110,8 @@ def test_marts_without_rows_and_with_nothing_but_nulls_are_shown(home: Home, sho
         " active_streak_days int, code_contributions int, collaborations int, social_events int,"
         " documentation_events int, other_events int, activity_level text",
         "mrt_glucose_hourly_patterns": "hour_of_day int, day_of_week int, median_glucose_mg_dl float",
-        "mrt_meal_response": "meal_id text",
+        "mrt_meal_response": "response_date date, meal_count int, carbs_g int, avg_glucose_rise_mg_dl float,"
+        " avg_glucose_rise_7d_mg_dl float, max_peak_glucose_mg_dl int",
         "mrt_forecast_quality": "target_date date, model_hash text, answered_count int, mae_mg_dl float,"
         " same_as_now_mae_mg_dl float, linear_mae_mg_dl float, low_count int, expected_low_count float",
     }
@@ -127,6 +128,7 @@ def test_marts_without_rows_and_with_nothing_but_nulls_are_shown(home: Home, sho
             ("mrt_glucose_overview", "reading_date"),
             ("mrt_github_activity_overview", "event_date"),
             ("mrt_forecast_quality", "target_date"),
+            ("mrt_meal_response", "response_date"),
         ):
             connection.execute(f"insert into marts.{name} ({date}) values (%s)", (TODAY,))
     for page in ("glucose", "github", "forecast"):
@@ -171,3 +173,37 @@ def test_metadata_of_ones_own_breaks_no_page(recorded: dg.DagsterInstance, show:
         report(recorded, TODAY - n * DAY, **metadata)
     assert [(page, shown.errors) for page in OPERATIONS if (shown := show(page)).errors] == []
     assert f'millpond_asset_age_seconds{{asset="{ASSET}"}}' in render_metrics()
+
+
+def test_a_person_on_call_reads_what_failed_is_missing_late_quarantined_and_unheard(
+    recorded: dg.DagsterInstance, show: Show
+) -> None:
+    days = dg.DailyPartitionsDefinition("2024-01-01")
+
+    @dg.asset(name="dlt_market_events", partitions_def=days)
+    def closed() -> None:
+        raise ValueError("the market is closed\nand more")
+
+    @dg.asset(name=ASSET, partitions_def=days)
+    def secret() -> None:
+        raise ValueError("kitchen-sensor-of-ada is no integer")
+
+    for broken in (closed, secret):
+        dg.materialize([broken], partition_key=str(TODAY - 9 * DAY), instance=recorded, raise_on_error=False)
+    report(recorded, TODAY - 9 * DAY, rows_loaded=7)
+    report(
+        recorded, TODAY - 7 * DAY, rows_loaded=6, rows_quarantined=1, quarantine_reasons={"device:type": 1}
+    )
+    put(alert(1, title="dlt_market_events failed"))
+    runs = show("runs")
+    assert "dlt_market_events" in runs
+    assert "the market is closed" in runs
+    assert "kitchen-sensor" not in runs
+    assert f"hidden, as {ASSET} has sensitive columns" in runs
+    assert f"{TODAY - 6 * DAY}...{TODAY - 2 * DAY} not there in time" in show("freshness")
+    shown = show("days")
+    for state in ("late 5", "missing 2", "quarantined 1"):
+        assert state in shown
+    assert "Quarantined rows (1)" in show("quality")
+    assert "1 of them reached nobody yet" in show("alerts")
+    assert "late" in show("overview")

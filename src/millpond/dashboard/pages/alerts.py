@@ -27,7 +27,7 @@ def render(context: Context) -> None:
     if counts.unheard:
         channels = context.links.runbook("set-up-a-channel")
         st.warning(
-            f"{counts.unheard:,} of them reached nobody yet, the log aside. [Set up a channel]({channels})",
+            f"{counts.unheard:,} of them reached nobody yet, only the log. [Set up a channel]({channels})",
             icon=":material/notifications_off:",
         )
     shown = [each for each in lines if each.alert.is_open][:_SHOWN]

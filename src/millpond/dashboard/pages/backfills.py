@@ -37,7 +37,9 @@ def render(context: Context) -> None:
         }
         for each in found
     ]
-    context.show_table(rows, "Backfills", links={"backfill": r"/([^/]*)$"}, shares=("done",))
+    context.show_table(
+        rows, "Backfills", links={"backfill": r"/([^/]*)$"}, shares=("done",), counts=("failed", "partitions")
+    )
 
 
 def _show_progress(each: BackfillLine) -> None:

@@ -8,8 +8,6 @@ import streamlit as st
 
 from millpond.dashboard.charts import DAY_STATES, draw_days, draw_rows
 from millpond.dashboard.context import Context
-from millpond.dashboard.text import escape
-from millpond.dashboard.theme import SYMBOLS
 from millpond.observability.partitions import DayState, read_days
 
 TITLE, ICON, ORDER = "Days", ":material/calendar_month:", 40
@@ -32,11 +30,11 @@ def render(context: Context) -> None:
         return
     counts = Counter(each.state for each in days)
     legend = [
-        f"{SYMBOLS[state]} {escape(str(kind))} {counts[kind]:,}"
+        f'<span style="color: {context.colour(state)}">■</span> {kind} {counts[kind]:,}'
         for kind, state in DAY_STATES.items()
         if state and counts[kind]
     ]
-    st.markdown(" · ".join(legend) or "Nothing was loaded in this period.")
+    st.html(" &nbsp; ".join(legend) or "Nothing was loaded in this period.")
     names = [each.name for each in context.shown if each.daily]
     context.show_chart(draw_days(days, names, context.scheme), "State of each day of each asset")
     troubled = [each for each in days if each.state in _WHY]
@@ -57,4 +55,6 @@ def render(context: Context) -> None:
     st.subheader("Rows loaded by day", anchor=False)
     raw = {each.name for each in context.shown if each.layer == "raw"}
     loaded = [each for each in days if each.asset in raw] or days
-    context.show_chart(draw_rows(loaded, context.series), "Rows of each day by asset")
+    context.show_chart(
+        draw_rows(loaded, context.series, context.filters.list_days()), "Rows of each day by asset"
+    )

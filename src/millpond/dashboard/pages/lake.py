@@ -6,6 +6,7 @@ import streamlit as st
 
 from millpond.dashboard.charts import draw_growth
 from millpond.dashboard.context import Context
+from millpond.dashboard.text import escape, format_bytes
 from millpond.lake.refs import list_refs
 from millpond.observability.lake import read_tables
 
@@ -22,26 +23,27 @@ def render(context: Context) -> None:
     with st.container(horizontal=True):
         st.metric("Tables", f"{len(tables):,}", border=True)
         st.metric("Rows", f"{sum(each.rows for each in tables):,}", border=True)
-        st.metric(
-            "Bytes", f"{sum(each.bytes for each in tables):,}", help="Of the latest snapshots.", border=True
-        )
+        size = format_bytes(sum(each.bytes for each in tables))
+        st.metric("Size", size, help="Of the latest snapshots.", border=True)
         st.metric("Files", f"{sum(each.files for each in tables):,}", border=True)
         st.metric("Snapshots", f"{sum(each.snapshots for each in tables):,}", border=True)
     small = [each.name for each in tables if each.has_small_files]
     if small:
-        st.warning(f"Many small files: {', '.join(small)}. `millpond maintain` shows what can be cleaned up.")
+        st.warning(
+            f"Many small files: {escape(', '.join(small))}. `millpond maintain` shows what can be cleaned up."
+        )
     rows = [
         {
             "table": each.name,
             "rows": each.rows,
-            "bytes": each.bytes,
+            "size": each.bytes,
             "files": each.files,
             "snapshots": each.snapshots,
             "changed": each.changed and each.changed.astimezone(context.settings.zone),
         }
         for each in tables
     ]
-    context.show_table(rows, "Tables of the lake")
+    context.show_table(rows, "Tables of the lake", counts=("rows", "files", "snapshots"), sizes=("size",))
     largest = sorted(tables, key=lambda each: each.bytes, reverse=True)[:_LARGEST]
     st.subheader("Growth of the largest tables", anchor=False)
     context.show_chart(draw_growth(largest, context.series), "Bytes of the largest tables after each write")

@@ -20,6 +20,6 @@ def render(context: Context) -> None:
         return
     ages = read_freshness(context.instance, context.shown, dt.datetime.now(dt.UTC))
     states = {each.asset: AGE_STATES[each.state] for each in ages}
-    st.graphviz_chart(write_lineage(context.shown, states, context.scheme), width="stretch")
+    st.graphviz_chart(write_lineage(context.shown, states, context.scheme), width="content")
     st.caption("Green is fresh, yellow nearly late, red late, grey never materialized.")
     st.link_button("In Dagster", context.links.lineage())

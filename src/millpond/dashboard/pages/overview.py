@@ -131,4 +131,6 @@ def _show_assets(context: Context, statuses: tuple[AssetStatus, ...], now: dt.da
         }
         for each in sorted(statuses, key=lambda each: order.index(each.asset.layer))
     ]
-    context.show_table(rows, "State of each asset", links={"asset": r"assets/(.*)$"})
+    context.show_table(
+        rows, "State of each asset", links={"asset": r"assets/(.*)$"}, counts=("rows, newest day",)
+    )

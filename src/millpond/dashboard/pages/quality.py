@@ -69,7 +69,13 @@ def _show_rates(context: Context, rates: Sequence[PassRate]) -> None:
         }
         for each in rates
     ]
-    context.show_table(rows, "Pass rates", links={"asset": r"assets/(.*)\?"}, shares=("pass rate",))
+    context.show_table(
+        rows,
+        "Pass rates",
+        links={"asset": r"assets/(.*)\?"},
+        shares=("pass rate",),
+        counts=("passed", "failed"),
+    )
 
 
 def _share(rates: Sequence[PassRate]) -> float:
@@ -98,7 +104,7 @@ def _show_quarantine(context: Context) -> None:
         }
         for (asset, reason), number in reasons.most_common()
     ]
-    context.show_table(rows, "Quarantined rows by reason", links={"asset": r"assets/(.*)$"})
+    context.show_table(rows, "Quarantined rows by reason", links={"asset": r"assets/(.*)$"}, counts=("rows",))
     st.caption(
         "`millpond quarantine list` shows the rows, `millpond quarantine replay` loads them after a fix."
     )
