@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
+from forecast.code import hash_json
 from forecast.errors import UNHARMED, DataRefused
-from forecast.manifest import hash_json
 from forecast.model_files import hash_file
 from forecast.pipeline import Stage
 from forecast.stages.ingest import LINEAGE

@@ -1,33 +1,42 @@
-"""The hash of the code that a stage runs: its module and all modules of this package that it imports."""
+"""Hashes: of values as JSON, and of the code that a stage runs."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-
-from forecast.manifest import hash_json
+from typing import Any
 
 _PACKAGE = "forecast"
 
 
+def hash_json(value: Any) -> str:
+    """Return the SHA-256 of a value as JSON with sorted keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @cache
 def hash_code(module: str) -> str:
-    """Return the SHA-256 over the text of a module and of what it imports from this package."""
+    """Return the SHA-256 over the text of a module and of all that it imports from this package."""
     found: dict[str, str] = {}
-    _collect(module, found)
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name], imported = _read_module(name)
+            waiting += imported
     return hash_json(found)
 
 
-def _collect(module: str, found: dict[str, str]) -> None:
-    if module in found:
-        return
+@cache
+def _read_module(module: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a module, and the modules of this package that it imports."""
     spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        return
-    text = Path(spec.origin).read_text(encoding="utf-8")
-    found[module] = text
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == _PACKAGE:
-            _collect(str(node.module), found)
+    text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom))
+    names = (node.module or "" for node in nodes)
+    return text, tuple(name for name in names if name.partition(".")[0] == _PACKAGE)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from forecast.code import hash_json
 from forecast.errors import UNHARMED, ModelAltered
 from forecast.model_files import Model, load_model
 
@@ -108,12 +108,6 @@ def open_model(folder: Path) -> tuple[Manifest, Model]:
     """
     manifest = read_manifest(folder)
     return manifest, load_model(folder, manifest.features, manifest.files)
-
-
-def hash_json(value: Any) -> str:
-    """Return the SHA-256 of a value as JSON with sorted keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _refused(folder: Path, why: str) -> ModelAltered:

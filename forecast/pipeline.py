@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from forecast.code import hash_code
-from forecast.spec import Config
-from forecast.stages.stage import Metadata, Work
+
+if TYPE_CHECKING:
+    from forecast.spec import Config
+    from forecast.stages.stage import Metadata, Work
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: `reads` names earlier stages, `parameters` the keys of the configuration that it uses."""
+    """One stage: `reads` names earlier stages, `parameters` the keys of the configuration that it uses.
+
+    Without `parameters` it uses all of them.
+    """
 
     name: str
     description: str
     reads: tuple[str, ...]
-    parameters: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
@@ -36,11 +41,10 @@ class Stage:
 
     def select_parameters(self, config: Config) -> dict[str, object]:
         """Return the part of the configuration that it depends on."""
-        return config.model_dump(mode="json", include=set(self.parameters))
+        return config.model_dump(mode="json", include=set(self.parameters) or None)
 
 
 _DATA: Final = ("source", "columns")
-_ALL: Final = tuple(name for name in Config.model_fields if name != "description")
 
 STAGES: Final = (
     Stage("ingest", "Copy the rows of one snapshot of the table.", (), _DATA),
@@ -67,13 +71,11 @@ STAGES: Final = (
         "package",
         "Put the model into a folder with its manifest, where it waits for approval.",
         ("ingest", "validate", "train", "evaluate"),
-        _ALL,
     ),
     Stage(
         "report",
         "Describe data, model and metrics, with plots.",
         ("ingest", "validate", "features", "train", "evaluate", "package"),
-        (*_ALL, "description"),
     ),
 )
 NAMES: Final = tuple(stage.name for stage in STAGES)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from forecast.source_rows import Pin
-from forecast.spec import Config
+if TYPE_CHECKING:
+    from forecast.source_rows import Pin
+    from forecast.spec import Config
 
 Metadata = dict[str, Any]
 """What a stage says of its work: numbers, texts, lists and dictionaries of them."""

@@ -57,7 +57,7 @@ def test_with_nothing_changed_no_stage_runs(first: Trained) -> None:
         ({"thresholds": {"mae": {"max": 99}}}, ["evaluate", "package", "report"]),
         ({"training": {"seed": 3}}, ["train", "evaluate", "package", "report"]),
         ({"risk": None}, ["train", "evaluate", "package", "report"]),
-        ({"description": "another"}, ["report"]),
+        ({"description": "another"}, ["package", "report"]),
         ({"split": {"by": "time", "test_share": 0.3}}, list(NAMES[2:])),
         ({"tolerance_minutes": 2.4}, ["features", *NAMES[4:]]),  # which gives the same features
         (
