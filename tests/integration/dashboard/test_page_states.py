@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from millpond.runtime import postgres
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home, exclusive
 from millpond.runtime.postmaster import data_folder
+from millpond.settings import settings
 
-_PAGES = Path(__file__).parents[3] / "src" / "millpond" / "dashboard" / "pages"
+_CHECKOUT = Path(__file__).parents[3]
+_PAGES = _CHECKOUT / "src" / "millpond" / "dashboard" / "pages"
 OPERATIONS = sorted(file.stem for file in _PAGES.glob("[!_]*.py"))
 PAGES = [*OPERATIONS, "glucose", "github", "forecast"]
 DAY = dt.timedelta(days=1)
@@ -207,3 +211,26 @@ def test_a_person_on_call_reads_what_failed_is_missing_late_quarantined_and_unhe
     assert "Quarantined rows (1)" in show("quality")
     assert "1 of them reached nobody yet" in show("alerts")
     assert "late" in show("overview")
+
+
+def test_the_page_that_the_documentation_shows_draws_its_mart(home: Home, show: Show) -> None:
+    assert home.root.exists()
+    (code,) = re.findall(r"```python\n(.*?)```", (_CHECKOUT / "docs" / "dashboard.md").read_text(), re.DOTALL)
+    with databases().marts.connect() as connection:
+        connection.execute("create table marts.mrt_orders (order_date date, revenue float)")
+        connection.execute("insert into marts.mrt_orders values (%s, 41.5)", (TODAY,))
+        connection.execute("grant usage on schema marts to public")
+        connection.execute("grant select on all tables in schema marts to public")
+    folder = settings().project / "dashboards"
+    shared = folder.readlink()
+    folder.unlink()
+    try:
+        folder.mkdir()
+        (folder / "orders.py").write_text(code)
+        shown = show("orders")
+    finally:
+        shutil.rmtree(folder)
+        folder.symlink_to(shared)
+    assert (shown.errors, shown.of("title")) == ([], ["Orders"])
+    (chart,) = shown.of("plotly_chart")
+    assert "41.5" in chart
