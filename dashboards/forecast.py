@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from millpond.dashboard.context import Context
-from millpond.dashboard.text import escape
+from millpond.dashboard.text import escape, escape_prose
 
 TITLE, ICON, ORDER = "Forecast", ":material/online_prediction:", 30
 Row = dict[str, Any]
@@ -22,6 +23,13 @@ ERRORS = {
 }
 
 
+METRICS = {
+    "error, mg/dL": "mae",
+    "same as now": "baseline.same_as_now.mae",
+    "linear": "baseline.linear.mae",
+}
+
+
 def render(context: Context) -> None:
     """Show the models, and for the chosen days what was forecast and what happened."""
     show_models()
@@ -31,11 +39,11 @@ def render(context: Context) -> None:
         {"first": context.filters.first, "last": context.filters.last},
     )
     if days:
-        show_quality(context, days)
+        show_quality(context, merge_models(days))
     else:
         st.info("Nothing was forecast for this period: no model was approved when its days were made.")
     st.subheader("What runs by itself, and what waits for a person", anchor=False)
-    show_steps(context)
+    show_steps()
 
 
 def show_models() -> None:
@@ -74,6 +82,23 @@ def show_models() -> None:
         st.dataframe(rows, hide_index=True, alt="Decisions, the latest first")
 
 
+def merge_models(rows: list[Row]) -> list[Row]:
+    """Return a row for each day; on the day of an approval two models made forecasts."""
+    merged: dict[Any, Row] = {}
+    for row in rows:
+        count = row["answered_count"] or 0
+        day = merged.setdefault(row["target_date"], {"target_date": row["target_date"], "answered_count": 0})
+        for name in ERRORS.values():
+            day[name] = day.get(name, 0) + (row[name] or 0) * count
+        for name in ("low_count", "expected_low_count"):
+            day[name] = day.get(name, 0) + (row[name] or 0)
+        day["answered_count"] += count
+    for day in merged.values():
+        for name in ERRORS.values():
+            day[name] = day[name] / day["answered_count"] if day["answered_count"] else None
+    return list(merged.values())
+
+
 def describe_model(model: Any, state: str) -> Row:
     """Return a model as a row: its state, data and held-out metrics."""
     metrics = model.metrics
@@ -81,21 +106,22 @@ def describe_model(model: Any, state: str) -> Row:
         "model": model.short,
         "state": state,
         "data until": (model.lineage.last or "")[:10],
-        "error, mg/dL": metrics.get("mae"),
-        "same as now": metrics.get("baseline.same_as_now.mae"),
-        "linear": metrics.get("baseline.linear.mae"),
+        **{
+            name: None if metrics.get(metric) is None else round(metrics[metric], 1)
+            for name, metric in METRICS.items()
+        },
         "blocked by": "; ".join(model.blocked),
     }
 
 
 def show_quality(context: Context, days: list[Row]) -> None:
     """Show the errors of the period, by day, and the last day with what was forecast for it."""
-    answered = sum(day["answered_count"] or 0 for day in days)
+    answered = sum(day["answered_count"] for day in days)
     means = {
-        name: sum((day[column] or 0) * (day["answered_count"] or 0) for day in days)
+        name: sum((day[column] or 0) * day["answered_count"] for day in days)
         for name, column in ERRORS.items()
     }
-    lows, expected = (sum(day[name] or 0 for day in days) for name in ("low_count", "expected_low_count"))
+    lows, expected = (sum(day[name] for day in days) for name in ("low_count", "expected_low_count"))
     with st.container(horizontal=True):
         for name, total in means.items():
             value = f"{total / answered:.1f} mg/dL" if answered else "–"
@@ -111,14 +137,16 @@ def show_quality(context: Context, days: list[Row]) -> None:
     points = context.query(
         """
         select f.target_at, f.forecast_mg_dl, f.low_risk, null as glucose_mg_dl
-        from silver.fct_glucose_forecast f where f.forecast_date = $day
+        from silver.fct_glucose_forecast f where f.forecast_date between $before and $day
         union all
         select r.reading_at, null, null, r.glucose_mg_dl
         from silver.fct_glucose_readings r where r.reading_date = $day
         order by 1
         """,
-        {"day": last},
+        {"before": last - dt.timedelta(days=1), "day": last},
     )
+    zone = context.settings.zone
+    points = [point for point in points if point["target_at"].astimezone(zone).date() == last]
     context.show_chart(
         draw_day(context, points), f"Readings of {last}, and what was forecast 30 minutes before"
     )
@@ -153,17 +181,15 @@ def draw_day(context: Context, points: list[Row]) -> go.Figure:
     return figure
 
 
-def show_steps(context: Context) -> None:
-    """Show each step with who starts it, and why."""
+def show_steps() -> None:
+    """Show what starts each step, and why, those that wait for a person apart."""
     from forecast.steps import STEPS
 
-    rows = [
-        {
-            "step": step.name,
-            "started by": "● itself" if step.automatic else "○ a person",
-            "how": step.starts.replace("`", ""),
-            "why": step.why,
-        }
-        for step in STEPS
-    ]
-    context.show_table(rows, "Steps, who starts each, and why")
+    parts = (("By itself", ":material/autorenew:", True), ("A person", ":material/person:", False))
+    for column, (title, icon, automatic) in zip(st.columns(2), parts, strict=True):
+        lines = [
+            f"- **{escape(step.name)}**: {escape_prose(step.starts)}. {escape_prose(step.why)}"
+            for step in STEPS
+            if step.automatic is automatic
+        ]
+        column.markdown(f"{icon} **{title}**\n\n" + "\n".join(lines))

@@ -107,10 +107,11 @@ def _select_assets(selection: str, graph: AssetGraph, *, downstream: bool) -> fr
 
 
 def _build_nodes(graph: AssetGraph, assets: Iterable[str]) -> list[Node]:
-    """Return the assets and everything upstream of them, in topological order."""
+    """Return the assets and what is upstream of them and has days or no partitions, in topological order."""
     keys = [dg.AssetKey.from_user_string(asset) for asset in assets]
     needed = dg.AssetSelection.assets(*keys).upstream().resolve(graph)
-    return [_build_node(graph, key) for key in graph.toposorted_asset_keys if key in needed]
+    found = [key for key in graph.toposorted_asset_keys if key in needed]
+    return [_build_node(graph, key) for key in found if not has_other_partitions(key, graph)]
 
 
 def _build_external_nodes(graph: AssetGraph, assets: Iterable[str]) -> list[Node]:

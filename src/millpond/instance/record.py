@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ NO_ADDRESS = "address"
 Day = dt.date | None
 """A partition; None stands for the whole of an asset without partitions."""
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EVENTS, _TAGS = SqlEventLogStorageTable.c, AssetEventTagsTable.c
 
 
@@ -97,6 +99,8 @@ def read_latest(
         )
         rows = conn.execute(statement).fetchall()
     for key, partition, event, at, version, code, inputs, unfinished in rows:
+        if not _is_day(partition):
+            continue
         made[names[key]][_day(partition)] = LatestMaterialization(
             event, at, version or "", code or "", inputs or "", unfinished is not None
         )
@@ -122,7 +126,8 @@ def read_versions(
         statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value)
         rows = conn.execute(statement.join(AssetEventTagsTable, of_data, isouter=True)).fetchall()
     for key, partition, version in rows:
-        found[names[key]][_day(partition)] = version or ""
+        if _is_day(partition):
+            found[names[key]][_day(partition)] = version or ""
     return found
 
 
@@ -190,6 +195,11 @@ def _after_wipe(conn: Connection, names: Collection[str]) -> list[ColumnElement[
         )
     ).fetchall()
     return [or_(_EVENTS.asset_key != asset, _EVENTS.timestamp > at) for asset, at in wiped]
+
+
+def _is_day(partition: str | None) -> bool:
+    """Return whether a partition is a day or none at all; assets of a project may have others."""
+    return partition is None or _DATE.fullmatch(partition) is not None
 
 
 def _day(partition: str | None) -> Day:

@@ -12,10 +12,11 @@ import millpond
 from millpond.backfill.plan import State
 from millpond.backfill.planner import make_plan
 from millpond.errors import ConfigError
-from millpond.instance.record import read_latest
+from millpond.instance.record import read_latest, read_versions
 from millpond.lake import read, refs
 from millpond.lake.spec import TableSpec
 from millpond.partitions import Window
+from millpond.resources.run import OWN_PARTITIONS
 from millpond.runs.run import JOB, RunOutcome, materialize
 
 TABLE = TableSpec(
@@ -91,6 +92,24 @@ def test_days_are_stale_once_an_external_asset_that_they_read_changed(recorded: 
     assert set(states(recorded, build).values()) == {State.STALE}
     assert made(recorded, build).success
     assert set(states(recorded, build).values()) == {State.FRESH}
+
+
+def test_days_are_planned_where_an_asset_upstream_has_other_partitions(recorded: dg.DagsterInstance) -> None:
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["red"]), metadata={OWN_PARTITIONS: True})
+    def colours() -> None: ...
+
+    build = numbers(lambda day: day.day)
+    assets = [each for each in own(build).assets or () if not isinstance(each, dg.AssetSpec)]
+    definitions = dg.Definitions(
+        assets=[*assets, colours, dg.AssetSpec("elsewhere", deps=[colours])],
+        jobs=[dg.define_asset_job(JOB, selection=["own_days"])],
+    )
+    recorded.report_runless_asset_event(dg.AssetMaterialization("colours", partition="red"))
+    assert materialize("own_days", WEEK, definitions=definitions, instance=recorded).success
+    plan = make_plan("own_days", WEEK.days, instance=recorded, definitions=definitions, ref="main")
+    assert {item.state for item in plan.items} == {State.FRESH}
+    assert read_latest(recorded, ["colours"], "main") == {"colours": {}}
+    assert read_versions(recorded, ["colours"], "main") == {"colours": {}}
 
 
 def test_an_error_leaves_the_table_as_it_is_and_says_what_to_do(recorded: dg.DagsterInstance) -> None:
