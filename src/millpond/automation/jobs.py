@@ -3,6 +3,7 @@
 import dagster as dg
 
 from millpond.instance.dead_runs import fail_dead_runs
+from millpond.instance.event_retention import prune
 
 
 class OldBranches(dg.Config):
@@ -40,6 +41,14 @@ def remove_orphan_files(context: dg.OpExecutionContext) -> None:
     context.log.info("%d orphan files removed, %d bytes", len(found), size)
 
 
+@dg.op(description="Deletes logs of old runs (MILLPOND_EVENT_RETENTION_DAYS).")
+def prune_event_log(context: dg.OpExecutionContext) -> None:
+    """Delete the progress and the output of runs that ended long ago."""
+    events, runs = prune(context.instance)
+    context.add_output_metadata({"events": events, "outputs": runs})
+    context.log.info("%d events deleted, and the output of %d runs", events, runs)
+
+
 @dg.op(description="Logs what was cleaned up.")
 def summary(context: dg.OpExecutionContext, branches: list[str], runs: list[str]) -> None:
     """Log what the other ops did."""
@@ -47,9 +56,10 @@ def summary(context: dg.OpExecutionContext, branches: list[str], runs: list[str]
 
 
 @dg.job(
-    description="Cleans up: audit branches and pool slots of failed and killed runs, old pins, orphan files."
+    description="Cleans up: audit branches and pool slots of failed and killed runs, orphan files, old logs."
 )
 def housekeeping() -> None:
     """Run the ops, which are independent of each other."""
     summary(drop_old_branches(), close_dead_runs())
     remove_orphan_files()
+    prune_event_log()

@@ -18,14 +18,17 @@ def maintain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Drop old audit branches and remove files that no table, branch or pin refers to any more.
+    """Drop old audit branches, remove files that nothing refers to any more, and delete logs of old runs.
 
-    Files that a ref can still show are not touched. Automation does the same at night.
+    Files that a ref can still show, and what Dagster knows of assets, are not touched. Automation does
+    the same at night.
 
     Example: millpond maintain --dry-run
     """
     from millpond.cli import output
     from millpond.cli.arguments import parse_span
+    from millpond.instance.event_retention import prune
+    from millpond.instance.home import open_instance
     from millpond.lake import housekeeping, nessie
     from millpond.runtime import deployment
     from millpond.settings import settings
@@ -34,11 +37,23 @@ def maintain(
     found = housekeeping.remove_orphans(
         parse_span(older_than) if older_than is not None else None, dry_run=dry_run
     )
+    events = runs = 0
     if not dry_run:
         deployment.remove_old(settings())
+        with open_instance() as instance:
+            events, runs = prune(instance)
     size = sum(orphan.bytes for orphan in found)
     if as_json:
-        output.print_json({"dry_run": dry_run, "branches": dropped, "files": found, "bytes": size})
+        output.print_json(
+            {
+                "dry_run": dry_run,
+                "branches": dropped,
+                "files": found,
+                "bytes": size,
+                "events": events,
+                "outputs": runs,
+            }
+        )
         return
     if nessie.is_used():
         typer.echo(housekeeping.NESSIE)
@@ -50,6 +65,8 @@ def maintain(
         rows = [(folder, len(sizes), sum(sizes)) for folder, sizes in sorted(folders.items())]
         output.print_rows_as_table(["table", "files", "bytes"], rows)
     typer.echo(f"{would}: {len(dropped)} audit branches, {len(found)} files of {size / 1e6:.1f} MB")
+    if not dry_run:
+        typer.echo(f"deleted: {events} events of old runs, the output of {runs} runs")
 
 
 if TYPE_CHECKING:

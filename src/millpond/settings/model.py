@@ -105,6 +105,12 @@ class Settings(
     snapshot_daily_retention_days: float = Field(
         90, ge=0, le=36500, description="how long the last version of each day is kept, for example 90"
     )
+    event_retention_days: float = Field(
+        30,
+        ge=1,
+        le=36500,
+        description="how long Dagster keeps what a run said on its way and its output, for example 30",
+    )
     orphan_retention_days: float = Field(
         7, ge=1, le=3650, description="how long files that nothing leads to are kept, for example 7"
     )
