@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -79,6 +79,13 @@ def make_example(folder: Path) -> None:
     _make(folder, CHECKOUT, example_files())
 
 
+def make_forecasting_example(folder: Path) -> None:
+    """Make `folder` the same with the forecast: its assets, commands and mart."""
+    models = sorted((CHECKOUT / "dbt/models/gold/forecast").iterdir())
+    _make(folder, CHECKOUT, [*example_files(), *(str(file.relative_to(CHECKOUT)) for file in models)])
+    shutil.copy2(CHECKOUT / "pyproject.toml", folder / "pyproject.toml")
+
+
 @contextmanager
 def sources_at(url: str) -> Iterator[None]:
     """Have the project's `.env`, which Dagster's own processes read too, name `url` for its sources."""
@@ -94,11 +101,11 @@ def sources_at(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_example() -> Iterator[None]:
+def in_example(make: Callable[[Path], None] = make_example) -> Iterator[None]:
     """Have this process use the example, in a demo home, within the block."""
-    folder = settings().project.with_name("example")
+    folder = settings().project.with_name(make.__name__.removeprefix("make_"))
     if not folder.exists():
-        make_example(folder)
+        make(folder)
     kept = sys.modules.pop(DEFINITIONS, None)
     try:
         with pytest.MonkeyPatch.context() as environment:

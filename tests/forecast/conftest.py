@@ -13,7 +13,7 @@ if str(CHECKOUT) not in sys.path:
 
 from forecast_data import Trained, train_on_recording  # noqa: E402 - it imports the package
 
-from typed_commands import run_as_typed  # noqa: E402, F401 - a fixture
+from typed_commands import run, run_as_typed  # noqa: E402, F401 - fixtures
 
 
 @pytest.fixture(scope="session")
