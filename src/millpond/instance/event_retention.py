@@ -49,13 +49,16 @@ def prune_events(instance: DagsterInstance, older_than: dt.timedelta) -> int:
     later = SqlEventLogStorageTable.alias("later").c
     before = (dt.datetime.now(dt.UTC) - older_than).replace(tzinfo=None)
     running = [run.run_id for run in instance.get_runs(RunsFilter(statuses=_UNFINISHED))]
+    made_later = (
+        later.asset_key == events.asset_key,
+        later.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value,
+        later.id > events.id,
+    )
     fulfilled = and_(
         events.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
-        exists().where(
-            later.asset_key == events.asset_key,
-            later.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value,
-            later.partition.is_not_distinct_from(events.partition),
-            later.id > events.id,
+        or_(  # two conditions, for which Postgres has an index each
+            exists().where(*made_later, later.partition == events.partition),
+            and_(events.partition.is_(None), exists().where(*made_later, later.partition.is_(None))),
         ),
     )
     said = or_(events.dagster_event_type.is_(None), events.dagster_event_type.in_(_SAID), fulfilled)
