@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamlit import net_util
+from streamlit.logger import get_logger
+from streamlit.runtime.scriptrunner_utils import script_run_context
 from streamlit.testing.v1 import AppTest
 from streamlit.web import bootstrap
 
@@ -41,8 +43,11 @@ def build_server_options(address: str, port: int, public_url: str | None) -> dic
 
 def _warm_up() -> None:
     """Run the first page once before anybody can ask for it; where it cannot be shown, it says why later."""
+    warnings = get_logger(script_run_context.__name__)
+    warnings.disabled = True  # of what is run without a visitor
     with suppress(Exception):
         AppTest.from_file(str(_APP), default_timeout=_WARM_UP_SECONDS).run()
+    warnings.disabled = False
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from millpond.alerts.message import dagster_pages
 from millpond.observability.report import Report
@@ -31,6 +32,7 @@ def render_report(report: Report, settings: Settings) -> str:
     environment.filters |= {
         "moment": _Moment(report.zone),
         "cell": _format_cell,
+        "prose": _format_prose,
         "short_check": _shorten_check,
     }
     page = environment.get_template(_TEMPLATE)
@@ -50,6 +52,16 @@ class _Moment:
 def _redact(value: Any) -> Any:
     """Redact plain strings; what is escaped already has passed here before."""
     return redacted(value) if type(value) is str else value
+
+
+def _format_prose(text: str) -> Markup:
+    """Return a text in which what stands between backticks is code."""
+    parts = redacted(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(redacted(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
+    )
 
 
 def _shorten_check(check: str, asset: str) -> str:

@@ -70,6 +70,7 @@ def test_the_page_has_all_of_the_day_escaped_and_nothing_sensitive(published: Wo
     for shown in ("price is missing", "no_negative_price", "0.0 %", "It is not published yet", "team:sales"):
         assert shown in page
     assert "&lt;script&gt;alert(1)" in page
+    assert "`" not in page
     assert page.count(HIDDEN) == 2, "in the mart and in the failing row"
     for absent in ("<script", "Ada", "of another day", "src=", "@import", "url("):
         assert absent not in page

@@ -50,8 +50,8 @@ def _show_failed(context: Context, runs: list[Run]) -> None:
             {
                 "run": context.links.run(each.id),
                 "asset": ", ".join(assets[:_NAMED]) + more,
-                "partition": each.partition,
                 "why": steps[0].error if steps else each.status.lower(),
+                "partition": each.partition,
                 "started": (each.started or each.created).astimezone(context.settings.zone),
                 "started by": each.automatic or "hand",
             }
