@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from millpond.errors import ConfigError
+from millpond.naming import dagster_name
 from millpond.quality.freshness import read_dbt_freshness
 from millpond.settings import Settings, settings
 from millpond.transform import lineage
@@ -233,6 +234,25 @@ def test_a_subclass_of_the_translator_decides_how_models_appear(
     configured = configure(dbt_translator="our_translator:Ours")
     specs = load_specs(load_project(configured).specs(), configured.project / "dbt")
     assert {found.spec.group_name for found in specs.values()} == {"ours"}
+
+
+def test_short_names_of_checks_are_chosen_by_a_translator_and_reach_the_results(
+    configure: Callable[..., Settings],
+) -> None:
+    usual = load_project(configure())
+    configured = configure(dbt_translator="millpond.transform.check_names:ShortCheckNames")
+    short = load_project(configured)
+    for project in (usual, short):
+        named = [(c.asset, c.name) for c in project.checks().values() if c.kind == "test" and c.asset]
+        assert len(named) == len(set(named))
+        for key, found in load_specs(project.specs(), configured.project / "dbt").items():
+            for spec in found.checks:
+                assert project.checks()[spec.metadata["dagster_dbt/unique_id"]].name == spec.name, key
+    document = usual.document()
+    for key, check in usual.checks().items():
+        if check.kind == "test":
+            assert check.name == dagster_name(document["nodes"][key]["name"])
+            assert len(short.checks()[key].name) <= len(check.name)
 
 
 @pytest.mark.parametrize("named", ["nowhere:Translator", "millpond.settings:Settings", "no_class"])

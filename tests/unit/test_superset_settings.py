@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -12,9 +12,12 @@ from sqlalchemy.engine import make_url
 
 import millpond.bi
 from millpond.bi.bundle import MARTS_HOST
+from millpond.bi.installation import is_prepared, run_command
+from millpond.errors import EmbeddedPartError
 from millpond.project.template import rendered
 from millpond.runtime.environments import Environment
 from millpond.runtime.superset import ENVIRONMENT
+from millpond.settings import Settings
 
 FOLDER = Path(millpond.bi.__file__).with_name("superset")
 DOCKER = Path(__file__).parents[2] / "docker"
@@ -99,3 +102,14 @@ def test_its_packages_are_pinned_with_hashes_for_the_pythons_that_it_runs_on() -
     assert "://" not in lines
     assert ENVIRONMENT.find_python()
     assert Environment("none", pythons=("1.0",)).find_python() is None
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_a_home_in_which_superset_was_never_started_says_so(
+    tmp_path: Path, command: Literal["import", "export"]
+) -> None:
+    home = Settings(home=tmp_path / "home")
+    with pytest.raises(EmbeddedPartError, match=r"not started in this home yet(.|\n)*`millpond bi up`"):
+        run_command(home, command, str(tmp_path))
+    assert not (home.home / "superset").exists()
+    assert not is_prepared(home)

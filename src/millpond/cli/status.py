@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from millpond.errors import MillpondError
     from millpond.runtime.part import Status
 
+_NOT_RUNNING = {
+    "embedded": "`millpond up` is not running; commands start the parts they need by themselves.",
+    "scale": "`millpond up` is not running. Services in containers are no parts of it: `docker compose ps`.",
+}
 _COLOURS = {"up": "green", "starting": "yellow", "unhealthy": "bold red", "down": "red"}
 
 
@@ -91,7 +95,7 @@ def status(
         for name in find_sources_without_address(configured):
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:
-            console.print("`millpond up` is not running; commands start the parts they need by themselves.")
+            console.print(_NOT_RUNNING[configured.profile], highlight=False)
     if version or not now.is_up:
         raise typer.Exit(1)
 

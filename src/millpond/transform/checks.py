@@ -13,6 +13,7 @@ from millpond.transform.models import KINDS, Models, find_upstream
 
 _OF_KEYS = frozenset({"has_key", "unique"})
 _COLUMN = re.compile(r"\w+")
+_QUOTED = re.compile(r"""['"]([^'"]+)['"]""")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,15 @@ class DueTests:
     waiting: Mapping[str, str]
 
 
-def read_checks(document: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, DbtTest]:
-    """Return the tests of a manifest by unique_id; `keys` are those of assets by unique_id."""
+def read_checks(
+    document: Mapping[str, Any], keys: Mapping[str, str], names: Mapping[str, str]
+) -> dict[str, DbtTest]:
+    """Return the tests of a manifest by unique_id.
+
+    `keys` are those of assets by unique_id, `names` those of checks as the translator gives them.
+    """
     tests = [node for node in document["nodes"].values() if node["resource_type"] == "test"]
-    found = {node["unique_id"]: _read_data_test(node, document, keys) for node in tests}
+    found = {node["unique_id"]: _read_data_test(node, document, keys, names) for node in tests}
     return found | {
         key: _read_unit_test(node, keys, document) for key, node in document["unit_tests"].items()
     }
@@ -97,7 +103,32 @@ def find_due_unit_tests(
     return DueTests(ready, {key: tables for key, tables in missing.items() if tables})
 
 
-def _read_data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: Mapping[str, str]) -> DbtTest:
+def describe_test(node: Mapping[str, Any]) -> str:
+    """Return the description of a test; without one, what a generic test asks of its column or table."""
+    if told := " ".join((node.get("description") or "").split()):
+        return told
+    kind = node.get("test_metadata") or {}
+    given = {key: value for key, value in (kind.get("kwargs") or {}).items() if key != "model"}
+    column = given.pop("column_name", None) or node.get("column_name") or ""
+    match kind.get("name"), given:
+        case "not_null", {}:
+            return f"{column} is never null."
+        case "unique", {}:
+            return f"{column} is unique."
+        case "accepted_values", {"values": [*values]}:
+            return f"{column} is one of {', '.join(map(str, values))}."
+        case "relationships", {"to": to, "field": field}:
+            table = _QUOTED.findall(str(to))[-1:] or [to]
+            return f"{column} is among {field} of {table[0]}."
+        case None, _:
+            return ""
+    arguments = ", ".join(f"{key}: {value}" for key, value in given.items())
+    return f"{kind['name']}{column and f' of {column}'}{arguments and f' ({arguments})'}."
+
+
+def _read_data_test(
+    node: Mapping[str, Any], document: Mapping[str, Any], keys: Mapping[str, str], names: Mapping[str, str]
+) -> DbtTest:
     upstream = find_upstream(node, document)
     nodes = {key: document["nodes"].get(key) or document["sources"].get(key) for key in upstream}
     tables = {key: _get_table(found) for key, found in nodes.items() if found}
@@ -108,11 +139,11 @@ def _read_data_test(node: Mapping[str, Any], document: Mapping[str, Any], keys: 
     return DbtTest(
         unique_id=node["unique_id"],
         kind="test",
-        name=dagster_name(node["name"]),
+        name=names.get(node["unique_id"]) or dagster_name(node["name"]),
         asset=keys.get(of, ""),
         of=of,
         reads=tables,
-        description=_read_description(node),
+        description=describe_test(node),
         severity=(config.get("severity") or "error").lower(),
         key=_get_key_columns(kind) if len(tables) == 1 else (),
         day=str((nodes.get(of) or {}).get("config", {}).get("event_time") or ""),
@@ -130,13 +161,9 @@ def _read_unit_test(node: Mapping[str, Any], keys: Mapping[str, str], document: 
         asset=keys.get(of, ""),
         of=of,
         reads={of: _get_table(document["nodes"][of])} if of and of_this else {},
-        description=_read_description(node),
+        description=describe_test(node),
         severity="error",
     )
-
-
-def _read_description(node: Mapping[str, Any]) -> str:
-    return " ".join((node.get("description") or "").split())
 
 
 def _get_table(node: Mapping[str, Any]) -> str:

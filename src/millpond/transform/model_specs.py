@@ -12,6 +12,7 @@ from dagster import deserialize_value, serialize_value
 
 from millpond.internals.dagster import normalize_metadata
 from millpond.naming import dagster_name
+from millpond.transform.checks import describe_test
 from millpond.transform.models import KINDS, Model, Models, find_upstream
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ def load_specs(prepared: Mapping[str, Any], project: Path) -> dict[str, ModelSpe
     return {key: _load_spec(found, project) for key, found in prepared.items()}
 
 
+def read_check_names(prepared: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the checks of all models by the unique_id of their test."""
+    return {check["unique_id"]: check["name"] for model in prepared.values() for check in model["checks"]}
+
+
 def _add_lineage(spec: dg.AssetSpec, traced: Mapping[str, Any] | None) -> dg.AssetSpec:
     """Return the spec with its column lineage, which is also added to the columns' descriptions."""
     if not traced or not traced["deps"]:
@@ -187,7 +193,7 @@ def _serialize_checks(
                 {
                     "name": dagster_name(check.name),
                     "asset": list(spec.key.path),
-                    "description": check.description or (node.get("description") or "").strip() or None,
+                    "description": check.description or describe_test(node) or None,
                     "blocking": check.blocking,
                     "unique_id": child,
                 }

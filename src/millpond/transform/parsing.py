@@ -23,7 +23,12 @@ from millpond.transform.dbt_events import DbtEvents
 from millpond.transform.fingerprint import find_files_that_read
 from millpond.transform.invocation import OFFLINE, invoke
 from millpond.transform.lineage import trace_lineage
-from millpond.transform.model_specs import prepare_specs, read_keys, refuse_invalid_assets
+from millpond.transform.model_specs import (
+    prepare_specs,
+    read_check_names,
+    read_keys,
+    refuse_invalid_assets,
+)
 from millpond.transform.models import read_models
 
 if TYPE_CHECKING:
@@ -71,12 +76,13 @@ def parse(
     keys = read_keys(document, translator)
     models = refuse_invalid_assets(document, translator, read_models(document, keys))
     lineage = trace_lineage(document, models, keys, compiled, former)
+    specs = prepare_specs(document, translator, models, lineage)
     found = {
         "manifest": document,
         "lineage": lineage,
         "models": models,
-        "specs": prepare_specs(document, translator, models, lineage),
-        "checks": read_checks(document, keys),
+        "specs": specs,
+        "checks": read_checks(document, keys, read_check_names(specs)),
         "warnings": events.warnings,
     }
     for name, content in found.items():
