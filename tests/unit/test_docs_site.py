@@ -123,7 +123,7 @@ def modules() -> Iterator[tuple[str, str]]:
 def test_each_module_that_a_page_names_is_there() -> None:
     there = {
         f"/{file.relative_to(ROOT)}"
-        for folder in ("src", "tests", "docs", "bench")
+        for folder in ("src", "tests", "docs", "bench", "forecast")
         for file in (ROOT / folder).rglob("*.py")
     }
     of_a_project = {"pond/definitions.py"}

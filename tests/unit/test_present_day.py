@@ -13,6 +13,7 @@ _SETS = re.compile(r'"clock"|time_machine')
 _ONCE = {
     "browser/served_days.py",
     "example/test_documented_commands.py",
+    "forecast/test_documented_forecast.py",
     "integration/cli/test_branch_commands.py",
     "integration/dashboard/test_page_states.py",
     "scale/parity/raw_days.py",
