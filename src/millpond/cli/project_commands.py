@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -16,8 +17,8 @@ class Commands(TyperGroup):
     """The platform's commands, and after them those of the project."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all commands."""
-        return [*super().list_commands(ctx), *_list_names()]
+        """Return the names of all commands; those of a project that do not load are left out of the help."""
+        return [*super().list_commands(ctx), *_list_usable()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of that name; None if there is none."""
@@ -39,8 +40,15 @@ def load_command(name: str) -> Any:
     return None
 
 
-def _list_names() -> list[str]:
-    return [_name(module) for module in _read_project().commands]
+def _list_usable() -> list[str]:
+    found: list[str] = []
+    with suppress(MillpondError):
+        project = _read_project()
+        for module in project.commands:
+            with suppress(MillpondError):
+                _import_app(project, module)
+                found.append(_name(module))
+    return found
 
 
 def _name(module: str) -> str:

@@ -76,9 +76,18 @@ def test_a_module_that_cannot_be_used_is_named(own: Path, run_as_typed: Run, tex
     assert code == 2
     assert said in error
     assert "fishery/cli.py" in error
+    code, out, _ = run_as_typed("--help")
+    assert (code, "materialize" in out, "fishery" in out) == (0, True, False)
 
 
 def test_a_command_that_nobody_has_is_refused_as_before(own: Path, run_as_typed: Run) -> None:
     code, _, error = run_as_typed("fishing")
     assert code == 2
     assert "No such command 'fishing'" in error
+
+
+def test_help_is_shown_where_the_project_cannot_be_read(own: Path, run_as_typed: Run) -> None:
+    (own / "pyproject.toml").write_text("[tool.millpond]\ncommands = 3\n")
+    assert run_as_typed("--help")[0] == 0
+    code, _, error = run_as_typed("fishery")
+    assert (code, "commands = 3 is no list of modules" in error) == (2, True)
