@@ -252,3 +252,18 @@ def test_the_page_shows_each_step_with_who_starts_it_and_why() -> None:
         who = "itself" if step.automatic else "**a person**"
         assert f"| {step.name} | {who} | {step.starts} | {step.why} |" in page
     assert {step.automatic for step in STEPS} == {True, False}
+
+
+def test_each_asset_of_the_forecast_is_described_and_owned_and_says_what_starts_it() -> None:
+    from forecast.definitions import defs
+
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs() if spec.description}
+    assert {"forecast_package", "forecast_approved_glucose", "fct_glucose_forecast"} <= specs.keys()
+    for name, spec in specs.items():
+        assert spec.owners, name
+        assert spec.group_name, name
+        if name.startswith("forecast_") and not name.startswith("forecast_approved_"):
+            assert {"automation", "freshness"} <= spec.metadata.keys(), name
+    table = specs["fct_glucose_forecast"].metadata["dagster/column_schema"]
+    assert [column.name for column in table.columns] == list(COLUMNS)
+    assert all(column.description for column in table.columns)
