@@ -10,6 +10,7 @@ from pathlib import Path
 
 from forecast.errors import ModelAltered
 from forecast.manifest import PREFIX, Manifest, read_manifest
+from forecast.model_files import hash_file
 from millpond.runtime.home import exclusive, layout
 from millpond.settings import settings
 
@@ -68,25 +69,28 @@ def find_last_good(places: Places, new: str) -> Path | None:
     return good[-1] if good else None
 
 
-def install_model(packaged: Path, places: Places) -> Path:
-    """Copy a folder `model_v<hash>` to the artifacts, at once, unless it is there whole."""
+def install_model(packaged: Path, places: Places) -> None:
+    """Copy a folder `model_v<hash>` to the artifacts, at once.
+
+    A model that is there and whole stays as it is: people may have decided about its manifest.
+    """
     place = places.artifacts / packaged.name
-    if is_installed(packaged, places):
-        return place
+    if is_whole(place):
+        return
     places.artifacts.mkdir(parents=True, exist_ok=True)
     unfinished = places.artifacts / f".{packaged.name}"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(packaged, unfinished)
     shutil.rmtree(place, ignore_errors=True)
     unfinished.rename(place)
-    return place
 
 
-def is_installed(packaged: Path, places: Places) -> bool:
-    """Return whether the artifacts have a folder `model_v<hash>` with the same files."""
-    place = places.artifacts / packaged.name
-    return place.is_dir() and _read_files(packaged) == _read_files(place)
-
-
-def _read_files(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+def is_whole(folder: Path) -> bool:
+    """Return whether a folder has a model that passed, with all of its files as they were packaged."""
+    try:
+        manifest = read_manifest(folder)
+        return not manifest.blocked and all(
+            hash_file(folder / name) == expected for name, expected in manifest.files.items()
+        )
+    except (ModelAltered, OSError):
+        return False

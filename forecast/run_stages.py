@@ -18,7 +18,7 @@ from forecast.checkpoints import (
 from forecast.errors import ModelBlocked
 from forecast.manifest import PREFIX
 from forecast.pipeline import NAMES, STAGES, Stage
-from forecast.places import Places, find_last_good, install_model, is_installed
+from forecast.places import Places, find_last_good, install_model, is_whole
 from forecast.source_rows import pin_source
 from forecast.spec import Config
 from forecast.stages.package import build_manifest, identify_model
@@ -70,7 +70,7 @@ def read_unchanged(config: Config, places: Places, ref: str) -> list[Checkpoint]
             if checkpoint is None:
                 return None
             found[stage.name] = checkpoint
-        if not is_installed(_find_packaged(found["package"]), places):
+        if not is_whole(places.artifacts / _find_packaged(found["package"]).name):
             return None
         keys: dict[str, str] = {}
         for stage in STAGES:
@@ -127,7 +127,10 @@ def _find_packaged(package: Checkpoint) -> Path:
 
 
 def _install_blocked(work: Work, places: Places) -> None:
+    """Write the manifest of a blocked model, unless the same model passed before, and may serve."""
     manifest = build_manifest(work)
     folder = places.artifacts / manifest.folder
+    if is_whole(folder):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     manifest.write(folder)

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,22 @@ def test_drift_since_the_last_good_model_blocks_the_next_one(first: Trained, fil
     with pytest.raises(ModelBlocked, match=r"drift.psi is .*, above 0.25.*drift.ks is .*, above 0.2"):
         run_stages(make_quick(file, thresholds=bounds, risk=None), first.places.root)
     assert len([manifest for _, manifest in list_models(first.places) if not manifest.blocked]) == 1
+
+
+@pytest.mark.parametrize("bounds", [{}, {"drift.psi": {"max": 0.25}}], ids=["passed", "blocked"])
+def test_a_model_that_is_measured_again_beside_another_one_stays_as_people_approved_it(
+    file: Path, tmp_path: Path, bounds: dict[str, Any]
+) -> None:
+    config = make_quick(file, thresholds=bounds)
+    first = run_stages(config, tmp_path / "state")
+    (approved,) = first.places.artifacts.iterdir()
+    before = {each.name: each.read_bytes() for each in approved.iterdir()}
+    write_readings(file, [(at, min(value * 2, 600)) for at, value in read_readings(WEEKS)])
+    run_stages(make_quick(file, risk=None), tmp_path / "state")
+    write_readings(file, read_readings(WEEKS))
+    with pytest.raises(ModelBlocked, match=r"drift.psi") if bounds else nullcontext():
+        run_stages(config, tmp_path / "state")
+    assert {each.name: each.read_bytes() for each in approved.iterdir()} == before
 
 
 def test_the_second_example_runs_through_the_same_stages(tmp_path: Path) -> None:
