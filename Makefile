@@ -112,8 +112,9 @@ browser: ## Install Chromium for the browser tests where there is none (Debian, 
 	  echo "the browser tests need Chromium: install it with your system's packages, or set MILLPOND_TEST_CHROMIUM"; \
 	fi
 
-bench: $(VENV)/.runtime ## Time backfills beside Dagster's own; BENCH="--days 92 --repeat 5" chooses (half an hour)
+bench: $(VENV)/.runtime ## Time backfills and loads beside Dagster's, dlt's and DuckDB's; BENCH and INGEST choose (an hour)
 	@$(BIN)/python bench/backfill.py $(BENCH)
+	@$(BIN)/python bench/ingest.py $(INGEST)
 
 docs: $(VENV)/.dev $(VENV)/.docs ## Write the reference pages from the code, and the site from docs/ into site/; a broken link fails
 	@$(BIN)/python tests/reference_pages.py

@@ -7,21 +7,21 @@ are replaced in one commit.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import duckdb
 import pyarrow as pa
 
 from millpond.errors import PartitionConflict
 from millpond.ingestion.refused import RowsChanged
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.validated_rows import ValidatedRows
+from millpond.ingestion.validated_rows import ROWS_IN_MEMORY, ValidatedRows
 from millpond.lake import read
-from millpond.lake.hashing import Digest, Digests, compute_digests
+from millpond.lake import rows as lake_rows
+from millpond.lake.hashing import Digest, Digests, combine_digests, compute_digests
 from millpond.lake.most_rows import MostRows
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import Written, replace
@@ -81,7 +81,7 @@ def upsert(
     good, bad = validated.good(days, run_id, now), validated.bad(days, run_id, now)
     for _ in range(_ATTEMPTS):
         try:
-            return _merge(table, asked, good, bad, validated.keys(), ref, run_id, settled)
+            return _merge(table, asked, good, bad, validated, ref, run_id, settled)
         except _ChangedSince:
             continue
     raise PartitionConflict(
@@ -99,34 +99,36 @@ def _merge(
     asked: Window,
     good: Rows,
     bad: Rows,
-    keys: pa.Table,
+    validated: ValidatedRows,
     ref: str,
     run_id: str,
     settled: Settled | None,
 ) -> Merged:
     raw, quarantine = lake_tables(table)
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        rows = _Side(connection, "raw", raw, ref, table.key, asked, good)
-        stays = "true"
-        if table.writes == "upsert" and table.version:
-            stays = f"there.{quoted(table.version)} > new.{quoted(table.version)}"
-        elif table.writes == "upsert":
-            stays = "false"
-        merged = rows.merge(stays)
-        connection.register("judged_keys", keys)
-        payloads = settled.payloads if settled else pa.array([], pa.string())
-        connection.register("settled", pa.table({"payload": payloads}))
-        rejected = _Side(connection, "bad", quarantine, ref, ("row_key",), asked, bad, "judged_keys")
-        if settled:
-            settled.refuse_changes(rejected.before)
-        kept = rejected.merge("false")
+    rows = _Side(validated, "raw", raw, ref, table.key, asked, good)
+    stays = "true"
+    if table.writes == "upsert" and table.version:
+        stays = f"there.{quoted(table.version)} > new.{quoted(table.version)}"
+    elif table.writes == "upsert":
+        stays = "false"
+    merged = rows.merge(stays)
+    validated.connection.execute(
+        "create or replace temp table judged_keys as"
+        " select distinct __key as row_key from judged where __key is not null"
+    )
+    payloads = settled.payloads if settled else pa.array([], pa.string())
+    validated.connection.register("settled", pa.table({"payload": payloads}))
+    rejected = _Side(validated, "bad", quarantine, ref, ("row_key",), asked, bad, "judged_keys")
+    if settled:
+        settled.refuse_changes(rejected.before)
+    kept = rejected.merge("false")
     replacements = [
         Replacement(side.spec, found, Windows(tuple(contiguous(side.days))), side.refuse_newer)
         for side, found in ((rows, merged), (rejected, kept))
     ]
     written, _ = replace(replacements, ref=ref, run_id=run_id)
-    after = compute_digests(merged, PARTITION_COLUMN)
+    pieces = lake_rows.Rows(raw.name, merged).raw_pieces()
+    after = combine_digests(compute_digests(piece, PARTITION_COLUMN) for piece in pieces)
     changed = [day for day in sorted(rows.days) if rows.before.get(day) != after.get(day)]
     return Merged(written, changed, {day: after[day].rows if day in after else 0 for day in rows.days})
 
@@ -136,7 +138,7 @@ class _Side:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        validated: ValidatedRows,
         name: str,
         spec: TableSpec,
         ref: str,
@@ -146,38 +148,39 @@ class _Side:
         leaving: str | None = None,
     ) -> None:
         """Read them; keys in the relation `leaving` are taken out, also if no row of theirs came."""
-        self.spec, self._connection, self._name = spec, connection, name
-        self._key, self._leaving = key, leaving
+        self.spec, self._name, self._ref, self._key, self._leaving = spec, name, ref, key, leaving
+        self._new, self._connection, self._folder = new, validated.connection, validated.folder
         self._show("new", new)
-        keys = leaving or f"{name}_new"
         self.before: Digests = {}
-        found: list[dt.date] = [
-            day
-            for (day,) in self._fetch(f"select distinct {PARTITION_COLUMN} from {name}_new")  # noqa: S608
-        ]
+        days: list[tuple[dt.date]] = self._fetch(f"select distinct {PARTITION_COLUMN} from {name}_new")  # noqa: S608
         self._there = read.exists(ref, spec.name)
         if self._there:
-            columns = [*key, PARTITION_COLUMN]
-            self._show("keys", read.scan(ref, spec.name, columns=columns))
-            same = self._same("there", "k")
-            found += [
-                day
-                for (day,) in self._fetch(
-                    f"select distinct there.{PARTITION_COLUMN} from {name}_keys as there"  # noqa: S608
-                    f" where exists (select 1 from {keys} as k where {same})"
-                )
-            ]
-        self.days = sorted({*asked.days, *found})
+            days += self._find_days_left(leaving or f"{name}_new")
+        self.days = sorted({*asked.days, *(day for (day,) in days)})
         if self._there:
-            there = read.scan(ref, spec.name, window=Windows(tuple(contiguous(self.days))))
-            self.before = compute_digests(there, PARTITION_COLUMN)
-            self._show("there", there)
+            window = Windows(tuple(contiguous(self.days)))
+            self.before = self._store("there", read.scan_pieces(ref, spec.name, window=window))
 
-    def merge(self, stays: str) -> pa.Table:
+    def _find_days_left(self, keys: str) -> list[tuple[dt.date]]:
+        """Return the days of the rows there that have a key of the relation `keys`."""
+        least = most = None
+        if len(self._key) == 1:
+            of = quoted(self._key[0])
+            ((least, most),) = self._connection.execute(f"select min({of}), max({of}) from {keys}").fetchall()  # noqa: S608
+        between = (self._key[0], least, most) if type(least) in {int, str} else None
+        columns = [*self._key, PARTITION_COLUMN]
+        pieces = read.scan_pieces(self._ref, self.spec.name, columns=columns, between=between)
+        self._store("keys", pieces)
+        return self._fetch(
+            f"select distinct there.{PARTITION_COLUMN} from {self._name}_keys as there"  # noqa: S608
+            f" where exists (select 1 from {keys} as k where {self._same('there', 'k')})"
+        )
+
+    def merge(self, stays: str) -> Rows:
         """Return all rows of the days; where `stays` holds of two with one key, the one there is kept."""
         name, new = self._name, f"{self._name}_new"
         if not self._there:
-            return self._connection.execute(f"select * from {new}").to_arrow_table()  # noqa: S608
+            return self._new
         there, same = f"{name}_there", self._same("there", "new")
         accepted = (
             f"select * from {new} as new where not exists"  # noqa: S608
@@ -189,10 +192,10 @@ class _Side:
             without = f"there.row_key is null and there.payload in (select payload from {new})"  # noqa: S608
             again = "there.payload in (select payload from settled)"
             gone = f"({gone} or ({without}) or {again})"
-        return self._connection.execute(
+        return self._take(
             f"with accepted as ({accepted}) select * from {there} as there where not {gone}"  # noqa: S608
             " union all by name select * from accepted"
-        ).to_arrow_table()
+        )
 
     def refuse_newer(self, before: Digests, after: Digests, most: MostRows) -> None:  # noqa: ARG002
         """Raise if the table holds other rows of the days than were merged."""
@@ -207,6 +210,25 @@ class _Side:
         self._connection.execute(
             f"create or replace temp view {self._name}_{what} as select * from read_parquet([{files}])"  # noqa: S608
         )
+
+    def _store(self, what: str, pieces: Iterable[pa.Table]) -> Digests:
+        """Store rows of the table, where they may go to disk; returns their digests."""
+        found: list[Digests] = []
+        for piece in pieces:
+            self._connection.register("piece", piece)
+            into = "insert into" if found else "create or replace temp table"
+            self._connection.execute(f"{into} {self._name}_{what} {'' if found else 'as'} from piece")
+            found.append(compute_digests(piece, PARTITION_COLUMN))
+        self._connection.unregister("piece")
+        return combine_digests(found)
+
+    def _take(self, sql: str) -> Rows:
+        """Return what `sql` selects; many rows as a file."""
+        if isinstance(self._new, pa.Table) and sum(d.rows for d in self.before.values()) <= ROWS_IN_MEMORY:
+            return self._connection.execute(sql).to_arrow_table()
+        file = self._folder / f"merged-{self._name}.parquet"
+        self._connection.execute(f"copy ({sql}) to {literal(str(file))} (format parquet)")
+        return [file]
 
     def _same(self, one: str, other: str) -> str:
         return " and ".join(f"{one}.{quoted(name)} = {other}.{quoted(name)}" for name in self._key)

@@ -82,11 +82,6 @@ class ValidatedRows:
     def _sum(self, window: Window, what: str) -> int:
         return sum(getattr(found, what) for day, found in self.counts.items() if day in window)
 
-    def keys(self) -> pa.Table:
-        """Return the keys of all rows that were judged, as texts: one column, `row_key`."""
-        sql = "select distinct __key as row_key from judged where __key is not null"
-        return self.connection.execute(sql).to_arrow_table()
-
     def every(
         self, window: Window, why: Mapping[dt.date, str], origin: str, run_id: str, loaded_at: dt.datetime
     ) -> pa.Table | list[Path]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import pyarrow as pa
+from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual, Reference
 from pyiceberg.table import Table
 
 from millpond.errors import ConfigError, TableNotFound
@@ -54,16 +56,35 @@ def scan(
         return found.scan(row_filter=row_filter, selected_fields=tuple(columns or ("*",))).to_arrow()
 
 
-def scan_pieces(ref: str | Pin, table: str) -> Iterator[pa.Table]:
-    """Yield the rows of `table` in pieces of bounded size, in no particular order.
+def scan_pieces(
+    ref: str | Pin,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    window: Window | Windows | None = None,
+    between: tuple[str, object, object] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the rows of `table`, or of a window (or several) of it, in pieces of bounded size, in no order.
 
-    Raises TableNotFound, RefNotFound.
+    There is at least one, which may be empty. `between` are a column and the least and the greatest value of
+    it that rows have. Raises TableNotFound, RefNotFound.
     """
     found = load_table(ref, table)
+    row_filter = Windows.of(window).filter(_get_window_column(found, window))
+    if between:
+        name, least, most = between
+        of = Reference(name)
+        row_filter = And(
+            row_filter, GreaterThanOrEqual(term=of, value=least), LessThanOrEqual(term=of, value=most)
+        )
     schema = arrow_schema(found.schema())
+    if columns:
+        schema = pa.schema([schema.field(name) for name in columns])
     with name_read_errors(table):
-        batches = found.scan().to_arrow_batch_reader()
-        yield from gather(pa.Table.from_batches([batch]).cast(schema) for batch in batches)
+        scan = found.scan(row_filter=row_filter, selected_fields=tuple(columns or ("*",)))
+        batches = (pa.Table.from_batches([batch]) for batch in scan.to_arrow_batch_reader())
+        rows = (batch.select(schema.names).cast(schema) for batch in batches)
+        yield from gather(chain([schema.empty_table()], rows))
 
 
 def load_table(ref: str | Pin, table: str) -> Table:

@@ -77,6 +77,20 @@ def test_small_pieces_change_nothing_but_the_number_of_files(
     assert found() == {0: values[0], 1: [5], 3: values[3]}
 
 
+def test_of_a_large_file_a_piece_at_a_time_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_rows, "PIECE_BYTES", 1 << 20)
+    file = tmp_path / "large.parquet"
+    values = pa.Array.from_buffers(pa.int64(), 3 << 20, [None, pa.py_buffer(os.urandom(24 << 20))])
+    pq.write_table(pa.table({"value": values}), file, row_group_size=1 << 16)
+    del values
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in lake_rows.Rows("raw.readings", [file]).raw_pieces():
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < file.stat().st_size // 2
+
+
 def _write_in_little_memory(files: list[Path], pieces: int) -> None:
     lake_rows.PIECE_BYTES = pieces
     lake_rows._BATCH_ROWS = 4096
