@@ -95,18 +95,24 @@ def _measure_drift(ref: str, serving: Decision) -> Finding:
 
 
 def find_why_not_to_train(name: str) -> str:
-    """Return why the weekly training has nothing to do: a package or the data is missing; empty otherwise."""
+    """Return why the weekly training cannot be done yet: a package or data is missing; empty otherwise."""
     from forecast.extra import require_extra
     from forecast.spec import read_config
     from millpond.errors import MillpondError
     from millpond.lake import read
     from millpond.settings import settings
 
-    table = read_config(name).source.table
+    source = read_config(name).source
+    table = source.table
     try:
         require_extra()
     except MillpondError as error:
         return f"{error.what}: {error.next_step}"
-    if table and not read.exists(settings().ref, table):
+    if table is None:
+        return ""
+    if not read.exists(settings().ref, table):
         return f"there is no table {table} yet"
-    return ""
+    rows = read.count(settings().ref, table)
+    return (
+        f"{table} has {rows:,} rows, a training needs {source.min_rows:,}" if rows < source.min_rows else ""
+    )

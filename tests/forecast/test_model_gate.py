@@ -197,6 +197,10 @@ def test_the_weekly_training_is_skipped_without_readings_and_else_requested_once
     assert isinstance(skipped, dg.SkipReason)
     assert skipped.skip_message == "there is no table silver.fct_glucose_readings yet"
     write_readings_of(Window.of_day(DAY))
+    skipped = schedule(monday)
+    assert isinstance(skipped, dg.SkipReason)
+    assert skipped.skip_message == "silver.fct_glucose_readings has 282 rows, a training needs 2,000"
+    write_readings_of(Window.of_days(DAY, DAY + dt.timedelta(days=7)))
     requested = schedule(monday)
     assert isinstance(requested, dg.RunRequest)
     assert (requested.run_key, requested.partition_key) == ("glucose:2026-11-02", "glucose")
