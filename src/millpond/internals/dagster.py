@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetSelection
+from dagster import AssetCheckKey, AssetCheckResult, AssetKey, AssetSelection
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
@@ -100,21 +101,34 @@ def announce_interrupt() -> None:
     interrupts._received_interrupt["received"] = True
 
 
-def leave_out_external_assets() -> None:
-    """Have `dagster asset materialize` leave assets out that nothing materializes, as Dagster's pages do.
+def leave_out_unfit_assets(mark: str) -> None:
+    """Have `dagster asset materialize` leave assets out that its run cannot hold, as Dagster's pages do.
 
-    Its selection `a*` includes external assets downstream, such as dbt's exposures, and then fails on them.
+    Its selection `a*` includes external assets downstream, such as dbt's exposures, and assets with other
+    partitions, which have the metadata `mark`, and then fails. The latter stay if there are no others.
     """
     command: Any = sys.modules.get("dagster._cli.asset")
     if command is None or command.AssetSelection is not AssetSelection:
         return
 
-    class MaterializableSelection(AssetSelection):
-        @classmethod
-        def from_coercible(cls, selection: Any) -> AssetSelection:
-            return AssetSelection.from_coercible(selection).materializable()
+    class FitSelection:
+        def __init__(self, selection: AssetSelection) -> None:
+            self._selection = selection.materializable()
 
-    command.AssetSelection = MaterializableSelection
+        @classmethod
+        def from_coercible(cls, selection: Any) -> FitSelection:
+            return cls(AssetSelection.from_coercible(selection))
+
+        @classmethod
+        def all(cls) -> FitSelection:
+            return cls(AssetSelection.all())
+
+        def resolve(self, graph: AssetGraph, allow_missing: bool = False) -> AbstractSet[AssetKey]:
+            found = self._selection.resolve(graph, allow_missing)
+            fit = {key for key in found if mark not in graph.get(key).metadata}
+            return found if allow_missing or not fit else fit  # `dagster asset list` allows missing ones
+
+    command.AssetSelection = FitSelection
 
 
 def find_check_target(
