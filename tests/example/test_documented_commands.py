@@ -144,6 +144,8 @@ class Typed:
             backfill = self.an_interrupted_backfill()
             words = [backfill if word in ("ID", SHOWN) else word for word in words]
         words = [list_commits("main", limit=1)[0].id if word == COMMIT else word for word in words]
+        if "--at" in words and "T" in words[-1]:
+            words[-1] = dt.datetime.now(dt.UTC).isoformat()
         if HOST in words:
             breaker.record_failure(HOST, SourceUnreachable("HTTP 503"), "nightscout", [])
         if words[:2] == ["demo", "--days"]:
