@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +26,17 @@ Input = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Folder to write the folder of this stage to.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines; progress on standard error.")]
 
 
 def _add_stage(stage: Stage) -> None:
     @app.command(stage.name, help=f"{stage.description}\n\nExample: millpond forecast {stage.name}")
     def run(
-        config: ConfigName = "glucose", input_: Input = None, output: Output = None, ref: Ref = None
+        config: ConfigName = "glucose",
+        input_: Input = None,
+        output: Output = None,
+        ref: Ref = None,
+        as_json: AsJson = False,
     ) -> None:
         from forecast.places import find_places
         from forecast.run_stages import run_between, run_stage
@@ -38,14 +44,18 @@ def _add_stage(stage: Stage) -> None:
         from millpond.settings import settings
 
         declared = read_config(config)
-        on = ref or settings().ref
+        on, log = ref or settings().ref, partial(typer.echo, err=as_json)
         if input_ or output:
             given = input_ or output
-            found = run_between(
-                stage, declared, Path(given or "."), Path(output or given or "."), on, typer.echo
-            )
+            found = run_between(stage, declared, Path(given or "."), Path(output or given or "."), on, log)
         else:
-            found = run_stage(stage, declared, find_places(config), on, typer.echo)
+            found = run_stage(stage, declared, find_places(config), on, log)
+        if as_json:
+            from millpond.cli import output as printed
+
+            told = {"stage": stage.name, "reused": found.reused, "folder": str(found.folder)}
+            printed.print_json({**told, "metadata": found.metadata})
+            return
         typer.echo(f"{stage.name}: {'unchanged' if found.reused else 'done'}, {found.folder}")
 
 
@@ -54,7 +64,7 @@ for _stage in STAGES:
 
 
 @app.command("run")
-def run_all(config: ConfigName = "glucose", ref: Ref = None) -> None:
+def run_all(config: ConfigName = "glucose", ref: Ref = None, as_json: AsJson = False) -> None:
     """Run the stages that are due, as one run that Dagster records; nothing runs if nothing changed.
 
     Example: millpond forecast run
@@ -65,13 +75,22 @@ def run_all(config: ConfigName = "glucose", ref: Ref = None) -> None:
     from millpond.settings import settings
 
     declared, on = read_config(config), ref or settings().ref
-    if unchanged := read_unchanged(declared, find_places(config), on):
+    unchanged, run_id = read_unchanged(declared, find_places(config), on), None
+    if unchanged and not as_json:
         model = unchanged[NAMES.index("package")].metadata["folder"]
         typer.echo(f"nothing changed: no stage ran, {model} is the model of these inputs")
         return
-    from forecast.recorded_runs import run_recorded
+    if not unchanged:
+        from forecast.recorded_runs import run_recorded
 
-    run_id = run_recorded(declared, on, typer.echo)
+        run_id = run_recorded(declared, on, partial(typer.echo, err=as_json))
+    if as_json:
+        from millpond.cli import output
+
+        made = unchanged or read_unchanged(declared, find_places(config), on)
+        model = made[NAMES.index("package")].metadata["folder"] if made else None
+        output.print_json({"config": config, "run_id": run_id, "ran": run_id is not None, "model": model})
+        return
     typer.echo(f"done (run {run_id}); `millpond forecast list` shows the model, which waits for approval")
 
 

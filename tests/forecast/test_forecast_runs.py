@@ -188,5 +188,10 @@ def test_a_stage_by_itself_uses_the_checkpoints_of_the_home(command: Run) -> Non
     assert "ingest: unchanged" in command("ingest", "-c", "penguins")[1]
     code, out, _ = command("run", "-c", "penguins")
     assert (code, "nothing changed: no stage ran" in out) == (0, True)
+    told = json.loads(command("run", "-c", "penguins", "--json")[1])
+    assert (told["ran"], told["run_id"]) == (False, None)
+    assert told["model"].startswith("model_v")
+    stage = json.loads(command("train", "-c", "penguins", "--json")[1])
+    assert (stage["stage"], stage["reused"]) == ("train", True)
     listed = json.loads(command("list", "-c", "penguins", "--json")[1])
     assert [each["state"] for each in listed] == ["waiting"]
