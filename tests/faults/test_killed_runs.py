@@ -8,6 +8,7 @@ import socket
 import dagster as dg
 import pytest
 
+from millpond.cli.doctor_checks import examine_runs
 from millpond.instance.dead_runs import HOST_TAG, fail_dead_runs
 from millpond.instance.home import open_instance
 from millpond.partitions import Window
@@ -57,6 +58,19 @@ def test_a_killed_run_is_marked_failed_and_gives_its_pool_slot_back(home: Home) 
         found = recorded.get_run_by_id(killed.run_id)
         assert found is not None
         assert found.status == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.timeout(60)
+def test_doctor_finds_a_killed_run_and_its_fix_closes_it(home: Home) -> None:
+    kill_a_run()
+    (found,) = examine_runs()
+    assert "its process" in found.what
+    assert found.fix
+    found.fix()
+    assert [*examine_runs()] == []
+    with open_instance() as recorded:
+        assert [run.status for run in recorded.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+        assert recorded.event_log_storage.get_concurrency_info("narrow").active_slot_count == 0
 
 
 def test_a_run_whose_process_lives_is_left_alone(home: Home) -> None:

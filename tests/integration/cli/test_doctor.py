@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from alerting import alert, put
@@ -19,19 +17,14 @@ from millpond.alerts.outbox import outbox
 from millpond.cli import doctor_checks
 from millpond.errors import SourceUnreachable
 from millpond.ingestion import breaker
-from millpond.instance.home import open_instance
 from millpond.lake import refs
 from millpond.lake.connect import borrow_connection
 from millpond.lake.metadata import _parsed
 from millpond.lake.pointers import read_pointers
-from millpond.partitions import Window
-from millpond.runs.run import JOB, materialize
 from millpond.runtime.databases import databases
 from millpond.settings import Settings
-from processes import exit_code
 
 Run = Callable[..., tuple[int, str, str]]
-DAY = Window.of_day(dt.date(2026, 10, 1))
 
 
 def examine(run: Run, *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -46,39 +39,24 @@ def examine(run: Run, *options: str) -> tuple[int, dict[str, list[dict[str, Any]
     return code, found
 
 
-def be_killed() -> None:
-    @dg.asset(pool="narrow", partitions_def=dg.DailyPartitionsDefinition("2024-01-01"))
-    def pooled() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    materialize("*", DAY, definitions=dg.Definitions([pooled], jobs=[dg.define_asset_job(JOB)]))
-
-
 @pytest.mark.usefixtures("home")
 def test_a_home_in_which_all_is_well_has_no_problems(run: Run) -> None:
     write({0: [1]})
     assert examine(run) == (0, {})
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.usefixtures("home")
-def test_runs_that_were_killed_and_branches_that_are_due_are_mended_by_fix_alone(run: Run) -> None:
-    assert exit_code(be_killed) == -signal.SIGKILL
+def test_what_needs_no_decision_is_mended_by_fix_alone(run: Run) -> None:
     refs.create("audit_old", run_id="run")
     refs.keep("audit_old", "check not_null failed")
     with borrow_connection() as conn:
-        conn.execute(
-            "update lake_refs set created_at = created_at - interval '30 days' where base is not null"
-        )
+        conn.execute("update lake_refs set created_at = created_at - interval '30 days' where base <> ''")
     for _ in range(2):  # examining changes nothing
         code, found = examine(run)
-        assert (code, sorted(found)) == (1, ["branches", "runs"])
+        assert (code, [*found]) == (1, ["branches"])
     code, found = examine(run, "--fix")
-    assert (code, {f["fixed"] for several in found.values() for f in several}) == (0, {True})
+    assert (code, [f["fixed"] for f in found["branches"]]) == (0, [True])
     assert examine(run) == (0, {})
-    with open_instance() as instance:
-        assert [r.status for r in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
-        assert instance.event_log_storage.get_concurrency_info("narrow").active_slot_count == 0
     assert [ref.name for ref in refs.list_refs()] == ["main"]
 
 
