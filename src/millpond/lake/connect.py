@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from queue import Empty, LifoQueue
+from queue import Empty, Full, LifoQueue
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -62,10 +62,14 @@ def borrow_connection() -> Iterator[psycopg.Connection]:
     try:
         yield conn
     finally:
-        if conn.closed or conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE or idle.full():
+        usable = not conn.closed and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        try:
+            if usable:
+                idle.put_nowait(conn)
+        except Full:  # others returned theirs meanwhile; waiting for room could be for ever
+            usable = False
+        if not usable:
             conn.close()
-        else:
-            idle.put(conn)
 
 
 def get_engine() -> Engine:
