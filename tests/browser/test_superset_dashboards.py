@@ -140,7 +140,7 @@ def test_the_same_are_pages_of_the_dashboard(browser: Browser, superset: Superse
             told = next(line for line in process.stdout if line.startswith("the dashboard: "))
             page = browser.new_page(viewport={"width": 1400, "height": 1600})
             for name, figures, charts in (
-                ("glucose", ("In range, 7 days", "mg/dL"), 4),
+                ("glucose", ("In range, 7 days", "mg/dL"), 5),
                 ("github", ("Streak",), 3),
             ):
                 page.goto(f"{told.split()[2]}/{name}")
