@@ -129,7 +129,7 @@ def test_a_database_says_which_step_fails(checks: Checks) -> None:
         for content, account, step, said, advice in (
             (
                 source,
-                right | {"token": "wrong"},
+                right | {"token": "of-nobody-here"},
                 "authorised",
                 "password authentication",
                 "MILLPOND_DESK_TOKEN",
