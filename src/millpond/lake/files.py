@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from pyarrow.fs import FileInfo, FileSelector, FileSystem
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import Properties
 from typing_extensions import override
@@ -118,6 +119,15 @@ def name_read_errors(what: str) -> Iterator[None]:
             unharmed="the tables; nothing was written",
             next_step=advise("the warehouse folder: its files and their permissions"),
         ) from error
+
+
+def list_files(io: PyArrowFileIO, folder: str) -> Iterator[tuple[str, FileInfo]]:
+    """Yield the location of each file below `folder`, and what the storage says of it; none without it."""
+    scheme, netloc, path = io.parse_location(folder)
+    filesystem: FileSystem = io.fs_by_scheme(scheme, netloc)
+    root = folder.removesuffix(path)
+    for file in filesystem.get_file_info(FileSelector(path, allow_not_found=True, recursive=True)):
+        yield f"{root}{file.path}", file
 
 
 def advise(local: str) -> str:

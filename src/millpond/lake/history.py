@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -78,19 +79,19 @@ def undo(plan: Undo) -> Commit:
 
     Raises RefRefused if a table was changed since the plan was made (nothing moved), LockTimeout.
     """
-    names = [m.table for m in plan.moves]
+    names, own = [m.table for m in plan.moves], uuid.uuid4().hex
     with lock_tables(plan.ref, names, run_id="undo") as conn:
         try:
             first = plan.commits[-1].id
             back = [Move(m.table, m.new, m.old) for m in plan.moves]
-            swap(conn, plan.ref, back, Note("undo", other_ref=first))
+            swap(conn, plan.ref, back, Note("undo", other_ref=first, commit_id=own))
         except PointerMoved as moved:
             raise refuse(
                 plan.ref,
                 f"commit {first[:8]} was not undone: {moved} is not as that commit left it",
                 f"look at what changed it: `millpond history --ref {plan.ref}`",
             ) from moved
-    return list_commits(plan.ref, limit=1)[0]
+    return find_commit(list_commits(plan.ref), own, plan.ref)
 
 
 def _refuse_lost_files(ref: str, moves: Iterable[TableMove]) -> None:

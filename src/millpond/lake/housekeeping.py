@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+from pyarrow.fs import FileInfo, FileType
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
@@ -14,7 +14,7 @@ from millpond.errors import LakeError
 from millpond.lake import nessie
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import borrow_connection
-from millpond.lake.files import warehouse_uri
+from millpond.lake.files import list_files, warehouse_uri
 from millpond.lake.metadata import read_metadata
 from millpond.lake.pins import expire_pins
 from millpond.lake.refs import Ref, drop, list_refs
@@ -131,12 +131,9 @@ def _list_folders() -> list[str]:
 
 def _list_old_files(io: PyArrowFileIO, folder: str, before: dt.datetime) -> Iterator[Orphan]:
     """Yield the files of a table's folder that were written before `before`, as possible orphans."""
-    scheme, netloc, path = io.parse_location(folder)
-    filesystem: FileSystem = io.fs_by_scheme(scheme, netloc)
-    root = folder.removesuffix(path)
-    for file in filesystem.get_file_info(FileSelector(path, allow_not_found=True, recursive=True)):
+    for location, file in list_files(io, folder):
         if _is_ours(file) and file.mtime < before:
-            yield Orphan(f"{root}{file.path}", file.size, file.mtime)
+            yield Orphan(location, file.size, file.mtime)
 
 
 def _is_ours(file: FileInfo) -> bool:

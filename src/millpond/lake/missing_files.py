@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pyarrow.fs import FileSelector, FileSystem
+from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from millpond.errors import StorageFailed
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import borrow_connection
+from millpond.lake.files import list_files
 from millpond.lake.metadata import read_metadata
 from millpond.lake.pointers import read_pointers
 
@@ -23,7 +24,7 @@ def find_missing_files(ref: str) -> dict[str, list[str]]:
     return {table: missing for table, missing in found.items() if missing}
 
 
-def _find_missing(io, location: str) -> list[str]:  # type: ignore[no-untyped-def]
+def _find_missing(io: PyArrowFileIO, location: str) -> list[str]:
     try:
         metadata = read_metadata(location)
         snapshot = metadata.current_snapshot()
@@ -36,11 +37,7 @@ def _find_missing(io, location: str) -> list[str]:  # type: ignore[no-untyped-de
             needed += [entry.data_file.file_path for entry in entries]
     except (OSError, StorageFailed):
         return [location]
-    scheme, netloc, path = io.parse_location(metadata.location)
-    filesystem: FileSystem = io.fs_by_scheme(scheme, netloc)
-    root = metadata.location.removesuffix(path)
-    selector = FileSelector(path, allow_not_found=True, recursive=True)
-    there = {f"{root}{file.path}" for file in filesystem.get_file_info(selector)}
+    there = {location for location, _ in list_files(io, metadata.location)}
     outside = (file for file in needed if not file.startswith(f"{metadata.location}/"))
     missing = [file for file in needed if file.startswith(f"{metadata.location}/") and file not in there]
     return missing + [file for file in outside if not io.new_input(file).exists()]

@@ -41,7 +41,6 @@ class Commit:
     """Pointers that moved together: a merge, a load, an undo; `run_id` is empty if no run did it."""
 
     id: str
-    first: int
     at: dt.datetime
     action: str
     branch: str
@@ -98,8 +97,8 @@ def find_moment(ref: str, text: str) -> dt.datetime:
 
 def _group(lines: Iterable[_Line]) -> list[Commit]:
     found: dict[str, Commit] = {}
-    for commit, line, at, action, other, run_id, table, old, new in lines:
-        known = found.setdefault(commit, Commit(commit, line, at, action, other, run_id, ()))
+    for commit, _, at, action, other, run_id, table, old, new in lines:
+        known = found.setdefault(commit, Commit(commit, at, action, other, run_id, ()))
         found[commit] = replace(known, moves=(*known.moves, TableMove(table, old, new)))
     return list(found.values())
 
