@@ -1,28 +1,44 @@
 """How long branches of a lake with 30 tables take: create, diff of pointers, merge, drop; medians.
 
-    python bench/branches.py [ROUNDS]
+    python bench/branches.py [--rounds 20] [--others 0,200]
 
 Works in a home of its own, which is removed at the end. Each round does every step once, so that steps
-are compared under the same load.
+are compared under the same load; all of it again beside each number of other branches.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import argparse
 import statistics
-import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from pairs import own_home
 
 TABLES, CHANGED, TARGET = 30, 10, 0.050
 
 
-def main(rounds: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--others", default="0,200", help="branches that are there beside")
+    asked = parser.parse_args()
+    with own_home():
+        from millpond.lake import refs
+
+        there = 0
+        for others in map(int, asked.others.split(",")):
+            for number in range(there, others):
+                refs.create(f"other_{number}")
+            there = others
+            print(f"beside {others} other branches")
+            measure_steps(asked.rounds)
+
+
+def measure_steps(rounds: int) -> None:
+    """Do each step in each round, and print what it took."""
     import pyarrow as pa
 
     from millpond.lake import refs
@@ -71,13 +87,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    home = Path(tempfile.mkdtemp(prefix="millpond-bench-"))
-    os.environ["MILLPOND_HOME"] = str(home)
-    from millpond.runtime.down import down
-    from millpond.settings import settings
-
-    try:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
-    finally:
-        down(settings())
-        shutil.rmtree(home, ignore_errors=True)
+    main()

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _WIDTH, _ROW, _LEFT, _TOP = 720, 22, 150, 56
-_COLOURS = ("#2a7f62", "#c1554d", "#8a6d3b")
+_COLOURS = ("#2a7f62", "#c1554d", "#8a6d3b", "#7a7a7a")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 Row = tuple[str, Sequence[float]]
 """What it is, the seconds of each."""
 
 
-def draw(rows: Sequence[Row], title: str, legend: Sequence[str], file: Path) -> None:
-    """Write the chart of `rows` to `file`, an SVG; beside it as a PNG if there is a Chromium."""
+def draw(rows: Sequence[Row], title: str, legend: Sequence[str], file: Path, least: float = 1.0) -> None:
+    """Write the chart of `rows` to `file`, an SVG; beside it as a PNG if there is a Chromium.
+
+    The axis begins at `least` seconds.
+    """
     most = max(max(seconds) for _, seconds in rows)
-    scale = (_WIDTH - _LEFT - 110) / math.log10(max(10.0, most))
+    scale = (_WIDTH - _LEFT - 110) / math.log10(max(10.0, most / least))
     tall = len(legend) * _ROW + 12
     height = _TOP + (len(legend) - 1) * 18 + len(rows) * tall + 12
     out = [
@@ -35,7 +38,7 @@ def draw(rows: Sequence[Row], title: str, legend: Sequence[str], file: Path) -> 
         y = _TOP + (len(legend) - 1) * 18 + number * tall
         out.append(f'<text x="{_LEFT - 10}" y="{y + _ROW + 4}" text-anchor="end">{name}</text>')
         for bar, (seconds, colour) in enumerate(zip(each, _COLOURS, strict=False)):
-            wide, top = max(2.0, math.log10(max(1.0, seconds)) * scale), y + bar * _ROW
+            wide, top = max(2.0, math.log10(max(1.0, seconds / least)) * scale), y + bar * _ROW
             out.append(
                 f'<rect x="{_LEFT}" y="{top}" width="{wide:.1f}" height="{_ROW - 3}" fill="{colour}"/>'
             )
@@ -49,4 +52,6 @@ def draw(rows: Sequence[Row], title: str, legend: Sequence[str], file: Path) -> 
 
 
 def _written(seconds: float) -> str:
+    if seconds < 0.1:
+        return f"{seconds * 1000:,.0f} ms"
     return f"{seconds:,.1f} s" if seconds < 100 else f"{seconds:,.0f} s"

@@ -1,113 +1,143 @@
-"""What a commit, a branch and a look at a table cost as the lake grows: snapshots, days, tables, branches.
+"""What grows with days, rows and tables: a read, a write and a commit, each beside plain Parquet files.
 
-    python bench/growth.py [--commits 600] [--rows 288]
+    python bench/growth.py [--days 100,1000,10000] [--rows 10000,100000,1000000,10000000]
+                           [--tables 1,10,100] [--repeat 3] [--quick]
 
-Works in a home of its own, which is removed at the end. Each day is one commit, as an hourly or daily load
-makes it. Prints CPU time of this process as well as time by the clock, since only the first is steady on a
-busy machine. docs/scale.md has the figures and what follows from them.
+Days: one day is read from a table of that many. Rows: a day of that many replaces the one before. Tables:
+that many are written in one commit. The same rows in Parquet files, without catalog, snapshot or lock, are
+what the machine can do. Works in a home of its own, which is removed at the end. What many commits cost is
+measured by retention.py, branches by branches.py, a day written again by rerun.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
-import shutil
 import statistics
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-FIRST = dt.date(2024, 1, 1)
-AROUND = 20
-"""Commits of which each figure is the median."""
+from pairs import OURS, Case, measure, own_home, report
+
+START = dt.date(1999, 1, 1)
+LIMIT = "Parquet files (the limit)"
 
 
-def main(commits: int, rows: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--days", default="100,1000,10000")
+    parser.add_argument("--rows", default="10000,100000,1000000,10000000")
+    parser.add_argument("--tables", default="1,10,100")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="small sizes, once: to see that it works")
+    asked = parser.parse_args()
+    days, rows, tables = (list(map(int, each.split(","))) for each in (asked.days, asked.rows, asked.tables))
+    repeat = asked.repeat
+    if asked.quick:
+        days, rows, tables, repeat = [10, 100], [100, 1000], [1, 3], 1
+    with own_home() as home:
+        cases = [
+            *_compare("a day of 288 rows read from a table of {:,} days", days, repeat, _read_day, home),
+            *_compare("{:,} rows a day written", rows, repeat, _write_rows, home),
+            *_compare("{:,} tables of 1,000 rows in one commit", tables, repeat, _write_tables, home),
+        ]
+    report("growth", "Growth", cases, keep=not asked.quick)
+
+
+def _compare(
+    name: str, sizes: Sequence[int], repeat: int, make: Callable[[int, Path], dict[str, Any]], home: Path
+) -> list[Case]:
+    cases = [Case(name.format(size), measure(make(size, home), repeat=repeat)) for size in sizes]
+    for before, size, former, case in zip(sizes, sizes[1:], cases, cases[1:], strict=False):
+        more, longer = size / before, _middle(case) / _middle(former)
+        case.seen["ours, beside the line before"] = f"{longer:.2f} times as long for {more:g} times as many"
+    return cases
+
+
+def _middle(case: Case) -> float:
+    return statistics.median(case.taken[OURS])
+
+
+def _make(rows: int, first: dt.date, rows_of_day: int, seed: int = 0) -> Any:
+    import numpy as np
     import pyarrow as pa
 
-    from millpond.lake import refs
-    from millpond.lake.catalog import LakeCatalog
+    ids = np.arange(rows)
+    days = np.datetime64(first) + (ids // rows_of_day).astype("timedelta64[D]")
+    return pa.table(
+        {
+            "id": ids,
+            "day": pa.array(days.astype("datetime64[D]")),
+            "value": (ids * 7 + seed) % 400 / 4,
+            "device": pa.array(np.char.add("device ", (ids % 97).astype(str))),
+        }
+    )
+
+
+def _replace(tables: Sequence[tuple[str, Any]], first: dt.date, days: int) -> None:
     from millpond.lake.tables import Replacement, TableSpec, replace
     from millpond.partitions import Window
 
-    def data(day: dt.date, seed: int) -> pa.Table:
-        columns = {f"c{n}": [float((seed * 31 + i * n) % 997) for i in range(rows)] for n in range(6)}
-        return pa.table({"day": [day] * rows, "id": [f"{day}-{i}" for i in range(rows)], **columns})
-
-    schema = data(FIRST, 0).schema
-    spec = TableSpec("raw.growth", schema, window_column="day", key=("id",), grain="month")
-
-    def commit(number: int, day: int) -> None:
-        when = FIRST + dt.timedelta(days=day)
-        replace(
-            [Replacement(spec, data(when, number), Window.of_day(when))], ref="main", run_id=f"bench {number}"
-        )
-
-    print(
-        f"{'snapshots':>10} {'months':>7} {'metadata KB':>12} {'manifests':>10} {'commit ms':>10}"
-        f" {'CPU ms':>7}"
+    window = Window.of_days(first, first + dt.timedelta(days - 1))
+    replace(
+        [
+            Replacement(TableSpec(name, data.schema, "day", key=("id",), grain="month"), data, window)
+            for name, data in tables
+        ],
+        ref="main",
+        run_id="bench",
     )
-    steps = [n for n in (30, 100, 200, 400, 600, 800, 1200) if n <= commits]
-    done = 0
-    for step in steps:
-        for number in range(done, step - AROUND):
-            commit(number, number)
-        taken = [timed(lambda n=number: commit(n, n)) for number in range(step - AROUND, step)]
-        done = step
-        table = LakeCatalog("main").load_table(spec.name)
-        kilobytes = len(table.io.new_input(table.metadata_location).open().read()) / 1024
-        manifests = len(table.current_snapshot().manifests(table.io))
-        print(
-            f"{len(table.metadata.snapshots):>10} {step / 30.4:>7.0f} {kilobytes:>12.0f} {manifests:>10}"
-            f" {median(taken, 0):>10.0f} {median(taken, 1):>7.0f}",
-            flush=True,
-        )
-
-    few = [f"{n:03}" for n in range(50)]
-    for name in few:
-        small = TableSpec(f"gold.t{name}", schema, key=("id",))
-        replace([Replacement(small, data(FIRST, 1).slice(0, 1), None)], ref="main", run_id="bench")
-    print(f"\n{'branches':>9} {'tables':>7} {'create ms':>10} {'drop ms':>8} {'commit to main ms':>18}")
-    there = 0
-    for branches in (0, 10, 50, 200):
-        for number in range(there, branches):
-            refs.create(f"b{number}")
-        there = branches
-        made = [timed(lambda: refs.create("bench")) + timed(lambda: refs.drop("bench")) for _ in range(7)]
-        to_main = [timed(lambda n=n: commit(10_000 + n, n % 28)) for n in range(AROUND // 2)]
-        print(
-            f"{branches:>9} {len(few) + 1:>7} {median(made, 0):>10.1f} {median(made, 2):>8.1f}"
-            f" {median(to_main, 0):>18.0f}",
-            flush=True,
-        )
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return how many milliseconds `work` took by the clock and of this process's CPU time."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return (time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000
+def _read_day(days: int, home: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    from millpond.lake import read
+    from millpond.partitions import Window
+
+    name, asked, file = f"raw.days_{days}", START + dt.timedelta(days // 2), home / f"days_{days}.parquet"
+    _replace([(name, _make(288 * days, START, 288))], START, days)
+    pq.write_table(_make(288, asked, 288), file)
+
+    def ours(_: int) -> None:
+        assert read.scan("main", name, window=Window.of_day(asked)).num_rows == 288
+
+    return {OURS: ours, "a Parquet file of that day (the limit)": lambda _: pq.read_table(file)}
 
 
-def median(rows: list[tuple[float, ...]], column: int) -> float:
-    """Return the median of one column."""
-    return statistics.median(row[column] for row in rows)
+def _write_rows(rows: int, home: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    name, file, data = f"raw.rows_{rows}", home / f"rows_{rows}.parquet", {}
+
+    def of(turn: int) -> Any:
+        if turn not in data:
+            data.clear()
+            data[turn] = _make(rows, START, rows, turn)
+        return data[turn]
+
+    of(0)
+    return {
+        OURS: lambda turn: _replace([(name, of(turn))], START, 1),
+        LIMIT: lambda turn: pq.write_table(of(turn), file, compression="zstd"),
+    }
+
+
+def _write_tables(number: int, home: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    def files(turn: int) -> None:
+        for n in range(number):
+            pq.write_table(_make(1000, START, 1000, turn), home / f"tables_{n}.parquet", compression="zstd")
+
+    return {
+        OURS: lambda turn: _replace(
+            [(f"gold.t{number}_{n}", _make(1000, START, 1000, turn)) for n in range(number)], START, 1
+        ),
+        LIMIT: files,
+    }
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What commits and branches cost as the lake grows.")
-    parser.add_argument("--commits", type=int, default=600)
-    parser.add_argument("--rows", type=int, default=288)
-    asked = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="millpond-bench-"))
-    os.environ["MILLPOND_HOME"] = str(home)
-    from millpond.runtime.down import down
-    from millpond.settings import settings
-
-    try:
-        main(asked.commits, asked.rows)
-    finally:
-        down(settings())
-        shutil.rmtree(home, ignore_errors=True)
+    main()

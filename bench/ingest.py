@@ -19,11 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ingest_data import COLUMNS, DAYS, START, prepare
+from pairs import OURS, Case, keep_results
 
+TENTH = 10
+"""A part of the rows is enough for a way that is slow."""
+BARS = {"dlt_append": 5.0, "dlt_merge": 20.0, "fetch": 0.4}
 SQL, DLT = "a load of Millpond into the lake", "dlt sql_table, backend pyarrow, extracted to Parquet"
 CASES = {
     "postgres": {"load": SQL, "dlt": DLT},
@@ -32,22 +37,30 @@ CASES = {
     "parquet": {"load": SQL, "duckdb": "DuckDB read_parquet, copied to Parquet"},
     "api": {
         "load": SQL,
-        "dlt_iceberg": "dlt rest_api, appended to Iceberg",
+        "dlt_append": "dlt rest_api, appended to Iceberg",
+        "dlt_replace": "dlt rest_api, replacing an Iceberg table",
+        "dlt_merge": "dlt rest_api, merged into Iceberg (its time times 10)",
         "fetch": "requests, orjson, PyArrow's Parquet writer",
     },
 }
 
 
-def main(rows: int, repeat: int, cases: list[str]) -> None:
-    """Print what each of `cases` takes."""
+def main(rows: int, repeat: int, cases: list[str], *, keep: bool) -> None:
+    """Print what each of `cases` takes, and keep the seconds by the clock."""
     home = Path(os.environ["MILLPOND_HOME"])
     print(f"{rows:,} rows, load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    with prepare(home, {"warm": max(1, min(rows // 10, 50_000)), "flights": rows}, cases) as addresses:
+    sizes = {"warm": max(1, min(rows // 10, 50_000)), "tenth": rows // TENTH, "flights": rows}
+    found_of: list[Case] = []
+    with prepare(home, sizes, cases) as addresses:
         for case in cases:
             taken: dict[str, list[tuple[float, float, float]]] = {who: [] for who in CASES[case]}
             for turn in range(repeat):
                 for who in CASES[case] if turn % 2 else reversed(CASES[case]):
                     taken[who].append(_measure(case, who, addresses[case], turn))
+            named = {OURS if who == "load" else CASES[case][who]: taken[who] for who in taken}
+            bars = {CASES[case][who]: bar for who, bar in BARS.items() if who in taken}
+            walls = {way: [round(wall, 3) for _, wall, _ in found] for way, found in named.items()}
+            found_of.append(Case(f"{rows:,} rows, {case}", walls, bars))
             print(case)
             for who, found in taken.items():
                 cpu, wall, most = zip(*found, strict=True)
@@ -58,6 +71,8 @@ def main(rows: int, repeat: int, cases: list[str]) -> None:
                     f" clock, {max(most):5.0f} MB{beside}",
                     flush=True,
                 )
+    if keep:
+        keep_results("ingest", "Loading from a source", found_of)
 
 
 def _spread(values: Any) -> str:
@@ -76,11 +91,13 @@ def _measure(case: str, who: str, address: str, turn: int) -> tuple[float, float
 
 def one(case: str, who: str) -> None:
     """Print CPU seconds, seconds by the clock and the most megabytes of this process, as JSON."""
-    work = {"load": load, "dlt": extract, "duckdb": copy, "dlt_iceberg": append, "fetch": fetch}[who]
+    dlt = {f"dlt_{how}": partial(write, how) for how in ("append", "replace", "merge")}
+    work = {"load": load, "dlt": extract, "duckdb": copy, "fetch": fetch, **dlt}[who]
+    times = TENTH if who == "dlt_merge" else 1
     work(case, "warm")
     began, clock = time.process_time(), time.perf_counter()
-    work(case, "flights")
-    taken = time.process_time() - began, time.perf_counter() - clock
+    work(case, "tenth" if times > 1 else "flights")
+    taken = (time.process_time() - began) * times, (time.perf_counter() - clock) * times
     print(json.dumps([*taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
@@ -139,8 +156,8 @@ def extract(_case: str, name: str) -> None:
     _pipeline(name).extract(rows, loader_file_format="parquet")
 
 
-def append(_case: str, name: str) -> None:
-    """Have dlt read pages and append their rows to an Iceberg table."""
+def write(disposition: str, _case: str, name: str) -> None:
+    """Have dlt read pages and write their rows to an Iceberg table, in one of its ways."""
     from dlt.sources.rest_api import rest_api_resources
 
     endpoint = {
@@ -148,10 +165,12 @@ def append(_case: str, name: str) -> None:
         "data_selector": "items",
         "paginator": {"type": "json_link", "next_url_path": "next"},
     }
+    merge = {"primary_key": "id", "write_disposition": {"disposition": "merge", "strategy": "upsert"}}
+    how = merge if disposition == "merge" else {"write_disposition": disposition}
     (rows,) = rest_api_resources(
         {
             "client": {"base_url": os.environ["MILLPOND_SHOP_URL"]},
-            "resources": [{"name": name, "endpoint": endpoint, "write_disposition": "append"}],
+            "resources": [{"name": name, "endpoint": endpoint, **how}],
         }
     )
     _pipeline(name).run(rows, table_format="iceberg", loader_file_format="parquet").raise_on_failed_jobs()
@@ -217,7 +236,8 @@ if __name__ == "__main__":
 
     try:
         databases()
-        main(*((2_000, 1) if asked.quick else (asked.rows, asked.repeat)), asked.cases.split(","))
+        size = (2_000, 1) if asked.quick else (asked.rows, asked.repeat)
+        main(*size, asked.cases.split(","), keep=not asked.quick)
     finally:
         down(settings())
         shutil.rmtree(home, ignore_errors=True)

@@ -27,7 +27,6 @@ CASES = (
 
 
 def main(rounds: int) -> None:
-    from millpond.definitions import defs
     from millpond.instance.home import open_instance
     from millpond.partitions import Window, latest_complete_day
     from millpond.runs.run import materialize
@@ -38,6 +37,8 @@ def main(rounds: int) -> None:
     databases()
     mark_demo_home(settings())
     ensure_demo_source(settings())
+    from millpond.definitions import defs  # knows the sources that have an address now
+
     last = latest_complete_day(settings().zone)
     with open_instance() as recording:
         for selection, days, target in CASES:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = "forecast"
+_IMPORT = re.compile(r"^[ \t]*from (forecast[.\w]*) import\b", re.MULTILINE)
 
 
 def hash_json(value: Any) -> str:
@@ -37,6 +37,4 @@ def _read_module(module: str) -> tuple[str, tuple[str, ...]]:
     """Return the text of a module, and the modules of this package that it imports."""
     spec = find_spec(module)
     text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-    nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom))
-    names = (node.module or "" for node in nodes)
-    return text, tuple(name for name in names if name.partition(".")[0] == _PACKAGE)
+    return text, tuple(_IMPORT.findall(text))

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from millpond.errors import ConfigError
-from millpond.ingestion.spec_lines import LOADER, find_yaml_line
+from millpond.ingestion.spec_lines import find_yaml_line
+from millpond.yaml_text import load_yaml
 
 FOLDER: Final = Path(__file__).parent / "config"
 _UNHARMED: Final = "everything; no stage ran"
@@ -222,7 +223,7 @@ def read_config(name: str, folder: Path = FOLDER) -> Config:
         )
     text = file.read_bytes()
     try:
-        config = Config.model_validate(yaml.load(text, LOADER))  # noqa: S506 - a SafeLoader
+        config = Config.model_validate(load_yaml(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None

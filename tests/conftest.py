@@ -23,10 +23,11 @@ import time_machine
 from xdist.scheduler import LoadFileScheduling
 
 import former_state
-from emptied_home import empty
+from emptied_home import empty, is_reached
 from fake_source import every_day, fake_source
+from millpond import redaction
 from millpond.lake import home_zone
-from millpond.runtime.databases import databases
+from millpond.runtime.databases import current_databases, databases
 from millpond.runtime.down import down
 from millpond.runtime.garbage import pause_collection, resume_collection
 from millpond.runtime.home import Home, layout
@@ -45,19 +46,24 @@ _FOREIGN = (PREFIX, "DAGSTER_", "DBT_", "DLT_", "PG", "COLUMNS")
 _DBT_SUITE = "dbt/adapter/test_suite.py"
 _LONGEST = (
     "integration/runtime/test_up.py",
-    "faults/test_source_faults.py",
+    "example/test_main_path.py",
+    "integration/transform/test_replacing.py",
+    "integration/transform/test_audit.py",
     "integration/ingestion/test_shrunk_days.py",
+    "integration/cli/test_new_file_sources.py",
+    "unit/internals/test_internals.py",
+    "faults/test_source_faults.py",
     "integration/runtime/test_embedded_postgres.py",
     "integration/runtime/test_up_in_a_terminal.py",
-    "integration/transform/test_replacing.py",
-    "integration/transform/test_dbt_by_hand.py",
-    "integration/transform/test_audit.py",
-    "integration/cli/test_advice.py",
+    "dbt/test_corpus_builds.py",
     "integration/transform/test_model_assets.py",
+    "integration/automation/test_pausing.py",
+    "integration/cli/test_advice.py",
     "integration/backfill/test_planning.py",
     "integration/runs/test_dagster_commands.py",
+    "integration/cli/test_held_back_days.py",
+    "forecast/test_forecast_stages.py",
     "integration/runtime/test_deployment.py",
-    "example/test_main_path.py",
     "integration/runs/test_broken_dbt_project.py",
     "faults/test_killed_backfills.py",
     "integration/lake/test_lake_model.py",
@@ -72,6 +78,8 @@ hypothesis.settings.load_profile("suite")
 def pytest_configure(config: pytest.Config) -> None:
     """Point this process at a new home before any test module is imported."""
     pause_collection()  # until all is imported
+    # A shell's background job ignores Ctrl-C: Dagster would have what tests start ignore SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         _remove_leftovers()
     for name in process_environment():
@@ -86,6 +94,9 @@ def pytest_configure(config: pytest.Config) -> None:
     _environment.setenv(f"{PREFIX}PROJECT", str(project))
     _environment.setenv(f"{PREFIX}HOME", str(folder / "home"))
     _environment.setenv(f"{PREFIX}DASHBOARD", "false")  # one test in a browser has it
+    if hasattr(config, "workerinput"):
+        # A pytest that a test starts closes the folder of all sessions to the Postgres of the others.
+        _environment.setenv("PYTEST_DEBUG_TEMPROOT", str(folder))
     settings.cache_clear()
     parsed = Path(getattr(config, "workerinput", {}).get("parsed", ""))
     if parsed.name and parsed.exists():
@@ -165,6 +176,13 @@ def _own_settings() -> Iterator[None]:
     settings.cache_clear()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_traces() -> None:
+    """Let no file see what another one left: definitions, of another project maybe, and quoted answers."""
+    sys.modules.pop(DEFINITIONS, None)
+    redaction._excerpts.clear()
+
+
 @pytest.fixture
 def clock(request: pytest.FixtureRequest) -> Iterator[None]:
     """Set this process's clock to noon of the module's TODAY, so that no midnight passes during the test.
@@ -190,17 +208,20 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Setting
 
     Definitions that were loaded under them are not left to the tests that follow.
     """
-    loaded = DEFINITIONS in sys.modules
+    kept = sys.modules.get(DEFINITIONS)
 
     def configured(**values: object) -> Settings:
+        if "project" in values:
+            sys.modules.pop(DEFINITIONS, None)
         for name, value in values.items():
             monkeypatch.setenv(f"{PREFIX}{name.upper()}", str(value))
         settings.cache_clear()
         return settings()
 
     yield configured
-    if not loaded:
-        sys.modules.pop(DEFINITIONS, None)
+    sys.modules.pop(DEFINITIONS, None)
+    if kept:
+        sys.modules[DEFINITIONS] = kept
 
 
 @pytest.fixture
@@ -229,15 +250,23 @@ def home_of_module(_superusers: dict[tuple[object, str], psycopg.Connection[Any]
     return _empty_home(_superusers)
 
 
+def _is_checked() -> bool:
+    """Return whether this process knows that the home has the tables of this release."""
+    return {databases().catalog, databases().ops} <= current_databases
+
+
 def _empty_home(superusers: dict[tuple[object, str], psycopg.Connection[Any]]) -> Home:
-    for schema in (databases().catalog, databases().ops):
-        schema.connect().close()
     folders = layout(settings())
     server = find_server(folders)
+    if server is None or not is_reached(server, superusers) or not _is_checked():
+        for schema in (databases().catalog, databases().ops):
+            schema.connect().close()
+        server = find_server(folders)
     assert server is not None
     empty(folders, server, superusers)
     for folder in (folders.warehouse, folders.staging):
         shutil.rmtree(folder)
+    shutil.rmtree(folders.root / "forecast", ignore_errors=True)  # which the project of the example keeps
     home_zone.verified.clear()
     return layout(settings())
 

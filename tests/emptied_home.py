@@ -45,9 +45,31 @@ END $$
 
 
 def empty(home: Home, server: Server, connections: dict[tuple[object, str], psycopg.Connection[Any]]) -> None:
-    """Delete the rows of lake, ops and Dagster, and the marts; `connections` are added to and stay open."""
+    """Delete the rows of lake, ops and Dagster, and the marts; `connections` are added to and stay open.
+
+    The server does not wait for the disk from then on: a process that is killed loses nothing by that.
+    """
     for database, statement in (("lake", _LAKE_EMPTIED), ("dagster", _EMPTIED), ("marts", _MARTS_EMPTIED)):
-        if (key := (server, database)) not in connections:
+        key = (server, database)
+        if key in connections and not _is_open(connections[key]):
+            connections.pop(key).close()
+        if key not in connections:
             connections[key] = connect_superuser(home, server, database)
             connections[key].autocommit = True
+            connections[key].execute("ALTER SYSTEM SET fsync = off")
+            connections[key].execute("SELECT pg_reload_conf()")
         connections[key].execute(statement)
+
+
+def is_reached(server: Server, connections: dict[tuple[object, str], psycopg.Connection[Any]]) -> bool:
+    """Return whether a server was emptied before and runs since."""
+    return (server, "lake") in connections and _is_open(connections[server, "lake"])
+
+
+def _is_open(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether a connection works: the server ends all of them when a session is killed."""
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -11,6 +11,8 @@ from millpond.runtime.migrations import migrate
 from millpond.runtime.migrations.migrate import Step
 
 _FOLDER = Path(__file__).parent / "former"
+Contents = dict[str, list[tuple[object, ...]]]
+"""The rows of each table, as text."""
 SCHEMAS = ("catalog", "ops")
 FORMER = {
     "lake_refs": "insert into lake_refs (name, base, purpose) values ('dev', 'main', 'kept')",
@@ -73,7 +75,7 @@ def make_former() -> None:
                     connection.execute(statement)
 
 
-def contents() -> dict[str, list[tuple[object, ...]]]:
+def contents() -> Contents:
     """Return every row of every table of both schemas, but the record of migrations."""
     found = {}
     for schema in SCHEMAS:
@@ -84,6 +86,15 @@ def contents() -> dict[str, list[tuple[object, ...]]]:
                 found[table] = connection.execute(f"select t::text from {table} t order by 1").fetchall()
     found.pop("migrations", None)
     return found
+
+
+def assert_rows_kept(before: Contents, after: Contents) -> None:
+    """Fail unless `after` has each row of `before`, with columns added at the end at most."""
+    for table, rows in before.items():
+        now = [str(row) for (row,) in after.get(table, ())]
+        assert len(now) == len(rows) or not rows, table
+        for then, row in zip((str(row) for (row,) in rows), now, strict=bool(rows)):
+            assert row.startswith(then.removesuffix(")")), f"{table}: columns are only added, at the end"
 
 
 def recorded() -> dict[str, list[int]]:

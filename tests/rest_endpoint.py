@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import duckdb
 from pydantic import SecretStr
@@ -45,3 +46,15 @@ def attached(ref: str = "main") -> Iterator[duckdb.DuckDBPyConnection]:
             " ACCESS_DELEGATION_MODE 'none'); USE lake.raw"
         )
         yield connection
+
+
+def describe_view(sql: str) -> dict[str, Any]:
+    """Return the version of a view of this SQL, as a client sends it."""
+    return {
+        "version-id": 1,
+        "timestamp-ms": 1,
+        "schema-id": 0,
+        "summary": {},
+        "default-namespace": ["gold"],
+        "representations": [{"type": "sql", "sql": sql, "dialect": "spark"}],
+    }

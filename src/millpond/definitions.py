@@ -6,8 +6,8 @@ Importing this opens no socket and starts nothing.
 from millpond.internals.dagster import leave_out_unfit_assets
 from millpond.own_definitions import load_own
 from millpond.platform import build_definitions
-from millpond.resources.run import OWN_PARTITIONS
+from millpond.resources.run import MAINTENANCE, OWN_PARTITIONS
 from millpond.settings import settings
 
-leave_out_unfit_assets(OWN_PARTITIONS)
+leave_out_unfit_assets(OWN_PARTITIONS, MAINTENANCE)
 defs = build_definitions(load_own(settings()))

@@ -76,6 +76,18 @@ class UpgradeRefused(ConfigError):
     """A home in which something works, or a project of a newer release; nothing was changed."""
 
 
+class BackupRefused(ConfigError):
+    """A backup cannot be made in that folder, or not be restored here; nothing was changed."""
+
+
+class BackupDamaged(MillpondError):
+    """A backup lacks a file or has another one than it was made with, or a copy of it is not equal."""
+
+
+class BackupFailed(MillpondError):
+    """A backup could not be completed or restored; the home that it was made of is as it was."""
+
+
 class PartitionKeyError(MillpondError):
     """A partition key is no date, lies before the start or in the future."""
 
@@ -215,6 +227,10 @@ class FilterIgnored(SourceError):
 
 class BeyondReach(SourceError):
     """The source no longer serves this day; what was loaded in time is kept."""
+
+
+class DayLeftOut(SourceError):
+    """The day was wiped, or is older than the retention of its table; the other days are loaded."""
 
 
 class TooManyBadRows(SourceError):

@@ -10,17 +10,17 @@ import dagster as dg
 from millpond.alerts.sensors import build_sensors as alert_sensors
 from millpond.automation.chains import find_chains, note_missing_addresses
 from millpond.automation.conditions import add_conditions
-from millpond.automation.jobs import housekeeping
 from millpond.automation.new_data_sensors import build_new_data_sensors
 from millpond.automation.openlineage import build_openlineage_sensors
 from millpond.automation.queue_sensor import build_queue_sensors
-from millpond.automation.schedules import build_schedules
+from millpond.automation.schedules import build_daily
 from millpond.automation.sensors import build_base_sensors
 from millpond.automation.wait_sensors import build_wait_sensors
 from millpond.automation.waits import read_waits
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.origins import has_address
 from millpond.ingestion.reading import load_sources
+from millpond.maintenance import assets as maintenance
 from millpond.own_definitions import OwnDefinitions
 from millpond.publish.assets import build_assets as publish_assets
 from millpond.quality.checks import build_checks
@@ -31,6 +31,7 @@ from millpond.settings import Settings, settings
 from millpond.transform.assets import build_assets as transform_assets
 from millpond.transform.exposures import build_exposure_specs
 from millpond.transform.manifest import NO_MANIFEST, load_project_or_last
+from millpond.transform.sensitive import find_sensitive_columns
 
 
 def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
@@ -43,10 +44,12 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     mine = OwnDefinitions(own, daily_partitions(configured))
     sources = load_sources(configured)
     dbt = load_project_or_last(configured)
+    sensitive = find_sensitive_columns(dbt)
     manifest, models = (dbt.document(), dbt.models()) if dbt else (NO_MANIFEST, {})
     marts = publish_assets(manifest, {key: model.key for key, model in models.items()})
-    made = [*ingestion_assets(sources), *transform_assets(), *marts]
-    mine.refuse_names_of(made)
+    made = [*ingestion_assets(sources, sensitive), *transform_assets(), *marts]
+    chores = maintenance.build_assets()
+    mine.refuse_names_of([*made, *chores])
     made = note_missing_addresses([*made, *mine.joining])
     read_as = {dep.asset_key: spec.key for each in marts for spec in each.specs for dep in spec.deps}
     asked = [source for source in sources if has_address(source, configured)]
@@ -54,18 +57,23 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     fresh = add_freshness([*made, *mine.others], sources, read_dbt_freshness(manifest, models))
     automated = add_conditions(fresh, chains, configured.timezone, mine.apart)
     assets = [each.map_asset_specs(lambda spec: add_links(spec, configured)) for each in automated]
-    by_day: dg.AssetSelection | str = "*"
     # Dagster lets no job have both kinds of partitions.
-    if other := [spec.key for each in mine.others for spec in each.specs if OWN_PARTITIONS in spec.metadata]:
-        by_day = dg.AssetSelection.all() - dg.AssetSelection.assets(*other)
+    other = [spec.key for each in mine.others for spec in each.specs if OWN_PARTITIONS in spec.metadata]
+    apart = [*other, *(key for each in chores for key in each.keys)]
+    by_day = dg.AssetSelection.all() - dg.AssetSelection.assets(*apart)
+    nightly = maintenance.build_job()
     # Of assets that take a run for each day Dagster warns whenever it loads the job.
     warnings.filterwarnings("ignore", f"Asset job {JOB} materializes assets with varying BackfillPolicies")
     job = dg.define_asset_job(JOB, selection=by_day, description="Every asset, source to mart.")
     return dg.Definitions(
-        assets=[*assets, *build_exposure_specs(manifest, models, read_as), *mine.external],
-        asset_checks=[*build_checks(sources), *mine.checks],
-        jobs=[job, housekeeping, *mine.jobs],
-        schedules=[*build_schedules(job, chains, configured), *mine.schedules],
+        assets=[*assets, *chores, *build_exposure_specs(manifest, models, read_as), *mine.external],
+        asset_checks=[*build_checks(sources, sensitive), *mine.checks],
+        jobs=[job, nightly, *mine.jobs],
+        schedules=[
+            build_daily(job, chains, configured),
+            maintenance.build_schedule(nightly, configured),
+            *mine.schedules,
+        ],
         sensors=[
             *alert_sensors(assets, [source for source in sources if source not in asked]),
             *build_base_sensors(chains, configured),

@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -40,6 +41,9 @@ _AFTER_UNPADDED: Final = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf])*")
 _finder = AhoCorasick(())
 _registering = threading.Lock()
 _NAMES = r"(?:[\w.-]*(?:token|secret|passw(?:or)?d|api[_-]?key|signature)|auth|pwd|sig|key)"
+_WORD = r"(?:[a-z]{1,24}\d{0,3}|\d{1,4})"
+_NO_SELECTION = rf"(?:(?<=[{{,])|(?<=[{{,]\s)|(?!(?-i:key:\"{_WORD}(?:[_/]+{_WORD})*\*?\")))"
+"""Where a text is no selection of Dagster, `key:"fct_orders"`, which names an asset, unless within braces."""
 _PATTERNS: Final = (
     (
         re.compile(rf"(?i)([?&;]|%3f|%26)({_NAMES})(=|%3d)(?!\[redacted\])[^&;\s\"'<>)\]}}]+"),
@@ -48,7 +52,7 @@ _PATTERNS: Final = (
     (re.compile(r"(?i)\b(bearer|basic|token)(\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1\2{MASK}"),
     (
         re.compile(
-            rf"(?i)([\"']?)\b({_NAMES}|authorization|cookie|set-cookie)\1(\s*[:=]\s*)([\"'])(?!\[redacted\])[^\"']+\4"
+            rf"(?i)([\"']?)\b{_NO_SELECTION}({_NAMES}|authorization|cookie|set-cookie)\1(\s*[:=]\s*)([\"'])(?!\[redacted\])[^\"']+\4"
         ),
         rf"\1\2\1\3\4{MASK}\4",
     ),
@@ -147,11 +151,28 @@ class Redacting(logging.Filter):
         return True
 
 
+_excerpts: Final[deque[str]] = deque(maxlen=1000)
+"""The latest excerpts of this process; an error is composed soon after the excerpt that it quotes."""
+
+
+def without_excerpts(text: str) -> str:
+    """Return `text` without what `excerpt` took from answers and libraries' messages: they may quote rows."""
+    for found in sorted({*_excerpts.copy()}, key=len, reverse=True):
+        for written in {found, repr(found)[1:-1]}:
+            if written and written in text:
+                edge = r"(?<!\w)" if written[0].isalnum() else ""
+                end = r"(?!\w)" if written[-1].isalnum() else ""
+                text = re.sub(rf"{edge}{re.escape(written)}{end}", "(hidden)", text)
+    return text
+
+
 def excerpt(body: bytes | str, limit: int = 200) -> str:
     """Return the beginning of an answer's body on one line, masked, for an error message."""
     text = body[: 64 * limit].decode("utf-8", "replace") if isinstance(body, bytes) else body[: 64 * limit]
     text = " ".join("".join(c if c.isprintable() else " " for c in redacted(text)).split())
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    shown = text if len(text) <= limit else f"{text[:limit]}…"
+    _excerpts.append(shown)
+    return shown
 
 
 def format_error(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 
 from millpond.errors import ConfigError
 from millpond.settings import Settings, settings
-from millpond.transform import parsing
+from millpond.transform import fingerprint, parsing
 from millpond.transform.fingerprint import compute_fingerprint
 from millpond.transform.manifest import get_shipped_folder, load_project, manifest_path
 
@@ -55,6 +56,23 @@ def test_a_variable_of_the_environment_that_the_project_reads_asks_for_another_p
     assert compute_fingerprint(settings()) == before
     monkeypatch.setenv("SHOP_REGION", "us")
     assert compute_fingerprint(settings()) != before
+
+
+@pytest.mark.parametrize("settled", [fingerprint.SETTLED_NS, -(10**18)], ids=["just written", "read before"])
+def test_files_that_were_read_before_are_read_again_once_one_changes_to_text_of_the_same_size(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, settled: int
+) -> None:
+    monkeypatch.setattr(fingerprint, "SETTLED_NS", settled)
+    model = copied / "models/read.sql"
+    model.write_text("select 1 as one")
+    before = compute_fingerprint(settings())
+    assert compute_fingerprint(settings()) == before
+    times = model.stat()
+    model.write_text("select 2 as one")
+    os.utime(model, ns=(times.st_atime_ns, times.st_mtime_ns))
+    changed = compute_fingerprint(settings())
+    (copied / "models/other.sql").write_text("select 3 as one")
+    assert before != changed != compute_fingerprint(settings())
 
 
 def test_a_package_that_is_a_link_to_elsewhere_is_part_of_the_project(copied: Path, tmp_path: Path) -> None:

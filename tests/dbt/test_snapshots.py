@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from millpond.lake import read
 from millpond.runtime.home import Home
 from small_projects import Write, built, load
 from snapshot_histories import FILES, T1, T2, history, live_through_changes, people, snapshot
 
 
+@pytest.mark.slow
 def test_snapshots_keep_what_dbt_says_they_keep(write_project: Write, home: Home) -> None:
     write_project(FILES)
     live_through_changes()

@@ -18,8 +18,15 @@ from dagster._core.definitions.declarative_automation.serialized_objects import 
 from syrupy.assertion import SnapshotAssertion
 
 from millpond.automation.conditions import EXEMPTION as BY_HAND
+from millpond.errors import ConfigError
 from millpond.instance.home import open_instance
+from millpond.maintenance import assets
+from millpond.maintenance.tasks import TASKS
+from millpond.observability.assets import list_assets
+from millpond.platform import build_definitions
 from millpond.quality.freshness import EXEMPTION
+from millpond.resources.run import MAINTENANCE
+from millpond.runs.selection import resolve_selection
 from millpond.runtime.home import Home
 from millpond.settings import process_environment, settings
 from millpond.transform.manifest import load_project_or_last
@@ -69,7 +76,12 @@ def graph() -> AssetGraph:
 
 
 def specs() -> dict[str, dg.AssetSpec]:
-    return {spec.key.to_user_string(): spec for spec in definitions().resolve_all_asset_specs()}
+    """Return the assets of data."""
+    return {
+        spec.key.to_user_string(): spec
+        for spec in definitions().resolve_all_asset_specs()
+        if MAINTENANCE not in spec.metadata
+    }
 
 
 @pytest.mark.timeout(120)
@@ -136,14 +148,13 @@ def test_each_step_retries_with_growing_random_pauses_and_takes_its_pool() -> No
 
 
 def test_a_range_of_days_of_whatever_assets_is_one_run() -> None:
-    policies = {node.backfill_policy for node in graph().asset_nodes}
+    policies = {graph().get(spec.key).backfill_policy for spec in specs().values()}
     assert policies == {dg.BackfillPolicy.single_run()}
 
 
 def test_every_asset_reaches_back_to_a_source_or_the_calendar_without_a_cycle() -> None:
-    order = graph().toposorted_asset_keys
-    assert len(order) == len(specs())
-    roots = {node.key.to_user_string() for node in graph().asset_nodes if not node.parent_keys}
+    assert specs().keys() <= {key.to_user_string() for key in graph().toposorted_asset_keys}
+    roots = {name for name, spec in specs().items() if not graph().get(spec.key).parent_keys}
     assert roots == {
         "dim_date",
         "dlt_market_events",
@@ -250,3 +261,16 @@ def test_each_schedule_and_sensor_launches_what_it_is_for(name: str, home: Home)
     with open_instance() as recorded:
         assert launched(name, recorded) == LAUNCHED[name]
         assert recorded.get_runs_count() == 0
+
+
+def test_data_is_materialized_without_maintenance_and_a_selection_of_it_names_the_command() -> None:
+    chores, built = {assets.key_of(task) for task in TASKS}, build_definitions()
+    every = built.resolve_asset_graph()
+    assert chores <= every.materializable_asset_keys
+    for selection in ("*", "group:maintenance or group:raw"):
+        assert chores.isdisjoint(resolve_selection(selection, every))
+    assert chores.isdisjoint(built.resolve_job_def("millpond").asset_layer.executable_asset_keys)
+    assert chores.isdisjoint(dg.AssetKey.from_user_string(each.name) for each in list_assets(built))
+    with pytest.raises(ConfigError) as refused:
+        resolve_selection("group:maintenance", every)
+    assert refused.value.next_step.startswith("`millpond maintain close_dead_runs")

@@ -20,8 +20,8 @@ from stand_ins import ROOT
 PROJECT = "millpond-test"
 _IMAGES = {"MILLPOND_IMAGE": "millpond:test", "MILLPOND_SUPERSET_IMAGE": "superset-millpond:test"}
 _FILES = ROOT / "docker"
-_PORTS = tuple(f"MILLPOND_{part}_PORT" for part in ("DAGSTER", "DASHBOARD", "MARTS", "SUPERSET"))
-_PROFILES = ("demo", "bi", "nessie")
+_PORTS = tuple(f"MILLPOND_{part}_PORT" for part in ("DAGSTER", "DASHBOARD", "MARTS", "SUPERSET", "CATALOG"))
+_PROFILES = ("demo", "bi", "nessie", "catalog")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 

@@ -63,7 +63,7 @@ def _servers(image: str) -> None:
 
     for each in (trino, nessie, s3):
         each.install()
-    _import(image, cache(), ["--exclude=*.lock", "--exclude=*.new-*"])
+    _import(image, cache(), ["--exclude=*.lock", "--exclude=*.new-*", "--exclude=./spark-*"])
 
 
 def _python(release: str, image: str) -> None:

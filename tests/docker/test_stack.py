@@ -11,6 +11,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+import requests
 import yaml
 from containers import Containers
 from engine import docker, run
@@ -132,6 +133,22 @@ def test_agents_are_served_in_the_image_without_a_package_index(
         served.stdin.close()
     assert json.loads(told["text"])["rows"][0][0] > 200
     lap("a query by MCP")
+
+
+def test_the_catalog_answers_tokens_alone_and_takes_no_writes(up: Containers) -> None:
+    served = up.inspect()["catalog"]["Id"]
+    token = docker("exec", served, "millpond", "catalog", "token", "--scope", "write").stdout.strip()
+    address = f"http://127.0.0.1:{up.environment['MILLPOND_CATALOG_PORT']}/v1"
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert requests.get(f"{address}/config", timeout=60).status_code == 401
+    answer = requests.get(f"{address}/config", headers=bearer, timeout=60)
+    assert (answer.status_code, answer.json()["overrides"]) == (200, {"prefix": "main"})
+    told = requests.get(f"{address}/main/namespaces/gold", headers=bearer, timeout=60).json()
+    assert told["properties"]["location"] == "s3://lake/warehouse/gold"
+    body = {"namespace": ["mine"]}
+    refused = requests.post(f"{address}/main/namespaces", json=body, headers=bearer, timeout=60)
+    assert refused.status_code == 403
+    assert "catalog serve --write" in refused.text
 
 
 def test_the_pages_answer_on_loopback_and_know_the_assets(up: Containers) -> None:

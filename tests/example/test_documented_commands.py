@@ -69,8 +69,12 @@ ELSEWHERE = {
     "millpond bi import": "the same",
     "millpond bi export": "the same",
     "millpond bi down": "the same",
+    "millpond backup": "integration/backup/test_backups.py",
+    "millpond restore": "the same",
     "millpond undo 3f2a81c0 --": "example/test_main_path.py, integration/cli/test_history_command.py",
+    'millpond wipe "dlt_glucose_entries*" --partition 2026-11-01 --y': "integration/cli/test_wipe_command.py",
     "millpond tables rollback": "integration/cli/test_history_command.py",
+    "millpond catalog serve": "integration/lake/test_catalog_protocol.py",
     "millpond down": "integration/runtime/test_up.py::test_down_from_elsewhere_stops_all_and_names_it",
     "MILLPOND_PROFILE=scale millpond provision": "scale/test_scale_commands.py",
 }
@@ -79,6 +83,7 @@ ELSEWHERE = {
 REFUSED = {
     "millpond status": (1, "down"),
     "millpond reload": (2, "nothing to reload"),
+    "millpond catalog revoke": (2, "there is no token"),
     "millpond sources accept": (2, "held back for"),
     "millpond retire gold.former --undo": (1, "never retired"),
     "millpond retire gold.former": (2, "not on ref main"),

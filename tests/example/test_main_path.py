@@ -119,6 +119,10 @@ def assert_a_change_past_the_platform_is_found(run: Run) -> None:
     """Change a value in a silver table and in a mart, with as many rows as before."""
     (newest,) = query(run, "select max(_partition_date)::text as day from raw.glucose_entries")
     assert reconcile(run, newest["day"]) == (0, {})
+    code, out, err = run("maintain", "reconcile_days", "--json")
+    (task,) = json.loads(out)["tasks"]
+    assert (code, task["problems"]) == (0, []), err
+    assert task["counts"]["days"] > len(task["lines"]), "of several days"
     table = load_table("main", "silver.fct_glucose_readings")
     rows = table.scan().to_arrow()
     place = rows.column_names.index("glucose_mg_dl")
@@ -131,6 +135,10 @@ def assert_a_change_past_the_platform_is_found(run: Run) -> None:
     assert code == 1
     assert [*wrong] == ["fct_glucose_readings", "marts/mrt_glucose_overview"]
     assert all("are not those" in why for why in wrong.values())
+    code, out, _ = run("maintain", "reconcile_days", "--json")
+    (task,) = json.loads(out)["tasks"]
+    assert code == 1
+    assert {problem.partition(",")[0] for problem in task["problems"]} == wrong.keys()
 
 
 @pytest.mark.usefixtures("clock")

@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 from millpond.cli.doctor_checks import examine_runs
-from millpond.instance.dead_runs import HOST_TAG, fail_dead_runs
+from millpond.instance.dead_runs import fail_dead_runs
 from millpond.instance.home import open_instance
+from millpond.instance.run_processes import HOST_TAG
 from millpond.partitions import Window
 from millpond.runs.run import JOB, materialize
 from millpond.runtime.home import Home

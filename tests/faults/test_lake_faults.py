@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +22,10 @@ from lake_readings import SCHEMA, days, found, rows, spec, write
 from millpond.errors import StorageFailed
 from millpond.lake import locks, merge, read, refs
 from millpond.lake.connect import connect
+from millpond.lake.hashing import Digests
+from millpond.lake.housekeeping import remove_orphans
+from millpond.lake.most_rows import MostRows
+from millpond.lake.ref_log import list_commits
 from millpond.lake.tables import Replacement, Written, replace
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
@@ -29,6 +34,7 @@ from processes import exit_code
 
 pytestmark = pytest.mark.usefixtures("home")
 
+Check = Callable[[Digests, Digests, MostRows], None]
 _BEFORE = ["lake.data_files_written", "lake.metadata_written", "lake.before_swap"]
 _AFTER = ["lake.swapped"]
 
@@ -207,6 +213,63 @@ def test_a_full_disk_fails_the_write_cleanly(home: Home, bytes_free: int) -> Non
     assert found() == {0: [1]}
     assert sorted(home.warehouse.rglob("*")) == before
     assert write({0: range(5000)}).changed
+
+
+TEN = [spec(f"raw.readings{n}") for n in range(10)]
+
+
+def _write_ten(values: dict[int, list[int]], check: Check | None = None) -> None:
+    """Replace two days of ten tables in one commit; `check` is called before the seventh is written."""
+    data = rows(values)
+    replace(
+        [Replacement(table, data, days(0, 1), check if n == 6 else None) for n, table in enumerate(TEN)],
+        ref="main",
+        run_id="ten",
+    )
+
+
+def _write_ten_and_interrupt() -> None:
+    received = threading.Event()
+
+    def stop(*_: object) -> None:
+        received.set()
+        raise KeyboardInterrupt
+
+    def check(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert received.wait(60)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        _write_ten({0: [2], 1: [2]}, check)
+    except KeyboardInterrupt:
+        os._exit(7)
+
+
+def test_ten_tables_written_at_once_change_together_whatever_stops_them(home: Home) -> None:
+    def files() -> set[Path]:
+        return set(home.warehouse.rglob("*.*"))
+
+    def refuse(*_: object) -> None:
+        raise StorageFailed("the seventh is refused", next_step="")
+
+    _write_ten({0: [1], 1: [1]})
+    first = files()
+    with pytest.raises(StorageFailed, match="the seventh is refused"):
+        _write_ten({0: [2], 1: [2]}, refuse)
+    assert exit_code(_write_ten_and_interrupt) == 7
+    assert files() == first
+    assert exit_code(_write_ten, {0: [2], 1: [2]}, crash_at=["lake.data_files_written"]) == -signal.SIGKILL
+    assert len(files() - first) > len(TEN)
+    assert [found(table.name) for table in TEN] == [{0: [1], 1: [1]}] * 10
+    for file in files():
+        os.utime(file, (0, 0))
+    remove_orphans()
+    assert files() == first
+    _write_ten({0: [3], 1: [3]})
+    assert [found(table.name) for table in TEN] == [{0: [3], 1: [3]}] * 10
+    (commit,) = list_commits("main", limit=1)
+    assert sorted(commit.tables) == [table.name for table in TEN]
 
 
 def test_threads_of_one_process_write_side_by_side() -> None:

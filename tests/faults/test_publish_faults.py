@@ -79,6 +79,16 @@ def test_a_killed_publish_leaves_the_old_mart_or_the_new_one_and_nothing_else(
     assert published.rows_changed == {1: ROWS, 2: 0}[version]
 
 
+def test_a_killed_first_publish_leaves_nothing(other: Connection) -> None:
+    other.execute("DROP TABLE marts.mrt_days")
+    other.commit()
+    assert exit_code(publish_as, "killed", crash_at=["publish.swapping"]) == -signal.SIGKILL
+    wait_for(other, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%killed'", 0)
+    wait_for(other, "SELECT count(*) FROM pg_tables WHERE tableowner = current_user", 0)
+    publish_as("again")
+    assert versions(other) == [(1, ROWS)]
+
+
 def test_a_connection_cut_in_the_middle_of_the_copy_is_made_anew(
     other: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

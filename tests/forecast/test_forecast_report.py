@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
 from forecast_data import Trained, run_stages
 
 from forecast.graph import draw_graph, read_graph
@@ -16,6 +17,7 @@ from forecast.spec import read_config
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_report_has_the_metrics_and_figures_of_the_model(trained: Trained) -> None:
     folder = trained.folder("report")
     (packaged,) = trained.folder("package").glob("model_v*")
@@ -33,6 +35,7 @@ def test_the_report_has_the_metrics_and_figures_of_the_model(trained: Trained) -
     assert not re.search(r"(src|href)=", page)
 
 
+@pytest.mark.slow
 def test_the_report_of_the_second_example_has_r2_and_no_error_grid(tmp_path: Path) -> None:
     done = run_stages(read_config("penguins"), tmp_path)
     text = (done.folder("report") / "report.md").read_text()

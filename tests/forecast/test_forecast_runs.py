@@ -35,6 +35,8 @@ from millpond.runtime.home import Home
 from millpond.settings import Settings
 from typed_commands import Run
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIG = read_config("glucose")
 

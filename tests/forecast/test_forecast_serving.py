@@ -20,6 +20,7 @@ from forecast.serving_assets import build_forecast_asset
 from forecast.steps import STEPS
 from millpond.backfill.plan import State
 from millpond.backfill.planner import make_plan
+from millpond.cli.retirable import list_tables_without_model
 from millpond.lake import read, refs
 from millpond.lake.spec import Replacement, TableSpec
 from millpond.lake.tables import replace
@@ -69,6 +70,7 @@ def snapshot() -> int | None:
     return read.load_table("main", TABLE).metadata.current_snapshot_id
 
 
+@pytest.mark.slow
 def test_without_an_approved_model_days_are_made_without_rows_and_say_so(
     definitions: dg.Definitions, recorded: dg.DagsterInstance
 ) -> None:
@@ -267,3 +269,10 @@ def test_each_asset_of_the_forecast_is_described_and_owned_and_says_what_starts_
     table = specs["fct_glucose_forecast"].metadata["dagster/column_schema"]
     assert [column.name for column in table.columns] == list(COLUMNS)
     assert all(column.description for column in table.columns)
+
+
+def test_the_table_of_the_forecast_is_none_to_retire(monkeypatch: pytest.MonkeyPatch) -> None:
+    from forecast.definitions import defs
+
+    monkeypatch.setattr("millpond.own_definitions.load_own", lambda _: defs)
+    assert list_tables_without_model([TABLE, "silver.gone"]) == ["silver.gone"]

@@ -44,6 +44,7 @@ def artifacts(trained: Trained) -> list[str]:
     return sorted(each.name for each in trained.places.artifacts.iterdir())
 
 
+@pytest.mark.slow
 def test_with_nothing_changed_no_stage_runs(first: Trained) -> None:
     assert ran(first) == list(NAMES)
     found = read_unchanged(first.config, first.places, "main")

@@ -92,6 +92,7 @@ def train_elsewhere(file: Path, root: Path, threads: str, zone: str) -> dict[str
     return found
 
 
+@pytest.mark.slow
 def test_two_machines_with_the_same_inputs_make_the_same_manifest_and_files(tmp_path: Path) -> None:
     file = write_readings(tmp_path / "readings.csv", read_readings(3))
     one = train_elsewhere(file, tmp_path / "one", threads="1", zone="Asia/Tokyo")
@@ -101,6 +102,7 @@ def test_two_machines_with_the_same_inputs_make_the_same_manifest_and_files(tmp_
     assert set(one["files"]) == {"data_profile.json", "metrics.json", "model.skops", "risk.skops"}
 
 
+@pytest.mark.slow
 def test_other_data_parameters_or_seeds_make_another_model(tmp_path: Path) -> None:
     file = write_readings(tmp_path / "readings.csv", read_readings(3))
     first = run_stages(make_quick(file), tmp_path / "state", "package")

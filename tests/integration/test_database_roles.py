@@ -120,6 +120,45 @@ def test_the_read_only_role_changes_nothing_even_when_it_lifts_its_read_only_mod
             connection.execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("key", "schema"),
+    [("catalog", "catalog"), ("ops", "ops"), ("marts", "marts"), ("marts_readonly", "marts")],
+)
+def test_what_another_role_plants_in_public_or_a_schema_of_its_own_is_never_used(
+    home: Home, key: str, schema: str
+) -> None:
+    """Also where an administrator let it write there, as releases of Postgres before 15 did."""
+    server, role = find_server(home), database(key)
+    assert server
+    with connect_superuser(home, server, role.name) as admin:
+        admin.execute("CREATE ROLE planter")
+        try:
+            admin.execute("GRANT CREATE, USAGE ON SCHEMA public TO planter, PUBLIC")
+            admin.execute(f"CREATE SCHEMA {role.role} AUTHORIZATION planter")  # that of "$user"
+            admin.execute("SET ROLE planter")
+            for place in ("public", role.role):
+                admin.execute(f"CREATE TABLE {place}.planted (a int)")
+                admin.execute(f"CREATE FUNCTION {place}.lower(text) RETURNS text RETURN 'planted'")
+                admin.execute(f"CREATE FUNCTION {place}.md5(varchar) RETURNS text RETURN 'planted'")
+                admin.execute(f"GRANT USAGE ON SCHEMA {place} TO PUBLIC")
+            admin.execute("RESET ROLE")
+            admin.commit()
+            with role.connect() as connection:
+                path = connection.execute("SELECT current_schemas(true)").fetchone()
+                assert path == (["pg_catalog", schema],)
+                assert connection.execute("SELECT lower('A'), md5('A'::varchar)").fetchone() == (
+                    *("a", "7fc56270e7a70fa81a5935b72eacbe29"),
+                )
+                with pytest.raises(errors.UndefinedTable):
+                    connection.execute("SELECT * FROM planted")
+        finally:
+            admin.rollback()
+            admin.execute("RESET ROLE")
+            admin.execute("DROP OWNED BY planter CASCADE")
+            admin.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            admin.execute("DROP ROLE planter")
+
+
 def test_an_unknown_password_is_refused_on_every_way_in(home: Home) -> None:
     known = databases().ops
     for host in ("127.0.0.1", str(home.run / "postgres")):

@@ -16,7 +16,7 @@ from servers import postgres, s3
 from servers.server import Server
 from servers.stack import Stack
 
-from millpond.instance.connections import pool
+from millpond.instance.connections import pool_of
 from millpond.lake import home_zone, trino
 from millpond.lake.connect import connect
 from millpond.runtime import databases
@@ -91,6 +91,19 @@ def installed(servers: Stack, home: Path) -> Iterator[Installation]:
 
 
 @contextmanager
+def serving_catalog(*options: str) -> Iterator[str]:
+    """Serve the REST catalog of this installation in a process of its own; yield its address."""
+    command = [sys.executable, "-m", "millpond.cli.main", "catalog", "serve", "--port", "0", *options]
+    environment = process_environment()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            yield server.stdout.readline().split(" on ")[1].split(",")[0]
+        finally:
+            server.terminate()
+
+
+@contextmanager
 def refusing_writes(server: Server, restart: Callable[[Server], float]) -> Iterator[None]:
     """Have S3 serve what it has and take nothing, within the block."""
     server.stop()
@@ -108,5 +121,5 @@ def _forget() -> None:
     settings.cache_clear()
     home_zone.verified.clear()
     databases.current_databases.clear()
-    pool.cache_clear()
+    pool_of.cache_clear()
     trino._created.clear()

@@ -37,6 +37,21 @@ def test_a_table_shows_markup_as_it_is(capsys: pytest.CaptureFixture[str]) -> No
     assert "[bold]not markup[/bold]" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("width", [30, 80, 200])
+def test_an_error_wraps_between_words_and_never_within_a_command(width: int) -> None:
+    command = "`millpond materialize dlt_x --partition 2026-11-01`"
+    address = "https://example.org/" + "a" * 90
+    text = f"a day of gold.readings was not loaded, as {address} 拒否 refused\n  Next: wait; {command}."
+    wrapped = output.wrap_error(text, width)
+    assert wrapped.split() == text.split()
+    assert command in wrapped
+    long = {line for line in wrapped.splitlines() if len(line) > width}
+    assert all(line.strip() in (address, f"{command}.") for line in long)
+    assert (output.wrap_error(text, 400), output.wrap_error("", 80)) == (text, "")
+    pointed = "LINE 1: select a from b where " + "c " * 60 + "\n                  ^"
+    assert output.wrap_error(pointed, width) == pointed
+
+
 LONG = (
     ("name", "days", "since", "address", "rows", "why"),
     [
@@ -105,3 +120,24 @@ def test_the_picture_of_a_day_has_a_dot_per_twenty_minutes_and_leaves_gaps_open(
 
 def test_extreme_readings_stay_inside_the_picture() -> None:
     assert draw_glucose_day(dt.date(2026, 11, 1), [(0.0, 1.0), (23.99, 999.0)]).plain.count("●") == 2
+
+
+@pytest.mark.parametrize(
+    ("width", "omitted"),
+    [(None, []), (140, []), (62, ["snapshots"]), (50, ["snapshots", "files"]), (30, ["snapshots", "files"])],
+)
+def test_a_table_in_a_narrow_terminal_leaves_columns_out_before_it_takes_more_lines(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int | None,
+    omitted: list[str],
+) -> None:
+    monkeypatch.setattr(output, "get_terminal_width", lambda: width)
+    columns = ("table", "rows", "files", "snapshots")
+    rows = [("gold.fct_daily_glucose_metrics", 12_345_678, 9, 80)] * 3
+    assert output.print_fitting_table(columns, rows, ("snapshots", "files")) == omitted
+    lines = capsys.readouterr().out.splitlines()
+    if width != 30:  # where not even what is left fits, each value has a line
+        assert len([line for line in lines if "gold." in line]) == 3
+        assert len(lines) == 7
+    assert "12345678" in "".join(lines)

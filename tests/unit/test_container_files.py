@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from millpond.project.template import _SHARED
 
@@ -41,3 +42,37 @@ def test_the_image_holds_each_part_of_the_project_that_the_checkout_is() -> None
     sent = (DOCKER.parent / ".dockerignore").read_text().splitlines()
     assert parts <= {name for line in copied for name in line.split()}
     assert parts <= {line.removeprefix("!") for line in sent}
+
+
+SERVICES = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_no_root_no_capabilities_and_nothing_of_the_machine(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+    assert service["read_only"]
+    assert not {"privileged", "pid", "ipc", "devices", "userns_mode"} & service.keys()
+    assert service.get("network_mode") in (None, "none")
+    assert not [each for each in service.get("volumes", ()) if "docker.sock" in str(each)]
+    if name == "s3-volume":  # gives a new volume to its user, and ends
+        assert (service["cap_add"], service["network_mode"]) == (["CHOWN"], "none")
+    else:
+        assert "cap_add" not in service
+        assert not str(service.get("user", "")).startswith(("0", "root"))
+
+
+def test_images_are_pinned_by_version_and_ours_end_as_a_user_without_rights() -> None:
+    images = [service["image"] for service in SERVICES.values()]
+    assert [each for each in images if not re.search(r":v?\d[\w.-]*(}|$)", each)] == []
+    text = (DOCKER / "Dockerfile").read_text()
+    bases = re.findall(r"^ARG \w+_IMAGE=(.*)", text, re.MULTILINE)
+    assert bases
+    assert all(re.search(r":\d+\.\d+\.\d+-", base) for base in bases)
+    stages = re.split(r"^FROM .* AS ", text, flags=re.MULTILINE)[1:]
+    final = [stage for stage in stages if stage.split()[0] in {"superset", "runtime"}]
+    assert len(final) == 2
+    assert [re.findall(r"^USER (\w+)", stage, re.MULTILINE)[-1] for stage in final] == ["millpond"] * 2
+    installs = re.findall(r"pip install (?:[^&]|\\\n)*-r", text)
+    assert installs
+    assert all("--require-hashes" in each for each in installs)

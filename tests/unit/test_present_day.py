@@ -13,6 +13,8 @@ _SETS = re.compile(r'"clock"|time_machine')
 _ONCE = {
     "browser/served_days.py",
     "example/test_documented_commands.py",
+    "faults/test_full_disk.py",
+    "faults/test_killed_schedule.py",
     "forecast/test_documented_forecast.py",
     "integration/cli/test_branch_commands.py",
     "integration/dashboard/test_page_states.py",

@@ -34,6 +34,10 @@ SECRET = "hunter2-Geheim/äß"
         "max retries exceeded with url: /x?api_key=SECRET (Caused by …)",
         "next=%2Fentries%3Ftoken%3DSECRET%26count%3D10",
         "password=SECRET",
+        'key: "SECRET"',
+        'key:"SECRET"',
+        "key='SECRET'",
+        '"key": "SECRET"',
     ],
 )
 def test_what_looks_like_a_credential_is_masked(text: str) -> None:
@@ -42,6 +46,14 @@ def test_what_looks_like_a_credential_is_masked(text: str) -> None:
     assert "SECRET" not in masked
     assert MASK in masked
     assert redacted(masked) == masked
+
+
+@pytest.mark.parametrize("text", ['{key:"VALUE"}', '{id:1, key:"VALUE"}', 'api_key:"VALUE"', 'token:"VALUE"'])
+@pytest.mark.parametrize("value", ["dlt_orders", "sk_live_4f9x2q", "9f86d081884c7d65"])
+def test_only_a_selection_of_an_asset_is_no_credential(text: str, value: str) -> None:
+    assert value not in redacted(text.replace("VALUE", value))
+    assert ("9f86d0" in redacted(f'key:"{value}"')) is False
+    assert redacted('key:"sk_live_4f9x2q"') == f'key:"{MASK}"'
 
 
 @given(data=st.data())
@@ -60,6 +72,8 @@ def test_the_quick_look_passes_over_no_text_that_a_pattern_matches(data: st.Data
         "a bearer of news",
         "3 tokens: a, b, c",
         "https://example.org/?count=10",
+        'millpond backfill \'key:"dlt_orders"+ and not key:"dlt_orders"\' --stale',
+        'key:"marts/mrt_daily_v2"*',
     ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:

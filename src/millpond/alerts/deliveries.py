@@ -36,15 +36,13 @@ _DUE = """
     for update of d skip locked
 """
 _CLAIM = """
-    update alert_deliveries set state = 'sending', attempts = attempts + 1, claimed_by = %(claimer)s,
+    update alert_deliveries set state = 'sending', attempts = attempts + 1,
         message = %(message)s, incident = %(incident)s
     where id = any(%(ids)s)
 """
 
 
-def claim(
-    connection: Connection, channel: str, claimer: str, *, incidents: bool, group_from: int
-) -> Message | None:
+def claim(connection: Connection, channel: str, *, incidents: bool, group_from: int) -> Message | None:
     """Return the next message for `channel`, its deliveries marked as being sent; None if nothing is due.
 
     `group_from` or more alerts of one kind become one message. With `incidents`, the alerts of one message
@@ -53,7 +51,7 @@ def claim(
     asked: dict[str, Any] = {"channel": channel, "incidents": incidents, "most": _LARGEST_DIGEST}
     with connection.transaction():
         if again := connection.execute(_OPEN_OUTCOME, asked).fetchone():
-            return _claim_again(connection, channel, claimer, again["message"])
+            return _claim_again(connection, channel, again["message"])
         due = connection.execute(_DUE, asked).fetchall()
         if not due:
             return None
@@ -62,7 +60,7 @@ def claim(
         incident = first["incident"] if first["action"] == "resolve" and incidents else None
         incident = incident or f"millpond-{'digest-' if len(batch) > 1 else ''}{first['alert']}"
         ids = [row["id"] for row in batch]
-        connection.execute(_CLAIM, {"claimer": claimer, "message": message, "incident": incident, "ids": ids})
+        connection.execute(_CLAIM, {"message": message, "incident": incident, "ids": ids})
     return _build_message(connection, ids, message, repeat=False)
 
 
@@ -74,11 +72,11 @@ def _choose_batch(due: Sequence[dict[str, Any]], *, incidents: bool, group_from:
     return alike if len(alike) >= group_from else alike[:1]
 
 
-def _claim_again(connection: Connection, channel: str, claimer: str, message: str) -> Message:
+def _claim_again(connection: Connection, channel: str, message: str) -> Message:
     rows = connection.execute(
-        "update alert_deliveries set state = 'sending', attempts = attempts + 1, claimed_by = %s"
+        "update alert_deliveries set state = 'sending', attempts = attempts + 1"
         " where channel = %s and message = %s and state = 'pending' returning id",
-        (claimer, channel, message),
+        (channel, message),
     ).fetchall()
     return _build_message(connection, [row["id"] for row in rows], message, repeat=True)
 
@@ -134,13 +132,16 @@ def add_channels(connection: Connection, message: Message, channels: Sequence[st
     return added.rowcount
 
 
-def take_over(connection: Connection, claimer: str) -> int:
-    """Make due again what another process was sending when it ended; returns how many deliveries."""
+def take_over(connection: Connection, channel: str) -> int:
+    """Make due again what was being sent when its process, or its connection, ended; returns how much.
+
+    The caller is the one that sends through the channel, and sends nothing at this moment.
+    """
     found = connection.execute(
         "update alert_deliveries set state = 'pending', uncertain = true, next_attempt = clock_timestamp(),"
-        " last_error = 'the dispatcher ended while it was sending'"
-        " where state = 'sending' and claimed_by is distinct from %s",
-        (claimer,),
+        " last_error = 'the dispatcher, or its connection to Postgres, ended while it was sending'"
+        " where state = 'sending' and channel = %s",
+        (channel,),
     )
     return found.rowcount
 
@@ -149,7 +150,7 @@ def abandon_old(connection: Connection, days: float) -> int:
     """Give up deliveries that failed for `days`; `millpond alerts resend` sends them after all."""
     found = connection.execute(
         "update alert_deliveries set state = 'abandoned'"
-        " where state = 'pending' and created_at < clock_timestamp() - %s * interval '1 day'",
+        " where state in ('pending', 'sending') and created_at < clock_timestamp() - %s * interval '1 day'",
         (days,),
     )
     return found.rowcount

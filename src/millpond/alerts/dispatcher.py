@@ -9,7 +9,6 @@ import datetime as dt
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable
 
 from millpond.alerts import deliveries
@@ -35,10 +34,10 @@ class Dispatcher:
         self._file = settings.project / settings.alerts_file.expanduser()
         self._routing, self._read, self._wrong = Routing(), -1.0, ""
         self._reload_routing()
-        self._claimer, self._stop = uuid.uuid4().hex, threading.Event()
+        self._stop = threading.Event()
         available = channels(settings)
         self._workers = [
-            Worker(channel, lambda: self._routing, available.keys(), self._claimer, self._stop)
+            Worker(channel, lambda: self._routing, available.keys(), self._stop)
             for channel in available.values()
         ]
         self._watch, self._watched = DaemonWatch(settings), time.monotonic() - _WATCH_SECONDS
@@ -52,7 +51,6 @@ class Dispatcher:
     def run(self) -> None:
         """Work until `stop`; the caller ensures that no other dispatcher works in this home."""
         connection_ = OutboxConnection(self._stop)
-        connection_.retry(lambda connection: deliveries.take_over(connection, self._claimer))
         threads = [threading.Thread(target=each.serve, name=f"alerts {each.name}") for each in self._workers]
         if self._heartbeat:
             threads.append(threading.Thread(target=self._heartbeat.serve, name="heartbeat"))

@@ -16,6 +16,7 @@ from millpond.alerts.kinds import KINDS, Severity
 from millpond.alerts.outbox import Connection
 from millpond.errors import ConfigError
 from millpond.settings import Settings
+from millpond.yaml_text import load_yaml
 
 CHANNELS = ("log", "slack", "email", "pagerduty", "jira", "webhook", "apprise")
 
@@ -126,7 +127,7 @@ def read_routing(settings: Settings) -> Routing:
     if not path.exists():
         return Routing()
     try:
-        return Routing.model_validate(yaml.safe_load(path.read_text()) or {})
+        return Routing.model_validate(load_yaml(path.read_text()) or {})
     except yaml.YAMLError as error:
         raise _invalid_file_error(path, str(error)) from None
     except ValidationError as error:

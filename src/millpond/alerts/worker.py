@@ -95,7 +95,7 @@ class RateLimit:
         self._left -= 1
 
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _FAULT_SECONDS = 0.5, 10.0
 
 
 class Worker:
@@ -106,36 +106,35 @@ class Worker:
         channel: Channel,
         routing: Callable[[], Routing],
         available: Collection[str],
-        claimer: str,
         stop: threading.Event,
     ) -> None:
         self.name = channel.name
         self._channel, self._routing, self._available = channel, routing, available
-        self._claimer, self._stop = claimer, stop
+        self._stop = stop
+        self._is_settled = False
         self._outbox = OutboxConnection(stop)
         self._rate_limit = RateLimit(routing().messages_a_minute, routing().messages_at_once)
         self._free_at = 0.0
 
     def serve(self) -> None:
-        """Deliver until `stop` is set."""
-        try:
-            while not self._stop.is_set():
+        """Deliver until `stop` is set; an error that nobody foresaw is logged, and ends no channel."""
+        while not self._stop.is_set():
+            try:
                 if not self._may_send() or not self.once():
                     self._stop.wait(_POLL_SECONDS)
-        finally:
-            self._outbox.close()
+            except Exception:
+                _logger.exception("channel %s: going on in %.0f s", self.name, _FAULT_SECONDS)
+                self.close()
+                self._stop.wait(_FAULT_SECONDS)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection to the outbox; `once` opens another one."""
+        self._outbox.close()
 
     def once(self) -> Message | None:
         """Send the next message that is due; returns it, whether it was delivered or not."""
-        message = self._outbox.fetch(
-            lambda connection: deliveries.claim(
-                connection,
-                self.name,
-                self._claimer,
-                incidents=self._channel.incidents,
-                group_from=self._routing().group_from,
-            )
-        )
+        message = self._outbox.fetch(self._claim)
         if message is None:
             return None
         crash_points.reached("alert claimed")
@@ -145,6 +144,18 @@ class Worker:
         else:
             crash_points.reached("alert sent")
             self._outbox.retry(lambda connection: deliveries.mark_delivered(connection, self.name, message))
+        self._is_settled = True
+        return message
+
+    def _claim(self, connection: Connection) -> Message | None:
+        """Claim the next message, after those of which this worker, or one before it, lost sight."""
+        if not self._is_settled:
+            deliveries.take_over(connection, self.name)
+        self._is_settled = False
+        message = deliveries.claim(
+            connection, self.name, incidents=self._channel.incidents, group_from=self._routing().group_from
+        )
+        self._is_settled = message is None
         return message
 
     def _may_send(self) -> bool:

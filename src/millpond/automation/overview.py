@@ -5,18 +5,26 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import dagster as dg
+from sqlalchemy import text
 
 from millpond.automation.sensors import ChainSensor
 from millpond.internals.dagster import schedule_execution_time_iterator
-from millpond.internals.dagster_on_demand import InstigatorState, InstigatorStatus, InstigatorTick
+from millpond.internals.dagster_on_demand import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    SqlScheduleStorage,
+)
 from millpond.settings import Settings
 
-_EVALUATIONS = 5
-"""How many of the latest evaluations of a condition are searched for one that requested a run."""
-
+_LAST_REQUESTS: Final = text(
+    "SELECT asset_key, max(create_timestamp) FROM asset_daemon_asset_evaluations"
+    " WHERE num_requested > 0 GROUP BY asset_key"
+)
+"""Read in the database: an evaluation of a chain is a tree of its whole history, and each asset has many."""
 Instigator = dg.ScheduleDefinition | dg.SensorDefinition
 
 
@@ -124,7 +132,7 @@ def _describe_conditions(
     crons = {
         key: each.cron for c in _find_condition_sensor(definitions).chains for key, each in c.cadences.items()
     }
-    specs = definitions.resolve_all_asset_specs()
+    specs, requests = definitions.resolve_all_asset_specs(), _find_last_requests(instance)
     for spec in sorted(specs, key=lambda spec: (spec.key not in crons, spec.key.to_user_string())):
         if spec.automation_condition is None:
             continue
@@ -134,16 +142,17 @@ def _describe_conditions(
             kind="condition",
             state=sensor.state,
             when=spec.automation_condition.get_label() or spec.automation_condition.name,
-            last=(asked := _find_last_request(instance, spec.key)),
+            last=(asked := requests.get(spec.key)),
             outcome="requested a run" if asked else "",
             next=find_next_tick(cron, settings.timezone, now) if cron and sensor.state == "on" else None,
         )
 
 
-def _find_last_request(instance: dg.DagsterInstance, key: dg.AssetKey) -> dt.datetime | None:
+def _find_last_requests(instance: dg.DagsterInstance) -> dict[dg.AssetKey, dt.datetime]:
+    """Return when a condition last requested a run, by asset."""
     storage = instance.schedule_storage
-    assert storage is not None
-    for record in storage.get_auto_materialize_asset_evaluations(key, limit=_EVALUATIONS):
-        if record.get_evaluation_with_run_ids().evaluation.true_subset.size:
-            return dt.datetime.fromtimestamp(record.timestamp, dt.UTC)
-    return None
+    assert isinstance(storage, SqlScheduleStorage)
+    with storage.connect() as connection:
+        found = connection.execute(_LAST_REQUESTS).all()
+    keys = ((dg.AssetKey.from_db_string(name), moment) for name, moment in found)
+    return {key: moment.replace(tzinfo=dt.UTC) for key, moment in keys if key}

@@ -19,7 +19,7 @@ from millpond.internals.dagster import (
 )
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window
-from millpond.resources.run import REF_TAG, partition_tags, ref_of, window_of
+from millpond.resources.run import OWN_PARTITIONS, REF_TAG, partition_tags, ref_of, window_of
 from millpond.settings import Settings, settings
 
 CHAIN_TAG = "millpond/chain"
@@ -105,9 +105,15 @@ def get_asset_graph(context: dg.SensorEvaluationContext) -> BaseAssetGraph[Any]:
 
 
 def find_downstream(graph: BaseAssetGraph[Any], assets: Iterable[str]) -> set[dg.AssetKey]:
-    """Return these assets and all downstream of them."""
+    """Return these assets and all downstream of them that a run over days makes."""
     selection = dg.AssetSelection.assets(*(dg.AssetKey.from_user_string(name) for name in assets))
-    return set(selection.downstream().resolve(graph))
+    return keep_runnable(graph, selection.downstream().resolve(graph))
+
+
+def keep_runnable(graph: BaseAssetGraph[Any], keys: AbstractSet[AssetKey]) -> set[dg.AssetKey]:
+    """Return `keys` without dashboards and external assets, and without those that have other partitions."""
+    made = keys & graph.materializable_asset_keys
+    return {key for key in made if OWN_PARTITIONS not in graph.get(key).metadata}
 
 
 def find_unfinished_run(instance: dg.DagsterInstance, sensor: str) -> str | None:

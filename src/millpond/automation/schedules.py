@@ -1,4 +1,4 @@
-"""Schedules: the daily load of yesterday and late days, and nightly housekeeping."""
+"""The schedule of the daily load, of yesterday and of late days."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import dagster as dg
 
 from millpond.automation.chains import Chain
-from millpond.automation.jobs import housekeeping
 from millpond.automation.requests import build_chain_tags, find_covering_run, is_automatic
 from millpond.internals.dagster import UnresolvedAssetJobDefinition
 from millpond.partitions import Window
@@ -31,20 +30,18 @@ def find_window(moment: dt.datetime, chain: Chain, settings: Settings) -> Window
 
 
 def build_daily(
-    job: UnresolvedAssetJobDefinition,
-    chains: Sequence[Chain],
-    settings: Settings,
-    default_status: dg.DefaultScheduleStatus,
+    job: UnresolvedAssetJobDefinition, chains: Sequence[Chain], settings: Settings
 ) -> dg.ScheduleDefinition:
     """Return the schedule: one run for each chain, over all its days at once."""
     hour, minute = settings.daily_at.split(":")
+    status = dg.DefaultScheduleStatus.RUNNING if is_automatic(settings) else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
         name=DAILY_SCHEDULE,
         job=job,
         cron_schedule=f"{int(minute)} {int(hour)} * * *",
         execution_timezone=settings.timezone,
-        default_status=default_status,
+        default_status=status,
         description="Completes yesterday and reloads as many days before it as the cadence of each source"
         " sets, in one run for each chain.",
     )
@@ -70,27 +67,4 @@ def _build_request(chain: Chain, window: Window) -> dg.RunRequest:
         run_key=f"{chain.name}:{window.last}",
         asset_selection=sorted(chain.assets | chain.given),
         tags=build_chain_tags(chain, window),
-    )
-
-
-def build_schedules(
-    job: UnresolvedAssetJobDefinition, chains: Sequence[Chain], settings: Settings
-) -> list[dg.ScheduleDefinition]:
-    """Return the schedules; housekeeping is always on by default."""
-    status = dg.DefaultScheduleStatus
-    return [
-        build_daily(job, chains, settings, status.RUNNING if is_automatic(settings) else status.STOPPED),
-        build_nightly(settings),
-    ]
-
-
-def build_nightly(settings: Settings) -> dg.ScheduleDefinition:
-    """Return the schedule of housekeeping."""
-    return dg.ScheduleDefinition(
-        name="housekeeping_schedule",
-        job=housekeeping,
-        cron_schedule="30 3 * * *",
-        execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Each night at 03:30 in the configured zone.",
     )

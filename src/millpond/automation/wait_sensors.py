@@ -8,7 +8,12 @@ from typing import Any
 import dagster as dg
 
 from millpond import notices
-from millpond.automation.requests import build_run_request, default_sensor_status, get_asset_graph
+from millpond.automation.requests import (
+    build_run_request,
+    default_sensor_status,
+    get_asset_graph,
+    keep_runnable,
+)
 from millpond.automation.waits import ExternalStatus, Wait, read_status
 from millpond.errors import ConfigError
 from millpond.partitions import Window, instant, latest_complete_day
@@ -52,7 +57,8 @@ def _build_sensor(wait: Wait) -> dg.SensorDefinition:
 
 def _select_assets(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.AssetKey]:
     try:
-        found = dg.AssetSelection.from_string(wait.then).resolve(get_asset_graph(context))
+        graph = get_asset_graph(context)
+        found = keep_runnable(graph, dg.AssetSelection.from_string(wait.then).resolve(graph))
     except dg.DagsterInvalidSubsetError:
         found = set()
     if not found:
@@ -60,7 +66,7 @@ def _select_assets(context: dg.SensorEvaluationContext, wait: Wait) -> set[dg.As
             f"waits.yaml: then of {wait.name}, {wait.then!r}, selects no asset",
             next_step='select assets as for `millpond materialize`, for example then: "fct_orders*"',
         )
-    return set(found)
+    return found
 
 
 class _Tick:

@@ -24,6 +24,7 @@ from millpond.ingestion.part import Part
 from millpond.ingestion.window import Duration, Identifier
 from millpond.partitions import instant
 from millpond.settings import Settings
+from millpond.yaml_text import load_yaml
 
 _EXAMPLE = '{ name: orders, asset: shop/orders, then: "fct_orders*", timeout: 6h }'
 
@@ -72,7 +73,7 @@ def read_waits(settings: Settings) -> tuple[Wait, ...]:
     if not path.exists():
         return ()
     try:
-        return Waits.model_validate(yaml.safe_load(path.read_text()) or {}).waits
+        return Waits.model_validate(load_yaml(path.read_text()) or {}).waits
     except yaml.YAMLError as error:
         raise _invalid_file_error(f"is not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:

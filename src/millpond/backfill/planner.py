@@ -16,7 +16,7 @@ from millpond.backfill.history import average_rows, estimate, read_failures, rea
 from millpond.backfill.plan import Item, Plan, State
 from millpond.backfill.staleness import FailedAttempt, Node, Recorded, Requested, evaluate_partitions
 from millpond.instance.provenance import edges
-from millpond.instance.record import REACH, Day, read_latest
+from millpond.instance.record import REACH, RETENTION, Day, read_latest
 from millpond.internals.dagster import AssetGraph
 from millpond.naming import MAIN_REF, ref_name
 from millpond.partitions import latest_complete_day
@@ -125,8 +125,10 @@ def _build_node(graph: AssetGraph, key: dg.AssetKey) -> Node:
     node, name = graph.get(key), key.to_user_string()
     reach = node.metadata.get(REACH)
     days = reach.value if isinstance(reach, dg.IntMetadataValue) else reach
+    kept = node.metadata.get(RETENTION)
+    kept_days = kept.value if isinstance(kept, dg.IntMetadataValue) else kept
     daily = node.is_partitioned and not has_other_partitions(key, graph)
-    return Node(name, daily, node.code_version, tuple(edges(graph, name)), days)
+    return Node(name, daily, node.code_version, tuple(edges(graph, name)), days, kept_days)
 
 
 def _only_unreachable(failed: dict[Day, FailedAttempt]) -> dict[Day, FailedAttempt]:

@@ -12,21 +12,26 @@ from zoneinfo import ZoneInfo
 
 from millpond.backfill.plan import Item, State
 from millpond.instance.provenance import Edge, whole
-from millpond.instance.record import UNDONE, Day, LatestMaterialization
+from millpond.instance.record import UNDONE, WIPED, Day, LatestMaterialization
 from millpond.partitions import instant
 
+_WIPED = "wiped; --accept-wiped of `millpond materialize` loads it again"
 _REDONE = (State.FAILED, State.STALE)
 
 
 @dataclass(frozen=True)
 class Node:
-    """An asset of a plan; `reach_days` is how far back its source serves data, None if unlimited."""
+    """An asset of a plan; `reach_days` is how far back its source serves data, None if unlimited.
+
+    `kept_days` is how far back its days are kept, None if all are.
+    """
 
     name: str
     daily: bool
     code: str | None = None
     edges: tuple[Edge, ...] = ()
     reach_days: int | None = None
+    kept_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,14 @@ class _Evaluation:
         self._gone: dict[str, set[Day]] = {}
         self._versions: dict[str, dict[Day, str]] = {}
         self._whole: dict[str, str] = {}
+        self._kept: dict[str, int] = {}
 
     def items(self, node: Node) -> Iterator[Item]:
         due, gone = self._due.setdefault(node.name, set()), self._gone.setdefault(node.name, set())
         made, failed = self._recorded.made.get(node.name, {}), self._recorded.failed.get(node.name, {})
         self._versions[node.name] = {day: one.version for day, one in made.items()}
+        if node.kept_days:
+            self._kept[node.name] = node.kept_days
         self._whole[node.name] = whole(self._versions[node.name])
         wanted = node.name in self._requested.assets
         days: Sequence[Day] = self._requested.days if node.daily else (None,)
@@ -89,13 +97,33 @@ class _Evaluation:
             one, failure = made.get(day), failed.get(day)
             state, reason = self._evaluate(node, day, one, failure)
             run = wanted and self._is_run(state)
-            if (run or state is State.MISSING) and (why := self._why_unreachable(node, day, failure)):
+            if why := self._why_not_kept(node, day):
+                state, reason, run = _keep_partition(state, reason, one, why)
+            elif one and self._is_wiped(node, day, one):
+                state, reason, run = State.UNREACHABLE, _WIPED, False
+            elif (run or state is State.MISSING) and (why := self._why_unreachable(node, day, failure)):
                 state, reason, run = _keep_partition(state, reason, one, why)
             if run and state is not State.FRESH:
                 due.add(day)
             if state is State.UNREACHABLE and one is None:
                 gone.add(day)
             yield Item(node.name, day, state, reason, run)
+
+    def _why_not_kept(self, node: Node, day: Day) -> str | None:
+        """Return why a day is too old to be built: its own retention, or that of what it is made from."""
+        for name in (node.name, *(edge.parent for edge in node.edges if edge.look_back is not None)):
+            kept = self._kept.get(name)
+            if day and kept and day < self._now.astimezone(self._zone).date() - dt.timedelta(days=kept):
+                return f"older than the retention of {name}, {kept} days"
+        return None
+
+    def _is_wiped(self, node: Node, day: Day, made: LatestMaterialization) -> bool:
+        """Return whether a day was wiped, and nothing that it is made from was materialized since."""
+        above = [edge.parent for edge in node.edges if edge.look_back is not None]
+        return made.version == WIPED and all(
+            self._versions.get(parent, {}).get(day) == WIPED and day not in self._due.get(parent, set())
+            for parent in above
+        )
 
     def _is_run(self, state: State) -> bool:
         if state is State.FRESH:
@@ -111,6 +139,8 @@ class _Evaluation:
             return State.MISSING, "not materialized"
         if made.version == UNDONE:
             return State.MISSING, "undone, and not materialized since"
+        if made.version == WIPED:
+            return State.MISSING, "wiped, and not materialized since"
         if node.code and made.code != node.code:
             return (
                 State.STALE,

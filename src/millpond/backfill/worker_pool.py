@@ -14,7 +14,7 @@ from millpond.backfill import ledger_chunks as chunks
 from millpond.backfill.engine import Engine
 from millpond.errors import EmbeddedPartError
 from millpond.instance.home import CODE_LOCATION
-from millpond.runtime.children import start_piped
+from millpond.runtime.children import Piped, start_piped
 from millpond.runtime.home import layout
 from millpond.runtime.processes import tail
 from millpond.settings import settings
@@ -29,7 +29,7 @@ _MODULE = "millpond.backfill.worker"
 @dataclass
 class _Worker:
     number: int
-    process: subprocess.Popen[bytes]
+    process: Piped
     pipe: Connection
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from millpond.bi.export import normalize_files
 from millpond.errors import ConfigError
+from millpond.yaml_text import load_yaml
 
 FOLDER: Final = "bi"
 MARTS_HOST: Final = "marts"
@@ -29,7 +30,6 @@ _NEEDED: Final[Mapping[str, Mapping[str, type]]] = {
     "dashboards": {"uuid": str, "dashboard_title": str, "position": dict},
 }
 _KINDS: Final[Mapping[type, str]] = {str: "a text", dict: "a mapping"}
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -113,7 +113,7 @@ def copy_bundle(bundle: Path, target: Path) -> None:
 def _read(path: Path, folder: Path) -> Mapping[str, Any]:
     name = str(path.relative_to(folder))
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _refusal(name, f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -93,9 +93,10 @@ def diff(
     Example: millpond branch diff dev --table gold.fct_daily_glucose_metrics --samples 10
     """
     from millpond.cli import branch_view, output
+    from millpond.cli.sensitive import hide_comparison
     from millpond.lake.comparison import compare
 
-    comparison = compare(name, table, samples=samples)
+    comparison = hide_comparison(compare(name, table, samples=samples))
     if as_json:
         output.print_json(branch_view.comparison_as_dict(comparison))
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
+    from socketserver import BaseServer
 
 
 def docs(
@@ -33,9 +35,10 @@ def docs(
     from millpond.transform.docs import generate_docs
 
     name = require_ref(ref)
-    with _open_server(port) as server:
+    served: dict[str, str] = {}
+    with _open_server(port, served) as server:
         folder = generate_docs(settings(), name)
-        server.RequestHandlerClass = partial(_Pages, directory=str(folder))
+        served["directory"] = str(folder)
         address = f"http://127.0.0.1:{server.server_address[1]}"
         typer.echo(f"dbt's docs of {name}: {address}  (Ctrl-C stops it)")
         if not no_browser:
@@ -46,19 +49,24 @@ def docs(
             typer.echo("stopped")
 
 
-def _open_server(port: int) -> ThreadingHTTPServer:
+def _open_server(port: int, served: Mapping[str, str]) -> ThreadingHTTPServer:
+    """Listen on `port`; requests are answered later, with files of the folder that `served` then names."""
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
     from millpond.runtime.ports import refuse_taken
+
+    class Pages(SimpleHTTPRequestHandler):
+        """The files of a folder; requests are not logged."""
+
+        def __init__(self, request: Any, client: Any, server: BaseServer) -> None:
+            super().__init__(request, client, server, directory=served["directory"])
+
+        def list_directory(self, path: object) -> None:  # noqa: ARG002
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
 
     if port:
         refuse_taken(port, "--port")
-    return ThreadingHTTPServer(("127.0.0.1", port), _Pages)
-
-
-class _Pages(SimpleHTTPRequestHandler):
-    """The files of a folder; requests are not logged."""
-
-    def list_directory(self, path: str | Path) -> None:  # type: ignore[override]  # noqa: ARG002
-        self.send_error(404)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    return ThreadingHTTPServer(("127.0.0.1", port), Pages)

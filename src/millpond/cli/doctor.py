@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from millpond.cli.doctor_checks import Finding
+    from millpond.cli.doctor_findings import Finding
 
 
 def doctor(
@@ -18,11 +18,11 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Examine this home: disk, settings, parts, versions, clock, runs, backfills, branches, files, alerts.
+    """Examine this home: disk, settings, packages, parts, versions, clock, locks, runs, branches, alerts.
 
     Each finding has a remedy. --fix closes runs whose process is gone, frees the pool slots that they
-    held, and drops audit branches that are due; it touches no data. Exits with 1 if a problem is left;
-    hints alone exit with 0.
+    held, drops audit branches that are due, and closes files to others; it touches no data. Exits with 1
+    if a problem is left, or there is no home yet; hints alone exit with 0. Starts nothing there.
 
     Examples: millpond doctor
               millpond doctor --fix
@@ -55,14 +55,15 @@ def doctor(
 
 def _examine() -> Iterator[tuple[str, list[Finding]]]:
     """Yield the results of all checks; those of the state only if there is a home that can be used."""
-    from millpond.cli.doctor_checks import OF_STATE, WITHOUT_STATE, Finding, examine
+    from millpond.cli.doctor_checks import OF_STATE, WITHOUT_STATE, examine
+    from millpond.cli.doctor_findings import Finding
     from millpond.errors import MillpondError
     from millpond.runtime.databases import refuse_other_version
     from millpond.settings import settings
 
     yield from examine(WITHOUT_STATE)
-    if not settings().scale and not settings().home.exists():
-        yield "home", [Finding(f"there is no home at {settings().home} yet", "millpond demo", "hint")]
+    if not settings().scale and (missing := _find_missing_state()):
+        yield "home", [missing]
         return
     try:
         refuse_other_version()
@@ -70,6 +71,22 @@ def _examine() -> Iterator[tuple[str, list[Finding]]]:
         yield "home", [Finding(error.what, error.next_step)]
         return
     yield from examine(OF_STATE)
+
+
+def _find_missing_state() -> Finding | None:
+    """Return what to do where there are no databases to examine; none are created for that."""
+    from millpond.cli.doctor_findings import Finding
+    from millpond.runtime.home import locate
+    from millpond.settings import settings
+
+    home = locate(settings())
+    if (home.postgres / "data" / "PG_VERSION").exists():
+        return None
+    if home.warehouse.is_dir() and any(home.warehouse.iterdir()):
+        what = f"the home at {home.root} has lost its databases; tables are in its warehouse"
+        return Finding(what, "millpond restore PATH, or without a backup: millpond restore --from-warehouse")
+    begin = "millpond demo, or millpond materialize '*'; if there is one elsewhere, set MILLPOND_HOME"
+    return Finding(f"there is no home at {home.root} yet", begin)
 
 
 def _mend(findings: list[Finding]) -> set[int]:
@@ -83,11 +100,13 @@ def _mend(findings: list[Finding]) -> set[int]:
 
 
 def _print(name: str, findings: list[Finding], mended: set[int]) -> None:
+    from millpond.cli import output
+
     if not findings:
         typer.echo(f"✓ {name}")
     for number, finding in enumerate(findings):
         if number in mended:
-            typer.echo(f"✓ {name}: {finding.what}; mended")
+            output.print_text(f"✓ {name}: {finding.what}; mended")
         else:
-            typer.echo(f"{'✗' if finding.kind == 'problem' else '·'} {name}: {finding.what}")
+            output.print_text(f"{'✗' if finding.kind == 'problem' else '·'} {name}: {finding.what}")
             typer.echo(f"  Next: {finding.remedy}")

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import psutil
 import psycopg
 
+from millpond.cli.doctor_findings import Check, Finding
+from millpond.cli.doctor_safety import examine_files, examine_locks, examine_moved_ports, examine_packages
 from millpond.errors import MillpondError
 from millpond.naming import MAIN_REF
 from millpond.settings import settings, variable
 
-Kind = Literal["problem", "hint"]
 _LEAST_FREE, _LEAST_SHARE = 1 << 30, 0.05
 _CLOCK_TOLERANCE = 5.0
 _EVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 _UNHEARD_FOR = dt.timedelta(minutes=10)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong (`problem`) or worth knowing (`hint`), and what to do about it.
-
-    `fix` mends it without harm to anything else; None where a person has to decide.
-    """
-
-    what: str
-    remedy: str
-    kind: Kind = "problem"
-    fix: Callable[[], object] | None = None
-
-
-Check = Callable[[], Iterator[Finding]]
 
 
 def examine_disk() -> Iterator[Finding]:
@@ -170,8 +153,16 @@ def examine_lake() -> Iterator[Finding]:
     for table, missing in find_missing_files(MAIN_REF).items():
         yield Finding(
             f"table {table} lacks {len(missing)} files in the warehouse, among them {missing[0]}",
-            f"restore them from a backup, or undo what `millpond tables history {table}` shows",
+            _describe_remedies(table),
         )
+
+
+def _describe_remedies(table: str) -> str:
+    layer, _, name = table.partition(".")
+    again = (
+        f"build all of it anew: `millpond materialize {name} --full-refresh`; or " if layer != "raw" else ""
+    )
+    return f"undo what `millpond tables history {table}` shows; or {again}restore the files from a backup"
 
 
 def examine_tables() -> Iterator[Finding]:
@@ -226,13 +217,17 @@ def examine_deployment() -> Iterator[Finding]:
 WITHOUT_STATE: dict[str, Check] = {
     "disk": examine_disk,
     "settings": examine_settings,
+    "packages": examine_packages,
+    "files": examine_files,
     "parts and ports": examine_ports,
+    "moved ports": examine_moved_ports,
     "servers": examine_servers,
 }
 """Checks that need no database."""
 OF_STATE: dict[str, Check] = {
     "versions": examine_versions,
     "clock": examine_clock,
+    "locks": examine_locks,
     "runs": examine_runs,
     "backfills": examine_backfills,
     "branches": examine_branches,

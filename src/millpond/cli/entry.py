@@ -1,19 +1,33 @@
-"""The entry point of the `millpond` script: Ctrl-C while Python loads ends it without a traceback."""
+"""The entry point of the `millpond` script: Ctrl-C while Python loads ends it without a traceback.
+
+Commands that load much run in a fork of the process that `millpond up` holds loaded, where there is one.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
+import sys
 from typing import NoReturn
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1_000_000
+_MAIN = "millpond.cli.main"
+_WARM = frozenset(
+    {"backfill", "branch", "history", "materialize", "quarantine", "reconcile", "report", "retire", "sources"}
+    | {"sql", "status", "tables", "undo", "wipe"}
+)
+"""Commands that may run in a fork; the others are about `millpond up` itself, or load little."""
 
 
 def main() -> NoReturn:
     """Load the command line and run it; see `main.main`."""
     _return_memory()
-    usual = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if (usual := signal.getsignal(signal.SIGINT)) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if len(sys.argv) > 1 and sys.argv[1] in _WARM and not {"-h", "--help"} & {*sys.argv}:
+        from millpond.runtime.warm_client import run_command
+
+        run_command(_MAIN)
     from millpond.cli.main import main as run
 
     signal.signal(signal.SIGINT, usual)
@@ -31,6 +45,8 @@ def _return_memory() -> None:
     if "MALLOC_MMAP_THRESHOLD_" in environment:
         return  # glibc has read it
     environment["MALLOC_MMAP_THRESHOLD_"] = str(_LARGE_BYTES)
+    import ctypes
+
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 

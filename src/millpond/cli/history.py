@@ -48,7 +48,10 @@ def table_history(
     from millpond.naming import table_name
 
     table_name(table)
-    _print_commits(_list(ref, limit, table), as_json=as_json, table=table)
+    commits = _list(ref, limit, table)
+    if not commits:
+        _refuse_unknown(table, ref)
+    _print_commits(commits, as_json=as_json, table=table)
 
 
 def undo(
@@ -151,6 +154,21 @@ def _list(ref: str | None, limit: int, table: str | None) -> list[Commit]:
     return list_commits(require_ref(ref), limit=limit, table=table)
 
 
+def _refuse_unknown(table: str, ref: str | None) -> None:
+    """Raise RefRefused unless the table exists, though nothing that changed it is in the log any more."""
+    from millpond.cli.arguments import require_ref
+    from millpond.lake.connect import borrow_connection
+    from millpond.lake.pointers import read_pointers
+    from millpond.lake.ref_log import refuse
+
+    on = require_ref(ref)
+    with borrow_connection() as conn:
+        there = read_pointers(conn, on, [table])
+    if not there:
+        what = f"{on} has no table {table}, and none in its log of commits"
+        raise refuse(on, what, f"`millpond tables --ref {on}` lists the tables")
+
+
 def _print_commits(commits: list[Commit], *, as_json: bool, table: str | None = None) -> None:
     from millpond.cli import output
 
@@ -160,9 +178,31 @@ def _print_commits(commits: list[Commit], *, as_json: bool, table: str | None = 
     for commit in commits:
         _print_commit(commit, [move for move in commit.moves if table in (None, move.table)])
     if commits:
-        typer.echo(f"Next: millpond undo {commits[0].id[:8]}")
+        _print_next(commits, table)
+    elif table:
+        typer.echo(f"The commits that changed {table} are not in the log any more.")
     else:
         typer.echo("Nothing was committed yet. Next: millpond materialize '*'")
+
+
+def _print_next(commits: Sequence[Commit], table: str | None) -> None:
+    """Print which versions a wipe removed, and the newest commit that can be undone."""
+    from millpond.cli import output
+    from millpond.lake.ref_log import LAYOUT_ACTIONS, WIPE
+
+    wipe = next((commit for commit in commits if commit.action == WIPE), None)
+    if wipe and table:
+        output.print_text(
+            f"Days of {table} were wiped at {wipe.at:%Y-%m-%d %H:%M} UTC, and its versions from before"
+            f" removed: they cannot be shown or undone. --at {wipe.id[:8]} shows it right after the wipe."
+        )
+    wiped = set[str]()
+    for commit in commits:
+        if commit.action == WIPE:
+            wiped |= set(commit.tables)
+        elif commit.action not in LAYOUT_ACTIONS and not wiped & set(commit.tables):
+            typer.echo(f"Next: millpond undo {commit.id[:8]}")
+            return
 
 
 def _print_commit(commit: Commit, moves: Sequence[TableMove]) -> None:
@@ -171,12 +211,13 @@ def _print_commit(commit: Commit, moves: Sequence[TableMove]) -> None:
     of = (
         f"of {commit.branch[:8]}" if commit.action == "undo" else commit.run_id and f"run {commit.run_id[:8]}"
     )
-    typer.echo(
-        f"{commit.id[:8]}  {commit.at:%Y-%m-%d %H:%M} UTC  {commit.action} {of or commit.branch}".rstrip()
-    )
+    by = f" by {commit.client}" if commit.client else ""
+    what = f"{commit.action} {of or commit.branch}".rstrip()
+    typer.echo(f"{commit.id[:8]}  {commit.at:%Y-%m-%d %H:%M} UTC  {what}{by}")
     width = max(len(move.table) for move in moves)
     for move in moves:
-        typer.echo(f"  {move.table:{width}}  {_format_rows(*count_rows(move))}")
+        shown = "view" if move.kind == "VIEW" else _format_rows(*count_rows(move))
+        typer.echo(f"  {move.table:{width}}  {shown}")
 
 
 def _format_rows(before: int | None, after: int | None) -> str:
@@ -200,12 +241,16 @@ def _print_plan(plan: Undo, verb: str) -> None:
 
 
 def _print_done(done: Undone) -> None:
+    from millpond.cli import output
+
     typer.echo(f"Dagster's record: {done.recorded} materializations restored")
     if done.published is not None:
         state = "published again" if done.published.success else "not published, and as before"
-        typer.echo(f"{', '.join(done.marts)}: {state}")
+        output.print_text(f"{', '.join(done.marts)}: {state}")
+    if done.emptied:
+        output.print_text(f"{', '.join(done.emptied)}: emptied, as nothing was built yet before that commit")
     if done.stale:
-        typer.echo(f"Built from what was undone, stale now: {', '.join(done.stale)}")
+        output.print_text(f"Built from what was undone, stale now: {', '.join(done.stale)}")
     typer.echo(f"Undo this: millpond undo {done.commit.id[:8]}")
 
 
@@ -234,6 +279,7 @@ def _commit_as_dict(commit: Commit) -> dict[str, Any]:
         "action": commit.action,
         "branch": commit.branch,
         "run_id": commit.run_id,
+        "client": commit.client,
         "tables": tables,
     }
 
@@ -244,5 +290,6 @@ def _summarize(done: Undone) -> dict[str, Any]:
         "materializations": done.recorded,
         "marts": done.marts,
         "published": done.published.success if done.published else None,
+        "emptied": done.emptied,
         "stale": done.stale,
     }

@@ -15,6 +15,7 @@ from typing import NoReturn
 INTERRUPTED = 130
 NOTHING_BEGUN = "everything; nothing was started"
 STANDS = "what was done before; each commit is complete or does not exist"
+_SHOWN = f"interrupted\n  Unharmed: {STANDS}\n  Next: the same command again"
 
 
 def wants_json() -> bool:
@@ -30,7 +31,7 @@ def format_error(kind: str, what: str, unharmed: str, next_step: str, code: int)
 
 def print_interrupted() -> None:
     """Print on standard error that the command was interrupted."""
-    print(_format_interrupt("the same command again") if wants_json() else "interrupted", file=sys.stderr)
+    print(_format_interrupt("the same command again") if wants_json() else _SHOWN, file=sys.stderr)
 
 
 def _format_interrupt(next_step: str) -> str:

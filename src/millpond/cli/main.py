@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from importlib import metadata
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -14,18 +13,21 @@ from millpond.cli import (
     alerts,
     automation,
     backfill,
+    backup,
     bi,
     branch,
+    catalog,
     config,
     dashboard,
     demo,
     docs,
     doctor,
     history,
+    maintain,
     materialize,
     mcp,
-    operations,
     project,
+    provision,
     quarantine,
     reconcile,
     reload,
@@ -34,8 +36,11 @@ from millpond.cli import (
     status,
     tables,
     up,
+    wipe,
 )
+from millpond.cli.chosen import reduce_to
 from millpond.cli.interrupts import (
+    INTERRUPTED,
     NOTHING_BEGUN,
     STANDS,
     exit_interrupted,
@@ -93,17 +98,21 @@ app.command("materialize")(materialize.materialize)
 app.command("sql")(tables.sql)
 app.command("history")(history.history)
 app.command("undo")(history.undo)
+app.command("wipe")(wipe.wipe)
 app.command("retire")(tables.retire)
 app.command("dashboard")(dashboard.dashboard)
 app.command("report")(report.report)
 app.command("docs")(docs.docs)
 app.command("mcp")(mcp.mcp)
-app.command("maintain")(operations.maintain)
+app.command("maintain")(maintain.maintain)
+app.command("restore")(backup.restore)
 app.command("env")(config.env)
 app.command("upgrade")(project.upgrade)
-app.command("provision")(operations.provision)
+app.command("provision")(provision.provision)
 app.add_typer(backfill.app, name="backfill")
+app.add_typer(backup.app, name="backup")
 app.add_typer(branch.app, name="branch")
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(tables.app, name="tables")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(automation.app, name="automation")
@@ -115,6 +124,8 @@ app.add_typer(config.app, name="config")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         typer.echo(f"millpond {metadata.version('millpond')}")
         raise typer.Exit
 
@@ -133,7 +144,10 @@ def main() -> NoReturn:
     """Run the command line; errors become a message on stderr, JSON with `--json`, and an exit code."""
     redaction.install()
     try:
-        sys.exit(app(standalone_mode=False) or DONE)
+        code = reduce_to(app, sys.argv[1:])(standalone_mode=False) or DONE
+        if code == INTERRUPTED:  # Typer's own way to say it
+            raise KeyboardInterrupt
+        sys.exit(code)
     except MillpondError as error:
         code = REFUSED if isinstance(error, _REFUSALS) else FAILED
         _print_error(type(error).__name__, error.what, error.unharmed, error.next_step, code=code)
@@ -175,18 +189,24 @@ def _print_usage_error(error: Any) -> None:
 
 
 def _print_error(kind: str, what: str, unharmed: str = "", next_step: str = "", *, code: int) -> None:
+    from millpond.cli.output import show_controls, wrap_error
+
     unharmed = unharmed or (NOTHING_BEGUN if code == REFUSED else STANDS)
-    what, unharmed, next_step = map(redaction.redacted, (what, unharmed, next_step))
+    what, unharmed, next_step = (
+        show_controls(redaction.redacted(text)) for text in (what, unharmed, next_step)
+    )
     if wants_json():
         print(format_error(kind, what, unharmed, next_step, code), file=sys.stderr)
         return
     from rich.console import Console
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
+    lines = [f"  {label}: {text}" for label, text in (("Unharmed", unharmed), ("Next", next_step)) if text]
+    if sys.stderr.isatty():
+        what, *lines = (wrap_error(text, console.width) for text in (what, *lines))
     console.print(what, style="bold red", markup=False)
-    for label, text in (("Unharmed", unharmed), ("Next", next_step)):
-        if text:
-            console.print(f"  {label}: {text}", markup=False)
+    for line in lines:
+        console.print(line, markup=False)
 
 
 if __name__ == "__main__":

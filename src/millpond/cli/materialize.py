@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,9 @@ def materialize(
             "--accept-shrink",
             help="Also load days that have far fewer rows now, unless the source no longer serves them.",
         ),
+    ] = False,
+    accept_wiped: Annotated[
+        bool, typer.Option("--accept-wiped", help="Also load days that were wiped, which are left out else.")
     ] = False,
     dbt_select: Annotated[
         str | None,
@@ -64,10 +68,10 @@ def materialize(
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
-    if partition and range_:
-        raise typer.BadParameter("--partition and --range cannot be combined")
     if (selection is None) == (dbt_select is None) or (dbt_exclude and not dbt_select):
         raise typer.BadParameter("name assets either by SELECTION or by --dbt-select")
+    _refuse_together(accept_shrink and "--accept-shrink", accept_wiped and "--accept-wiped")
+    _refuse_together(bool(partition) and "--partition", bool(range_) and "--range")
     if full_refresh and (partition or range_):
         raise typer.BadParameter("--full-refresh covers all days: leave out --partition and --range")
     configured = settings()
@@ -80,7 +84,7 @@ def materialize(
     if selection:
         names.refuse_unknown(selection)
     refused: dict[str, str] = {}
-    with start_companion():
+    with start_companion(needed=_may_build(selection)):
         on = require_ref(ref)  # before slow imports
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs
@@ -98,7 +102,7 @@ def materialize(
         graph = defs.resolve_asset_graph()
         names.keep(key.to_user_string() for key in graph.get_all_asset_keys())
         keys = resolve_selection(selection, graph)
-        tags = accept_tags(accept_shrink)
+        tags = accept_tags(accept_shrink, accept_wiped)
         if full_refresh:
             from millpond.transform.plan import plan_full_refresh
 
@@ -120,6 +124,19 @@ def materialize(
         _print_json(outcome, refused)
     if not outcome.success:
         raise typer.Exit(1)
+
+
+_LOADS_OR_PUBLISHES = re.compile(r"(dlt_\w+|marts/\w+)(,(dlt_\w+|marts/\w+))*")
+
+
+def _may_build(selection: str | None) -> bool:
+    """Return whether models may be selected; if not, no process imports dbt. Not relied on for results."""
+    return selection is None or not _LOADS_OR_PUBLISHES.fullmatch(selection.replace(" ", ""))
+
+
+def _refuse_together(one: str | bool | None, other: str | bool | None) -> None:
+    if one and other:
+        raise typer.BadParameter(f"{one} and {other} cannot be combined")
 
 
 def print_refused(refused: Mapping[str, str]) -> None:

@@ -40,7 +40,17 @@ def format_cell(value: Any, style: str = "") -> Text:
     """Return a value as a table cell; null is dim."""
     from rich.text import Text
 
-    return Text("null", style="dim") if value is None else Text(_format_value(value), style=style)
+    return (
+        Text("null", style="dim") if value is None else Text(show_controls(_format_value(value)), style=style)
+    )
+
+
+def show_controls(text: str) -> str:
+    """Return `text` with what controls a terminal written out, such as `\\x1b`; lines and tabs stay."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def print_rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -60,6 +70,27 @@ def print_rows_as_table(
         if any(isinstance(row[index], int | float | decimal.Decimal) for row in rows)
     }
     print_table(columns, [[*map(format_cell, row)] for row in rows], title=title, right=numeric)
+
+
+def print_fitting_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], dispensable: Sequence[str]
+) -> list[str]:
+    """Print the rows as a table, a line each, without those `dispensable` columns that do not fit.
+
+    The first of them go first; returns the names of those left out. In a file all are there.
+    """
+    width, shown, omitted = get_terminal_width(), list(range(len(columns))), list[str]()
+    texts = [[name, *(str(row[index]) for row in rows)] for index, name in enumerate(columns)]
+    widths = [max(map(len, column)) + 3 for column in texts]
+    for name in dispensable:
+        if width is None or sum(widths[index] for index in shown) + 1 <= width:
+            break
+        shown.remove(columns.index(name))
+        omitted.append(name)
+    print_rows_as_table(
+        [columns[index] for index in shown], [[row[index] for index in shown] for row in rows]
+    )
+    return omitted
 
 
 def print_table(
@@ -114,6 +145,35 @@ def get_terminal_width() -> int | None:
     return shutil.get_terminal_size((0, 0)).columns or None
 
 
+def print_text(text: str) -> None:
+    """Print a sentence, wrapped between words at the terminal's width."""
+    make_console().print(show_controls(text), markup=False)
+
+
+def wrap_error(text: str, width: int) -> str:
+    """Return a text of several lines, each wrapped between words at `width`, with a hanging indent.
+
+    What stands in backticks stays together, and a word longer than a line is left to the terminal, so that
+    commands and addresses can be copied. A line with a mark below it (`^`) stays as it is.
+    """
+    from rich.cells import cell_len
+
+    lines, wrapped = text.splitlines(), []
+    for line, below in zip(lines, [*lines[1:], ""], strict=False):
+        if cell_len(line) <= width or below.strip() == "^":
+            wrapped.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        current = indent
+        for word in _WORDS.findall(line):
+            if current.strip() and cell_len(current) + cell_len(word) >= width:
+                wrapped.append(current)
+                current = f"{indent}    "
+            current += f" {word}" if current.strip() else word
+        wrapped.append(current)
+    return "\n".join(wrapped)
+
+
 def make_console() -> Console:
     """Return the console for lines of text: they wrap at the terminal's width, and not at all in a file."""
     from rich.console import Console
@@ -121,6 +181,7 @@ def make_console() -> Console:
     return Console(width=get_terminal_width() or _ENDLESS, highlight=False)
 
 
+_WORDS = re.compile(r"(?:`[^`]*`|\S)+")
 _ENOUGH_FOR_PROSE = 16
 _MOST_OF_A_TEXT = 100
 _ENDLESS = 10_000

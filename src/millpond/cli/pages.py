@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,11 +13,13 @@ from starlette.routing import BaseRoute, Route
 
 from millpond.backfill.page_records import LedgerRecords
 from millpond.cli.doc_pages import build_page, find_doc, render_doc, render_list, render_markdown
+from millpond.errors import ConfigError
 from millpond.instance.backfills import launch_in_few_runs, show_backfills
 from millpond.internals.dagster_on_demand import DagsterWebserver, webserver_cli
 from millpond.observability.metrics import CONTENT_TYPE, render_metrics
+from millpond.runtime.addresses import LOOPBACK, refuse_open_address
 from millpond.runtime.dashboard_part import dashboard_url
-from millpond.settings import settings
+from millpond.settings import process_environment, settings
 
 _MISSING = "# Runbook\n\nThis project has no `docs/runbook.md`; `millpond alerts show ID` says what to do.\n"
 
@@ -68,7 +72,16 @@ def _respond_metrics(_: Request) -> Response:
 
 
 def main() -> None:
-    """Run Dagster's web server, with our pages and backfills; the arguments are Dagster's."""
+    """Run Dagster's web server, with our pages and backfills; the arguments are Dagster's.
+
+    Ends with an error if it would listen beyond this machine without `pages_behind`.
+    """
+    given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    given.add_argument("--host", "-h", default=process_environment().get("DAGSTER_WEBSERVER_HOST", LOOPBACK))
+    try:
+        refuse_open_address(given.parse_known_args()[0].host, "Dagster's web server", settings())
+    except ConfigError as error:
+        sys.exit(str(error))
     serve_pages()
     launch_in_few_runs()
     show_backfills(LedgerRecords())

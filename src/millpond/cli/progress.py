@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from millpond.backfill.pieces import format_counts, read_counts
+from millpond.cli.output import wrap_error
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous, parse_day
 from millpond.runs.progress import Progress, RunOutcome
@@ -148,6 +149,10 @@ def format_skipped(outcome: RunOutcome) -> list[str]:
     ]
 
 
+def _wrap(text: str, console: Console) -> str:
+    return wrap_error(text, console.width) if console.file.isatty() else text
+
+
 def _print_end(console: Console, outcome: RunOutcome) -> None:
     for check in outcome.checks:
         if not check.passed:
@@ -159,9 +164,9 @@ def _print_end(console: Console, outcome: RunOutcome) -> None:
             )
     for failure in outcome.failures:
         console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets) or "the run"))
-        console.print(Text(failure.message), soft_wrap=True)
+        console.print(Text(_wrap(failure.message, console)), soft_wrap=True)
     for line in (*outcome.left_out, *format_skipped(outcome)):
-        console.print(Text(f"  – {line}", style="dim"), soft_wrap=True)
+        console.print(Text(_wrap(f"  – {line}", console), style="dim"), soft_wrap=True)
     if outcome.missing:
         colour = "dim" if outcome.success else "red"
         console.print(Text.assemble(("not materialized: ", colour), ", ".join(outcome.missing)))

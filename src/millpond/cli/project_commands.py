@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,7 +21,7 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands; those of a project that do not load are left out of the help."""
-        return [*super().list_commands(ctx), *_list_usable()]
+        return [*super().list_commands(ctx), *describe_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of that name; None if there is none."""
@@ -40,15 +43,45 @@ def load_command(name: str) -> Any:
     return None
 
 
-def _list_usable() -> list[str]:
-    found: list[str] = []
+def describe_commands() -> dict[str, str]:
+    """Return the help of each of the project's commands, by name, without those that do not load.
+
+    Where the code says the help as a plain text, it is read from there: modules of commands may import a lot.
+    """
+    found: dict[str, str] = {}
     with suppress(MillpondError):
         project = _read_project()
         for module in project.commands:
             with suppress(MillpondError):
-                _import_app(project, module)
-                found.append(_name(module))
+                text = _read_help(project, module)
+                if text is None:
+                    text = typer.main.get_command(_import_app(project, module)).help or ""
+                found[_name(module)] = text
     return found
+
+
+def _read_help(project: Project, module: str) -> str | None:
+    """Return the `help` that a module gives in `app = typer.Typer(help="…")`; None if it is not there."""
+    tree = _parse(project, module)
+    for statement in tree.body if tree else ():
+        match statement:
+            case ast.Assign(
+                targets=[ast.Name(id="app")],
+                value=ast.Call(func=ast.Attribute(attr="Typer") | ast.Name(id="Typer"), keywords=given),
+            ):
+                texts = [word.value for word in given if word.arg == "help"]
+                if texts and isinstance(texts[0], ast.Constant) and isinstance(texts[0].value, str):
+                    return inspect.cleandoc(texts[0].value)
+    return None
+
+
+def _parse(project: Project, module: str) -> ast.Module | None:
+    for folder in (project.root, project.root / "src"):
+        place = folder.joinpath(*module.split("."))
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            with suppress(OSError, ValueError, SyntaxError):
+                return ast.parse(Path(file).read_bytes())
+    return None
 
 
 def _name(module: str) -> str:
@@ -56,9 +89,9 @@ def _name(module: str) -> str:
 
 
 def _read_project() -> Project:
-    from millpond.settings import settings
+    from millpond.settings.variables import find_root
 
-    return read_project(settings().project)
+    return read_project(find_root())
 
 
 def _import_app(project: Project, module: str) -> typer.Typer:

@@ -81,11 +81,15 @@ def as_rows(found: Sequence[RuleCount]) -> list[list[Any]]:
 
 
 def show_rows(chosen: Chosen, limit: int, *, as_json: bool) -> None:
-    """Print rows with reason and payload, secrets left out."""
+    """Print rows with reason and payload, secrets and values of sensitive columns left out."""
     from millpond.cli import output
+    from millpond.cli.sensitive import find_hidden
     from millpond.ingestion.quarantine import list_rows
     from millpond.redaction import redacted
+    from millpond.transform.sensitive import HIDDEN
 
+    hidden = {table.asset: find_hidden(table) for table in chosen.tables}
+    hidden_keys = {table.asset for table in chosen.tables if hidden[table.asset] & {*table.identifying}}
     rows = [
         (table.asset, row)
         for table in chosen.tables
@@ -96,8 +100,10 @@ def show_rows(chosen: Chosen, limit: int, *, as_json: bool) -> None:
             "asset": asset,
             **dataclasses.asdict(row),
             "reason": redacted(row.reason or ""),
-            "row_key": None if row.row_key is None else redacted(row.row_key),
-            "payload": redacted(row.payload),
+            "row_key": None
+            if row.row_key is None
+            else (HIDDEN if asset in hidden_keys else redacted(row.row_key)),
+            "payload": HIDDEN if hidden[asset] else redacted(row.payload),
         }
         for asset, row in itertools.islice(rows, limit)
     ]

@@ -11,7 +11,7 @@ import duckdb
 
 from millpond.errors import QueryRefused
 from millpond.lake import duck
-from millpond.lake.ref_log import find_moment
+from millpond.lake.ref_log import find_moment, find_wipes
 from millpond.naming import marts_schema, ref_option
 from millpond.settings import settings
 
@@ -34,23 +34,38 @@ def run_query(
         from millpond.cli import query_trino
 
         return query_trino.run_query(query, ref, parameters)
-    with duck.connect_with_marts(ref, at=_find_moment(ref, at)) as connection:
+    moment = _find_moment(ref, at)
+    try:
         try:
-            statements = duckdb.extract_statements(query)
-            if len(statements) != 1 or statements[0].type not in _READING:
-                raise QueryRefused(
-                    "millpond sql runs one read-only statement",
-                    unharmed="nothing was changed",
-                    next_step="give a single SELECT; only assets change data",
-                )
-            cursor = connection.execute(statements[0], parameters)
-            return [c[0] for c in cursor.description or []], cursor.fetchall()
-        except duckdb.Error as error:
+            return _run(query, parameters, ref, moment, named=query)
+        except (duckdb.CatalogException, duckdb.BinderException):
+            return _run(
+                query, parameters, ref, moment, named=None
+            )  # whose error knows the names of all tables
+    except duckdb.Error as error:
+        if moment:
+            _refuse_wiped(str(error), query, ref, moment)
+        raise QueryRefused(
+            str(error).strip(),
+            unharmed="everything; nothing was changed",
+            next_step=_advise(str(error), query, ref),
+        ) from error
+
+
+def _run(
+    query: str, parameters: Sequence[object], ref: str, moment: dt.datetime | None, *, named: str | None
+) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    """Run `query` on the tables that `named` names, or on all if it is None."""
+    with duck.connect_with_marts(ref, at=moment, query=named) as connection:
+        statements = duckdb.extract_statements(query)
+        if len(statements) != 1 or statements[0].type not in _READING:
             raise QueryRefused(
-                str(error).strip(),
-                unharmed="everything; nothing was changed",
-                next_step=_advise(str(error), query, ref),
-            ) from error
+                "millpond sql runs one read-only statement",
+                unharmed="nothing was changed",
+                next_step="give a single SELECT; only assets change data",
+            )
+        cursor = connection.execute(statements[0], parameters)
+        return [c[0] for c in cursor.description or []], cursor.fetchall()
 
 
 def _find_moment(ref: str, at: str | None) -> dt.datetime | None:
@@ -61,7 +76,31 @@ def _find_moment(ref: str, at: str | None) -> dt.datetime | None:
         moment = dt.datetime.fromisoformat(at)
     except ValueError:
         return find_moment(ref, at)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    if moment > dt.datetime.now(dt.UTC):
+        raise QueryRefused(
+            f"--at {at} is in the future",
+            unharmed="everything; nothing was read",
+            next_step="give a time in UTC that is over, such as 2026-11-01T06:00, or the id of a commit:"
+            " `millpond history`",
+        )
+    return moment
+
+
+def _refuse_wiped(message: str, query: str, ref: str, moment: dt.datetime) -> None:
+    """Raise QueryRefused if a table is missing because days of it were wiped after `moment`."""
+    if not (missing := _NO_TABLE.search(message)):
+        return
+    wipes = {t: c for t, c in find_wipes(ref, moment).items() if t.partition(".")[2] == missing[1]}
+    if not wipes:
+        return
+    table, commit = min(wipes.items(), key=lambda item: item[0] not in query)
+    raise QueryRefused(
+        f"{table} cannot be shown as it was at {moment:%Y-%m-%d %H:%M} UTC: days of it were wiped at"
+        f" {commit.at:%Y-%m-%d %H:%M} UTC (commit {commit.id[:8]}), and its versions from before removed",
+        unharmed="everything; nothing was read",
+        next_step=f"`--at {commit.id[:8]}` shows it right after the wipe, no `--at` as it is now",
+    )
 
 
 def _advise(message: str, query: str, ref: str) -> str:

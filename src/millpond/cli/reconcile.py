@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from millpond.observability.reconciliation import Line
+    from millpond.quality.reconciliation import Line
 
 
 def reconcile(
@@ -30,33 +30,26 @@ def reconcile(
     from millpond.definitions import defs
     from millpond.instance.home import open_instance
     from millpond.observability.assets import list_assets
-    from millpond.observability.reconciliation import reconcile_day
     from millpond.partitions import latest_complete_day
-    from millpond.publish.assets import GROUP
-    from millpond.publish.spec import read_marts
+    from millpond.quality.reconciliation import find_tables, reconcile_day
     from millpond.settings import settings
-    from millpond.transform.manifest import load_project_or_last
 
     day = latest_complete_day(settings().zone)
     if partition:
         text = partition
         day = check_ref_and_days(ref, lambda: parse_window(text)).last
     on = require_ref(ref)
-    project = load_project_or_last(settings())
-    marts = read_marts(project.document())[0] if project else []
-    by_asset = {f"{GROUP}/{mart.name}": mart for mart in marts}
+    marts = find_tables()[1]
     with open_instance() as instance:
-        lines = list(reconcile_day(instance, list_assets(defs), by_asset, day, on))
+        lines = list(reconcile_day(instance, list_assets(defs), marts, day, on))
     if as_json:
         output.print_json({"day": day, "ref": on, "lines": lines})
     else:
-        rows = [(line.asset, line.state, line.rows_recorded, line.rows, _format(line)) for line in lines]
-        output.print_rows_as_table(
-            ("asset", "state", "recorded", "there now", "source"), rows, title=f"{day} on {on}"
-        )
+        rows = [(line.asset, line.state, line.rows_recorded, line.rows) for line in lines]
+        output.print_rows_as_table(("asset", "state", "recorded", "there now"), rows, title=f"{day} on {on}")
         for line in lines:
-            if line.why:
-                typer.echo(f"{line.asset}: {line.why}")
+            for text in filter(None, (_format(line), line.why)):
+                output.print_text(f"{line.asset}: {text}")
     if wrong := [line.asset for line in lines if line.state == "differs"]:
         if not as_json:
             typer.echo(f"Next: millpond materialize {wrong[0]} --partition {day}")
@@ -70,4 +63,4 @@ def _format(line: Line) -> str:
     served, quarantined, twice, outside = line.loaded.values() if len(line.loaded) == 4 else (None,) * 4
     parts = {"quarantined": quarantined, "twice": twice, "outside": outside}
     others = ", ".join(f"{rows} {what}" for what, rows in parts.items() if rows)
-    return f"{served} rows{f', {others}' if others else ''}"
+    return f"{served} rows in the source{f', {others}' if others else ''}"

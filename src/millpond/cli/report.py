@@ -48,9 +48,9 @@ def report(
     from millpond.observability.assets import list_assets
     from millpond.observability.report import read_report
     from millpond.observability.report_page import render_report
-    from millpond.observability.sensitive import find_sensitive_columns
     from millpond.publish.spec import read_marts
     from millpond.transform.manifest import load_project_or_last
+    from millpond.transform.sensitive import find_sensitive_columns
 
     project = load_project_or_last(configured)
     sensitive = find_sensitive_columns(project)

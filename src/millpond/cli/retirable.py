@@ -7,10 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from millpond.errors import ConfigError
-from millpond.lake import read
 from millpond.naming import marts_schema, table_name
-from millpond.publish.schemas import list_marts
-from millpond.publish.spec import find_declarations
 from millpond.settings import settings
 from millpond.transform.manifest import load_project
 
@@ -29,6 +26,10 @@ class Retirable:
 
 def list_retirable(ref: str) -> list[Retirable]:
     """Return the tables and marts of `ref` without a model in the project as it is now."""
+    from millpond.lake import read
+    from millpond.publish.schemas import list_marts
+    from millpond.publish.spec import find_declarations
+
     tables = list_tables_without_model(read.list_tables(ref))
     schema = marts_schema(ref)
     declared = {node["alias"] for node in find_declarations(load_project(settings()).document())}
@@ -43,8 +44,21 @@ def list_retirable(ref: str) -> list[Retirable]:
 
 
 def list_tables_without_model(names: Iterable[str]) -> list[str]:
-    """Return those of the tables `names`, sorted, that are in a layer of models but have no model."""
-    return sorted({n for n in names if n.partition(".")[0] in _MODEL_LAYERS} - list_model_tables())
+    """Return those of the tables `names`, sorted, that are in a layer of models but that nothing makes.
+
+    That is neither a model nor an asset of the project's own.
+    """
+    left = {n for n in names if n.partition(".")[0] in _MODEL_LAYERS} - list_model_tables()
+    return sorted(left - _list_own_tables()) if left else []
+
+
+def _list_own_tables() -> set[str]:
+    """Return the tables that the project's own assets name as theirs."""
+    from millpond.own_definitions import load_own  # with Dagster, where a table has no model
+
+    own = load_own(settings())
+    specs = own.resolve_all_asset_specs() if own else ()
+    return {str(spec.metadata.get("dagster/table_name")) for spec in specs}
 
 
 def list_model_tables() -> set[str]:
@@ -68,6 +82,8 @@ def get_retirable(name: str, ref: str) -> Retirable:
 
 def check_new_name(to: str, found: Retirable, ref: str) -> str:
     """Return the name of `to` without its layer. Raises ConfigError if `found` cannot be renamed to it."""
+    from millpond.lake import read
+
     layer, name = table_name(to)
     if not found.table or to in read.list_tables(ref) or layer not in _MODEL_LAYERS:
         raise ConfigError(
@@ -79,6 +95,8 @@ def check_new_name(to: str, found: Retirable, ref: str) -> str:
 
 
 def _describe(ref: str, table: str, mart: str) -> Retirable:
+    from millpond.lake import read
+
     snapshot = read.load_table(ref, table).current_snapshot()
     if snapshot is None:
         return Retirable(table, mart, 0)

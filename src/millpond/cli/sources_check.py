@@ -27,10 +27,11 @@ def check(
     Example: millpond sources check nightscout
     """
     from millpond.cli import output
+    from millpond.cli.sensitive import hide_details
     from millpond.ingestion.inspection.check import check_source
     from millpond.settings import settings
 
-    steps = list(check_source(_file(name, settings()), _day(day), settings()))
+    steps = hide_details(check_source(_file(name, settings()), _day(day), settings()))
     if as_json:
         output.print_json(steps)
     else:
@@ -60,6 +61,7 @@ def preview(
               millpond sources preview nightscout.glucose_entries --day 2026-11-01 --limit 3
     """
     from millpond.cli import output
+    from millpond.cli.sensitive import hide_sample
     from millpond.cli.sources_sample import as_object, print_counts, print_quarantined, print_rows
     from millpond.ingestion.inspection.sample import take_sample
     from millpond.ingestion.reader import open_reader
@@ -73,7 +75,9 @@ def preview(
     source, index = find_table(sources, of_one.get(name, name.rpartition(".")[2]))
     table = source.tables[index]
     window = Window.of_day(_day(day)) if table.has_days else WHOLE
-    sample = take_sample(open_reader(source, table, settings()), window, settings(), limit)
+    sample = hide_sample(
+        take_sample(open_reader(source, table, settings()), window, settings(), limit), table
+    )
     if as_json:
         output.print_json({"source": source.source, "table": table.name, **as_object(sample)})
     else:

@@ -36,6 +36,7 @@ def migrate(
     """
     from millpond.cli import output
     from millpond.cli.arguments import require_ref
+    from millpond.cli.sensitive import hide_changes
     from millpond.ingestion.migration import plan_migration
     from millpond.ingestion.type_changes import find_type_changes
 
@@ -49,7 +50,7 @@ def migrate(
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         return
-    plans = [(table, change) for table in tables for change in plan_migration(table, on)]
+    plans = [(table, change) for table in tables for change in hide_changes(plan_migration(table, on), table)]
     if as_json:
         output.print_json([{"asset": table.asset, **vars(change)} for table, change in plans])
     elif plans:

@@ -6,30 +6,31 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_PACKAGE, _WARM_UP = "millpond.transform", "millpond.transform.runner:warm_up"
+_PACKAGE, _PACKAGE_LOADED = "millpond.transform", "millpond.transform.runner"
+_WARM_UP = f"{_PACKAGE_LOADED}:warm_up"
 
 
 @contextmanager
 def start_companion(*, needed: bool = True) -> Iterator[None]:
-    """Build models in a companion process within the block; start it before slow imports.
+    """Build models in a companion process within the block if it is `needed`; start it before slow imports.
 
-    Garbage collection is paused in this process until the first run starts.
+    Garbage collection is paused in this process until the first run starts. A process that has dbt loaded,
+    as a fork of `millpond up` has, builds the models itself.
     """
     from millpond.runtime.companion import run_companion
     from millpond.runtime.garbage import pause_collection, resume_collection
 
-    if not needed:
-        yield
-        return
+    alone = not needed or _PACKAGE_LOADED in sys.modules
     pause_collection()
     try:
-        with run_companion(_PACKAGE, _WARM_UP):
+        with nullcontext() if alone else run_companion(_PACKAGE, _WARM_UP):
             yield
     finally:
         resume_collection()

@@ -9,7 +9,7 @@ import typer
 from millpond.cli import history
 
 if TYPE_CHECKING:
-    from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
 
 
 app = typer.Typer(invoke_without_command=True)
@@ -23,8 +23,9 @@ def tables(
     ref: Annotated[str | None, typer.Option("--ref", help="Branch to list; default: MILLPOND_REF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """List the tables of the lake with their rows, bytes, files, snapshots and last change.
+    """List the tables of the lake with their rows, bytes, files, snapshots and last change (UTC).
 
+    A narrow terminal shows fewer columns, a line a table; --json has all.
     `millpond tables history TABLE` lists the commits that changed one.
 
     Example: millpond tables
@@ -33,15 +34,21 @@ def tables(
         return
     from millpond.cli import output
     from millpond.lake.pins import hold_pin
-    from millpond.lake.read import list_tables, load_table
     from millpond.settings import settings, source_names
 
     with hold_pin(ref or settings().ref) as pin:
-        rows = [(name, *_read_figures(load_table(pin, name))) for name in list_tables(pin)]
+        from millpond.lake.metadata import read_metadata
+
+        rows = [(name, *_read_figures(read_metadata(at))) for name, at in sorted(pin.pointers.items())]
     columns = ("table", "rows", "bytes", "files", "snapshots", "changed_at")
-    (output.print_rows_as_json if as_json else output.print_rows_as_table)(columns, rows)
     if as_json:
+        output.print_rows_as_json(columns, rows)
         return
+    short = [(*row[:-1], row[-1] and row[-1][: len("2026-11-01 08:00")]) for row in rows]
+    if omitted := output.print_fitting_table(columns, short, ("snapshots", "files", "bytes", "changed_at")):
+        output.print_text(
+            f"Not shown in {output.get_terminal_width()} columns: {', '.join(omitted)}; --json has all."
+        )
     if orphaned := _list_tables_without_model([name for name, *_ in rows]):
         typer.echo(f"Tables without a model: {', '.join(orphaned)}. Next: millpond retire")
     if not rows:
@@ -60,7 +67,7 @@ def _list_tables_without_model(names: list[str]) -> list[str]:
         return []
 
 
-def _read_figures(table: Table) -> tuple[int, int, int, int, str | None]:
+def _read_figures(table: TableMetadata) -> tuple[int, int, int, int, str | None]:
     import datetime as dt
 
     snapshot = table.current_snapshot()
@@ -69,7 +76,7 @@ def _read_figures(table: Table) -> tuple[int, int, int, int, str | None]:
     totals = ("total-records", "total-files-size", "total-data-files")
     rows, size, files = (int((snapshot.summary and snapshot.summary[name]) or 0) for name in totals)
     changed = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC)
-    return rows, size, files, len(table.snapshots()), changed.isoformat(" ", "seconds")
+    return rows, size, files, len(table.snapshots), changed.isoformat(" ", "seconds")
 
 
 if TYPE_CHECKING:

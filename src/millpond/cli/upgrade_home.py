@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from millpond.backfill.ledger_access import Holder
 from millpond.errors import UpgradeRefused
 from millpond.instance import upgrade
-from millpond.instance.dead_runs import HOST_TAG
+from millpond.instance.run_processes import HOST_TAG
 from millpond.runtime.databases import databases
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import layout, locate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from streamlit.web import bootstrap
 
 from millpond import redaction
 from millpond.dashboard.theme import build_options
+from millpond.errors import ConfigError
+from millpond.runtime.addresses import refuse_open_address
 from millpond.settings import settings
 
 _APP = Path(__file__).parent / "script" / "main.py"
@@ -56,6 +59,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--address", default="127.0.0.1")
     given = parser.parse_args()
+    try:
+        refuse_open_address(given.address, "the dashboard", settings())
+    except ConfigError as error:
+        sys.exit(str(error))
     redaction.install()
     net_util.get_external_ip = lambda: None  # it is looked up at another server
     options = build_server_options(given.address, given.port, settings().public_url)

@@ -12,12 +12,12 @@ import dagster as dg
 
 from millpond.dashboard.filters import Choices, Filters
 from millpond.observability.assets import Asset, Filter, list_assets, order_layers
-from millpond.observability.sensitive import find_sensitive_columns
 from millpond.own_definitions import load_own
 from millpond.platform import build_definitions
 from millpond.runtime import deployment
 from millpond.settings import Settings, settings, use_deployed
 from millpond.transform.manifest import load_project_or_last
+from millpond.transform.sensitive import find_sensitive_columns
 
 _loading = threading.Lock()
 _loaded: dict[str, Assets] = {}

@@ -2,13 +2,16 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import duckdb
+import pyarrow as pa
 
 from millpond.errors import (
     BeyondReach,
+    DayLeftOut,
     ListingIncomplete,
     MillpondError,
     PagingLoop,
@@ -17,18 +20,19 @@ from millpond.errors import (
     SourceUnreachable,
 )
 from millpond.ingestion.columns import sql_type
+from millpond.ingestion.left_out import leave_out
 from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.origins import has_address
 from millpond.ingestion.results import LoadResult
 from millpond.ingestion.schema import list_lineage
 from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.instance.load_events import read_newest_events
-from millpond.instance.record import NO_ADDRESS, REACH, UNFINISHED_TAG
+from millpond.instance.record import NO_ADDRESS, REACH, RETENTION, UNFINISHED_TAG, WIPED, read_versions
 from millpond.instance.unreachable import skip_days
 from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous, today
-from millpond.redaction import redacted
+from millpond.redaction import redacted, without_excerpts
 from millpond.resources.run import RunInfo, daily_partitions
 from millpond.resources.steps import TRANSIENT, build_retry_policy, interrupts_are_final
 from millpond.settings import Settings, settings, source_files, variable
@@ -37,14 +41,20 @@ _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomp
 _SHOWN = 3
 
 
-def build_assets(sources: Sequence[SourceSpec]) -> list[dg.AssetsDefinition]:
-    """Return one asset per table of `sources`."""
+def build_assets(
+    sources: Sequence[SourceSpec], sensitive: Mapping[str, Collection[str]] | None = None
+) -> list[dg.AssetsDefinition]:
+    """Return one asset per table of `sources`; errors of assets with `sensitive` columns quote no row."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # code references
-        return [_asset(source, table) for source in sources for table in source.tables]
+        return [
+            _asset(source, table, hide=bool((sensitive or {}).get(table.asset)))
+            for source in sources
+            for table in source.tables
+        ]
 
 
-def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
+def _asset(source: SourceSpec, table: SourceTable, *, hide: bool) -> dg.AssetsDefinition:
     configured = settings()
 
     @dg.asset(
@@ -63,6 +73,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
             "source": source.source,
             "quarantine": table.quarantine_table,
             **({REACH: table.window.reach.days} if table.window.reach else {}),
+            **({RETENTION: table.retention.days} if table.retention else {}),
             **({} if has_address(source, configured) else {NO_ADDRESS: _describe_address(source)}),
             "dagster/code_references": dg.CodeReferencesMetadataValue(
                 code_references=[
@@ -80,7 +91,7 @@ def _asset(source: SourceSpec, table: SourceTable) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext) -> Iterator[Any]:
         began = dt.datetime.now(dt.UTC)
         with interrupts_are_final(context):
-            loaded, failure = _attempt(context, source, table)
+            loaded, failure = _attempt(context, source, table, without_excerpts if hide else str)
             if loaded:
                 told = {"ref": RunInfo.of(context).ref}
                 known = [day for day in loaded.partitions if _is_partition(day.partition, configured)]
@@ -103,7 +114,7 @@ def _is_partition(day: dt.date | None, configured: Settings) -> bool:
 
 
 def _attempt(
-    context: dg.AssetExecutionContext, source: SourceSpec, table: SourceTable
+    context: dg.AssetExecutionContext, source: SourceSpec, table: SourceTable, show: Callable[[str], str]
 ) -> tuple[LoadResult | None, dg.Failure | None]:
     """Return what was loaded and the failure to report, which holds no exception that quotes a request."""
     from millpond.ingestion.acceptance import accept_held
@@ -124,10 +135,27 @@ def _attempt(
             loaded = migrate(table, previous, ref=run.ref, run_id=run.run_id)
         else:
             shrink = run.accept == "shrink"
-            loaded = load(source, table, run.window, ref=run.ref, run_id=run.run_id, accept_shrink=shrink)
+            loaded = load(
+                source,
+                table,
+                run.window,
+                ref=run.ref,
+                run_id=run.run_id,
+                accept_shrink=shrink,
+                days_left_out=_find_left_out(context, table, run),
+            )
+            for error in loaded.failed.values():
+                if isinstance(error, DayLeftOut):
+                    context.log.info("left out: %s", error.what)
     except MillpondError as error:
-        return None, _failure(redacted(str(error)), [error], {})
-    failed = {day: error for day, error in loaded.failed.items() if not isinstance(error, BeyondReach)}
+        return None, _failure(redacted(show(str(error))), [error], {})
+    except (duckdb.Error, pa.ArrowException, ValueError, TypeError) as error:
+        if show is str:
+            raise
+        text = f"{table.asset}: {type(error).__name__} (hidden, as the table has sensitive columns)"
+        return None, dg.Failure(text, metadata={"error": type(error).__name__})
+    left = (BeyondReach, DayLeftOut)
+    failed = {day: error for day, error in loaded.failed.items() if not isinstance(error, left)}
     if not failed:
         return loaded, None
     errors = list(dict.fromkeys(failed.values()))
@@ -140,9 +168,30 @@ def _attempt(
     metadata: dict[str, Any] = {
         "days_loaded": len(loaded.partitions),
         "days_failed": days,
-        "failures": dg.MetadataValue.json(_by_days(failed)),
+        "failures": dg.MetadataValue.json(_by_days(failed, show)),
     }
-    return loaded, _failure(redacted(text), errors, metadata)
+    return loaded, _failure(redacted(show(text)), errors, metadata)
+
+
+def _find_left_out(
+    context: dg.AssetExecutionContext, table: SourceTable, run: RunInfo
+) -> dict[dt.date, DayLeftOut]:
+    """Return the days that are not loaded: those that were wiped, and those that are not kept any more."""
+    found: dict[dt.date, DayLeftOut] = {}
+    if not table.has_days:
+        return found
+    if table.retention:
+        configured = settings()
+        oldest = today(configured.zone) - table.retention
+        for number in range((oldest - configured.start_date).days):
+            day = configured.start_date + dt.timedelta(days=number)
+            found[day] = leave_out(table, day, f"older than its retention of {table.retention.days} days")
+    if run.accept != "wiped":
+        asset = context.asset_key.to_user_string()
+        for one, version in read_versions(context.instance, [asset], run.ref)[asset].items():
+            if one and version == WIPED:
+                found[one] = leave_out(table, one, "it was wiped", " --accept-wiped")
+    return found
 
 
 def _read_newest_loads(
@@ -174,7 +223,7 @@ def _failure(text: str, errors: Sequence[MillpondError], metadata: dict[str, Any
     return dg.Failure(text, metadata={"error": kinds, **metadata}, allow_retries=retry)
 
 
-def _by_days(failed: Mapping[dt.date, MillpondError]) -> list[dict[str, str]]:
+def _by_days(failed: Mapping[dt.date, MillpondError], show: Callable[[str], str]) -> list[dict[str, str]]:
     """Return each error with the days it is about and its advice, for who goes on from there."""
     days: dict[MillpondError, list[dt.date]] = {}
     for day, error in failed.items():
@@ -183,7 +232,7 @@ def _by_days(failed: Mapping[dt.date, MillpondError]) -> list[dict[str, str]]:
         {
             "days": str(window),
             "error": type(error).__name__,
-            "reason": redacted(error.what),
+            "reason": redacted(show(error.what)),
             "unharmed": redacted(error.unharmed),
             "next": redacted(error.next_step),
         }

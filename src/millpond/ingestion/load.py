@@ -9,11 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from millpond import crash_points
-from millpond.errors import MillpondError, RowsHeldBack, RowsUnaccounted, SchemaConflict
+from millpond.errors import DayLeftOut, MillpondError, RowsHeldBack, RowsUnaccounted, SchemaConflict
 from millpond.ingestion.files.other_days import warn_of_other_days
 from millpond.ingestion.guard import Guard
+from millpond.ingestion.left_out import choose
 from millpond.ingestion.reader import FetchResult, open_reader
 from millpond.ingestion.refusals import find_refused_days
 from millpond.ingestion.refused import RefusedDays
@@ -47,6 +49,7 @@ def load(
     ref: str,
     run_id: str,
     accept_shrink: bool = False,
+    days_left_out: Mapping[dt.date, DayLeftOut] = MappingProxyType({}),
 ) -> LoadResult:
     """Make the raw and quarantine tables hold what the source has for `window`, day by day or not at all.
 
@@ -54,12 +57,16 @@ def load(
     result also has the days outside of `window` whose rows changed.
     Days that cannot be fetched or trusted are reported in the result; while the breaker of the source's host
     is open, these are all of them. So are days that would lose more of their rows than the spec's `shrink`
-    allows, unless `accept_shrink`: their new rows are kept aside. Raises ConfigError for what is not set,
-    LakeError for what cannot be written.
+    allows, unless `accept_shrink`: their new rows are kept aside. Days of `days_left_out` are
+    not loaded, and their rows are written nowhere, whatever day they come with.
+
+    Raises ConfigError for what is not set, LakeError for what cannot be written.
     """
     configured, began, window = settings(), time.perf_counter(), window or WHOLE
     reader = open_reader(source, table, configured)
     guard = Guard(reader)
+    if set(window.days) <= days_left_out.keys():
+        return LoadResult([], choose(window, days_left_out), time.perf_counter() - began)
     if refused := guard.refusal(window):
         return LoadResult([], dict.fromkeys(window.days, refused), time.perf_counter() - began)
     with open_staging_folder(configured.staging, f"{table.name}-{window.start}-{window.last}") as folder:
@@ -76,6 +83,7 @@ def load(
             record_origin=guard.record_origin,
             accept_shrink=accept_shrink,
             began=began,
+            days_left_out=days_left_out,
         )
         if fetched.note_loaded and ref == MAIN_REF:
             fetched.note_loaded(set(window.days) - set(loaded.failed))
@@ -93,6 +101,7 @@ def load_rows(
     record_origin: Callable[[], None],
     accept_shrink: bool,
     began: float,
+    days_left_out: Mapping[dt.date, DayLeftOut] = MappingProxyType({}),
 ) -> LoadResult:
     """Write the rows `fetched` for `window`, day by day or not at all; keep those of refused days aside.
 
@@ -103,20 +112,27 @@ def load_rows(
     added = find_added(table, fetched.fields, ref)
     with validate_rows(table, fetched, window, zone, added, folder / "judged") as validated:
         _reconcile(table, fetched, validated)
+        validated = replace(validated, leave_out=frozenset(days_left_out))
         warn_of_other_days(table, validated.counts)
-        failed = find_refused_days(source.source, table, fetched, validated, ref)
+        refused = find_refused_days(source.source, table, fetched, validated, ref)
+        failed = {day: error for day, error in refused.items() if day not in days_left_out}
+        left_out = choose(window, days_left_out)
         crash_points.reached("ingestion.judged")
         if len(failed) < len(window):
             record_origin()
         shrinkage = Shrinkage(None if accept_shrink else shrink_rule(table), fetched.unproven)
         try:
             if table.writes != "replace":
-                return _write_by_key(table, validated, window, failed, ref, days_refused.run_id, began)
-            written, held_back = _write(table, validated, window, failed, shrinkage, days_refused)
+                merged = _write_by_key(table, validated, window, failed, ref, days_refused.run_id, began)
+                kept = [part for part in merged.partitions if part.partition not in left_out]
+                return LoadResult(kept, {**merged.failed, **left_out}, merged.seconds)
+            written, held_back = _write(
+                table, validated, window, {**failed, **left_out}, shrinkage, days_refused
+            )
         except SchemaConflict as error:
             raise advise_migration(table, error, ref) from error
         days_refused.keep(validated, failed)
-        failed |= held_back
+        failed |= {**held_back, **left_out}
     if accept_shrink:
         note_kept_days(failed.values())
     seconds = time.perf_counter() - began

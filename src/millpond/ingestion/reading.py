@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from millpond.errors import ConfigError
 from millpond.ingestion.spec import SourceSpec
-from millpond.ingestion.spec_lines import LOADER, find_python_line, find_yaml_line
+from millpond.ingestion.spec_lines import find_python_line, find_yaml_line
 from millpond.ingestion.spec_messages import explain, show_path
 from millpond.settings import Settings, source_files
+from millpond.yaml_text import LOADER, load_yaml
 
 
 def load_sources(settings: Settings) -> list[SourceSpec]:
@@ -74,7 +75,7 @@ def read_source(file: Path) -> SourceSpec:
 
 def _from_yaml(file: Path) -> SourceSpec:
     try:
-        content = yaml.load(file.read_bytes(), _UniqueKeys)  # noqa: S506 - a SafeLoader
+        content = load_yaml(file.read_bytes(), _UniqueKeys)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         said = " ".join(str(error).split())

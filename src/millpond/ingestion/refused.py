@@ -50,7 +50,13 @@ def keeps_refused(table: SourceTable) -> bool:
 
 def refused_table(table: SourceTable) -> str:
     """Return the name of the lake's table with the rows of refused days."""
-    return f"quarantine.{table.name[:_NAME_LENGTH]}__refused"
+    return name_refused_table(table.quarantine_table)
+
+
+def name_refused_table(quarantine: str) -> str:
+    """Return the name of the table with the rows of refused days, beside the table `quarantine`."""
+    layer, name = quarantine.split(".")
+    return f"{layer}.{name[:_NAME_LENGTH]}__refused"
 
 
 def refused_spec(table: SourceTable) -> TableSpec:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import idna
-from requests import PreparedRequest
-from requests.exceptions import TooManyRedirects
 
 from millpond.errors import SourceError, SourceLimited, SourceMalformed, SourceRefused, SourceUnreachable
 from millpond.redaction import excerpt, redacted
 from millpond.settings import variable
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 UNHARMED: Final = "what was loaded before; nothing of this was written"
 
@@ -57,6 +58,8 @@ class SourceErrors:
 
     def unsendable(self, url: str | None, error: Exception) -> SourceRefused:
         """The request to `url` cannot be made at all."""
+        from requests.exceptions import TooManyRedirects
+
         reason, advice = f"the request cannot be made: {error}", "check the address and the endpoint's path"
         if isinstance(error, TooManyRedirects):
             reason, advice = "its redirects lead in a circle", f"check {variable('url', self.source)}"

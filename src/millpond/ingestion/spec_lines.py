@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import yaml
 
-LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The loader of YAML files, in C where PyYAML has it."""
+from millpond.yaml_text import LOADER
 
 
 def find_yaml_line(text: bytes, path: Sequence[str | int]) -> int | None:

@@ -7,6 +7,7 @@ given), and what it calls loading is the lake's business.
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import time
 import uuid
@@ -14,21 +15,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import GeneratorType
 
 import dlt
 import pyarrow as pa
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from millpond.errors import MillpondError, StorageFailed
 from millpond.internals.dlt import disable_anon_tracker
+from millpond.lake.files import NO_ROOM, is_disk_full
 
 _ABANDONED_SECONDS = 24 * 3600
+_ADVICE = "Possible solutions:"
+"""What DuckDB advises from here on is about settings that a load chooses itself."""
 
 Stream = Callable[[], Iterator[pa.Table]]
 
 
 @contextmanager
 def open_staging_folder(root: Path, label: str) -> Iterator[Path]:
-    """Yield a new folder below `root`, removed at the end; removes those that crashed loads left long ago."""
+    """Yield a new folder below `root`, removed at the end; removes those that crashed loads left long ago.
+
+    Raises StorageFailed if its disk has no space left.
+    """
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in root.glob("load-*"):
         if time.time() - old.stat().st_mtime > _ABANDONED_SECONDS:
@@ -37,6 +46,20 @@ def open_staging_folder(root: Path, label: str) -> Iterator[Path]:
     folder.mkdir(mode=0o700)
     try:
         yield folder
+    except MillpondError:
+        raise
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        cause = str(_root(error))
+        where = f"the staging folder {root} has no space left"
+        if NO_ROOM in cause:
+            where = f"the rows have room neither in memory nor in the staging folder {root}"
+        raise StorageFailed(
+            f"{label}: {where}: {cause.partition(_ADVICE)[0].strip()}",
+            unharmed="the tables; nothing was loaded",
+            next_step="free space on its disk, or load fewer days at a time, then repeat the load",
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -49,8 +72,8 @@ def stage_pages(streams: Sequence[Stream], folder: Path, parallel: int) -> list[
     try:
         pipeline.extract(
             [
-                dlt.resource(stream(), name=f"stream_{i}", table_name="rows", parallelized=True)
-                for i, stream in enumerate(streams)
+                dlt.resource(rows, name=f"stream_{i}", table_name="rows", parallelized=True)
+                for i, rows in enumerate(_tell_module(stream()) for stream in streams)
             ],
             loader_file_format="parquet",
             workers=parallel,
@@ -63,6 +86,13 @@ def stage_pages(streams: Sequence[Stream], folder: Path, parallel: int) -> list[
     else:
         return _files(pipeline)
     raise cause  # dlt takes Ctrl-C for a failure
+
+
+def _tell_module(rows: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Tell Python the module of a generator; dlt asks for it, and Python would look through all modules."""
+    if isinstance(rows, GeneratorType) and (frame := rows.gi_frame):
+        inspect.modulesbyfile.setdefault(inspect.getabsfile(frame), frame.f_globals["__name__"])
+    return rows
 
 
 @lru_cache(1)

@@ -26,6 +26,7 @@ from millpond.ingestion.window import (
     Identifier,
     News,
     Quarantine,
+    Retention,
     Retries,
     Shrink,
     WindowSpec,
@@ -112,6 +113,11 @@ class SourceTable(Part):
         examples=["allow_empty: true"],
     )
     quarantine: Quarantine = Field(default_factory=Quarantine, examples=["quarantine: { fail_above: 0.2 }"])
+    retention: Retention | None = Field(
+        None,
+        description="how long days are kept: older ones are removed at night, and not loaded",
+        examples=["retention: 400d"],
+    )
     shrink: Shrink = Field(default_factory=Shrink, examples=["shrink: { hold_below: 0.5, min_rows: 20 }"])
     cadence: Cadence | None = Field(None, examples=['cadence: { cron: "0 * * * *", lookback_days: 2 }'])
     news: News | None = Field(
@@ -177,6 +183,8 @@ class SourceTable(Part):
             raise ValueError(f"the column {name} is the {role}: a bad value of it cannot become null")
 
     def _check_axes(self) -> None:
+        if self.retention and not self.has_days:
+            raise ValueError("retention removes days, which a table that is loaded whole does not have")
         if (self.event_time is None) != (self.load == "whole"):
             raise ValueError(
                 "event_time says which day a row belongs to, and load: whole makes a table without days;"

@@ -16,7 +16,7 @@ from millpond.ingestion.contract import Contract
 from millpond.ingestion.json_sql import BLANKS
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.naming import LINEAGE_COLUMNS, PARTITION_COLUMN, literal, quoted
-from millpond.partitions import Window
+from millpond.partitions import Window, contiguous
 
 ROWS_IN_MEMORY = 500_000
 """More rows than this are handed on as Parquet files."""
@@ -64,6 +64,8 @@ class ValidatedRows:
     counts: dict[dt.date, Counts]
     of_other_days: int = 0
     """Rows of days that were not asked for, which are left out."""
+    leave_out: frozenset[dt.date] = frozenset()
+    """Days whose rows are written nowhere."""
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""
@@ -112,6 +114,8 @@ class ValidatedRows:
             if self.contract.table.has_days or name != PARTITION_COLUMN
         )
         days = f"__part >= date '{window.start}' and __part < date '{window.end}'"
+        for part in contiguous(day for day in self.leave_out if day in window):
+            days += f" and not (__part >= date '{part.start}' and __part < date '{part.end}')"
         sql = f"select {columns}, {lineage} from {rows} and {days}"  # noqa: S608 - names quoted, values literal
         if self._sum(window, "rows") <= ROWS_IN_MEMORY:
             return self.connection.execute(sql).to_arrow_table()

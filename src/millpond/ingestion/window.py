@@ -47,6 +47,15 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 Duration = Annotated[dt.timedelta, BeforeValidator(_duration)]
 
 
+def _check_retention(value: dt.timedelta) -> dt.timedelta:
+    if value < dt.timedelta(days=31):  # lateness and look-back concern younger days
+        raise ValueError("is shorter than 31 days; give it as a number of days, for example 400d")
+    return value
+
+
+Retention = Annotated[Duration, AfterValidator(_check_retention)]
+
+
 class EventTime(Part):
     """The column that says when a row happened, hence to which day it belongs."""
 

@@ -20,6 +20,7 @@ from millpond.internals.dagster import (
     datetime_from_timestamp,
 )
 from millpond.internals.dagster_on_demand import BulkActionsFilter, BulkActionStatus, PartitionBackfill
+from millpond.resources.run import MAINTENANCE
 
 
 class BackfillRecords(Protocol):
@@ -131,7 +132,7 @@ def merge_runs(
     it.
 
     An asset without parents whose code is unchanged is left out if daily models depend on it. Dagster would
-    make it in a run of its own, and those models in another one after that.
+    make it in a run of its own, and those models in another one after that. So is maintenance.
     """
     data = backfill.asset_backfill_data
     if data is None:
@@ -147,7 +148,9 @@ def merge_runs(
         for key, subset in by_key.items()
         if (definition := graph.get(key).partitions_def) is not None and definition in roots
     }
-    whole = data.target_subset.non_partitioned_asset_keys
+    chosen = data.target_subset.non_partitioned_asset_keys
+    chores = {key for key in chosen if by_key and MAINTENANCE in graph.get(key).metadata}
+    whole = chosen - chores
     same = {
         key
         for key in whole
@@ -163,7 +166,7 @@ def merge_runs(
     names = ", ".join(sorted(key.to_user_string() for key in same))
     return backfill._replace(
         asset_backfill_data=data._replace(target_subset=target),
-        asset_selection=[key for key in backfill.asset_selection or () if key not in same],
+        asset_selection=[key for key in backfill.asset_selection or () if key not in same | chores],
         description=backfill.description or (f"Left out because unchanged: {names}" if names else None),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 import traceback
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
 from millpond.redaction import redacted, without_known
 from millpond.runtime.databases import databases
+from millpond.settings import settings
 
 _from_traceback = SerializableErrorInfo.from_traceback
 
@@ -80,9 +82,14 @@ class PooledStorage:
         self._engine = pool(statement_timeout)
 
 
-@lru_cache(4)
 def pool(statement_timeout: int | None = None) -> Engine:
     """Return this process's connection pool; a run of Dagster takes hundreds of connections in sequence."""
+    return pool_of(settings().home, statement_timeout)
+
+
+@lru_cache(4)
+def pool_of(_home: Path, statement_timeout: int | None) -> Engine:
+    """Return the connection pool of a home, which the settings name."""
 
     def connect() -> Any:
         bound = f" -cstatement_timeout={statement_timeout}" if statement_timeout else ""

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-
-from millpond.runtime.processes import start_time
-
-HOST_TAG = "millpond/host"
-"""Run tag that names the host or container in which a run started; not set when embedded."""
-_CLOCK_TOLERANCE = 2.0
+from millpond.instance.run_processes import find_process
 
 
 def fail_dead_runs(instance: DagsterInstance) -> list[str]:
@@ -48,17 +42,5 @@ def find_leaked_slots(instance: DagsterInstance) -> list[DagsterRun]:
 
 def _find_dead_process(instance: DagsterInstance, run: DagsterRun) -> int | None:
     """Return the process that executed the run, if it was on this host and is dead."""
-    if run.tags.get(HOST_TAG, socket.gethostname()) != socket.gethostname():
-        return None
-    records = instance.get_records_for_run(
-        run.run_id, of_type=DagsterEventType.RUN_START, limit=1, ascending=False
-    ).records
-    if not records:
-        return None
-    entry = records[0].event_log_entry
-    pid = entry.dagster_event.pid if entry.dagster_event else None
-    if pid is None:
-        return None
-    began = start_time(pid)
-    is_another = began is not None and began > entry.timestamp + _CLOCK_TOLERANCE
-    return pid if began is None or is_another else None
+    found = find_process(instance, run)
+    return found[0] if found and not found[1] else None

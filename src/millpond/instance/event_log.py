@@ -7,26 +7,28 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from operator import itemgetter
 
-from dagster import DagsterEventType, EventLogEntry, serialize_value
+from dagster import DagsterEventType, EventLogEntry
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
+from millpond.instance.check_rows import UPDATE_RESULT, list_planned, make_result
 from millpond.instance.connections import PooledStorage
 from millpond.instance.record import is_indexed
 from millpond.internals.dagster import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
-    AssetCheckExecutionRecordStatus,
     coerce_valid_log_level,
 )
 from millpond.internals.dagster_on_demand import (
     AssetCheckExecutionsTable,
+    AssetKeyTable,
     ConcurrencyLimitsTable,
     SqlEventLogStorageTable,
 )
@@ -160,28 +162,48 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
             of_assets = [(e, i) for e, i in stored if _is_of_asset(e)]
             self._store_asset_event_tags(connection, [e for e, _ in of_assets], [i for _, i in of_assets])
             last = {e.get_dagster_event().asset_key: (e, i) for e, i in of_assets}
-            for event, event_id in last.values():
-                self._store_asset_event(connection, event, event_id)
-            for event, event_id in stored:
-                if _is_of_check(event):
-                    self.store_asset_check_event(event, event_id)
+            self._store_assets(connection, last.values())
+            of_checks = [(e, i) for e, i in stored if _is_of_check(e) and self.defines_state(e)]
+            self._store_checks(connection, of_checks)
 
-    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Record a planned check for each day of a run; Dagster serializes the event again for each."""
-        planned: Any = event.get_dagster_event().event_specific_data
-        row = {
-            "asset_key": planned.asset_key.to_string(),
-            "check_name": planned.check_name,
-            "run_id": event.run_id,
-            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": serialize_value(event),
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
-            "evaluation_event_storage_id": event_id,
-        }
-        subset = planned.partitions_subset
-        days = subset.get_partition_keys() if subset else [None]
-        with self.index_connection() as connection:
-            connection.execute(AssetCheckExecutionsTable.insert(), [row | {"partition": day} for day in days])
+    def defines_state(self, event: EventLogEntry) -> bool:  # noqa: ARG002
+        """Return whether the event of a check defines the state of the check."""
+        return True
+
+    def _store_assets(self, connection: Connection, events: Iterable[tuple[EventLogEntry, int]]) -> None:
+        """Update the assets of these events, in one statement for all that change the same columns."""
+        indexed, rows = self._has_asset_key_index_cols_on_connection(connection), defaultdict(list)
+        for event, event_id in events:
+            values = self._get_asset_entry_values(event, event_id, indexed)
+            key = event.get_dagster_event().asset_key
+            assert key
+            rows[tuple(values)].append({"asset_key": key.to_string(), **values})
+        for columns, of_assets in rows.items():
+            upsert = insert(AssetKeyTable).values(sorted(of_assets, key=itemgetter("asset_key")))
+            changed = {name: upsert.excluded[name] for name in columns}
+            key_alone = [AssetKeyTable.c.asset_key]
+            connection.execute(
+                upsert.on_conflict_do_update(index_elements=key_alone, set_=changed)
+                if changed
+                else upsert.on_conflict_do_nothing()
+            )
+
+    def _store_checks(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int]]) -> None:
+        """Record planned checks and results; without a row of its plan a result is stored as Dagster does."""
+        planned, results = [], []
+        for event, event_id in events:
+            if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+                planned += list_planned(event, event_id)
+            else:
+                results.append((event, event_id))
+        if planned:
+            connection.execute(AssetCheckExecutionsTable.insert(), planned)
+        if len(results) > 1 and all(event.run_id for event, _ in results):
+            rows = [make_result(event, event_id) for event, event_id in results]
+            if connection.execute(UPDATE_RESULT, rows).rowcount == len(rows):
+                return
+        for event, event_id in results:
+            self.store_asset_check_event(event, event_id)
 
     def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
         """Return the tags that are indexed: Dagster's own, and those that backfills are planned by."""
@@ -218,6 +240,13 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
     def has_table(self, table_name: str) -> bool:
         """Return whether the table exists; cached once it does, as Dagster asks for each event."""
         return self._exists(table_name, lambda: super(HomeEventLogStorage, self).has_table(table_name))
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        """Return whether the table of assets has the column; needs no connection once it has."""
+        return self._exists(
+            f"asset_keys.{column_name}",
+            lambda: super(HomeEventLogStorage, self).has_asset_key_col(column_name),
+        )
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         """Return whether the table of assets has the column; cached once it has (27 calls per run)."""

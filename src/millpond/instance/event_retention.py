@@ -33,13 +33,17 @@ _AT_ONCE = 100_000
 _LOGS = "compute_logs"
 
 
-def prune(instance: DagsterInstance) -> tuple[int, int]:
-    """Delete logs and outputs of runs that are older than the setting; returns how many events and runs."""
-    age = dt.timedelta(days=settings().event_retention_days)
-    return prune_events(instance, age), prune_compute_logs(Path(instance.storage_directory()), age)
+def prune(instance: DagsterInstance, *, dry_run: bool = False) -> tuple[int, int]:
+    """Delete logs and outputs of runs that are older than the setting; returns how many events and runs.
+
+    With `dry_run` they are only counted.
+    """
+    age, storage = dt.timedelta(days=settings().event_retention_days), Path(instance.storage_directory())
+    events = prune_events(instance, age, dry_run=dry_run)
+    return events, prune_compute_logs(storage, age, dry_run=dry_run)
 
 
-def prune_events(instance: DagsterInstance, older_than: dt.timedelta) -> int:
+def prune_events(instance: DagsterInstance, older_than: dt.timedelta, *, dry_run: bool = False) -> int:
     """Delete the progress, and the lines, of runs that ended before so long; returns how many events.
 
     Materializations, observations, results of checks, failures, and starts and ends of runs stay. Of the
@@ -69,7 +73,10 @@ def prune_events(instance: DagsterInstance, older_than: dt.timedelta) -> int:
         with connection(instance) as conn:
             some = events.id.between(start, start + _AT_ONCE - 1)
             due = and_(some, events.timestamp < before, events.run_id.not_in(running), said)
-            deleted += conn.execute(delete(SqlEventLogStorageTable).where(due)).rowcount
+            if dry_run:
+                deleted += conn.execute(select(func.count(events.id)).where(due)).scalar_one()
+            else:
+                deleted += conn.execute(delete(SqlEventLogStorageTable).where(due)).rowcount
             oldest_left = conn.execute(select(func.min(events.timestamp)).where(some)).scalar()
         if oldest_left is not None and oldest_left >= before:
             break  # ids grow with time
@@ -77,7 +84,7 @@ def prune_events(instance: DagsterInstance, older_than: dt.timedelta) -> int:
     return deleted
 
 
-def prune_compute_logs(storage: Path, older_than: dt.timedelta) -> int:
+def prune_compute_logs(storage: Path, older_than: dt.timedelta, *, dry_run: bool = False) -> int:
     """Delete the output of steps of runs that wrote it before so long; returns of how many runs.
 
     `storage` is Dagster's folder for them, which also holds what other parts store under other names.
@@ -88,7 +95,7 @@ def prune_compute_logs(storage: Path, older_than: dt.timedelta) -> int:
         for folder in (storage.iterdir() if storage.is_dir() else ())
         if _is_run(folder.name) and (folder / _LOGS).is_dir() and (folder / _LOGS).stat().st_mtime < before
     ]
-    for logs in due:
+    for logs in () if dry_run else due:
         shutil.rmtree(logs, ignore_errors=True)
         if not any(logs.parent.iterdir()):
             logs.parent.rmdir()

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 import orjson
@@ -30,8 +30,14 @@ UNFINISHED_TAG = "millpond/unfinished"
 """Tag of a materialization of a day that had not ended when its load began."""
 UNDONE = "undone"
 """Data version of a day whose rows an undo removed; metadata of what an undo recorded: the commit undone."""
+WIPED: Final = "wiped"
+"""Data version of a day that was wiped; metadata of its materialization: when."""
 DAYS_BEYOND_REACH = "days_beyond_reach"
 """Metadata of a failed load: windows, separated by commas, that the source no longer serves."""
+RETENTION = "retention_days"
+"""Metadata of an asset: how many days back its days are kept, if that is declared."""
+EXPIRED: Final = "expired"
+"""Data version of a day that its retention removed; metadata of its materialization: when."""
 REACH = "reach_days"
 """Metadata of an asset: how many days back its source serves data, if limited."""
 NO_ADDRESS = "address"

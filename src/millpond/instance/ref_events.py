@@ -51,8 +51,12 @@ class RefEventLogStorage(HomeEventLogStorage):
 
     def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
         """Record the result of a check for its asset if its run is on main."""
-        if self._find_ref(event.run_id) == MAIN_REF:
+        if self.defines_state(event):
             super().store_asset_check_event(event, event_id)
+
+    def defines_state(self, event: EventLogEntry) -> bool:
+        """Return whether the run of a check's event is on main."""
+        return self._find_ref(event.run_id) == MAIN_REF
 
     def _find_ref(self, run_id: str) -> str:
         if run_id not in self._refs:

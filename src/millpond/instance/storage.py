@@ -14,11 +14,12 @@ from sqlalchemy import text
 from millpond.instance.backfills import CommandBackfills, limit_to_target
 from millpond.instance.connections import PooledStorage, pool
 from millpond.instance.containers import container_launcher
-from millpond.instance.dead_runs import HOST_TAG
 from millpond.instance.files import Unconfigured
 from millpond.instance.home import add_origin
 from millpond.instance.pause import apply_pause, hold_at_launch, hold_queued, mark_automatic, read_pause
+from millpond.instance.queue import CHANGES, announce_change
 from millpond.instance.ref_events import RefEventLogStorage
+from millpond.instance.run_processes import HOST_TAG, end_processes
 from millpond.instance.run_usage import note_run_event
 from millpond.internals.dagster import (
     WILL_RETRY_TAG,
@@ -68,7 +69,7 @@ class HomeInstance(DagsterInstance):
             launcher = container_launcher()
             launcher.register_instance(self)
             self._run_launcher = launcher
-        return hold_at_launch(self, super().run_launcher)
+        return end_processes(self, hold_at_launch(self, super().run_launcher))
 
     def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
         """Store the state of a new schedule or sensor; it is off while the home is paused."""
@@ -106,8 +107,11 @@ class HomeRunStorage(PooledStorage, CommandBackfills):
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None
     ) -> None:
-        """Update the run of an event; measure what the run uses of the machine."""
+        """Update the run of an event, announce it to the queue, and measure what the run uses."""
         super().handle_run_event(run_id, event, update_timestamp)
+        if event.event_type in CHANGES:
+            with self.connect() as connection:
+                announce_change(connection)
         note_run_event(run_id, event.event_type)
         if event.event_type == DagsterEventType.RUN_START and settings().scale:
             self.add_run_tags(run_id, {HOST_TAG: socket.gethostname()})

@@ -101,11 +101,11 @@ def announce_interrupt() -> None:
     interrupts._received_interrupt["received"] = True
 
 
-def leave_out_unfit_assets(mark: str) -> None:
+def leave_out_unfit_assets(*marks: str) -> None:
     """Have `dagster asset materialize` leave assets out that its run cannot hold, as Dagster's pages do.
 
     Its selection `a*` includes external assets downstream, such as dbt's exposures, and assets with other
-    partitions, which have the metadata `mark`, and then fails. The latter stay if there are no others.
+    partitions, and then fails. These, and what else has the metadata `marks`, stay if there are no others.
     """
     command: Any = sys.modules.get("dagster._cli.asset")
     if command is None or command.AssetSelection is not AssetSelection:
@@ -125,7 +125,7 @@ def leave_out_unfit_assets(mark: str) -> None:
 
         def resolve(self, graph: AssetGraph, allow_missing: bool = False) -> AbstractSet[AssetKey]:
             found = self._selection.resolve(graph, allow_missing)
-            fit = {key for key in found if mark not in graph.get(key).metadata}
+            fit = {key for key in found if graph.get(key).metadata.keys().isdisjoint(marks)}
             return found if allow_missing or not fit else fit  # `dagster asset list` allows missing ones
 
     command.AssetSelection = FitSelection

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from millpond.internals.on_demand import import_on_demand
 
 if TYPE_CHECKING:
+    from dagster._cli import main as dagster_cli
     from dagster._cli.code_server import code_server_cli
     from dagster._core.execution.asset_backfill import AssetBackfillData
     from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
@@ -38,8 +39,12 @@ if TYPE_CHECKING:
         OPTIONAL_SCHEDULE_DATA_MIGRATIONS,
         REQUIRED_SCHEDULE_DATA_MIGRATIONS,
     )
+    from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage
     from dagster._core.storage.sql import get_alembic_config
+    from dagster._daemon import controller as daemon_controller
     from dagster._daemon.cli import main as daemon_cli
+    from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+    from dagster._grpc import server as grpc_server
     from dagster._grpc.__generated__ import dagster_api_pb2
     from dagster._grpc.proxy_server import DagsterProxyApiServicer
     from dagster_dbt.core import dbt_cli_event
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
     from dagster_webserver.webserver import DagsterWebserver
 
 PARTS = {
+    "dagster_cli": "dagster._cli:main",
     "code_server_cli": "dagster._cli.code_server:code_server_cli",
     "AssetBackfillData": "dagster._core.execution.asset_backfill:AssetBackfillData",
     "BulkActionStatus": "dagster._core.execution.backfill:BulkActionStatus",
@@ -83,9 +89,13 @@ PARTS = {
     "REQUIRED_SCHEDULE_DATA_MIGRATIONS": (
         "dagster._core.storage.schedules.migration:REQUIRED_SCHEDULE_DATA_MIGRATIONS"
     ),
+    "SqlScheduleStorage": "dagster._core.storage.schedules.sql_schedule_storage:SqlScheduleStorage",
     "get_alembic_config": "dagster._core.storage.sql:get_alembic_config",
+    "daemon_controller": "dagster._daemon.controller",
     "daemon_cli": "dagster._daemon.cli:main",
+    "QueuedRunCoordinatorDaemon": "dagster._daemon.run_coordinator:QueuedRunCoordinatorDaemon",
     "dagster_api_pb2": "dagster._grpc.__generated__.dagster_api_pb2",
+    "grpc_server": "dagster._grpc.server",
     "DagsterProxyApiServicer": "dagster._grpc.proxy_server:DagsterProxyApiServicer",
     "dbt_cli_event": "dagster_dbt.core.dbt_cli_event",
     "DbtCoreCliEventMessage": "dagster_dbt.core.dbt_cli_event:DbtCoreCliEventMessage",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dbt.artifacts.schemas.catalog import CatalogArtifact
     from dbt.clients import jinja as dbt_jinja
     from dbt.clients.jinja import MacroGenerator
+    from dbt.compilation import Linker
     from dbt.config.project import Project
     from dbt.config.runtime import UnsetProfile
     from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
     from dbt.exceptions import UninstalledPackagesFoundError
     from dbt.flags import get_flags
     from dbt.graph.selector import NodeSelector
+    from dbt.include.global_project import PROJECT_NAME as GLOBAL_PROJECT_NAME
     from dbt.materializations.incremental.microbatch import MicrobatchBuilder
     from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
     from dbt.plugins.manager import PluginManager
     from dbt.task import test as dbt_test_task
     from dbt.task.compile import CompileTask
     from dbt_common.behavior_flags import BehaviorFlagRendered
-    from dbt_common.clients.jinja import catch_jinja, get_environment
+    from dbt_common.clients.jinja import MacroFuzzTemplate, catch_jinja, get_environment
     from dbt_common.clients.jinja import get_template as get_template_of_common
     from dbt_common.dataclass_schema import dbtClassMixin
     from dbt_common.events.base_types import BaseEvent, EventLevel
@@ -54,6 +56,7 @@ PARTS = {
     "TrinoRelation": "dbt.adapters.trino.relation:TrinoRelation",
     "CatalogArtifact": "dbt.artifacts.schemas.catalog:CatalogArtifact",
     "dbt_jinja": "dbt.clients.jinja",
+    "Linker": "dbt.compilation:Linker",
     "MacroGenerator": "dbt.clients.jinja:MacroGenerator",
     "Project": "dbt.config.project:Project",
     "UnsetProfile": "dbt.config.runtime:UnsetProfile",
@@ -64,6 +67,7 @@ PARTS = {
     "ParsedNode": "dbt.contracts.graph.nodes:ParsedNode",
     "UninstalledPackagesFoundError": "dbt.exceptions:UninstalledPackagesFoundError",
     "get_flags": "dbt.flags:get_flags",
+    "GLOBAL_PROJECT_NAME": "dbt.include.global_project:PROJECT_NAME",
     "NodeSelector": "dbt.graph.selector:NodeSelector",
     "MicrobatchBuilder": "dbt.materializations.incremental.microbatch:MicrobatchBuilder",
     "extended_mashumaro_encoder": "dbt.parser.manifest:extended_mashumaro_encoder",
@@ -72,6 +76,7 @@ PARTS = {
     "dbt_test_task": "dbt.task.test",
     "CompileTask": "dbt.task.compile:CompileTask",
     "BehaviorFlagRendered": "dbt_common.behavior_flags:BehaviorFlagRendered",
+    "MacroFuzzTemplate": "dbt_common.clients.jinja:MacroFuzzTemplate",
     "catch_jinja": "dbt_common.clients.jinja:catch_jinja",
     "get_environment": "dbt_common.clients.jinja:get_environment",
     "get_template_of_common": "dbt_common.clients.jinja:get_template",
@@ -92,9 +97,26 @@ def skip_flag_source(flags: type[BehaviorFlagRendered]) -> None:
     flags._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
 
-def list_macro_namespaces(found: MacroNamespace) -> list[Any]:
-    """Return the dictionaries in which dbt looks for a macro, in order."""
-    return list(found._search_order())
+def use_variables(variables: type[Any], macros: type[Any]) -> None:
+    """Have dbt keep the variables of templates in `variables()`, with the macros of `macros(…)`."""
+    from dbt.context.manifest import ManifestContext
+
+    contexts: Any = ManifestContext
+    to_dict = contexts.to_dict
+
+    def build_namespace(context: Any) -> Any:
+        context._ctx = variables()
+        builder, found = context._get_namespace_builder(), context.manifest.get_macros_by_package()
+        return macros(builder, found, context._ctx)
+
+    def add_macros(context: Any) -> Any:
+        if not isinstance(context.namespace, macros):  # of a test that is being parsed
+            return to_dict(context)
+        found = super(contexts, context).to_dict()
+        found.add_macros(context.namespace)
+        return found
+
+    contexts._build_namespace, contexts.to_dict = build_namespace, add_macros
 
 
 def list_plugins(env: LocalEnvironment) -> list[Any]:

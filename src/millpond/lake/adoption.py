@@ -18,7 +18,7 @@ from millpond.internals.pyiceberg import ROWS_MUST_MATCH, StrictMetricsEvaluator
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change
 from millpond.lake.datafiles import widen_to_partitions
-from millpond.lake.files import flush
+from millpond.lake.files import CreatedFiles, name_read_errors
 from millpond.lake.hashing import Digests, hash_digests
 from millpond.lake.locks import lock_tables
 from millpond.lake.metadata import write_metadata
@@ -137,7 +137,7 @@ def _add_empty_copy(lake: LakeCatalog, staging: Staging, name: str) -> None:
     )
     location = f"{place}/metadata/00000-{uuid.uuid4()}.metadata.json"
     write_metadata(metadata, location, staging.table.io)
-    flush([location])
+    CreatedFiles([location]).flush()
     lake._swap([Move(name, None, location)], "create")
 
 
@@ -147,7 +147,9 @@ def _find_files_to_remove(
     """Return the files of every partition that the window touches; and whether they hold other rows too."""
     metadata, exact = staging.table_metadata, windows.filter(day_column)
     wide = widen_to_partitions(metadata, windows, day_column)
-    files = [t.file for t in DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files()]
+    with name_read_errors(".".join(staging.table.name())):
+        scan = DataScan(metadata, staging.table.io, row_filter=wide or exact)
+        files = [task.file for task in scan.plan_files()]
     if windows.parts is None or day_column is None:
         return files, False
     inside = StrictMetricsEvaluator(metadata.schema(), exact)
@@ -164,4 +166,5 @@ def _exclude_window(staging: Staging, a: Adoption) -> str:
 
 
 def _list_files(table: Table) -> list[DataFile]:
-    return [task.file for task in table.scan().plan_files()]
+    with name_read_errors(".".join(table.name())):
+        return [task.file for task in table.scan().plan_files()]

@@ -22,7 +22,8 @@ from millpond.lake.metadata import (
 from millpond.lake.pointers import Move, Note, missing_ref_error, write_log
 
 _CHANGED = """
-select table_namespace || '.' || table_name, b.metadata_location, t.metadata_location
+select table_namespace || '.' || table_name, b.metadata_location, t.metadata_location,
+    coalesce(t.iceberg_type, b.iceberg_type, 'TABLE')
 from (select * from iceberg_tables where catalog_name = %(ref)s) t
 full join (select * from lake_branch_bases where ref = %(ref)s) b using (table_namespace, table_name)
 where t.metadata_location is distinct from b.metadata_location
@@ -32,7 +33,7 @@ order by table_namespace, table_name
 
 @dataclass(frozen=True)
 class TableDiff:
-    """What happened to one table on a branch.
+    """What happened to one table or view on a branch.
 
     `rows_added` and `rows_removed` sum over the branch's commits: a day replaced twice counts twice.
     None where the history is gone.
@@ -94,19 +95,26 @@ def diff_tables(moves: Sequence[Move]) -> list[TableDiff]:
 
 
 def _diff_table(m: Move) -> TableDiff:
+    if m.kind == "VIEW":
+        return TableDiff(m.table, _name_change(m), "none", 0, 0)
     then = read_metadata(m.old) if m.old else None
     if m.new is None:
         return TableDiff(m.table, "dropped", "all", 0, _count_rows(then))
     now = read_metadata(m.new)
     windows = str(find_windows_since(now, then))
-    change: Literal["created", "changed"] = "changed" if then else "created"
     try:
         steps = list(walk_snapshots_since(now, then))
     except HistoryLost:
-        return TableDiff(m.table, change, windows, None, None)
+        return TableDiff(m.table, _name_change(m), windows, None, None)
     added = _sum_rows(steps, "millpond.rows_added", "added-records")
     removed = _sum_rows(steps, "millpond.rows_removed", "deleted-records")
-    return TableDiff(m.table, change, windows, added, removed)
+    return TableDiff(m.table, _name_change(m), windows, added, removed)
+
+
+def _name_change(m: Move) -> Literal["created", "changed", "dropped"]:
+    if m.new is None:
+        return "dropped"
+    return "changed" if m.old else "created"
 
 
 def _sum_rows(snapshots: Sequence[Snapshot], ours: str, icebergs: str) -> int:

@@ -23,12 +23,27 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from typing_extensions import override
 
 from millpond.errors import RefNotFound
-from millpond.internals.pyiceberg import CommitTableResponse, StagedTable
+from millpond.internals.pyiceberg import (
+    CommitTableResponse,
+    StagedTable,
+    load_location_provider,
+    new_table_metadata,
+    parse_metadata_version,
+)
+from millpond.lake.column_defaults import keep_defaults
 from millpond.lake.commit import swap
 from millpond.lake.connect import borrow_connection, get_engine
-from millpond.lake.files import TrackingIO, discard, flush, warehouse_uri
+from millpond.lake.files import (
+    CreatedFiles,
+    TrackingIO,
+    check_location,
+    discard,
+    locate,
+    warehouse_uri,
+)
 from millpond.lake.metadata import read_metadata, write_metadata
-from millpond.lake.pointers import Move, Note, PointerMoved, read_pointers
+from millpond.lake.pointers import Move, Note, PointerMoved, find_kind, read_pointers
+from millpond.lake.table_updates import apply_updates, begin_row_lineage, check_requirements
 
 TABLE_PROPERTIES = {
     "commit.retry.num-retries": "20",
@@ -43,22 +58,24 @@ _ATTEMPTS = 5
 TableChange = tuple[Identifier, tuple[TableRequirement, ...], tuple[TableUpdate, ...]]
 
 
-def load_catalog(ref: str) -> LakeCatalog:
+def load_catalog(ref: str, client: str = "") -> LakeCatalog:
     """Return the catalog of `ref`; raises RefNotFound."""
     with borrow_connection() as conn:
         read_pointers(conn, ref, ())
-    return LakeCatalog(ref)
+    return LakeCatalog(ref, client)
 
 
 class LakeCatalog(SqlCatalog):
     """The tables of one ref; all refs share connections and files. Use `catalog` to get one.
 
     `created` names every file written through this object, in case they must be flushed or discarded.
+    `client` is the program that the ref log names as the author of what is committed through it.
     """
 
-    def __init__(self, ref: str) -> None:
+    def __init__(self, ref: str, client: str = "") -> None:
         MetastoreCatalog.__init__(self, ref, warehouse=warehouse_uri())
-        self.created: list[str] = []
+        self.client = client
+        self.created = CreatedFiles()
         self.engine = get_engine()
         self._schema_version = "v1"
 
@@ -78,7 +95,7 @@ class LakeCatalog(SqlCatalog):
         with borrow_connection() as conn:
             found = read_pointers(conn, self.name, (table,))
         if table not in found:
-            raise NoSuchTableError(f"there is no table {table} on ref {self.name}")
+            raise NoSuchTableError(f"Table does not exist: {table} (on ref {self.name})")
         return found[table]
 
     def stage_new(
@@ -92,13 +109,20 @@ class LakeCatalog(SqlCatalog):
     ) -> StagedTable:
         """Return a table that is not yet on any ref, at `location` or a new one."""
         both = {**TABLE_PROPERTIES, **properties}
-        return self._create_staged_table(table, schema, location, partition_spec, sort_order, both)
+        schema = self._convert_schema_if_needed(schema)
+        namespace, name = table.rsplit(".", 1)
+        place = check_location(self._resolve_table_location(location, namespace, name))
+        new = new_table_metadata(schema, partition_spec, sort_order, place, both)
+        metadata = begin_row_lineage(keep_defaults(new, schema))
+        at = check_location(load_location_provider(place, both).new_table_metadata_file_location())
+        identifier = Catalog.identifier_to_tuple(table)
+        return StagedTable(identifier, metadata, at, self._load_file_io(both, at), self)
 
     def add(self, staged: StagedTable) -> None:
         """Put a new table on this ref; raises TableAlreadyExistsError."""
         write_metadata(staged.metadata, staged.metadata_location, staged.io)
         table = Catalog.namespace_to_string(staged.name())
-        self._swap([Move(table, None, staged.metadata_location)], "create", TableAlreadyExistsError)
+        self._swap_new([Move(table, None, staged.metadata_location)], "create")
 
     def commit_tables(self, changes: list[TableChange]) -> list[StagedTable]:
         """Apply changes to several tables in one transaction; returns the changed tables.
@@ -120,37 +144,53 @@ class LakeCatalog(SqlCatalog):
     def _commit_tables(self, changes: list[TableChange]) -> list[StagedTable]:
         staged: list[StagedTable] = []
         moves: list[Move] = []
+        written = len(self.created)  # the client's own files, which the next attempt needs again
         for identifier, requirements, updates in changes:
             current = self._current(identifier, requirements)
-            new = self._update_and_stage_table(current, identifier, requirements, updates)
-            if current is not None and new.metadata == current.metadata:
-                new.metadata_location = current.metadata_location
-            else:
+            check_requirements(requirements, current.metadata if current else None)
+            new = self._stage_changed(current, identifier, updates)
+            if current is None or new.metadata_location != current.metadata_location:
                 write_metadata(new.metadata, new.metadata_location, new.io)
                 old = current.metadata_location if current else None
                 moves.append(Move(Catalog.namespace_to_string(identifier), old, new.metadata_location))
             staged.append(new)
         if moves:
-            with borrow_connection() as conn:
-                self.point(conn, moves, Note("commit"))
+            self.move(moves, "commit", written)
         return staged
 
-    def point(self, conn: psycopg.Connection, moves: list[Move], note: Note) -> None:
-        """Flush the created files and move the pointers to them; discards them if others moved the pointers.
+    def _stage_changed(
+        self, current: Table | None, identifier: Identifier, updates: tuple[TableUpdate, ...]
+    ) -> StagedTable:
+        now, at = (current.metadata, current.metadata_location) if current else (None, None)
+        changed = apply_updates(now, updates, at)
+        if at is None or changed != now:
+            version = parse_metadata_version(at) + 1 if at else 0
+            provider = load_location_provider(check_location(changed.location), changed.properties)
+            at = check_location(provider.new_table_metadata_file_location(version))
+        return StagedTable(identifier, changed, at, self._load_file_io(changed.properties, at), self)
 
-        Raises PointerMoved, RefNotFound, OutcomeUnknown.
+    def move(self, moves: list[Move], action: str, kept: int = 0) -> None:
+        """Move pointers as one commit of this catalog's client. Raises PointerMoved, OutcomeUnknown."""
+        with borrow_connection() as conn:
+            self.point(conn, moves, Note(action, client=self.client), kept)
+
+    def point(self, conn: psycopg.Connection, moves: list[Move], note: Note, kept: int = 0) -> None:
+        """Flush the created files and move the pointers to them.
+
+        If others moved the pointers, discards the files but the first `kept`. Raises PointerMoved,
+        RefNotFound, OutcomeUnknown.
         """
-        flush(self.created)
+        self.created.flush()
         try:
             swap(conn, self.name, moves, note)
         except (PointerMoved, RefNotFound):
-            self.discard()
+            self.discard(kept)
             raise
 
-    def discard(self) -> None:
-        """Remove the created files; only for changes that are certainly not visible."""
-        discard(self.created)
-        self.created.clear()
+    def discard(self, kept: int = 0) -> None:
+        """Remove the created files but the first `kept`; only for changes that are certainly not visible."""
+        discard(self.created[kept:])
+        del self.created[kept:]
 
     @override
     def load_table(self, identifier: str | Identifier) -> Table:
@@ -178,8 +218,10 @@ class LakeCatalog(SqlCatalog):
     ) -> Table:
         self._require_namespace(identifier)
         table = Catalog.namespace_to_string(identifier)
-        found = self.table_at(table, metadata_location)
-        self._swap([Move(table, None, metadata_location)], "register", TableAlreadyExistsError)
+        found = self.table_at(table, check_location(metadata_location))
+        check_location(found.location())
+        old = self.pointer(table) if overwrite and self.table_exists(table) else None
+        self._swap_new([Move(table, old, metadata_location)], "register")
         return found
 
     @override
@@ -202,30 +244,43 @@ class LakeCatalog(SqlCatalog):
             Catalog.namespace_to_string(to_identifier),
         )
         location = self.pointer(source)
-        moves = [Move(target, None, location), Move(source, location, None)]
-        self._swap(moves, "rename", TableAlreadyExistsError)
+        if taken := find_kind(self.name, target):
+            kind = "View" if taken[0] == "VIEW" else "Table"
+            raise TableAlreadyExistsError(f"Cannot rename {source} to {target}. {kind} already exists")
+        self._swap_new([Move(target, None, location), Move(source, location, None)], "rename")
         return self.table_at(target, location)
 
     def _current(self, identifier: Identifier, requirements: tuple[TableRequirement, ...]) -> Table | None:
         if not any(isinstance(r, AssertCreate) for r in requirements):
             return self.load_table(identifier)
-        if self.table_exists(identifier):
-            raise CommitFailedException(f"there is a table {'.'.join(identifier)} on ref {self.name} already")
-        return None
+        self._require_namespace(identifier)
+        name = Catalog.namespace_to_string(identifier)
+        taken = find_kind(self.name, name)
+        if taken and taken[0] == "VIEW":
+            raise _taken_error(self.name, name)
+        return self.load_table(identifier) if taken else None
 
     def _require_namespace(self, identifier: str | Identifier) -> None:
         namespace = Catalog.namespace_from(identifier)
         if not self.namespace_exists(namespace):
-            raise NoSuchNamespaceError(f"there is no namespace {'.'.join(namespace)} on ref {self.name}")
+            raise NoSuchNamespaceError(f"Namespace does not exist: {'.'.join(namespace)}")
 
-    def _swap(self, moves: list[Move], action: str, refused: type[Exception] = CommitFailedException) -> None:
+    def _swap(self, moves: list[Move], action: str) -> None:
         try:
-            with borrow_connection() as conn:
-                self.point(conn, moves, Note(action))
+            self.move(moves, action)
         except PointerMoved as moved:
-            raise refused(
-                f"{moved} on ref {self.name} exists already or was changed by another writer"
+            raise CommitFailedException(
+                f"{moved} on ref {self.name} was changed by another writer"
             ) from moved
+
+    def _swap_new(self, moves: list[Move], action: str) -> None:
+        """Move pointers of which the first is that of a new table."""
+        try:
+            self._swap(moves, action)
+        except CommitFailedException as failed:
+            if moves[0].old is None and find_kind(self.name, moves[0].table):
+                raise _taken_error(self.name, moves[0].table) from failed
+            raise
 
     @override
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
@@ -235,4 +290,10 @@ class LakeCatalog(SqlCatalog):
     def _resolve_table_location(self, location: str | None, database_name: str, table_name: str) -> str:
         if location:
             return location.rstrip("/")
-        return f"{self.properties['warehouse']}/{database_name}/{table_name}-{uuid.uuid4().hex[:12]}"
+        return f"{locate((*database_name.split('.'), table_name))}-{uuid.uuid4().hex[:12]}"
+
+
+def _taken_error(ref: str, name: str) -> TableAlreadyExistsError:
+    taken = find_kind(ref, name)
+    what = "View with same name" if taken and taken[0] == "VIEW" else "Table"
+    return TableAlreadyExistsError(f"{what} already exists: {name} (on ref {ref})")

@@ -10,9 +10,10 @@ from pyiceberg.manifest import DataFile
 
 from millpond.errors import ConfigError, SchemaConflict
 from millpond.lake.catalog import LakeCatalog
-from millpond.lake.datafiles import TouchedFiles, write_files
+from millpond.lake.datafiles import TouchedFiles
 from millpond.lake.hashing import Digest, Digests, combine_digests, compute_digests, hash_digests
 from millpond.lake.most_rows import Keeping, MostRows, keep_most_rows, read_most_rows
+from millpond.lake.parquet import write_files
 from millpond.lake.rows import Rows, refuse_outside
 from millpond.lake.schema import arrow_schema
 from millpond.lake.schema_evolution import open_table
@@ -59,23 +60,29 @@ def prepare_change(
 ) -> Change:
     """Write the data files with which `windows` of the table at `location` have exactly `rows`.
 
-    If the table already has the same rows, nothing is written. `properties` go into the snapshot's
-    summary, with window, content hash and row counts. `check` may refuse the change; `keeping` says
-    whether the most rows of the days are recorded or forgotten.
+    If the table already has the same rows, nothing is written. One of which files are lost can be replaced as
+    a whole. `properties` go into the snapshot's summary, with window, content hash and row counts. `check`
+    may refuse the change; `keeping` says whether the most rows of the days are recorded or forgotten.
     """
     staging = open_table(lake, location, spec, rows.schemas, whole=windows.parts is None, rewrites=True)
     target = arrow_schema(staging.table_metadata.schema())
     day_column = _get_day_column(spec, target, windows)
-    touched = TouchedFiles.find(staging, windows, day_column)
-    before = touched.digests()
+    touched = TouchedFiles.find(staging, windows, day_column, erases=keeping == "forget")
+    try:
+        before, lost = touched.digests(), False
+    except FileNotFoundError:
+        if check or windows.parts is not None:
+            raise
+        before, lost = {}, True  # all of it is replaced, so that what it was need not be known
+        touched.remove_all()
     after = combine_digests(
-        compute_digests(piece, day_column) for piece in _check_rows(rows, target, day_column, windows)
+        compute_digests(piece, day_column) for piece in _check_rows(lake, rows, target, day_column, windows)
     )
     if check:
         check(before, after, read_most_rows(staging.table_metadata.properties))
     if keeping:
         keep_most_rows(staging, windows.days, before, after, keeping)
-    if before == after and not (staging.old_schema and touched.removed):
+    if before == after and not touched.must_go and not lost:
         return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write_files(
         staging,
@@ -89,13 +96,14 @@ def prepare_change(
         "millpond.rows_removed": str(sum(d.rows for d in before.values())),
     }
     staging.replace_files(touched.removed, files, {**properties, **summary})
-    return Change(spec.name, windows, staging, files, after, content_changed=before != after)
+    return Change(spec.name, windows, staging, files, after, content_changed=lost or before != after)
 
 
 def _check_rows(
-    rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows
+    lake: LakeCatalog, rows: Rows, target: pa.Schema, day_column: str | None, windows: Windows
 ) -> Iterator[pa.Table]:
     for piece in rows.pieces(target):
+        lake.created.refuse_closed()
         refuse_values(rows.table, piece)
         if day_column and windows.parts is not None:
             refuse_outside(rows.table, piece, day_column, windows)

@@ -12,6 +12,7 @@ import psycopg
 from millpond import crash_points
 from millpond.errors import OutcomeUnknown
 from millpond.lake.connect import reconnect
+from millpond.lake.pointer_file import save_pointers
 from millpond.lake.pointers import Move, Note, PointerMoved, move_pointers
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ def swap(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) 
     crash_points.reached("lake.before_swap")
     commit_definitely(conn, ref, note, lambda inner, noted: move_pointers(inner, ref, moves, noted))
     crash_points.reached("lake.swapped")
+    save_pointers(conn, ref)
 
 
 def commit_definitely(

@@ -24,11 +24,13 @@ _POINTERS = """
 select r.base, r.created_at, table_namespace || '.' || table_name,
     b.metadata_location, t.metadata_location, n.metadata_location
 from lake_refs r left join (
-    (select * from lake_branch_bases where ref = %(ref)s) b
-    full join (select * from iceberg_tables where catalog_name = %(ref)s) t
+    (select * from lake_branch_bases where ref = %(ref)s and iceberg_type = 'TABLE') b
+    full join (select * from iceberg_tables where catalog_name = %(ref)s
+        and coalesce(iceberg_type, 'TABLE') = 'TABLE') t
         using (table_namespace, table_name)
     full join (select * from iceberg_tables where catalog_name = (
-        select base from lake_refs where name = %(ref)s)) n using (table_namespace, table_name)
+        select base from lake_refs where name = %(ref)s)
+        and coalesce(iceberg_type, 'TABLE') = 'TABLE') n using (table_namespace, table_name)
 ) on true
 where r.name = %(ref)s
 order by table_namespace, table_name

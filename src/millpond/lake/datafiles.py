@@ -1,9 +1,8 @@
-"""Data files: reading those a window touches, and writing rows to new ones."""
+"""Data files that a window touches: which they are, their rows in it, and those of them that stay."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
 from operator import not_
@@ -16,17 +15,10 @@ from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import MonthTransform
 
-from millpond.internals.pyiceberg import (
-    ROWS_MIGHT_NOT_MATCH,
-    ArrowScan,
-    InclusiveMetricsEvaluator,
-    PartitionFieldValue,
-    PartitionKey,
-    WriteTask,
-    dataframe_to_data_files,
-    write_file,
-)
+from millpond.lake.files import name_read_errors
 from millpond.lake.hashing import Digests, combine_digests, compute_digests
+from millpond.lake.manifests import EPOCH, find_files, list_spans, read_manifests
+from millpond.lake.parquet import read_file
 from millpond.lake.rows import fit_piece, gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
@@ -52,32 +44,43 @@ class TouchedFiles:
     day_column: str | None
     tasks: list[FileScanTask]
     neighbours: list[FileScanTask]
+    erases: bool = False
     _removed: list[DataFile] = field(default_factory=list)
     _partial: list[FileScanTask] = field(default_factory=list)
     _held: list[pa.Table] | None = None
+    _hiding: bool = False
 
     @classmethod
-    def find(cls, staging: Staging, windows: Windows, day_column: str | None) -> TouchedFiles:
-        """Return the files that may hold rows of `windows`."""
-        metadata, exact = staging.table_metadata, windows.filter(day_column)
-        wide = AlwaysTrue() if staging.old_schema else widen_to_partitions(metadata, windows, day_column)
-        tasks = list(DataScan(metadata, staging.table.io, row_filter=wide or exact).plan_files())
-        evaluator = InclusiveMetricsEvaluator(metadata.schema(), exact)
-        hits = [evaluator.eval(t.file) != ROWS_MIGHT_NOT_MATCH for t in tasks]
+    def find(
+        cls, staging: Staging, windows: Windows, day_column: str | None, *, erases: bool = False
+    ) -> TouchedFiles:
+        """Return the files that may hold rows of `windows`.
+
+        With `erases`, those with rows that another file deletes are removed too: these rows are in them.
+        """
+        with name_read_errors(".".join(staging.table.name())):
+            tasks = _plan(staging, windows, day_column)
+        day = staging.table_metadata.schema().find_field(day_column).field_id if day_column else None
+        hits = [_may_hold(t.file, windows, day) for t in tasks]
         hit = list(compress(tasks, hits))
         missed = compress(tasks, map(not_, hits))
         if staging.old_schema:
-            return cls(staging, windows, day_column, hit, list(missed))
+            return cls(staging, windows, day_column, hit, list(missed), erases)
         small = [t for t in missed if t.file.file_size_in_bytes < _SMALL_FILE_BYTES]
         small.sort(key=lambda t: t.file.file_size_in_bytes)
         sizes = accumulate(t.file.file_size_in_bytes for t in small)
         near = [t for t, size in zip(small, sizes, strict=True) if size <= _NEIGHBOUR_BYTES]
-        return cls(staging, windows, day_column, hit, near)
+        return cls(staging, windows, day_column, hit, near, erases)
 
     @property
     def removed(self) -> list[DataFile]:
         """The files that are rewritten or dropped; call `digests` first."""
         return self._removed + [t.file for t in self.neighbours]
+
+    @property
+    def must_go(self) -> bool:
+        """Whether files are removed although the window's rows stay the same; call `digests` first."""
+        return self._hiding or bool(self.staging.old_schema and self.removed)
 
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; notes which files are removed and which rows stay."""
@@ -85,6 +88,10 @@ class TouchedFiles:
         return combine_digests(
             compute_digests(piece, self.day_column) for piece in gather(self.read_inside())
         )
+
+    def remove_all(self) -> None:
+        """Note that all files are removed and no row stays, without reading them: all is replaced."""
+        self._removed, self._partial, self._held = [t.file for t in self.tasks], [], []
 
     def read_kept(self) -> Iterator[pa.Table]:
         """Yield the rows outside the window of the removed files; call `digests` first."""
@@ -108,7 +115,9 @@ class TouchedFiles:
                 if hit.num_rows < table.num_rows:
                     outside.append(table.filter(pc.invert(mask)) if self._held is not None else None)
                 yield hit
-            rewritten = bool(inside or self.staging.old_schema)
+            hides = self.erases and bool(task.delete_files)
+            self._hiding |= hides
+            rewritten = bool(inside or self.staging.old_schema or hides)
             if rewritten:
                 self._removed.append(task.file)
             if rewritten and outside:
@@ -119,11 +128,9 @@ class TouchedFiles:
         return self.windows.mask(table[self.day_column] if self.day_column else table[0])
 
     def _read(self, task: FileScanTask) -> Iterator[pa.Table]:
-        metadata = self.staging.table_metadata
+        metadata, io = self.staging.table_metadata, self.staging.table.io
         schema, target = self.staging.old_schema or metadata.schema(), arrow_schema(metadata.schema())
-        scan = ArrowScan(metadata, self.staging.table.io, schema, AlwaysTrue())
-        for batch in scan.to_record_batches([task]):
-            table = pa.Table.from_batches([batch])
+        for table in read_file(metadata, schema, io, task):
             if self.staging.old_schema:
                 yield fit_piece(".".join(self.staging.table.name()), table, target)
             else:
@@ -145,55 +152,27 @@ def widen_to_partitions(
     return None
 
 
-def write_files(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]) -> list[DataFile]:
-    """Write rows to new data files of the table, one per partition and piece; returns the files."""
+def _plan(staging: Staging, windows: Windows, day_column: str | None) -> list[FileScanTask]:
+    """Return the files of the partitions that `windows` touch; of all if the type of a column changes."""
     metadata, io = staging.table_metadata, staging.table.io
-    target = arrow_schema(metadata.schema())
-    order = [(name, "ascending") for name in sort_by if name in target.names]
-    files: list[DataFile] = []
-    for piece in gather(t for t in tables if t.num_rows):
-        ordered = piece if _is_sorted(piece, order) else piece.sort_by(order).combine_chunks()
-        parts = _split_rows(metadata, ordered)
-        if parts is None:
-            files += dataframe_to_data_files(metadata, ordered, io)
-        else:
-            files += write_file(io, metadata, _make_tasks(metadata, parts))
-    return files
+    manifests = read_manifests(metadata, io)
+    wanted = Windows(None) if staging.old_schema else windows
+    try:
+        spans = list_spans(metadata, manifests, wanted, day_column)
+    except LookupError:
+        wide = widen_to_partitions(metadata, wanted, day_column) or wanted.filter(day_column)
+        return list(DataScan(metadata, io, row_filter=wide).plan_files())
+    return [FileScanTask(file) for file in find_files(metadata, manifests, io, spans)]
 
 
-def _is_sorted(table: pa.Table, order: list[tuple[str, str]]) -> bool:
-    """Return whether the rows are sorted by the one column of `order`; False if it has several."""
-    if len(order) != 1:
-        return not order
-    values = table[order[0][0]]
-    return not values.null_count and pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False
-
-
-def _split_rows(metadata: TableMetadata, table: pa.Table) -> list[tuple[PartitionKey, pa.Table]] | None:
-    """Return the partitions of rows that are sorted by partition, without a copy; None if they are not.
-
-    PyIceberg 0.12 filters all rows once for each partition.
-    """
-    fields, schema = metadata.spec().fields, metadata.schema()
-    if len(fields) != 1:
-        return None
-    (field,) = fields
-    source = schema.find_field(field.source_id)
-    transform = field.transform.pyarrow_transform(source.field_type)
-    runs = pc.run_end_encode(transform(table[source.name].combine_chunks()))
-    if len(runs.values) != pc.count_distinct(runs.values, mode="all").as_py():
-        return None
-    starts = [0, *runs.run_ends.to_pylist()]
-    return [
-        (
-            PartitionKey([PartitionFieldValue(field, value)], metadata.spec(), schema),
-            table.slice(start, end - start),
-        )
-        for value, start, end in zip(runs.values.to_pylist(), starts, starts[1:], strict=False)
-    ]
-
-
-def _make_tasks(metadata: TableMetadata, parts: list[tuple[PartitionKey, pa.Table]]) -> Iterator[WriteTask]:
-    write_uuid = uuid.uuid4()
-    for number, (key, rows) in enumerate(parts):
-        yield WriteTask(write_uuid, number, metadata.schema(), rows.to_batches(), partition_key=key)
+def _may_hold(file: DataFile, windows: Windows, day: int | None) -> bool:
+    """Return whether a file may hold rows of `windows`, by the bounds of the field whose id is `day`."""
+    if windows.parts is None or day is None:
+        return windows.parts is None
+    least, most = ((bounds or {}).get(day) for bounds in (file.lower_bounds, file.upper_bounds))
+    if least is None or most is None:
+        return True
+    first, last = (int.from_bytes(raw, "little", signed=True) for raw in (least, most))
+    return any(
+        first <= (part.last - EPOCH).days and (part.start - EPOCH).days <= last for part in windows.parts
+    )

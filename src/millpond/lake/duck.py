@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
@@ -97,31 +98,51 @@ class Lake:
         del self._shown[table]
 
 
-def connect(ref: str | None = None, *, at: dt.datetime | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    ref: str | None = None, *, at: dt.datetime | None = None, query: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection to the database `lake` with the tables of `ref` (default: the setting).
 
     It shows all tables as they are now, or were `at` a moment, and cannot write. Its cursors do not use
-    `lake` by themselves: they need full names, `lake.raw.readings`. Raises RefNotFound, RefRefused.
+    `lake` by themselves: they need full names, `lake.raw.readings`. With `query` it shows the tables that
+    this text names, as each view takes milliseconds. Raises RefNotFound, RefRefused.
     """
     ref = ref or settings().ref
     found = pins.pin(ref, at=at)
     connection = open_duckdb()
     weakref.finalize(connection, _release, os.getpid(), found.name)
-    Lake(connection).show(connection, found.pointers)
+    Lake(connection).show(connection, _select_named(found.pointers, query))
     connection.execute(f"USE {quoted(DATABASE)}.raw")
     return connection
 
 
-def connect_with_marts(ref: str | None = None, *, at: dt.datetime | None = None) -> duckdb.DuckDBPyConnection:
+def connect_with_marts(
+    ref: str | None = None, *, at: dt.datetime | None = None, query: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """Return what `connect` returns, with the marts of the ref attached as `marts`, also read-only."""
     ref = ref or settings().ref
-    connection = connect(ref, at=at)
+    connection = connect(ref, at=at, query=query)
+    if query is not None and not _LISTING.search(query) and "marts" not in query.casefold():
+        return connection
     connection.execute("LOAD postgres_scanner")
     uri = databases().marts_readonly.uri.get_secret_value()
     connection.execute(
         f"ATTACH {literal(uri)} AS marts (TYPE postgres, READ_ONLY, SCHEMA {literal(marts_schema(ref))})"
     )
     return connection
+
+
+_LISTING = re.compile(
+    r"information_schema|duckdb_|pg_|sqlite_|\b(show|describe|pragma)\b|(^|[(/\n])\s*desc\b", re.IGNORECASE
+)
+"""In a query that may list tables without their names."""
+
+
+def _select_named(pointers: Mapping[str, str], query: str | None) -> Mapping[str, str]:
+    if query is None or _LISTING.search(query):
+        return pointers
+    text = query.casefold()
+    return {table: at for table, at in pointers.items() if table.partition(".")[2].casefold() in text}
 
 
 def _quote_table(table: str) -> str:

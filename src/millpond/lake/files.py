@@ -5,9 +5,11 @@ They are in a folder, or with the profile scale in S3, which keeps what it ackno
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -17,16 +19,58 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import Properties
 from typing_extensions import override
 
-from millpond.errors import ConfigError, StorageFailed
+from millpond.errors import ConfigError, LakeError, StorageFailed
 from millpond.internals.pyiceberg import PyArrowFile
+from millpond.lake.pools import get_pool
 from millpond.runtime.home import layout
 from millpond.settings import Settings, settings
 
 _SCHEME = "file://"
 _PARALLEL = 8
 _NOT_IN_PATHS = frozenset("%#?*[]{}")
+_NOT_IN_FOLDERS = re.compile(r"[^\w-]")
+"""Characters of names that clients misread in the location of a table."""
 _S3_CONNECT_SECONDS = "5"
 _S3_REQUEST_SECONDS = "30"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = "Out of Memory Error"
+"""DuckDB's error where neither memory nor its temporary files, before they fill their disk, have room."""
+
+
+class CreatedFiles(list[str]):
+    """The locations of the files of one change. Once it is closed, none can be added or read for it."""
+
+    class Closed(Exception):
+        """The change is given up, because of another table or an interrupt."""
+
+    closed = False
+
+    def __init__(self, locations: Iterable[str] = ()) -> None:
+        super().__init__(locations)
+        self._flushes: dict[str, Future[None]] = {}
+
+    def flush_soon(self, locations: Iterable[str]) -> None:
+        """Begin to flush some of the files, which are complete, while others are written."""
+        for location in locations:
+            if path := local_path(location):
+                self._flushes[location] = get_pool("flush", _PARALLEL).submit(_flush, path)
+
+    def flush(self) -> None:
+        """Flush all files and their folder entries to disk, so that they outlive a power cut."""
+        self.flush_soon(set(self) - self._flushes.keys())
+        paths = {path: self._flushes[location] for location in self if (path := local_path(location))}
+        for flushed in paths.values():
+            flushed.result()
+        list(get_pool("flush", _PARALLEL).map(_flush, {path.parent for path in paths}))
+
+    def close(self) -> None:
+        """Let nothing be written or read for the change any more."""
+        self.closed = True
+
+    def refuse_closed(self) -> None:
+        """Raise Closed if the change is given up."""
+        if self.closed:
+            raise self.Closed
 
 
 class TrackingIO(PyArrowFileIO):
@@ -35,16 +79,29 @@ class TrackingIO(PyArrowFileIO):
     Shares the process's connections unless its properties say how to reach S3.
     """
 
-    def __init__(self, properties: Properties, created: list[str]) -> None:
+    def __init__(self, properties: Properties, created: CreatedFiles) -> None:
         super().__init__(properties)
         self.created = created
+        self._own: list[str] = []
         if not any(name.startswith("s3.") for name in properties):
             self.fs_by_scheme = lake_io().fs_by_scheme
 
     @override
+    def new_input(self, location: str) -> PyArrowFile:
+        self.created.refuse_closed()
+        return super().new_input(location)
+
+    @override
     def new_output(self, location: str) -> PyArrowFile:
+        self.created.refuse_closed()
         self.created.append(location)
+        self._own.append(location)
         return super().new_output(location)
+
+    def flush_soon(self) -> None:
+        """Begin to flush the files that were created through this object, all of which are complete."""
+        self.created.flush_soon(self._own)
+        self._own = []
 
 
 def warehouse_uri() -> str:
@@ -59,6 +116,11 @@ def warehouse_uri() -> str:
             next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
         )
     return f"{_SCHEME}{folder}"
+
+
+def locate(name: Iterable[str]) -> str:
+    """Return the folder of a namespace, or what a new table's begins with, by the levels of its name."""
+    return "/".join((warehouse_uri(), *(_NOT_IN_FOLDERS.sub("_", level) for level in name)))
 
 
 def storage_properties(configured: Settings) -> dict[str, str]:
@@ -85,17 +147,16 @@ def lake_io() -> PyArrowFileIO:
 
 def local_path(location: str) -> Path | None:
     """Return the path of a local file; None for an object store."""
-    if location.startswith(_SCHEME):
-        return Path(location.removeprefix(_SCHEME))
+    if location.startswith("file:"):
+        return Path(location.removeprefix(_SCHEME).removeprefix("file:"))
     return None if "://" in location else Path(location)
 
 
-def flush(locations: Iterable[str]) -> None:
-    """Flush files and their folder entries to disk, so that no pointer survives a power cut without them."""
-    files = {path for location in locations if (path := local_path(location))}
-    with ThreadPoolExecutor(_PARALLEL, "flush") as pool:
-        list(pool.map(_flush, files))
-        list(pool.map(_flush, {path.parent for path in files}))
+def check_location(location: str) -> str:
+    """Return the location of a table or metadata file; raises ValueError if it has a step up."""
+    if {"..", "."} & set(location.split("/")):
+        raise ValueError(f"the location {location} has a step up; name the folder itself")
+    return location
 
 
 def discard(locations: Iterable[str]) -> None:
@@ -110,9 +171,21 @@ def discard(locations: Iterable[str]) -> None:
 
 @contextmanager
 def name_read_errors(what: str) -> Iterator[None]:
-    """Turn errors of the storage while `what` is read into StorageFailed."""
+    """Turn errors of the storage while `what` is read into StorageFailed.
+
+    Raises LakeError for a table of which rows were deleted by equality, which PyIceberg cannot read.
+    """
     try:
         yield
+    except (ValueError, NotImplementedError) as error:
+        if "equality deletes" not in str(error):
+            raise
+        raise LakeError(
+            f"{what} has rows that another program deleted by equality, which Millpond does not read",
+            unharmed="the table, which other engines read; nothing was written",
+            next_step="have that program rewrite the table's data files (Spark: rewrite_data_files), "
+            "or undo its commit: `millpond history`",
+        ) from error
     except OSError as error:
         raise StorageFailed(
             f"files of {what} could not be read from {warehouse_uri()}: {error}",
@@ -128,6 +201,18 @@ def list_files(io: PyArrowFileIO, folder: str) -> Iterator[tuple[str, FileInfo]]
     root = folder.removesuffix(path)
     for file in filesystem.get_file_info(FileSelector(path, allow_not_found=True, recursive=True)):
         yield f"{root}{file.path}", file
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether a disk without space caused an error, be it Python, Arrow or DuckDB that wrote."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return getattr(error, "errno", None) in _FULL or says_disk_full(str(error))
+
+
+def says_disk_full(text: str) -> bool:
+    """Return whether an error's text says that a disk is full, or that DuckDB has no room beside memory."""
+    return NO_ROOM in text or any(os.strerror(code) in text for code in _FULL)
 
 
 def advise(local: str) -> str:

@@ -7,20 +7,18 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from millpond.lake.pools import get_pool
 from millpond.naming import LINEAGE_COLUMNS
 
 _BITS = 1 << 64
 _ALL_BITS = np.uint64(_BITS - 1)
-_WORD = pa.uint64()
 _SHORT = 64
 """Bytes of the longest text that is hashed in columns, eight bytes of all texts at a time."""
 _SAMPLE = 4_096
@@ -59,29 +57,30 @@ def compute_digests(table: pa.Table, day_column: str | None) -> Digests:
     if not table.num_rows:
         return {}
     names = sorted(set(table.column_names) - set(LINEAGE_COLUMNS))
-    row = pa.chunked_array([pa.repeat(pa.scalar(0, _WORD), table.num_rows)])
-    each = _get_executor().map if table.num_rows > _LARGE else map
+    large = table.num_rows > _LARGE
+    each = get_pool("hashing", min(4, os.cpu_count() or 1)).map if large else map
+    row: Words = np.zeros(table.num_rows, np.uint64)
     for values in each(lambda name: _hash_column(name, table[name]), names):
-        row = pc.add(row, values)
+        row += values
     day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
     sums = (
-        pa.table({"day": day, "row": _mix(row)})
-        .group_by("day")
+        pa.table({"day": day, "row": splitmix(row)})
+        .group_by("day", use_threads=large)
         .aggregate([("row", "sum"), ([], "count_all")])
     )
     columns = (sums[name].to_pylist() for name in ("day", "count_all", "row_sum"))
     return {day: Digest(count, total) for day, count, total in zip(*columns, strict=True)}
 
 
-def _hash_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    seed = pa.scalar(int.from_bytes(_hash_bytes(name.encode()), "little"), _WORD)
-    value = _mix(pc.bit_wise_xor(_to_words(column), seed))
-    return pc.fill_null(value, pa.scalar(0, _WORD))
-
-
-@cache
-def _get_executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hashing")
+def _hash_column(name: str, column: pa.ChunkedArray) -> Words:
+    seed = np.uint64(int.from_bytes(_hash_bytes(name.encode()), "little"))
+    parts = []
+    for chunk in column.chunks:
+        hashed = splitmix(_to_words(chunk) ^ seed)
+        if chunk.null_count:
+            hashed[_mask_nulls(chunk)] = 0
+        parts.append(hashed)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def combine_digests(parts: Iterable[Digests]) -> Digests:
@@ -99,32 +98,41 @@ def hash_digests(found: Mapping[dt.date | None, Digest]) -> str:
     return _hash_to_hex("\n".join(lines))
 
 
-def _to_words(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return 64 bits for each value: numbers and times as they are, everything else hashed."""
-    kind = column.type
+def _to_words(values: pa.Array) -> Words:
+    """Return 64 bits for each value, of nulls any: numbers and times as they are, everything else hashed."""
+    kind = values.type
     if pa.types.is_floating(kind):
-        number = pc.add(pc.cast(column, pa.float64()), 0.0)
-        number = pc.if_else(pc.is_nan(number), float("nan"), number)
-        return pa.chunked_array([chunk.view(_WORD) for chunk in number.chunks], _WORD)
+        number = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False) + 0.0
+        number[np.isnan(number)] = np.nan
+        words: Words = number.view(np.uint64)
+        return words
     if pa.types.is_date32(kind) or pa.types.is_boolean(kind):
-        return pc.cast(pc.cast(column, pa.int32()), _WORD, safe=False)
-    if pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_time64(kind):
-        return pc.cast(pc.cast(column, pa.int64()), _WORD, safe=False)
+        values = pc.cast(values, pa.int32())
+    if pa.types.is_integer(values.type) or pa.types.is_timestamp(kind) or pa.types.is_time64(kind):
+        whole = pc.cast(values, pa.int64())
+        whole = whole.fill_null(0) if whole.null_count else whole
+        words = whole.to_numpy().view(np.uint64)
+        return words  # noqa: RET504 - NumPy says Any
     if pa.types.is_nested(kind):
         texts = [
-            None if v is None else json.dumps(v, sort_keys=True, default=str) for v in column.to_pylist()
+            None if v is None else json.dumps(v, sort_keys=True, default=str) for v in values.to_pylist()
         ]
-        column = pa.chunked_array([pa.array(texts, pa.large_string())])
+        values = pa.array(texts, pa.large_string())
     elif pa.types.is_decimal(kind):
-        column = pc.cast(column, pa.string())
-    return pa.chunked_array([_hash_texts(chunk) for chunk in column.chunks], _WORD)
+        values = pc.cast(values, pa.string())
+    return _hash_texts(values)
 
 
-def _hash_texts(texts: pa.Array) -> pa.Array:
+def _hash_texts(texts: pa.Array) -> Words:
     """Return the hash of each text: its length, mixed with one word of eight bytes after the other."""
     if pc.count_distinct(texts.slice(0, _SAMPLE)).as_py() < min(len(texts), _SAMPLE) // 8:
         coded = texts.dictionary_encode()
-        return pc.take(_hash_texts(coded.dictionary), coded.indices)
+        places = coded.indices.fill_null(0).to_numpy()
+        return (
+            _hash_texts(coded.dictionary)[places]
+            if len(coded.dictionary)
+            else np.zeros(len(texts), np.uint64)
+        )
     raw = pc.cast(texts, pa.large_binary())
     offsets = np.frombuffer(raw.buffers()[1], "<i8")[raw.offset : raw.offset + len(raw) + 1]
     data = bytes(raw.buffers()[2] or b"") + bytes(8)
@@ -138,20 +146,12 @@ def _hash_texts(texts: pa.Array) -> pa.Array:
         hashed[more] = splitmix(hashed[more] ^ word)
     for long in np.flatnonzero(lengths > _SHORT):
         hashed[long] = int.from_bytes(_hash_bytes(data[offsets[long] : offsets[long + 1]]), "little")
-    return pa.array(hashed, _WORD, mask=_mask_nulls(texts))
+    return hashed
 
 
-def _mix(words: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return `splitmix` of each word; null stays null."""
-    mixed = [
-        pa.array(splitmix(chunk.fill_null(0).to_numpy()), _WORD, mask=_mask_nulls(chunk))
-        for chunk in words.chunks
-    ]
-    return pa.chunked_array(mixed, _WORD)
-
-
-def _mask_nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
-    return pc.is_null(values).to_numpy(zero_copy_only=False) if values.null_count else None
+def _mask_nulls(values: pa.Array) -> npt.NDArray[np.bool_]:
+    mask: npt.NDArray[np.bool_] = pc.is_null(values).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def splitmix(words: Words) -> Words:

@@ -11,19 +11,19 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import class_row
 
 from millpond import crash_points
 from millpond.errors import LakeError
-from millpond.lake import refs
 from millpond.lake.connect import borrow_connection
-from millpond.lake.hashing import Digest
 from millpond.lake.locks import lock_key
-from millpond.lake.spec import Replacement
-from millpond.lake.tables import replace
 from millpond.partitions import Window, contiguous
+
+if TYPE_CHECKING:
+    from millpond.lake.hashing import Digest
+    from millpond.lake.spec import Replacement
 
 _PREFIX = "held_"
 _NAME_LENGTH = 40
@@ -70,6 +70,9 @@ def hold(
     `days` maps each day to what `ref` shows of it, how many rows are held back, and the details; `writes`
     are the rows of all tables. Rows held back for these days before are dropped. Raises as `replace` does.
     """
+    from millpond.lake import refs  # what holds nothing back, such as a list, loads no PyIceberg
+    from millpond.lake.tables import replace
+
     shown = ", ".join(map(str, contiguous(days)))
     branch = f"{_PREFIX}{table.split('.')[-1][:_NAME_LENGTH]}_{secrets.token_hex(4)}"
     refs.create(branch, ref, f"rows of {table} held back: {shown}", run_id)
@@ -124,6 +127,10 @@ def release(ref: str, table: str, days: Collection[dt.date]) -> None:
 
 def _drop_empty(branches: Collection[str]) -> None:
     """Drop the branches that hold nothing back any more."""
+    if not branches:
+        return
+    from millpond.lake import refs
+
     for name in branches:
         with borrow_connection() as conn:
             left = conn.execute("select 1 from lake_held where branch = %s limit 1", (name,)).fetchone()

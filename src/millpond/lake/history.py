@@ -10,9 +10,9 @@ from millpond.errors import StorageFailed
 from millpond.lake.commit import swap
 from millpond.lake.files import lake_io
 from millpond.lake.locks import lock_tables
-from millpond.lake.metadata import find_windows_since, read_metadata, read_statistics
-from millpond.lake.pointers import Move, Note, PointerMoved
-from millpond.lake.ref_log import Commit, TableMove, find_commit, list_commits, refuse
+from millpond.lake.metadata import find_windows_since, list_manifest_files, read_metadata, read_statistics
+from millpond.lake.pointers import Move, Note, PointerMoved, find_user
+from millpond.lake.ref_log import LAYOUT_ACTIONS, WIPE, Commit, TableMove, find_commit, list_commits, refuse
 from millpond.lake.windows import Windows
 
 
@@ -27,7 +27,7 @@ class Undo:
 
 def find_days(move: TableMove) -> Windows:
     """Return the days whose rows differ; everything if that is not known any more."""
-    if move.old is None or move.new is None:
+    if move.old is None or move.new is None or move.kind == "VIEW":
         return Windows(None)
     try:
         old, new = read_metadata(move.old), read_metadata(move.new)
@@ -37,7 +37,9 @@ def find_days(move: TableMove) -> Windows:
 
 
 def count_rows(move: TableMove) -> tuple[int | None, int | None]:
-    """Return the rows before and after; None if the table was absent or its file is gone."""
+    """Return the rows before and after; None if the table was absent or its file is gone, or it is a view."""
+    if move.kind == "VIEW":
+        return None, None
     return _count_rows(move.old), _count_rows(move.new)
 
 
@@ -45,6 +47,7 @@ def plan_undo(ref: str, commit: str, *, with_later: bool = False, table: str | N
     """Return what undoing a commit moves; `table` restricts it to one table of it.
 
     A later commit that moved one of its tables has to be undone as well, as a whole: `with_later` does.
+    Those that changed no row, such as a compaction, are passed over: their tables go back as well.
     Raises RefRefused if there are later ones, if no such commit is known, or files that it needs are gone.
     """
     every = list_commits(ref)[::-1]
@@ -57,11 +60,13 @@ def plan_undo(ref: str, commit: str, *, with_later: bool = False, table: str | N
     for later in every[every.index(start) + 1 :]:
         if not tables & set(later.tables):
             continue
-        undone.append(later)
+        if later.action not in LAYOUT_ACTIONS:
+            undone.append(later)
         for move in later.moves:
             if table in (None, move.table):
                 tables.add(move.table)
                 moves[move.table] = replace(moves.get(move.table, move), new=move.new)
+    _refuse_wiped(ref, start, every[every.index(start) :], tables)
     if len(undone) > 1 and not with_later:
         names = ", ".join(f"{c.id[:8]} ({c.action} of {c.at:%Y-%m-%d %H:%M})" for c in undone[:0:-1])
         raise refuse(
@@ -83,8 +88,8 @@ def undo(plan: Undo) -> Commit:
     with lock_tables(plan.ref, names, run_id="undo") as conn:
         try:
             first = plan.commits[-1].id
-            back = [Move(m.table, m.new, m.old) for m in plan.moves]
-            swap(conn, plan.ref, back, Note("undo", other_ref=first, commit_id=own))
+            back = [Move(m.table, m.new, m.old, m.kind) for m in plan.moves]
+            swap(conn, plan.ref, back, Note("undo", other_ref=first, commit_id=own, client=find_user()))
         except PointerMoved as moved:
             raise refuse(
                 plan.ref,
@@ -92,6 +97,19 @@ def undo(plan: Undo) -> Commit:
                 f"look at what changed it: `millpond history --ref {plan.ref}`",
             ) from moved
     return find_commit(list_commits(plan.ref), own, plan.ref)
+
+
+def _refuse_wiped(ref: str, start: Commit, since: Iterable[Commit], tables: set[str]) -> None:
+    """Raise RefRefused if rows of one of the tables were wiped by a commit or after it."""
+    wiped = [c for c in since if c.action == WIPE and tables & set(c.tables)]
+    if wiped:
+        names = ", ".join(sorted(tables & {table for c in wiped for table in c.tables}))
+        raise refuse(
+            ref,
+            f"commit {start.id[:8]} cannot be undone: rows of {names} were wiped since, at"
+            f" {wiped[-1].at:%Y-%m-%d %H:%M} UTC, and their files with them",
+            "load the days again that are to change: `millpond backfill`",
+        )
 
 
 def _refuse_lost_files(ref: str, moves: Iterable[TableMove]) -> None:
@@ -113,15 +131,15 @@ def _refuse_lost_files(ref: str, moves: Iterable[TableMove]) -> None:
 def _has_files(move: TableMove) -> bool:
     """Return whether the version before a commit is still one that the table keeps."""
     assert move.old
+    if move.kind == "VIEW":
+        return lake_io().new_input(move.old).exists()
     snapshot = read_metadata(move.old).current_snapshot()
     if snapshot is None:
         return True
     if move.new and read_metadata(move.new).snapshot_by_id(snapshot.snapshot_id):
         return True
     io = lake_io()
-    manifests = snapshot.manifests(io)
-    entries = (e for m in manifests for e in m.fetch_manifest_entry(io, discard_deleted=True))
-    return all(io.new_input(entry.data_file.file_path).exists() for entry in entries)
+    return all(io.new_input(file).exists() for file in list_manifest_files(snapshot.manifests(io), io))
 
 
 def _count_rows(location: str | None) -> int | None:

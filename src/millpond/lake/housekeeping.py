@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pyarrow.fs import FileInfo, FileType
@@ -15,7 +15,7 @@ from millpond.lake import nessie
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import borrow_connection
 from millpond.lake.files import list_files, warehouse_uri
-from millpond.lake.metadata import read_metadata
+from millpond.lake.metadata import list_manifest_files, read_metadata
 from millpond.lake.pins import expire_pins
 from millpond.lake.refs import Ref, drop, list_refs
 from millpond.naming import MAIN_REF
@@ -34,8 +34,13 @@ _ENDINGS = (".parquet", ".avro", ".json", ".puffin", ".stats")
 _METADATA = "/metadata/"
 _POINTERS = """
     select metadata_location from iceberg_tables where coalesce(iceberg_type, 'TABLE') = 'TABLE'
-    union select metadata_location from lake_branch_bases
+    union select metadata_location from lake_branch_bases where iceberg_type = 'TABLE'
     union select location.value from lake_pins, jsonb_each_text(pointers) location
+"""
+_VIEWS = """
+    select metadata_location from iceberg_tables where iceberg_type = 'VIEW'
+    union select metadata_location from lake_branch_bases where iceberg_type = 'VIEW'
+    union select old_location from lake_ref_log where iceberg_type = 'VIEW' and old_location is not null
 """
 _EVER = f"""
     select old_location from lake_ref_log where old_location is not null
@@ -92,8 +97,8 @@ def remove_orphans(older_than: dt.timedelta | None = None, *, dry_run: bool = Fa
     now = dt.datetime.now(dt.UTC)
     io = LakeCatalog(MAIN_REF).file_io()
     # Files first, then pointers: files written between the two are not in the list.
-    listed = [o for folder in _list_folders() for o in _list_old_files(io, folder, now - YOUNGEST)]
-    live, in_use = _list_live_files(io)
+    listed = [o for folder in list_folders() for o in _list_old_files(io, folder, now - YOUNGEST)]
+    live, in_use = list_live_files(io)
     before = now - max(age, YOUNGEST)
     found = [
         orphan
@@ -121,12 +126,13 @@ def _try_drop(name: str) -> bool:
     return True
 
 
-def _list_folders() -> list[str]:
+def list_folders() -> list[str]:
     """Return the folders in the warehouse of all tables that exist or existed."""
     with borrow_connection() as conn:
         ever = [location for (location,) in conn.execute(_EVER).fetchall()]
     folders = {location.rpartition(_METADATA)[0] for location in ever if _METADATA in location}
-    return sorted(folder for folder in folders if folder.startswith(f"{warehouse_uri()}/"))
+    below = f"{warehouse_uri()}/"
+    return sorted(f for f in folders if f.startswith(below) and ".." not in f.split("/"))
 
 
 def _list_old_files(io: PyArrowFileIO, folder: str, before: dt.datetime) -> Iterator[Orphan]:
@@ -149,11 +155,16 @@ def _is_superseded(orphan: Orphan, in_use: set[str]) -> bool:
     return folder in in_use and name.endswith(".metadata.json")
 
 
-def _list_live_files(io: FileIO) -> tuple[set[str], set[str]]:
-    """Return every file that a pointer leads to, of all snapshots, and the folders of the pointers."""
+def list_live_files(io: FileIO, among: Collection[str] | None = None) -> tuple[set[str], set[str]]:
+    """Return every file that a pointer leads to, of all snapshots, and the folders of the pointers.
+
+    `among` are the folders of tables to look at; all by default.
+    """
     with borrow_connection() as conn:
-        pointers = [location for (location,) in conn.execute(_POINTERS).fetchall()]
-    live, lists, manifests = set(pointers), set(), set()
+        found = [location for (location,) in conn.execute(_POINTERS).fetchall()]
+        views = {location for (location,) in conn.execute(_VIEWS).fetchall()}
+    pointers = [each for each in found if among is None or each.rpartition(_METADATA)[0] in among]
+    live, lists, manifests = {*pointers, *views}, set[str](), set[str]()
     for pointer in pointers:
         metadata = read_metadata(pointer)
         live.update(entry.metadata_file for entry in metadata.metadata_log)
@@ -168,9 +179,5 @@ def _list_live_files(io: FileIO) -> tuple[set[str], set[str]]:
                     raise
                 continue  # expired, swept, and named again by the metadata that an undo went back to
             lists.add(snapshot.manifest_list)
-            for manifest in found:
-                if manifest.manifest_path not in manifests:
-                    manifests.add(manifest.manifest_path)
-                    entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
-                    live.update(entry.data_file.file_path for entry in entries)
-    return live | lists | manifests, {pointer.rpartition(_METADATA)[0] for pointer in pointers}
+            live.update(list_manifest_files(found, io, manifests))
+    return live | lists, {pointer.rpartition(_METADATA)[0] for pointer in pointers}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import psycopg
@@ -34,8 +34,10 @@ def lock_tables(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psy
     with closing(connect()) as conn:
         name = f"millpond {os.getpid()} {run_id}".strip()
         conn.execute("select set_config('application_name', %s, false)", (name[:63],))
-        for table in sorted(set(tables)):
-            _acquire_lock(conn, ref, table, deadline, allowed)
+        wanted = sorted(set(tables))
+        if not _try_locks(conn, ref, wanted):
+            for table in wanted:
+                _acquire_lock(conn, ref, table, deadline, allowed)
         yield conn
 
 
@@ -58,6 +60,16 @@ def lock_key(ref: str, table: str) -> int:
 
 def _hash_key(what: str) -> int:
     return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), signed=True)
+
+
+def _try_locks(conn: psycopg.Connection, ref: str, tables: Sequence[str]) -> bool:
+    """Acquire the locks of all tables, in one statement, or none; returns whether all were free."""
+    keys = [lock_key(ref, table) for table in tables]
+    found = conn.execute("select pg_try_advisory_lock(key) from unnest(%s::bigint[]) as key", (keys,))
+    if all(free for (free,) in found.fetchall()):
+        return True
+    conn.execute("select pg_advisory_unlock_all()")
+    return False
 
 
 def _acquire_lock(conn: psycopg.Connection, ref: str, table: str, deadline: float, allowed: float) -> None:

@@ -15,10 +15,12 @@ from millpond.lake.branches import delete_branch, get_base, list_changes
 from millpond.lake.commit import commit_definitely
 from millpond.lake.connect import borrow_connection
 from millpond.lake.locks import lock_tables
+from millpond.lake.pointer_file import save_pointers
 from millpond.lake.pointers import (
     Move,
     Note,
     PointerMoved,
+    find_user,
     lock_pointers,
     lock_ref,
     move_pointers,
@@ -42,17 +44,19 @@ class MergeResult:
     rebased: tuple[str, ...]
 
 
-def merge(name: str, *, drop: bool = True, rebase: bool = True) -> MergeResult:
+def merge(name: str, *, drop: bool = True, rebase: bool = True, action: str = "merge") -> MergeResult:
     """Move everything a branch changed into the ref it was created from, in one transaction, then drop it.
 
     Tables that changed there meanwhile on other days are rebased first (with `rebase`): the branch's days
-    replace those of the present state. Raises MergeConflict (nothing moved), RefNotFound.
+    replace those of the present state. `action` is what the log calls it.
+
+    Raises MergeConflict (nothing moved), RefNotFound.
     """
     rebased: set[str] = set()
     with ExitStack() as held:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                into, tables = _merge(name, drop=drop)
+                into, tables = _merge(name, drop=drop, action=action)
                 return MergeResult(name, into, tables, tuple(sorted(rebased)))
             except _BaseMoved as moved:
                 if not rebase or nessie.is_used():  # refuses what both sides changed, rebased or not
@@ -76,13 +80,14 @@ class _BaseMoved(Exception):
         self.into, self.tables = into, tables
 
 
-def _merge(name: str, *, drop: bool) -> tuple[str, tuple[str, ...]]:
+def _merge(name: str, *, drop: bool, action: str) -> tuple[str, tuple[str, ...]]:
     with borrow_connection() as conn:
         into = get_base(conn, name)
-        note = Note("merge", other_ref=name)
+        note = Note(action, other_ref=name, client=find_user())
         moves = commit_definitely(
             conn, into, note, lambda inner, noted: _move_all(inner, name, into, noted, drop=drop)
         )
+        save_pointers(conn, into)
     return into, tuple(m.table for m in moves)
 
 
@@ -125,8 +130,8 @@ def _take_as_base(conn: psycopg.Connection, name: str) -> None:
     """Make the present state of a merged branch its base."""
     conn.execute("delete from lake_branch_bases where ref = %s", (name,))
     conn.execute(
-        "insert into lake_branch_bases (ref, table_namespace, table_name, metadata_location)"
-        " select %s, table_namespace, table_name, metadata_location from iceberg_tables"
-        " where catalog_name = %s",
+        "insert into lake_branch_bases (ref, table_namespace, table_name, metadata_location, iceberg_type)"
+        " select %s, table_namespace, table_name, metadata_location, coalesce(iceberg_type, 'TABLE')"
+        " from iceberg_tables where catalog_name = %s",
         (name, name),
     )

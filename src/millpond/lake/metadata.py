@@ -5,19 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyiceberg.io import FileIO
+from pyiceberg.manifest import ManifestFile
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
-from millpond.internals.pyiceberg import FromInputFile, ToOutputFile
+from millpond.internals.pyiceberg import Compressor, FromInputFile, dump_metadata
 from millpond.lake.files import lake_io, name_read_errors
 from millpond.lake.windows import Windows
 
 _KEPT = 64
 _parsed: OrderedDict[str, TableMetadata] = OrderedDict()
 _guard = threading.Lock()
+
+
+class FileGone(Exception):
+    """The file that a pointer leads to is not there."""
 
 
 class HistoryLost(Exception):
@@ -57,14 +62,20 @@ def read_metadata(location: str) -> TableMetadata:
 
 
 def read_metadata_text(location: str) -> bytes:
-    """Return the JSON text of the metadata file at `location`."""
-    with lake_io().new_input(location).open() as stream:
-        return stream.read()
+    """Return the JSON text of the metadata file at `location`. Raises FileGone."""
+    compressor = Compressor.get_compressor(location)
+    try:
+        with lake_io().new_input(location).open() as file, compressor.stream_decompressor(file) as stream:
+            return stream.read()
+    except FileNotFoundError as error:
+        raise FileGone(f"Failed to open input stream for file: {location}") from error
 
 
 def write_metadata(metadata: TableMetadata, location: str, io: FileIO) -> None:
     """Write a metadata file; it takes effect when a pointer leads to it."""
-    ToOutputFile.table_metadata(metadata, io.new_output(location))
+    text = Compressor.get_compressor(location).bytes_compressor()(dump_metadata(metadata).encode())
+    with io.new_output(location).create() as stream:
+        stream.write(text)
     _remember(location, metadata)
 
 
@@ -82,6 +93,22 @@ def walk_snapshots_since(now: TableMetadata, then: TableMetadata | None) -> Iter
         at = snapshot.parent_snapshot_id
     if at != stop:
         raise HistoryLost
+
+
+def list_manifest_files(
+    manifests: Iterable[ManifestFile], io: FileIO, known: set[str] | None = None
+) -> Iterator[str]:
+    """Yield the manifests and the files that they hold; those in `known` are left out, and added to it.
+
+    Raises FileNotFoundError for a manifest that is gone.
+    """
+    for manifest in manifests:
+        if known is None or manifest.manifest_path not in known:
+            yield manifest.manifest_path
+            entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
+            yield from (entry.data_file.file_path for entry in entries)
+            if known is not None:
+                known.add(manifest.manifest_path)
 
 
 def find_windows_since(now: TableMetadata, then: TableMetadata | None) -> Windows:

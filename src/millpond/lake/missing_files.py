@@ -8,7 +8,7 @@ from millpond.errors import StorageFailed
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.connect import borrow_connection
 from millpond.lake.files import list_files
-from millpond.lake.metadata import read_metadata
+from millpond.lake.metadata import list_manifest_files, read_metadata
 from millpond.lake.pointers import read_pointers
 
 
@@ -30,11 +30,8 @@ def _find_missing(io: PyArrowFileIO, location: str) -> list[str]:
         snapshot = metadata.current_snapshot()
         if snapshot is None:
             return []
-        needed = [location, snapshot.manifest_list]
-        for manifest in snapshot.manifests(io):
-            needed.append(manifest.manifest_path)
-            entries = manifest.fetch_manifest_entry(io, discard_deleted=True)
-            needed += [entry.data_file.file_path for entry in entries]
+        files = list_manifest_files(snapshot.manifests(io), io)
+        needed = [location, snapshot.manifest_list, *files]
     except (OSError, StorageFailed):
         return [location]
     there = {location for location, _ in list_files(io, metadata.location)}

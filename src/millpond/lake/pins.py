@@ -91,7 +91,8 @@ def release(name: str) -> None:
         conn.execute("delete from lake_pins where name = %s", (name,))
 
 
-def expire_pins() -> int:
-    """Drop expired pins; returns how many."""
+def expire_pins(*, dry_run: bool = False) -> int:
+    """Drop expired pins; returns how many, also with `dry_run`."""
+    way = "select from" if dry_run else "delete from"
     with borrow_connection() as conn:
-        return conn.execute("delete from lake_pins where expires_at <= clock_timestamp()").rowcount
+        return conn.execute(f"{way} lake_pins where expires_at <= clock_timestamp()").rowcount

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 
 from millpond.errors import ConfigError, RefNotFound
 from millpond.lake import nessie
+from millpond.lake.connect import borrow_connection
 from millpond.naming import MAIN_REF
+
+Kind = Literal["TABLE", "VIEW"]
+"""What a pointer leads to, as PyIceberg and Trino name it in the catalog."""
 
 
 class PointerMoved(Exception):
@@ -18,21 +25,31 @@ class PointerMoved(Exception):
 
 @dataclass(frozen=True)
 class Move:
-    """One table's pointer before and after; None where the table is not on the ref."""
+    """The pointer of a table or view before and after; None where it is not on the ref."""
 
     table: str
     old: str | None
     new: str | None
+    kind: Kind = "TABLE"
 
 
 @dataclass(frozen=True)
 class Note:
-    """What the ref log records of a change, in addition to the pointers."""
+    """What the ref log records of a change, in addition to the pointers; `client` is who asked for it."""
 
     action: str
     run_id: str = ""
     other_ref: str = ""
     commit_id: str | None = None
+    client: str = ""
+
+
+def find_user() -> str:
+    """Return the name of the operating system's user, for what a person asks for."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 def missing_ref_error(ref: str) -> RefNotFound:
@@ -61,6 +78,17 @@ def read_pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | No
     if not rows:
         raise missing_ref_error(ref)
     return {table: location for table, location in rows if table}
+
+
+def find_kind(ref: str, name: str) -> tuple[Kind, str] | None:
+    """Return whether a table or a view has a name on `ref`, and its metadata location; None if neither."""
+    with borrow_connection() as conn:
+        row = conn.execute(
+            "select coalesce(iceberg_type, 'TABLE'), metadata_location from iceberg_tables"
+            " where catalog_name = %s and table_namespace || '.' || table_name = %s",
+            (ref, name),
+        ).fetchone()
+    return (row[0], row[1]) if row else None
 
 
 def refresh_pointers(conn: psycopg.Connection, ref: str) -> str:
@@ -94,8 +122,7 @@ def move_pointers(
     for m in moves:
         if now.get(m.table) != m.old:
             raise PointerMoved(m.table)
-    for m in sorted(moves, key=lambda m: m.table):
-        _move_pointer(conn, ref, m)
+    _write_pointers(conn, ref, moves)
     write_log(conn, ref, note, moves)
     if nessie.is_used() and moves:
         try:
@@ -124,35 +151,52 @@ def lock_pointers(conn: psycopg.Connection, ref: str, tables: Iterable[str] | No
 
 def write_log(conn: psycopg.Connection, ref: str, note: Note, moves: Sequence[Move] = ()) -> None:
     """Append one line to the ref log for each move, or one for the ref itself if there is none."""
-    lines = [(*m.table.split(".", 1), m.old, m.new) for m in moves] or [("", "", None, None)]
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            "insert into lake_ref_log (ref, action, other_ref, run_id, commit_id,"
-            " table_namespace, table_name, old_location, new_location)"
-            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [(ref, note.action, note.other_ref, note.run_id, note.commit_id, *line) for line in lines],
-        )
+    lines = [(*m.table.rsplit(".", 1), m.old, m.new, m.kind) for m in moves] or [
+        ("", "", None, None, "TABLE")
+    ]
+    conn.execute(
+        "insert into lake_ref_log (ref, action, other_ref, run_id, commit_id, client,"
+        " table_namespace, table_name, old_location, new_location, iceberg_type)"
+        " select %s, %s, %s, %s, %s, %s, *"
+        " from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])",
+        (
+            *(ref, note.action, note.other_ref, note.run_id, note.commit_id, note.client),
+            *map(list, zip(*lines, strict=True)),
+        ),
+    )
 
 
-_INSERT = """
+_MOVED = """
+with moved as (select * from unnest(
+    %(namespaces)s::text[], %(names)s::text[], %(old)s::text[], %(new)s::text[], %(kinds)s::text[]
+) as m(namespace, name, old, new, kind))
+"""
+_INSERT = f"""{_MOVED}
 insert into iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
-values (%(ref)s, %(namespace)s, %(name)s, %(new)s, 'TABLE') on conflict do nothing
+select %(ref)s, namespace, name, new, kind from moved order by 2, 3 on conflict do nothing
+"""  # noqa: S608
+_SAME = """
+t.catalog_name = %(ref)s and t.table_namespace = m.namespace and t.table_name = m.name
+and t.metadata_location = m.old and coalesce(t.iceberg_type, 'TABLE') = m.kind
 """
-_UPDATE = """
-update iceberg_tables set metadata_location = %(new)s, previous_metadata_location = %(old)s
-where catalog_name = %(ref)s and table_namespace = %(namespace)s and table_name = %(name)s
-and metadata_location = %(old)s
-"""
-_DELETE = """
-delete from iceberg_tables
-where catalog_name = %(ref)s and table_namespace = %(namespace)s and table_name = %(name)s
-and metadata_location = %(old)s
-"""
+_UPDATE = f"""{_MOVED}
+update iceberg_tables t set metadata_location = m.new, previous_metadata_location = m.old
+from moved m where {_SAME}
+"""  # noqa: S608
+_DELETE = f"{_MOVED} delete from iceberg_tables t using moved m where {_SAME}"  # noqa: S608
 
 
-def _move_pointer(conn: psycopg.Connection, ref: str, m: Move) -> None:
-    namespace, name = m.table.split(".", 1)
-    sql = _INSERT if m.old is None else _DELETE if m.new is None else _UPDATE
-    done = conn.execute(sql, {"ref": ref, "namespace": namespace, "name": name, "old": m.old, "new": m.new})
-    if done.rowcount != 1:
-        raise PointerMoved(m.table)
+def _write_pointers(conn: psycopg.Connection, ref: str, moves: Sequence[Move]) -> None:
+    """Write the new places of pointers whose rows are locked, one statement for each kind of move."""
+    for sql, some in (
+        (_DELETE, [m for m in moves if m.old is not None and m.new is None]),
+        (_UPDATE, [m for m in moves if m.old is not None and m.new is not None]),
+        (_INSERT, [m for m in moves if m.old is None]),
+    ):
+        if not some:
+            continue
+        namespaces, names = zip(*(m.table.rsplit(".", 1) for m in some), strict=True)
+        columns = {"namespaces": list(namespaces), "names": list(names), "kinds": [m.kind for m in some]}
+        places = {"old": [m.old for m in some], "new": [m.new for m in some]}
+        if conn.execute(sql, {"ref": ref, **columns, **places}).rowcount != len(some):
+            raise PointerMoved(", ".join(m.table for m in some))

@@ -19,10 +19,10 @@ from millpond.lake.change import Change, prepare_change
 from millpond.lake.commit import commit_definitely
 from millpond.lake.connect import borrow_connection
 from millpond.lake.datafiles import TouchedFiles
-from millpond.lake.files import flush
 from millpond.lake.metadata import find_windows_since, read_metadata, read_summary
 from millpond.lake.most_rows import PROPERTY as MOST_ROWS
 from millpond.lake.most_rows import Keeping
+from millpond.lake.parallel import write_each
 from millpond.lake.pointers import Move, Note, move_pointers, read_pointers
 from millpond.lake.rows import Rows, gather
 from millpond.lake.schema import arrow_schema
@@ -55,11 +55,11 @@ def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
         if refused := {m.table: why for m in moves if (why := _find_conflict(m, heads.get(m.table)))}:
             raise conflict_error(ref, into, refused)
         try:
-            steps = [_rebase(lake, into, m, heads[m.table]) for m in moves]
+            steps = write_each(lambda m: _rebase(lake, into, m, heads[m.table]), moves, lake.created)
         except BaseException:
             lake.discard()
             raise
-        flush(lake.created)
+        lake.created.flush()
         commit_definitely(
             conn,
             ref,
@@ -71,6 +71,8 @@ def rebase_tables(ref: str, into: str, tables: Sequence[str]) -> set[str]:
 
 def _find_conflict(m: Move, head: str | None) -> str | None:
     """Return why what a branch changed in a table cannot be applied to its present base; None if it can."""
+    if m.kind == "VIEW":
+        return "the view was changed on both sides"
     if m.new is None or head is None:
         return "dropped on one side, changed on the other"
     base, mine = read_metadata(m.old) if m.old else None, read_metadata(m.new)
@@ -129,7 +131,7 @@ def _apply(conn: psycopg.Connection, ref: str, steps: Sequence[_Step], note: Not
             "insert into lake_branch_bases (ref, table_namespace, table_name, metadata_location)"
             " values (%s, %s, %s, %s) on conflict (ref, table_namespace, table_name)"
             " do update set metadata_location = excluded.metadata_location",
-            (ref, *s.table.split(".", 1), s.new_base),
+            (ref, *s.table.rsplit(".", 1), s.new_base),
         )
 
 

@@ -8,8 +8,13 @@ from dataclasses import dataclass, replace
 
 from millpond.errors import RefRefused
 from millpond.lake.connect import borrow_connection
-from millpond.lake.pointers import missing_ref_error, read_pointers
+from millpond.lake.pointers import Kind, missing_ref_error, read_pointers
 
+WIPE = "wipe"
+"""The action of commits that wiped days; their tables cannot be shown as they were before."""
+COMPACT, MERGE_MANIFESTS, EXPIRE = "compact", "merge manifests", "expire"
+LAYOUT_ACTIONS = frozenset({COMPACT, MERGE_MANIFESTS, EXPIRE})
+"""The actions of commits that change no row: undoing an earlier commit passes over them."""
 SHORTEST_ID = 4
 """Characters of a commit's id that must be given at least."""
 
@@ -19,26 +24,32 @@ select coalesce(l.commit_id, 'log' || l.id) as commit, l.id as line,
     coalesce(nullif(l.run_id, ''), (select c.run_id from lake_ref_log c
         where l.other_ref <> '' and c.ref = l.other_ref and c.action = 'create branch' and c.id < l.id
         order by c.id desc limit 1), '') as run_id,
-    l.table_namespace || '.' || l.table_name as moved, l.old_location, l.new_location
+    l.table_namespace || '.' || l.table_name as moved, l.old_location, l.new_location,
+    l.iceberg_type, l.client
 from lake_ref_log l join lake_refs r on r.name = l.ref
 where l.ref = %(ref)s and l.table_name <> '' and l.at >= r.created_at
 """
 _LINES_SINCE = f"select * from ({_LINES}) as lines where at > %(at)s order by line"  # noqa: S608
-_Line = tuple[str, int, dt.datetime, str, str, str, str, str | None, str | None]
+_Line = tuple[str, int, dt.datetime, str, str, str, str, str | None, str | None, Kind, str]
 
 
 @dataclass(frozen=True)
 class TableMove:
-    """A table in a commit: its metadata file before and after; None where the table was absent."""
+    """A table or view in a commit: its metadata file before and after; None where it was absent."""
 
     table: str
     old: str | None
     new: str | None
+    kind: Kind = "TABLE"
 
 
 @dataclass(frozen=True)
 class Commit:
-    """Pointers that moved together: a merge, a load, an undo; `run_id` is empty if no run did it."""
+    """Pointers that moved together: a merge, a load, an undo; `run_id` is empty if no run did it.
+
+    `client` names who did it: the operating system's user, or the program that did it through the REST
+    catalog, and its token. It is empty for loads, which a run did, and for maintenance.
+    """
 
     id: str
     at: dt.datetime
@@ -46,6 +57,7 @@ class Commit:
     branch: str
     run_id: str
     moves: tuple[TableMove, ...]
+    client: str = ""
 
     @property
     def tables(self) -> list[str]:
@@ -83,11 +95,18 @@ def read_pointers_at(ref: str, moment: dt.datetime) -> dict[str, str]:
 
 
 def _go_back(now: dict[str, str], since: Sequence[Commit]) -> dict[str, str]:
-    """Return the pointers before the commits `since`, the oldest first."""
+    """Return the pointers before the commits `since`, the oldest first, without tables wiped since."""
     then: dict[str, str | None] = dict(now)
     for commit in reversed(since):
-        then |= {move.table: move.old for move in commit.moves}
-    return {table: location for table, location in then.items() if location}
+        then |= {move.table: move.old for move in commit.moves if move.kind == "TABLE"}
+    wiped = {table for commit in since if commit.action == WIPE for table in commit.tables}
+    return {table: location for table, location in then.items() if location and table not in wiped}
+
+
+def find_wipes(ref: str, moment: dt.datetime) -> dict[str, Commit]:
+    """Return the newest commit since `moment` that wiped days, of each table that had some wiped since."""
+    commits = [c for c in list_commits(ref) if c.action == WIPE and c.at > moment]
+    return {table: commit for commit in reversed(commits) for table in commit.tables}
 
 
 def find_moment(ref: str, text: str) -> dt.datetime:
@@ -97,9 +116,9 @@ def find_moment(ref: str, text: str) -> dt.datetime:
 
 def _group(lines: Iterable[_Line]) -> list[Commit]:
     found: dict[str, Commit] = {}
-    for commit, _, at, action, other, run_id, table, old, new in lines:
-        known = found.setdefault(commit, Commit(commit, at, action, other, run_id, ()))
-        found[commit] = replace(known, moves=(*known.moves, TableMove(table, old, new)))
+    for commit, _, at, action, other, run_id, table, old, new, kind, client in lines:
+        known = found.setdefault(commit, Commit(commit, at, action, other, run_id, (), client))
+        found[commit] = replace(known, moves=(*known.moves, TableMove(table, old, new, kind)))
     return list(found.values())
 
 
@@ -115,7 +134,10 @@ def find_commit(every: Sequence[Commit], text: str, ref: str) -> Commit:
             f"{len(found)} commits of {ref} begin with {text!r}" if found else f"{ref} has no commit {text!r}"
         )
     raise refuse(
-        ref, why, f"`millpond history --ref {ref}` lists them; give at least {SHORTEST_ID} characters"
+        ref,
+        why,
+        f"`millpond history --ref {ref}` lists them; give at least {SHORTEST_ID} characters, or, where"
+        " `--at` asks for a moment, a time in UTC such as 2026-11-01T06:00",
     )
 
 

@@ -98,9 +98,11 @@ def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "")
             " metadata_location, iceberg_type)"
             " select %(name)s, table_namespace, table_name, metadata_location, iceberg_type"
             " from iceberg_tables where catalog_name = %(base)s"
-            " returning table_namespace, table_name, metadata_location)"
-            " insert into lake_branch_bases (ref, table_namespace, table_name, metadata_location)"
-            " select %(name)s, table_namespace, table_name, metadata_location from copied",
+            " returning table_namespace, table_name, metadata_location, iceberg_type)"
+            " insert into lake_branch_bases"
+            " (ref, table_namespace, table_name, metadata_location, iceberg_type)"
+            " select %(name)s, table_namespace, table_name, metadata_location,"
+            " coalesce(iceberg_type, 'TABLE') from copied",
             {"name": name, "base": base},
         ).rowcount
         conn.execute(

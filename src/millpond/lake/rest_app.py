@@ -6,11 +6,9 @@ A warehouse is a ref, or a pin, which is read-only.
 from __future__ import annotations
 
 import argparse
-import hmac
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import orjson
 import uvicorn
@@ -20,73 +18,41 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from millpond.lake import rest_views as views
-from millpond.lake.rest_errors import BadRequest, Forbidden, NotAuthorized, build_response
+from millpond.errors import PortTaken
+from millpond.lake.rest_errors import BadRequest, Unrouted, build_response
+from millpond.lake.rest_namespaces import config
+from millpond.lake.rest_requests import Body
+from millpond.lake.rest_routes import ROUTES, Respond
+from millpond.lake.rest_tokens import Guard
 
-_VIEWS: dict[str, Callable[[Request, views.Body], Response]] = {
-    "/v1/{prefix}/namespaces": views.namespaces,
-    "/v1/{prefix}/namespaces/{namespace}": views.namespace,
-    "/v1/{prefix}/namespaces/{namespace}/properties": views.namespace_properties,
-    "/v1/{prefix}/namespaces/{namespace}/tables": views.tables,
-    "/v1/{prefix}/namespaces/{namespace}/register": views.register,
-    "/v1/{prefix}/namespaces/{namespace}/tables/{table}": views.table,
-    "/v1/{prefix}/tables/rename": views.rename,
-    "/v1/{prefix}/transactions/commit": views.transaction,
-}
-
-Body = dict[str, Any]
 _SHUTDOWN_SECONDS = 5
-_READING = frozenset({"GET", "HEAD"})
-_WRITE = "`millpond env --write` prints a token that may write, without the checks of a run"
 
 
-def build_app(write_token: SecretStr, read_token: SecretStr | None = None) -> ASGIApp:
-    """Return the catalog as an ASGI application that requires one of the bearer tokens.
+def build_app(
+    write_token: SecretStr | None = None, read_token: SecretStr | None = None, *, writes: bool = True
+) -> ASGIApp:
+    """Return the catalog as an ASGI application that requires a bearer token: one of these, or an issued one.
 
-    A request with `read_token` that would change something returns 403, whether its route exists or not.
+    A request that would change something returns 403 with a token that only reads, or unless `writes`,
+    whether its route exists or not.
     """
-    methods: dict[str, list[str]] = {}
-    for method, path in (line.split() for line in views.ENDPOINTS):
-        methods.setdefault(path, []).append(method)
-    routes = [Route("/v1/config", _make_endpoint(views.config), methods=["GET"])]
-    routes += [Route(path, _make_endpoint(_VIEWS[path]), methods=methods[path]) for path in methods]
-    return _require_token(
-        Starlette(routes=routes),
-        _format_bearer(write_token),
-        _format_bearer(read_token) if read_token else None,
-    )
+    routes = [Route("/v1/config", _make_endpoint(config), methods=["GET"])]
+    routes += [
+        Route(path, _make_endpoint(respond), methods=methods.split())
+        for path, (methods, respond) in ROUTES.items()
+    ]
+    handlers = dict.fromkeys((404, 405), _answer_unrouted)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Guard(app, write_token, read_token, writes=writes)
 
 
-def _require_token(app: ASGIApp, write: bytes, read: bytes | None) -> ASGIApp:
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        given = request.headers.get("authorization", "").encode()
-        writes, reads = (
-            hmac.compare_digest(given, write),
-            bool(read) and hmac.compare_digest(given, read or b""),
-        )
-        if writes or (reads and request.method in _READING):
-            await app(scope, receive, send)
-            return
-        error = (
-            Forbidden(
-                f"this token is read-only, so {request.method} is refused; nothing was changed. {_WRITE}"
-            )
-            if reads
-            else NotAuthorized("a bearer token is required; `millpond env` prints how to connect")
-        )
-        await build_response(request, error)(scope, receive, send)
-
-    return guarded
+async def _answer_unrouted(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    return build_response(request, Unrouted(f"{request.method} {request.url.path} is not an endpoint here"))
 
 
-def _format_bearer(token: SecretStr) -> bytes:
-    return f"Bearer {token.get_secret_value()}".encode()
-
-
-def _make_endpoint(view: Callable[[Request, Body], Response]) -> Callable[[Request], Awaitable[Response]]:
+def _make_endpoint(view: Respond) -> Callable[[Request], Awaitable[Response]]:
     def respond(request: Request, body: bytes) -> Response:
         try:
             return view(request, _parse_body(body))
@@ -108,6 +74,23 @@ def _parse_body(body: bytes) -> Body:
     return parsed
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; port 0 is a free one. Raises PortTaken."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise PortTaken(
+            f"the catalog cannot listen on {host}:{port}: {error.strerror or error}",
+            unharmed="everything; nothing was started",
+            next_step="choose another port: `millpond catalog serve --port 8182`",
+        ) from error
+
+
+def serve_catalog(listener: socket.socket, *, writes: bool) -> None:
+    """Serve until SIGTERM or Ctrl-C, to the tokens that were issued."""
+    _run(build_app(writes=writes), listener)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description="Serve the Iceberg REST catalog to other programs.")
@@ -117,14 +100,19 @@ def main() -> None:
         "--write-token-file", type=Path, required=True, help="holds the bearer token that may write"
     )
     arguments = parser.parse_args()
+    app = build_app(_read_token(arguments.write_token_file), _read_token(arguments.token_file))
+    _run(app, socket.socket(fileno=arguments.fd))
+
+
+def _run(app: ASGIApp, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        build_app(_read_token(arguments.write_token_file), _read_token(arguments.token_file)),
+        app,
         log_level="warning",
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=arguments.fd)])
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _read_token(file: Path) -> SecretStr:

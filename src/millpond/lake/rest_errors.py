@@ -15,13 +15,17 @@ from pyiceberg.exceptions import (
     NoSuchNamespaceError,
     NoSuchPropertyException,
     NoSuchTableError,
+    NoSuchViewError,
     TableAlreadyExistsError,
     ValidationError,
+    ViewAlreadyExistsError,
 )
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
-from millpond.errors import EmbeddedPartError, OutcomeUnknown, RefNotFound
+from millpond.errors import EmbeddedPartError, OutcomeUnknown, RefNotFound, StorageFailed
+from millpond.lake.metadata import FileGone
+from millpond.lake.view_updates import InvalidView
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +39,15 @@ class NotAuthorized(Exception):
 
 
 class Forbidden(Exception):
-    """The request would change a pinned view, or change something with a read-only token."""
+    """The request would change a pinned view, or do what its token does not allow."""
+
+
+class Unrouted(Exception):
+    """The specification, or this catalog, has no such endpoint."""
+
+
+class UnprocessableEntity(Exception):
+    """The request follows the protocol and contradicts itself."""
 
 
 _RESPONSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
@@ -44,13 +56,18 @@ _RESPONSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str]
     (RefNotFound, 404, "NoSuchWarehouseException"),
     (NoSuchTableError, 404, "NoSuchTableException"),
     (NoSuchNamespaceError, 404, "NoSuchNamespaceException"),
-    (TableAlreadyExistsError, 409, "AlreadyExistsException"),
-    (NamespaceAlreadyExistsError, 409, "AlreadyExistsException"),
+    (NoSuchViewError, 404, "NoSuchViewException"),
+    ((FileNotFoundError, FileGone), 404, "NotFoundException"),
+    (
+        (TableAlreadyExistsError, ViewAlreadyExistsError, NamespaceAlreadyExistsError),
+        409,
+        "AlreadyExistsException",
+    ),
     (NamespaceNotEmptyError, 409, "NamespaceNotEmptyException"),
     (CommitFailedException, 409, "CommitFailedException"),
     (OutcomeUnknown, 503, "CommitStateUnknownException"),
     (
-        (EmbeddedPartError, psycopg.OperationalError, sqlalchemy.exc.OperationalError),
+        (EmbeddedPartError, StorageFailed, psycopg.OperationalError, sqlalchemy.exc.OperationalError),
         503,
         "ServiceUnavailableException",
     ),
@@ -59,12 +76,21 @@ _RESPONSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str]
         400,
         "BadRequestException",
     ),
-    ((ValueError, KeyError, TypeError, NotImplementedError), 400, "BadRequestException"),
+    (Unrouted, 404, "NoSuchEndpointException"),
+    (InvalidView, 400, "IllegalArgumentException"),
+    (UnprocessableEntity, 422, "UnprocessableEntityException"),
+    (NotImplementedError, 406, "UnsupportedOperationException"),
+    ((ValueError, KeyError, TypeError), 400, "BadRequestException"),
 )
 
 
-def build_response(request: Request, error: Exception) -> JSONResponse:
-    """Return the response for `error`; unknown errors are 500 and have their traceback in the log."""
+def build_response(request: Request, error: Exception) -> Response:
+    """Return the response for `error`; unknown errors are 500 and have their traceback in the log.
+
+    A HEAD request gets the status alone.
+    """
+    if request.method == "HEAD":
+        return Response(status_code=_find_status(error))
     for kinds, status, name in _RESPONSES:
         if isinstance(error, kinds):
             missing = f"the request lacks the field {error}" if isinstance(error, KeyError) else str(error)
@@ -73,6 +99,10 @@ def build_response(request: Request, error: Exception) -> JSONResponse:
     return _build_error(
         500, "InternalServerError", f"{type(error).__name__}; the log of the server has the details"
     )
+
+
+def _find_status(error: Exception) -> int:
+    return next((status for kinds, status, _ in _RESPONSES if isinstance(error, kinds)), 500)
 
 
 def _build_error(status: int, name: str, message: str) -> JSONResponse:

@@ -19,7 +19,10 @@ from millpond.settings import settings
 PREVIOUS_VERSIONS = 20
 """Earlier metadata files that a metadata file names, and that therefore stay."""
 
-_BASES = "select metadata_location from lake_branch_bases where table_namespace || '.' || table_name = %s"
+_BASES = (
+    "select metadata_location from lake_branch_bases"
+    " where iceberg_type = 'TABLE' and table_namespace || '.' || table_name = %s"
+)
 
 
 def find_expired(table: str, metadata: TableMetadata) -> list[int]:

@@ -9,7 +9,7 @@ from millpond.lake.commit import swap
 from millpond.lake.connect import borrow_connection
 from millpond.lake.locks import lock_tables
 from millpond.lake.metadata import read_metadata
-from millpond.lake.pointers import Move, Note, PointerMoved, read_pointers
+from millpond.lake.pointers import Move, Note, PointerMoved, find_user, read_pointers
 from millpond.naming import table_name
 
 _LAST = """
@@ -27,7 +27,7 @@ def retire(table: str, *, ref: str) -> None:
         location = read_pointers(conn, ref, [table]).get(table)
         if location is None:
             raise _missing_table_error(table, ref)
-        swap(conn, ref, [Move(table, location, None)], Note("retire"))
+        swap(conn, ref, [Move(table, location, None)], Note("retire", client=find_user()))
 
 
 def restore(table: str, *, ref: str) -> None:
@@ -59,7 +59,7 @@ def rename(table: str, new: str, *, ref: str) -> None:
 def _move_locked(moves: Sequence[Move], ref: str, action: str) -> None:
     with lock_tables(ref, [m.table for m in moves], run_id=action) as conn:
         try:
-            swap(conn, ref, moves, Note(action))
+            swap(conn, ref, moves, Note(action, client=find_user()))
         except PointerMoved as error:
             names = ", ".join(m.table for m in moves if m.new)
             raise TableNotFound(

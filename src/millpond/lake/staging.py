@@ -6,7 +6,8 @@ manifests of files deleted long ago; these overrides create one snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
@@ -16,22 +17,32 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import TableUpdate
 from typing_extensions import override
 
+from millpond.errors import LakeError
 from millpond.internals.pyiceberg import (
-    ManifestMergeManager,
+    ManifestEntry,
+    ManifestEntryStatus,
     OverwriteFiles,
     RemoveSnapshotsUpdate,
+    Summary,
     load_location_provider,
     parse_metadata_version,
     update_table_metadata,
 )
+from millpond.lake.files import TrackingIO
+from millpond.lake.manifests import (
+    count_files,
+    find_most_files,
+    may_hold,
+    read_entries,
+    read_manifests,
+    select_small,
+    split_by_partition,
+)
 from millpond.lake.metadata import write_metadata
 from millpond.lake.retention import find_expired, trim_log
 
-_MANIFESTS = 16
-"""From this many manifests on they are merged, so that planning a scan reads few files."""
-_MANIFEST_BYTES = 8 << 20
-_PARTITIONS = 64
-"""Up to this many partitions it is faster to look for their manifests than to read all."""
+NEWEST_WRITTEN = 2
+"""The newest version of the table format that is written; tables of a newer one are read."""
 
 
 class Staging(Transaction):
@@ -50,7 +61,10 @@ class Staging(Transaction):
     @override
     def table_metadata(self) -> TableMetadata:
         if self._known[0] is not self._updates:
-            self._known = (self._updates, update_table_metadata(self.table.metadata, self._updates))
+            changed = update_table_metadata(
+                self.table.metadata, self._updates, metadata_location=self.old_location
+            )
+            self._known = (self._updates, changed)
         return self._known[1]
 
     @property
@@ -67,17 +81,50 @@ class Staging(Transaction):
         self, removed: Iterable[DataFile], added: Iterable[DataFile], properties: Mapping[str, str]
     ) -> None:
         """Stage one snapshot that drops `removed` and holds `added`."""
+        self._refuse_newer_format()
         removed, added = list(removed), list(added)
         if self.table_metadata.current_snapshot() is None:
             operation = Operation.APPEND
         else:
             operation = Operation.OVERWRITE if added or not removed else Operation.DELETE
         producer = _ReplaceFiles(operation, self, self.table.io, snapshot_properties=dict(properties))
-        for file in removed:
-            producer.delete_data_file(file)
-        for file in added:
-            producer.append_data_file(file)
-        producer.commit()
+        self._produce(producer, removed, added)
+
+    def rewrite_files(
+        self,
+        removed: Iterable[DataFile],
+        added: Iterable[DataFile],
+        needed: Collection[str] | None,
+        properties: Mapping[str, str],
+    ) -> None:
+        """Stage one snapshot with the same rows in other files.
+
+        `needed` are the files of deleted rows that stay; None keeps all of them.
+        """
+        self._refuse_newer_format()
+        producer = _RewriteFiles(
+            Operation.OVERWRITE, self, self.table.io, snapshot_properties=dict(properties)
+        )
+        producer.needed = needed
+        self._produce(producer, removed, added)
+
+    def _refuse_newer_format(self) -> None:
+        version = self.table_metadata.format_version
+        if version > NEWEST_WRITTEN:
+            table = ".".join(self.table.name())
+            raise LakeError(
+                f"{table} has version {version} of the table format, which Millpond reads and does not write",
+                unharmed="the table; nothing of this write is visible",
+                next_step=f"write it with the program that made it so, or undo that commit: "
+                f"`millpond tables history {table}`",
+            )
+
+    def expire(self) -> bool:
+        """Stage that the snapshots that are due are dropped; returns whether there are any."""
+        expired = find_expired(".".join(self.table.name()), self.table_metadata)
+        if expired:
+            self._updates = (*self._updates, RemoveSnapshotsUpdate(snapshot_ids=expired))
+        return bool(expired)
 
     def finish(self) -> tuple[TableMetadata, str]:
         """Write the metadata with all updates, if there are any; returns it and its location."""
@@ -85,49 +132,138 @@ class Staging(Transaction):
         if not self.changed:
             return self.table.metadata, old
         if self.is_new:
-            metadata, location = update_table_metadata(self.table.metadata, self._updates), old
+            metadata, location = self.table_metadata, old
         else:
-            updates = self._updates
-            if expired := find_expired(".".join(self.table.name()), self.table_metadata):
-                updates = (*updates, RemoveSnapshotsUpdate(snapshot_ids=expired))
-            metadata = trim_log(update_table_metadata(self.table.metadata, updates, metadata_location=old))
+            self.expire()
+            metadata = trim_log(self.table_metadata)
             provider = load_location_provider(metadata.location, metadata.properties)
             version = parse_metadata_version(old) + 1
             location = provider.new_table_metadata_file_location(version)
         write_metadata(metadata, location, self.table.io)
+        self._flush_soon()
         return metadata, location
+
+    def _produce(
+        self, producer: _ReplaceFiles, removed: Iterable[DataFile], added: Iterable[DataFile]
+    ) -> None:
+        for file in removed:
+            producer.delete_data_file(file)
+        for file in added:
+            producer.append_data_file(file)
+        producer.commit()
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if isinstance(self.table.io, TrackingIO):
+            self.table.io.flush_soon()
 
 
 class _ReplaceFiles(OverwriteFiles):
-    """Keeps no manifest without live files, and merges manifests when they are many."""
+    """Writes one manifest where PyIceberg writes two or three, and merges small ones when they are many.
+
+    It names what is added, what is gone, and the other files of the manifests that named what is gone.
+    """
 
     @override
-    def _build_delete_files_partition_predicate(self) -> None:
-        if len({f.partition for f in self._deleted_data_files}) <= _PARTITIONS:
-            super()._build_delete_files_partition_predicate()
-
-    @override
-    def _build_manifest_evaluator(self, spec_id: int):  # type: ignore[no-untyped-def]
-        if len({f.partition for f in self._deleted_data_files}) > _PARTITIONS:
-            return lambda _: True
-        # PyIceberg shares one evaluator among threads, although it keeps the manifest it is at.
-        build = super()._build_manifest_evaluator
-        return lambda manifest: build(spec_id)(manifest)
-
-    @override
-    def _existing_manifests(self) -> list[ManifestFile]:
-        found = super()._existing_manifests()
-        return [
-            m
-            for m in found
-            if m.content != ManifestContent.DATA or m.has_added_files() or m.has_existing_files()
+    def _manifests(self) -> list[ManifestFile]:
+        metadata, gone = self._transaction.table_metadata, self._deleted_data_files
+        kept = list(read_manifests(metadata, self._io))
+        touched = [m for m in kept if self._may_hold(m) and not gone.isdisjoint(self._list_files(m))]
+        kept = [m for m in kept if m not in touched]
+        small = select_small(kept)
+        kept = [m for m in kept if m not in small]
+        named = defaultdict(list)
+        for file in self._added_data_files:
+            named[metadata.default_spec_id].append(
+                ManifestEntry.from_args(
+                    status=ManifestEntryStatus.ADDED, snapshot_id=self._snapshot_id, data_file=file
+                )
+            )
+        for manifest in (*touched, *small):
+            for entry in read_entries(manifest, self._io):
+                named[manifest.partition_spec_id].append(self._copy_entry(entry))
+        self._validate_required_deletes(
+            [e for part in named.values() for e in part if e.status == ManifestEntryStatus.DELETED]
+        )
+        most = find_most_files(sum(map(count_files, kept)) + sum(map(len, named.values())))
+        written = [
+            self._write(spec, part)
+            for spec, entries in named.items()
+            for part in split_by_partition(entries, most)
         ]
+        return self._process_manifests(written + kept)
+
+    def _may_hold(self, manifest: ManifestFile) -> bool:
+        spec = self.spec(manifest.partition_spec_id)
+        return manifest.content == ManifestContent.DATA and may_hold(
+            manifest, spec, self.schema(), self._deleted_data_files
+        )
+
+    def _list_files(self, manifest: ManifestFile) -> Iterator[DataFile]:
+        return (entry.data_file for entry in read_entries(manifest, self._io))
+
+    def _copy_entry(self, entry: ManifestEntry) -> ManifestEntry:
+        gone = entry.data_file in self._deleted_data_files
+        return ManifestEntry.from_args(
+            status=ManifestEntryStatus.DELETED if gone else ManifestEntryStatus.EXISTING,
+            snapshot_id=self._snapshot_id if gone else entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=_leave_out_values(entry.data_file) if gone else entry.data_file,
+        )
+
+    def _write(self, spec_id: int, entries: Iterable[ManifestEntry]) -> ManifestFile:
+        with self.new_manifest_writer(self.spec(spec_id)) as writer:
+            for entry in entries:
+                writer.add_entry(entry)
+        return writer.to_manifest_file()
+
+
+def _leave_out_values(file: DataFile) -> DataFile:
+    """Return what says which file is gone, without the least and greatest values, which may be wiped."""
+    return DataFile.from_args(
+        content=file.content,
+        file_path=file.file_path,
+        file_format=file.file_format,
+        partition=file.partition,
+        record_count=file.record_count,
+        file_size_in_bytes=file.file_size_in_bytes,
+    )
+
+
+class _RewriteFiles(_ReplaceFiles):
+    """A snapshot of the operation `replace`, which PyIceberg 0.12 does not write."""
+
+    needed: Collection[str] | None = None
+    _dropped: tuple[DataFile, ...] = ()
 
     @override
     def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        data = [m for m in manifests if m.content == ManifestContent.DATA]
-        others = [m for m in manifests if m.content != ManifestContent.DATA]
-        if len(data) < _MANIFESTS:
-            return manifests
-        merging = ManifestMergeManager(_MANIFEST_BYTES, _MANIFESTS, True, self)
-        return merging.merge_manifests(data) + others
+        kept = []
+        for manifest in super()._process_manifests(manifests):
+            files = self._find_unneeded(manifest)
+            if files:
+                self._dropped += files
+            else:
+                kept.append(manifest)
+        return kept
+
+    def _find_unneeded(self, manifest: ManifestFile) -> tuple[DataFile, ...]:
+        """Return the files of deleted rows of a manifest, if no data file needs any of them."""
+        if manifest.content == ManifestContent.DATA or self.needed is None:
+            return ()
+        files = tuple(entry.data_file for entry in self.fetch_manifest_entry(manifest))
+        return () if any(file.file_path in self.needed for file in files) else files
+
+    @override
+    def _summary(self, snapshot_properties: dict[str, str] = {}) -> Summary:  # noqa: B006 - as PyIceberg's
+        made = super()._summary(snapshot_properties).additional_properties
+        gone = {
+            "total-delete-files": len(self._dropped),
+            "total-position-deletes": sum(file.record_count for file in self._dropped),
+            "total-files-size": sum(file.file_size_in_bytes for file in self._dropped),
+        }
+        totals = {
+            name: str(max(0, int(made[name]) - number)) for name, number in gone.items() if name in made
+        }
+        return Summary(Operation.REPLACE, **{**made, **totals})

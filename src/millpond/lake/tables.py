@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import psycopg
 
@@ -16,6 +17,8 @@ from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change, prepare_change
 from millpond.lake.files import advise
 from millpond.lake.locks import lock_tables
+from millpond.lake.metadata import find_windows_since, read_metadata
+from millpond.lake.parallel import write_each
 from millpond.lake.pointers import Move, Note, PointerMoved, read_pointers
 from millpond.lake.rows import Rows
 from millpond.lake.spec import Replacement, TableSpec, Written
@@ -39,10 +42,11 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
     """
     names = [r.table.name for r in replacements]
     _refuse_duplicates(names)
+    first: dict[str, str] = {}
     for attempt in itertools.count(1):
         try:
             with lock_tables(ref, names, run_id=run_id) as conn:
-                return _attempt(conn, replacements, ref, run_id)
+                return _attempt(conn, replacements, ref, run_id, first)
         except PointerMoved as moved:
             if attempt >= _ATTEMPTS:
                 raise PartitionConflict(
@@ -63,15 +67,23 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
 
 
 def _attempt(
-    conn: psycopg.Connection, replacements: Sequence[Replacement], ref: str, run_id: str
+    conn: psycopg.Connection,
+    replacements: Sequence[Replacement],
+    ref: str,
+    run_id: str,
+    first: dict[str, str],
 ) -> list[Written]:
+    """Write once; `first` are the pointers that the first attempt found."""
     lake = LakeCatalog(ref)
     found = read_pointers(conn, ref, [r.table.name for r in replacements])
+    if first:
+        _refuse_older_rows(replacements, first, found, ref)
+    first.update(found)
     note = Note("replace", run_id, commit_id=uuid.uuid4().hex)
     try:
-        changes = [_prepare(lake, found, r, note) for r in replacements]
+        changes = write_each(partial(_prepare, lake, found, note), replacements, lake.created)
         crash_points.reached("lake.data_files_written")
-        finished = [change.staging.finish() for change in changes]
+        finished = write_each(lambda change: change.staging.finish(), changes, lake.created)
         crash_points.reached("lake.metadata_written")
     except OSError as error:
         lake.discard()
@@ -95,12 +107,33 @@ def _attempt(
     ]
 
 
-def _prepare(lake: LakeCatalog, found: Mapping[str, str], r: Replacement, note: Note) -> Change:
+def _prepare(lake: LakeCatalog, found: Mapping[str, str], note: Note, r: Replacement) -> Change:
     name, windows = r.table.name, Windows.of(r.window)
     properties = {"millpond.run_id": note.run_id, "millpond.commit_id": note.commit_id or ""}
     return prepare_change(
         lake, found.get(name), r.table, Rows(name, r.data), windows, properties, r.check, r.keeping
     )
+
+
+def _refuse_older_rows(
+    replacements: Sequence[Replacement], first: Mapping[str, str], found: Mapping[str, str], ref: str
+) -> None:
+    """Raise PartitionConflict if others wrote the same days since the first attempt.
+
+    It lost its locks then, perhaps because its process was stopped for hours: the others' rows are newer.
+    """
+    for r in replacements:
+        old, new = first.get(r.table.name), found.get(r.table.name)
+        if old and new and (days := _find_days_since(new, old) & Windows.of(r.window)):
+            raise PartitionConflict(
+                f"{r.table.name} on ref {ref}: others wrote {days} while this write had lost its lock",
+                unharmed="the rows of the others; nothing of this write is visible",
+                next_step="repeat the run if its rows are newer",
+            )
+
+
+def _find_days_since(new: str, old: str) -> Windows:
+    return Windows(()) if new == old else find_windows_since(read_metadata(new), read_metadata(old))
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table.metadata import TableMetadata
 
 from millpond.internals.pyiceberg import ArrowScan
-from millpond.lake.files import lake_io
+from millpond.lake.files import lake_io, name_read_errors
 from millpond.lake.metadata import find_windows_since
 from millpond.lake.schema import arrow_schema
 from millpond.lake.windows import Windows
@@ -82,5 +82,6 @@ def _make_version(metadata: TableMetadata | None, windows: Windows) -> Version:
     if metadata is None or not windows:
         return Version(metadata, (), AlwaysTrue())
     row_filter = windows.filter(metadata.properties.get("millpond.window_column"))
-    tasks = DataScan(metadata, lake_io(), row_filter=row_filter).plan_files()
-    return Version(metadata, tuple(tasks), row_filter)
+    with name_read_errors(metadata.location):
+        tasks = DataScan(metadata, lake_io(), row_filter=row_filter).plan_files()
+        return Version(metadata, tuple(tasks), row_filter)

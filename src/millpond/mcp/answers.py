@@ -15,9 +15,10 @@ from millpond.mcp.query import open_tables, to_plain
 from millpond.naming import unknown_asset_error
 from millpond.observability.assets import Asset, list_assets
 from millpond.observability.lake import read_tables
-from millpond.observability.sensitive import find_sensitive_columns, hide_text
+from millpond.observability.sensitive import hide_text
 from millpond.settings import settings
 from millpond.transform.manifest import load_project_or_last
+from millpond.transform.sensitive import find_sensitive_columns
 
 _loading = threading.Lock()
 _DAYS: Final = 7

@@ -22,12 +22,12 @@ import duckdb
 from millpond.errors import QueryRefused
 from millpond.lake import duck
 from millpond.naming import literal, marts_schema, quoted
-from millpond.observability.sensitive import find_sensitive_tables
 from millpond.publish.schemas import list_marts
 from millpond.redaction import redacted
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 from millpond.transform.manifest import load_project_or_last
+from millpond.transform.sensitive import find_sensitive_tables, find_stored_failures
 
 MOST_ROWS: Final = 1000
 MOST_SECONDS: Final = 120.0
@@ -60,7 +60,8 @@ class Tables:
 def open_tables(ref: str) -> Iterator[Tables]:
     """Yield the tables of `ref`, as they are now. Raises RefNotFound."""
     with duck.connect(ref) as connection:
-        hide = find_sensitive_tables(load_project_or_last(settings()))
+        project = load_project_or_last(settings())
+        hide, failures = find_sensitive_tables(project), find_stored_failures(project)
         secret = any(name.startswith("raw.") for name in hide)
         hidden = {}
         for layer, name in connection.execute(
@@ -68,7 +69,8 @@ def open_tables(ref: str) -> Iterator[Tables]:
         ).fetchall():
             columns = {each.lower() for each in hide.get(f"{layer}.{name}", ())}
             columns |= _PAYLOAD if secret and layer == "quarantine" else set()
-            hidden[f"{layer}.{name}"] = _hide(connection, layer, name, columns)
+            entirely = f"{layer}.{name}" in failures
+            hidden[f"{layer}.{name}"] = _hide(connection, layer, name, columns, entirely=entirely)
         for name in _attach_marts(connection, ref):
             columns = {each.lower() for each in hide.get(f"{_MARTS}.{name}", ())}
             hidden[f"{_MARTS}.{name}"] = _show_mart(connection, ref, name, columns)
@@ -181,12 +183,15 @@ def _refusal(what: str) -> QueryRefused:
     )
 
 
-def _hide(connection: duckdb.DuckDBPyConnection, layer: str, name: str, columns: set[str]) -> tuple[str, ...]:
-    """Leave columns out of the view of a table; returns those that it had."""
+def _hide(
+    connection: duckdb.DuckDBPyConnection, layer: str, name: str, columns: set[str], *, entirely: bool = False
+) -> tuple[str, ...]:
+    """Leave columns, or all of them, out of the view of a table; returns those that it had."""
     view = f"{quoted(duck.DATABASE)}.{quoted(layer)}.{quoted(name)}"
-    if not columns:
+    if not columns and not entirely:
         return ()
     every = [row[0] for row in connection.execute(f"DESCRIBE {view}").fetchall()]
+    columns |= {each.lower() for each in every} if entirely else set()
     shown = [each for each in every if each.lower() not in columns]
     if len(shown) < len(every):
         listed, whole = ", ".join(map(quoted, shown)) or "NULL AS nothing", f"{name} whole"

@@ -10,6 +10,7 @@ import dagster as dg
 
 from millpond.instance.record import REACH
 from millpond.internals.dagster import AssetGraph
+from millpond.resources.run import MAINTENANCE
 from millpond.runs.selection import has_other_partitions
 
 LAYERS = ("raw", "bronze", "silver", "gold", "marts")
@@ -64,7 +65,7 @@ class Filter:
 def list_assets(
     definitions: dg.Definitions, sensitive: Mapping[str, frozenset[str]] | None = None
 ) -> list[Asset]:
-    """Return the assets that can be materialized, inputs before what is made from them.
+    """Return the assets of data that can be materialized, inputs before what is made from them.
 
     `sensitive` names sensitive columns by asset.
     """
@@ -72,7 +73,7 @@ def list_assets(
     specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
     found: dict[str, Asset] = {}
     for key in graph.toposorted_asset_keys:
-        if key in graph.materializable_asset_keys and key in specs:
+        if key in graph.materializable_asset_keys and key in specs and MAINTENANCE not in specs[key].metadata:
             asset = _describe(specs[key], graph, found)
             found[asset.name] = replace(asset, sensitive=(sensitive or {}).get(asset.name, frozenset()))
     return list(found.values())

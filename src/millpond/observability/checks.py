@@ -13,7 +13,8 @@ from sqlalchemy import text
 from millpond.instance.record import connection, database_key, parse_event
 from millpond.observability.assets import Asset
 from millpond.observability.events import find_first_id
-from millpond.observability.sensitive import HIDDEN, mentions
+from millpond.observability.sensitive import mentions
+from millpond.transform.sensitive import HIDDEN
 
 SUCCEEDED, FAILED = "SUCCEEDED", "FAILED"
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from dagster import DagsterInstance
 
 from millpond.backfill.history import read_step_failures, read_steps
-from millpond.instance.record import connection, database_key
+from millpond.instance.record import EXPIRED, WIPED, connection, database_key
 from millpond.observability.assets import Asset
 from millpond.observability.events import (
     MATERIALIZED,
@@ -129,7 +129,7 @@ def _build_day(
 ) -> AssetDay:
     run, at, told = write or ("", None, {})
     rows, quarantined = find_number(told, *ROWS), int(find_number(told, "rows_quarantined") or 0)
-    if skipped:
+    if skipped or told.keys() & {WIPED, EXPIRED}:
         state = DayState.UNREACHABLE
     elif failure is not None:
         state = DayState.FAILED

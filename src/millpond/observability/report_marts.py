@@ -10,9 +10,9 @@ from typing import Any, Final
 from psycopg import Connection, sql
 
 from millpond.naming import MAIN_REF, marts_schema
-from millpond.observability.sensitive import HIDDEN
 from millpond.publish.spec import MartSpec
 from millpond.runtime.databases import databases
+from millpond.transform.sensitive import HIDDEN
 
 _MOST_ROWS: Final = 100
 _SECONDS: Final = 30

@@ -114,7 +114,7 @@ def _publish(
         metadata = {"error": type(error).__name__}
         raise dg.Failure(
             redacted(str(error)), metadata=metadata, allow_retries=isinstance(error, TRANSIENT)
-        ) from error
+        ) from None
 
 
 def _make_key(mart: MartSpec) -> dg.AssetKey:

@@ -1,9 +1,10 @@
-"""A mart as a table in Postgres: created once, extended by columns, filled by difference; never dropped."""
+"""A mart as a table in Postgres: created once, extended by columns, changed by difference; never dropped."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
@@ -27,38 +28,34 @@ class MartTable:
         self._mart = sql.Identifier(schema, spec.name)
         self._shadow = sql.Identifier("pg_temp", spec.name)
 
-    def copy_into_shadow(self, stream: Any) -> None:
+    def copy_into_shadow(self, stream: Iterable[bytes]) -> None:
         """Recreate the shadow and copy `stream` (binary COPY) into it.
 
         Raises PublishFailed if the key is null or not unique.
         """
-        with self.connection.transaction():
+        with self.connection.transaction(), self._refuse_key():
             self._run("DROP TABLE IF EXISTS {shadow}")
             self._run("CREATE TEMPORARY TABLE {name} ({definitions})", name=sql.Identifier(self.spec.name))
-            with self.connection.cursor() as cursor, cursor.copy(self._sql(_COPY)) as copy:
-                for block in stream:
-                    copy.write(block)
-            try:
-                self._run("ALTER TABLE {shadow} ADD PRIMARY KEY ({key})")
-            except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
-                key = ", ".join(self.spec.declared.key)
-                raise PublishFailed(
-                    f"the key ({key}) of mart {self.name} is null or not unique:"
-                    f" {error.diag.message_detail or error.diag.message_primary}",
-                    unharmed="the mart as it was before",
-                    next_step=f"correct the model {self.spec.name} or the key in its meta.publish",
-                ) from error
-            self._run("ANALYZE {shadow}")
+            self._copy("COPY {shadow} ({columns}) FROM STDIN (FORMAT binary)", stream)
+            self._run("ALTER TABLE {shadow} ADD PRIMARY KEY ({key})")
+            self._run("ANALYZE {shadow} ({key})")
+
+    def exists(self) -> bool:
+        """Tell whether there is such a mart in Postgres."""
+        return bool(self._describe())
+
+    def create(self, stream: Iterable[bytes]) -> int:
+        """Create the mart with the rows of `stream` (binary COPY) in this transaction; returns how many.
+
+        The primary key comes with `finish`: an index over rows that are there is built faster. The rows are
+        frozen, so that whoever sees the mart sees them, also a transaction that began before this one.
+        """
+        self._run("CREATE TABLE {mart} ({definitions})")
+        return self._copy("COPY {mart} ({columns}) FROM STDIN (FORMAT binary, FREEZE)", stream)
 
     def fit(self) -> None:
-        """Create the mart if it does not exist; add missing columns.
-
-        Raises PublishFailed if it differs in any other way.
-        """
+        """Add missing columns to the mart; raises PublishFailed if it differs in any other way."""
         there = self._describe()
-        if not there:
-            self._run("CREATE TABLE {mart} ({definitions}, PRIMARY KEY ({key}))")
-            return
         for column in [c for c in self.columns if c not in there]:
             self._run(
                 "ALTER TABLE {mart} ADD COLUMN {column} {type}",
@@ -85,19 +82,24 @@ class MartTable:
                 "declare that key in meta.publish",
             )
 
+    def replace(self, stream: Iterable[bytes]) -> int:
+        """Delete all rows and copy `stream` (binary COPY) in; returns how many were written or removed."""
+        removed = self._run("DELETE FROM {mart}").rowcount
+        with self._refuse_key():
+            return max(removed, self._copy("COPY {mart} ({columns}) FROM STDIN (FORMAT binary)", stream))
+
     def take_over(self) -> int:
         """Make the mart equal to the shadow; returns how many rows were written or removed."""
-        if self.spec.declared.mode == "all":
-            removed = self._run("DELETE FROM {mart}").rowcount
-            return max(
-                removed, self._run("INSERT INTO {mart} ({columns}) SELECT {columns} FROM {shadow}").rowcount
-            )
         return self._run(_MERGE if self.others else _MERGE_KEY_ONLY).rowcount
 
     def finish(self) -> None:
-        """Add the primary key, indexes and comments that the model declares; nothing is removed."""
+        """Add the primary key, indexes and comments that the model declares; nothing is removed.
+
+        Raises PublishFailed if the key is null or not unique.
+        """
         if not self._primary_key():
-            self._run("ALTER TABLE {mart} ADD PRIMARY KEY ({key})")
+            with self._refuse_key():
+                self._run("ALTER TABLE {mart} ADD PRIMARY KEY ({key})")
         for index in self.spec.declared.indexes:
             self._run(
                 "CREATE INDEX IF NOT EXISTS {index} ON {mart} ({indexed})",
@@ -116,9 +118,11 @@ class MartTable:
     def totals(self) -> tuple[Any, ...]:
         """Return what `totals` returns for the rows of the mart, as Postgres computes it."""
         parts = [sql.SQL("count(*)")]
+        before_18 = self.connection.info.server_version < 180_000
         for column, kind in self.columns.items():
             name = sql.Identifier(column).as_string()
-            parts += [_to_sql(p) for p in (f"count({name})", kind.total_sql.format(name))]
+            total = (before_18 and kind.total_sql_17) or kind.total_sql
+            parts += [_to_sql(p) for p in (f"count({name})", total.format(name))]
         found = self.connection.execute(
             self._sql("SELECT {parts} FROM {mart}", parts=sql.SQL(", ").join(parts))
         )
@@ -163,6 +167,21 @@ class MartTable:
     def _catalog(self, question: LiteralString) -> list[Any]:
         return self.connection.execute(question, (self._mart.as_string(),)).fetchall()
 
+    @contextmanager
+    def _refuse_key(self) -> Iterator[None]:
+        """Raise PublishFailed if Postgres finds in the block that the key is null or not unique."""
+        try:
+            yield
+        except (psycopg.errors.UniqueViolation, psycopg.errors.NotNullViolation) as error:
+            key = ", ".join(self.spec.declared.key)
+            detail = None if self.spec.is_sensitive else error.diag.message_detail
+            raise PublishFailed(
+                f"the key ({key}) of mart {self.name} is null or not unique:"
+                f" {detail or error.diag.message_primary}",
+                unharmed="the mart as it was before",
+                next_step=f"correct the model {self.spec.name} or the key in its meta.publish",
+            ) from error
+
     def _misfit(self, what: str, alter: str, instead: str) -> PublishFailed:
         return PublishFailed(
             f"mart {self.name} {what}; Millpond does not change that by itself,"
@@ -170,6 +189,13 @@ class MartTable:
             unharmed="the mart as it was before",
             next_step=f"{instead}, or change the mart: ALTER TABLE {self.name} {alter}; then publish again",
         )
+
+    def _copy(self, statement: str, stream: Iterable[bytes]) -> int:
+        with self.connection.cursor() as cursor:
+            with cursor.copy(self._sql(statement)) as copy:
+                for block in stream:
+                    copy.write(block)
+            return cursor.rowcount
 
     def _run(self, statement: str, **parts: sql.Composable) -> psycopg.Cursor[Any]:
         return self.connection.execute(self._sql(statement, **parts))
@@ -197,7 +223,6 @@ class MartTable:
         return _to_sql(statement).format(**known, **parts)
 
 
-_COPY = "COPY {shadow} ({columns}) FROM STDIN (FORMAT binary)"
 _MERGE_KEY_ONLY = """
 MERGE INTO {mart} AS m USING {shadow} AS s ON {same_key}
 WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}) VALUES ({all_of_shadow})

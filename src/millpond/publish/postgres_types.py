@@ -12,15 +12,14 @@ import pyarrow.compute as pc
 from millpond.errors import PublishFailed
 from millpond.publish import binary_copy
 
-_WIDE = pa.decimal128(38, 0)
-
 
 @dataclass(frozen=True)
 class PostgresType:
     """A type in both worlds.
 
     `arrow` is what the encoder takes, `sql` the type's name as Postgres writes it. The sum over a column
-    is computed on both sides, exactly: `total_sql` in Postgres, `total` in Arrow.
+    is computed on both sides, exactly: `total_sql` in Postgres, `total` in Arrow; `total_sql_17` is what a
+    server before version 18 needs instead, which does not cast bytes to integers.
     """
 
     arrow: pa.DataType
@@ -28,6 +27,7 @@ class PostgresType:
     encode: binary_copy.Encoder
     total_sql: str
     total: Callable[[Any], Any]
+    total_sql_17: str | None = None
 
 
 def find_type(table: str, field: pa.Field) -> PostgresType:
@@ -67,7 +67,7 @@ def _map_integer(arrow: pa.DataType) -> PostgresType | None:
     ):
         if width <= bits:
             form = f">i{bits // 8}"
-            return PostgresType(wide, name, binary_copy.make_number_encoder(form), "sum({0}::numeric)", _sum)
+            return PostgresType(wide, name, binary_copy.make_number_encoder(form), "sum({0}::bigint)", _sum)
     return None
 
 
@@ -85,14 +85,18 @@ def _map_float(arrow: pa.DataType) -> PostgresType:
         views = pa.chunked_array([c.view(bits) for c in plain.chunks], bits)
         return f"{_sum(views) or 0} {pc.sum(nan).as_py() or 0}"
 
-    as_integer = (
-        f"('x' || encode(float{size}send({{0}} + 0::float{size}), 'hex'))::bit({8 * size})::{integer}"
-    )
-    total_sql = (
-        f"coalesce(sum({as_integer}::numeric) filter (where {{0}} <> 'NaN'), 0)"
+    sent = f"float{size}send({{0}} + 0::float{size})"
+    total_sql, total_sql_17 = (
+        f"coalesce(sum(({as_integer})::bigint) filter (where {{0}} <> 'NaN'), 0)"
         " || ' ' || count(*) filter (where {0} = 'NaN')"
+        for as_integer in (
+            f"{sent}::{integer}",
+            f"('x' || encode({sent}, 'hex'))::bit({8 * size})::{integer}",
+        )
     )
-    return PostgresType(arrow, name, binary_copy.make_number_encoder(f">f{size}"), total_sql, total)
+    return PostgresType(
+        arrow, name, binary_copy.make_number_encoder(f">f{size}"), total_sql, total, total_sql_17
+    )
 
 
 def _map_timestamp(arrow: pa.DataType) -> PostgresType:
@@ -101,13 +105,19 @@ def _map_timestamp(arrow: pa.DataType) -> PostgresType:
         pa.timestamp("us", "UTC" if arrow.tz else None),
         f"timestamp {zone} time zone",
         binary_copy.encode_timestamp,
-        "sum(extract(epoch from {0}) * 1000000)",
-        lambda c: _sum(c.cast(pa.int64())),
+        f"sum(timestamp{'tz' if arrow.tz else ''}_send({{0}})::bigint)"
+        f" + count({{0}})::numeric * {binary_copy.MICROSECONDS_TO_2000}",
+        _sum,
+        "sum(extract(epoch from {0})) * 1000000",
     )
 
 
-def _sum(column: Any) -> Any:
-    return pc.sum(column.cast(pa.int64()).cast(pa.decimal128(19, 0)).cast(_WIDE)).as_py()
+def _sum(column: Any) -> int | None:
+    """Return the exact sum of 64-bit integers, or of what is one inside: of their halves, which fit."""
+    whole = column.cast(pa.int64())
+    high = pc.sum(pc.shift_right(whole, 32)).as_py()
+    low = pc.sum(pc.bit_wise_and(whole, 0xFFFFFFFF)).as_py()
+    return None if high is None else (high << 32) + low
 
 
 def _is_text(arrow: pa.DataType) -> bool:
@@ -153,7 +163,7 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], PostgresType], ...] = (
             pa.date32(),
             "date",
             binary_copy.encode_date,
-            "sum(({0} - date '1970-01-01')::numeric)",
+            "sum(({0} - date '1970-01-01')::bigint)",
             lambda c: _sum(c.cast(pa.int32())),
         ),
     ),
@@ -163,8 +173,9 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], PostgresType], ...] = (
             pa.time64("us"),
             "time without time zone",
             binary_copy.encode_time,
-            "sum(extract(epoch from {0}) * 1000000)",
-            lambda c: _sum(c.cast(pa.int64())),
+            "sum(time_send({0})::bigint)",
+            _sum,
+            "sum(extract(epoch from {0})) * 1000000",
         ),
     ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +48,19 @@ class PublishResult:
 
 
 @dataclass(frozen=True)
-class _Shadow:
+class _Copied:
+    """The rows of a mart; they are in its shadow too if there is a mart that may mostly stay as it is.
+
+    `totals` and `content_hash` are computed while Postgres works.
+    """
+
     mart: MartTable
     rows: pa.Table
     snapshot_id: int | None
+    in_shadow: bool
     seconds: float
+    totals: Future[tuple[Any, ...]]
+    content_hash: Future[str]
 
 
 def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[PublishResult]:
@@ -76,12 +85,48 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
                 ) from error
         except psycopg.Error as error:
             raise PublishFailed(
-                f"Postgres refused the marts of {ref}: {error.diag.message_primary or error}"
-                + (f" ({error.diag.context.splitlines()[0]})" if error.diag.context else ""),
+                f"Postgres refused the marts of {ref}: {_describe(error, marts)}",
                 unharmed="the marts as they were before",
                 next_step="correct the rows in the model, or the mart in Postgres, and publish again",
             ) from error
     raise AssertionError
+
+
+def empty_marts(names: Sequence[str], *, ref: str) -> None:
+    """Remove the rows of marts whose tables are gone, all in one transaction; missing marts are passed over.
+
+    Tables, grants, views and indexes stay. Raises PublishFailed; then nothing changed.
+    """
+    schema, wait = marts_schema(ref), settings().lock_seconds
+    tables = [sql.Identifier(schema, name).as_string() for name in names]
+    try:
+        with databases().marts.connect(autocommit=True) as connection:
+
+            def refusal() -> PublishFailed:
+                return held_error(connection, tables, schema, wait)
+
+            def delete() -> None:
+                with connection.transaction():
+                    for table in tables:
+                        there = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+                        if there and there[0]:
+                            connection.execute(sql.SQL("DELETE FROM {}").format(sql.SQL(table)))
+
+            acquire_publish_lock(connection, schema, f"millpond {os.getpid()} undo", refusal)
+            retry_locked(delete, wait, refusal)
+    except psycopg.Error as error:
+        raise PublishFailed(
+            f"Postgres refused to empty the marts {', '.join(names)} of {ref}: {type(error).__name__}",
+            unharmed="the marts as they were before",
+            next_step="remove each: `millpond retire NAME --yes`, or build its model again",
+        ) from error
+
+
+def _describe(error: psycopg.Error, marts: Sequence[MartSpec]) -> str:
+    if any(mart.is_sensitive for mart in marts):
+        return f"{type(error).__name__} (hidden, as a mart has sensitive columns)"
+    where = f" ({error.diag.context.splitlines()[0]})" if error.diag.context else ""
+    return f"{error.diag.message_primary or error}{where}"
 
 
 def count_rows(mart: MartSpec, *, ref: str) -> tuple[int, int | None]:
@@ -130,11 +175,12 @@ def _publish(
 
     # Taken before the pin: a later publish never reads an older lake.
     acquire_publish_lock(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
-    with pins.hold_pin(ref) as pin:
-        _refuse_missing(marts, pin)
-        copied = [_copy_to_shadow(connection, schema, mart, pin) for mart in marts]
-    reached("publish.copied")
-    published = retry_locked(lambda: _swap(connection, schema, copied), wait, refusal)
+    with ThreadPoolExecutor(1, "totals") as pool:
+        with pins.hold_pin(ref) as pin:
+            _refuse_missing(marts, pin)
+            copied = [_copy(connection, schema, mart, pin, pool) for mart in marts]
+        reached("publish.copied")
+        published = retry_locked(lambda: _swap(connection, schema, copied), wait, refusal)
     connection.execute("DISCARD TEMP")
     return published
 
@@ -152,37 +198,50 @@ def _refuse_missing(marts: Sequence[MartSpec], pin: pins.Pin) -> None:
         )
 
 
-def _copy_to_shadow(
-    connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin
-) -> _Shadow:
+def _copy(
+    connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin, pool: Executor
+) -> _Copied:
     began = time.perf_counter()
     snapshot = read.load_table(pin, spec.table).current_snapshot()
     rows = read.scan(pin, spec.table)
     columns = {f.name: find_type(spec.table, f) for f in rows.schema}
     _refuse_columns(spec, columns)
     rows = rows.cast(pa.schema([(name, kind.arrow) for name, kind in columns.items()]))
+    totals = pool.submit(_compute_totals, rows, columns)
+    content_hash = pool.submit(lambda: hashing.hash_digests(hashing.compute_digests(rows, None)))
     mart = MartTable(connection, schema, spec, columns)
-    mart.copy_into_shadow(binary_copy.encode_table(rows, [kind.encode for kind in columns.values()]))
+    if in_shadow := spec.declared.mode == "changes" and mart.exists():
+        mart.copy_into_shadow(_stream(rows, columns))
     seconds = time.perf_counter() - began
-    return _Shadow(mart, rows, snapshot.snapshot_id if snapshot else None, seconds)
+    snapshot_id = snapshot.snapshot_id if snapshot else None
+    return _Copied(mart, rows, snapshot_id, in_shadow, seconds, totals, content_hash)
 
 
-def _swap(connection: psycopg.Connection[Any], schema: str, copied: Sequence[_Shadow]) -> list[PublishResult]:
+def _stream(rows: pa.Table, columns: Mapping[str, PostgresType]) -> Iterator[bytes]:
+    return binary_copy.encode_table(rows, [kind.encode for kind in columns.values()])
+
+
+def _swap(connection: psycopg.Connection[Any], schema: str, copied: Sequence[_Copied]) -> list[PublishResult]:
     with connection.transaction():
         # Here and not earlier, so that a publish that fails leaves no empty schema.
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        published = [_take_over(one) for one in copied]
+        # New marts first: they take as long as their copy, and nobody waits for them.
+        new = {one.mart.name: _write(one, new=True) for one in copied if not one.mart.exists()}
+        published = [new.get(one.mart.name) or _write(one, new=False) for one in copied]
         reached("publish.swapping")
     reached("publish.swapped")
     return published
 
 
-def _take_over(copied: _Shadow) -> PublishResult:
-    began, mart, rows = time.perf_counter(), copied.mart, copied.rows
-    mart.fit()
-    changed = mart.take_over()
+def _write(copied: _Copied, *, new: bool) -> PublishResult:
+    began, mart, stream = time.perf_counter(), copied.mart, _stream(copied.rows, copied.mart.columns)
+    if new:
+        changed = mart.create(stream)
+    else:
+        mart.fit()
+        changed = mart.take_over() if copied.in_shadow else mart.replace(stream)
     mart.finish()
-    found, expected = mart.totals(), _compute_totals(rows, mart.columns)
+    found, expected = mart.totals(), copied.totals.result()
     if found != expected:
         raise PublishFailed(
             f"mart {mart.name} would differ from {mart.spec.table}: "
@@ -192,13 +251,13 @@ def _take_over(copied: _Shadow) -> PublishResult:
         )
     return PublishResult(
         name=mart.spec.name,
-        rows_lake=rows.num_rows,
+        rows_lake=copied.rows.num_rows,
         rows_postgres=found[0],
         rows_changed=changed,
         bytes=mart.size(),
         seconds=copied.seconds + time.perf_counter() - began,
         snapshot_id=copied.snapshot_id,
-        content_hash=hashing.hash_digests(hashing.compute_digests(rows, None)),
+        content_hash=copied.content_hash.result(),
     )
 
 

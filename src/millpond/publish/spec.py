@@ -41,6 +41,8 @@ class MartColumn(BaseModel):
     name: str
     data_type: str | None = None
     description: str = ""
+    sensitive: bool = False
+    """Whether errors and pages show no value of it."""
 
 
 class MartSpec(BaseModel):
@@ -59,6 +61,11 @@ class MartSpec(BaseModel):
     owner: str | None = None
     tags: tuple[str, ...] = ()
     path: str = ""
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether it has a column of which no value is shown."""
+        return any(column.sensitive for column in self.columns)
 
     @property
     def comments(self) -> dict[str, str]:
@@ -102,7 +109,10 @@ def _read_mart(node: Mapping[str, Any], manifest: Mapping[str, Any], keys: Mappi
         ) from None
     columns = tuple(
         MartColumn(
-            name=c["name"], data_type=c.get("data_type"), description=(c.get("description") or "").strip()
+            name=c["name"],
+            data_type=c.get("data_type"),
+            description=(c.get("description") or "").strip(),
+            sensitive=bool(_get_column_meta(c).get("sensitive")),
         )
         for c in node["columns"].values()
     )
@@ -142,3 +152,7 @@ def _find_owner(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> str | N
 def _get_meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
     meta: Mapping[str, Any] = node["config"].get("meta") or {}
     return meta
+
+
+def _get_column_meta(column: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**(column.get("meta") or {}), **((column.get("config") or {}).get("meta") or {})}

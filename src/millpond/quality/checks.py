@@ -1,6 +1,6 @@
 """Checks of raw tables as Dagster asset checks: one step per table, over the days of the run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,16 +16,24 @@ from millpond.redaction import redacted
 from millpond.resources.run import partitions_of, ref_of
 from millpond.resources.steps import LAKE_STEP, TRANSIENT, CheckEvents
 from millpond.settings import settings
+from millpond.transform.sensitive import HIDDEN
 
 _Events = Iterator[dg.Output[Any] | dg.AssetCheckEvaluation]
 
 
-def build_checks(sources: Sequence[SourceSpec]) -> list[dg.AssetChecksDefinition]:
-    """Return one step of checks per table of `sources`."""
-    return [_build_table_checks(table) for source in sources for table in source.tables]
+def build_checks(
+    sources: Sequence[SourceSpec], sensitive: Mapping[str, frozenset[str]] | None = None
+) -> list[dg.AssetChecksDefinition]:
+    """Return one step of checks per table of `sources`; `sensitive` are columns to hide, by asset."""
+    hidden = sensitive or {}
+    return [
+        _build_table_checks(table, hidden.get(table.asset, frozenset()))
+        for source in sources
+        for table in source.tables
+    ]
 
 
-def _build_table_checks(table: SourceTable) -> dg.AssetChecksDefinition:
+def _build_table_checks(table: SourceTable, hidden: frozenset[str]) -> dg.AssetChecksDefinition:
     specs = _build_specs(table)
 
     @dg.multi_asset_check(name=f"checks_{table.name}", specs=specs, can_subset=True, retry_policy=LAKE_STEP)
@@ -39,7 +47,7 @@ def _build_table_checks(table: SourceTable) -> dg.AssetChecksDefinition:
             checks = TableChecks(context.instance, table, ref_name(ref_of(context.run.tags)), window)
             for spec in specs:
                 if spec.name in selected:
-                    result = _to_dagster(spec, checks.run(spec.name))
+                    result = _to_dagster(spec, checks.run(spec.name), hidden)
                     yield from events.of(result, blocking=spec.blocking)
         except MillpondError as error:
             raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, TRANSIENT)) from None
@@ -92,10 +100,10 @@ def _get_window(context: dg.AssetCheckExecutionContext) -> Window:
     return check_window(Window.parse(days), configured.start_date, configured.zone)
 
 
-def _to_dagster(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckResult:
+def _to_dagster(spec: dg.AssetCheckSpec, result: CheckResult, hidden: frozenset[str]) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = dict(result.numbers)
     if result.samples:
-        metadata["samples"] = _to_table(result)
+        metadata["samples"] = _to_table(result, hidden)
     return dg.AssetCheckResult(
         passed=result.passed,
         asset_key=spec.asset_key,
@@ -106,8 +114,14 @@ def _to_dagster(spec: dg.AssetCheckSpec, result: CheckResult) -> dg.AssetCheckRe
     )
 
 
-def _to_table(result: CheckResult) -> dg.TableMetadataValue:
-    records = [{name: _to_table_value(value) for name, value in row.items()} for row in result.samples]
+def _to_table(result: CheckResult, hidden: frozenset[str]) -> dg.TableMetadataValue:
+    records = [
+        {
+            name: HIDDEN if name in hidden and value is not None else _to_table_value(value)
+            for name, value in row.items()
+        }
+        for row in result.samples
+    ]
     columns = [dg.TableColumn(name, "string") for name in records[0]]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in records], dg.TableSchema(columns=columns))
 

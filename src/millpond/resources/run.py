@@ -22,6 +22,9 @@ from millpond.settings import Settings, settings
 OWN_PARTITIONS = "own_partitions"
 """Metadata of an asset whose partitions are not these days."""
 
+MAINTENANCE = "maintenance"
+"""Metadata of an asset that stands for a task of maintenance, not for data."""
+
 
 def daily_partitions(configured: Settings | None = None) -> dg.DailyPartitionsDefinition:
     """Return the partitions of raw tables and daily models: days in the configured zone, today included.
@@ -50,10 +53,10 @@ RULE_TAG = "millpond/rule"
 FULL_REFRESH_TAG = "millpond/full_refresh"
 """Run tag; `true` builds daily models over all their days, as dbt does with `--full-refresh`."""
 
-Accepting = Literal["shrink", "held", "replay", "discard", "migrate"]
-"""`shrink`: what the source has now, however little; with no request sent, `held`: what was held back,
-`replay`: rows in quarantine that pass the contract by now, `migrate`: the rows of all days, converted to the
-declared types; `discard` removes rows from quarantine."""
+Accepting = Literal["shrink", "wiped", "held", "replay", "discard", "migrate"]
+"""`shrink`: what the source has now, however little; `wiped`: days that were wiped, too; with no request
+sent, `held`: what was held back, `replay`: rows in quarantine that pass the contract by now, `migrate`: the
+rows of all days, converted to the declared types; `discard` removes rows from quarantine."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ class RunInfo:
         return cls(context.run.run_id, ref, window, accept, refresh, tags.get(RULE_TAG))
 
 
-def accept_tags(shrink: bool) -> dict[str, str]:
-    """Return the tags of a run that accepts fewer rows than are loaded, if `shrink` is set."""
-    return {ACCEPT_TAG: "shrink"} if shrink else {}
+def accept_tags(shrink: bool, wiped: bool = False) -> dict[str, str]:
+    """Return the tags of a run that accepts fewer rows than are loaded, or loads wiped days; not both."""
+    return {ACCEPT_TAG: "shrink" if shrink else "wiped"} if shrink or wiped else {}
 
 
 def read_accept_tag(tags: Mapping[str, str]) -> Accepting | None:

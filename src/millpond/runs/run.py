@@ -23,12 +23,13 @@ from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name
 from millpond.partitions import Window, check_window
 from millpond.resources.run import JOB, REF_TAG, partition_tags
+from millpond.runs.left_out import describe_left_out
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
 from millpond.runs.selection import find_single_day_assets, leave_out_unready, resolve_selection
 from millpond.runtime.garbage import resume_collection
 from millpond.settings import settings
 
-_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Silences Dagster's console log; events are stored, and passed to `on_event`."""
 
 
@@ -77,6 +78,7 @@ def materialize(
             keys, graph, selection, lambda names: read_versions(dagster, names, on)
         )
         if window and any(graph.get(key).is_partitioned for key in keys):
+            left_out += describe_left_out(dagster, graph, keys, window, on, run_tags)
             run_tags |= partition_tags(window)
         progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))
         dagster.add_event_listener(run_id, progress)
@@ -84,7 +86,7 @@ def materialize(
             result = job.execute_in_process(
                 instance=dagster,
                 run_id=run_id,
-                run_config=_SILENT,
+                run_config=SILENT,
                 tags=run_tags,
                 asset_selection=keys,
                 raise_on_error=False,

@@ -14,7 +14,7 @@ from millpond.errors import ConfigError
 from millpond.instance.record import NO_ADDRESS
 from millpond.internals.dagster import AssetGraph, DagsterInvalidAssetSelectionError
 from millpond.naming import selection_error, unknown_asset_error
-from millpond.resources.run import OWN_PARTITIONS
+from millpond.resources.run import MAINTENANCE, OWN_PARTITIONS
 
 _EXAMPLES = (
     'for example dlt_glucose_entries, "dlt_glucose_entries*", group:silver, "*",'
@@ -101,6 +101,15 @@ def _resolve_term(term: str, graph: AssetGraph) -> set[dg.AssetKey]:
         raise _unknown_error(term, graph) from error
     if not found:
         raise _unknown_error(term, graph)
+    if tasks := {key for key in found if MAINTENANCE in graph.get(key).metadata}:
+        found -= tasks
+        if not found:
+            names = " ".join(sorted(key.path[-1] for key in tasks))
+            raise ConfigError(
+                f"{term} selects maintenance, which is not materialized with data",
+                unharmed="everything; nothing was started",
+                next_step=f"`millpond maintain {names}`",
+            )
     if not (materializable := found & graph.materializable_asset_keys):
         names = ", ".join(sorted(key.to_user_string() for key in found))
         raise ConfigError(

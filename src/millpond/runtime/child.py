@@ -39,10 +39,14 @@ def main() -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def _end_with(parent: int) -> None:
-    """Have the kernel send us SIGTERM when `parent` dies, however it dies (Linux only)."""
+def end_with_parent(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies, however that dies (Linux only)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def _end_with(parent: int) -> None:
+    end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from millpond.runtime.home import Home
-from millpond.settings import process_environment
+from millpond.runtime.home import Home, layout
+from millpond.runtime.warm_client import WarmProcess
+from millpond.runtime.warm_client import start as start_warm
+from millpond.settings import process_environment, settings
 
 MARK = "SUPERVISED_BY_MILLPOND"
 """Environment variable of supervised processes and their descendants (runs, code servers): the home."""
@@ -54,22 +56,32 @@ def start_child(
         os.close(handle)
 
 
+Piped = subprocess.Popen[bytes] | WarmProcess
+
+
 def start_piped(
     module: str, arguments: Sequence[str], *, preload: str, log: Path
-) -> tuple[subprocess.Popen[bytes], Connection]:
+) -> tuple[Piped, Connection]:
     """Start `python -m MODULE PIPE ARGUMENTS` in its own session, writing to `log`; it ends with ours.
 
-    PIPE is the descriptor of the other end of the returned connection, which is bidirectional.
+    PIPE is the descriptor of the other end of the returned connection, which is bidirectional. While
+    `millpond up` runs, it is a fork of what that holds loaded.
     """
     ours, theirs = Pipe()
-    entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", preload]
-    with theirs, log.open("ab") as out:
+    words = [module, str(theirs.fileno()), *arguments]
+    environment = process_environment()
+    with theirs, log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
+        files = {0: nothing.fileno(), 1: out.fileno(), 2: out.fileno(), theirs.fileno(): theirs.fileno()}
+        folder = layout(settings()).run
+        if settings().warm_runs and (fork := start_warm(str(folder), module, words, files, environment)):
+            return fork, ours
+        entry = [sys.executable, "-m", "millpond.runtime.child", str(os.getpid()), "-", preload]
         process = subprocess.Popen(
-            [*entry, module, str(theirs.fileno()), *arguments],
-            stdin=subprocess.DEVNULL,
+            [*entry, *words],
+            stdin=nothing,
             stdout=out,
             stderr=out,
-            env=process_environment(),
+            env=environment,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
         )

@@ -49,6 +49,10 @@ max_wal_size = 512MB
 checkpoint_timeout = 15min
 jit = off
 
+# Retention empties tables a little each night: their space is needed again soon.
+autovacuum_vacuum_scale_factor = 0.05
+autovacuum_analyze_scale_factor = 0.05
+
 timezone = 'UTC'
 log_timezone = 'UTC'
 datestyle = 'iso, ymd'

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from millpond.errors import EmbeddedPartError
-from millpond.runtime.children import start_piped
+from millpond.runtime.children import Piped, start_piped
 from millpond.runtime.home import layout
 from millpond.runtime.processes import tail
 from millpond.settings import settings
@@ -51,7 +51,7 @@ class Reply:
 
 @dataclass
 class _Companion:
-    process: subprocess.Popen[bytes]
+    process: Piped
     pipe: Connection
     log: Path
 

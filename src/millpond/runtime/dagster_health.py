@@ -31,6 +31,8 @@ _RELOAD = """mutation ($name: String!) { reloadRepositoryLocation(repositoryLoca
   ... on PythonError { message }
 } }"""
 _RELOAD_SECONDS = 180.0
+_PASSING = ("EmbeddedPartError", "ServerUnreachable")
+"""Errors of definitions after which a restart may help: Postgres was down when they were loaded."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Proxies of the environment are not used for our own servers."""
@@ -55,7 +57,8 @@ def check_code_location(port: int, name: str) -> Health:
     message = " ".join(outcome["message"].split())
     if "UserCodeUnreachable" in message:
         return Health(UNHEALTHY, "does not answer the web server")
-    return Health(UNHEALTHY, f"the definitions do not load: {message}", restartable=False)
+    passing = any(name in message for name in _PASSING)
+    return Health(UNHEALTHY, f"the definitions do not load: {message}", restartable=passing)
 
 
 def check_daemon(home: Home, started: float) -> Health:

@@ -33,7 +33,10 @@ from millpond.settings import Settings, settings
 
 _LOOPBACK = "127.0.0.1"
 _CONNECT_SECONDS = 10.0
-_PASSING = ("refused", "too many clients", "slots are reserved", "starting up", "shutting down", "closed the")
+_PASSING = (
+    *("refused", "too many clients", "slots are reserved", "closed the"),
+    *("starting up", "shutting down", "in recovery mode", "not yet accepting"),
+)
 """Parts of error messages after which a retry may succeed; the server's messages are in English."""
 
 
@@ -145,6 +148,11 @@ def databases() -> Databases:
         server = _start_server(home, configured.postgres_port)
     _running[key] = server, _embedded_databases(home, server)
     return _running[key][1]
+
+
+def open_home(home: Home) -> Databases:
+    """Return the databases of another home than that of the settings; starts its server on a free port."""
+    return _embedded_databases(home, _start_server(home, 0))
 
 
 def refuse_other_version() -> None:

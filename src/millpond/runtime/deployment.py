@@ -116,14 +116,15 @@ def changes(settings: Settings) -> Changes | None:
     )
 
 
-def remove_old(settings: Settings) -> list[str]:
-    """Remove copies that were replaced more than a day ago; returns their names."""
+def remove_old(settings: Settings, *, dry_run: bool = False) -> list[str]:
+    """Remove copies that were replaced more than a day ago; returns their names, also with `dry_run`."""
     home, now = locate(settings), current(settings)
     gone = []
     for folder in _deployments_folder(home).glob("[0-9a-f]*"):
         old = folder.is_dir() and folder.stat().st_mtime < time.time() - _KEEP_SECONDS
         if old and (now is None or folder.name != now.state):
-            shutil.rmtree(folder, ignore_errors=True)
+            if not dry_run:
+                shutil.rmtree(folder, ignore_errors=True)
             gone.append(folder.name)
     return sorted(gone)
 

@@ -114,6 +114,11 @@ def _passable() -> int:
     return _PASSABLE if os.geteuid() == 0 else _PRIVATE
 
 
+def make_root(folder: Path) -> None:
+    """Create the folder of a home, and those above; as root, Postgres' user may pass through it."""
+    _make(folder, _passable())
+
+
 def _make(folder: Path, mode: int) -> None:
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)

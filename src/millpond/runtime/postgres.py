@@ -11,13 +11,14 @@ from millpond.errors import EmbeddedPartError
 from millpond.runtime.cluster import ENVIRONMENT, check_version, configure, find_binaries, initialize
 from millpond.runtime.home import Home
 from millpond.runtime.ports import choose_port, is_free
-from millpond.runtime.postmaster import Server, data_folder, find_server, read_claimed_pid
+from millpond.runtime.postmaster import Server, data_folder, find_server, is_stopping, read_claimed_pid
 from millpond.runtime.processes import end_process, spawn, start_time, tail
 from millpond.runtime.service_user import find_service_user, grant_passage
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.01
+_AT_ONCE = (signal.SIGQUIT, signal.SIGKILL)
 
 
 def start(home: Home, port: int, lock: int) -> Server:
@@ -34,7 +35,9 @@ def start(home: Home, port: int, lock: int) -> Server:
     if not (data / "PG_VERSION").exists():
         initialize(home, user, lock)
     check_version(data)
-    log = home.logs / "postgres.log"
+    if server := _await_server(home, deadline):
+        return server
+    log, deadline = home.logs / "postgres.log", time.monotonic() + _START_SECONDS
     _rotate(log)
     while True:
         begin = log.stat().st_size if log.exists() else 0
@@ -61,12 +64,10 @@ def stop(home: Home) -> Server | None:
 
     Open transactions are rolled back. Raises EmbeddedPartError if the server does not end.
     """
-    server = _await_server(home, time.monotonic() + _START_SECONDS)
+    server = _await_server(home, time.monotonic() + _START_SECONDS, wanted=False)
     if server is None:
         return None
-    if end_process(
-        server.pid, server.started, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), _STOP_SECONDS
-    ):
+    if end_process(server.pid, server.started, (signal.SIGINT, *_AT_ONCE), _STOP_SECONDS):
         with suppress(OSError):
             server.sockets.rmdir()
         return server
@@ -75,8 +76,12 @@ def stop(home: Home) -> Server | None:
     )
 
 
-def _await_server(home: Home, deadline: float) -> Server | None:
-    """Return the running server, after one that is starting or stopping has done so; None if none runs."""
+def _await_server(home: Home, deadline: float, *, wanted: bool = True) -> Server | None:
+    """Return the running server, after one that is starting or stopping has done so; None if none runs.
+
+    One that was told to stop and has not by the deadline is ended, or any if none is `wanted`: what it had
+    not written yet is recovered at the next start.
+    """
     while True:
         if server := find_server(home):
             return server
@@ -84,6 +89,9 @@ def _await_server(home: Home, deadline: float) -> Server | None:
         if pid is None:
             return None
         if time.monotonic() > deadline:
+            hangs = not wanted or is_stopping(home)
+            if hangs and end_process(pid, start_time(pid) or 0.0, _AT_ONCE, _STOP_SECONDS):
+                continue
             raise EmbeddedPartError(
                 f"the embedded Postgres (process {pid}) is neither starting nor stopping; it may be "
                 "recovering from a crash",

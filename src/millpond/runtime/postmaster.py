@@ -57,6 +57,11 @@ def read_claimed_pid(home: Home) -> int | None:
     return None
 
 
+def is_stopping(home: Home) -> bool:
+    """Return whether the server's pid file says that it was told to stop."""
+    return _state(_read_lines(_pid_file(home))) == "stopping"
+
+
 def _is_postmaster(pid: int, data: Path) -> bool:
     try:
         process = psutil.Process(pid)
@@ -72,7 +77,11 @@ def _is_postmaster(pid: int, data: Path) -> bool:
 
 
 def _is_ready(lines: list[str]) -> bool:
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    return _state(lines) == "ready"
+
+
+def _state(lines: list[str]) -> str:
+    return lines[7].strip() if len(lines) >= 8 else ""
 
 
 def _read_lines(pid_file: Path) -> list[str]:

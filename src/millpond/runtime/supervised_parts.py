@@ -25,6 +25,8 @@ from millpond.runtime.processes import Process, find_process, register, start_ti
 from millpond.settings import DEPLOYED, Settings, process_environment, variable
 
 CODE_SERVER, WEBSERVER, DAEMON = "code-server", "webserver", "daemon"
+_PARSE_MODULE = "millpond.transform.parse_ahead"
+"""Not imported, as the models depend on the runtime, not the other way round."""
 _WORKSPACE = "workspace.yaml"
 _PORT_FILE = "webserver.port"
 _SOCKET_PATH_LIMIT = 100
@@ -61,9 +63,11 @@ def _build_code_server(settings: Settings, home: Home) -> Part:
 
     def start() -> subprocess.Popen[bytes]:
         # A restarted code server keeps the deployment that it had loaded.
-        deployed = (deployment.current(settings) if started else None) or deployment.deploy(
-            settings, checked=False
-        )
+        before = deployment.current(settings)
+        deployed = (before if started else None) or deployment.deploy(settings, checked=False)
+        folder = deployment.folder_of(settings, deployed)
+        if before is None or before.state != deployed.state:
+            _parse_ahead(settings, home, folder)
         started.append(True)
         path.unlink(missing_ok=True)
         command = ["millpond.instance.code_server", "start", "--socket", str(path)]
@@ -74,7 +78,6 @@ def _build_code_server(settings: Settings, home: Home) -> Part:
             "--heartbeat-ttl",
             str(_HEARTBEAT_SECONDS),
         ]
-        folder = deployment.folder_of(settings, deployed)
         preload = "millpond.instance.code_server"
         return _start_process(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
 
@@ -97,6 +100,19 @@ def _build_code_server(settings: Settings, home: Home) -> Part:
         f"unix:{path}",
         start_seconds=_START_SECONDS,
     )
+
+
+def _parse_ahead(settings: Settings, home: Home, deployed: Path) -> None:
+    """Start to parse the dbt models of a new deployment, for which the code server would wait later."""
+    child = start_child(
+        [_PARSE_MODULE],
+        preload=_PARSE_MODULE,
+        home=home,
+        log=Path(os.devnull),  # the code server tells of errors
+        folder=settings.project,
+        environment=_build_environment(settings, deployed),
+    )
+    threading.Thread(target=child.wait, name=_PARSE_MODULE, daemon=True).start()
 
 
 def _build_webserver(settings: Settings, home: Home) -> Part:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import os
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from millpond.errors import ConfigError
 from millpond.naming import MAIN_REF, ref_name
@@ -21,7 +21,6 @@ from millpond.settings.variables import DEPLOYED, PREFIX, default_project, varia
 
 
 class Settings(
-    BaseSettings,
     CleanText,
     AlertSettings,
     AutomationSettings,
@@ -29,11 +28,9 @@ class Settings(
     RequestSettings,
     ScaleSettings,
 ):
-    """All settings, from `MILLPOND_*` in the environment, then secrets, then `.env`."""
+    """All settings; `reading` fills them from the environment, then secrets, then `.env`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     project: Path = Field(
         default_factory=lambda: default_project(),
@@ -75,6 +72,17 @@ class Settings(
     dashboard: bool = Field(
         True, description="whether the dashboard is a part of `millpond up`; false leaves it out"
     )
+    pages_behind: Literal["proxy", "network"] | None = Field(
+        None,
+        description="what keeps strangers from Dagster's pages and the dashboard, which ask for no password,"
+        " where they are to listen beyond this machine: proxy, a reverse proxy that asks for one, or network,"
+        " a network of containers; default: they refuse to",
+    )
+    warm_runs: bool = Field(
+        True,
+        description="whether runs of `millpond up`, and commands typed while it runs, are forked from a "
+        "process that has the code loaded; false starts each in a new one, as Dagster does",
+    )
     catalog_port: int = Field(
         8181, ge=0, le=65535, description="loopback port of the shared REST catalog; 0 picks a free one once"
     )
@@ -92,6 +100,13 @@ class Settings(
     )
     branch_retention_days: float = Field(
         7, ge=0, le=3650, description="how long a failed audit's branch is kept for a look, for example 7"
+    )
+    reconcile_days: int = Field(
+        7,
+        ge=0,
+        le=366,
+        description="latest days that the nightly check compares with what their runs recorded; 0 turns it"
+        " off",
     )
     snapshot_retention_days: float = Field(
         7, ge=0, le=36500, description="how long every version of a table is kept, for example 7"
@@ -111,8 +126,30 @@ class Settings(
         le=36500,
         description="how long Dagster keeps what a run said on its way and its output, for example 30",
     )
+    history_retention_days: float = Field(
+        90,
+        ge=7,
+        le=36500,
+        description="how long records of what is over are kept: former materializations, results of checks,"
+        " runs, ended backfills and alerts, commits of the lake, for example 90",
+    )
+    quarantine_retention_days: float = Field(
+        400, ge=1, le=36500, description="how long rows in quarantine wait for a decision, for example 400"
+    )
     orphan_retention_days: float = Field(
-        7, ge=1, le=3650, description="how long files that nothing leads to are kept, for example 7"
+        3, ge=1, le=3650, description="how long files that nothing leads to are kept, for example 3"
+    )
+    compaction_files: int = Field(
+        8,
+        ge=2,
+        le=100_000,
+        description="small files, or files of deleted rows, from which on a partition is rewritten at night",
+    )
+    compaction_file_mb: float = Field(
+        16,
+        gt=0,
+        le=512,
+        description="size of the files that it then gets; those below a quarter of it are small",
     )
     sources: dict[str, SourceSettings] = Field(
         default_factory=dict,
@@ -215,14 +252,3 @@ class Settings(
     def source(self, name: str) -> SourceSettings:
         """Return how to reach source `name`; all fields are None where nothing was set."""
         return self.sources.get(name, SourceSettings())
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, file_secret_settings, dotenv_settings

@@ -20,7 +20,7 @@ from millpond.settings.sources import SourceSettings
 from millpond.settings.variables import (
     DEPLOYED,
     PREFIX,
-    default_project,
+    find_root,
     read_layers,
     restore_environment,
     source_names,
@@ -50,7 +50,7 @@ def read_settings(*new_sources: str) -> Settings:
     `new_sources` are those that no file declares yet.
     """
     restore_environment()
-    project = Path(os.environ.get(variable("project")) or default_project()).expanduser().resolve()
+    project = find_root()
     found = _variables(project)
     # The sources of the project and of its deployment may differ.
     names = sorted(
@@ -58,11 +58,8 @@ def read_settings(*new_sources: str) -> Settings:
     )
     _refuse_unknown(found, names)
     try:
-        read = Settings(
-            _env_file=project / ".env",
-            _secrets_dir=found.get(variable("secrets_dir")),
-            sources=_source_values(found, names),
-        )
+        general = {f: found[variable(f)] for f in Settings.model_fields if variable(f) in found}
+        read = Settings.model_validate({**general, "sources": _source_values(found, names)})
     except ValidationError as error:
         raise ConfigError(*_first_problem(error)[:1], next_step=_first_problem(error)[1]) from None
     for part in (read, *read.sources.values()):

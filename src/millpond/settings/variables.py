@@ -7,8 +7,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from millpond.errors import ConfigError
 from millpond.project.config import find_project, read_project
 
@@ -42,7 +40,7 @@ def restore_environment() -> None:
     if not original:
         return
     project = Path(original.get(variable("project")) or default_project())
-    for name, value in _ours(dotenv_values(project / ".env")).items():
+    for name, value in _ours(_read_file(project / ".env")).items():
         if os.environ.get(name) != value:
             continue
         if name in original:
@@ -71,12 +69,25 @@ def default_project() -> Path:
     return checkout if (checkout / "dbt" / "dbt_project.yml").exists() else Path.cwd()
 
 
+def find_root() -> Path:
+    """Return the project that the environment names, else `default_project`."""
+    return Path(os.environ.get(variable("project")) or default_project()).expanduser().resolve()
+
+
 def read_layers(project: Path) -> dict[str, dict[str, str]]:
     """Return the variables of each origin; a later one takes precedence."""
-    file, environment = _ours(dotenv_values(project / ".env")), _ours(os.environ)
+    file, environment = _ours(_read_file(project / ".env")), _ours(os.environ)
     folder = variable("secrets_dir")
     secrets = _secrets(environment.get(folder) or file.get(folder))
     return {".env": file, "secrets": secrets, "environment": environment}
+
+
+def _read_file(file: Path) -> Mapping[str, str | None]:
+    if not file.exists():
+        return {}
+    from dotenv import dotenv_values  # most projects of a server have no such file
+
+    return dotenv_values(file)
 
 
 def _ours(values: Mapping[str, str | None]) -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from millpond.errors import BuildFailed
@@ -21,6 +22,7 @@ from millpond.transform.invocation import LOCK, invoke
 from millpond.transform.manifest import ParsedProject
 from millpond.transform.models import Model, Models
 from millpond.transform.results import BuildResult, DbtTestResult, ModelBuilt, ModelFailed
+from millpond.transform.sensitive import Touched, find_touched
 
 _SAMPLES = 20
 _OPTIONS = ("--no-write-json", "--no-populate-cache")
@@ -70,12 +72,17 @@ def run_dbt(job: Job, build: Build, parsed: ParsedProject, ref: str) -> BuildRes
     if ran.result is None:
         names = ", ".join(model.key for model in job.models) or ", ".join(c.name for c in job.checks)
         raise BuildFailed(
-            f"dbt could not build {names}: {str(ran.exception) or repr(ran.exception)}",
+            f"dbt could not build {names}: {_describe_exception(ran.exception, parsed)}",
             unharmed=f"ref {ref}; nothing of this run is in it",
             next_step=f"fix what the message names and run again; branch {build.ref} is kept",
         )
     results = {r.node.unique_id: r for r in ran.result.results}  # type: ignore[union-attr]
     return _collect(job, results, events, build, parsed, ref)
+
+
+def _describe_exception(error: BaseException | None, parsed: ParsedProject) -> str:
+    text = str(error) or repr(error)
+    return find_touched(parsed, "").hide_error(text, f"the project: {type(error).__name__}")
 
 
 def find_days_to_test(job: Job) -> dict[str, dict[str, str]]:
@@ -111,6 +118,7 @@ def _collect(
 ) -> BuildResult:
     every, checks = parsed.models(), parsed.checks()
     with_spec = {*every, *parsed.checks_of_assets()}
+    touches = partial(find_touched, parsed)
     metadata = events.collect_metadata(parsed.document(), parsed.translator(), with_spec)
     found = BuildResult(
         ref=ref,
@@ -128,8 +136,8 @@ def _collect(
             for key, stored in build.stored.items()
             if key in every
         ),
-        checks=tuple(_collect_checks(job, results, metadata, events, build.ref, checks)),
-        failed=tuple(_collect_failures(find_failures(results.values(), events), every, checks)),
+        checks=tuple(_collect_checks(job, results, metadata, events, build.ref, checks, touches)),
+        failed=tuple(_collect_failures(find_failures(results.values(), events, touches), every, checks)),
         warnings=tuple(dict.fromkeys([*events.warnings, *_list_waiting_unit_tests(job, checks)])),
         passed=tuple(key for key, r in results.items() if key in checks and str(r.status) == "pass"),
     )
@@ -181,29 +189,32 @@ def _collect_checks(
     events: DbtEvents,
     branch: str,
     checks: Mapping[str, DbtTest],
+    touches: Callable[[str], Touched],
 ) -> Iterable[DbtTestResult]:
     for check in job.checks:
         if check.kind == "test":
-            found = _read_result(check, results.get(check.unique_id), events, branch)
+            found = _read_result(check, results.get(check.unique_id), events, branch, touches)
             yield found.with_metadata(metadata.get(check.unique_id, {}))
     for key, missing in job.waiting.items():
         yield DbtTestResult.skipped(checks[key], f"it reads {missing}, which does not exist yet")
 
 
-def _read_result(check: DbtTest, result: Any, events: DbtEvents, branch: str) -> DbtTestResult:
+def _read_result(
+    check: DbtTest, result: Any, events: DbtEvents, branch: str, touches: Callable[[str], Touched]
+) -> DbtTestResult:
     status = _get_status(result)
     if status == "skipped":
         return DbtTestResult.skipped(check, "a model or a test before it failed")
     if status == "error":
-        return DbtTestResult.from_dbt(
-            check, result, message=events.get_reason(check.unique_id, result.message or "")
-        )
+        reason = events.get_reason(check.unique_id, result.message or "", touches(check.unique_id))
+        return DbtTestResult.from_dbt(check, result, message=reason)
     if status == "pass":
         return DbtTestResult.from_dbt(check, result)
     with engine.get_engine(settings()).connect(branch) as query:
-        sql = result.node.compiled_code
+        sql, hide = result.node.compiled_code, touches(check.unique_id).hide_row
+        samples = tuple(map(hide, _fetch_samples(sql, query)))
         return DbtTestResult.from_dbt(
-            check, result, samples=_fetch_samples(sql, query), key_days=_find_shared_days(check, sql, query)
+            check, result, samples=samples, key_days=_find_shared_days(check, sql, query)
         )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from millpond.transform.sensitive import Touched
     from millpond.transform.translator import MillpondDbtTranslator
 
 _RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogSnapshotResult", "LogTestResult"})
 _SUMMARIES = ("RunResult", "EndOfRun", "FinishedRunning")
 _HEADING = re.compile(r"^\s*(Runtime|Compilation|Database|Parsing) Error( in \w+ .*)?\n\s*", re.MULTILINE)
+_COMPILATION = re.compile(r"\s*(Compilation|Parsing) Error\b")
 
 
 @dataclass
@@ -43,10 +45,16 @@ class DbtEvents:
             elif event.info.level == "warn" and not name.startswith(_SUMMARIES):
                 self.warnings.append(" ".join(event.info.msg.split()))
 
-    def get_reason(self, unique_id: str, otherwise: str) -> str:
-        """Return why a node failed, without headings; the result of a microbatch model is only ERROR."""
+    def get_reason(self, unique_id: str, otherwise: str, touched: Touched) -> str:
+        """Return why a node failed, without headings, and without what may quote a value that is sensitive.
+
+        The result of a microbatch model is only ERROR.
+        """
         text = self._exceptions.get(unique_id, otherwise).removeprefix("Exception on worker thread. ")
-        return _HEADING.sub("", text).strip()
+        reason = _HEADING.sub("", text).strip()
+        if _COMPILATION.match(text):
+            return reason
+        return touched.hide_error(reason, unique_id.split(".")[2] if unique_id.count(".") > 1 else unique_id)
 
     def collect_metadata(
         self, document: Mapping[str, Any], translator: MillpondDbtTranslator, known: Collection[str]
@@ -74,10 +82,12 @@ def _unwrap_values(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in metadata.items()}
 
 
-def find_failures(results: Iterable[Any], events: DbtEvents) -> dict[str, str]:
-    """Return why nodes other than data tests failed, by unique_id."""
+def find_failures(
+    results: Iterable[Any], events: DbtEvents, touches: Callable[[str], Touched]
+) -> dict[str, str]:
+    """Return why nodes other than data tests failed, by unique_id; `touches` says what is sensitive there."""
     return {
-        r.node.unique_id: events.get_reason(r.node.unique_id, r.message or "")
+        r.node.unique_id: events.get_reason(r.node.unique_id, r.message or "", touches(r.node.unique_id))
         for r in results
         if r.node.resource_type != "test" and str(r.status) in ("error", "fail", "partial success")
     }

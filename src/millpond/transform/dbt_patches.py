@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
@@ -16,9 +17,8 @@ from millpond.internals.dbt import (
     BehaviorFlagRendered,
     EventLevel,
     EventManager,
-    MacroGenerator,
-    MacroNamespace,
-    MacroNamespaceBuilder,
+    Linker,
+    MacroFuzzTemplate,
     ModelContext,
     ParsedNode,
     PluginManager,
@@ -31,9 +31,9 @@ from millpond.internals.dbt import (
     dbtClassMixin,
     get_environment,
     get_template_of_common,
-    list_macro_namespaces,
     skip_flag_source,
 )
+from millpond.transform.dbt_macros import make_macros_on_demand
 
 PASSED_ON = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
 """Events that are passed on at any level."""
@@ -51,26 +51,14 @@ class QuietEventManager(EventManager):
             super().fire_event(e, level, *more, **named)
 
 
-class Macros(dict[str, Any]):
-    """The macros that a node sees, by name, as `dbt.context.macros.MacroNamespace` finds them."""
-
-    def __init__(self, found: MacroNamespace) -> None:
-        super().__init__()
-        self.global_namespace, self.local_namespace = found.global_namespace, found.local_namespace
-        self.packages, self.global_project_namespace = found.packages, found.global_project_namespace
-        for part in reversed(list_macro_namespaces(found)):
-            self.update(part)
-
-    get_from_package = MacroNamespace.get_from_package
-
-
 @cache
 def patch_dbt() -> None:
     """Have dbt in this process look for plugins once, not look for the source of flags, skip debug events.
 
     For each of its flags dbt inspects the whole call stack, to name the file that declared it. It formats
-    each debug event, wraps each of its 560 macros twice for each node, compiles a node's templates each
-    time, and writes its SQL into two files.
+    each debug event, wraps each of its 560 macros for each node and copies them for each argument of a test,
+    compiles a node's templates each time, writes its SQL into two files, links all nodes of the project in
+    each call, and converts each of them to a dictionary for a summary of the graph.
     """
     ctx_set_event_manager(QuietEventManager())
     plugins: Any = PluginManager
@@ -80,10 +68,13 @@ def patch_dbt() -> None:
     nodes: Any = ParsedNode
     nodes.write_node = lambda *_: None
     _fill_lazily(BaseEvent)
-    builder: Any = MacroNamespaceBuilder
-    builder.add_macros = _add_macros
-    original = MacroNamespaceBuilder.build_namespace
-    builder.build_namespace = lambda self, macros, ctx: Macros(original(self, macros, ctx))
+    make_macros_on_demand()
+    native: Any = get_environment(native=True).template_class
+    native.new_context = MacroFuzzTemplate.new_context
+    linkers: Any = Linker
+    linkers.get_graph_summary = summarize_graph
+    compilers: Any = dbt_compilation.Compiler
+    compilers.compile = _link_once(compilers.compile)
     rendering: Any = dbt_jinja
     rendering.get_template = _get_template
     compiling: Any = dbt_compilation
@@ -135,29 +126,36 @@ def _fill_lazily(events: Any) -> None:
     events.__init__, events.__getattr__, events.__setattr__ = start, get, put
 
 
-def _add_macros(builder: Any, macros: Iterable[Any], context: dict[str, Any]) -> None:
-    """Add macros of one package, as `MacroNamespaceBuilder.add_macro` adds each."""
-    found: dict[str, Any] = {}
-    package = ""
-    for macro in macros:
-        wrapped = MacroGenerator.__new__(MacroGenerator)
-        wrapped.__dict__ = {
-            "context": context,
-            "macro": macro,
-            "node": builder.node,
-            "stack": builder.thread_ctx,
-        }
-        found[macro.name], package = wrapped, macro.package_name
-    if package in builder.internal_package_names:
-        builder.internal_packages[package] = found
-    elif package:
-        builder.packages[package] = found
-        if package == builder.search_package:
-            builder.locals.update(found)
-        elif package == builder.root_package:
-            builder.globals.update(found)
+def _link_once(link: Callable[..., Any]) -> Callable[..., Any]:
+    """Have calls that pass the same manifest share the graph of its nodes, of which each takes a part."""
+    known: OrderedDict[tuple[int, bool], tuple[Any, Any]] = OrderedDict()
+
+    def compile_graph(compiler: Any, manifest: Any, write: bool = True, add_test_edges: bool = False) -> Any:
+        if not _skipping_validation:  # of a call that parses
+            return link(compiler, manifest, write, add_test_edges)
+        key = id(manifest), add_test_edges
+        if key not in known:
+            known[key] = manifest, link(compiler, manifest, write, add_test_edges)
+            if len(known) > _GRAPHS:
+                known.popitem(last=False)
+        compiler.initialize()
+        return known[key][1]
+
+    return compile_graph
 
 
+def summarize_graph(linker: Any, manifest: Any) -> dict[int, dict[str, Any]]:
+    """Return dbt's summary of a graph; dbt itself converts every node to a dictionary to read its kind."""
+    numbers = {name: number for number, name in enumerate(linker.graph)}
+    found: dict[int, dict[str, Any]] = {}
+    for name, number in numbers.items():
+        found[number] = {"name": name, "type": str(manifest.expect(name).resource_type)}
+        if after := [numbers[each] for each in linker.graph.successors(name)]:
+            found[number]["succ"] = after
+    return found
+
+
+_GRAPHS = 4
 _COMPILED = {"model": "ctx_model", "sql": "sql", "compiled_code": "compiled_code"}
 """What compiling adds to a context, with the attributes that it comes from."""
 _last = threading.local()

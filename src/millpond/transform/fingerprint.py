@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from millpond.errors import ConfigError
 from millpond.runtime import dbt_package
@@ -19,6 +22,11 @@ from millpond.transform.invocation import get_project_folder, list_projects
 
 _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
+SETTLED_NS = 1_000_000_000
+"""How long ago a file must have changed for its time to tell whether it changes again."""
+_States = tuple[tuple[Path, int, int, int, int], ...]
+"""Number, size and times of each file."""
+_Hash = tuple[Any, frozenset[bytes]]
 _FORM = "13"
 """The format of the files that parsing writes; a new one invalidates earlier files."""
 
@@ -41,16 +49,43 @@ def _compute_of_project(settings: Settings, name: str) -> str:
             f"there is no dbt project in {project}",
             next_step="run Millpond in a folder that holds sources/ and dbt/, or set MILLPOND_PROJECT to it",
         )
-    digest, read = hashlib.sha256(), set()
-    for file in _list_files(project):
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
-        read.update(_ENVIRONMENT.findall(content))
+    files, read = _hash_files(project)
+    digest = files.copy()
     digest.update(dbt_package.hash_package().encode())
     environment = process_environment()
     for variable in sorted(read):
         digest.update(f"{variable.decode()}={environment.get(variable.decode())!r}\0".encode())
     return f"{hash_settings(settings, name)}-{digest.hexdigest()[:16]}"
+
+
+_hashed: dict[Path, tuple[_States, _Hash]] = {}
+"""The files of each project when they were last read, and what was found."""
+
+
+def _hash_files(project: Path) -> _Hash:
+    """Return a hash of the files, and the variables that they read; files that did not change are not read.
+
+    A file that changed within a second before it was read may change again without a later time, so it is
+    read again.
+    """
+    paths, now = _list_files(project), time.time_ns()
+    states = tuple((path, *_get_state(path)) for path in paths)
+    if (known := _hashed.get(project)) and known[0] == states:
+        return known[1]
+    digest, read = hashlib.sha256(), set()
+    for file in paths:
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
+        read.update(_ENVIRONMENT.findall(content))
+    found = digest, frozenset(read)
+    if all(max(times) < now - SETTLED_NS for _, _, _, *times in states):
+        _hashed[project] = states, found
+    return found
+
+
+def _get_state(file: Path) -> tuple[int, int, int, int]:
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def hash_settings(settings: Settings, project: str) -> str:
@@ -63,11 +98,14 @@ def hash_settings(settings: Settings, project: str) -> str:
         engine.get_engine(settings).target,
         settings.dbt_translator or "",
         _read_code(settings.dbt_translator),
-        version("dbt-core"),
-        version("dagster-dbt"),
-        version("dbt-duckdb"),
+        *_read_versions(),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+
+@cache
+def _read_versions() -> tuple[str, ...]:
+    return version("dbt-core"), version("dagster-dbt"), version("dbt-duckdb")
 
 
 def _read_code(translator: str | None) -> str:

@@ -18,6 +18,7 @@ KINDS = ("model", "seed", "snapshot")
 
 _DATABASE = "lake"
 _OF_NOTHING = hashlib.sha256(b"").hexdigest()
+_SHORTEST_RETENTION = 31
 _LAYERS = ("bronze", "silver", "gold")
 _MATERIALIZED = ("table", "incremental", "ephemeral", "seed", "snapshot")
 _ENFORCED = {"not_null", "unique", "primary_key", "check"}
@@ -188,6 +189,12 @@ def _find_refusal(node: Mapping[str, Any]) -> str:
         )
     if _parse_days((node["config"].get("meta") or {}).get("look_back_days")) is None:
         return "meta.look_back_days is not a number of days; write it like look_back_days: 3"
+    kept = (node["config"].get("meta") or {}).get("retention")
+    if kept is not None and (not is_daily(node) or parse_retention(kept) is None):
+        return (
+            "meta.retention is for a model with batches of a day, and of 31 days or more; write it like"
+            " retention: 400d"
+        )
     if _is_empty(node):
         return "its file is empty; write into it, or remove it"
     return ""
@@ -236,6 +243,12 @@ def _parse_days(value: object) -> int | None:
     if value is None:
         return 0
     return int(value) if isinstance(value, int | str) and str(value).isdigit() else None
+
+
+def parse_retention(value: object) -> int | None:
+    """Return the days of a retention such as `400d`; None for an invalid one."""
+    days = _parse_days(str(value).removesuffix("d")) if str(value).endswith("d") else None
+    return days if days and days >= _SHORTEST_RETENTION else None
 
 
 def _get_folder(node: Mapping[str, Any]) -> str:

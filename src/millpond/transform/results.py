@@ -11,6 +11,7 @@ from typing import Any
 from millpond.errors import BuildFailed
 from millpond.lake.spec import Written
 from millpond.naming import ref_option
+from millpond.settings import settings
 from millpond.transform.checks import DbtTest
 
 _SHOWN = 3
@@ -189,7 +190,12 @@ class AuditFailed(BuildFailed):
 
 
 def _advise(result: BuildResult) -> str:
-    """Return what to do: load days that share a key together, else fix the data or the model."""
+    """Return what to do: free space, load days that share a key together, else fix the data or the model."""
+    from millpond.lake.files import says_disk_full  # loads PyIceberg, which definitions do without
+
+    said = [*(each.message for each in result.failed), *(check.message for check in result.blocked_by)]
+    if any(map(says_disk_full, said)):
+        return f"free space on the disk of {settings().staging}, or build fewer days at once, and run again"
     shared = [check for check in result.blocked_by if check.key_days and check.raw]
     if not shared:
         return "fix the data or the model and run again"

@@ -13,6 +13,7 @@ import orjson
 
 from millpond.errors import MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
+from millpond.lake.files import is_disk_full
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.lake.locks import build_lock
 from millpond.partitions import Window
@@ -163,6 +164,15 @@ def _build_on_branch(
             refs.drop(build.ref)
         raise
     except Exception as error:
+        if is_disk_full(error):
+            with suppress(MillpondError):
+                refs.drop(build.ref)
+            names = ", ".join(model.key for model in job.models)
+            raise StorageFailed(
+                f"{names} could not be built: the disk is full: {error}",
+                unharmed=f"ref {ref}; nothing of this run is in it",
+                next_step=f"free space on the disk of {layout(settings()).root}, then repeat the run",
+            ) from error
         refs.keep(build.ref, str(error) or type(error).__name__)
         raise
     _remember_passed(parsed, result.passed)

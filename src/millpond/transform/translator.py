@@ -13,9 +13,10 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
+from millpond.instance.record import RETENTION
 from millpond.naming import PARTITION_COLUMN, dagster_name
 from millpond.transform.exposures import format_owners
-from millpond.transform.models import KINDS, is_daily, read_key_columns
+from millpond.transform.models import KINDS, is_daily, parse_retention, read_key_columns
 
 _Node = Mapping[str, Any]
 _OF_DBT = frozenset({"dbt", "dbt_duckdb", "dbt_trino"})
@@ -105,6 +106,8 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
         if dbt_resource_props["resource_type"] in KINDS:
             found["dagster/table_name"] = f"{dbt_resource_props['schema']}.{dbt_resource_props['alias']}"
             found["key"] = ", ".join(key)
+            if kept := parse_retention(_get_meta(dbt_resource_props).get("retention")):
+                found[RETENTION] = kept
         return found
 
     def get_partition_mapping(

@@ -32,6 +32,23 @@ def test_a_channel_that_fails_is_tried_until_it_takes_the_alert_and_the_others_d
     assert row == {"attempts": 9, "state": "delivered"}
 
 
+def test_a_mail_server_that_is_down_gets_each_mail_once_when_it_is_back(
+    home: object, configure: Any, routes: Any, rows: Rows
+) -> None:
+    with mail() as server:
+        pass
+    configure(smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", email_to="a@example.org")
+    put(alert(1), alert(2, kind="tick_failed"))
+    tried = "select 1 from alert_deliveries where channel = 'email' and attempts > 1"
+    with dispatching(routes()):
+        until(lambda: len(rows(tried)) == 2)
+        with mail(server):
+            until(lambda: not rows(OPEN))
+    assert sorted(each["Subject"] for each in server.taken) == [
+        f"[error] a{n} failed: because" for n in (1, 2)
+    ]
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured_for_the_whole_channel(
     slack: Web, routes: Any, rows: Rows, form: str
@@ -125,7 +142,7 @@ def test_what_was_being_sent_when_a_dispatcher_died_is_sent_again_and_says_so(
         connection.execute(
             "insert into alert_deliveries (alert, action, channel) select id, 'tell', 'slack' from alerts"
         )
-        claimed = deliveries.claim(connection, "slack", "a dead one", incidents=False, group_from=4)
+        claimed = deliveries.claim(connection, "slack", incidents=False, group_from=4)
     assert claimed is not None
     delivered(routes(), rows)
     (told,) = slack.taken

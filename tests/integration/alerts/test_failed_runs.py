@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 import dagster as dg
+import pytest
 from alerting_assets import (
     DAYS,
     WEEK,
@@ -38,6 +39,29 @@ def test_a_failed_run_is_told_with_asset_partition_error_owner_tag_and_link(
     assert "hunter22" not in str(told)
     assert "verysecret" not in str(told)
     assert told["run_url"].endswith(f"/runs/{outcome.run_id}")
+
+
+@pytest.mark.parametrize("canceled", ["before", "after"])
+def test_a_run_beyond_its_maximum_runtime_is_one_failure_of_its_assets_whichever_event_comes_first(
+    recorded: dg.DagsterInstance, rows: Any, canceled: str
+) -> None:
+    job = dg.Definitions([fine], jobs=[dg.define_asset_job(JOB)]).resolve_job_def(JOB)
+    hanging = recorded.create_run_for_job(
+        job, status=dg.DagsterRunStatus.STARTED, tags={PARTITION_NAME_TAG: "2026-10-01"}
+    )
+    recorded.report_run_canceling(hanging, "Canceling due to exceeding maximum runtime of 5 seconds.")
+    ends = [
+        lambda: recorded.report_run_canceled(hanging),
+        lambda: recorded.report_run_failed(hanging, "Exceeded maximum runtime of 5 seconds."),
+    ]
+    for report in ends if canceled == "before" else reversed(ends):
+        report()
+        find_new(recorded)
+    (told,) = rows("select kind, title, reason, next_step from alerts")
+    assert (told["kind"], told["title"]) == ("run_failed", "fine failed for 2026-10-01")
+    assert told["reason"] == "Exceeded maximum runtime of 5 seconds. Its process was ended."
+    assert "max_runtime_seconds" in told["next_step"]
+    assert 'millpond materialize "fine*" --partition 2026-10-01' in told["next_step"]
 
 
 def test_a_repeated_failure_of_the_same_days_counts_up_and_other_days_are_another_alert(

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from alerting import FAST, Rows, alert, delivered, put
 from receivers import mail
@@ -13,6 +14,7 @@ from receivers import mail
 DAY = dt.date(2026, 11, 1)
 
 
+@pytest.mark.slow
 def test_the_summary_by_mail_has_the_page_attached_once(
     recorded: dg.DagsterInstance, routes: Any, configure: Any, rows: Rows
 ) -> None:

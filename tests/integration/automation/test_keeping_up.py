@@ -14,7 +14,6 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_runs_to_should_retry
 from typer.testing import CliRunner
 
-from millpond.automation.jobs import housekeeping
 from millpond.automation.overview import is_on, list_automation, list_instigators, starts_runs
 from millpond.automation.preview import preview
 from millpond.automation.requests import CHAIN_TAG
@@ -38,6 +37,11 @@ def definitions() -> dg.Definitions:
     from millpond.definitions import defs
 
     return defs
+
+
+@lru_cache(1)
+def housekeeping() -> dg.JobDefinition:
+    return definitions().resolve_job_def("housekeeping")
 
 
 def said(*arguments: str) -> str:
@@ -101,11 +105,11 @@ def test_only_an_automatic_run_whose_process_died_begins_again(
 ) -> None:
     from dagster._core.events import DagsterEvent, DagsterEventType, JobFailureData, RunFailureReason
 
-    run = recorded.create_run_for_job(housekeeping, tags=tags)
+    run = recorded.create_run_for_job(housekeeping(), tags=tags)
     if of_a_step:
         reason = JobFailureData(error=None, failure_reason=RunFailureReason.STEP_FAILURE)
         event = DagsterEvent(
-            DagsterEventType.RUN_FAILURE.value, housekeeping.name, event_specific_data=reason
+            DagsterEventType.RUN_FAILURE.value, housekeeping().name, event_specific_data=reason
         )
         recorded.report_dagster_event(event, run.run_id)
     else:
@@ -123,7 +127,7 @@ def test_a_run_whose_process_dies_begins_again_only_where_the_home_is_not_paused
         failed = recorded.get_run_by_id(run.run_id)
         return failed is not None and bool(list(filter_runs_to_should_retry([failed], recorded)))
 
-    run = recorded.create_run_for_job(housekeeping, tags={"dagster/max_retries": "1"})
+    run = recorded.create_run_for_job(housekeeping(), tags={"dagster/max_retries": "1"})
     if before:
         recorded.report_run_failed(run, "Process 17, which executed this run, is gone")
         assert due(run)

@@ -170,6 +170,7 @@ def test_a_changed_or_failed_source_day_concerns_what_reads_it_until_all_is_made
     assert states(loaded.plan()) == {State.FRESH}
 
 
+@pytest.mark.slow
 def test_a_branch_goes_its_own_way_and_new_sql_of_a_model_concerns_its_days_and_what_reads_it(
     loaded: Platform, server: FakeSource, configure: Callable[..., Settings], tmp_path: Path
 ) -> None:

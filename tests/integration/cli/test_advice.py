@@ -133,6 +133,7 @@ def test_days_held_back_are_accepted_by_what_the_run_the_list_and_the_alert_advi
     assert "no days are held back" in typist.types(listing)
 
 
+@pytest.mark.slow
 def test_a_failed_partition_is_made_again_on_the_branch_it_failed_on(
     source: FakeSource, typist: Typist
 ) -> None:
@@ -167,6 +168,7 @@ def test_what_is_missing_is_built_by_what_is_advised_until_it_is_there(
     assert publish == "millpond materialize group:marts --ref dev"
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_way_of_a_branch_goes_by_what_is_advised(home: object, typist: Typist) -> None:
     write({0: [1], 1: [1]})
     typist.types("millpond sql --ref main 'select 1'")

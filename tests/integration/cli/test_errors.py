@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 
 from documented import commands
 from millpond.errors import ConfigError
+from millpond.lake.catalog import load_catalog
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.manifest import load_project
@@ -59,13 +61,21 @@ def test_with_json_a_mistake_is_one_json_object_on_standard_error(
     assert error["next"]
 
 
-def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(home: Home, run: Run) -> None:
+def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(
+    home: Home, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run("alerts", "close", "99999") == (
         2,
         "",
         "there is no alert 99999\n  Unharmed: everything; nothing was started\n"
         "  Next: `millpond alerts list --all` shows them\n",
     )
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        patch.setenv("COLUMNS", "40")
+        err = run("alerts", "close", "99999")[2]
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", err).splitlines()
+    assert lines[-2:] == ["  Next: `millpond alerts list --all`", "      shows them"]
     days = ("materialize", "--partition"), ("backfill", "--partitions")
     for command, option in days:
         code, _, err = run(command, "dlt_climate_entries", option, "2026-13-45", "--ref", "nosuch")
@@ -80,7 +90,7 @@ def test_in_words_a_mistake_says_what_is_unharmed_and_what_is_next(home: Home, r
 
 def test_every_command_has_a_json_form_but_those_that_serve_until_they_are_stopped() -> None:
     without = {name for name, command in commands() if all("--json" not in p.opts for p in command.params)}
-    assert without == {"up", "docs", "dashboard", "mcp"}
+    assert without == {"up", "docs", "dashboard", "mcp", "catalog serve"}
 
 
 @pytest.mark.parametrize(("error", "kind"), [(KeyboardInterrupt(), "Interrupted"), (OSError("x"), "OSError")])
@@ -90,13 +100,25 @@ def test_with_json_what_nobody_foresaw_is_one_too(
     def breaks(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr("millpond.cli.main.app", breaks)
+    monkeypatch.setattr("millpond.cli.main.reduce_to", lambda *_: breaks)
     monkeypatch.setattr("millpond.cli.main.exit_interrupted", lambda: sys.exit(130))
     _, out, err = run("sql", "select 1", "--json")
     said = json.loads(err)["error"]
     assert (out, said["type"]) == ("", kind)
     assert said["unharmed"]
     assert said["next"]
+
+
+def test_ctrl_c_says_what_stands_and_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("millpond.cli.query.run_query", press)
+    monkeypatch.setattr("millpond.cli.main.exit_interrupted", lambda: sys.exit(130))
+    code, out, err = run("sql", "select 1")
+    assert (code, out) == (130, "")
+    assert err.splitlines()[0] == "interrupted"
+    assert "  Next: the same command again" in err
 
 
 def test_with_json_a_failure_is_one_too(home: Home, run: Run) -> None:
@@ -129,6 +151,35 @@ def test_a_word_that_is_no_subcommand_of_backfill_is_named_with_what_there_is(ho
     assert code == 2
     assert "lst" in err
     assert "list" in err
+
+
+def test_a_word_that_is_nearly_a_subcommand_of_backup_is_no_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (("verfy",), ("vrify", "/mnt/lake"), ("--no-data", "creat")):
+        code, _, err = run("backup", *words)
+        assert code == 2
+        assert "Did you mean" in err
+    assert list(tmp_path.iterdir()) == []
+    for words in (("./verfy", "--unknown"), ("lake", "--unknown")):
+        assert "Did you mean" not in run("backup", *words)[2]
+    (tmp_path / "verfy").mkdir()
+    assert "Did you mean" not in run("backup", "verfy", "--unknown")[2]
+
+
+def test_a_token_is_for_a_namespace_that_is_there_or_that_it_may_create(home: Home, run: Run) -> None:
+    code, out, err = run("catalog", "token", "--namespace", "godl")
+    assert (code, out) == (2, "")
+    assert "no namespace on any ref is called 'godl'" in err
+    assert "did you mean gold?" in err
+    assert "bronze, gold, quarantine" in run("catalog", "token", "--namespace", "xyz", "--ref", "main")[2]
+    for scope, name, said in (("read", "gold", ""), ("write", "godl", "may create it. Did you mean gold?")):
+        code, out, err = run("catalog", "token", "--namespace", name, "--scope", scope)
+        assert (code, out[:4]) == (0, "mpt_")
+        assert said in err
+    load_catalog("main").create_namespace("godl")
+    assert run("catalog", "token", "--namespace", "godl")[0] == 0
 
 
 def test_an_unknown_asset_selection_names_it_and_the_near_ones(home: Home, run: Run) -> None:

@@ -101,6 +101,7 @@ def test_a_purged_day_is_held_back_listed_and_gone_from_every_layer_once_accepte
     assert run("sources", "held")[:2] == (0, "no days are held back\n")
 
 
+@pytest.mark.slow
 def test_a_backfill_holds_back_days_names_both_counts_and_takes_them_when_told_to(
     loaded: FakeSource, run: Run
 ) -> None:

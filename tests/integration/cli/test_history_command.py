@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import getpass
 import json
 from collections.abc import Callable
 
 import dagster as dg
 import pytest
 
-from lake_readings import days, found, rows, spec
+from lake_readings import FIRST, days, found, rows, spec
 from millpond.instance.record import UNDONE, read_latest
 from millpond.instance.undo_record import Restored, restore_materializations
+from millpond.instance.wipe_record import mark_removed
 from millpond.lake.tables import Replacement, replace
+from millpond.lake.wipe import expire
+from millpond.quality.reconciliation import Table, reconcile_day
 
 Run = Callable[..., tuple[int, str, str]]
 TABLES = spec("silver.readings"), spec("gold.readings")
@@ -54,9 +58,61 @@ def test_a_commit_is_shown_undone_after_yes_and_a_table_of_it_only_by_force(run:
     assert (found("gold.readings"), found("silver.readings")) == ({0: [1]}, {0: [1]})
     then = "select value from gold.readings"
     assert json.loads(run("sql", then, "--at", second[:8], "--json")[1]) == [{"value": 2}]
+    assert json.loads(run("history", "--json", "-n", "1")[1])[0]["client"] == getpass.getuser()
+    code, out, err = run("tables", "history", "gold.nosuch")
+    assert (code, out) == (2, "")
+    assert "main has no table gold.nosuch" in err
+    for wrong, said in (("yesterday", "a time in UTC such as"), ("2999-01-01", "is in the future")):
+        code, out, err = run("sql", then, "--at", wrong)
+        assert (code, out) == (2, "")
+        assert said in err
     code, out, err = run("sql", then, "--at", "1999-01-01")
     assert (code, out) == (2, "")
     assert "there was no ref main" in err
+
+
+@pytest.mark.usefixtures("home")
+def test_what_is_from_before_a_wipe_is_told_apart_from_what_never_was(run: Run) -> None:
+    write(1)
+    write(2)
+    before, then = dt.datetime.now(dt.UTC).isoformat(), "select value from gold.readings"
+    assert expire({"gold.readings": [FIRST]}) == {"gold.readings": 1}
+    wiped = newest(run)[:8]
+    code, out, err = run("sql", then, "--at", before)
+    assert (code, out) == (2, "")
+    assert "gold.readings cannot be shown as it was at" in err
+    assert f"(commit {wiped})" in err
+    assert f"`--at {wiped}` shows it right after the wipe" in err
+    for readable in ((then, "--at", wiped), (then.replace("gold", "silver"), "--at", before)):
+        assert json.loads(run("sql", *readable, "--json")[1]) == [{"value": 2}]
+    assert "gold.nosuch cannot be shown" not in run("sql", "from gold.nosuch", "--at", before)[2]
+    out = run("tables", "history", "gold.readings")[1]
+    assert "Days of gold.readings were wiped at" in out
+    assert "Next: millpond undo" not in out
+    write(3)
+    assert f"Next: millpond undo {newest(run)[:8]}" in run("tables", "history", "gold.readings")[1]
+
+
+def test_reconciliation_says_of_a_day_without_rows_why_it_has_none(recorded: dg.DagsterInstance) -> None:
+    mark_removed(recorded, {"one": [FIRST]}, "wiped")
+    mark_removed(recorded, {"two": [FIRST]}, "expired")
+    undone = dg.AssetMaterialization(
+        "readings",
+        partition=str(FIRST),
+        metadata={"ref": "main", UNDONE: "3f2a81c0e1d2"},
+        tags={"dagster/data_version": UNDONE},
+    )
+    recorded.report_runless_asset_event(undone)
+    tables = [Table(name, f"raw.{name}") for name in ("one", "two", "readings", "never")]
+    lines = list(reconcile_day(recorded, tables, {}, FIRST, "main"))
+    assert [line.state for line in lines] == ["wiped", "expired", "not materialized", "not materialized"]
+    assert [line.why.partition(" at ")[0] for line in lines] == [
+        "wiped",
+        "removed",
+        "commit 3f2a81c0, which had made it, was undone",
+        "",
+    ]
+    assert "UTC; `millpond materialize` loads it again only with `--accept-wiped`" in lines[0].why
 
 
 def report(instance: dg.DagsterInstance, day: str, version: str, snapshot: int | None) -> None:

@@ -17,8 +17,8 @@ from new_sources import Run, new, table_of, write_till
     ("name", "path", "form"),
     [
         ("sales_{day:%Y-%m-%d}.csv", "sales_{date}.csv", None),
-        ("{day:%Y/%m/%d}/sales.csv", "{date}/sales.csv", "%Y/%m/%d"),
-        ("sales.{day:%Y%m%d}.csv", "sales.{date}.csv", "%Y%m%d"),
+        pytest.param(*("{day:%Y/%m/%d}/sales.csv", "{date}/sales.csv", "%Y/%m/%d"), marks=pytest.mark.slow),
+        pytest.param(*("sales.{day:%Y%m%d}.csv", "sales.{date}.csv", "%Y%m%d"), marks=pytest.mark.slow),
     ],
 )
 def test_files_are_proposed_with_their_form_and_the_day_in_their_names(
@@ -73,6 +73,7 @@ def test_a_source_has_a_mart_where_one_asks_for_it(new_project: Path, run: Run) 
     assert found["next"][-1] == 'millpond sql "select * from marts.sales limit 10"'
 
 
+@pytest.mark.slow
 def test_files_and_compressed_files_of_one_name_are_of_one_table(new_project: Path, run: Run) -> None:
     drop = new_project / "drop"
     write_till(drop)
@@ -102,6 +103,7 @@ def test_rows_of_another_day_than_their_file_are_loaded_by_their_own(new_project
     assert [day["rows_outside_window"] for day in found["preview"]["days"]] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_workbook_larger_than_memory_allows_is_refused(
     new_project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_workbook_larger_than_memory_allows_is_refused(
     assert "raise MILLPOND_RESPONSE_MAX_MB" in out
 
 
+@pytest.mark.slow
 def test_a_total_at_the_end_is_proposed_as_a_footer_and_a_day_without_rows_is_empty(
     new_project: Path, run: Run
 ) -> None:

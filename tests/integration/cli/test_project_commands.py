@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,8 +59,13 @@ def test_they_run_with_their_options_and_errors_are_those_of_all_commands(
 
 def test_help_lists_them_and_other_commands_do_not_import_them(own: Path, run_as_typed: Run) -> None:
     assert run_as_typed("config", "--help")[0] == 0
+    assert re.search(r"fishery\s+Count fish\.", run_as_typed("--help")[1])
     assert "fishery.cli" not in sys.modules
-    assert "Count fish." in run_as_typed("--help")[1]
+
+
+def test_help_imports_a_module_whose_code_computes_its_help(own: Path, run_as_typed: Run) -> None:
+    (own / "fishery" / "cli.py").write_text(MODULE.replace('help="Count fish."', 'help="Count %s." % "eels"'))
+    assert re.search(r"fishery\s+Count eels\.", run_as_typed("--help")[1])
 
 
 @pytest.mark.parametrize(

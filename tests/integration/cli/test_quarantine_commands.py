@@ -65,6 +65,7 @@ def metadata(day: dt.date = DAY) -> dict[str, Any]:
     return {name: value.value for name, value in events[day].metadata.items()}
 
 
+@pytest.mark.slow
 def test_rows_that_a_fixed_contract_takes_are_loaded_and_make_what_reads_them_stale(
     source: FakeSource, run: Run
 ) -> None:
@@ -134,6 +135,11 @@ def test_rows_are_shown_abridged_and_whole_as_json_without_secrets(
 ) -> None:
     redaction.register(SECRET)
     monkeypatch.setenv("COLUMNS", "80")
+    hidden = json.loads(run("quarantine", "show", "climate_entries", "--rule", "lux:type", "--json")[1])
+    assert (hidden[0]["payload"], hidden[0]["reason"]) == ("(sensitive)", "lux is no whole number"), (
+        "device is sensitive"
+    )
+    monkeypatch.setattr("millpond.cli.sensitive.find_hidden", lambda _: frozenset())
     code, out, _ = run("quarantine", "show", "climate_entries", "-p", "2026-11-01", "--rule", "lux")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80

@@ -38,6 +38,7 @@ def refused(*arguments: str) -> BaseException | None:
     return result.exception
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_is_listed_and_retired_or_renamed(
     home: Home, configure: Callable[..., Settings], tmp_path: Path
 ) -> None:

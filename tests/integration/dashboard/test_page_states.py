@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from markdown_it import MarkdownIt
 from shown_pages import Show
 
@@ -24,6 +25,8 @@ from millpond.runtime.databases import databases
 from millpond.runtime.home import Home, exclusive
 from millpond.runtime.postmaster import data_folder
 from millpond.settings import settings
+
+pytestmark = pytest.mark.slow
 
 _CHECKOUT = Path(__file__).parents[3]
 _PAGES = _CHECKOUT / "src" / "millpond" / "dashboard" / "pages"

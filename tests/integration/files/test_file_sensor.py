@@ -12,6 +12,7 @@ from file_sources import DAY, NEXT, Drop, sales
 
 from millpond.ingestion.files.arrivals import Arrivals, find_arrivals
 from millpond.partitions import Window
+from millpond.runtime.databases import databases
 
 pytestmark = pytest.mark.usefixtures("clock")
 TODAY = dt.date(2026, 1, 10)
@@ -100,6 +101,13 @@ def test_a_file_that_cannot_be_read_fails_the_load_of_today_once(drop: Drop) -> 
     assert looking.days() == []
 
 
+def list_unlisted() -> list[str]:
+    """Return the names of the files that are known and that the last look did not find."""
+    with databases().ops.connect() as connection:
+        found = connection.execute("select path from known_files where unlisted_since is not null")
+        return [path.rpartition("/")[2] for (path,) in found.fetchall()]
+
+
 def test_deleted_files_and_days_to_come_ask_for_nothing(drop: Drop) -> None:
     looking = Looking(drop)
     file = drop.put("sales_2026-01-05.csv", row(1))
@@ -108,6 +116,10 @@ def test_deleted_files_and_days_to_come_ask_for_nothing(drop: Drop) -> None:
     assert looking.days() == ["2026-01-05"]
     file.unlink()
     assert looking.days() == []
+    assert list_unlisted() == ["sales_2026-01-05.csv"]
+    drop.put("sales_2026-01-05.csv", row(1))
+    looking.days()
+    assert list_unlisted() == []
 
 
 def test_ten_thousand_files_are_listed_in_two_seconds_and_each_is_asked_for_once(drop: Drop) -> None:

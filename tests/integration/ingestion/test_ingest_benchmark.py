@@ -24,4 +24,4 @@ def test_the_benchmark_of_loads_prints_what_each_side_takes() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     cases = re.findall(r"^\w+$", done.stdout, re.MULTILINE)
     assert cases == ["postgres", "sqlite", "csv", "parquet", "api"]
-    assert len(re.findall(r"CPU +[\d.]+ .* a load takes +[\d.]+ ", done.stdout)) == 6
+    assert len(re.findall(r"CPU +[\d.]+ .* a load takes +[\d.]+ ", done.stdout)) == 8

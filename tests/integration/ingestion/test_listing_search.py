@@ -229,7 +229,7 @@ def check(server: FakeSource, drawn: range) -> None:
 
 
 def test_no_drawn_server_loses_rows_unnoticed(server: FakeSource) -> None:
-    check(server, range(200))
+    check(server, range(100))
 
 
 @pytest.mark.slow

@@ -12,7 +12,10 @@ import pytest
 
 from fake_source import DAY, Answer, Entries, FakeSource, Request, reading
 from millpond.errors import NoRows, TooManyBadRows
+from millpond.ingestion.left_out import leave_out
+from millpond.ingestion.load import load
 from millpond.ingestion.results import LoadResult
+from millpond.partitions import Window
 from millpond.settings import Settings
 from source_tables import load_days, quarantined, raw, table_of
 
@@ -273,3 +276,23 @@ def _shrinking() -> Any:
     from millpond.ingestion.window import Shrink
 
     return Shrink(hold_below=0)
+
+
+@pytest.mark.parametrize("write", ["replace", "upsert", "append"])
+def test_a_day_that_was_wiped_is_not_loaded_with_the_others_and_its_bad_rows_are_kept_nowhere(
+    server: FakeSource, write: str
+) -> None:
+    server.serve = Entries(
+        [*(reading(n, day) for day in (DAY, NEXT) for n in range(3)), reading(9, lux="LOW")]
+    )
+    source, table = table_of("climate_entries", write=write)
+    left = {DAY: leave_out(table, DAY, "it was wiped", " --accept-wiped")}
+    window = Window.of_days(DAY, NEXT)
+    result = load(source, table, window, ref="main", run_id="test", days_left_out=left)
+    assert [part.partition for part in result.partitions] == [NEXT]
+    assert result.failed == left
+    assert set(raw("_partition_date")) == {NEXT}
+    assert quarantined() == []
+    asked = len(server.requests)
+    alone = load(source, table, Window.of_day(DAY), ref="main", run_id="test", days_left_out=left)
+    assert (alone.failed, len(server.requests)) == (left, asked)

@@ -84,6 +84,7 @@ def test_replays_at_once_move_each_row_once(server: FakeSource) -> None:
     assert (len(raw()), len(set(raw("_id"))), quarantined()) == (24, 24, [])
 
 
+@pytest.mark.slow
 @hypothesis_settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -105,7 +105,7 @@ def check(server: FakeSource, drawn: range) -> None:
 
 
 def test_no_day_that_counts_as_whole_lacks_rows(server: FakeSource) -> None:
-    check(server, range(100))
+    check(server, range(50))
 
 
 @pytest.mark.slow

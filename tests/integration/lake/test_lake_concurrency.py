@@ -8,15 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from pyiceberg.expressions import visitors
-from pyiceberg.table.snapshots import Operation
 
-from lake_readings import days, found, spec, write
+from lake_readings import found, spec, write
 from millpond.errors import LockTimeout, PartitionConflict
 from millpond.lake import pointers, read, refs
 from millpond.lake.connect import connect
 from millpond.lake.locks import lock_key, lock_tables
-from millpond.lake.staging import Staging, _ReplaceFiles
 from processes import barrier, exit_codes, start
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -153,32 +150,3 @@ def test_a_table_that_never_stands_still_is_a_conflict(monkeypatch: pytest.Monke
         write({0: [2]})
     monkeypatch.undo()
     assert found() == {0: [1]}
-
-
-def test_manifests_that_are_looked_through_at_once_are_not_taken_for_each_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    write({0: [1]}, days(0, 0))
-    write({5: [2]}, days(5, 5))
-    table = read.load_table("main", "raw.readings")
-    snapshot = table.current_snapshot()
-    assert snapshot is not None
-    manifests = snapshot.manifests(table.io)
-    by_month = {file.file_path: file for task in table.scan().plan_files() for file in [task.file]}
-    october = next(file for path, file in by_month.items() if "2026-10" in path)
-    producer = _ReplaceFiles(Operation.OVERWRITE, Staging(table, is_new=False), table.io)
-    producer.delete_data_file(october)
-    producer._build_delete_files_partition_predicate()
-    holds = producer._build_manifest_evaluator(table.spec().spec_id)
-    alone = [holds(manifest) for manifest in manifests]
-    assert sorted(alone) == [False, True]
-
-    visit, amid = visitors.visit, manifests[alone.index(False)]
-
-    def interrupted(expression: Any, visitor: Any) -> Any:
-        monkeypatch.setattr(visitors, "visit", visit)
-        holds(amid)  # as another thread would in this moment
-        return visit(expression, visitor)
-
-    monkeypatch.setattr(visitors, "visit", interrupted)
-    assert holds(manifests[alone.index(True)])

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from lake_readings import SCHEMA, days, found, rows, spec, write
-from millpond.errors import RefNotFound
+from millpond.cli.query import run_query
+from millpond.errors import QueryRefused, RefNotFound
 from millpond.lake import duck, pins, read
 from millpond.lake.catalog import LakeCatalog, load_catalog
 from millpond.lake.connect import borrow_connection
@@ -36,6 +37,35 @@ def test_tables_go_by_layer_and_name() -> None:
     with duck.connect() as connection:
         assert connection.execute("select sum(value) from raw.readings").fetchall() == [(3,)]
         assert connection.execute("select sum(value) from lake.raw.readings").fetchall() == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("select 1", []),
+        ('from raw."READINGS"', ["readings"]),
+        ("select (select count(*) from others) from lake.raw.readings", ["others", "readings"]),
+        ("show all tables", ["others", "readings"]),
+        ("-- which\nDESC", ["others", "readings"]),
+        ("select * from information_schema.tables", ["others", "readings"]),
+        ("from duckdb_views()", ["others", "readings"]),
+    ],
+)
+def test_a_query_is_shown_the_tables_that_it_names_or_all_if_it_may_list_them(
+    query: str, shown: list[str]
+) -> None:
+    write({0: [1]})
+    write({0: [2]}, table=spec("raw.others"))
+    with duck.connect(query=query) as connection:
+        listed = connection.execute("select view_name from duckdb_views() where database_name = 'lake'")
+        assert sorted(name for (name,) in listed.fetchall()) == shown
+
+
+def test_a_query_that_names_its_table_in_pieces_reads_it_and_one_that_misnames_it_is_told_of_it() -> None:
+    write({0: [1]})
+    assert run_query("select value from query_table('raw.read' || 'ings')")[1] == [(1,)]
+    with pytest.raises(QueryRefused, match=r"Did you mean.*readings"):
+        run_query("from raw.reading")
 
 
 def test_a_pinned_connection_does_not_move_and_does_not_write() -> None:

@@ -52,7 +52,7 @@ def test_what_a_killed_writer_left_goes_and_every_row_stays() -> None:
 def test_a_young_file_stays_and_so_does_one_of_which_the_age_asked_is_under_a_day() -> None:
     write({0: [1]})
     stray("young.parquet")
-    aged(6.9)
+    aged(2.9)
     assert swept() == set()
     aged(0.9)
     assert remove_orphans(dt.timedelta(0)) == []

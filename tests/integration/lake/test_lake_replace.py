@@ -6,12 +6,15 @@ import datetime as dt
 
 import pyarrow as pa
 import pytest
+from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
 import rest_endpoint
 from lake_readings import DAY, SCHEMA, day, days, found, rows, spec, write
-from millpond.errors import ConfigError, RefNotFound, RowsOutsideWindow, SchemaConflict
+from millpond.errors import ConfigError, RefNotFound, RowsOutsideWindow, SchemaConflict, StorageFailed
+from millpond.internals.pyiceberg import ManifestEntryStatus
 from millpond.lake import duck, read
-from millpond.lake.tables import Replacement, replace
+from millpond.lake.manifests import count_files, find_most_files, read_manifests
+from millpond.lake.tables import Replacement, TableSpec, replace
 from millpond.partitions import Window
 from millpond.runtime.home import Home
 
@@ -168,6 +171,41 @@ def test_manifests_stay_few_over_many_commits() -> None:
     assert len(snapshot.manifests(table.io)) <= 4
 
 
+def test_a_day_of_a_table_of_many_months_writes_one_manifest_of_few_files_again() -> None:
+    months = 80
+    write({31 * n: [n] for n in range(months)}, days(0, 31 * months))
+    table = read.load_table("main", "raw.readings")
+    before = read_manifests(table.metadata, table.io)
+    write({31 * 40: [-1]})
+    table = read.load_table("main", "raw.readings")
+    after = read_manifests(table.metadata, table.io)
+    assert sum(map(count_files, after)) == months
+    (new,) = set(after) - set(before)
+    assert len(after) == len(before) > 1
+    assert count_files(new) <= find_most_files(months)
+    entries = new.fetch_manifest_entry(table.io, discard_deleted=False)
+    (gone,) = [e for e in entries if e.status == ManifestEntryStatus.DELETED]
+    assert not gone.data_file.lower_bounds
+    assert not gone.data_file.upper_bounds
+    assert found()[31 * 40] == [-1]
+
+
+@pytest.mark.parametrize("name", ["number", "größe"])
+def test_a_file_is_described_as_pyiceberg_describes_it(name: str) -> None:
+    schema = pa.schema(
+        [(DAY, pa.date32()), (name, pa.float64()), ("text", pa.string()), ("at", pa.timestamp("us"))]
+    )
+    data = pa.table([[day(0), day(1)], [1.5, None], ["a" * 99, "b"], [0, 1]], schema=schema)
+    replace([Replacement(spec(schema=schema), data, days(0, 1))], ref="main", run_id="run")
+    table = read.load_table("main", "raw.readings")
+    for task in table.scan().plan_files():
+        (theirs,) = parquet_files_to_data_files(table.io, table.metadata, iter([task.file.file_path]))
+        for field in ("file_format", "partition", "record_count", "file_size_in_bytes", "column_sizes"):
+            assert getattr(task.file, field) == getattr(theirs, field)
+        for bounds in ("value_counts", "null_value_counts", "lower_bounds", "upper_bounds", "split_offsets"):
+            assert getattr(task.file, bounds) == getattr(theirs, bounds)
+
+
 def test_day_grain_makes_a_file_for_each_day() -> None:
     write({n: [n] for n in range(4)}, table=spec(grain="day"))
     assert len(_files()) == 4
@@ -195,3 +233,20 @@ def test_rows_are_sorted_within_a_file() -> None:
         run_id="run",
     )
     assert read.scan("main", "raw.readings")["value"].to_pylist() == [1, 2, 3]
+
+
+def test_a_table_that_lost_a_file_is_replaced_as_a_whole_and_a_day_of_it_is_not(home: Home) -> None:
+    data = pa.table({"day": [dt.date(2026, 11, 1), dt.date(2026, 11, 2)], "n": [1, 2]})
+    table = TableSpec("gold.lost", data.schema, window_column="day", grain="month")
+    replace([Replacement(table, data, None)], ref="main", run_id="r")
+    (file,) = (home.warehouse / "gold").rglob("*.parquet")
+    file.unlink()
+    with pytest.raises(StorageFailed, match=r"gold\.lost"):
+        replace(
+            [Replacement(table, data.slice(0, 1), Window.of_day(dt.date(2026, 11, 1)))],
+            ref="main",
+            run_id="r",
+        )
+    (written,) = replace([Replacement(table, data, None)], ref="main", run_id="r")
+    assert (written.changed, written.rows) == (True, 2)
+    assert read.scan("main", "gold.lost").to_pylist() == data.to_pylist()

@@ -20,7 +20,7 @@ from millpond.observability.freshness import Age, evaluate_age
 from millpond.observability.health import read_health
 from millpond.observability.partitions import DayState, read_days
 from millpond.observability.runs import compare_runs, count_runs, list_runs
-from millpond.observability.sensitive import HIDDEN
+from millpond.transform.sensitive import HIDDEN
 
 Worked = tuple[dg.DagsterInstance, list[Asset]]
 DAY = dt.timedelta(days=1)

@@ -15,16 +15,12 @@ from millpond.errors import PartitionKeyError
 from millpond.observability.assets import Asset
 from millpond.observability.report import Report, read_report
 from millpond.observability.report_page import render_report
-from millpond.observability.sensitive import (
-    HIDDEN,
-    find_sensitive_columns,
-    find_sensitive_tables,
-    hide_reasons,
-)
+from millpond.observability.sensitive import hide_reasons
 from millpond.publish.spec import MartSpec, PublishDeclaration
 from millpond.runtime.databases import databases
 from millpond.settings import settings
 from millpond.transform.manifest import load_project
+from millpond.transform.sensitive import HIDDEN, find_sensitive_columns, find_sensitive_tables
 from typed_commands import run, run_as_typed  # noqa: F401 - fixtures
 
 Worked = tuple[dg.DagsterInstance, list[Asset]]

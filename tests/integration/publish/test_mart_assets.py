@@ -8,8 +8,14 @@ import dagster as dg
 import psycopg
 import pytest
 
+from millpond.instance.home import open_instance
+from millpond.instance.record import UNDONE, read_latest
+from millpond.lake.history import plan_undo
+from millpond.lake.ref_log import list_commits
 from millpond.publish.assets import build_assets
 from millpond.resources.run import REF_TAG
+from millpond.runs.undo import undo
+from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 
 DAYS = [{"day": dt.date(2026, 11, n), "readings": 280 + n} for n in range(1, 6)]
@@ -174,3 +180,22 @@ def test_marts_that_somebody_holds_are_tried_again_and_those_that_do_not_fit_are
     assert retries("00000000-0000-0000-0000-000000000002", owner.rollback) == (True, 1)
     owner.execute("ALTER TABLE marts.mrt_left ADD COLUMN theirs int")
     assert retries("00000000-0000-0000-0000-000000000003", lambda: None) == (False, 0)
+
+
+def test_marts_whose_tables_an_undo_removes_lose_their_rows_and_their_record(
+    marts: dg.AssetsDefinition, write: Callable[..., None]
+) -> None:
+    models = [
+        dg.AssetSpec(name, metadata={"dagster/table_name": f"gold.{name}"}) for name in MANIFEST["nodes"]
+    ]
+    definitions = dg.Definitions([dg.multi_asset(specs=models, name="models")(lambda: None), marts])
+    write(mrt_left=DAYS, mrt_right=DAYS[:2])
+    with open_instance() as instance:
+        assert dg.materialize([marts], instance=instance).success
+        done = undo(plan_undo("main", list_commits("main", limit=1)[0].id), definitions)
+        assert (done.emptied, done.marts, done.stale) == (("marts/mrt_left", "marts/mrt_right"), (), ())
+        (latest,) = read_latest(instance, ["marts/mrt_left"], "main")["marts/mrt_left"].values()
+        assert latest.version == UNDONE
+    with databases().marts_readonly.connect() as connection:
+        for name in MANIFEST["nodes"]:
+            assert connection.execute(f"select count(*) from marts.{name}").fetchone() == (0,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import psycopg
@@ -49,18 +49,28 @@ VALUES: dict[str, tuple[pa.DataType, list[Any]]] = {
     "octets": (pa.binary(), [b"", b"\0\xff", bytes(range(256))]),
 }
 
+MANY = 20_000
+"""Rows of each value, whose sums exceed 64 bits."""
+
 
 @pytest.mark.parametrize("name", VALUES)
 def test_each_type_is_the_same_in_iceberg_and_postgres(
     name: str, write: Callable[..., None], spec: Callable[..., MartSpec], reader: Connection
 ) -> None:
-    kind, values = VALUES[name]
-    write(mrt_typed=pa.table({"id": range(len(values) + 1), name: pa.array([*values, None], kind)}))
+    arrow, values = VALUES[name]
+    write(mrt_typed=pa.table({"id": range(len(values) + 1), name: pa.array([*values, None], arrow)}))
     publish([spec("mrt_typed", key=["id"])], ref="main", run_id="r1")
     lake = read.scan("main", "gold.mrt_typed").sort_by("id")[name].to_pylist()
     reader.execute("SET TIME ZONE 'UTC'")
     mart = reader.execute(f'SELECT "{name}" FROM marts.mrt_typed ORDER BY id')  # type: ignore[arg-type]
     assert [_exact(v) for (v,) in mart] == [_exact(v) for v in lake]
+    kind = find_type("t", pa.field(name, arrow))
+    totals = f"SELECT {kind.total_sql}, {kind.total_sql_17 or kind.total_sql} FROM marts.mrt_typed"
+    totals = totals.format(f'"{name}"')
+    newest, before_18 = reader.execute(totals).fetchone()  # type: ignore[misc]
+    assert newest == before_18
+    many = reader.execute(f"{totals}, generate_series(1, {MANY})").fetchone()
+    assert many == (_repeat(newest), _repeat(newest)), "no sum overflows in a large mart"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +119,14 @@ def test_the_stream_equals_the_one_psycopg_writes(rows: list[tuple[Any, ...]], s
     table = table.cast(pa.schema([(f.name, k.arrow) for f, k in zip(table.schema, found, strict=True)]))
     stream = b"".join(binary_copy.encode_table(table, [k.encode for k in found]))
     assert _decoded(stream) == _decoded(_by_psycopg(rows))
+
+
+def _repeat(total: Any) -> Any:
+    """Return what a sum is of MANY times as many rows; that of floats is a text of two numbers."""
+    if isinstance(total, str):
+        return " ".join(str(int(part) * MANY) for part in total.split())
+    with localcontext(prec=100):
+        return total * MANY
 
 
 def _by_psycopg(rows: list[tuple[Any, ...]]) -> bytes:

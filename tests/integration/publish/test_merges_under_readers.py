@@ -1,4 +1,4 @@
-"""Merges and publishes one after another, while DuckDB, PyIceberg and Postgres are read: 0 torn, 0 empty."""
+"""Merges, publishes and undos one after another, under readers: 0 torn, 0 empty."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from millpond.lake import duck, pins, read, refs
+from millpond.lake.history import plan_undo, undo
+from millpond.lake.ref_log import list_commits
 from millpond.lake.tables import Replacement, TableSpec, replace
 from millpond.publish.publication import publish
 from millpond.publish.spec import MartSpec, PublishDeclaration
@@ -30,13 +32,14 @@ def data(version: int) -> pa.Table:
     return pa.table({"row": list(range(ROWS)), "version": [version] * ROWS})
 
 
-def merge(version: int) -> None:
-    """Build both gold tables on a branch, one commit each, and merge it."""
+def merge(version: int) -> str:
+    """Build both gold tables on a branch, one commit each, and merge it; return the commit's id."""
     refs.create("audit")
     for name in MARTS:
         table = TableSpec(f"gold.{name}", data(0).schema, key=("row",))
         replace([Replacement(table, data(version), None)], ref="audit", run_id=f"run-{version}")
     refs.merge("audit")
+    return list_commits("main", limit=1)[0].id
 
 
 def marts() -> list[MartSpec]:
@@ -69,8 +72,8 @@ def watched(look: Callable[[], Seen], over: threading.Event) -> list[Seen]:
     return [*seen, look()]
 
 
-def run(times: int) -> None:
-    merge(1)
+def run(times: int, undos: int, note: Callable[[str, str], None]) -> None:
+    commits = [merge(1)]
     publish(marts(), ref="main", run_id="first")
     over = threading.Event()
     with ThreadPoolExecutor(3) as watching:
@@ -79,8 +82,11 @@ def run(times: int) -> None:
         ]
         try:
             for version in range(2, times + 1):
-                merge(version)
+                commits.append(merge(version))
                 publish(marts(), ref="main", run_id=f"run-{version}")
+            for number in range(undos):
+                undo(plan_undo("main", commits.pop(), with_later=True))
+                publish(marts(), ref="main", run_id=f"undo-{number}")
         finally:
             over.set()
         views = [look.result() for look in looking]
@@ -89,15 +95,24 @@ def run(times: int) -> None:
         empty = [view for view in seen if view[0] != ROWS or view[2] != ROWS]
         assert (torn, empty) == ([], [])
         versions = [view[1] // ROWS for view in seen]
-        assert versions == sorted(versions)
-        assert versions[-1] == times
+        top = versions.index(max(versions))
+        assert versions[:top] == sorted(versions[:top])
+        assert versions[top:] == sorted(versions[top:], reverse=True)
+        assert versions[-1] == times - undos
         assert len(set(versions)) > 2, "the reader read between the merges"
+    reads = ", ".join(str(len(seen)) for seen in views)
+    note("seen", f"{times} merges and publishes, {undos} undos under {reads} reads: 0 torn, 0 empty")
 
 
-def test_readers_see_whole_merges_and_whole_publishes(home: Home) -> None:
-    run(8)
-
-
-@pytest.mark.slow
-def test_readers_see_whole_merges_and_whole_publishes_200_times(home: Home) -> None:
-    run(200)
+@pytest.mark.parametrize(
+    ("times", "undos"),
+    [
+        (8, 3),
+        pytest.param(40, 10, marks=pytest.mark.slow),
+        pytest.param(200, 50, marks=[pytest.mark.slow, pytest.mark.exhaustive]),
+    ],
+)
+def test_readers_see_whole_merges_publishes_and_undos(
+    home: Home, times: int, undos: int, record_property: Callable[[str, str], None]
+) -> None:
+    run(times, undos, record_property)

@@ -63,20 +63,37 @@ def test_rows_changed_by_hand_are_put_right(write: Write, spec: Spec, owner: Con
     assert rows(owner, "marts.mrt_days") == [tuple(d.values()) for d in DAYS]
 
 
+@pytest.mark.parametrize("mode", ["changes", "all"])
 @pytest.mark.parametrize("days", [[DAYS[0], DAYS[0]], [{"day": None, "readings": 1}]], ids=["twice", "null"])
 def test_a_key_that_names_no_single_row_changes_nothing(
-    days: list[dict[str, Any]], write: Write, spec: Spec, owner: Connection
+    days: list[dict[str, Any]], mode: str, write: Write, spec: Spec, owner: Connection
+) -> None:
+    wrong = pa.Table.from_pylist(days, schema=pa.schema([("day", pa.date32()), ("readings", pa.int64())]))
+    write(mrt_days=DAYS, mrt_new=wrong)
+    publish([spec()], ref="main", run_id="r1")
+    with pytest.raises(PublishFailed, match=r"key \(day\) of mart marts.mrt_new"):
+        publish([spec("mrt_new", mode=mode)], ref="main", run_id="r1")
+    assert owner.execute("SELECT to_regclass('marts.mrt_new')").fetchone() == (None,)
+    write(mrt_days=wrong)
+    with pytest.raises(PublishFailed, match=r"key \(day\) of mart marts.mrt_days"):
+        publish([spec(mode=mode)], ref="main", run_id="r2")
+    assert rows(owner, "marts.mrt_days") == [tuple(d.values()) for d in DAYS]
+
+
+def test_a_transaction_older_than_a_new_mart_reads_all_its_rows(
+    write: Write, spec: Spec, reader: Connection
 ) -> None:
     write(mrt_days=DAYS)
     publish([spec()], ref="main", run_id="r1")
-    write(
-        mrt_days=pa.Table.from_pylist(
-            days, schema=pa.schema([("day", pa.date32()), ("readings", pa.int64())])
+    with reader.transaction():
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        rows(reader, "marts.mrt_days")
+        write(mrt_days=DAYS[:3], mrt_new=DAYS)
+        published = publish([spec(), spec("mrt_new")], ref="main", run_id="r2")
+        assert (
+            rows(reader, "marts.mrt_days") == rows(reader, "marts.mrt_new") == [(*d.values(),) for d in DAYS]
         )
-    )
-    with pytest.raises(PublishFailed, match=r"key \(day\) of mart marts.mrt_days"):
-        publish([spec()], ref="main", run_id="r2")
-    assert rows(owner, "marts.mrt_days") == [tuple(d.values()) for d in DAYS]
+    assert [(p.name, p.rows_changed) for p in published] == [("mrt_days", 2), ("mrt_new", 5)]
 
 
 def test_text_that_postgres_cannot_hold_is_refused_by_name(

@@ -52,6 +52,7 @@ def test_raw_assets_are_loaded_and_a_model_fails_with_dbts_words_naming_the_file
     assert read.count("main", "raw.climate_entries", window=Window.of_day(DAY)) > 0
 
 
+@pytest.mark.slow
 def test_where_the_project_never_parsed_no_model_is_shown(
     broken: Path, configure: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:

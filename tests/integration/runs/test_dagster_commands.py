@@ -72,6 +72,7 @@ def test_a_range_of_two_layers_with_the_checkout_as_dagsters_home(home: Home) ->
     assert sorted(settings().project.iterdir()) == before, "nothing is written beside the checkout's files"
 
 
+@pytest.mark.slow
 def test_a_partition_key_that_is_none_is_refused_and_leaves_nothing(home: Home) -> None:
     done = dagster(
         dagster_home(settings()), "--select", "dlt_climate_entries", "--partition", "2026-01-01' OR 1=1--"

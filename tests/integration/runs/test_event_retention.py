@@ -68,7 +68,9 @@ def test_status_staleness_and_checks_are_the_same_after_pruning(
     assert materialize("dlt_days", first, definitions=definitions, instance=recorded).success
     before, counts = known(recorded, definitions), count_events()
     young = counts["STEP_SUCCESS"]
-    assert prune_events(recorded, MONTH) > 0
+    planned = prune_events(recorded, MONTH, dry_run=True)
+    assert count_events() == counts
+    assert prune_events(recorded, MONTH) == planned > 0
     assert known(recorded, definitions) == before
     after = count_events()
     assert sum(after.values()) < 0.6 * sum(counts.values())
@@ -106,5 +108,7 @@ def test_the_output_of_old_runs_goes_and_what_else_is_stored_stays(
     then = (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).timestamp()
     for folder in (logs, stored):
         os.utime(folder, (then, then))
+    assert prune_compute_logs(tmp_path, MONTH, dry_run=True) == int(gone)
+    assert logs.exists()
     assert prune_compute_logs(tmp_path, MONTH) == int(gone)
     assert (logs.exists(), stored.exists()) == (not gone, True)

@@ -6,29 +6,26 @@ import json
 import os
 import shutil
 import signal
-import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from background_parts import READY_SECONDS, millpond
+from background_parts import READY_SECONDS, ask, launch, millpond
 
 from millpond.errors import DeployRefused
-from millpond.resources.run import JOB
 from millpond.runtime import deployment
+from millpond.runtime.children import end_supervised, find_supervised
 from millpond.runtime.down import down
 from millpond.runtime.home import layout
 from millpond.runtime.processes import find_process
-from millpond.runtime.supervised_parts import CODE_SERVER, dagster_url
+from millpond.runtime.supervised_parts import CODE_SERVER, build_dagster_parts
 from millpond.settings import Settings, settings
 from waiting import until
 
 MODEL = "dbt/models/gold/calendar/dim_date.sql"
 WHOLE, EDITED, LATER = 3_653, 1_000, 2_000
 """Days of the calendar: as shipped, and after edits."""
-_LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _RUN = """query ($run: ID!) { runOrError(runId: $run) { ... on Run { status assetMaterializations {
   metadataEntries { label ... on IntMetadataEntry { intValue } } } } } }"""
 _RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "millpond") { __typename } }"""
@@ -65,34 +62,9 @@ def edit(project: Path, days: int | str) -> None:
     model.write_text("\n".join([first, f"{{% set days = {days} %}}", *others[1:], ""]))
 
 
-def ask(query: str, **variables: Any) -> Any:
-    request = urllib.request.Request(
-        f"{dagster_url(settings())}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:
-        return json.load(answer)["data"]
-
-
 def days_after_an_automatic_run() -> int:
     """Have the code server make the calendar, as sensors and pages do, and return how many days it has."""
-    selector = {
-        "repositoryLocationName": "millpond",
-        "repositoryName": "__repository__",
-        "jobName": JOB,
-        "assetSelection": [{"path": ["dim_date"]}],
-    }
-    launched: dict[str, Any] = {}
-
-    def is_launched() -> bool:
-        """Launch the run; Dagster's pages refuse that while they still load what a reload brought."""
-        params = {"selector": selector, "runConfigData": {}, "mode": "default"}
-        launched.update(ask(_LAUNCH, params=params)["launchRun"])
-        return "run" in launched
-
-    until(is_launched, READY_SECONDS, every=0.5)
-    run = launched["run"]["runId"]
+    run = launch("dim_date")
     until(
         lambda: ask(_RUN, run=run)["runOrError"]["status"] in {"SUCCESS", "FAILURE", "CANCELED"},
         READY_SECONDS,
@@ -187,6 +159,26 @@ def test_a_deployment_is_a_copy_that_later_edits_do_not_reach(project: Path) -> 
     assert found.files == ["dbt/models/new.sql", "sources/market.yaml", "waits.yaml"]
     assert found.python == []
     assert (folder / "sources" / "market.yaml").exists()
+
+
+@pytest.mark.slow
+def test_the_models_of_a_new_deployment_are_parsed_while_the_code_server_starts(project: Path) -> None:
+    home = layout(settings())
+
+    def count_parsers(after: Callable[[], None] = lambda: None) -> int:
+        """Start the code server, and return how many processes parsed beside it before `after` returned."""
+        part = next(p for p in build_dagster_parts(settings(), home) if p.name == CODE_SERVER)
+        server = part.start()
+        assert server
+        found = sum("millpond.transform.parse_ahead" in each.cmdline() for each in find_supervised(home))
+        after()
+        end_supervised(home)
+        server.wait()
+        return found
+
+    parsed = partial(until, lambda: list(home.dbt.glob("manifests/*/manifest.json")), READY_SECONDS)
+    assert count_parsers(parsed) == 1
+    assert count_parsers() == 0, "the same deployment is parsed again"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import psutil
@@ -16,18 +16,21 @@ import pytest
 from embedded_server import SHOW_SERVER, answers, outputs, run_python, server_of
 
 from millpond.errors import EmbeddedPartError
+from millpond.runtime import postgres
 from millpond.runtime.databases import databases
 from millpond.runtime.down import down
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import data_folder, find_server
+from millpond.runtime.processes import start_time
 from millpond.settings import Settings, process_environment, settings
 
 
 def kill(pid: int) -> None:
     process = psutil.Process(pid)
     process.kill()
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        pass
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            pass
 
 
 def test_processes_that_start_at_once_share_one_server_that_outlives_them(
@@ -140,3 +143,32 @@ def test_a_connection_waits_while_all_are_taken(home: Home) -> None:
         threading.Timer(0.2, held[0].close).start()
         with ops.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_connection_waits_while_the_server_recovers_from_a_killed_session(home: Home) -> None:
+    ops = databases().ops
+    with closing(ops.connect()) as session:
+        kill(session.info.backend_pid)
+        with suppress(psycopg.OperationalError):
+            while True:
+                with psycopg.connect(ops.uri.get_secret_value()) as other:
+                    other.execute("SELECT 1")
+        with ops.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("use", [pytest.param("the next use", marks=pytest.mark.slow), "down"])
+def test_a_server_that_was_told_to_stop_and_does_not_is_ended(
+    home: Home, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    monkeypatch.setattr(postgres, "_START_SECONDS", 5.0 if use == "the next use" else 0.5)
+    monkeypatch.setattr(postgres, "_STOP_SECONDS", 0.2)
+    server = server_of(home)
+    psutil.Process(server.pid).suspend()
+    server.pid_file.write_text(server.pid_file.read_text().replace("ready   ", "stopping"))
+    if use == "down":
+        down(settings())
+    else:
+        with databases().ops.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert start_time(server.pid) is None

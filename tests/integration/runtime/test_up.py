@@ -122,6 +122,19 @@ def test_each_part_that_is_killed_comes_back(up: Home) -> None:
         assert part["restarts"] == 1
 
 
+@pytest.mark.slow
+def test_a_code_server_whose_inner_process_is_killed_comes_back(up: Home) -> None:
+    def find_code_server() -> psutil.Process:
+        return psutil.Process(next(p.pid for p in read_status(settings()).parts if p.name == "code-server"))
+
+    until(lambda: read_status(settings()).is_up, READY_SECONDS, every=0.5)
+    outer = find_code_server()
+    (inner,) = [child for child in outer.children() if "grpc" in child.cmdline()]
+    inner.kill()
+    until(lambda: not outer.is_running() and read_status(settings()).is_up, READY_SECONDS, every=0.5)
+    assert find_code_server().pid != outer.pid
+
+
 def test_down_from_elsewhere_stops_all_and_names_it(up: Home) -> None:
     supervisor = read_status(settings()).supervisor
     assert supervisor

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 from background_parts import FREE_PORTS, READY_SECONDS, millpond, running_parts, status
-from dagster import DagsterRunStatus
+from dagster import DagsterEventType, DagsterRunStatus
 
 from fake_source import DAY, Answer, Entries, fake_source, reading
 from millpond.alerts.finders.asset_facts import AssetFacts
@@ -30,7 +30,7 @@ from millpond.resources.run import JOB
 from millpond.runtime.children import find_supervised
 from millpond.runtime.down import down
 from millpond.runtime.home import Home, layout
-from millpond.runtime.processes import list_processes
+from millpond.runtime.processes import list_processes, start_time
 from millpond.runtime.supervised_parts import dagster_url
 from millpond.settings import Settings, process_environment, settings
 from project_folders import sources_at
@@ -62,9 +62,11 @@ def up_in_the_foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,
     ) as process:
-        until(lambda: len(find_supervised(own_home)) >= 3)
-        yield process
-        process.kill()
+        try:
+            until(lambda: len(find_supervised(own_home)) >= 3)
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -108,6 +110,24 @@ def test_a_home_of_another_time_zone_is_refused(own_home: Home) -> None:
     assert not [*find_supervised(own_home), *list_processes(own_home)]
 
 
+def launch_day() -> str:
+    """Launch a run of the day as sensors do; returns its id."""
+    params = {
+        "selector": {
+            "repositoryLocationName": "millpond",
+            "repositoryName": "__repository__",
+            "jobName": JOB,
+            "assetSelection": [{"path": ["dlt_climate_entries"]}],
+        },
+        "runConfigData": {},
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(DAY)}]},
+    }
+    body = {"query": LAUNCH, "variables": {"params": params}}
+    answer = requests.post(f"{dagster_url(settings())}/graphql", json=body, timeout=60)
+    return str(answer.json()["data"]["launchRun"]["run"]["runId"])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
@@ -122,30 +142,18 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
     with fake_source() as source, sources_at(source.url):
         source.serve = Entries([reading(n) for n in range(40)])
         assert not load_days(DAY).failed
-        automatic = {
-            "selector": {
-                "repositoryLocationName": "millpond",
-                "repositoryName": "__repository__",
-                "jobName": JOB,
-                "assetSelection": [{"path": ["dlt_climate_entries"]}],
-            },
-            "runConfigData": {},
-            "mode": "default",
-            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(DAY)}]},
-        }
         with up_in_the_foreground(own_home) as process:
             until(lambda: status()["up"], READY_SECONDS)
             assert millpond("automation", "pause").returncode == 0
             source.serve = lambda request: Answer(raw=hang) if "entries" in request.path else Answer()
-            body = {"query": LAUNCH, "variables": {"params": automatic}}
-            answer = requests.post(f"{dagster_url(settings())}/graphql", json=body, timeout=60)
-            assert asked.wait(READY_SECONDS), answer.text
+            launched = launch_day()
+            assert asked.wait(READY_SECONDS)
             process.send_signal(signal.SIGINT)
             output, _ = process.communicate(timeout=120)
         over.set()
         assert (process.returncode, running_parts(own_home)) == (0, []), output
         with open_instance() as recorded:
-            run = recorded.get_run_by_id(answer.json()["data"]["launchRun"]["run"]["runId"])
+            run = recorded.get_run_by_id(launched)
             assert run
             assert run.status == DagsterRunStatus.CANCELED
             find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
@@ -157,6 +165,73 @@ def test_ctrl_c_in_an_automatic_run_is_a_stop_and_leaves_the_data_as_it_was(
         again = millpond("materialize", "dlt_climate_entries", "--partition", str(DAY))
         assert again.returncode == 0, again.stdout + again.stderr
         assert read.count("main", "raw.climate_entries") == 41
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_exceeds_its_maximum_runtime_is_ended_and_leaves_the_data_as_it_was(
+    own_home: Home, record_property: Callable[..., None]
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        asked.set()
+        over.wait()
+
+    with fake_source() as source, sources_at(source.url), up_in_the_foreground(own_home) as process:
+        source.serve = Entries([reading(n) for n in range(40)])
+        assert not load_days(DAY).failed
+        until(lambda: status()["up"], READY_SECONDS)
+        assert millpond("automation", "pause").returncode == 0
+        source.serve = lambda request: Answer(raw=hang) if "entries" in request.path else Answer()
+        launched = launch_day()
+        ended = [exceed_maximum_runtime(launched, asked)]
+        asked.clear()
+        command = subprocess.Popen(
+            [sys.executable, "-m", "millpond.cli.main", "materialize", "dlt_climate_entries", "-p", str(DAY)],
+            env=process_environment(**FREE_PORTS),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert asked.wait(READY_SECONDS)
+        with open_instance() as recorded:
+            (typed,) = [run.run_id for run in recorded.get_runs() if run.status == DagsterRunStatus.STARTED]
+        try:
+            ended.append(exceed_maximum_runtime(typed, asked))
+        finally:
+            command.kill()
+        output, _ = command.communicate(timeout=120)
+        assert command.returncode not in (0, -signal.SIGKILL), output
+        over.set()
+        assert read.count("main", "raw.climate_entries") == 40
+        source.serve = Entries([reading(n) for n in range(41)])
+        again = millpond("materialize", "dlt_climate_entries", "--partition", str(DAY))
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert read.count("main", "raw.climate_entries") == 41
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    with open_instance() as recorded:
+        find_alerts(recorded, settings(), Routing(late_after_days=0), AssetFacts())
+    alerts = [alert for alert, _ in list_alerts(everything=True, kind="run_%", limit=99)]
+    told = [alert for alert in alerts if "dlt_climate_entries" in alert.assets]
+    assert {(alert.kind, alert.assets) for alert in told} == {("run_failed", ("dlt_climate_entries",))}
+    assert sum(alert.times for alert in told) == 2, "one alert twice, or two if the first is closed before"
+    record_property("seen", ended[0])
+
+
+def exceed_maximum_runtime(run_id: str, asked: threading.Event) -> str:
+    """Lower the limit of a run that hangs, wait until it has failed and its process is gone; returns why."""
+    assert asked.wait(READY_SECONDS)
+    with open_instance() as recorded:
+        recorded.add_run_tags(run_id, {"dagster/max_runtime": "1"})
+        (began,) = recorded.get_records_for_run(run_id, of_type=DagsterEventType.RUN_START).records
+        until(lambda: recorded.get_run_by_id(run_id).is_finished, 120, every=0.5)
+        until(lambda: start_time(began.event_log_entry.dagster_event.pid) is None, 60, every=0.5)
+        assert recorded.get_run_by_id(run_id).status == DagsterRunStatus.FAILURE
+        assert recorded.event_log_storage.get_concurrency_run_ids() == set()
+        (failed,) = recorded.get_records_for_run(run_id, of_type=DagsterEventType.RUN_FAILURE).records
+        return str(failed.event_log_entry.message)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ FORMS: dict[str, tuple[str, str, str, Callable[[dt.datetime], Any]]] = {
     "s": ("integer", "int", "s", lambda at: int(at.timestamp())),
     "day": ("date", "date", "date", lambda at: str(at.astimezone(BERLIN).date())),
 }
+QUICK = ("offset", "ms", "day")
+"""Of each type of a column one."""
 SECONDS = st.one_of(
     st.integers(-3 * 3600, 76 * 3600), st.sampled_from([-1, 0, 1, 24 * 3600 - 1, 24 * 3600, 49 * 3600 - 1])
 )
@@ -40,7 +42,9 @@ def day_of(at: dt.datetime) -> dt.date:
     return at.astimezone(BERLIN).date()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=() if form in QUICK else pytest.mark.slow) for form in FORMS]
+)
 def test_each_row_is_in_the_day_of_its_time_and_in_no_other(
     lite: sqlite3.Connection, configure: Callable[..., Settings], form: str
 ) -> None:

@@ -149,6 +149,7 @@ def build_on_a_branch(dbt: Dbt) -> None:
     assert sorted(r["called"] for r in rows_of("gold.calls")) == ["build", "orders"]
 
 
+@pytest.mark.slow
 def test_a_build_by_hand_is_on_a_branch_and_nothing_is_on_main(dbt: Dbt, shop: Path) -> None:
     build_on_a_branch(dbt)
     assert (shop / "dbt_packages" / "millpond").resolve() == PACKAGE

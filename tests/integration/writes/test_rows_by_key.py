@@ -188,11 +188,15 @@ def test_axes_that_do_not_fit_are_refused(orders: Orders, more: dict[str, Any], 
 change = st.tuples(st.integers(0, 5), st.integers(-2, 3), st.integers(1, 100))
 
 
-@search(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(change, max_size=6), min_size=1, max_size=4))
-def test_after_any_changes_the_lake_equals_the_state_of_the_source(
-    home: object, batches: list[list[tuple[int, int, int]]]
-) -> None:
+@pytest.mark.parametrize("examples", [5, pytest.param(15, marks=pytest.mark.slow)])
+def test_after_any_changes_the_lake_equals_the_state_of_the_source(home: object, examples: int) -> None:
+    tried = search(max_examples=examples, suppress_health_check=list(HealthCheck))
+    drawn = given(batches=st.lists(st.lists(change, max_size=6), min_size=1, max_size=4))
+    tried(drawn(take_batches))()
+
+
+def take_batches(batches: list[list[tuple[int, int, int]]]) -> None:
+    """Load batches of changes, each on a day of its own, then all days again."""
     orders, expected = Orders(), dict[int, tuple[dt.date, int]]()
     name = f"orders_{uuid.uuid4().hex[:8]}"
     spec = spec_of(orders, name=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from servers import stack
+from servers import spark, stack
 from servers.tools import Missing
 
 
@@ -15,13 +15,15 @@ def main(arguments: list[str]) -> str | None:
         match arguments:
             case ["install"]:
                 stack.install()
+            case ["install", "clients"]:
+                spark.install()
             case ["start", folder]:
                 for name, value in stack.running(Path(folder).resolve()).settings().items():
                     print(f"export {name}={value}")
             case ["stop", folder]:
                 stack.stop(Path(folder).resolve())
             case _:
-                return "usage: python -m servers install | start FOLDER | stop FOLDER"
+                return "usage: python -m servers install [clients] | start FOLDER | stop FOLDER"
     except Missing as missing:
         return str(missing)
     return None

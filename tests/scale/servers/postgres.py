@@ -48,7 +48,7 @@ def prepare(folder: Path, port: int) -> Server:
         "-k",
         "",
     ]
-    for setting in ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"):
+    for setting in ("fsync=off", "full_page_writes=off", "max_connections=200"):
         command += ["-c", setting]
     return Server("postgres", folder, port, tuple(command), ENVIRONMENT, user)
 

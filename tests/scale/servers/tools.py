@@ -11,6 +11,7 @@ from pathlib import Path
 
 _JAVA = 24
 """What Trino 476 asks for; Nessie runs on it as well."""
+_ANY = 1000
 _GET = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get"
 
 
@@ -18,8 +19,11 @@ class Missing(Exception):
     """A tool is not on this machine; says how to get it."""
 
 
-def java() -> Path:
-    """Return the `java` of a JDK 24 or newer: of JAVA_HOME, the PATH, or the usual folders, in this order."""
+def java(oldest: int = _JAVA, below: int = _ANY) -> Path:
+    """Return the `java` of a JDK 24 or newer: of JAVA_HOME, the PATH, or the usual folders, in this order.
+
+    `oldest` and `below` name other versions.
+    """
     homes = [Path(os.environ["JAVA_HOME"])] if os.environ.get("JAVA_HOME") else []
     if found := shutil.which("java"):
         homes.append(Path(found).resolve().parents[1])
@@ -27,11 +31,12 @@ def java() -> Path:
         homes += sorted(Path(folder).expanduser().glob("*"), reverse=True)
     homes += [home / "Contents" / "Home" for home in homes]
     for home in homes:
-        if _version(home) >= _JAVA:
+        if oldest <= _version(home) < below:
             return home / "bin" / "java"
+    bound = f", below {below}," if below < _ANY else ""
     raise Missing(
-        f"Trino needs a JDK {_JAVA} or newer, and none was found. Install one (Temurin 25, or your system's "
-        "openjdk-25-jdk) and set JAVA_HOME to its folder if it lies in an unusual place."
+        f"a JDK {oldest} or newer{bound} is needed, and none was found. Install one (Temurin, or your "
+        "system's openjdk) and set JAVA_HOME to its folder if it lies in an unusual place."
     )
 
 
@@ -40,7 +45,7 @@ def artifact(coordinates: str, sha256: str, folder: Path) -> Path:
 
     Raises ValueError if its SHA-256 is not the one given.
     """
-    maven = _tool("mvn", "Maven fetches Trino and Nessie. Install your system's package `maven`.")
+    maven = tool("mvn", "Maven fetches Trino and Nessie. Install your system's package `maven`.")
     repository = folder / "maven"
     options = ["-q", "-B", f"-Dmaven.repo.local={repository}", "-Dtransitive=false"]
     command = [maven, *options, _GET, f"-Dartifact={coordinates}"]
@@ -61,11 +66,12 @@ def artifact(coordinates: str, sha256: str, folder: Path) -> Path:
 
 def go_install(package: str, folder: Path) -> None:
     """Build the Go program `package@version` into `folder`."""
-    go = _tool("go", "The S3 server is built with Go 1.24 or newer. Install your system's package `golang`.")
+    go = tool("go", "The S3 server is built with Go 1.24 or newer. Install your system's package `golang`.")
     subprocess.run([go, "install", package], check=True, env={**os.environ, "GOBIN": str(folder)})
 
 
-def _tool(name: str, hint: str) -> str:
+def tool(name: str, hint: str) -> str:
+    """Return the path of a program. Raises Missing, with the hint."""
     if not (found := shutil.which(name)):
         raise Missing(f"`{name}` was not found. {hint}")
     return found

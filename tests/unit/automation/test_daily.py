@@ -36,7 +36,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def schedule(configured: Settings, chain: Chain = WEEKEND) -> dg.ScheduleDefinition:
     job = dg.define_asset_job("everything", "*")
-    return build_daily(job, [chain], configured, dg.DefaultScheduleStatus.RUNNING)  # type: ignore[arg-type]
+    return build_daily(job, [chain], configured)  # type: ignore[arg-type]
 
 
 def ticked(instance: dg.DagsterInstance, configured: Settings, at: dt.datetime) -> dg.ScheduleExecutionData:

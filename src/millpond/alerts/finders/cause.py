@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType
+from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
 
 from millpond.alerts.days import format_days, shorten_days
 from millpond.instance.failure import DayFailure, is_interrupt, read_failed_days
@@ -59,6 +59,8 @@ _BY_CHECK = "DagsterAssetCheckFailedError"
 _CONSEQUENCE = re.compile(r"(?i)\b(upstream\b.*\bfail|not run\b|was skipped|dependenc\w+ .*fail|waits for)")
 _CONSEQUENCES = ("InputMissing", "DagsterStepFailedUpstream", "DagsterExecutionStepNotFoundError")
 _INTERRUPTED = "Execution was interrupted unexpectedly"
+_EXCEEDED, _CANCELED_BY_LIMIT = "Exceeded maximum runtime", "Canceling due to exceeding maximum runtime"
+"""How Dagster's daemon begins to say so of a run that it ends: of its failure, and of its canceling."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:\.\.\.\d{4}-\d\d-\d\d)?")
 _NUMBER = re.compile(r"\d+")
 _SAMPLES, _DAYS_SHOWN = 3, 6
@@ -98,6 +100,9 @@ def find_cause(
     `steps` are its failed steps and `checks` its blocking checks that failed, both in the order of the log;
     `failure` is the event of the run itself.
     """
+    if failure and (failure.message or "").startswith(_EXCEEDED):
+        said = "find out what it waited for (a longer limit is max_runtime_seconds in dagster.yaml)"
+        return Cause(f"{failure.message} Its process was ended.", next_step=said, names=(_EXCEEDED,))
     if was_stopped(steps, failure):
         return Cause("The run was stopped before it had finished.", stopped=True)
     own = [event for event in steps if _class_name(_read_error(event)) != _BY_CHECK]
@@ -133,6 +138,13 @@ def was_stopped(steps: Sequence[DagsterEvent], failure: DagsterEvent | None) -> 
             or (failure.message or "").startswith(_INTERRUPTED)
         )
     )
+
+
+def is_of_limit(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Return whether Dagster's daemon ended a run as it went beyond its maximum runtime."""
+    records = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.RUN_CANCELING).records
+    events = (record.event_log_entry.dagster_event for record in records)
+    return any((event.message or "").startswith(_CANCELED_BY_LIMIT) for event in events if event)
 
 
 def describe_check(check: AssetCheckEvaluation) -> list[str]:

@@ -17,7 +17,7 @@ from dagster import (
 from millpond.alerts.alert import Alert, shorten_list
 from millpond.alerts.days import add_commands, format_days, parse_days, shorten_days
 from millpond.alerts.finders.asset_facts import AssetFacts
-from millpond.alerts.finders.cause import Cause, find_cause
+from millpond.alerts.finders.cause import Cause, find_cause, is_of_limit
 from millpond.alerts.kinds import KINDS
 from millpond.instance.failure import read_failed_days
 from millpond.naming import MAIN_REF
@@ -41,6 +41,9 @@ def report_failed_run(
     steps = _read_events(instance, run, DagsterEventType.STEP_FAILURE)
     broken = {event.step_key for event in steps}
     planned = _read_events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    if not broken and is_of_limit(instance, run):  # its failure is recorded before that of its step
+        done = {event.step_key for event in _read_events(instance, run, DagsterEventType.STEP_SUCCESS)}
+        broken = {event.step_key for event in planned} - done
     keys = {event.asset_key for event in planned if event.step_key in broken and event.asset_key}
     checks = _find_failed_checks(instance, run)
     cause = find_cause(steps, checks, failure)

@@ -11,6 +11,7 @@ from dagster import DagsterInstance, DagsterRun, EventLogEntry, RunsFilter, dese
 from millpond.alerts.alert import Alert
 from millpond.alerts.channels import channels
 from millpond.alerts.finders.asset_facts import AssetFacts
+from millpond.alerts.finders.cause import is_of_limit
 from millpond.alerts.finders.checks import report_failed_check, report_quarantine
 from millpond.alerts.finders.dashboards import record_broken_dashboards
 from millpond.alerts.finders.event_log import Row, find_materialized, read_new_events
@@ -88,4 +89,6 @@ def _build_alert(
         return report_failed_check(run, row.id, event.asset_check_evaluation_data, facts, pages)
     if row.kind == "ASSET_MATERIALIZATION":
         return report_quarantine(run, row.id, event, routing.quarantine_above, facts, pages)
+    if row.kind == "PIPELINE_CANCELED" and is_of_limit(instance, run):
+        return None  # its failure is told
     return report_failed_run(instance, run, row.id, event, facts, pages)

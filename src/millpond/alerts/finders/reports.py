@@ -111,13 +111,12 @@ _MATERIALIZED = """
 def record_summary(connection: Connection, at: str, now: dt.datetime, pages: str) -> int:
     """Record the summary of the last 24 hours once a day, at `at` (HH:MM, in the zone of `now`) or later.
 
-    Also deletes old sources. Returns how many are new.
+    Returns how many are new.
     """
     source = f"summary:{now.date()}"
     seen = connection.execute("select 1 from alert_sources where source = %s", (source,)).fetchone()
     if seen or now.time() < dt.time.fromisoformat(at):
         return 0
-    connection.execute("delete from alert_sources where at < clock_timestamp() - interval '60 days'")
     good, bad = query_dagster(_RUNS, ())[0]
     partitions, assets = query_dagster(_MATERIALIZED, ())[0]
     open_now = connection.execute("select count(*) as n from alerts where resolved_at is null").fetchone()

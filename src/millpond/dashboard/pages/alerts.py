@@ -9,8 +9,9 @@ import streamlit as st
 from millpond.alerts.outbox import AlertLine, count_alerts, list_alerts
 from millpond.dashboard.context import Context
 from millpond.dashboard.text import escape, escape_prose
-from millpond.observability.sensitive import find_sensitive_columns, hide_text
+from millpond.observability.sensitive import hide_text
 from millpond.transform.manifest import load_project_or_last
+from millpond.transform.sensitive import find_sensitive_columns
 
 TITLE, ICON, ORDER = "Alerts", ":material/notifications:", 80
 _SHOWN = 20

@@ -44,8 +44,10 @@ def find_arrivals(source: SourceSpec, table: SourceTable, before: int) -> Arriva
     configured, zone = settings(), settings().zone
     reader = FileReader.of(source, table, configured)
     Guard(reader).admit()
-    listed = [each for each in reader.find_files(zone) if reader.is_stable(each.entry)]
+    every = reader.find_files(zone)
+    listed = [each for each in every if reader.is_stable(each.entry)]
     there = known.read_known(table, zone)
+    known.note_listed(table, there, [each.entry.path for each in every])
     fresh = [each for each in listed if _is_new(each, there)]
     if fresh:
         _record(reader, fresh, zone)

@@ -19,7 +19,10 @@ from millpond.runtime.databases import databases
 
 Days = frozenset[dt.date]
 
-_SELECT = "select path, version, days, due, tick from known_files where table_name = %s and spec = %s"
+_SELECT = """
+    select path, version, days, due, tick, unlisted_since is not null from known_files
+    where table_name = %s and spec = %s
+"""
 _UNION = "array(select distinct day from unnest({}) as day order by 1)"
 _SAME = "known_files.version = excluded.version and known_files.spec = excluded.spec"
 _RECORD = f"""
@@ -40,6 +43,10 @@ _LOADED = """
     where table_name = %(table)s and known_files.path = found.path and known_files.version = found.version
         and due && %(days)s::date[]
 """
+_NOTE_LISTED = """
+    update known_files set unlisted_since = case when path = any(%(gone)s::text[]) then clock_timestamp() end
+    where table_name = %(table)s and path = any(%(gone)s::text[] || %(back)s::text[])
+"""
 _CLAIM = "update known_files set tick = %s where table_name = %s and path = any(%s)"
 
 
@@ -53,12 +60,16 @@ class FileDays:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a file: its version, the days of its rows (None: not of all), and the days due."""
+    """What is known of a file: its version, the days of its rows (None: not of all), and the days due.
+
+    `unlisted` says that the last look did not find it; it is forgotten if that lasts.
+    """
 
     version: str
     days: Days | None
     due: Days
     tick: int | None
+    unlisted: bool = False
 
 
 def read_known(table: SourceTable, zone: ZoneInfo) -> dict[str, Known]:
@@ -70,8 +81,8 @@ def read_known(table: SourceTable, zone: ZoneInfo) -> dict[str, Known]:
             .fetchall()
         )
     return {
-        path: Known(version, None if days is None else frozenset(days), frozenset(due), tick)
-        for path, version, days, due, tick in rows
+        path: Known(version, None if days is None else frozenset(days), frozenset(due), tick, unlisted)
+        for path, version, days, due, tick, unlisted in rows
     }
 
 
@@ -111,6 +122,16 @@ def claim(table: SourceTable, paths: Collection[str], tick: int) -> None:
     """Note that the look number `tick` asks for the days that are due for these files."""
     with databases().ops.connect() as connection:
         connection.execute(_CLAIM, (tick, table.raw_table, list(paths)))
+
+
+def note_listed(table: SourceTable, there: Mapping[str, Known], listed: Collection[str]) -> None:
+    """Note which of the files that are known the source does not list any more, or lists again."""
+    paths = set(listed)
+    gone = [path for path, one in there.items() if path not in paths and not one.unlisted]
+    back = [path for path, one in there.items() if path in paths and one.unlisted]
+    if gone or back:
+        with databases().ops.connect() as connection:
+            connection.execute(_NOTE_LISTED, {"table": table.raw_table, "gone": gone, "back": back})
 
 
 def _array(days: Collection[dt.date]) -> str:

@@ -51,7 +51,7 @@ def names_are_repeated(body: bytes, parsed: Any) -> bool:
 
     A quote that is written as a number has more signs once it is written again, which may make up for these.
     """
-    if rb"\u0022" in body:
+    if b"\\" in body and rb"\u0022" in body:
         return True
     if _are_flat_and_named_once(body, parsed):
         return False
@@ -65,17 +65,20 @@ def _are_flat_and_named_once(body: bytes, parsed: Any) -> bool:
     """Return whether `body` is a list of objects without objects inside, and certainly repeats no name.
 
     Without quotes inside of texts and blanks before colons, no name lacks a quote and a colon behind it, so
-    that the objects have all names if they have as many. Faster than to write all of them again.
+    that the objects have all names if they have as many. Faster than to write all of them again, also as it
+    looks for single signs, which takes a tenth of the time that two in a row take.
     """
     if type(parsed) is not list or set(map(type, parsed)) != {dict}:
         return False
-    if any(sign in body for sign in (b'\\"', b" :", b"\t:", b"\n:", b"\r:")):
+    if b"\\" in body and b'\\"' in body:
         return False
     signs = np.frombuffer(body, np.uint8)
     if np.count_nonzero(signs == ord("{")) != len(parsed):
         return False
-    names = np.count_nonzero((signs[:-1] == ord('"')) & (signs[1:] == ord(":")))
-    return int(names) == sum(map(len, parsed))
+    before = signs[np.flatnonzero(signs == ord(":")) - 1]
+    if any(np.count_nonzero(before == blank) for blank in b" \t\n\r"):
+        return False
+    return int(np.count_nonzero(before == ord('"'))) == sum(map(len, parsed))
 
 
 def select_rows(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import exc
-from sqlalchemy.engine import make_url
-
 
 def describe_database(address: str, user: str | None) -> str:
     """Return `host:port/database as account` of a SQLAlchemy address; a file by its path."""
+    from sqlalchemy import exc  # slow to import, and not needed where no source is a database
+    from sqlalchemy.engine import make_url
+
     try:
         url = make_url(address)
     except (exc.ArgumentError, ValueError):

@@ -18,3 +18,8 @@ create table if not exists known_files (
 comment on table known_files is 'files of sources: the version seen last and the days of its rows, null where
  these are not known; the days that main is to be loaded for since it is new; the look that asked for that';
 """
+
+UNLISTED_FILES: Final[LiteralString] = """
+alter table known_files add column if not exists unlisted_since timestamptz;
+comment on column known_files.unlisted_since is 'since when its source does not list it';
+"""

@@ -16,7 +16,8 @@ from psycopg.rows import tuple_row
 from millpond import crash_points
 from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
 from millpond.runtime.migrations import first
-from millpond.runtime.migrations.files import KNOWN_FILES
+from millpond.runtime.migrations.files import KNOWN_FILES, UNLISTED_FILES
+from millpond.runtime.migrations.foreign import REST_CATALOG
 from millpond.runtime.migrations.usage import RESOURCE_SAMPLES
 
 
@@ -48,6 +49,8 @@ STEPS: Final = (
     ),
     Step(2, "the files that sources were read from", ops=KNOWN_FILES),
     Step(3, "what parts and runs use of the machine", ops=RESOURCE_SAMPLES),
+    Step(4, "since when a source does not list a file", ops=UNLISTED_FILES),
+    Step(5, "views, clients and tokens of the REST catalog", catalog=REST_CATALOG),
 )
 
 

@@ -1,73 +1,10 @@
-"""`millpond maintain` and `millpond provision`: housekeeping by hand, and preparing your servers."""
+"""`millpond provision`: prepares your servers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-
-def maintain(
-    older_than: Annotated[
-        str | None,
-        typer.Option(
-            "--older-than",
-            help="Age such as 3d or 36h, at least a day; default: MILLPOND_ORPHAN_RETENTION_DAYS.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
-    """Drop old audit branches, remove files that nothing refers to any more, and delete logs of old runs.
-
-    Files that a ref can still show, and what Dagster knows of assets, are not touched. Automation does
-    the same at night.
-
-    Example: millpond maintain --dry-run
-    """
-    from millpond.cli import output
-    from millpond.cli.arguments import parse_span
-    from millpond.instance.event_retention import prune
-    from millpond.instance.home import open_instance
-    from millpond.lake import housekeeping, nessie
-    from millpond.runtime import deployment
-    from millpond.settings import settings
-
-    dropped = [ref.name for ref in housekeeping.drop_old_branches(dry_run=dry_run)]
-    found = housekeeping.remove_orphans(
-        parse_span(older_than) if older_than is not None else None, dry_run=dry_run
-    )
-    events = runs = 0
-    if not dry_run:
-        deployment.remove_old(settings())
-        with open_instance() as instance:
-            events, runs = prune(instance)
-    size = sum(orphan.bytes for orphan in found)
-    if as_json:
-        output.print_json(
-            {
-                "dry_run": dry_run,
-                "branches": dropped,
-                "files": found,
-                "bytes": size,
-                "events": events,
-                "outputs": runs,
-            }
-        )
-        return
-    if nessie.is_used():
-        typer.echo(housekeeping.NESSIE)
-    would = "would remove" if dry_run else "removed"
-    folders: dict[str, list[int]] = {}
-    for orphan in found:
-        folders.setdefault("/".join(orphan.location.split("/")[-4:-2]), []).append(orphan.bytes)
-    if found:
-        rows = [(folder, len(sizes), sum(sizes)) for folder, sizes in sorted(folders.items())]
-        output.print_rows_as_table(["table", "files", "bytes"], rows)
-    typer.echo(f"{would}: {len(dropped)} audit branches, {len(found)} files of {size / 1e6:.1f} MB")
-    if not dry_run:
-        typer.echo(f"deleted: {events} events of old runs, the output of {runs} runs")
-
 
 if TYPE_CHECKING:
     from millpond.settings import Settings

@@ -1,0 +1,124 @@
+"""All benchmarks, one after the other, and the page that shows their figures.
+
+    python bench/suite.py [--only rerun,publish] [--quick] [--page]
+
+Each is a program of its own with options of its own (`--help`); `--quick` does as little as shows that all
+of it works, and keeps nothing. The others write bench/results/<name>.json. From these, `--page` alone, or the
+end of a whole run, writes docs/benchmarks/README.md and a plot of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from chart import draw
+from pairs import OURS, RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "benchmarks" / "README.md"
+BENCHES = ("commands", "launch", "rerun", "publish", "transform", "ingest", "growth", "commit", "backfill")
+QUICK = {
+    "backfill": [
+        "--days",
+        "2",
+        "--rows",
+        "24",
+        "--repeat",
+        "1",
+        "--dagster-days",
+        "1",
+        "--command-days",
+        "1",
+    ],
+}
+"""The options of those that have no `--quick`."""
+BEGIN = """# Benchmarks
+
+What commands and writes take, beside what people use instead. Each way is done in turn with the others, on
+the same data and machine, so compare the rows of a table with each other. The figures are medians, least and
+most of the turns; the ratio to Millpond is the median of the turns' ratios, and above 1 Millpond is faster.
+`make bench` measures all of it again (an hour); `make bench-quick` shows in minutes that it works. Each
+program in `bench/` says in its first lines what it does. Backfills are in
+[Fill and repair days](../backfills.md#speed), what many commits cost in
+[Run on servers](../scale.md#what-it-costs-as-data-grows).
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default=",".join(BENCHES), help="names, with commas between them")
+    parser.add_argument("--quick", action="store_true", help="as little as shows that they work")
+    parser.add_argument("--page", action="store_true", help="measure nothing; write the page again")
+    asked = parser.parse_args()
+    for name in () if asked.page else asked.only.split(","):
+        print(f"== {name}", flush=True)
+        options = (QUICK.get(name) or ["--quick"]) if asked.quick else []
+        if asked.quick and name == "backfill":
+            options += ["--out", str(ROOT / ".venv" / "bench")]
+        subprocess.run([sys.executable, str(ROOT / "bench" / f"{name}.py"), *options], check=True)
+    if not asked.quick:
+        write_page(PAGE)
+
+
+def write_page(page: Path) -> None:
+    """Write the tables of all results that have cases, and a plot of each beside the page."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    parts = [BEGIN]
+    for file in sorted(RESULTS.glob("*.json")):
+        found = json.loads(file.read_text())
+        if isinstance(found, dict) and "title" in found:
+            parts.append(describe(found, file.stem))
+            rows = [(case["case"], [_middle(s) for s in case["taken"].values()]) for case in found["cases"]]
+            legend = max((list(case["taken"]) for case in found["cases"]), key=len)
+            draw(
+                rows,
+                f"{found['title']}, seconds (logarithmic)",
+                legend,
+                page.parent / f"{file.stem}.svg",
+                0.001,
+            )
+    page.write_text("\n".join(parts))
+
+
+def describe(found: dict[str, Any], name: str) -> str:
+    """Return the section of one result, with a row for each way of each case."""
+    machine = found["machine"]
+    lines = [
+        f"## {found['title']}\n",
+        f"`bench/{name}.py`, on {machine['cores']} cores of {machine['processor']},"
+        f" {machine['gigabytes']} GB, load {machine['load']} when it ended.\n",
+        f"![{found['title']}]({name}.svg)\n",
+        "| case | way | median | least to most | beside Millpond | wanted |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for case in found["cases"]:
+        ours = case["taken"][OURS]
+        for number, (way, seconds) in enumerate(case["taken"].items()):
+            ratio = statistics.median(theirs / mine for theirs, mine in zip(seconds, ours, strict=True))
+            lines.append(
+                f"| {'' if number else case['case']} | {way} | {format_seconds(_middle(seconds))}"
+                f" | {format_seconds(min(seconds))} to {format_seconds(max(seconds))}"
+                f" | {'' if way == OURS else f'{ratio:,.2f}'} | {case['bars'].get(way, '')} |"
+            )
+        lines += [f"| | {fact} | {value} | | | |" for fact, value in case["seen"].items()]
+    return "\n".join([*lines, ""])
+
+
+def _middle(seconds: list[float]) -> float:
+    return float(statistics.median(seconds))
+
+
+def format_seconds(seconds: float) -> str:
+    """Return seconds as people write them: 12 ms, 1.25 s, 63.5 s."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.1f} s"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Parquet files of tables: rows are read from one, and written to new ones.
+
+PyIceberg derives the same from the schema for each file, which takes longer than a small file itself. A file
+of just the columns of its table, without lists and structures, is read and written without that.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import FileScanTask
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.typedef import Record
+
+from millpond.internals.pyiceberg import (
+    ArrowScan,
+    DataFileContent,
+    ExecutorFactory,
+    FileFormat,
+    PartitionFieldValue,
+    PartitionKey,
+    TableProperties,
+    WriteTask,
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    dataframe_to_data_files,
+    get_parquet_options,
+    load_location_provider,
+    parquet_path_to_id_mapping,
+    remember_schemas,
+    sanitize_column_names,
+    write_file,
+)
+from millpond.lake.files import local_path
+from millpond.lake.rows import gather
+from millpond.lake.schema import arrow_schema
+from millpond.lake.staging import Staging
+
+_BATCH_ROWS = 131_072
+_SHARED_BYTES = 1 << 20
+"""From this size on several threads read a file."""
+_FIELD_ID = b"PARQUET:field_id"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How files of a schema are written, if it is plain: without lists, structures and required columns."""
+
+    columns: pa.Schema
+    options: dict[str, Any]
+    group_rows: int
+    statistics: dict[int, Any]
+    numbers: dict[str, int]
+
+
+def read_file(metadata: TableMetadata, schema: Schema, io: FileIO, task: FileScanTask) -> Iterator[pa.Table]:
+    """Yield the rows of a data file in the columns of `schema`, without those that were deleted from it."""
+    place, wanted = task.file.file_path, _list_columns(schema)
+    if wanted and not task.delete_files and task.file.file_format == FileFormat.PARQUET:
+        remote, threads = local_path(place) is None, task.file.file_size_in_bytes >= _SHARED_BYTES
+        with io.new_input(place).open() as stream, pq.ParquetFile(stream, pre_buffer=remote) as file:
+            if _name_columns(file.schema_arrow) == wanted:
+                if file.metadata.num_rows <= _BATCH_ROWS:
+                    yield file.read(use_threads=threads)
+                else:
+                    batches = file.iter_batches(_BATCH_ROWS, use_threads=threads)
+                    yield from (pa.Table.from_batches([batch]) for batch in batches)
+                return
+    for batch in ArrowScan(metadata, io, schema, AlwaysTrue()).to_record_batches([task]):
+        yield pa.Table.from_batches([batch])
+
+
+@remember_schemas
+def _list_columns(schema: Schema) -> list[tuple[str, pa.DataType, bytes | None]] | None:
+    """Return name, type and id of each column as they are in a file; None if there are nested ones."""
+    stored = schema_to_pyarrow(schema)
+    return None if any(pa.types.is_nested(kind) for kind in stored.types) else _name_columns(stored)
+
+
+def _name_columns(schema: pa.Schema) -> list[tuple[str, pa.DataType, bytes | None]]:
+    return [(column.name, column.type, (column.metadata or {}).get(_FIELD_ID)) for column in schema]
+
+
+@remember_schemas
+def _find_layout(schema: Schema, properties: dict[str, str]) -> _Layout | None:
+    plain = _list_columns(schema) and not any(field.required for field in schema.fields)
+    kind = properties.get(TableProperties.WRITE_FILE_FORMAT, TableProperties.WRITE_FILE_FORMAT_DEFAULT)
+    if not plain or FileFormat(kind) != FileFormat.PARQUET or sanitize_column_names(schema) != schema:
+        return None
+    limit = TableProperties.PARQUET_ROW_GROUP_LIMIT_DEFAULT
+    return _Layout(
+        schema_to_pyarrow(schema),
+        get_parquet_options(properties),
+        int(properties.get(TableProperties.PARQUET_ROW_GROUP_LIMIT, limit)),
+        compute_statistics_plan(schema, properties),
+        parquet_path_to_id_mapping(schema),
+    )
+
+
+def write_files(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str, ...]) -> list[DataFile]:
+    """Write rows to new data files of the table, one per partition and piece; returns the files."""
+    metadata, io = staging.table_metadata, staging.table.io
+    target = arrow_schema(metadata.schema())
+    order = [(name, "ascending") for name in sort_by if name in target.names]
+    files: list[DataFile] = []
+    for piece in gather(t for t in tables if t.num_rows):
+        ordered = piece if _is_sorted(piece, order) else piece.sort_by(order).combine_chunks()
+        parts = _split_rows(metadata, ordered)
+        if parts is None:
+            files += dataframe_to_data_files(metadata, ordered, io)
+        else:
+            files += _write_parts(metadata, io, list(_make_tasks(metadata, parts)))
+    return files
+
+
+def _write_parts(metadata: TableMetadata, io: FileIO, tasks: Sequence[WriteTask]) -> list[DataFile]:
+    layout = _find_layout(metadata.schema(), metadata.properties)
+    if layout is None:
+        return list(write_file(io, metadata, iter(tasks)))
+    write = partial(_write_part, metadata, io, layout)
+    if len(tasks) == 1:
+        return [write(tasks[0])]
+    return list(ExecutorFactory.get_or_create().map(write, tasks))
+
+
+def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: WriteTask) -> DataFile:
+    provider = load_location_provider(metadata.location, metadata.properties)
+    place = provider.new_data_location(task.generate_data_file_filename("parquet"), task.partition_key)
+    rows = pa.Table.from_batches(task.record_batches)
+    with io.new_output(place).create(overwrite=True) as stream:
+        with pq.ParquetWriter(
+            stream, layout.columns, store_decimal_as_integer=True, **layout.options
+        ) as writer:
+            writer.write(
+                pa.Table.from_arrays(rows.columns, schema=layout.columns), row_group_size=layout.group_rows
+            )
+        size = stream.tell()
+    found = data_file_statistics_from_parquet_metadata(
+        writer.writer.metadata, layout.statistics, layout.numbers
+    )
+    return DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=place,
+        file_format=FileFormat.PARQUET,
+        partition=task.partition_key.partition if task.partition_key else Record(),
+        file_size_in_bytes=size,
+        **found.to_serialized_dict(),
+    )
+
+
+def _is_sorted(table: pa.Table, order: list[tuple[str, str]]) -> bool:
+    """Return whether the rows are sorted by the one column of `order`; False if it has several."""
+    if len(order) != 1:
+        return not order
+    values = table[order[0][0]]
+    return not values.null_count and pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False
+
+
+def _split_rows(
+    metadata: TableMetadata, table: pa.Table
+) -> list[tuple[PartitionKey | None, pa.Table]] | None:
+    """Return the partitions of rows that are sorted by partition, without a copy; None if they are not.
+
+    PyIceberg 0.12 filters all rows once for each partition.
+    """
+    fields, schema = metadata.spec().fields, metadata.schema()
+    if not fields:
+        return [(None, table)]
+    if len(fields) > 1:
+        return None
+    (field,) = fields
+    source = schema.find_field(field.source_id)
+    convert = field.transform.pyarrow_transform(source.field_type)
+    days = table[source.name].combine_chunks()
+    values, starts = [], [0, table.num_rows]
+    if field.transform.preserves_order and not days.null_count:
+        ends = pa.array([end.as_py() for end in pc.min_max(days).values()], days.type)
+        values = convert(ends).unique().to_pylist()
+    if len(values) != 1:
+        runs = pc.run_end_encode(convert(days))
+        values, starts = runs.values.to_pylist(), [0, *runs.run_ends.to_pylist()]
+        if len(set(values)) < len(values):
+            return None
+    return [
+        (
+            PartitionKey([PartitionFieldValue(field, value)], metadata.spec(), schema),
+            table.slice(start, end - start),
+        )
+        for value, (start, end) in zip(values, pairwise(starts), strict=True)
+    ]
+
+
+def _make_tasks(
+    metadata: TableMetadata, parts: Iterable[tuple[PartitionKey | None, pa.Table]]
+) -> Iterator[WriteTask]:
+    write_uuid = uuid.uuid4()
+    for number, (key, rows) in enumerate(parts):
+        yield WriteTask(write_uuid, number, metadata.schema(), rows.to_batches(), partition_key=key)

@@ -1,0 +1,105 @@
+"""Dagster's server of the definitions, whose runs are forked from a process that has loaded all they need.
+
+Dagster's own launcher starts each run in a new process, which imports for some seconds first. Here it forks
+them from a fork server of Python's `multiprocessing`. Termination and crash reports are Dagster's as before.
+"""
+
+from __future__ import annotations
+
+import inspect
+import multiprocessing
+import tempfile
+from importlib import import_module
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+_PRELOADED = "millpond.runs.warm_run"
+_MODULES = (
+    *("millpond.platform", "millpond.own_definitions", "millpond.transform.runner"),
+    *("millpond.transform.assets", "millpond.instance.storage", "millpond.instance.files"),
+    *("millpond.instance.home", "millpond.instance.day_tables", "millpond.runtime.sampling"),
+    *("millpond.quality.checks", "millpond.backfill.worker", "millpond.runtime.status"),
+    *("millpond.ingestion.load", "millpond.ingestion.rest.reader", "millpond.ingestion.rest.fetch"),
+    *("millpond.ingestion.acceptance", "millpond.ingestion.replay", "millpond.ingestion.replay_by_key"),
+    *("millpond.ingestion.merge_rows", "millpond.ingestion.migration", "millpond.publish.publication"),
+    *("millpond.cli.main", "millpond.cli.progress", "millpond.cli.query", "millpond.cli.backfill_run"),
+    *("millpond.cli.reload", "millpond.cli.retirable", "millpond.cli.sources_view"),
+    *("millpond.cli.automation_view", "millpond.cli.tables", "millpond.cli.status"),
+    *("dbt.adapters.duckdb.environments.local", "dbt.task.build", "dbt_common.clients.agate_helper"),
+    *("fsspec.implementations.local", "numpy.ma", "psycopg2.extras", "pyarrow.acero"),
+    *("pyiceberg.avro.decoder_fast", "upath.implementations.local", "rich._emoji_codes"),
+    *("dotenv", "typer._adapters", "typer._click.decorators", "dagster._core.secrets.env_file"),
+)
+"""Imported by functions, so on first use; what a step of Dagster and dlt imports is seen as it runs."""
+
+
+def main() -> None:
+    """Run Dagster's command with the arguments of this process."""
+    from millpond.internals.dagster_on_demand import dagster_cli, grpc_server
+
+    start = grpc_server.DagsterApiServer.__init__
+
+    def start_with_forks(self: Any, *args: Any, **named: Any) -> None:
+        start(self, *args, **named)
+        self._mp_ctx = multiprocessing.get_context("forkserver")
+        self._mp_ctx.set_forkserver_preload([_PRELOADED])
+        forkserver.ensure_running()
+
+    grpc_server.DagsterApiServer.__init__ = start_with_forks  # type: ignore[method-assign]
+    dagster_cli()  # type: ignore[no-untyped-call]
+
+
+def prepare() -> None:
+    """Load the definitions and models, and have dlt and Dagster run a step; opens no connection."""
+    from dagster import AssetSelection
+
+    from millpond.resources.run import JOB
+    from millpond.runtime.home import CODE_LOCATION
+    from millpond.transform.runner import warm_up
+
+    definitions = import_module(CODE_LOCATION).defs
+    definitions.get_repository_def().get_job(JOB)
+    AssetSelection.from_string("*").resolve(definitions.resolve_asset_graph())
+    warm_up()
+    _stage_a_page()
+    _run_a_step()
+
+
+def load_code() -> None:
+    """Import what runs and commands do, without reading settings or the project."""
+    from rich.cells import cell_len
+
+    from millpond.transform.dbt_import import defer_class_code
+
+    defer_class_code()
+    for name in _MODULES:
+        import_module(name)
+    inspect.getmodule(inspect.currentframe())  # finds the file of every module: dlt asks for it
+    cell_len("✓")  # Rich reads how wide signs are
+
+
+def _stage_a_page() -> None:
+    """Have dlt read its configuration."""
+    import pyarrow as pa
+
+    from millpond.ingestion.staging import stage_pages
+
+    with tempfile.TemporaryDirectory() as folder:
+        stage_pages([lambda: (pa.table({"row": [n]}) for n in range(2))], Path(folder), 1)
+
+
+def _run_a_step() -> None:
+    import dagster as dg
+
+    from millpond.runs.run import SILENT
+
+    @dg.asset
+    def step() -> None: ...
+
+    with dg.DagsterInstance.ephemeral() as forgotten:
+        dg.materialize([step], instance=forgotten, run_config=SILENT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Runs of `millpond up` are forked from a process that has the code loaded; one that dies harms no other."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+from background_parts import FREE_PORTS, READY_SECONDS, launch, millpond, terminate
+
+from millpond.instance.home import open_instance
+from millpond.runtime.children import find_supervised
+from millpond.runtime.down import down
+from millpond.runtime.home import locate
+from millpond.runtime.processes import find_process
+from millpond.runtime.supervised_parts import CODE_SERVER
+from millpond.runtime.warm_client import SOCKET
+from millpond.settings import Settings, process_environment, settings
+from waiting import until
+
+pytestmark = pytest.mark.slow
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+MOST_MEGABYTES = 480
+"""Of memory that the processes which runs and commands are forked from take together (PSS)."""
+IMPORTS = 40
+"""Modules that a run may import after it was forked, of some 4,000."""
+OWN = """
+import os, sys, time
+import dagster as dg
+
+@dg.asset
+def look() -> dg.MaterializeResult:
+    from millpond.runs.warm_run import LOADED
+    imported = len(set(sys.modules) - LOADED)
+    return dg.MaterializeResult(metadata={"parent": os.getppid(), "imported": imported, "edit": 0})
+
+@dg.asset
+def wait() -> None:
+    while not os.path.exists(os.environ["MILLPOND_HOME"] + "/go on"):
+        time.sleep(0.05)
+
+@dg.asset
+def version() -> dg.MaterializeResult:
+    warm = "millpond.runtime.warm_pool" in sys.modules
+    return dg.MaterializeResult(metadata={"version": 0, "warm": warm})
+
+defs = dg.Definitions(assets=[look, wait, version])
+"""
+
+
+@pytest.fixture
+def up(configure: Callable[..., Settings]) -> Iterator[Path]:
+    """A project with two assets of its own, with `millpond up` running for it."""
+    original, folder = settings().project, settings().home.parent / "warm"
+    (folder / "own").mkdir(parents=True)
+    for name in ("alerts.yaml", "dagster.yaml", "waits.yaml", "workspace.yaml"):
+        shutil.copy(original / name, folder / name)
+    for name in ("dbt", "sources"):
+        (folder / name).symlink_to(original / name)
+    (folder / "pyproject.toml").write_text('[tool.millpond]\ndefinitions = "own.assets"\n')
+    (folder / "own" / "__init__.py").touch()
+    (folder / "own" / "assets.py").write_text(OWN)
+    configured = configure(project=folder, home=folder / "home")
+    answer = millpond("up", "--detach")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    yield folder
+    down(configured)
+    shutil.rmtree(folder)
+
+
+def status_of(run: str) -> str:
+    with open_instance() as recorded:
+        found = recorded.get_run_by_id(run)
+        assert found
+        return found.status.value
+
+
+def wait_for(run: str, wanted: set[str]) -> str:
+    until(lambda: status_of(run) in wanted, READY_SECONDS, every=0.1)
+    return status_of(run)
+
+
+def look() -> dict[str, Any]:
+    """Make `look` from the pages, and return what its run saw."""
+    assert wait_for(launch("look"), ENDED) == "SUCCESS"
+    return read_metadata("look")
+
+
+def read_metadata(asset: str) -> dict[str, Any]:
+    with open_instance() as recorded:
+        made = recorded.get_latest_materialization_event(dg.AssetKey(asset))
+        assert made
+        assert made.asset_materialization
+        return {name: entry.value for name, entry in made.asset_materialization.metadata.items()}
+
+
+def process_of(run: str) -> psutil.Process:
+    with open_instance() as recorded:
+        events = recorded.get_records_for_run(run, of_type=dg.DagsterEventType.RUN_START).records
+        event = events[0].event_log_entry.dagster_event
+        assert event
+        assert event.pid
+        return psutil.Process(event.pid)
+
+
+def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Path) -> None:
+    first, second = look(), look()
+    assert first["parent"] == second["parent"]
+    assert "multiprocessing.forkserver" in " ".join(psutil.Process(first["parent"]).cmdline())
+    assert max(first["imported"], second["imported"]) < IMPORTS
+
+    killed, ended, other = (launch("wait") for _ in range(3))
+    for run in (killed, ended, other):
+        wait_for(run, {"STARTED"})
+    process_of(killed).kill()
+    assert wait_for(killed, ENDED) == "FAILURE"
+    terminate(ended)
+    assert wait_for(ended, ENDED) == "CANCELED"
+    assert status_of(other) == "STARTED"
+    (up / "home" / "go on").touch()
+    assert wait_for(other, ENDED) == "SUCCESS"
+
+    # The process they are forked from is replaced; the runs it had end with it.
+    (up / "home" / "go on").unlink()
+    last = launch("wait")
+    wait_for(last, {"STARTED"})
+    psutil.Process(first["parent"]).send_signal(signal.SIGKILL)
+    assert wait_for(last, ENDED) == "FAILURE"
+    third = look()
+    assert third["parent"] != first["parent"]
+
+    code = up / "own" / "assets.py"
+    code.write_text(code.read_text().replace('"edit": 0', '"edit": 1'))
+    assert look()["edit"] == 0
+    assert millpond("reload").returncode == 0
+    fourth = look()
+    assert (fourth["edit"], fourth["parent"] != third["parent"]) == (1, True)
+    assert find_process(locate(settings()), CODE_SERVER)
+
+
+def type_command(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the script `millpond` with the environment of `up`'s."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "millpond.cli.entry", *arguments],
+        env=process_environment(**{**FREE_PORTS, **environment}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.returncode, answer.stdout, answer.stderr
+
+
+def find_loaded() -> list[psutil.Process]:
+    """Return the processes that runs and commands are forked from."""
+    home = locate(settings())
+    return [
+        each for each in find_supervised(home) if "multiprocessing.forkserver" in " ".join(each.cmdline())
+    ]
+
+
+def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None:
+    socket = locate(settings()).run / SOCKET
+    until(socket.exists, READY_SECONDS)
+    loaded = find_loaded()
+    assert len(loaded) == 2
+    assert sum(each.memory_full_info().pss for each in loaded) < MOST_MEGABYTES * 2**20
+    for words in (
+        ["sql", "select 1 as one, 'a' as b"],
+        ["sql", "select 1 as one", "--csv"],
+        ["sql", "selec"],
+        ["sql", "select * from gold.missing", "--json"],
+        ["tables"],
+        ["tables", "history", "gold.missing"],
+        ["materialize", "missing"],
+        ["materialize"],
+        ["backfill", "list", "--json"],
+        ["history", "--json"],
+        ["sources", "--json"],
+        ["status", "--no-such-option"],
+    ):
+        assert type_command(*words) == type_command(*words, MILLPOND_WARM_RUNS="false"), words
+
+    code = up / "own" / "assets.py"
+    for edit in range(2):
+        text = code.read_text().replace(f'"version": {edit}', f'"version": {edit + 1}')
+        code.write_text(f"{text}# another size: Python compares times by the second\n")
+        assert type_command("materialize", "version")[0] == 0
+        assert read_metadata("version") == {"version": edit + 1, "warm": True}
+    assert type_command("materialize", "version", MILLPOND_WARM_RUNS="false")[0] == 0
+    assert read_metadata("version") == {"version": 2, "warm": False}
+    before = socket.stat().st_ino
+    assert millpond("reload").returncode == 0
+    until(lambda: socket.stat().st_ino != before, READY_SECONDS)
+    assert type_command("materialize", "version")[0] == 0
+    assert read_metadata("version") == {"version": 2, "warm": True}
