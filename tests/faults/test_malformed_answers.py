@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 
@@ -90,4 +91,11 @@ def is_failed(kind: type[MillpondError], selector: str = "$") -> MillpondError:
     assert error.unharmed
     assert error.next_step
     assert raw() == before
+    assert not open_connections(), "while the error is kept, as it holds the frames it was raised in"
     return error
+
+
+def open_connections() -> list[socket.socket]:
+    """Return the sockets of this process that a client has left open."""
+    found = [thing for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() >= 0]
+    return [one for one in found if "raddr" in repr(one) or "[closed]" in repr(one)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from contextvars import ContextVar
+from http.client import HTTPResponse
 from typing import Any
 
 import urllib3
@@ -61,11 +62,24 @@ _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 class _Watched:
     sock: socket.socket | None
+    _answer: HTTPResponse | None = None
 
     def getresponse(self) -> Any:
         if deadline := _current.get():
             deadline.watch(self.sock)
-        return super().getresponse()  # type: ignore[misc]
+        try:
+            return super().getresponse()  # type: ignore[misc]
+        except BaseException:
+            if self._answer:  # urllib3 refused its headers: nobody else would close the socket it took over
+                self._answer.close()
+            raise
+        finally:
+            self._answer = None
+
+    def response_class(self, *args: Any, **options: Any) -> HTTPResponse:
+        """Make the answer that `http.client` reads, and know it until urllib3 has it."""
+        self._answer = HTTPResponse(*args, **options)
+        return self._answer
 
 
 class _Http(_Watched, HTTPConnection):
