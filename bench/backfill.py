@@ -6,7 +6,7 @@ Each of `--rows` has a home of its own, which is removed at the end, and a serve
 many readings a day. Ours is repeated, each time with days that the home does not have yet (`--again`: with
 days that it has); in between, Dagster's daemon backfills `--dagster-days` other days of the same home, and
 `dagster asset materialize` makes `--command-days` more, a command each: what a day takes there is their
-average. Writes `docs/img/backfill.svg` and `.png`, and `bench/results/backfill.json`.
+average. Writes `docs/img/backfill.svg` and `bench/results/backfill.json`.
 """
 
 from __future__ import annotations
@@ -71,21 +71,15 @@ def main() -> None:
     results = asked.out / "bench" / "results" / "backfill.json"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps({"machine": machine, "sizes": found}, indent=1) + "\n")
-    if bars := [(f"{f['days']} × {f['rows_a_day']:,} rows", _seconds(f)) for f in found if f["daemon"]]:
-        draw(
-            bars,
-            "Backfill of five assets, from the command to the prompt (logarithmic)",
-            (
-                "millpond backfill",
-                "Dagster's daemon, one run a day (extrapolated)",
-                "dagster asset materialize, one command a day (extrapolated)",
-            ),
-            asked.out / "docs" / "img" / "backfill.svg",
-        )
+    if bars := {f"{f['days']} days of {f['rows_a_day']:,} rows": _seconds(f) for f in found if f["daemon"]}:
+        title = "Backfill of five assets, from the command to the prompt"
+        draw(bars, title, asked.out / "docs" / "img" / "backfill.svg")
 
 
-def _seconds(found: dict[str, Any]) -> list[float]:
-    return [found["median"], *(found[other] for other in ("daemon", "commands") if found[other])]
+def _seconds(found: dict[str, Any]) -> dict[str, float]:
+    ways = {"millpond backfill": "median", "Dagster's daemon, a run a day (extrapolated)": "daemon"}
+    ways["dagster asset materialize, a command a day"] = "commands"
+    return {way: found[name] for way, name in ways.items() if found[name]}
 
 
 def one(

@@ -68,21 +68,24 @@ def main() -> None:
 def write_page(page: Path) -> None:
     """Write the tables of all results that have cases, and a plot of each beside the page."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    parts = [BEGIN]
-    for file in sorted(RESULTS.glob("*.json")):
-        found = json.loads(file.read_text())
-        if isinstance(found, dict) and "title" in found:
-            parts.append(describe(found, file.stem))
-            rows = [(case["case"], [_middle(s) for s in case["taken"].values()]) for case in found["cases"]]
-            legend = max((list(case["taken"]) for case in found["cases"]), key=len)
-            draw(
-                rows,
-                f"{found['title']}, seconds (logarithmic)",
-                legend,
-                page.parent / f"{file.stem}.svg",
-                0.001,
-            )
-    page.write_text("\n".join(parts))
+    for name, found in read_results().items():
+        cases = {
+            case["case"]: {way: _middle(seconds) for way, seconds in case["taken"].items()}
+            for case in found["cases"]
+        }
+        draw(cases, found["title"], page.parent / f"{name}.svg")
+    page.write_text(describe_all())
+
+
+def describe_all() -> str:
+    """Return the page: a section for each result."""
+    return "\n".join([BEGIN, *(describe(found, name) for name, found in read_results().items())])
+
+
+def read_results() -> dict[str, dict[str, Any]]:
+    """Return the results that have cases, by the names of their benchmarks."""
+    found = {file.stem: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))}
+    return {name: one for name, one in found.items() if isinstance(one, dict) and "title" in one}
 
 
 def describe(found: dict[str, Any], name: str) -> str:

@@ -1,0 +1,31 @@
+"""The page of benchmarks shows what the programs of `bench/` recorded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "benchmarks"
+BENCH = ROOT / "bench"
+PRINT = "import json, suite; print(json.dumps([suite.describe_all(), list(suite.read_results())]))"
+
+
+def describe_results() -> tuple[str, list[str]]:
+    """Return the page that the recorded results make, and their names."""
+    command = [sys.executable, "-c", PRINT]
+    done = subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=True)
+    page, names = json.loads(done.stdout)
+    return page, names
+
+
+def test_the_page_is_made_of_the_recorded_results_and_each_has_its_plot() -> None:
+    page, names = describe_results()
+    assert (PAGE / "README.md").read_text() == page, "write it again: python bench/suite.py --page"
+    assert [name for name in names if not (PAGE / f"{name}.svg").read_text().startswith("<svg")] == []
+
+
+def test_what_a_person_waits_for_is_measured_and_recorded() -> None:
+    assert {"launch", "commands", "rerun", "publish"} <= set(describe_results()[1])
