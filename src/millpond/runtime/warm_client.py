@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -76,18 +77,21 @@ def start(
     files: dict[int, int],
     environment: dict[str, str],
     path: list[str] | None = None,
+    blocked: Iterable[int] | None = None,
 ) -> WarmProcess | None:
     """Have `main` of `module` run in a fork of the process that listens in `folder`; None if there is none.
 
     It is None also if that process may not stand in for a new one: see `warm_pool.find_difference`. `files`
     are the descriptors that it gets, by the number that each has there. `path` is its sys.path, by default
-    that of `python -m`.
+    that of `python -m`; `blocked` are its blocked signals, by default those of this thread.
     """
     connection = _connect(folder)
     if connection is None:
         return None
     try:
-        if not _ask(connection, _describe(module, argv, list(files), environment, path), [*files.values()]):
+        if not _ask(
+            connection, _describe(module, argv, list(files), environment, path, blocked), [*files.values()]
+        ):
             connection.close()
             return None
     except (OSError, ValueError):
@@ -108,13 +112,16 @@ def run_command(module: str) -> None:
         return
     if not {0, 1, 2} <= set(files):
         return
-    process = start(folder, module, sys.argv, files, dict(environment), sys.path)
+    forwarded = {getattr(signal, f"SIG{name}") for name in (*_FORWARDED, "TSTP")}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)  # until there is a fork to forward them to
+    process = start(folder, module, sys.argv, files, dict(environment), sys.path, mask)
     if process is not None:
-        _stand_in_for(process)
+        _stand_in_for(process, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _stand_in_for(process: WarmProcess) -> None:
-    """Forward signals to the fork, and end as it ends."""
+def _stand_in_for(process: WarmProcess, mask: Iterable[int]) -> None:
+    """Forward signals to the fork, and end as it ends; `mask` are those that stay blocked."""
 
     def forward(number: int, _: Any) -> None:
         process.send_signal(number)
@@ -129,6 +136,7 @@ def _stand_in_for(process: WarmProcess) -> None:
             signal.signal(number, forward)
     if signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:
         signal.signal(signal.SIGTSTP, stop)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     code = process.wait()
     if code < 0:
         if -code not in (signal.SIGKILL, signal.SIGSTOP):
@@ -194,8 +202,10 @@ def _describe(
     numbers: list[int],
     environment: dict[str, str],
     path: list[str] | None,
+    blocked: Iterable[int] | None,
 ) -> bytes:
     """Return the request to run `module`, with all that a new process would inherit from this one."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if blocked is None else blocked
     limits = {n: resource.getrlimit(n) for name, n in vars(resource).items() if name.startswith("RLIMIT_")}
     os.umask(mask := os.umask(0o077))
     main, streams = sys.modules["__main__"], [sys.__stdin__, sys.__stdout__, sys.__stderr__]
@@ -222,7 +232,7 @@ def _describe(
                 for number in (getattr(signal, f"SIG{name}") for name in _OPTIONAL)
                 if signal.getsignal(number) == signal.SIG_IGN
             ],
-            "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
+            "blocked": [int(number) for number in blocked],
         }
     )
 

@@ -151,6 +151,8 @@ def report_end(connection: socket.socket, child: int) -> None:
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    with suppress(OSError):  # it does so itself; a signal for its group may come before
+        os.setpgid(child, child)
     connection.settimeout(None)
     connection.sendall(child.to_bytes(client.NUMBER_BYTES, "big"))
     ended = os.pidfd_open(child)

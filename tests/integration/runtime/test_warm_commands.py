@@ -32,12 +32,21 @@ with watch_environment() as read:
 Pool(Path(sys.argv[1]), read, began).serve()
 """
 CLIENT = """
-import os, signal, sys
+import os, signal, sys, time
 if sys.argv[1] == "no":
     del sys.argv[1]
 else:
-    from millpond.runtime.warm_client import run_command
-    run_command("probe")
+    from millpond.runtime import warm_client
+    if sys.argv[1] in ("early", "late"):
+        late = sys.argv.pop(1) == "late"
+        stand_in_for = warm_client._stand_in_for
+        def interrupted(*given):
+            while late and not os.path.exists("begun"):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+            stand_in_for(*given)
+        warm_client._stand_in_for = interrupted
+    warm_client.run_command("probe")
 import probe
 probe.main()
 """
@@ -80,6 +89,7 @@ def main():
         case "wait":
             try:
                 print(os.getpid(), flush=True)
+                open("begun", "w").close()
                 time.sleep(60)
             except KeyboardInterrupt:
                 print("interrupted")
@@ -201,6 +211,15 @@ def test_signals_reach_the_command_and_it_ends_with_who_typed_it(home: Home) -> 
     process.kill()
     process.communicate()
     until(lambda: not fork.is_running(), 20)
+
+
+def test_a_signal_that_comes_while_the_command_is_handed_over_reaches_it(home: Home) -> None:
+    (home.root / "here" / "begun").unlink(missing_ok=True)
+    code, said, _ = home.ask("late", "wait")
+    assert (said.splitlines()[-1:], code) == ([b"interrupted"], 130)
+    for _ in range(5):
+        code, said, _ = home.ask("early", "wait")
+        assert (said.splitlines()[-1:], code) in (([b"interrupted"], 130), ([], -signal.SIGINT))
 
 
 def test_settings_and_secrets_are_those_of_the_command(home: Home) -> None:
