@@ -82,11 +82,11 @@ class _Watched:
         return self._answer
 
 
-class _Http(_Watched, HTTPConnection):
+class _Http(_Watched, HTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _Https(_Watched, HTTPSConnection):
+class _Https(_Watched, HTTPSConnection):  # type: ignore[misc]
     pass
 
 
