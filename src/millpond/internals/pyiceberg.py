@@ -1,14 +1,16 @@
 """Parts of PyIceberg that read and write files and snapshots; its public calls do not support windows."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from pyiceberg.avro.file import AvroFile, AvroOutputFile
 from pyiceberg.catalog import Catalog, MetastoreCatalog
-from pyiceberg.conversions import from_bytes
+from pyiceberg.conversions import from_bytes, to_bytes
 from pyiceberg.expressions.visitors import ROWS_MIGHT_NOT_MATCH, ROWS_MUST_MATCH
 from pyiceberg.expressions.visitors import _InclusiveMetricsEvaluator as InclusiveMetricsEvaluator
 from pyiceberg.expressions.visitors import _StrictMetricsEvaluator as StrictMetricsEvaluator
+from pyiceberg.io.fileformat import DataFileStatistics
 from pyiceberg.io.pyarrow import (
     ArrowScan,
     PyArrowFile,
@@ -26,6 +28,7 @@ from pyiceberg.manifest import (
     ManifestEntryStatus,
     read_manifest_list,
 )
+from pyiceberg.manifest import _inherit_from_manifest as inherit_from_manifest
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.schema import Schema, assign_fresh_schema_ids, sanitize_column_names
 from pyiceberg.serializers import Compressor, FromInputFile
@@ -39,7 +42,7 @@ from pyiceberg.table.metadata import (
     TableMetadataV3,
     new_table_metadata,
 )
-from pyiceberg.table.snapshots import Summary
+from pyiceberg.table.snapshots import Snapshot, Summary
 from pyiceberg.table.update import (
     AddPartitionSpecUpdate,
     AddSchemaUpdate,
@@ -60,6 +63,7 @@ from pyiceberg.table.update import (
 )
 from pyiceberg.table.update.snapshot import _OverwriteFiles as OverwriteFiles
 from pyiceberg.typedef import IcebergBaseModel
+from pyiceberg.types import BinaryType, StringType
 from pyiceberg.utils.concurrent import ExecutorFactory
 from pyiceberg.view.metadata import ViewVersion
 
@@ -77,10 +81,48 @@ def empty_table_metadata() -> TableMetadata:
 
 
 def dump_metadata(metadata: TableMetadata) -> str:
-    """Return metadata as JSON, also in version 3 of the format, which PyIceberg reads but does not write."""
-    if isinstance(metadata, TableMetadataV3):
-        return IcebergBaseModel.model_dump_json(metadata)
-    return metadata.model_dump_json()
+    """Return metadata as JSON, also in version 3 of the format, which PyIceberg reads but does not write.
+
+    Each snapshot is converted once per process: they never change, and are most of the text.
+    """
+    text = IcebergBaseModel.model_dump_json(metadata, exclude={"snapshots"})
+    return f'{text[:-1]},"snapshots":[{",".join(map(_dump_snapshot, metadata.snapshots))}]}}'
+
+
+_KEPT = 4_096
+_snapshot_texts: dict[int, tuple[Snapshot, str]] = {}
+
+
+def _dump_snapshot(snapshot: Snapshot) -> str:
+    known = _snapshot_texts.get(id(snapshot))
+    if known is None:  # what is in the dictionary lives, so that no other object has its id
+        if len(_snapshot_texts) >= _KEPT:
+            _snapshot_texts.clear()
+        known = _snapshot_texts[id(snapshot)] = snapshot, snapshot.model_dump_json()
+    return known[1]
+
+
+def serialize_statistics(found: DataFileStatistics) -> dict[str, Any]:
+    """Return the statistics of a data file as a manifest holds them, as `to_serialized_dict` does.
+
+    Only texts and binary values are shortened; it compares the type of each column with theirs first.
+    """
+    ends: dict[int, tuple[bytes | None, bytes | None]] = {}
+    for column, each in found.column_aggregates.items():
+        kind = each.primitive_type
+        if each.trunc_length is not None or isinstance(kind, StringType | BinaryType):
+            ends[column] = each.min_as_bytes(), each.max_as_bytes()
+        else:
+            least, most = each.current_min, each.current_max
+            ends[column] = (
+                None if least is None else to_bytes(kind, least),
+                None if most is None else to_bytes(kind, most),
+            )
+    lower, upper = (
+        {column: end[side] for column, end in ends.items() if end[side] is not None} for side in (0, 1)
+    )
+    counts = replace(found, column_aggregates={}).to_serialized_dict()
+    return {**counts, "lower_bounds": lower, "upper_bounds": upper}
 
 
 def parse_metadata_version(location: str) -> int:

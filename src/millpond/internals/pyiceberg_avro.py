@@ -3,20 +3,36 @@
 For each manifest that PyIceberg reads or writes it converts the schema from and to JSON, and makes a tree of
 readers or writers from it, which takes ten times as long as the entries of a small manifest. The trees hold
 no state, so that all files and threads share them. Most of a manifest are small numbers, whose bytes it
-encodes one by one.
+encodes one by one; and each entry is a block, compressed by itself. Here a tree of writers becomes a function
+that appends to one buffer, and a file has one block.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import TracebackType
 from typing import Any, TypeVar
 
 import pyiceberg.avro.file
+import pyiceberg.manifest
+from pydantic_core import to_json
+from pyiceberg.avro.codecs import AVRO_CODEC_KEY, CODEC_MAPPING_ICEBERG_TO_AVRO
 from pyiceberg.avro.encoder import BinaryEncoder
-from pyiceberg.avro.file import AvroFileHeader
+from pyiceberg.avro.file import MAGIC, AvroFileHeader, AvroOutputFile
 from pyiceberg.avro.resolver import construct_reader, construct_writer, resolve_reader, resolve_writer
+from pyiceberg.avro.writer import (
+    BinaryWriter,
+    IntegerWriter,
+    ListWriter,
+    MapWriter,
+    OptionWriter,
+    StringWriter,
+    StructWriter,
+    Writer,
+)
 from pyiceberg.manifest import (
     ManifestWriter,
     data_file_with_partition,
@@ -24,23 +40,30 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.typedef import TableVersion
+from pyiceberg.table import TableProperties
+from pyiceberg.typedef import StructProtocol, TableVersion
 from pyiceberg.types import StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 from typing_extensions import override
 
 T = TypeVar("T")
+D = TypeVar("D", bound=StructProtocol)
+Encode = Callable[[bytearray, Any], None]
+"""Appends the encoding of a value."""
 
 _KEPT = 256
 """Schemas that are kept: one for each partitioning, of which a lake has few."""
 
 
+_BY_IDENTITY = (Schema, StructType, PartitionSpec, Writer)
+
+
 class _Same:
-    """A schema as a key of a cache, by identity: its hash would take longer than what the cache saves."""
+    """A value as a key of a cache, by identity: its hash would take longer than what the cache saves."""
 
     __slots__ = ("value",)
 
-    def __init__(self, value: Schema | StructType | PartitionSpec) -> None:
+    def __init__(self, value: Any) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
@@ -66,7 +89,7 @@ def remember_schemas(derive: Callable[..., T]) -> Callable[..., T]:
 def _make_key(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple(value.items())
-    return _Same(value) if isinstance(value, Schema | StructType | PartitionSpec) else value
+    return _Same(value) if isinstance(value, _BY_IDENTITY) else value
 
 
 def _restore(key: Any) -> Any:
@@ -104,29 +127,168 @@ def _encode_int(integer: int) -> bytes:
     return bytes(encoded)
 
 
-def _write_int(encoder: BinaryEncoder, integer: int) -> None:
-    encoder._output_stream.write(_encode_int(integer))
+def _encode_text(text: str) -> bytes:
+    encoded = text.encode()
+    return _encode_int(len(encoded)) + encoded
 
 
+def make_encoder(writer: Writer) -> Encode:
+    """Return a function that encodes as `writer` does."""
+    match writer:
+        case IntegerWriter():
+            return lambda out, value: out.extend(_encode_int(value))
+        case StringWriter():
+            return lambda out, value: out.extend(_encode_text(value))
+        case BinaryWriter():
+            return lambda out, value: out.extend(_encode_int(len(value)) + value)
+        case OptionWriter():
+            return _encode_option(make_encoder(writer.option))
+        case StructWriter():
+            return _encode_struct([(at, make_encoder(each)) for at, each in writer.field_writers])
+        case ListWriter():
+            return _encode_list(make_encoder(writer.element_writer))
+        case MapWriter():
+            return _encode_map(make_encoder(writer.key_writer), make_encoder(writer.value_writer))
+    return _encode_other(writer)
+
+
+def _encode_option(encode_value: Encode) -> Encode:
+    def encode(out: bytearray, value: Any) -> None:
+        if value is None:
+            out.append(0)
+        else:
+            out.append(2)
+            encode_value(out, value)
+
+    return encode
+
+
+def _encode_struct(fields: Sequence[tuple[int | None, Encode]]) -> Encode:
+    def encode(out: bytearray, value: Any) -> None:
+        for at, encode_field in fields:
+            encode_field(out, None if at is None else value[at])
+
+    return encode
+
+
+def _encode_list(encode_element: Encode) -> Encode:
+    def encode(out: bytearray, value: Sequence[Any]) -> None:
+        if value:
+            out.extend(_encode_int(len(value)))
+            for each in value:
+                encode_element(out, each)
+        out.append(0)
+
+    return encode
+
+
+def _encode_map(encode_key: Encode, encode_value: Encode) -> Encode:
+    def encode(out: bytearray, value: Mapping[Any, Any]) -> None:
+        if value:
+            out.extend(_encode_int(len(value)))
+            for key, each in value.items():
+                encode_key(out, key)
+                encode_value(out, each)
+        out.append(0)
+
+    return encode
+
+
+def _encode_other(writer: Writer) -> Encode:
+    """Return the encoder of a kind of values of which a manifest has few."""
+
+    def encode(out: bytearray, value: Any) -> None:
+        stream = io.BytesIO()
+        writer.write(BinaryEncoder(stream), value)
+        out.extend(stream.getvalue())
+
+    return encode
+
+
+class _OneBlockFile(AvroOutputFile[D]):
+    """A file whose records become one block, which is written when it is closed."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._encode = _make_encoder_once(self.writer)
+        self._records, self._block = 0, bytearray()
+
+    @override
+    def __enter__(self) -> _OneBlockFile[D]:
+        self.output_stream = self.output_file.create(overwrite=True)
+        return self
+
+    @override
+    def write_block(self, objects: list[D]) -> None:
+        for each in objects:
+            self._encode(self._block, each)
+        self._records += len(objects)
+
+    @override
+    def tell(self) -> int:
+        return len(self._block)
+
+    @override
+    def __exit__(
+        self,
+        exctype: type[BaseException] | None,
+        excinst: BaseException | None,
+        exctb: TracebackType | None,
+    ) -> None:
+        try:
+            if exctype is None:
+                self.output_stream.write(self._render())
+        finally:
+            self.output_stream.close()
+
+    def _render(self) -> bytes:
+        codec, content = self.compression_codec(), bytes(self._block)
+        if codec:
+            content, _ = codec.compress(content)
+        parts = (_encode_int(self._records), _encode_int(len(content)), content, self.sync_bytes)
+        return b"".join((self._render_header(), *parts))
+
+    def _render_header(self) -> bytes:
+        name = self.metadata.get(AVRO_CODEC_KEY, TableProperties.WRITE_AVRO_COMPRESSION_DEFAULT)
+        own = {
+            "avro.schema": _render_schema(self.file_schema, self.schema_name),
+            AVRO_CODEC_KEY: CODEC_MAPPING_ICEBERG_TO_AVRO.get(name, name),
+        }
+        meta = {**self.metadata, **own}
+        texts = (_encode_text(text) for pair in meta.items() for text in pair)
+        return b"".join((MAGIC, _encode_int(len(meta)), *texts, b"\0", self.sync_bytes))
+
+
+@remember_schemas
+def _describe_table(schema: Schema, spec: PartitionSpec) -> dict[str, str]:
+    return {"schema": schema.model_dump_json(), "partition-spec": to_json(spec.fields).decode()}
+
+
+def _describe_manifest(writer: ManifestWriter) -> dict[str, str]:
+    return {
+        **_describe_table(writer._schema, writer._spec),
+        "partition-spec-id": str(writer._spec.spec_id),
+        "format-version": str(writer.version),
+        AVRO_CODEC_KEY: writer._compression,
+    }
+
+
+_make_encoder_once = remember_schemas(make_encoder)
 _build_partition_type = remember_schemas(PartitionSpec.partition_type)
-_convert = remember_schemas(AvroSchemaConversion().iceberg_to_avro)
 _construct_writer = remember_schemas(construct_writer)
 _resolve_writer = remember_schemas(resolve_writer)
-
-
-class _Conversion(AvroSchemaConversion):
-    @override
-    def iceberg_to_avro(self, schema: Schema, schema_name: str | None = None) -> Any:
-        return _convert(schema, schema_name)
+_render_schema = remember_schemas(
+    lambda schema, name: json.dumps(AvroSchemaConversion().iceberg_to_avro(schema, schema_name=name))
+)
 
 
 _avro_file: Any = pyiceberg.avro.file
-_avro_file.AvroSchemaConversion = _Conversion
 _avro_file.construct_reader = remember_schemas(construct_reader)
 _avro_file.resolve_reader = remember_schemas(resolve_reader)
 _avro_file.construct_writer = lambda file_schema: _construct_writer(file_schema)
 _avro_file.resolve_writer = lambda record_schema, file_schema: _resolve_writer(record_schema, file_schema)
 PartitionSpec.partition_type = lambda self, schema: _build_partition_type(self, schema)  # type: ignore[method-assign]
-BinaryEncoder.write_int = _write_int  # type: ignore[assignment, method-assign]
 AvroFileHeader.get_schema = _get_schema  # type: ignore[assignment, method-assign]
 ManifestWriter._with_partition = _get_entry_schema  # type: ignore[assignment, method-assign]
+ManifestWriter._meta = property(_describe_manifest)  # type: ignore[assignment, method-assign]
+pyiceberg.manifest.AvroOutputFile = _OneBlockFile  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ def prepare_change(
         return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write_files(
         staging,
-        _split_kept_and_new(touched, rows, target),
+        touched.insert(rows.pieces(target)),
         spec.sort_by or ((day_column,) if day_column else ()),
     )
     summary = {
@@ -108,11 +108,6 @@ def _check_rows(
         if day_column and windows.parts is not None:
             refuse_outside(rows.table, piece, day_column, windows)
         yield piece
-
-
-def _split_kept_and_new(touched: TouchedFiles, rows: Rows, target: pa.Schema) -> Iterator[pa.Table]:
-    yield from touched.read_kept()
-    yield from rows.pieces(target)
 
 
 def _get_day_column(spec: TableSpec, target: pa.Schema, windows: Windows) -> str | None:

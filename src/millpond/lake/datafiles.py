@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
 from operator import not_
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
@@ -23,6 +24,7 @@ from millpond.lake.rows import fit_piece, gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
 from millpond.lake.windows import Windows
+from millpond.partitions import Window
 
 _SMALL_FILE_BYTES = 1 << 20
 _NEIGHBOUR_BYTES = 8 << 20
@@ -47,7 +49,7 @@ class TouchedFiles:
     erases: bool = False
     _removed: list[DataFile] = field(default_factory=list)
     _partial: list[FileScanTask] = field(default_factory=list)
-    _held: list[pa.Table] | None = None
+    _held: tuple[list[pa.Table], list[pa.Table]] | None = None
     _hiding: bool = False
 
     @classmethod
@@ -84,36 +86,41 @@ class TouchedFiles:
 
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; notes which files are removed and which rows stay."""
-        self._held = [] if sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES else None
+        held = sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES
+        self._held = ([], []) if held else None
         return combine_digests(
             compute_digests(piece, self.day_column) for piece in gather(self.read_inside())
         )
 
     def remove_all(self) -> None:
         """Note that all files are removed and no row stays, without reading them: all is replaced."""
-        self._removed, self._partial, self._held = [t.file for t in self.tasks], [], []
+        self._removed, self._partial, self._held = [t.file for t in self.tasks], [], ([], [])
 
-    def read_kept(self) -> Iterator[pa.Table]:
-        """Yield the rows outside the window of the removed files; call `digests` first."""
+    def insert(self, new: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Yield the rows outside the window of the removed files, and `new`; call `digests` first.
+
+        New rows come between those of days before and those after, so that sorted rows stay sorted.
+        """
         for task in self.neighbours:
             yield from self._read(task)
-        if self._held is not None:
-            yield from self._held
-            return
-        for task in self._partial:
-            for table in self._read(task):
-                yield table.filter(pc.invert(self._mask(table)))
+        before, after = self._held or ((), ())
+        yield from before
+        if self._held is None:
+            for task in self._partial:
+                for table in self._read(task):
+                    yield from self._split(table)[1:]
+        yield from new
+        yield from after
 
     def read_inside(self) -> Iterator[pa.Table]:
         """Yield the rows in the window, file by file."""
         for task in self.tasks:
             inside, outside = 0, []
             for table in self._read(task):
-                mask = self._mask(table)
-                hit = table.filter(mask)
+                hit, *others = self._split(table)
                 inside += hit.num_rows
                 if hit.num_rows < table.num_rows:
-                    outside.append(table.filter(pc.invert(mask)) if self._held is not None else None)
+                    outside.append(others if self._held is not None else ())
                 yield hit
             hides = self.erases and bool(task.delete_files)
             self._hiding |= hides
@@ -122,10 +129,22 @@ class TouchedFiles:
                 self._removed.append(task.file)
             if rewritten and outside:
                 self._partial.append(task)
-                self._held = None if self._held is None else [*self._held, *outside]
+                if self._held is not None:
+                    for held, parts in zip(self._held, zip(*outside, strict=True), strict=True):
+                        held.extend(parts)
 
-    def _mask(self, table: pa.Table) -> pa.ChunkedArray:
-        return self.windows.mask(table[self.day_column] if self.day_column else table[0])
+    def _split(self, table: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """Return the rows in the window, and the others; of sorted days those before and after it."""
+        none = table.slice(0, 0)
+        if self.windows.parts is None:
+            return table, none, none
+        if self.day_column and len(self.windows.parts) == 1:
+            place = _find_days(table[self.day_column], self.windows.parts[0])
+            if place is not None:
+                start, end = place
+                return table.slice(start, end - start), table.slice(0, start), table.slice(end)
+        mask = self.windows.mask(table[self.day_column] if self.day_column else table[0])
+        return table.filter(mask), table.filter(pc.invert(mask)), none
 
     def _read(self, task: FileScanTask) -> Iterator[pa.Table]:
         metadata, io = self.staging.table_metadata, self.staging.table.io
@@ -133,8 +152,21 @@ class TouchedFiles:
         for table in read_file(metadata, schema, io, task):
             if self.staging.old_schema:
                 yield fit_piece(".".join(self.staging.table.name()), table, target)
+            elif table.schema.types == target.types and table.schema.names == target.names:
+                yield pa.Table.from_arrays(table.columns, schema=target)
             else:
                 yield table.cast(target)
+
+
+def _find_days(column: pa.ChunkedArray, days: Window) -> tuple[int, int] | None:
+    """Return where the first row of `days` is, and the first one after them; None unless rows are sorted."""
+    if column.num_chunks != 1 or column.null_count:
+        return None
+    values = column.chunk(0).view(pa.int32()).to_numpy()
+    if (values[1:] < values[:-1]).any():
+        return None
+    start, end = np.searchsorted(values, [(day - EPOCH).days for day in (days.start, days.end)])
+    return int(start), int(end)
 
 
 def widen_to_partitions(

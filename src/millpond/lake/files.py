@@ -52,16 +52,16 @@ class CreatedFiles(list[str]):
     def flush_soon(self, locations: Iterable[str]) -> None:
         """Begin to flush some of the files, which are complete, while others are written."""
         for location in locations:
-            if path := local_path(location):
+            if path := find_local(location):
                 self._flushes[location] = get_pool("flush", _PARALLEL).submit(_flush, path)
 
     def flush(self) -> None:
         """Flush all files and their folder entries to disk, so that they outlive a power cut."""
         self.flush_soon(set(self) - self._flushes.keys())
-        paths = {path: self._flushes[location] for location in self if (path := local_path(location))}
-        for flushed in paths.values():
-            flushed.result()
-        list(get_pool("flush", _PARALLEL).map(_flush, {path.parent for path in paths}))
+        local = {location: path for location in self if (path := find_local(location))}
+        for location in local:
+            self._flushes[location].result()
+        list(get_pool("flush", _PARALLEL).map(_flush, set(map(os.path.dirname, local.values()))))
 
     def close(self) -> None:
         """Let nothing be written or read for the change any more."""
@@ -147,9 +147,15 @@ def lake_io() -> PyArrowFileIO:
 
 def local_path(location: str) -> Path | None:
     """Return the path of a local file; None for an object store."""
+    path = find_local(location)
+    return None if path is None else Path(path)
+
+
+def find_local(location: str) -> str | None:
+    """Return what `local_path` does, as text."""
     if location.startswith("file:"):
-        return Path(location.removeprefix(_SCHEME).removeprefix("file:"))
-    return None if "://" in location else Path(location)
+        return location.removeprefix(_SCHEME).removeprefix("file:")
+    return None if "://" in location else location
 
 
 def check_location(location: str) -> str:
@@ -230,7 +236,7 @@ def _make_io(properties: tuple[tuple[str, str], ...]) -> PyArrowFileIO:
     return PyArrowFileIO(dict(properties))
 
 
-def _flush(path: Path) -> None:
+def _flush(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

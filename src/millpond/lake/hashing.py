@@ -6,8 +6,9 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,10 @@ _SHORT = 64
 _SAMPLE = 4_096
 _LARGE = 20_000
 """Rows from which on several columns are hashed at once."""
+
+_EPOCH = dt.date(1970, 1, 1)
+_NO_DAY = -(1 << 31)
+"""In place of null among days, which are numbers of days since 1970."""
 
 Words = npt.NDArray[np.uint64]
 
@@ -62,18 +67,25 @@ def compute_digests(table: pa.Table, day_column: str | None) -> Digests:
     row: Words = np.zeros(table.num_rows, np.uint64)
     for values in each(lambda name: _hash_column(name, table[name]), names):
         row += values
-    day = table[day_column] if day_column else pa.nulls(table.num_rows, pa.date32())
-    sums = (
-        pa.table({"day": day, "row": splitmix(row)})
-        .group_by("day", use_threads=large)
-        .aggregate([("row", "sum"), ([], "count_all")])
-    )
-    columns = (sums[name].to_pylist() for name in ("day", "count_all", "row_sum"))
-    return {day: Digest(count, total) for day, count, total in zip(*columns, strict=True)}
+    hashed = splitmix(row)
+    if not day_column:
+        return {None: Digest(len(hashed), int(hashed.sum()))}
+    return dict(_sum_by_day(pc.fill_null(table[day_column].cast(pa.int32()), _NO_DAY).to_numpy(), hashed))
+
+
+def _sum_by_day(days: npt.NDArray[np.int32], hashed: Words) -> Iterator[tuple[dt.date | None, Digest]]:
+    if (days[1:] < days[:-1]).any():
+        order = np.argsort(days, kind="stable")
+        days, hashed = days[order], hashed[order]
+    starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
+    counts = np.diff(starts, append=len(days))
+    sums = np.add.reduceat(hashed, starts)
+    for day, count, total in zip(days[starts].tolist(), counts.tolist(), sums.tolist(), strict=True):
+        yield None if day == _NO_DAY else _EPOCH + dt.timedelta(day), Digest(count, total)
 
 
 def _hash_column(name: str, column: pa.ChunkedArray) -> Words:
-    seed = np.uint64(int.from_bytes(_hash_bytes(name.encode()), "little"))
+    seed = _hash_name(name)
     parts = []
     for chunk in column.chunks:
         hashed = splitmix(_to_words(chunk) ^ seed)
@@ -125,8 +137,9 @@ def _to_words(values: pa.Array) -> Words:
 
 def _hash_texts(texts: pa.Array) -> Words:
     """Return the hash of each text: its length, mixed with one word of eight bytes after the other."""
-    if pc.count_distinct(texts.slice(0, _SAMPLE)).as_py() < min(len(texts), _SAMPLE) // 8:
-        coded = texts.dictionary_encode()
+    sample = texts.slice(0, _SAMPLE).dictionary_encode()
+    if len(sample.dictionary) < len(sample) // 8:
+        coded = sample if len(sample) == len(texts) else texts.dictionary_encode()
         places = coded.indices.fill_null(0).to_numpy()
         return (
             _hash_texts(coded.dictionary)[places]
@@ -159,6 +172,11 @@ def splitmix(words: Words) -> Words:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
     return words ^ (words >> np.uint64(31))
+
+
+@lru_cache(4_096)
+def _hash_name(name: str) -> np.uint64:
+    return np.uint64(int.from_bytes(_hash_bytes(name.encode()), "little"))
 
 
 def _hash_bytes(text: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import isqrt
 from typing import Any, Generic, TypeVar
@@ -15,10 +15,11 @@ from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.transforms import DayTransform, MonthTransform
 from pyiceberg.types import DateType, PrimitiveType
 
-from millpond.internals.pyiceberg import ManifestEntry, ManifestEntryStatus, from_bytes
+from millpond.internals.pyiceberg import ManifestEntry, ManifestEntryStatus, from_bytes, inherit_from_manifest
 from millpond.lake.windows import Windows
 
 MANIFESTS = 16
@@ -84,11 +85,29 @@ def read_entries(manifest: ManifestFile, io: FileIO) -> tuple[ManifestEntry, ...
     return _entries.get(manifest.manifest_path, lambda: manifest.fetch_manifest_entry(io))
 
 
+def remember_written(
+    snapshot: Snapshot, manifests: Sequence[ManifestFile], entries: Mapping[str, Sequence[ManifestEntry]]
+) -> None:
+    """Note what the files of a new snapshot hold, so that the next change does not read them.
+
+    `manifests` are those of its list, `entries` what was written to the new ones, by their location. Entries
+    inherit what is not in their file. For tables of version 2 of the format.
+    """
+    if any(manifest.sequence_number < 0 for manifest in manifests):
+        return
+    for manifest in manifests:
+        if manifest.manifest_path in entries:
+            written = entries[manifest.manifest_path]
+            kept = (e for e in written if e.status != ManifestEntryStatus.DELETED)
+            _entries.put(manifest.manifest_path, tuple(inherit_from_manifest(e, manifest) for e in kept))
+    _lists.put(snapshot.manifest_list, tuple(manifests))
+
+
 class _Decoded(Generic[T]):
     """What was read last from files that never change, `most` parts of them in sum."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._most, self._parts = most, 0
         self._held: OrderedDict[str, tuple[T, ...]] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -98,12 +117,15 @@ class _Decoded(Generic[T]):
                 self._held.move_to_end(location)
                 return self._held[location]
         found = tuple(read())
-        with self._guard:
-            self._held[location] = found
-            parts = sum(map(len, self._held.values()))
-            while parts > self._most:
-                parts -= len(self._held.popitem(last=False)[1])
+        self.put(location, found)
         return found
+
+    def put(self, location: str, found: tuple[T, ...]) -> None:
+        with self._guard:
+            self._parts += len(found) - len(self._held.get(location, ()))
+            self._held[location] = found
+            while self._parts > self._most:
+                self._parts -= len(self._held.popitem(last=False)[1])
 
 
 _lists = _Decoded[ManifestFile](4_096)

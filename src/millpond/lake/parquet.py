@@ -13,6 +13,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -42,9 +43,10 @@ from millpond.internals.pyiceberg import (
     parquet_path_to_id_mapping,
     remember_schemas,
     sanitize_column_names,
+    serialize_statistics,
     write_file,
 )
-from millpond.lake.files import local_path
+from millpond.lake.files import find_local
 from millpond.lake.rows import gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
@@ -52,6 +54,9 @@ from millpond.lake.staging import Staging
 _BATCH_ROWS = 131_072
 _SHARED_BYTES = 1 << 20
 """From this size on several threads read a file."""
+_SAMPLE_ROWS = 1_024
+_PLACES = np.random.default_rng(0).random(_SAMPLE_ROWS)
+"""Where in its part of the rows a row of a sample is, from 0 to 1: at random, as values may be periodic."""
 _FIELD_ID = b"PARQUET:field_id"
 
 
@@ -70,7 +75,7 @@ def read_file(metadata: TableMetadata, schema: Schema, io: FileIO, task: FileSca
     """Yield the rows of a data file in the columns of `schema`, without those that were deleted from it."""
     place, wanted = task.file.file_path, _list_columns(schema)
     if wanted and not task.delete_files and task.file.file_format == FileFormat.PARQUET:
-        remote, threads = local_path(place) is None, task.file.file_size_in_bytes >= _SHARED_BYTES
+        remote, threads = find_local(place) is None, task.file.file_size_in_bytes >= _SHARED_BYTES
         with io.new_input(place).open() as stream, pq.ParquetFile(stream, pre_buffer=remote) as file:
             if _name_columns(file.schema_arrow) == wanted:
                 if file.metadata.num_rows <= _BATCH_ROWS:
@@ -142,7 +147,11 @@ def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: Writ
     rows = pa.Table.from_batches(task.record_batches)
     with io.new_output(place).create(overwrite=True) as stream:
         with pq.ParquetWriter(
-            stream, layout.columns, store_decimal_as_integer=True, **layout.options
+            stream,
+            layout.columns,
+            store_decimal_as_integer=True,
+            use_dictionary=_list_repeating(rows),
+            **layout.options,
         ) as writer:
             writer.write(
                 pa.Table.from_arrays(rows.columns, schema=layout.columns), row_group_size=layout.group_rows
@@ -157,8 +166,26 @@ def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: Writ
         file_format=FileFormat.PARQUET,
         partition=task.partition_key.partition if task.partition_key else Record(),
         file_size_in_bytes=size,
-        **found.to_serialized_dict(),
+        **serialize_statistics(found),
     )
+
+
+def _list_repeating(rows: pa.Table) -> list[str]:
+    """Return the columns whose values repeat, so that a dictionary of them makes the file smaller.
+
+    Of columns such as a key, whose values are different, it takes time, and room. If at most two of 1,024
+    rows repeat a value, the column has so few repetitions that a dictionary would not pay, or so many values
+    that it would grow beyond what a file may hold.
+    """
+    if rows.num_rows < _SAMPLE_ROWS:
+        return list(rows.column_names)
+    different = list(rows.column_names)
+    for size in (_SAMPLE_ROWS // 16, _SAMPLE_ROWS):  # few rows show most columns to repeat
+        step, least = rows.num_rows // size, size - 2
+        places = np.arange(size) * step + (_PLACES[:size] * step).astype(int)
+        sample = rows.select(different).take(pa.array(places))
+        different = [name for name in different if pc.count_distinct(sample[name], "all").as_py() >= least]
+    return [name for name in rows.column_names if name not in different]
 
 
 def _is_sorted(table: pa.Table, order: list[tuple[str, str]]) -> bool:

@@ -19,6 +19,8 @@ from millpond.settings import settings
 PREVIOUS_VERSIONS = 20
 """Earlier metadata files that a metadata file names, and that therefore stay."""
 
+_DAY = 86_400_000
+"""In milliseconds, as the times of snapshots are; days are those of UTC."""
 _BASES = (
     "select metadata_location from lake_branch_bases"
     " where iceberg_type = 'TABLE' and table_namespace || '.' || table_name = %s"
@@ -54,14 +56,15 @@ def choose_expired(
     """
     newest_first = sorted(metadata.snapshots, key=lambda s: s.sequence_number or 0, reverse=True)
     named = {ref.snapshot_id for ref in metadata.refs.values()} | {metadata.current_snapshot_id}
-    kept_days: set[dt.date] = set()
+    kept_days: set[int] = set()
     due = []
+    moment = now.timestamp() * 1000
     for number, snapshot in enumerate(newest_first):
-        at = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000, dt.UTC)
-        recent = number < most and now - at <= dt.timedelta(days=days)
-        last_of_day = at.date() not in kept_days and now - at <= dt.timedelta(days=daily)
+        day, age = snapshot.timestamp_ms // _DAY, moment - snapshot.timestamp_ms
+        recent = number < most and age <= days * _DAY
+        last_of_day = day not in kept_days and age <= daily * _DAY
         if recent or last_of_day or snapshot.snapshot_id in named:
-            kept_days.add(at.date())
+            kept_days.add(day)
         else:
             due.append(snapshot)
     return due

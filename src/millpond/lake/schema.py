@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
@@ -12,6 +13,7 @@ from pyiceberg.schema import Schema
 from millpond.errors import SchemaConflict
 from millpond.internals.pyiceberg import remember_schemas
 
+_KEPT = 256
 _UNCHANGED = "the table; its rows and columns did not change"
 
 
@@ -21,6 +23,7 @@ def arrow_schema(schema: Schema) -> pa.Schema:
     return schema_to_pyarrow(schema, include_field_ids=False).remove_metadata()
 
 
+@lru_cache(_KEPT)
 def evolve(table: str, current: pa.Schema | None, *wanted: pa.Schema) -> pa.Schema:
     """Return the schema with the columns of `current`, then those that `wanted` add.
 

@@ -7,7 +7,7 @@ manifests of files deleted long ago; these overrides create one snapshot.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.schema import Schema
@@ -35,6 +35,7 @@ from millpond.lake.manifests import (
     may_hold,
     read_entries,
     read_manifests,
+    remember_written,
     select_small,
     split_by_partition,
 )
@@ -151,6 +152,7 @@ class Staging(Transaction):
         for file in added:
             producer.append_data_file(file)
         producer.commit()
+        producer.remember(self.table_metadata)
         self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -163,6 +165,15 @@ class _ReplaceFiles(OverwriteFiles):
 
     It names what is added, what is gone, and the other files of the manifests that named what is gone.
     """
+
+    _listed: Sequence[ManifestFile] = ()
+    _entries: Mapping[str, Sequence[ManifestEntry]] = {}
+
+    def remember(self, metadata: TableMetadata) -> None:
+        """Note what the files of the new snapshot hold, for the next change in this process."""
+        snapshot = metadata.current_snapshot()
+        if snapshot is not None and metadata.format_version == NEWEST_WRITTEN:
+            remember_written(snapshot, self._listed, self._entries)
 
     @override
     def _manifests(self) -> list[ManifestFile]:
@@ -187,11 +198,13 @@ class _ReplaceFiles(OverwriteFiles):
         )
         most = find_most_files(sum(map(count_files, kept)) + sum(map(len, named.values())))
         written = [
-            self._write(spec, part)
+            (self._write(spec, part), part)
             for spec, entries in named.items()
             for part in split_by_partition(entries, most)
         ]
-        return self._process_manifests(written + kept)
+        self._entries = {manifest.manifest_path: part for manifest, part in written}
+        self._listed = self._process_manifests([manifest for manifest, _ in written] + kept)
+        return list(self._listed)
 
     def _may_hold(self, manifest: ManifestFile) -> bool:
         spec = self.spec(manifest.partition_spec_id)

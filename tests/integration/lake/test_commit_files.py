@@ -1,0 +1,111 @@
+"""The files of a commit: what is remembered of them is what they hold, written as PyIceberg writes it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
+from pyiceberg.table import Table
+
+from lake_readings import DAY, FIRST, day, days, found, spec, write
+from millpond.internals.pyiceberg import PyArrowFile, dump_metadata, read_manifest_list
+from millpond.lake import read
+from millpond.lake.files import lake_io, local_path
+from millpond.lake.manifests import read_entries, read_manifests
+from millpond.lake.spec import Replacement, TableSpec
+from millpond.lake.tables import replace
+from millpond.partitions import Window
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+@pytest.mark.parametrize("grain", ["month", "day", None])
+def test_what_is_remembered_of_manifests_is_what_is_in_them(
+    grain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, chosen = spec(grain=grain), random.Random(7)
+    for turn in range(25):
+        first = chosen.randrange(60)
+        last = min(59, first + chosen.choice([0, 0, 1, 40]))
+        values = {n: [turn * 100 + n] for n in range(first, last + 1) if chosen.random() < 0.8}
+        write(values, days(first, last), table=table)
+        _compare(read.load_table("main", table.name), monkeypatch)
+
+
+def _compare(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    with monkeypatch.context() as reading:
+        reading.setattr(PyArrowFile, "open", _refuse)
+        manifests = read_manifests(table.metadata, table.io)
+        remembered = {m.manifest_path: read_entries(m, table.io) for m in manifests}
+    listed = [
+        m
+        for m in read_manifest_list(table.io.new_input(snapshot.manifest_list))
+        if m.has_added_files() or m.has_existing_files()
+    ]
+    assert _show(manifests) == _show(listed)
+    for manifest in listed:
+        assert _show(remembered[manifest.manifest_path]) == _show(manifest.fetch_manifest_entry(table.io))
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("a file was read")
+
+
+def _show(records: Iterable[ManifestEntry | ManifestFile]) -> list[Any]:
+    return [
+        [(each._data, each.spec_id) if isinstance(each, DataFile) else each for each in record._data]
+        for record in records
+    ]
+
+
+def test_metadata_is_written_as_pyiceberg_writes_it() -> None:
+    for turn in range(4):
+        write({0: [turn]})
+    metadata = read.load_table("main", "raw.readings").metadata
+    assert len(metadata.snapshots) == 4
+    assert json.loads(dump_metadata(metadata)) == json.loads(metadata.model_dump_json())
+
+
+def test_only_columns_whose_values_repeat_have_a_dictionary() -> None:
+    count = 6_000
+    data = pa.table(
+        {
+            DAY: [day(0)] * count,
+            "key": [f"{n:08x}" for n in range(count)],
+            "number": list(range(count)),
+            "kind": [f"kind {n % 50}" for n in range(count)],
+            "twice": [n // 2 for n in range(count)],
+        }
+    )
+    replace(
+        [Replacement(TableSpec("raw.wide", data.schema, DAY, grain="month"), data, Window.of_day(day(0)))],
+        ref="main",
+        run_id="run",
+    )
+    table = read.load_table("main", "raw.wide")
+    (task,) = table.scan().plan_files()
+    stored = pq.ParquetFile(local_path(task.file.file_path)).metadata.row_group(0)
+    columns = [stored.column(n) for n in range(stored.num_columns)]
+    assert {c.path_in_schema for c in columns if "RLE_DICTIONARY" not in c.encodings} == {"key", "number"}
+    assert table.scan().to_arrow().sort_by("number").equals(data.cast(table.scan().to_arrow().schema)), (
+        "the rows are the same"
+    )
+
+
+def test_a_day_written_between_others_keeps_the_file_sorted() -> None:
+    write({n: [n, n + 100] for n in range(2, 20)})
+    write({9: [7, 8]})
+    assert found()[9] == [7, 8]
+    assert len(found()) == 18
+    (task,) = read.load_table("main", "raw.readings").scan().plan_files()
+    stored = pq.read_table(lake_io().new_input(task.file.file_path).open())[DAY].to_pylist()
+    assert stored == sorted(stored)
+    assert stored[0] == FIRST.replace(day=1, month=11)
