@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from dagster import EventLogEntry, serialize_value
+from dagster import EventLogEntry
 from sqlalchemy import bindparam
 
 from millpond.internals.dagster import AssetCheckExecutionRecordStatus
@@ -28,21 +28,21 @@ UPDATE_RESULT = (
 """Stores the result of a check, as `make_result` gives it, in the row of its plan."""
 
 
-def list_planned(event: EventLogEntry, event_id: int) -> list[dict[str, Any]]:
-    """Return the row of a planned check for each day of a run; Dagster serializes the event for each."""
+def list_planned(event: EventLogEntry, event_id: int, body: str) -> list[dict[str, Any]]:
+    """Return the row of a planned check for each day of a run; `body` is the event as its log has it."""
     planned: Any = event.get_dagster_event().event_specific_data
     row = {
         "asset_key": planned.asset_key.to_string(),
         "check_name": planned.check_name,
         "run_id": event.run_id,
         "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-        **_describe_event(event, event_id),
+        **_describe_event(event, event_id, body),
     }
     subset = planned.partitions_subset
     return [row | {"partition": day} for day in (subset.get_partition_keys() if subset else [None])]
 
 
-def make_result(event: EventLogEntry, event_id: int) -> dict[str, Any]:
+def make_result(event: EventLogEntry, event_id: int, body: str) -> dict[str, Any]:
     """Return the parameters of UPDATE_RESULT for the result of a check."""
     result: Any = event.get_dagster_event().event_specific_data
     status, of = AssetCheckExecutionRecordStatus, result.target_materialization_data
@@ -53,13 +53,13 @@ def make_result(event: EventLogEntry, event_id: int) -> dict[str, Any]:
         "of_day": result.partition,
         "execution_status": (status.SUCCEEDED if result.passed else status.FAILED).value,
         "materialization_event_storage_id": of.storage_id if of else None,
-        **_describe_event(event, event_id),
+        **_describe_event(event, event_id, body),
     }
 
 
-def _describe_event(event: EventLogEntry, event_id: int) -> dict[str, Any]:
+def _describe_event(event: EventLogEntry, event_id: int, body: str) -> dict[str, Any]:
     return {
-        "evaluation_event": serialize_value(event),
+        "evaluation_event": body,
         "evaluation_event_timestamp": dt.datetime.fromtimestamp(event.timestamp, dt.UTC).replace(tzinfo=None),
         "evaluation_event_storage_id": event_id,
     }

@@ -2,120 +2,36 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
-import sys
 import threading
-import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from operator import itemgetter
+from typing import Any
 
-from dagster import DagsterEventType, EventLogEntry
-from dagster_postgres import PostgresEventLogStorage
+from dagster import AssetKey, DagsterEventType, EventLogEntry, EventRecordsResult
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from millpond.instance.check_rows import UPDATE_RESULT, list_planned, make_result
 from millpond.instance.connections import PooledStorage
+from millpond.instance.event_buffer import EventBuffer, can_wait
+from millpond.instance.pool_slots import PoolSlots
 from millpond.instance.record import is_indexed
 from millpond.internals.dagster import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
-    coerce_valid_log_level,
+    AssetRecord,
+    ConcurrencyClaimStatus,
 )
 from millpond.internals.dagster_on_demand import (
     AssetCheckExecutionsTable,
     AssetKeyTable,
-    ConcurrencyLimitsTable,
     SqlEventLogStorageTable,
 )
-from millpond.runtime.clock import Clock
-
-LONGEST_WAIT = 0.2
-"""Seconds after which a waiting event is stored."""
-
-_CAN_WAIT = frozenset(
-    {
-        DagsterEventType.STEP_START,
-        DagsterEventType.STEP_OUTPUT,
-        DagsterEventType.STEP_SUCCESS,
-        DagsterEventType.HANDLED_OUTPUT,
-        DagsterEventType.LOADED_INPUT,
-        DagsterEventType.ASSET_CHECK_EVALUATION,
-        DagsterEventType.ENGINE_EVENT,
-        DagsterEventType.RESOURCE_INIT_STARTED,
-        DagsterEventType.RESOURCE_INIT_SUCCESS,
-        DagsterEventType.LOGS_CAPTURED,
-    }
-)
-"""Kinds that only report progress. Materializations, failures and ends of runs do not wait."""
 
 
-def can_wait(event: EventLogEntry) -> bool:
-    """Return whether an event may be stored a moment later, together with others; log lines may."""
-    if event.dagster_event is None:
-        return coerce_valid_log_level(event.level) < logging.ERROR
-    return event.dagster_event_type in _CAN_WAIT
-
-
-class EventBuffer:
-    """Keeps events in order until they are stored; thread-safe."""
-
-    def __init__(self, store: Callable[[Sequence[EventLogEntry]], None]) -> None:
-        self._store = store
-        self._events: list[EventLogEntry] = []
-        self._lock = threading.RLock()
-        atexit.register(_flush_late, weakref.ref(self))
-
-    def add(self, event: EventLogEntry) -> None:
-        """Add an event; it is stored within LONGEST_WAIT seconds."""
-        with self._lock:
-            self._events.append(event)
-            if len(self._events) == 1:
-                _clock.call_after(LONGEST_WAIT, partial(_flush_late, weakref.ref(self)))
-
-    def flush(self, then: Sequence[EventLogEntry] = ()) -> None:
-        """Store the waiting events, then the events `then`, in one transaction.
-
-        If that fails, each is stored separately, so that an invalid one does not block others; raises the
-        first error.
-        """
-        with self._lock:
-            events, self._events = [*self._events, *then], []
-            if events:
-                self._store_each(events)
-
-    def _store_each(self, events: Sequence[EventLogEntry]) -> None:
-        try:
-            self._store(events)
-        except Exception as error:
-            if len(events) == 1:
-                raise
-            first: Exception | None = None
-            for event in events:
-                try:
-                    self._store([event])
-                except Exception as alone:  # noqa: BLE001
-                    first = first or alone
-            if first is not None:
-                raise first from error
-
-
-def _flush_late(waiting: weakref.ref[EventBuffer]) -> None:
-    try:
-        if there := waiting():
-            there.flush()
-    except Exception as error:  # noqa: BLE001
-        sys.stderr.write(f"events of a run could not be stored: {error}\n")
-
-
-_clock = Clock("waiting-events")
-
-
-class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
+class HomeEventLogStorage(PooledStorage, PoolSlots):
     """Events in the home's Postgres; a batch is one transaction, and waiting events join the next one.
 
     Dagster 1.13 uses several connections and commits for each event, and batches only materializations: the
@@ -156,14 +72,18 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
         statement = SqlEventLogStorageTable.insert().returning(
             SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
         )
+        rows = [self._event_to_row(e) for e in events]
         with self._one_transaction() as connection:
-            ids = connection.execute(statement, [self._event_to_row(e) for e in events]).scalars()
-            stored = list(zip(events, ids, strict=True))
-            of_assets = [(e, i) for e, i in stored if _is_of_asset(e)]
+            ids = list(connection.execute(statement, rows).scalars())
+            of_assets = [(e, i) for e, i in zip(events, ids, strict=True) if _is_of_asset(e)]
             self._store_asset_event_tags(connection, [e for e, _ in of_assets], [i for _, i in of_assets])
             last = {e.get_dagster_event().asset_key: (e, i) for e, i in of_assets}
             self._store_assets(connection, last.values())
-            of_checks = [(e, i) for e, i in stored if _is_of_check(e) and self.defines_state(e)]
+            of_checks = [
+                (e, i, row["event"])
+                for e, i, row in zip(events, ids, rows, strict=True)
+                if _is_of_check(e) and self.defines_state(e)
+            ]
             self._store_checks(connection, of_checks)
 
     def defines_state(self, event: EventLogEntry) -> bool:  # noqa: ARG002
@@ -188,54 +108,26 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
                 else upsert.on_conflict_do_nothing()
             )
 
-    def _store_checks(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int]]) -> None:
+    def _store_checks(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int, str]]) -> None:
         """Record planned checks and results; without a row of its plan a result is stored as Dagster does."""
         planned, results = [], []
-        for event, event_id in events:
+        for event, event_id, body in events:
             if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
-                planned += list_planned(event, event_id)
+                planned += list_planned(event, event_id, body)
             else:
-                results.append((event, event_id))
+                results.append((event, event_id, body))
         if planned:
             connection.execute(AssetCheckExecutionsTable.insert(), planned)
-        if len(results) > 1 and all(event.run_id for event, _ in results):
-            rows = [make_result(event, event_id) for event, event_id in results]
+        if len(results) > 1 and all(event.run_id for event, *_ in results):
+            rows = [make_result(*each) for each in results]
             if connection.execute(UPDATE_RESULT, rows).rowcount == len(rows):
                 return
-        for event, event_id in results:
+        for event, event_id, _ in results:
             self.store_asset_check_event(event, event_id)
 
     def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
         """Return the tags that are indexed: Dagster's own, and those that backfills are planned by."""
         return super().get_asset_tags_to_index(tag_keys) | set(filter(is_indexed, tag_keys))
-
-    def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
-        """Give a pool the default size; safe when several runs do so at once.
-
-        Dagster 1.13 continues in a transaction that Postgres has aborted, so that all runs but the first
-        fail.
-        """
-        size = self._instance.global_op_concurrency_default_limit
-        if size is None:
-            return super().initialize_concurrency_limit_to_default(concurrency_key)
-        limits = ConcurrencyLimitsTable.c
-        wanted = {
-            limits.concurrency_key: concurrency_key,
-            limits.limit: size,
-            limits.using_default_limit: True,
-        }
-        upsert = insert(ConcurrencyLimitsTable).values(wanted)
-        with self.index_transaction() as connection:
-            # The row stays locked until the slots exist.
-            connection.execute(
-                upsert.on_conflict_do_update(
-                    index_elements=[limits.concurrency_key],
-                    set_={limits.limit: size},
-                    where=limits.using_default_limit,
-                )
-            )
-            self._allocate_concurrency_slots(connection, concurrency_key, size)
-        return True
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table exists; cached once it does, as Dagster asks for each event."""
@@ -260,7 +152,7 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        """Yield the connection of this thread's transaction, else one from the pool.
+        """Yield the connection that this thread holds, else one from the pool.
 
         Waiting events are stored first, so that reads see them.
         """
@@ -272,15 +164,74 @@ class HomeEventLogStorage(PooledStorage, PostgresEventLogStorage):
                 yield connection
 
     @contextmanager
+    def asset_connection(self) -> Iterator[Connection]:
+        """Yield the connection of all statements in the block, which read or change no event that may wait.
+
+        These are the state of assets and pools: events that can wait leave it as it is.
+        """
+        if held := getattr(self._held, "connection", None):
+            yield held
+            return
+        with super()._connect() as connection:
+            self._held.connection = connection
+            try:
+                yield connection
+            finally:
+                self._held.connection = None
+
+    def get_asset_records(self, asset_keys: Sequence[AssetKey] | None = None) -> Sequence[AssetRecord]:
+        """Return what is recorded of assets."""
+        with self.asset_connection():
+            return super().get_asset_records(asset_keys)
+
+    def get_latest_materialization_events(
+        self, asset_keys: Iterable[AssetKey]
+    ) -> Mapping[AssetKey, EventLogEntry | None]:
+        """Return the latest materialization of each asset."""
+        with self.asset_connection():
+            return super().get_latest_materialization_events(asset_keys)
+
+    def fetch_materializations(self, *given: Any, **named: Any) -> EventRecordsResult:
+        """Return matching materializations."""
+        with self.asset_connection():
+            return super().fetch_materializations(*given, **named)
+
+    def fetch_observations(self, *given: Any, **named: Any) -> EventRecordsResult:
+        """Return matching observations."""
+        with self.asset_connection():
+            return super().fetch_observations(*given, **named)
+
+    def get_latest_storage_id_by_partition(self, *given: Any, **named: Any) -> Mapping[str, int]:
+        """Return the id of the latest event of each partition."""
+        with self.asset_connection():
+            return super().get_latest_storage_id_by_partition(*given, **named)
+
+    def get_latest_tags_by_partition(self, *given: Any, **named: Any) -> Mapping[str, Mapping[str, str]]:
+        """Return the tags of the latest event of each partition."""
+        with self.asset_connection():
+            return super().get_latest_tags_by_partition(*given, **named)
+
+    def claim_concurrency_slot(self, *given: Any, **named: Any) -> ConcurrencyClaimStatus:
+        """Claim a slot of a pool for a step."""
+        with self.asset_connection():
+            return super().claim_concurrency_slot(*given, **named)
+
+    def free_concurrency_slot_for_step(self, run_id: str, step_key: str) -> None:
+        """Free the slots of a step."""
+        with self.asset_connection():
+            super().free_concurrency_slot_for_step(run_id, step_key)
+
+    @contextmanager
     def _one_transaction(self) -> Iterator[Connection]:
         with super()._connect() as free:
             connection = free.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():
+                before = getattr(self._held, "connection", None)
                 self._held.connection = connection
                 try:
                     yield connection
                 finally:
-                    self._held.connection = None
+                    self._held.connection = before
 
 
 def _is_of_check(event: EventLogEntry) -> bool:

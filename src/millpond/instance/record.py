@@ -92,7 +92,7 @@ def read_latest(
             func.substr(_TAGS.key, len(INPUT_DATA_VERSION_TAG_PREFIX) + 2).concat("=").concat(_TAGS.value),
         )
     )
-    with connection(instance) as conn:
+    with asset_connection(instance) as conn:
         newest = _newest(conn, names, _condition(instance, ref))
         statement = (
             select(
@@ -126,7 +126,7 @@ def read_versions(
     condition = _condition(instance, ref)
     if first:
         condition &= or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last)))
-    with connection(instance) as conn:
+    with asset_connection(instance) as conn:
         newest = _newest(conn, names, condition)
         of_data = and_(_TAGS.event_id == newest.c.id, _TAGS.key == DATA_VERSION_TAG)
         statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value)
@@ -142,6 +142,12 @@ def connection(instance: DagsterInstance) -> Any:
     storage = instance.event_log_storage
     assert isinstance(storage, SqlEventLogStorage)
     return storage.index_connection()
+
+
+def asset_connection(instance: DagsterInstance) -> Any:
+    """Return a context that holds a connection for reading the state of assets, see HomeEventLogStorage."""
+    own = getattr(instance.event_log_storage, "asset_connection", None)
+    return own() if own else connection(instance)
 
 
 def database_key(asset: str) -> str:

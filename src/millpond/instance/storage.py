@@ -97,6 +97,16 @@ class HomeInstance(DagsterInstance):
 class HomeRunStorage(PooledStorage, CommandBackfills):
     """Runs in the home's Postgres; under the profile scale, each records its host."""
 
+    def has_run_stats_index_cols(self) -> bool:
+        """Return whether runs have columns of their times; cached once they do: it takes three queries."""
+        self._has_times = getattr(self, "_has_times", False) or super().has_run_stats_index_cols()
+        return self._has_times
+
+    def has_backfill_id_column(self) -> bool:
+        """Return whether runs have a column of their backfill; cached once they do."""
+        self._has_backfill = getattr(self, "_has_backfill", False) or super().has_backfill_id_column()
+        return self._has_backfill
+
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store a run; one of a command gets our code location, so that the pages show it.
 

@@ -13,7 +13,7 @@ from dagster import DagsterEventType, DagsterInstance
 from sqlalchemy import func, select
 
 from millpond.instance.provenance import edges
-from millpond.instance.record import NO_ADDRESS, connection, database_key, read_versions
+from millpond.instance.record import NO_ADDRESS, asset_connection, database_key, read_versions
 from millpond.internals.dagster import (
     AssetFailedToMaterializeData,
     AssetGraph,
@@ -74,7 +74,7 @@ def find_skipped_days(
     if window:
         statement = statement.where(_EVENTS.partition.between(str(window.start), str(window.last)))
     found: defaultdict[str, set[dt.date]] = defaultdict(set)
-    with connection(instance) as conn:
+    with asset_connection(instance) as conn:
         for key, partition in conn.execute(statement):
             found[names[key]].add(parse_day(partition))
     return dict(found)

@@ -65,6 +65,7 @@ from dagster._core.remote_origin import (
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.event_log.base import AssetRecord
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -89,6 +90,7 @@ from dagster._record import record
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._time import datetime_from_timestamp
 from dagster._utils import interrupts
+from dagster._utils.concurrency import ConcurrencyClaimStatus, ConcurrencySlotStatus
 from dagster._utils.schedules import schedule_execution_time_iterator
 from dagster.components.definitions import LazyDefinitions
 

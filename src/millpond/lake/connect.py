@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,12 +93,18 @@ def _take_usable(idle: LifoQueue[psycopg.Connection]) -> psycopg.Connection | No
             conn = idle.get_nowait()
         except Empty:
             return None
-        try:
-            conn.execute("select 1")
-        except psycopg.Error:
-            conn.close()
-        else:
+        if _is_open(conn):
             return conn
+        conn.close()
+
+
+def _is_open(conn: psycopg.Connection) -> bool:
+    """Return whether the server has not closed a connection, which shows on its socket without a query."""
+    if conn.closed:
+        return False
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    return not poll.poll(0)
 
 
 def _close_idle(pid: int, idle: LifoQueue[psycopg.Connection]) -> None:

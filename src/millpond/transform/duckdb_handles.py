@@ -22,6 +22,8 @@ class HookWrites(Sandbox):
     def __init__(self, lake: duck.Lake, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(lake, connection, None)
         self._run_id = ""
+        self._made: tuple[str, str] | None = None
+        """The branch and schema that were used last."""
 
     @property
     def run_id(self) -> str:
@@ -31,7 +33,9 @@ class HookWrites(Sandbox):
     def begin_build(self, cursor: duckdb.DuckDBPyConnection, build: Build, schema: str) -> None:
         """Have a new cursor of a build use the lake."""
         self.ref, self._run_id = build.ref, build.run_id
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(duck.DATABASE)}.{quoted(schema)}")
+        if self._made != (build.ref, schema):
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(duck.DATABASE)}.{quoted(schema)}")
+            self._made = build.ref, schema
         cursor.execute(f"USE {quoted(duck.DATABASE)}.{quoted(schema)}")
 
     def refuse(self, table: str) -> None:

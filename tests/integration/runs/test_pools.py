@@ -41,6 +41,43 @@ def test_a_pool_takes_on_a_new_default_size_and_keeps_one_that_was_set(home: Hom
         assert sizes == {"grown": (1, True), "set": (2, False)}
 
 
+def test_a_step_claims_a_free_slot_and_the_next_in_line_follows_it(home: Home) -> None:
+    with open_instance() as recorded, databases().dagster.connect() as connection:
+        storage = recorded.event_log_storage
+        storage.initialize_concurrency_limit_to_default("one")
+        first = storage.claim_concurrency_slot("one", "run", "first")
+        assert (first.is_claimed, first.is_assigned, first.priority) == (True, True, None)
+        assert first.enqueued_timestamp is not None
+        assert storage.claim_concurrency_slot("one", "run", "first").is_claimed
+        assert not storage.claim_concurrency_slot("one", "other", "second").is_assigned
+        assert not storage.claim_concurrency_slot("one", "other", "third", 1).is_assigned
+        storage.free_concurrency_slot_for_step("run", "first")
+        assert not storage.claim_concurrency_slot("one", "other", "second").is_claimed
+        assert storage.claim_concurrency_slot("one", "other", "third", 1).is_claimed
+        storage.free_concurrency_slot_for_step("other", "third")
+        assert storage.claim_concurrency_slot("one", "other", "second").is_claimed
+        storage.free_concurrency_slot_for_step("other", "second")
+        assert connection.execute("SELECT count(*) FROM pending_steps").fetchone() == (0,)
+        info = storage.get_concurrency_info("one")
+        assert (info.slot_count, info.active_slot_count, info.pending_step_count) == (1, 0, 0)
+
+
+def test_steps_that_claim_at_once_share_the_slots(home: Home) -> None:
+    ready = threading.Barrier(RUNS)
+    with open_instance() as recorded, ThreadPoolExecutor(RUNS) as runs:
+        storage = recorded.event_log_storage
+        storage.initialize_concurrency_limit_to_default("few")
+        storage.set_concurrency_slots("few", 3)
+
+        def claim(number: int) -> bool:
+            ready.wait()
+            return storage.claim_concurrency_slot("few", f"run {number}", "step").is_claimed
+
+        claimed = sum(runs.map(claim, range(RUNS)))
+        assert 1 <= claimed <= 3
+        assert storage.get_concurrency_info("few").active_slot_count == claimed
+
+
 def test_a_run_that_fails_outside_its_steps_says_why(home: Home) -> None:
     @dg.op
     def never() -> None: ...

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from dagster._core.events.log import EventLogEntry
 
-from millpond.instance.event_log import LONGEST_WAIT, EventBuffer
+from millpond.instance.event_buffer import LONGEST_WAIT, EventBuffer
 
 PATIENCE = 30.0
 
