@@ -71,10 +71,11 @@ def _refuse_other_zone() -> None:
     from millpond.errors import ServerUnreachable
     from millpond.lake.home_zone import refuse_other_zone
     from millpond.runtime.home import locate
+    from millpond.runtime.postmaster import data_folder
     from millpond.settings import settings
 
     configured = settings()
-    if configured.scale or locate(configured).postgres.exists():
+    if configured.scale or data_folder(locate(configured)).exists():
         with suppress(ServerUnreachable):  # the parts that need the server report it
             refuse_other_zone()
 

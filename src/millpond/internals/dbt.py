@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dbt_common.events.event_manager_client import ctx_set_event_manager
     from dbt_common.invocation import get_invocation_id
     from mashumaro.core.meta.code.builder import CodeBuilder
+    from mashumaro.jsonschema import schema as json_schemas
 
     from dbt import compilation as dbt_compilation
 
@@ -86,6 +87,7 @@ PARTS = {
     "EventManager": "dbt_common.events.event_manager:EventManager",
     "ctx_set_event_manager": "dbt_common.events.event_manager_client:ctx_set_event_manager",
     "get_invocation_id": "dbt_common.invocation:get_invocation_id",
+    "json_schemas": "mashumaro.jsonschema.schema",
     "CodeBuilder": "mashumaro.core.meta.code.builder:CodeBuilder",
 }
 
@@ -95,6 +97,14 @@ __getattr__ = import_on_demand(__name__, PARTS)
 def skip_flag_source(flags: type[BehaviorFlagRendered]) -> None:
     """Have dbt not inspect the call stack for the file that declared each behavior flag."""
     flags._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
+
+
+def skip_schema_defaults(schemas: Any) -> None:
+    """Have mashumaro's JSON schemas leave out default values, for each of which it generates a class.
+
+    Validation, which is all that dbt uses them for, does not read them.
+    """
+    schemas._default = lambda *_: None
 
 
 def use_variables(variables: type[Any], macros: type[Any]) -> None:

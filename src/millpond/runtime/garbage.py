@@ -1,8 +1,13 @@
-"""Pauses garbage collection while modules are imported, which saves a sixth of that time."""
+"""Pauses garbage collection while modules are imported, which saves a sixth of that time; makes it rare later."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+_RARELY: Final = (300_000, 20, 10)
 
 
 def pause_collection() -> None:
@@ -15,3 +20,18 @@ def resume_collection() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def collect_rarely() -> Iterator[None]:
+    """Collect garbage less often within the block, and not among the objects that exist when it begins.
+
+    For work that makes millions of objects and drops few of them in cycles.
+    """
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)

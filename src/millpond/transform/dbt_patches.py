@@ -31,7 +31,9 @@ from millpond.internals.dbt import (
     dbtClassMixin,
     get_environment,
     get_template_of_common,
+    json_schemas,
     skip_flag_source,
+    skip_schema_defaults,
 )
 from millpond.transform.dbt_macros import make_macros_on_demand
 
@@ -64,6 +66,7 @@ def patch_dbt() -> None:
     plugins: Any = PluginManager
     plugins.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
     skip_flag_source(BehaviorFlagRendered)
+    skip_schema_defaults(json_schemas)
     parsedatetime.Constants = cache(parsedatetime.Constants)
     nodes: Any = ParsedNode
     nodes.write_node = lambda *_: None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +16,16 @@ import orjson
 from dagster_dbt import DagsterDbtTranslator
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
+from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 from sqlglot.schema import MappingSchema
 
-from millpond.internals.dagster_on_demand import EventHistoryMetadata, build_column_lineage_metadata
+from millpond.internals.dagster_on_demand import (
+    EventHistoryMetadata,
+    build_column_lineage_metadata,
+    dbt_cli_event,
+)
 from millpond.transform.models import Models, find_upstream
 
 _Node = Mapping[str, Any]
@@ -42,6 +47,22 @@ class _Keys:
 
     def get_asset_spec(self, _manifest: object, unique_id: str, _project: object) -> dg.AssetSpec:
         return dg.AssetSpec(dg.AssetKey.from_user_string(self._keys[unique_id]))
+
+
+class _Compiled:
+    """Replaces the folder of compiled files: the SQL is here."""
+
+    def __init__(self, sql: str) -> None:
+        self._sql = sql
+
+    def joinpath(self, *_: object) -> _Compiled:
+        return self
+
+    def exists(self) -> bool:
+        return True
+
+    def read_text(self) -> str:
+        return self._sql
 
 
 def trace_lineage(
@@ -101,24 +122,19 @@ def _trace(
     columns, known = _find_columns(node, sql, known, partial, document["metadata"]["adapter_type"])
     if not parents:
         return columns, {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "compiled", node["package_name"], node["original_file_path"])
-        if node["resource_type"] == "snapshot":
-            path /= f"{node['name']}.sql"
-        path.parent.mkdir(parents=True)
-        path.write_text(sql)
-        metadata = build_column_lineage_metadata(
-            EventHistoryMetadata(columns=columns, parents=known),
-            {**node, "depends_on": {"nodes": list(parents)}},
-            document,
-            cast("DagsterDbtTranslator", _Keys(keys)),
-            Path(folder),
-            None,
-        )
-    lineage: dg.TableColumnLineage = metadata[_LINEAGE]
+    dbt_cli_event.lineage = _make_finder()  # type: ignore[attr-defined]
+    metadata = build_column_lineage_metadata(
+        EventHistoryMetadata(columns=columns, parents=known),
+        {**node, "depends_on": {"nodes": list(parents)}},
+        document,
+        cast("DagsterDbtTranslator", _Keys(keys)),
+        cast("Path", _Compiled(sql)),
+        None,
+    )
+    traced: dg.TableColumnLineage = metadata[_LINEAGE]
     return columns, {
         column: sorted([dep.asset_key.to_user_string(), dep.column_name] for dep in deps)
-        for column, deps in sorted(lineage.deps_by_column.items())
+        for column, deps in sorted(traced.deps_by_column.items())
         if deps
     }
 
@@ -143,6 +159,22 @@ def _find_columns(
     return {
         name: declared.get(name, {"data_type": None}) for name in [*names, *_list_snapshot_columns(node)]
     }, known
+
+
+def _make_finder() -> Callable[..., Node]:
+    """Return what replaces `sqlglot.lineage`, which dagster-dbt calls for each column of one query.
+
+    The query is parsed once for all, and not copied for the text of each node, which is not used.
+    """
+    found: dict[str, Node] = {}
+
+    def find(column: str, sql: str, schema: MappingSchema, dialect: str) -> Node:
+        if not found:
+            with suppress(SqlglotError, ValueError):  # of a column that cannot be traced
+                found.update(lineage(None, sql, schema, dialect=dialect, trim_selects=False))
+        return found.get(column) or lineage(column, sql, schema, dialect=dialect)
+
+    return find
 
 
 def _list_snapshot_columns(node: _Node) -> list[str]:

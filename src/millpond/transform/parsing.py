@@ -15,6 +15,7 @@ import orjson
 
 from millpond.errors import ConfigError
 from millpond.internals.dbt import extended_mashumaro_encoder
+from millpond.runtime.garbage import collect_rarely
 from millpond.settings import Settings
 from millpond.transform import engine
 from millpond.transform.batches import forbid_database
@@ -44,6 +45,7 @@ _KEEP_SECONDS = 86_400.0
 """Earlier manifests stay this long, for processes that still use them."""
 
 
+@collect_rarely()
 def parse(
     folder: Path,
     settings: Settings,
