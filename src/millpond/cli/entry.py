@@ -20,6 +20,18 @@ _WARM = frozenset(
 
 
 def main() -> NoReturn:
+    """Run the command line, then end the process."""
+    try:
+        load_and_run()
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        from millpond.runtime.ending import finish
+
+        os._exit(finish(end.code))
+
+
+def load_and_run() -> NoReturn:
     """Load the command line and run it; see `main.main`."""
     _return_memory()
     if (usual := signal.getsignal(signal.SIGINT)) != signal.SIG_IGN:

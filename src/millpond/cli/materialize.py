@@ -66,6 +66,7 @@ def materialize(
     from millpond.cli.reload import print_notice
     from millpond.cli.startup import AssetNames, dismiss_unneeded_companion, start_companion
     from millpond.partitions import Window, latest_complete_day
+    from millpond.runtime.garbage import collect_rarely
     from millpond.settings import settings
 
     if (selection is None) == (dbt_select is None) or (dbt_exclude and not dbt_select):
@@ -84,7 +85,7 @@ def materialize(
     if selection:
         names.refuse_unknown(selection)
     refused: dict[str, str] = {}
-    with start_companion(needed=_may_build(selection)):
+    with collect_rarely(), start_companion(needed=_may_build(selection)):
         on = require_ref(ref)  # before slow imports
         from millpond.cli.progress import run_with_progress
         from millpond.definitions import defs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import importlib
 import io
@@ -13,7 +12,6 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 import types
@@ -25,6 +23,7 @@ from typing import Any, NoReturn
 from millpond.runtime import warm_client as client
 from millpond.runtime.child import end_with_parent
 from millpond.runtime.children import MARK
+from millpond.runtime.ending import finish, flush
 
 
 def inherit(request: Mapping[str, Any], here: int) -> None:
@@ -87,27 +86,14 @@ def _finish(run: Callable[[], Any], blocked: list[int]) -> int:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         sys.excepthook(*sys.exc_info())
-        _flush()
+        flush()
         os.kill(os.getpid(), signal.SIGINT)
         code = 130
     except BaseException as error:  # noqa: BLE001
         kind, value, trace = type(error), error, error.__traceback__
         sys.excepthook(kind, value, trace and trace.tb_next)
         code = 1
-    with suppress(Exception):
-        threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    return (code & 0xFF) if _flush() else 120
-
-
-def _flush() -> bool:
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream and not stream.closed:
-                stream.flush()
-    except (OSError, ValueError):
-        return False
-    return True
+    return finish(code)
 
 
 def _open_streams(wanted: list[Any]) -> None:

@@ -122,7 +122,7 @@ def _trace(
     columns, known = _find_columns(node, sql, known, partial, document["metadata"]["adapter_type"])
     if not parents:
         return columns, {}
-    dbt_cli_event.lineage = _make_finder()  # type: ignore[attr-defined]
+    dbt_cli_event.lineage = _make_finder()  # type: ignore[attr-defined, assignment]
     metadata = build_column_lineage_metadata(
         EventHistoryMetadata(columns=columns, parents=known),
         {**node, "depends_on": {"nodes": list(parents)}},

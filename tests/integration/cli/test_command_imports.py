@@ -100,9 +100,9 @@ OTHERS: Final = {
 
 _LOOK: Final = f"""
 import json, sys
-from millpond.cli.entry import main
+from millpond.cli.entry import load_and_run
 try:
-    main()
+    load_and_run()
 except SystemExit as end:
     code = end.code
 print("\\n" + json.dumps([len(sys.modules), [name for name in {HEAVY!r} if name in sys.modules]]))
