@@ -50,7 +50,9 @@ def examine_settings() -> Iterator[Finding]:
 
 def examine_ports() -> Iterator[Finding]:
     """Yield ports that another program took while `millpond up` does not run."""
+    from millpond.runtime.home import locate
     from millpond.runtime.ports import find_listener, is_free
+    from millpond.runtime.processes import find_process
     from millpond.runtime.status import read_status
 
     report = read_status(settings())
@@ -59,9 +61,11 @@ def examine_ports() -> Iterator[Finding]:
             if not part.serves:
                 yield Finding(f"{part.name} is {part.state} {part.note}".strip(), f"look at {part.log}")
         return
+    home = locate(settings())
+    ours = {process.port for part in report.parts if (process := find_process(home, part.name))}
     for name in ("dagster_port", "dashboard_port", "catalog_port"):
         port = getattr(settings(), name)
-        if port and not is_free(port):
+        if port and port not in ours and not is_free(port):
             who = find_listener(port) or "another program"
             yield Finding(
                 f"port {port} of {variable(name)} is in use by {who}",

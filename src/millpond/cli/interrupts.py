@@ -29,6 +29,11 @@ def format_error(kind: str, what: str, unharmed: str, next_step: str, code: int)
     return json.dumps({"error": error}, ensure_ascii=False)
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an error is how DuckDB reports Ctrl-C during a query."""
+    return type(error) is RuntimeError and str(error) == "Query interrupted"
+
+
 def print_interrupted() -> None:
     """Print on standard error that the command was interrupted."""
     print(_format_interrupt("the same command again") if wants_json() else _SHOWN, file=sys.stderr)

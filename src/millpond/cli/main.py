@@ -45,6 +45,7 @@ from millpond.cli.interrupts import (
     STANDS,
     exit_interrupted,
     format_error,
+    is_interrupt,
     print_interrupted,
     wants_json,
 )
@@ -166,6 +167,9 @@ def main() -> NoReturn:
             else:
                 error.show()
             sys.exit(REFUSED)
+        if is_interrupt(error):
+            print_interrupted()
+            exit_interrupted()
         if not wants_json():
             raise
         typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])

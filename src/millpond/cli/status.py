@@ -89,7 +89,7 @@ def status(
         if changed and changed.words:
             words = f"{changed.words}. `millpond reload` deploys it."
             console.print(words, style="yellow", highlight=False, markup=False)
-        if changed and changed.refused:
+        if changed and changed.words and changed.refused:
             words = f"The last reload was refused: {changed.refused}"
             console.print(words, style="red", highlight=False, markup=False)
         for name in find_sources_without_address(configured):

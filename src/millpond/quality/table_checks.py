@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from millpond.ingestion.spec import SourceTable
+from millpond.instance.record import WIPED, read_versions
 from millpond.instance.unreachable import find_skipped_days
 from millpond.partitions import Window, latest_complete_day
 from millpond.quality import load_records
@@ -115,13 +116,20 @@ class TableChecks:
 
     @property
     def _complete_days(self) -> list[dt.date]:
-        """The window's days that are over and that the source still serves."""
+        """The window's days that are over, that the source still serves and that were not wiped."""
         newest = latest_complete_day(settings().zone)
+        gone = self._unreachable_days | self._wiped_days
         return [
             day
             for day in self._window.days
-            if day <= newest and not (day in self._unreachable_days and not self._raw_rows.get(day))
+            if day <= newest and not (day in gone and not self._raw_rows.get(day))
         ]
+
+    @cached_property
+    def _wiped_days(self) -> set[dt.date]:
+        name, window = self._asset.to_user_string(), self._window
+        versions = read_versions(self._instance, [name], self._ref, window.start, window.last)[name]
+        return {day for day, version in versions.items() if day and version == WIPED}
 
     @cached_property
     def _unreachable_days(self) -> set[dt.date]:

@@ -132,6 +132,7 @@ def wipe(plan: WipePlan, definitions: dg.Definitions) -> Wiped:
     with exclusive(lock, doing="wiping days"), open_instance() as instance:
         _drop_leftovers()
         fail_dead_runs(instance)
+        _drop_audits_of_ended_runs(instance)
         _refuse_runs(plan, instance)
         _refuse_needed(plan, days, "everything; nothing was removed")
         _remove(plan, definitions, instance)
@@ -177,7 +178,7 @@ def _refuse_runs(plan: WipePlan, instance: DagsterInstance) -> None:
 def _refuse_needed(plan: WipePlan, days: Mapping[str, list[dt.date] | None], unharmed: str) -> None:
     if needed := find_needed(days):
         raise RefRefused(
-            f"{plan.window} cannot be wiped: {', '.join(each.name for each in needed)} still shows its rows",
+            f"{plan.window} cannot be wiped: its rows are still in {', '.join(each.name for each in needed)}",
             unharmed=unharmed,
             next_step=f"{'; '.join(each.remedy for each in needed)}; then repeat the wipe",
         )
@@ -189,6 +190,13 @@ def _drop_leftovers() -> None:
             for above in refs.list_refs():
                 if above.base == ref.name:
                     refs.drop(above.name)
+            refs.drop(ref.name)
+
+
+def _drop_audits_of_ended_runs(instance: DagsterInstance) -> None:
+    """Drop the audit branches of runs that were killed; those that a failed audit kept are left."""
+    for ref in refs.list_refs():
+        if ref.state == "audit" and (run := instance.get_run_by_id(ref.run_id)) and run.is_finished:
             refs.drop(ref.name)
 
 

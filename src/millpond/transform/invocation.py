@@ -39,11 +39,18 @@ OFFLINE: Final = ("--no-introspect", "--no-populate-cache", "--no-write-json")
 
 
 _invocations: Final[list[str]] = []
+_ended: Final[set[str]] = set()
+"""dbt's ids of calls that were interrupted, whose threads may go on."""
 
 
 def is_invoking() -> bool:
     """Return whether a call of `invoke` is in progress; if not, dbt was called by hand."""
     return bool(_invocations)
+
+
+def is_interrupted(invocation: str) -> bool:
+    """Return whether a call of `invoke`, by dbt's id of it, was interrupted: threads of it may still work."""
+    return invocation in _ended
 
 
 def list_projects(settings: Settings) -> tuple[str, ...]:
@@ -95,6 +102,7 @@ def invoke(
     """
     from dbt.cli.main import dbtRunner
 
+    from millpond.internals.dbt import get_invocation_id
     from millpond.transform.batches import ignore_environment
     from millpond.transform.dbt_patches import patch_dbt, skip_validation
 
@@ -118,8 +126,12 @@ def invoke(
         try:
             with ignore_environment(), skip_validation() if manifest else nullcontext():
                 result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
+            if result.exception and not isinstance(result.exception, Exception):  # this process is to end
+                raise result.exception
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                _ended.add(get_invocation_id())
+            raise
         finally:
             _invocations.pop()
-    if result.exception and not isinstance(result.exception, Exception):  # this process is to end
-        raise result.exception
     return result

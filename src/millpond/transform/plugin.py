@@ -15,6 +15,7 @@ from dbt.adapters.duckdb.utils import TargetConfig
 from dbt_common.exceptions import DbtRuntimeError
 
 from millpond.errors import BuildFailed, MillpondError
+from millpond.internals.dbt import get_invocation_id
 from millpond.lake import duck, tables
 from millpond.lake.connect import borrow_connection
 from millpond.lake.metadata import read_comments, read_statistics
@@ -33,7 +34,7 @@ from millpond.transform.build import (
 )
 from millpond.transform.column_types import fetch_rows
 from millpond.transform.duckdb_handles import HookWrites, store_written_tables
-from millpond.transform.invocation import is_invoking
+from millpond.transform.invocation import is_interrupted, is_invoking
 from millpond.transform.sandbox import Sandbox
 
 
@@ -74,6 +75,8 @@ class Plugin(BasePlugin):
         self._cursors.mine = cursor
         build = get_current_build()
         if build is None and not is_invoking():
+            if is_interrupted(get_invocation_id()):
+                raise DbtRuntimeError("this call of dbt was interrupted")
             self._begin_by_hand(cursor)
             self.writes = self.sandbox
             return

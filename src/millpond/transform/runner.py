@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from millpond.errors import MergeConflict, MillpondError, ServerUnreachable, StorageFailed
+from millpond.errors import LakeError, MergeConflict, MillpondError, ServerUnreachable, StorageFailed
 from millpond.lake import read, refs
 from millpond.lake.files import is_disk_full
 from millpond.lake.home_zone import refuse_other_zone
@@ -65,6 +65,12 @@ def build(
                 result = _build_on_branch(
                     wanted, every, window, parsed, ref, Build(branch, run_id, on_event, full_refresh)
                 )
+            except Exception:
+                raise
+            except BaseException:  # interrupted: there is nothing to look at
+                with suppress(LakeError):
+                    refs.drop(branch)
+                raise
             finally:
                 engine.get_engine(settings()).close_branch(branch)
             result = replace(result, seconds=time.perf_counter() - started)

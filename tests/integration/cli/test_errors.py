@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from documented import commands
+from millpond.cli.interrupts import is_interrupt
 from millpond.errors import ConfigError
 from millpond.lake.catalog import load_catalog
 from millpond.runtime.home import Home
@@ -109,9 +114,12 @@ def test_with_json_what_nobody_foresaw_is_one_too(
     assert said["next"]
 
 
-def test_ctrl_c_says_what_stands_and_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_ctrl_c_says_what_stands_and_what_to_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     def press(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr("millpond.cli.query.run_query", press)
     monkeypatch.setattr("millpond.cli.main.exit_interrupted", lambda: sys.exit(130))
@@ -119,6 +127,15 @@ def test_ctrl_c_says_what_stands_and_what_to_do(run: Run, monkeypatch: pytest.Mo
     assert (code, out) == (130, "")
     assert err.splitlines()[0] == "interrupted"
     assert "  Next: the same command again" in err
+
+
+def test_ctrl_c_while_duckdb_works_is_no_failure() -> None:
+    presses = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    with duckdb.connect() as connection:
+        presses.start()
+        with pytest.raises((RuntimeError, KeyboardInterrupt)) as raised:
+            connection.execute("select count(*) from range(1_000_000_000) a, range(1_000) b").fetchall()
+    assert isinstance(raised.value, KeyboardInterrupt) or is_interrupt(raised.value), raised.value
 
 
 def test_with_json_a_failure_is_one_too(home: Home, run: Run) -> None:

@@ -119,6 +119,9 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
         wipe(plan, defs)
     assert "`millpond branch drop mine`" in refused.value.next_step
     refs.drop("mine")
+    with open_instance() as instance:
+        (ended, *_) = instance.get_run_ids(limit=1)
+    refs.create("audit_of_a_killed_run", run_id=ended)
     code, out, _ = run("wipe", SELECTION, "-p", str(DAY))
     assert code == 0
     assert "Nothing was changed" in out
@@ -152,6 +155,7 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
     assert {(item.state, item.todo) for item in of_day} == {("unreachable", False)}
     again = materialize(SELECTION, BOTH)
     assert again.success
+    assert [check.message for check in again.checks if not check.passed] == []
     assert any(f"{DAY} was wiped" in sentence for sentence in again.left_out)
     assert find_token(home) == []
     assert materialize(SELECTION, WIPED, tags=accept_tags(shrink=False, wiped=True)).success
