@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from millpond.runtime.ending import free_locks
+
 INTERRUPTED = 130
 NOTHING_BEGUN = "everything; nothing was started"
 STANDS = "what was done before; each commit is complete or does not exist"
@@ -44,7 +46,8 @@ def _format_interrupt(next_step: str) -> str:
 
 
 def exit_interrupted() -> NoReturn:
-    """End at once: the cleanup of libraries can take seconds, and nothing depends on it."""
+    """End at once: the cleanup of libraries can take seconds, and nothing else depends on it."""
+    free_locks()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)
@@ -65,6 +68,7 @@ def exit_on_interrupt(hint: str) -> Iterator[None]:
             if signal.SIGINT in received:
                 text = _format_interrupt(hint) if wants_json() else f"\ninterrupted; {hint}"
                 os.write(2, f"{text}\n".encode())
+                free_locks()
                 os._exit(INTERRUPTED)
 
     listener = threading.Thread(target=listen, name="interrupts", daemon=True)

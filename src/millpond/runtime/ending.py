@@ -30,3 +30,13 @@ def flush() -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def free_locks() -> None:
+    """Give back the locks of `multiprocessing`, such as dbt's, of which it would warn in the terminal."""
+    util, synchronize = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "synchronize"))
+    if util and synchronize:
+        with suppress(Exception):
+            for end in list(util._finalizer_registry.values()):
+                if end._callback is synchronize.SemLock._cleanup:
+                    end()

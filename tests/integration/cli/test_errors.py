@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -127,6 +128,13 @@ def test_ctrl_c_says_what_stands_and_what_to_do(
     assert (code, out) == (130, "")
     assert err.splitlines()[0] == "interrupted"
     assert "  Next: the same command again" in err
+
+
+def test_after_ctrl_c_python_warns_of_nothing() -> None:
+    held = "from multiprocessing import get_context; lock = get_context('spawn').RLock()"
+    ends = "from millpond.cli.interrupts import exit_interrupted; exit_interrupted()"
+    ended = subprocess.run([sys.executable, "-c", f"{held}\n{ends}"], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, b"")
 
 
 def test_ctrl_c_while_duckdb_works_is_no_failure() -> None:
