@@ -33,7 +33,7 @@ def flush() -> bool:
 
 
 def free_locks() -> None:
-    """Give back the locks of `multiprocessing`, such as dbt's, of which it would warn in the terminal."""
+    """Give back the locks of `multiprocessing`, of which it would warn in the terminal."""
     util, synchronize = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "synchronize"))
     if util and synchronize:
         with suppress(Exception):
