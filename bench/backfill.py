@@ -39,6 +39,12 @@ LAST, DAEMONS, COMMANDS = dt.date(2026, 10, 31), dt.date(2019, 6, 30), dt.date(2
 """Where the days of each way end; earlier ones follow."""
 ASSETS = ("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings")
 ASSETS += ("fct_daily_glucose_metrics", "fct_daily_glucose_quality", "mrt_glucose_readings")
+WAYS = {
+    "millpond backfill": "median",
+    "Dagster's daemon, a run a day (extrapolated)": "daemon",
+    "dagster asset materialize, a command a day": "commands",
+}
+"""The names of the ways in the chart, each with that of its seconds in the results."""
 BIN, ROOT = Path(sys.executable).parent, Path(__file__).parents[1]
 
 
@@ -77,9 +83,7 @@ def main() -> None:
 
 
 def _seconds(found: dict[str, Any]) -> dict[str, float]:
-    ways = {"millpond backfill": "median", "Dagster's daemon, a run a day (extrapolated)": "daemon"}
-    ways["dagster asset materialize, a command a day"] = "commands"
-    return {way: found[name] for way, name in ways.items() if found[name]}
+    return {way: found[name] for way, name in WAYS.items() if found[name]}
 
 
 def one(

@@ -37,14 +37,15 @@ def draw(cases: Mapping[str, Mapping[str, float]], title: str, file: Path) -> No
             out += [
                 f'<text x="{_LEFT - 10}" y="{y + 13}" text-anchor="end">{escape(way)}</text>',
                 f'<rect x="{_LEFT}" y="{y}" width="{wide:.1f}" height="{_BAR - 4}" fill="{colour}"/>',
-                f'<text x="{_LEFT + wide + 6:.1f}" y="{y + 13}">{_format(taken)}</text>',
+                f'<text x="{_LEFT + wide + 6:.1f}" y="{y + 13}">{format_seconds(taken)}</text>',
             ]
             y += _BAR
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join([*out, "</svg>"]) + "\n")
 
 
-def _format(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
+    """Return seconds as people write them: 12 ms, 1.25 s, 63.5 s."""
     if seconds < 0.1:
-        return f"{seconds * 1000:,.0f} ms"
-    return f"{seconds:,.2f} s" if seconds < 10 else f"{seconds:,.0f} s"
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.1f} s"

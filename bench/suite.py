@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chart import draw
-from pairs import OURS, RESULTS, ROOT
+from chart import draw, format_seconds
+from pairs import OURS, RESULTS, ROOT, Case
 
 PAGE = ROOT / "docs" / "benchmarks" / "README.md"
 BENCHES = ("commands", "launch", "rerun", "publish", "transform", "ingest", "growth", "commit", "backfill")
@@ -99,28 +99,19 @@ def describe(found: dict[str, Any], name: str) -> str:
         "| case | way | median | least to most | beside Millpond | wanted |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for case in found["cases"]:
-        ours = case["taken"][OURS]
-        for number, (way, seconds) in enumerate(case["taken"].items()):
-            ratio = statistics.median(theirs / mine for theirs, mine in zip(seconds, ours, strict=True))
+    for case in (Case(**each) for each in found["cases"]):
+        for number, (way, seconds) in enumerate(case.taken.items()):
             lines.append(
-                f"| {'' if number else case['case']} | {way} | {format_seconds(_middle(seconds))}"
+                f"| {'' if number else case.case} | {way} | {format_seconds(_middle(seconds))}"
                 f" | {format_seconds(min(seconds))} to {format_seconds(max(seconds))}"
-                f" | {'' if way == OURS else f'{ratio:,.2f}'} | {case['bars'].get(way, '')} |"
+                f" | {'' if way == OURS else f'{case.ratio(way):,.2f}'} | {case.bars.get(way, '')} |"
             )
-        lines += [f"| | {fact} | {value} | | | |" for fact, value in case["seen"].items()]
+        lines += [f"| | {fact} | {value} | | | |" for fact, value in case.seen.items()]
     return "\n".join([*lines, ""])
 
 
 def _middle(seconds: list[float]) -> float:
     return float(statistics.median(seconds))
-
-
-def format_seconds(seconds: float) -> str:
-    """Return seconds as people write them: 12 ms, 1.25 s, 63.5 s."""
-    if seconds < 0.1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:,.1f} s"
 
 
 if __name__ == "__main__":
