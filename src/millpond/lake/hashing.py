@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from millpond.lake.pools import get_pool
+from millpond.lake.turns import end_turns
 from millpond.naming import LINEAGE_COLUMNS
 
 _BITS = 1 << 64
@@ -63,6 +64,8 @@ def compute_digests(table: pa.Table, day_column: str | None) -> Digests:
         return {}
     names = sorted(set(table.column_names) - set(LINEAGE_COLUMNS))
     large = table.num_rows > _LARGE
+    if large:
+        end_turns()
     each = get_pool("hashing", min(4, os.cpu_count() or 1)).map if large else map
     row: Words = np.zeros(table.num_rows, np.uint64)
     for values in each(lambda name: _hash_column(name, table[name]), names):

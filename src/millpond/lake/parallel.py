@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from typing import TypeVar
 
 from millpond.lake.files import CreatedFiles
+from millpond.lake.turns import take_turns
 from millpond.settings import settings
 
 PARALLEL = 4
@@ -20,8 +23,13 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def write_each(work: Callable[[A], B], items: Sequence[A], created: CreatedFiles) -> list[B]:
+def write_each(
+    work: Callable[[A], B], items: Sequence[A], created: CreatedFiles, *, brief: bool = False
+) -> list[B]:
     """Do `work` for each item, several at once, and return the results in the order of the items.
+
+    With files in a folder the threads take turns, and `brief` work, of which nothing could be done meanwhile,
+    stays in this thread.
 
     If one fails, or this thread is interrupted, `created` is closed, so that the others end at their next
     file. When all have ended, the error of the first item that failed by itself is raised: what was created
@@ -29,9 +37,17 @@ def write_each(work: Callable[[A], B], items: Sequence[A], created: CreatedFiles
     """
     if len(items) < 2:
         return [work(item) for item in items]
-    most = PARALLEL if settings().scale else min(PARALLEL, os.cpu_count() or 1)
+    remote, turn = settings().scale, threading.Lock()
+    if brief and not remote:
+        return [work(item) for item in items]
+
+    def run(item: A) -> B:
+        with nullcontext() if remote else take_turns(turn):
+            return work(item)
+
+    most = PARALLEL if remote else min(PARALLEL, os.cpu_count() or 1)
     with ThreadPoolExecutor(min(most, len(items)), "write") as pool:
-        futures = [pool.submit(work, item) for item in items]
+        futures = [pool.submit(run, item) for item in items]
         try:
             wait(futures, return_when="FIRST_EXCEPTION")
         finally:

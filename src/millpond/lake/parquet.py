@@ -50,6 +50,7 @@ from millpond.lake.files import find_local
 from millpond.lake.rows import gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
+from millpond.lake.turns import end_turns, leave_turn
 
 _BATCH_ROWS = 131_072
 _SHARED_BYTES = 1 << 20
@@ -79,8 +80,11 @@ def read_file(metadata: TableMetadata, schema: Schema, io: FileIO, task: FileSca
         with io.new_input(place).open() as stream, pq.ParquetFile(stream, pre_buffer=remote) as file:
             if _name_columns(file.schema_arrow) == wanted:
                 if file.metadata.num_rows <= _BATCH_ROWS:
-                    yield file.read(use_threads=threads)
+                    with leave_turn():
+                        table = file.read(use_threads=threads)
+                    yield table
                 else:
+                    end_turns()
                     batches = file.iter_batches(_BATCH_ROWS, use_threads=threads)
                     yield from (pa.Table.from_batches([batch]) for batch in batches)
                 return
@@ -138,24 +142,26 @@ def _write_parts(metadata: TableMetadata, io: FileIO, tasks: Sequence[WriteTask]
     write = partial(_write_part, metadata, io, layout)
     if len(tasks) == 1:
         return [write(tasks[0])]
-    return list(ExecutorFactory.get_or_create().map(write, tasks))
+    with leave_turn():
+        return list(ExecutorFactory.get_or_create().map(write, tasks))
 
 
 def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: WriteTask) -> DataFile:
     provider = load_location_provider(metadata.location, metadata.properties)
     place = provider.new_data_location(task.generate_data_file_filename("parquet"), task.partition_key)
     rows = pa.Table.from_batches(task.record_batches)
-    with io.new_output(place).create(overwrite=True) as stream:
+    repeating = _list_repeating(rows)
+    table = pa.Table.from_arrays(rows.columns, schema=layout.columns)
+    output = io.new_output(place)
+    with leave_turn(), output.create(overwrite=True) as stream:
         with pq.ParquetWriter(
             stream,
             layout.columns,
             store_decimal_as_integer=True,
-            use_dictionary=_list_repeating(rows),
+            use_dictionary=repeating,
             **layout.options,
         ) as writer:
-            writer.write(
-                pa.Table.from_arrays(rows.columns, schema=layout.columns), row_group_size=layout.group_rows
-            )
+            writer.write(table, row_group_size=layout.group_rows)
         size = stream.tell()
     found = data_file_statistics_from_parquet_metadata(
         writer.writer.metadata, layout.statistics, layout.numbers

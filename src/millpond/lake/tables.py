@@ -83,7 +83,7 @@ def _attempt(
     try:
         changes = write_each(partial(_prepare, lake, found, note), replacements, lake.created)
         crash_points.reached("lake.data_files_written")
-        finished = write_each(lambda change: change.staging.finish(), changes, lake.created)
+        finished = write_each(lambda change: change.staging.finish(), changes, lake.created, brief=True)
         crash_points.reached("lake.metadata_written")
     except OSError as error:
         lake.discard()
