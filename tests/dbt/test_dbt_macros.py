@@ -47,17 +47,22 @@ def test_each_name_leads_to_the_macro_that_dbt_finds(package: str) -> None:
 
 def test_macros_come_before_variables_of_their_name_and_what_is_set_later_before_them() -> None:
     variables = Variables()
-    variables.update({"own": "a variable", "model": "a model"})
     macros = Macros(_make_builder("shop"), _MACROS, variables)
-    variables.add_macros(macros)
+    builtins = OnDemand({"flags": "late flags", "utils": "late"}, str.upper)
+    builtins.update(own="a variable", model="a model")
+    variables.fill(builtins, macros)
     variables["star"] = "set later"
     assert variables["own"] is macros["own"]
+    assert variables["utils"] is macros["utils"]
     assert variables["in_dbt"].context is variables
     assert (variables["model"], variables["star"]) == ("a model", "set later")
+    assert (variables["flags"], variables["builtins"]["own"]) == ("LATE FLAGS", "a variable")
+    assert variables["context"] is variables
     assert "nowhere" not in variables
     assert {**variables} == dict(variables.items()) == variables.copy()
-    assert {*variables} == {*macros, "model", "star"}
-    assert len(variables) == len({*macros, "model", "star"})
+    own = {*macros, "model", "star", "flags", "context", "builtins"}
+    assert {*variables} == own
+    assert len(variables) == len(own)
 
 
 def test_only_what_is_read_is_made_until_all_of_it_is_needed() -> None:

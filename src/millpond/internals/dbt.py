@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from millpond.internals.on_demand import import_on_demand
@@ -107,26 +108,60 @@ def skip_schema_defaults(schemas: Any) -> None:
     schemas._default = lambda *_: None
 
 
-def use_variables(variables: type[Any], macros: type[Any]) -> None:
-    """Have dbt keep the variables of templates in `variables()`, with the macros of `macros(…)`."""
+_MADE_WHEN_READ = frozenset({"dbt_metadata_envs", "flags", "invocation_args_dict", "modules", "var"})
+"""Members of a context that few templates read; each stays as it is during a call of dbt."""
+
+
+def use_variables(variables: type[Any], macros: type[Any], on_demand: type[Any]) -> None:
+    """Have dbt keep the variables of templates in `variables()`, with the macros of `macros(…)`.
+
+    Members that few templates read are made when they are read, by `on_demand(parts, make)`.
+    """
+    from dbt.context import providers
+    from dbt.context.exceptions_jinja import CONTEXT_EXPORTS, wrapper
     from dbt.context.manifest import ManifestContext
 
     contexts: Any = ManifestContext
     to_dict = contexts.to_dict
 
     def build_namespace(context: Any) -> Any:
+        _share_packages(context.config, context.manifest)
         context._ctx = variables()
         builder, found = context._get_namespace_builder(), context.manifest.get_macros_by_package()
         return macros(builder, found, context._ctx)
 
-    def add_macros(context: Any) -> Any:
+    def build_variables(context: Any) -> Any:
         if not isinstance(context.namespace, macros):  # of a test that is being parsed
             return to_dict(context)
-        found = super(contexts, context).to_dict()
-        found.add_macros(context.namespace)
-        return found
+        members = context._context_members_
+        late = {name: members[name] for name in _MADE_WHEN_READ & members.keys()}
+        builtins = on_demand(late, lambda member: member.__get__(context))
+        for name, member in members.items():
+            if name not in late:
+                builtins[name] = member.__get__(context) if hasattr(member, "__get__") else member
+        context._ctx.fill(builtins, context.namespace)
+        return context._ctx
 
-    contexts._build_namespace, contexts.to_dict = build_namespace, add_macros
+    contexts._build_namespace, contexts.to_dict = build_namespace, build_variables
+    of_nodes: Any = providers
+    wrap: Any = wrapper
+    of_nodes.wrapped_exports = lambda node: on_demand(CONTEXT_EXPORTS, wrap(node))
+
+
+_packages: OrderedDict[tuple[int, str], tuple[Any, Any]] = OrderedDict()
+_MANIFESTS = 4
+
+
+def _share_packages(config: Any, manifest: Any) -> None:
+    """Have calls that pass the same manifest share the projects of its packages, which dbt reads for each."""
+    key = id(manifest), config.target_name
+    if config.dependencies is not None:  # of a call that parses, or whose first node this is not
+        return
+    if key not in _packages:
+        _packages[key] = manifest, config.load_dependencies()
+        if len(_packages) > _MANIFESTS:
+            _packages.popitem(last=False)
+    config.dependencies = {**_packages[key][1], config.project_name: config}
 
 
 def list_plugins(env: LocalEnvironment) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, KeysView, Mapping
 from typing import Any
 
 from millpond.internals.dbt import (
@@ -115,6 +116,10 @@ class Macros(OnDemand):
             if name not in own:
                 self[name] = macros
 
+    def list_names(self, among: KeysView[str]) -> set[str]:
+        """Return which of these names are names of macros or packages."""
+        return (among & self._parts.keys()) | (among & dict.keys(self))
+
     get_from_package = MacroNamespace.get_from_package
 
 
@@ -124,13 +129,15 @@ class Variables(OnDemand):
     def __init__(self) -> None:
         super().__init__({}, lambda value: value)
 
-    def add_macros(self, macros: Macros) -> None:
-        """Add macros, which come before what is there, as in dbt."""
-        for name in [name for name in dict.keys(self) if name in macros]:
+    def fill(self, builtins: OnDemand, macros: Macros) -> None:
+        """Add dbt's own variables, and macros, which come before them, as in dbt."""
+        self.update(context=self, builtins=builtins)
+        self.update(dict.items(builtins))
+        for name in macros.list_names(dict.keys(self)):
             self[name] = macros[name]
-        self._parts = macros
+        self._parts = ChainMap(macros, builtins)
 
 
 def make_macros_on_demand() -> None:
     """Have dbt, in this process, use these classes when it renders templates."""
-    use_variables(Variables, Macros)
+    use_variables(Variables, Macros, OnDemand)
