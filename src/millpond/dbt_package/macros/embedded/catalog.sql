@@ -6,7 +6,7 @@
     {%- set schemas -%}
         select schema_name
         from duckdb_schemas()
-        where lower(database_name) = lower('{{ database or target.database }}')
+        where lower(database_name) = lower('{{ (database or target.database) | replace('"', '') }}')
     {%- endset -%}
     {{ return(run_query(schemas)) }}
 {%- endmacro %}
