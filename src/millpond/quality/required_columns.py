@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -22,6 +24,12 @@ _CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "threads": "1",
 }
+
+
+@lru_cache(1)
+def _open_duckdb(pid: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001 - a forked process needs its own
+    """Return this process's DuckDB for conditions: opening one takes longer than a query."""
+    return duckdb.connect(":memory:", config=_CLOSED)
 
 
 def find_conditions(table: SourceTable) -> dict[str, str]:
@@ -53,7 +61,7 @@ def check_no_nulls(
         f"count(*) filter (where {rule}), count(*) filter (where {broken[name]})"
         for name, rule in rules.items()
     )
-    with duckdb.connect(":memory:", config=_CLOSED) as connection:
+    with _open_duckdb(os.getpid()).cursor() as connection:
         connection.register("found", rows)
         numbers = connection.execute(f"select {counts} from found").fetchone() or ()  # noqa: S608 - checked when the spec was read
         results = {}
