@@ -8,7 +8,7 @@ import random
 import select
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from queue import Empty, Full, LifoQueue
 from typing import TYPE_CHECKING
@@ -57,20 +57,43 @@ def reconnect() -> psycopg.Connection:
 @contextmanager
 def borrow_connection() -> Iterator[psycopg.Connection]:
     """Yield a connection of this process's pool, in autocommit mode: for short work that holds no lock."""
-    uri = databases().catalog.uri.get_secret_value()
-    idle = _get_idle(os.getpid(), uri)
+    idle = _get_pool()
     conn = _take_usable(idle) or connect()
     try:
         yield conn
     finally:
-        usable = not conn.closed and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        try:
-            if usable:
-                idle.put_nowait(conn)
-        except Full:  # others returned theirs meanwhile; waiting for room could be for ever
-            usable = False
-        if not usable:
+        _give_back(idle, conn)
+
+
+@contextmanager
+def borrow_session() -> Iterator[psycopg.Connection]:
+    """Yield a connection of the pool for work that holds session locks, which end with the block.
+
+    They also end if the process does; after an error the connection is closed, and the locks end with it.
+    """
+    idle, unlocked = _get_pool(), False
+    conn = _take_usable(idle) or connect()
+    try:
+        yield conn
+        with suppress(psycopg.OperationalError):  # its end, after the work was done, ends the locks too
+            conn.execute("select pg_advisory_unlock_all()")
+            unlocked = True
+    finally:
+        if unlocked:
+            _give_back(idle, conn)
+        else:
             conn.close()
+
+
+def _give_back(idle: LifoQueue[psycopg.Connection], conn: psycopg.Connection) -> None:
+    usable = not conn.closed and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    try:
+        if usable:
+            idle.put_nowait(conn)
+    except Full:  # others returned theirs meanwhile; waiting for room could be for ever
+        usable = False
+    if not usable:
+        conn.close()
 
 
 def get_engine() -> Engine:
@@ -84,6 +107,10 @@ def _get_idle(pid: int, uri: str) -> LifoQueue[psycopg.Connection]:  # noqa: ARG
     idle: LifoQueue[psycopg.Connection] = LifoQueue(_IDLE_CONNECTIONS)
     atexit.register(_close_idle, pid, idle)
     return idle
+
+
+def _get_pool() -> LifoQueue[psycopg.Connection]:
+    return _get_idle(os.getpid(), databases().catalog.uri.get_secret_value())
 
 
 def _take_usable(idle: LifoQueue[psycopg.Connection]) -> psycopg.Connection | None:

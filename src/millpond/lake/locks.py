@@ -6,12 +6,12 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import psycopg
 
 from millpond.errors import LockTimeout
-from millpond.lake.connect import connect
+from millpond.lake.connect import borrow_session
 from millpond.settings import settings
 
 _HOLDER = (
@@ -19,6 +19,11 @@ _HOLDER = (
     " join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted and l.objsubid = 1"
     " and l.database = (select oid from pg_database where datname = current_database())"
     " and ((l.classid::bigint << 32) | l.objid::bigint) = %s"
+)
+
+_TRY_LOCKS = (
+    "select set_config('application_name', %s, false), pg_try_advisory_lock(key)"
+    " from unnest(%s::bigint[]) as key"
 )
 
 
@@ -31,11 +36,10 @@ def lock_tables(ref: str, tables: Iterable[str], *, run_id: str) -> Iterator[psy
     """
     allowed = settings().lock_seconds
     deadline = time.monotonic() + allowed
-    with closing(connect()) as conn:
+    with borrow_session() as conn:
         name = f"millpond {os.getpid()} {run_id}".strip()
-        conn.execute("select set_config('application_name', %s, false)", (name[:63],))
         wanted = sorted(set(tables))
-        if not _try_locks(conn, ref, wanted):
+        if not _try_locks(conn, ref, wanted, name[:63]):
             for table in wanted:
                 _acquire_lock(conn, ref, table, deadline, allowed)
         yield conn
@@ -48,7 +52,7 @@ def build_lock(ref: str, *, alone: bool) -> Iterator[None]:
     With `alone`, waits until all others are done and keeps later ones waiting. Ends with the process.
     """
     lock = "pg_advisory_lock" if alone else "pg_advisory_lock_shared"
-    with connect() as conn:
+    with borrow_session() as conn:
         conn.execute(f"select {lock}(%s)", (_hash_key(f"millpond build {ref}"),))
         yield
 
@@ -62,11 +66,14 @@ def _hash_key(what: str) -> int:
     return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), signed=True)
 
 
-def _try_locks(conn: psycopg.Connection, ref: str, tables: Sequence[str]) -> bool:
-    """Acquire the locks of all tables, in one statement, or none; returns whether all were free."""
+def _try_locks(conn: psycopg.Connection, ref: str, tables: Sequence[str], name: str) -> bool:
+    """Name the session, and acquire the locks of all tables, in one statement, or none.
+
+    Returns whether all were free.
+    """
     keys = [lock_key(ref, table) for table in tables]
-    found = conn.execute("select pg_try_advisory_lock(key) from unnest(%s::bigint[]) as key", (keys,))
-    if all(free for (free,) in found.fetchall()):
+    found = conn.execute(_TRY_LOCKS, (name, keys)).fetchall()
+    if all(free for (_, free) in found):
         return True
     conn.execute("select pg_advisory_unlock_all()")
     return False
