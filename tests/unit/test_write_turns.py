@@ -74,3 +74,11 @@ def test_a_turn_is_given_back_once_whether_its_work_fails_or_it_ended_before() -
 def test_a_thread_without_turns_waits_for_nobody() -> None:
     with leave_turn():
         end_turns()
+
+
+def test_a_turn_that_was_left_need_not_be_left_again() -> None:
+    turn = threading.Lock()
+    with take_turns(turn):
+        with leave_turn(), leave_turn():
+            assert not turn.locked()
+        assert turn.locked()

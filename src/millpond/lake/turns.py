@@ -27,20 +27,24 @@ def take_turns(turn: threading.Lock) -> Iterator[None]:
 @contextmanager
 def leave_turn() -> Iterator[None]:
     """Let another thread take its turn during the block, which is a long call outside of Python."""
-    turn: threading.Lock | None = getattr(_own, "turn", None)
-    if turn is None:
-        yield
-        return
-    turn.release()
+    turn = _give_up()
     try:
         yield
     finally:
-        turn.acquire()
+        if turn is not None:
+            turn.acquire()
+            _own.turn = turn
 
 
 def end_turns() -> None:
     """Take no more turns: this thread has so many rows that most of its calls are long."""
+    _give_up()
+
+
+def _give_up() -> threading.Lock | None:
+    """Let another thread take its turn; returns what is shared, None if this thread has no turn."""
     turn: threading.Lock | None = getattr(_own, "turn", None)
     if turn is not None:
         _own.turn = None
         turn.release()
+    return turn
