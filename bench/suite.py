@@ -42,6 +42,7 @@ BEGIN = """# Benchmarks
 What commands and writes take, beside what people use instead. Each way is done in turn with the others, on
 the same data and machine, so compare the rows of a table with each other. The figures are medians, least and
 most of the turns; the ratio to Millpond is the median of the turns' ratios, and above 1 Millpond is faster.
+Some tables have a column `at least`: the ratio that this project wants of a release, where it wants one.
 `make bench` measures all of it again (an hour); `make bench-quick` shows in minutes that it works. Each
 program in `bench/` says in its first lines what it does. Backfills are in
 [Fill and repair days](../backfills.md#speed), what many commits cost in
@@ -90,23 +91,26 @@ def read_results() -> dict[str, dict[str, Any]]:
 
 def describe(found: dict[str, Any], name: str) -> str:
     """Return the section of one result, with a row for each way of each case."""
-    machine = found["machine"]
+    machine, cases = found["machine"], [Case(**each) for each in found["cases"]]
+    with_bars = any(case.bars for case in cases)
     lines = [
         f"## {found['title']}\n",
         f"`bench/{name}.py`, on {machine['cores']} cores of {machine['processor']},"
         f" {machine['gigabytes']} GB, load {machine['load']} when it ended.\n",
         f"![{found['title']}]({name}.svg)\n",
-        "| case | way | median | least to most | beside Millpond | wanted |",
-        "|---|---|---:|---:|---:|---:|",
+        f"| case | way | median | least to most | beside Millpond |{' at least |' if with_bars else ''}",
+        f"|---|---|---:|---:|---:|{'---:|' if with_bars else ''}",
     ]
-    for case in (Case(**each) for each in found["cases"]):
+    for case in cases:
         for number, (way, seconds) in enumerate(case.taken.items()):
             lines.append(
                 f"| {'' if number else case.case} | {way} | {format_seconds(_middle(seconds))}"
                 f" | {format_seconds(min(seconds))} to {format_seconds(max(seconds))}"
-                f" | {'' if way == OURS else f'{case.ratio(way):,.2f}'} | {case.bars.get(way, '')} |"
+                f" | {'' if way == OURS else f'{case.ratio(way):,.2f}'} |"
+                + (f" {case.bars.get(way, '–')} |" if with_bars else "")
             )
-        lines += [f"| | {fact} | {value} | | | |" for fact, value in case.seen.items()]
+        end = "| | | |" if with_bars else "| | |"
+        lines += [f"| | {fact} | {value} {end}" for fact, value in case.seen.items()]
     return "\n".join([*lines, ""])
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from millpond.partitions import Window
 
+WIPED_REASON = "wiped; --accept-wiped of `millpond materialize` loads it again"
+
 
 class State(StrEnum):
     """State of a partition before a backfill."""
@@ -69,6 +71,10 @@ class Plan:
     estimate: Estimate | None
     left_out: tuple[str, ...] = ()
     """A sentence for each selected asset that cannot be built yet."""
+
+    def wiped(self) -> Iterator[Item]:
+        """Yield the partitions that are left out as they were wiped."""
+        return (item for item in self.items if item.reason == WIPED_REASON)
 
     def todo(self) -> Iterator[Item]:
         """Yield the partitions that will be run."""

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from millpond.backfill.plan import Item, State
+from millpond.backfill.plan import WIPED_REASON, Item, State
 from millpond.instance.provenance import Edge, whole
 from millpond.instance.record import UNDONE, WIPED, Day, LatestMaterialization
 from millpond.partitions import instant
 
-_WIPED = "wiped; --accept-wiped of `millpond materialize` loads it again"
 _REDONE = (State.FAILED, State.STALE)
 
 
@@ -100,7 +99,7 @@ class _Evaluation:
             if why := self._why_not_kept(node, day):
                 state, reason, run = _keep_partition(state, reason, one, why)
             elif one and self._is_wiped(node, day, one):
-                state, reason, run = State.UNREACHABLE, _WIPED, False
+                state, reason, run = State.UNREACHABLE, WIPED_REASON, False
             elif (run or state is State.MISSING) and (why := self._why_unreachable(node, day, failure)):
                 state, reason, run = _keep_partition(state, reason, one, why)
             if run and state is not State.FRESH:

@@ -85,6 +85,7 @@ def run(
 
     The plan is printed first. Ctrl-C, a crash or a power cut lose at most the current run; --resume continues
     with exactly what is left. A day that fails is reported with its reason, and does not stop the others.
+    Days that were wiped are left out, and named with the plan; if nothing else was asked for, it is refused.
     Exit codes: 0 everything that could be done is done, 1 some failed or it was stopped, 2 refused.
 
     \b

@@ -44,6 +44,8 @@ def print_plan(plan: Plan) -> None:
         output.print_table(_RUNS, _build_run_rows(plan.chunks), title="Runs")
     for line in plan.left_out:
         console.print(Text(f"– {line}", style="dim"), soft_wrap=True)
+    if wiped := describe_wiped(plan):
+        output.print_text(wiped)
     left = len(plan.items) - due
     runs = "1 run" if len(plan.chunks) == 1 else f"{len(plan.chunks):,} runs"
     if not due:
@@ -56,6 +58,18 @@ def print_plan(plan: Plan) -> None:
         )
     else:
         console.print("no estimate yet: none of these assets has run in this home")
+
+
+def describe_wiped(plan: Plan) -> str:
+    """Return which partitions are left out as they were wiped, and what loads them again; empty if none."""
+    days: defaultdict[str, list[dt.date]] = defaultdict(list)
+    for item in plan.wiped():
+        if item.partition:
+            days[item.asset].append(item.partition)
+    if not days:
+        return ""
+    shown = "; ".join(f"{asset} {', '.join(map(str, contiguous(found)))}" for asset, found in days.items())
+    return f"Left out, as they were wiped: {shown}. `millpond materialize --accept-wiped` loads them again."
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from millpond.instance.home import CODE_LOCATION, open_instance
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.partitions import Window
 
-DONE, FAILED = 0, 1
+DONE, FAILED, REFUSED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def begin(options: Options) -> int:
         if options.dry_run or not plan.chunks:
             if options.as_json:
                 output.print_json(plan_as_json(plan))
-            return DONE
+            is_refused = not options.dry_run and {*plan.items} == {*plan.wiped()} != set()
+            return REFUSED if is_refused else DONE
         dismiss_unneeded_companion({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
         _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
         chosen_options = {"force": options.force, "stale": options.stale, "downstream": options.downstream}

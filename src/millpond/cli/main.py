@@ -56,6 +56,7 @@ from millpond.errors import (
     BackfillNotFound,
     BackfillOverlap,
     ConfigError,
+    DayLeftOut,
     MillpondError,
     NotUp,
     PartitionKeyError,
@@ -65,12 +66,13 @@ from millpond.errors import (
     RefNotFound,
     RefRefused,
 )
+from millpond.runtime.ending import end_with_reader
 
 DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
     *(BackfillOverlap, BackfillNotFound, BackfillChanged, NotUp),
-    *(RefNotFound, RefExists, RefRefused, QueryRefused),
+    *(RefNotFound, RefExists, RefRefused, QueryRefused, DayLeftOut),
 )
 
 app = typer.Typer(
@@ -144,6 +146,7 @@ def _options(
 def main() -> NoReturn:
     """Run the command line; errors become a message on stderr, JSON with `--json`, and an exit code."""
     redaction.install()
+    end_with_reader()
     try:
         code = reduce_to(app, sys.argv[1:])(standalone_mode=False) or DONE
         if code == INTERRUPTED:  # Typer's own way to say it

@@ -52,7 +52,10 @@ def materialize(
 
     Running a day again makes it equal to its source; unchanged content commits nothing. A day that would lose
     all or more than half of its rows is held back and fails, see `millpond sources held`.
-    Days that a source no longer serves are skipped and listed; that is not a failure.
+    Days that a source no longer serves are skipped and listed; that is not a failure. Days that were wiped,
+    or are older than the retention of their table, are left out, and named at the end; if nothing else would
+    be loaded, nothing is started.
+    Exit codes: 0 what could be done is done, 1 something failed, 2 refused.
 
     Examples: millpond materialize "dlt_glucose_entries*" --partition 2026-11-01
               millpond materialize "*" --range 2026-08-01...2026-10-31
@@ -120,6 +123,7 @@ def materialize(
             definitions=defs,
             ref=on,
             tags=tags,
+            refuse_nothing=True,
         )
     if as_json:
         _print_json(outcome, refused)

@@ -15,6 +15,7 @@ from millpond.backfill.page_records import LedgerRecords
 from millpond.cli.doc_pages import build_page, find_doc, render_doc, render_list, render_markdown
 from millpond.errors import ConfigError
 from millpond.instance.backfills import launch_in_few_runs, show_backfills
+from millpond.instance.log_colours import omit_colours
 from millpond.internals.dagster_on_demand import DagsterWebserver, webserver_cli
 from millpond.observability.metrics import CONTENT_TYPE, render_metrics
 from millpond.runtime.addresses import LOOPBACK, refuse_open_address
@@ -82,6 +83,7 @@ def main() -> None:
         refuse_open_address(given.parse_known_args()[0].host, "Dagster's web server", settings())
     except ConfigError as error:
         sys.exit(str(error))
+    omit_colours()
     serve_pages()
     launch_in_few_runs()
     show_backfills(LedgerRecords())

@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import dagster as dg
 from rich.console import Console, Group, RenderableType
@@ -30,10 +31,20 @@ def run_with_progress(
     definitions: dg.Definitions | None = None,
     ref: str | None = None,
     tags: Mapping[str, str] | None = None,
+    refuse_nothing: bool = False,
 ) -> RunOutcome:
     """Materialize `selection` over `window`, show the progress (unless `quiet`), return the outcome."""
+    run = partial(
+        materialize,
+        selection,
+        window,
+        definitions=definitions,
+        ref=ref,
+        tags=tags,
+        refuse_nothing=refuse_nothing,
+    )
     if quiet:
-        return materialize(selection, window, on_event=on_event, definitions=definitions, ref=ref, tags=tags)
+        return run(on_event=on_event)
     console = Console(highlight=False)
     days = "1 day" if len(window) == 1 else f"{len(window)} days"
     where = "" if ref in (None, MAIN_REF) else f"  on {ref}"
@@ -46,7 +57,7 @@ def run_with_progress(
             on_event(event)
 
     with board.live:
-        outcome = materialize(selection, window, on_event=both, definitions=definitions, ref=ref, tags=tags)
+        outcome = run(on_event=both)
     board.finish()
     _print_end(console, outcome)
     return outcome
@@ -165,10 +176,15 @@ def _print_end(console: Console, outcome: RunOutcome) -> None:
     for failure in outcome.failures:
         console.print(Text.assemble(("failed ", "bold red"), ", ".join(failure.assets) or "the run"))
         console.print(Text(_wrap(failure.message, console)), soft_wrap=True)
-    for line in (*outcome.left_out, *format_skipped(outcome)):
+    for line in format_skipped(outcome):
         console.print(Text(_wrap(f"  – {line}", console), style="dim"), soft_wrap=True)
     if outcome.missing:
         colour = "dim" if outcome.success else "red"
         console.print(Text.assemble(("not materialized: ", colour), ", ".join(outcome.missing)))
-    state = Text("done", style="bold green") if outcome.success else Text("failed", style="bold red")
+    state = Text("failed", style="bold red")
+    if outcome.success:
+        left = bool(outcome.left_out)
+        state = Text("partly done", style="bold yellow") if left else Text("done", style="bold green")
     console.print(Text.assemble(state, f" in {outcome.seconds:.1f} s ", (f"(run {outcome.run_id})", "dim")))
+    for line in outcome.left_out:
+        console.print(Text(_wrap(f"  left out: {line}", console), style="yellow"), soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from typer.core import TyperGroup
 from millpond.errors import ConfigError, MillpondError
 from millpond.project.config import Project, make_importable, read_project
 
+_HAS_LINES = re.compile(r"^\x08|^[ \t]|^[-*] ", re.MULTILINE)
+"""A paragraph with lines of its own: examples and lists, which are indented or marked."""
+
 
 class Commands(TyperGroup):
     """The platform's commands, and after them those of the project."""
@@ -24,10 +28,21 @@ class Commands(TyperGroup):
         return [*super().list_commands(ctx), *describe_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of that name; None if there is none."""
-        if (found := super().get_command(ctx, cmd_name)) is not None:
-            return found
-        return load_command(cmd_name)
+        """Return the command of that name, whose help fits any terminal; None if there is none."""
+        found = super().get_command(ctx, cmd_name) or load_command(cmd_name)
+        for command in (found, *getattr(found, "commands", {}).values()):
+            if command is not None and command.help:
+                command.help = join_lines(command.help)
+        return found
+
+
+def join_lines(text: str) -> str:
+    """Return a help text with a line for each paragraph, as the terminal wraps it; examples stay as they are.
+
+    Typer wraps the lines of a text one by one, so that those of our width would be wrapped twice.
+    """
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(each if _HAS_LINES.search(each) else " ".join(each.split("\n")) for each in paragraphs)
 
 
 def load_command(name: str) -> Any:

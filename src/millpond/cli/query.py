@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -105,14 +106,35 @@ def _refuse_wiped(message: str, query: str, ref: str, moment: dt.datetime) -> No
 
 def _advise(message: str, query: str, ref: str) -> str:
     if f'schema "{marts_schema(ref)}" does not exist' in message:
-        return f"publish the marts of {ref}: `millpond materialize group:marts{ref_option(ref)}`"
+        return _advise_mart("", ref)
     if message.startswith("Parser Error"):
         return "give a single SELECT in DuckDB's SQL"
     missing = _NO_TABLE.search(message)
     if missing and re.search(rf'\bmarts"?\."?{re.escape(missing[1])}\b', query):
-        return f"publish it: `millpond materialize marts/{missing[1]}{ref_option(ref)}`"
+        return _advise_mart(missing[1], ref)
     return "`millpond tables` lists the lake's tables and their names"
 
 
+def _advise_mart(name: str, ref: str) -> str:
+    """Return what publishes a mart that is not there, or all of them if it has no name."""
+    from millpond.publish.spec import find_declarations
+    from millpond.transform.manifest import load_project_or_last
+
+    parsed = load_project_or_last(settings())
+    known = sorted(node["alias"] for node in find_declarations(parsed.document())) if parsed else []
+    if name in known:
+        return f"publish it: `millpond materialize marts/{name}{ref_option(ref)}`"
+    if not known:
+        return "give a model `meta.publish`, which makes a mart of it: docs/dbt.md"
+    if not name:
+        return f"publish the marts of {ref}: `millpond materialize group:marts{ref_option(ref)}`"
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(f'marts.{each}' for each in near)}?"
+    return f"no model makes a mart {name}; there are: {', '.join(f'marts.{each}' for each in known[:_SHOWN])}"
+
+
 _NO_TABLE = re.compile(r"Table with name (\w+) does not exist")
+_SHOWN = 20
+"""How many names a message lists."""
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN})

@@ -124,7 +124,7 @@ def _start_detached() -> None:
 
     from millpond.cli.status import build_table
     from millpond.runtime.home import layout
-    from millpond.runtime.part import read_last_statuses
+    from millpond.runtime.part import STARTING, read_last_statuses
     from millpond.settings import process_environment, settings, variable
 
     configured, home = settings(), layout(settings())
@@ -150,6 +150,8 @@ def _start_detached() -> None:
             break
         time.sleep(0.1)
     Console().print(build_table(list(now.values())))
+    if left := [part.name for part in now.values() if is_up and part.state == STARTING]:
+        typer.echo(f"Still starting, and nothing waits for it: {', '.join(left)}.")
     _name_sources_without_address()
     typer.echo("`millpond status` shows the parts, `millpond down` stops them.")
     if not is_up:

@@ -27,7 +27,8 @@ def wipe(
     Afterwards no file of the lake has their rows, and no record quotes them: versions of these tables that
     show them expire at once, and their files are deleted. Commits from before cannot be undone any more.
     Nothing loads the days again but `millpond materialize` with --accept-wiped. What the source holds, and
-    backups, are yours to remove. docs/retention.md has more.
+    backups, are yours to remove. It is refused while a branch, a reader or a run needs the rows; without
+    --yes it names them. docs/retention.md has more.
 
     Examples: millpond wipe "dlt_glucose_entries*" --partition 2026-11-01
               millpond wipe "dlt_glucose_entries*" --partition 2026-11-01 --yes
@@ -39,16 +40,23 @@ def wipe(
     window = parse_window(partition)
     AssetNames.now().refuse_unknown(selection)
     from millpond.definitions import defs
-    from millpond.runs.wipe import plan_wipe
+    from millpond.runs.wipe import find_obstacles, plan_wipe
     from millpond.runs.wipe import wipe as wipe_days
 
     plan = plan_wipe(selection, window, defs)
     if not yes:
+        obstacles = find_obstacles(plan)
         if as_json:
-            output.print_json({"done": False, **_as_dict(plan)})
+            output.print_json({"done": False, **_as_dict(plan), "refused_for": obstacles})
             return
         _print_plan(plan, "would remove")
-        typer.echo("Nothing was changed. It cannot be undone. Next: repeat it with --yes")
+        for each in obstacles:
+            output.print_text(f"would be refused: {each.name} still needs the rows; {each.remedy}")
+        typer.echo(
+            "Nothing was changed. Next: the above, then repeat it with --yes; it cannot be undone"
+            if obstacles
+            else "Nothing was changed. It cannot be undone. Next: repeat it with --yes"
+        )
         return
     done = wipe_days(plan, defs)
     if as_json:

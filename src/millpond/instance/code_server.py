@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from millpond.errors import MillpondError
+from millpond.instance.log_colours import omit_colours
 from millpond.internals.dagster_on_demand import (
     DagsterProxyApiServicer,
     code_server_cli,
@@ -69,10 +70,10 @@ def _get_entry_point(executable_path: str) -> list[str]:
 
 def main() -> None:
     """Run Dagster's code server with the arguments of this process."""
+    omit_colours()
     threading.Thread(target=_end_without_inner_server, name="inner-server", daemon=True).start()
     DagsterProxyApiServicer.ReloadCode = _deploy_and_reload  # type: ignore[method-assign]
-    if settings().warm_runs:
-        grpc_server.get_python_environment_entry_point = _get_entry_point  # type: ignore[attr-defined]
+    grpc_server.get_python_environment_entry_point = _get_entry_point  # type: ignore[attr-defined]
     code_server_cli()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from millpond.instance.dead_runs import fail_dead_runs
 from millpond.instance.home import open_instance
+from millpond.instance.log_colours import omit_colours
 from millpond.instance.queue import Announcements
 from millpond.internals.dagster_on_demand import QueuedRunCoordinatorDaemon, daemon_cli, daemon_controller
 
@@ -41,6 +42,7 @@ class AnnouncedQueueDaemon(QueuedRunCoordinatorDaemon):
 
 def main() -> None:
     """Close dead runs, then run Dagster's daemon with the arguments of this process."""
+    omit_colours()
     with open_instance() as recorded:
         fail_dead_runs(recorded)
     daemon_controller.QueuedRunCoordinatorDaemon = AnnouncedQueueDaemon  # type: ignore[attr-defined, assignment]

@@ -111,7 +111,7 @@ def find_wipes(ref: str, moment: dt.datetime) -> dict[str, Commit]:
 
 def find_moment(ref: str, text: str) -> dt.datetime:
     """Return the moment just after the commit whose id begins with `text`. Raises RefRefused, RefNotFound."""
-    return find_commit(list_commits(ref), text, ref).at
+    return find_commit(list_commits(ref), text, ref, ", or a time in UTC such as 2026-11-01T06:00").at
 
 
 def _group(lines: Iterable[_Line]) -> list[Commit]:
@@ -122,8 +122,11 @@ def _group(lines: Iterable[_Line]) -> list[Commit]:
     return list(found.values())
 
 
-def find_commit(every: Sequence[Commit], text: str, ref: str) -> Commit:
-    """Return the commit whose id begins with `text`. Raises RefRefused unless there is exactly one."""
+def find_commit(every: Sequence[Commit], text: str, ref: str, instead: str = "") -> Commit:
+    """Return the commit whose id begins with `text`. Raises RefRefused unless there is exactly one.
+
+    `instead` says what else could be given.
+    """
     found = [c for c in every if c.id == text] or [c for c in every if c.id.startswith(text)]
     if len(text) >= SHORTEST_ID and len(found) == 1:
         return found[0]
@@ -136,8 +139,7 @@ def find_commit(every: Sequence[Commit], text: str, ref: str) -> Commit:
     raise refuse(
         ref,
         why,
-        f"`millpond history --ref {ref}` lists them; give at least {SHORTEST_ID} characters, or, where"
-        " `--at` asks for a moment, a time in UTC such as 2026-11-01T06:00",
+        f"`millpond history --ref {ref}` lists them; give at least {SHORTEST_ID} characters{instead}",
     )
 
 

@@ -81,10 +81,10 @@ class Erased:
     left: int = 0
 
 
-def find_needed(days: Days) -> list[Needed]:
+def find_needed(days: Days, *, release_gone: bool = True) -> list[Needed]:
     """Return what still needs rows of these days: branches, and pins of readers that are there.
 
-    Pins of processes of this machine that are gone are released.
+    Pins of processes of this machine that are gone do not count, and are released with `release_gone`.
     """
     with borrow_connection() as conn:
         values = {"tables": list(days)}
@@ -99,7 +99,8 @@ def find_needed(days: Days) -> list[Needed]:
         if name in found or not _shows(location, days[table], main.get(table)):
             continue
         if _is_gone(holder):
-            release(name)
+            if release_gone:
+                release(name)
         else:
             found[name] = Needed(f"pin {name} of {holder}", f"end {holder}, which reads the lake")
     return list(found.values())

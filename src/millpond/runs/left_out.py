@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import dagster as dg
 from dagster import DagsterInstance
@@ -25,6 +26,14 @@ def find_oldest_kept(graph: AssetGraph, key: dg.AssetKey) -> dt.date | None:
     return today(settings().zone) - dt.timedelta(days=int(str(days)))
 
 
+class LeftOut(NamedTuple):
+    """A sentence for each asset that leaves out days, whether some were `wiped`, and whether it is `all`."""
+
+    sentences: tuple[str, ...] = ()
+    wiped: bool = False
+    all: bool = False
+
+
 def describe_left_out(
     instance: DagsterInstance,
     graph: AssetGraph,
@@ -32,21 +41,23 @@ def describe_left_out(
     window: Window,
     ref: str,
     tags: Mapping[str, str],
-) -> tuple[str, ...]:
-    """Return a sentence about each asset that loads days and leaves some of `window` out."""
+) -> LeftOut:
+    """Return what the selected assets that load days leave out of `window`."""
     loading = [key for key in keys if graph.get(key).is_partitioned and not graph.get(key).parent_keys]
     names = [key.to_user_string() for key in loading]
     try:
         versions = read_versions(instance, names, ref, window.start, window.last) if names else {}
     except RefNotFound:  # of which the run says more
-        return ()
-    said = []
+        return LeftOut()
+    said, any_wiped, loads = list[str](), False, not loading
     for key, name in zip(loading, names, strict=True):
         oldest = find_oldest_kept(graph, key)
         if oldest and window.start < oldest:
             said.append(f"{name}: days before {oldest} are older than its retention, and are not loaded")
         wiped = [day for day, version in versions[name].items() if day and version == WIPED]
-        if wiped and read_accept_tag(tags) != "wiped":
-            days = ", ".join(map(str, contiguous(wiped)))
+        wiped = [] if read_accept_tag(tags) == "wiped" else wiped
+        if wiped:
+            any_wiped, days = True, ", ".join(map(str, contiguous(wiped)))
             said.append(f"{name}: {days} was wiped, and is not loaded; --accept-wiped loads it again")
-    return tuple(said)
+        loads |= any(day not in wiped and not (oldest and day < oldest) for day in window.days)
+    return LeftOut(tuple(said), any_wiped, not loads)

@@ -12,7 +12,7 @@ from functools import cache
 
 import dagster as dg
 
-from millpond.errors import ConfigError
+from millpond.errors import ConfigError, DayLeftOut
 from millpond.instance.dead_runs import fail_dead_runs
 from millpond.instance.files import output_to_terminal
 from millpond.instance.home import CODE_LOCATION
@@ -20,10 +20,10 @@ from millpond.instance.home import open_instance as home_instance
 from millpond.instance.record import read_versions
 from millpond.internals.dagster import AssetGraph, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
-from millpond.naming import ref_name
+from millpond.naming import ref_name, ref_option
 from millpond.partitions import Window, check_window
 from millpond.resources.run import JOB, REF_TAG, partition_tags
-from millpond.runs.left_out import describe_left_out
+from millpond.runs.left_out import LeftOut, describe_left_out
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
 from millpond.runs.selection import find_single_day_assets, leave_out_unready, resolve_selection
 from millpond.runtime.garbage import resume_collection
@@ -43,6 +43,7 @@ def materialize(
     ref: str | None = None,
     tags: Mapping[str, str] | None = None,
     run_id: str | None = None,
+    refuse_nothing: bool = False,
 ) -> RunOutcome:
     """Materialize `selection` (Dagster's syntax) over `window`, in one run of the job `millpond`.
 
@@ -52,7 +53,8 @@ def materialize(
 
     A failed asset does not stop those that do not depend on it; see the outcome. Raises ConfigError for an
     empty selection, ZoneChanged, PartitionKeyError for a window with days that cannot exist, and
-    KeyboardInterrupt for Ctrl-C, after the run was recorded as canceled.
+    KeyboardInterrupt for Ctrl-C, after the run was recorded as canceled; with `refuse_nothing` DayLeftOut if
+    all that would be loaded is left out.
     """
     configured = settings()
     refuse_other_zone()
@@ -78,7 +80,10 @@ def materialize(
             keys, graph, selection, lambda names: read_versions(dagster, names, on)
         )
         if window and any(graph.get(key).is_partitioned for key in keys):
-            left_out += describe_left_out(dagster, graph, keys, window, on, run_tags)
+            found = describe_left_out(dagster, graph, keys, window, on, run_tags)
+            if refuse_nothing and found.all:
+                raise _left_out_error(found, selection, window, on)
+            left_out += found.sentences
             run_tags |= partition_tags(window)
         progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))
         dagster.add_event_listener(run_id, progress)
@@ -95,6 +100,18 @@ def materialize(
         raise KeyboardInterrupt
     outcome = progress.outcome(run_id, result.success, time.perf_counter() - began)
     return replace(outcome, left_out=left_out)
+
+
+def _left_out_error(found: LeftOut, selection: str, window: Window, ref: str) -> DayLeftOut:
+    days = f"--partition {window}" if len(window) == 1 else f"--range {window}"
+    again = f"`millpond materialize '{selection}' {days}{ref_option(ref)} --accept-wiped`"
+    return DayLeftOut(
+        f"nothing would be loaded: {'; '.join(found.sentences)}",
+        unharmed="everything; nothing was started",
+        next_step=f"to load what was wiped: {again}"
+        if found.wiped
+        else "to load older days, set a longer retention in the file of the source",
+    )
 
 
 @cache

@@ -1,6 +1,7 @@
 """Importing this module loads what runs need, for the process that they are forked from.
 
-A fork of it, made before the definitions are loaded, is the one that commands are forked from, see
+On Linux the importing process forks another before it loads the definitions, which goes on in its place; it
+forks it again if it ends, and the one that commands are forked from: see `runtime.warm_parent` and
 `runtime.warm_pool`.
 """
 
@@ -12,50 +13,40 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import millpond
 from millpond.runs.warm_server import load_code, prepare
 from millpond.runtime.child import end_with_parent
 from millpond.runtime.children import MARK
 from millpond.runtime.home import CODE_LOCATION
-from millpond.runtime.warm_pool import Pool, watch_environment
+from millpond.runtime.warm_parent import WarmParent
+from millpond.runtime.warm_pool import Pool, Stamp, stamp_code, watch_environment
 
 _BEGAN = time.time()
 _FILES_OF_PYTHON = 256
 
 
-def _start_pool(read: dict[str, str | None]) -> int:
-    """Fork the process that commands are forked from; it shares its memory with this one.
-
-    Returns the descriptor of a pipe, to which this process writes the names of further modules.
-    """
-    parent, (names, ours) = os.getpid(), os.pipe()
-    if os.fork() > 0:
-        os.close(names)
-        return ours
+def _serve_commands(
+    root: Path, read: Mapping[str, str | None], loaded: Stamp, modules: Sequence[str]
+) -> NoReturn:
+    """Answer commands for as long as the parent lives; without this process they run by themselves."""
     try:
-        end_with_parent(signal.SIGKILL)
-        if os.getppid() == parent:
-            os.dup2(names, 3)
-            os.closerange(4, _FILES_OF_PYTHON)  # those of `multiprocessing`
-            _serve_commands(read)
-    except BaseException:  # noqa: BLE001 - commands run by themselves without it
+        os.closerange(3, _FILES_OF_PYTHON)  # those of `multiprocessing`
+        with watch_environment() as more:
+            for name in modules:
+                import_module(name)
+        gc.collect()
+        gc.freeze()
+        Pool(root, {**more, **read}, _BEGAN, loaded).serve()
+    except BaseException:  # noqa: BLE001 - its parent forks another one
         traceback.print_exc()
-    finally:
-        os._exit(1)
-
-
-def _serve_commands(read: dict[str, str | None]) -> None:
-    with open(3, encoding="utf-8") as names, watch_environment() as more:
-        for name in names.read().split():
-            import_module(name)
-    gc.collect()
-    gc.freeze()
-    root = Path(os.environ[MARK])  # noqa: TID251 - what marks the processes of `millpond up`
-    Pool(root, more | read, _BEGAN).serve()
+        sys.stderr.flush()
+    os._exit(1)
 
 
 def _list_modules(before: frozenset[str]) -> list[str]:
@@ -76,12 +67,14 @@ def _load() -> None:
     if sys.platform != "linux":
         prepare()
         return
-    before = frozenset(sys.modules)
-    with open(_start_pool(read), "w", encoding="utf-8") as pool:
+    before, root = frozenset(sys.modules), os.environ.get(MARK)  # noqa: TID251 - marks what `millpond up` runs
+    serve = partial(_serve_commands, Path(root or ""), read, stamp_code())
+    parent = WarmParent(Path(root, "run") if root else None, serve)
+    with open(parent.fork_runs(), "w", encoding="utf-8") as names:
         try:
             prepare()
         finally:
-            pool.write("\n".join(_list_modules(before)))
+            names.write("\n".join(_list_modules(before)))
 
 
 try:

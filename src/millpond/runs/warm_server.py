@@ -1,20 +1,37 @@
 """Dagster's server of the definitions, whose runs are forked from a process that has loaded all they need.
 
 Dagster's own launcher starts each run in a new process, which imports for some seconds first. Here it forks
-them from a fork server of Python's `multiprocessing`. Termination and crash reports are Dagster's as before.
+them from a fork server of Python's `multiprocessing`, unless MILLPOND_WARM_RUNS is false. Termination and
+crash reports are Dagster's as before.
 """
 
 from __future__ import annotations
 
 import inspect
 import multiprocessing
+import os
+import select
+import sys
 import tempfile
+import threading
+import time
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from millpond.instance.log_colours import omit_colours
+from millpond.runtime.home import locate
+from millpond.runtime.keeper import Restarts
+from millpond.runtime.processes import find_process
+from millpond.runtime.supervised_parts import WEBSERVER
+from millpond.settings import settings
+
 _PRELOADED = "millpond.runs.warm_run"
+_LOOK_SECONDS = 0.5
 _MODULES = (
     *("millpond.platform", "millpond.own_definitions", "millpond.transform.runner"),
     *("millpond.transform.assets", "millpond.instance.storage", "millpond.instance.files"),
@@ -36,18 +53,58 @@ _MODULES = (
 
 def main() -> None:
     """Run Dagster's command with the arguments of this process."""
+    configured = settings()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOADED])
+    keeper = threading.Thread(target=_keep_fork_server, name="fork-server", daemon=True)
+    if configured.warm_runs and _are_pages_up():
+        keeper.start()  # else the pages come first, as processors are few
     from millpond.internals.dagster_on_demand import dagster_cli, grpc_server
 
     start = grpc_server.DagsterApiServer.__init__
 
     def start_with_forks(self: Any, *args: Any, **named: Any) -> None:
         start(self, *args, **named)
-        self._mp_ctx = multiprocessing.get_context("forkserver")
-        self._mp_ctx.set_forkserver_preload([_PRELOADED])
-        forkserver.ensure_running()
+        self._mp_ctx = context
+        if keeper.ident is None:
+            keeper.start()
 
-    grpc_server.DagsterApiServer.__init__ = start_with_forks  # type: ignore[method-assign]
+    omit_colours()
+    if configured.warm_runs:
+        grpc_server.DagsterApiServer.__init__ = start_with_forks  # type: ignore[method-assign]
     dagster_cli()  # type: ignore[no-untyped-call]
+
+
+def _are_pages_up() -> bool:
+    process = find_process(locate(settings()), WEBSERVER)
+    return process is not None and process.ready
+
+
+def _keep_fork_server() -> None:
+    """Start the fork server, and again when it has ended, later and later."""
+    restarts = Restarts()
+    while True:
+        forkserver.ensure_running()
+        if sys.platform != "linux":
+            return  # the next run starts another one
+        if (pid := _find_fork_server()) is None:  # it has just been forked
+            time.sleep(_LOOK_SECONDS)
+            continue
+        handle = os.pidfd_open(pid)
+        select.select([handle], [], [])
+        os.close(handle)
+        seconds = restarts.wait(time.monotonic())
+        sys.stderr.write(f"the fork server has ended; it is started again in {seconds:.1f} s\n")
+        sys.stderr.flush()
+        time.sleep(seconds)
+
+
+def _find_fork_server() -> int | None:
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("multiprocessing.forkserver" in word for word in child.cmdline()):
+                return int(child.pid)
+    return None
 
 
 def prepare() -> None:

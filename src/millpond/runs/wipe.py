@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -15,7 +15,7 @@ from dagster import DagsterInstance, RunsFilter
 from millpond import crash_points
 from millpond.errors import BuildFailed, ConfigError, RefRefused
 from millpond.ingestion.refused import name_refused_table
-from millpond.instance.dead_runs import fail_dead_runs
+from millpond.instance.dead_runs import fail_dead_runs, find_dead_runs
 from millpond.instance.home import open_instance
 from millpond.instance.promotion import promote_observations
 from millpond.instance.record import WIPED
@@ -25,7 +25,7 @@ from millpond.internals.dagster import IN_PROGRESS_RUN_STATUSES, AssetGraph
 from millpond.lake import nessie, read, refs
 from millpond.lake.ref_log import WIPE
 from millpond.lake.removal import count_days, remove_days
-from millpond.lake.wipe import Erased, erase, expire, find_needed
+from millpond.lake.wipe import Erased, Needed, erase, expire, find_needed
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window
 from millpond.publish.assets import GROUP as MARTS
@@ -36,6 +36,7 @@ from millpond.runtime.home import exclusive, layout
 from millpond.settings import settings
 
 _BRANCH, _DBT_ID = "wipe_", "dagster_dbt/unique_id"
+_END_RUN = "wait until it has ended, or terminate it"
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,7 @@ def wipe(plan: WipePlan, definitions: dg.Definitions) -> Wiped:
     reader or a run still needs the rows, and BuildFailed if a table without days cannot be built again; then
     nothing was removed.
     """
-    began, graph = dt.datetime.now(dt.UTC), definitions.resolve_asset_graph()
-    days: dict[str, list[dt.date] | None] = {
-        **dict.fromkeys(plan.rows, plan.window.days),
-        **dict.fromkeys(plan.rebuilt.values()),
-    }
+    began, graph, days = dt.datetime.now(dt.UTC), definitions.resolve_asset_graph(), _list_days(plan)
     lock = layout(settings()).run / "wipe.lock"
     with exclusive(lock, doing="wiping days"), open_instance() as instance:
         _drop_leftovers()
@@ -153,6 +150,24 @@ def wipe(plan: WipePlan, definitions: dg.Definitions) -> Wiped:
     return Wiped(plan, erased, cleared, shown, published, staging)
 
 
+def find_obstacles(plan: WipePlan) -> list[Needed]:
+    """Return what `wipe` would be refused for, such as the branch of a failed audit; changes nothing."""
+    with open_instance() as instance:
+        dead = {run.run_id for run, _ in find_dead_runs(instance)}
+        runs = [run.run_id for run in _find_running(plan, instance) if run.run_id not in dead]
+        dropped = {*_list_leftovers(), *_list_audits_of_ended_runs(instance, dead)}
+    needed = find_needed(_list_days(plan), release_gone=False)
+    return [
+        *(Needed(f"run {run[:8]}", _END_RUN) for run in runs),
+        *(each for each in needed if each.name.removeprefix("branch ") not in dropped),
+    ]
+
+
+def _list_days(plan: WipePlan) -> dict[str, list[dt.date] | None]:
+    """Return the days of each table that are wiped; None: as it is built again whole."""
+    return {**dict.fromkeys(plan.rows, plan.window.days), **dict.fromkeys(plan.rebuilt.values())}
+
+
 def list_tables_of(graph: AssetGraph, key: dg.AssetKey) -> Iterator[str]:
     """Yield the table of an asset, and those of its rows in quarantine."""
     yield _get_table(graph, key)
@@ -165,13 +180,17 @@ def _get_table(graph: AssetGraph, key: dg.AssetKey) -> str:
     return str(graph.get(key).metadata.get("dagster/table_name", ""))
 
 
-def _refuse_runs(plan: WipePlan, instance: DagsterInstance) -> None:
+def _find_running(plan: WipePlan, instance: DagsterInstance) -> list[dg.DagsterRun]:
     running = instance.get_runs(RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
-    if runs := find_runs(running, [*plan.assets, *plan.rebuilt], plan.window.days):
+    return find_runs(running, [*plan.assets, *plan.rebuilt], plan.window.days)
+
+
+def _refuse_runs(plan: WipePlan, instance: DagsterInstance) -> None:
+    if runs := _find_running(plan, instance):
         raise RefRefused(
             f"{plan.window} cannot be wiped: run {runs[0].run_id[:8]} is materializing some of it",
             unharmed="everything; nothing was removed",
-            next_step="wait until it has ended, or terminate it, and repeat the wipe",
+            next_step=f"{_END_RUN}; then repeat the wipe",
         )
 
 
@@ -184,20 +203,35 @@ def _refuse_needed(plan: WipePlan, days: Mapping[str, list[dt.date] | None], unh
         )
 
 
-def _drop_leftovers() -> None:
-    for ref in refs.list_refs()[::-1]:
+def _list_leftovers() -> list[str]:
+    """Return the branches of wipes that were killed, each after those that were created from it."""
+    there, found = refs.list_refs(), list[str]()
+    for ref in there[::-1]:
         if ref.name.startswith(_BRANCH) and ref.run_id == WIPE:
-            for above in refs.list_refs():
-                if above.base == ref.name:
-                    refs.drop(above.name)
-            refs.drop(ref.name)
+            found += [above.name for above in there if above.base == ref.name]
+            found.append(ref.name)
+    return list(dict.fromkeys(found))
+
+
+def _drop_leftovers() -> None:
+    for name in _list_leftovers():
+        refs.drop(name)
+
+
+def _list_audits_of_ended_runs(instance: DagsterInstance, dead: Collection[str] = ()) -> list[str]:
+    """Return the audit branches of runs that were killed; those that a failed audit kept are left."""
+    return [
+        ref.name
+        for ref in refs.list_refs()
+        if ref.state == "audit"
+        and (run := instance.get_run_by_id(ref.run_id))
+        and (run.is_finished or run.run_id in dead)
+    ]
 
 
 def _drop_audits_of_ended_runs(instance: DagsterInstance) -> None:
-    """Drop the audit branches of runs that were killed; those that a failed audit kept are left."""
-    for ref in refs.list_refs():
-        if ref.state == "audit" and (run := instance.get_run_by_id(ref.run_id)) and run.is_finished:
-            refs.drop(ref.name)
+    for name in _list_audits_of_ended_runs(instance):
+        refs.drop(name)
 
 
 def _remove(plan: WipePlan, definitions: dg.Definitions, instance: DagsterInstance) -> None:

@@ -59,6 +59,11 @@ class Database:
         return SecretStr(self._address("postgresql"))
 
     @property
+    def uri_for_others(self) -> SecretStr:
+        """The same for other programs, which name themselves to the server, and not as this process."""
+        return SecretStr(self._address("postgresql", named=False))
+
+    @property
     def sqlalchemy_uri(self) -> SecretStr:
         """The URI for SQLAlchemy with psycopg 3, including the password."""
         return SecretStr(self._address("postgresql+psycopg"))
@@ -100,9 +105,9 @@ class Database:
             pause = min(2 * pause, 0.5)
             database = getattr(databases(), self.key)
 
-    def _address(self, scheme: str) -> str:
+    def _address(self, scheme: str, *, named: bool = True) -> str:
         parameters = {
-            "application_name": f"millpond {os.getpid()}",
+            **({"application_name": f"millpond {os.getpid()}"} if named else {}),
             "options": f"-csearch_path={self.search_path}",
             "sslmode": self.sslmode,
             "gssencmode": "disable",

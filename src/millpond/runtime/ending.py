@@ -1,11 +1,18 @@
-"""How a process ends: as Python ends it, but objects are not freed first, which takes tenths of a second."""
+"""How a process ends: as Python ends it, but objects are not freed first, which takes tenths of a second.
+
+Where nobody reads its output any more it ends as other programs do, by SIGPIPE.
+"""
 
 from __future__ import annotations
 
 import atexit
+import io
+import os
+import signal
 import sys
 import threading
 from contextlib import suppress
+from typing import Any, NoReturn
 
 _UNWRITTEN = 120
 
@@ -30,6 +37,45 @@ def flush() -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+class _Output(io.FileIO):
+    """A standard stream; its end is that of the process if it is a pipe whose reader is gone."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _end_by_closed_pipe()
+
+
+def end_with_reader() -> None:
+    """Have this process end, without a word, when what reads its output does, such as `head`.
+
+    Python ignores SIGPIPE, and a connection that is lost must not end a process: so this is about the
+    standard streams alone, which are made new in place, as modules may hold them.
+    """
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        below = getattr(stream, "buffer", None)
+        raw = getattr(below, "raw", below)
+        if type(raw) is not io.FileIO or raw.fileno() != number or not isinstance(stream, io.TextIOWrapper):
+            continue
+        stream.flush()
+        output: Any = _Output(number, "w", closefd=False)
+        output.name = stream.name
+        if below is not raw:
+            output = io.BufferedWriter(output)
+        options = (stream.encoding, stream.errors, "\n", stream.line_buffering, stream.write_through)
+        stream.__init__(output, *options)  # type: ignore[misc]
+
+
+def _end_by_closed_pipe() -> NoReturn:
+    free_locks()
+    with suppress(ValueError):  # only the main thread may; a shell shows the same code without it
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPIPE})
+        os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(128 + signal.SIGPIPE)
 
 
 def free_locks() -> None:

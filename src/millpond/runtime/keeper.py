@@ -73,7 +73,7 @@ class Keeper(threading.Thread):
                     self._stopping.wait(_CHECK_SECONDS)
                     continue
                 why = self._start_and_watch()
-                if not self._stopping.is_set():
+                if why and not self._stopping.is_set():
                     self._pause(why)
         except BaseException as error:
             self.failure = error
@@ -96,7 +96,10 @@ class Keeper(threading.Thread):
         self.join(_END_SECONDS)
 
     def _start_and_watch(self) -> str:
-        began = time.monotonic()
+        began, child = time.monotonic(), None
+        if self._part.started_by:
+            process = self._await_process()
+            return self._report_and_watch(process, None, began) if process else ""
         try:
             with self._starting:
                 if self._stopping.is_set():
@@ -110,9 +113,28 @@ class Keeper(threading.Thread):
         process = self._part.find()
         if process is None:
             return self._describe_end(child)
+        return self._report_and_watch(process, child, began)
+
+    def _await_process(self) -> Process | None:
+        """Return the process of a part that another one starts, once there is one; None to stop."""
+        if not self._restarts.count:
+            self._board.report(self._part.name, "is starting", state=STARTING, note="")
+        while not self._stopping.wait(_POLL_SECONDS):
+            if process := self._part.find():
+                return process
+        return None
+
+    def _is_last(self, process: Process) -> bool:
+        """Return whether no other process has taken the place of this one."""
+        last = self._part.find()
+        return last is not None and last.pid == process.pid
+
+    def _report_and_watch(self, process: Process, child: subprocess.Popen[bytes] | None, began: float) -> str:
         self._board.report(
             self._part.name,
             "is running",
+            state=STARTING,
+            note="",
             pid=process.pid,
             since=process.started,
             address=self._part.address_of(process),
@@ -122,6 +144,8 @@ class Keeper(threading.Thread):
     def _watch(self, process: Process, child: subprocess.Popen[bytes] | None, began: float) -> str:
         was_up, bad_since, ask_at = False, time.monotonic(), 0.0
         while not self._stopping.wait(_POLL_SECONDS):
+            if self._part.started_by and not self._is_last(process):
+                return "" if process.alive else self._part.explain()  # a reload replaces it
             if _is_over(process, child):
                 return self._describe_end(child)
             if time.monotonic() < ask_at:
@@ -145,7 +169,7 @@ class Keeper(threading.Thread):
 
     def _report(self, process: Process, health: Health, was_up: bool, seconds: float) -> None:
         if health.state == UP:
-            if not process.ready:
+            if not process.ready and not self._part.started_by:
                 processes.register(self._home, replace(process, ready=True))
             where = self._part.address_of(process)
             words = f"is up{f' at {where}' if where else ''} after {seconds:.1f} s"
@@ -157,10 +181,12 @@ class Keeper(threading.Thread):
     def _pause(self, why: str) -> None:
         seconds = self._restarts.wait(time.monotonic())
         note = f"{why}; restarting in {seconds:.1f} s"
-        if self._restarts.exhausted:
+        if self._part.started_by:
+            note, seconds = why, 0.0
+        elif self._restarts.exhausted:
             note = (
                 f"{why}; after {LIMIT} restarts within a minute, the next one is in {seconds:.0f} s; "
-                f"see the end of {self._home.logs / self._part.name}.log"
+                f"see the end of {self._part.log_in(self._home.logs)}"
             )
         count = self._restarts.count
         self._board.report(self._part.name, note, state=DOWN, pid=None, since=None, note=note, restarts=count)
@@ -172,7 +198,7 @@ class Keeper(threading.Thread):
         code = child.wait()
         if code < 0:
             return f"was killed ({signal.Signals(-code).name})"
-        last_line = excerpt(processes.tail(self._home.logs / f"{self._part.name}.log", lines=1))
+        last_line = excerpt(processes.tail(self._part.log_in(self._home.logs), lines=1))
         return f"ended with exit code {code} ({last_line})"
 
 

@@ -60,6 +60,14 @@ class Part:
     """Whether `millpond up` counts as up without it."""
     wanted: Callable[[], bool] = lambda: True
     """Whether it shall run; if not, it is not started again."""
+    started_by: str = ""
+    """The part that starts it, also again; this one is then only watched."""
+    explain: Callable[[], str] = lambda: ""
+    """Says why it does not run, of a part that another one starts."""
+
+    def log_in(self, folder: Path) -> Path:
+        """Return its log below the folder of logs: its own, or that of the part that starts it."""
+        return folder / f"{self.started_by or self.name}.log"
 
     def address_of(self, process: Process | None) -> str | None:
         """Return the address of `process`, or for None the configured one; None if unknown."""
@@ -109,6 +117,7 @@ class Board:
         self._lock = threading.RLock()
         self._statuses = {status.name: status for status in statuses}
         self._began: float | None = time.monotonic()
+        self._optional_missing = False
         self._write()
 
     def report(self, name: str, words: str, **changes: Any) -> None:
@@ -119,9 +128,20 @@ class Board:
             self._write()
             if (before.state, before.note) != (after.state, after.note):
                 self.say(f"{name} {words}")
-            if self._began is not None and all(status.serves for status in self._statuses.values()):
-                self.say(f"all parts are up after {time.monotonic() - self._began:.1f} s")
-                self._began = None
+            self._say_once_up()
+
+    def _say_once_up(self) -> None:
+        """Say that all parts are up, the first time; before that that all are which must be."""
+        if self._began is None or not all(status.serves for status in self._statuses.values()):
+            return
+        seconds = time.monotonic() - self._began
+        if left := [f"{s.name} ({s.state})" for s in self._statuses.values() if s.state != UP]:
+            if not self._optional_missing:
+                self._optional_missing = True
+                self.say(f"all parts but {', '.join(left)} are up after {seconds:.1f} s")
+            return
+        self._began = None
+        self.say(f"all parts are up after {seconds:.1f} s")
 
     def say(self, line: str) -> None:
         """Report `line`, and write it to the log."""

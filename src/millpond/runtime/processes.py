@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from millpond.runtime.service_user import ServiceUser
 from millpond.settings import Settings, process_environment, variable
 
 _POLL_SECONDS = 0.02
+_STYLES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 @dataclass(frozen=True)
@@ -114,21 +116,31 @@ def ensure_process(
 
 def register(home: Home, process: Process) -> None:
     """Record `process` in the home, in place of an earlier one with its name."""
-    record = _record_file(home, process.name)
-    unfinished = record.with_suffix(".new")
+    record(home.run, process)
+
+
+def record(folder: Path, process: Process) -> None:
+    """Record `process` in a home's folder for that, in place of an earlier one with its name."""
+    file = _record_file(folder, process.name)
+    unfinished = file.with_suffix(".new")
     unfinished.write_text(json.dumps(asdict(process)))
-    unfinished.replace(record)
+    unfinished.replace(file)
 
 
 def find_process(home: Home, name: str) -> Process | None:
     """Return the background process `name` if it runs."""
-    process = _read(_record_file(home, name))
+    return find_recorded(home.run, name)
+
+
+def find_recorded(folder: Path, name: str) -> Process | None:
+    """Return the process that is recorded as `name` in a home's folder for that, if it runs."""
+    process = _read(_record_file(folder, name))
     return process if process and process.alive else None
 
 
 def list_processes(home: Home) -> list[Process]:
     """Return all running background processes of the home, sorted by name."""
-    found = (_read(record) for record in sorted(home.run.glob("*.process.json")))
+    found = (_read(file) for file in sorted(home.run.glob("*.process.json")))
     return [process for process in found if process and process.alive]
 
 
@@ -166,12 +178,13 @@ def end_process(pid: int, started: float, signals: Sequence[signal.Signals], tim
 
 
 def tail(log: Path, begin: int = 0, lines: int = 20) -> str:
-    """Return the last lines of `log` after position `begin`."""
+    """Return the last lines of `log` after position `begin`, without colours."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(begin, log.stat().st_size - 20_000))
-        return "\n".join(file.read().decode(errors="replace").strip().splitlines()[-lines:])
+        text = _STYLES.sub("", file.read().decode(errors="replace"))
+        return "\n".join(text.strip().splitlines()[-lines:])
 
 
 def _stop(process: Process, timeout: float) -> None:
@@ -226,21 +239,21 @@ def _open_listener(port: int) -> socket.socket:
     return listener
 
 
-def _record_file(home: Home, name: str) -> Path:
-    return home.run / f"{name}.process.json"
+def _record_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.process.json"
 
 
 def _lock_file(home: Home, name: str) -> Path:
     return home.run / f"{name}.lock"
 
 
-def _read(record: Path) -> Process | None:
+def _read(file: Path) -> Process | None:
     try:
-        return Process(**json.loads(record.read_text()))
+        return Process(**json.loads(file.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
 def _find_last_port(home: Home, name: str) -> int:
-    last = _read(_record_file(home, name))
+    last = _read(_record_file(home.run, name))
     return last.port if last else 0

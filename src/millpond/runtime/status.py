@@ -49,14 +49,19 @@ def read_status(settings: Settings) -> Report:
 def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
     past = replace(known.get(part.name, Status(part.name)), optional=part.optional)
     process = part.find()
-    log = str(home.logs / f"{part.name}.log")
+    log = str(part.log_in(home.logs))
     if process is None:
-        return replace(past, state=DOWN, address=part.address_of(None), pid=None, since=None, log=log)
+        # What another part has yet to start has no process meanwhile.
+        gone: State = STARTING if past.state == STARTING and past.pid is None else DOWN
+        return replace(past, state=gone, address=part.address_of(None), pid=None, since=None, log=log)
     health = check_health(part, process)
     state: State = health.state
     if state != UP and past.pid == process.pid and STARTING in (state, past.state):
         # What is still starting is not unhealthy, and what is up does not start again.
         state = past.state
+    note = "" if state == UP else health.note
+    if state == STARTING and health.state != STARTING:
+        note = "is starting, and does not answer yet"
     return Status(
         part.name,
         state,
@@ -65,6 +70,6 @@ def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
         process.started,
         past.restarts,
         log,
-        "" if state == UP else health.note,
+        note,
         part.optional,
     )

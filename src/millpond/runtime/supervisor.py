@@ -25,6 +25,7 @@ from millpond.runtime.sampling import keep_sampling
 from millpond.runtime.shared_parts import build_shared_parts
 from millpond.runtime.superset import build_superset_parts
 from millpond.runtime.supervised_parts import build_alerts_part, build_dagster_parts, dagster_url
+from millpond.runtime.warm_parts import build_warm_parts
 from millpond.settings import Settings
 
 LIMIT_BYTES = 10_000_000
@@ -62,6 +63,7 @@ def build_parts(settings: Settings, home: Home) -> list[Part]:
     return [
         *build_shared_parts(settings, home),
         *build_dagster_parts(settings, home),
+        *build_warm_parts(settings, home),
         build_alerts_part(settings, home),
         *([build_dashboard_part(settings, home)] if settings.dashboard else []),
         *build_superset_parts(settings, home),
@@ -90,7 +92,7 @@ def supervise(settings: Settings, tell: Tell, refuse: Callable[[], None] = lambd
             Status(
                 p.name,
                 address=p.address_of(None),
-                log=str(home.logs / f"{p.name}.log"),
+                log=str(p.log_in(home.logs)),
                 optional=p.optional,
             )
             for p in parts

@@ -18,6 +18,8 @@ from contextlib import suppress
 from typing import Any
 
 SOCKET = "warm.sock"
+RUN_SERVER, COMMAND_SERVER = "run-server", "command-server"
+"""The processes that runs and commands are forked from."""
 READY, GO = b"R", b"G"
 LENGTH_BYTES, NUMBER_BYTES = 8, 4
 MOST_FILES = 200

@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from millpond.errors import MillpondError
 from millpond.runtime import warm_client as client
+from millpond.runtime.processes import Process, record, start_time
 from millpond.runtime.warm_fork import become_process, hide_mark, inherit, report_end
 from millpond.settings import settings
 
@@ -34,6 +36,8 @@ _READ_SECONDS = 5.0
 _FIRST_FREE = 512
 _UNREAD = frozenset({"COLUMNS", "LINES", "LANG", "LANGUAGE"})
 """Read while modules load, for texts that are shown elsewhere; `LC_` likewise."""
+NOTE = "command-server.note"
+"""File that says why there is no such process, where that is not a failure."""
 Stamp = Mapping[str, tuple[int, ...] | None]
 
 
@@ -87,11 +91,17 @@ def _stamp(file: str) -> tuple[int, ...] | None:
 
 
 class Pool:
-    """What forks are made from: the code of `stamp`, loaded since `began` with the variables in `read`."""
+    """What forks are made from: code that was loaded since `began` with the variables in `read`.
 
-    def __init__(self, root: Path, read: Mapping[str, str | None], began: float) -> None:
+    `loaded` is the state in which files were loaded that may have changed since.
+    """
+
+    def __init__(
+        self, root: Path, read: Mapping[str, str | None], began: float, loaded: Stamp = MappingProxyType({})
+    ) -> None:
         self.root, self._read, self._path = root, read, root / "run" / client.SOCKET
-        self._stamp = stamp_code()
+        self._note = self._path.with_name(NOTE)
+        self._stamp = {**stamp_code(), **loaded}
         self._began_ns = int(began * 1e9)
         self._identity: tuple[int, ...] | None = None
 
@@ -119,7 +129,10 @@ class Pool:
         os.chdir(before)
         os.umask(mask)
         listener.listen(64)
+        self._note.unlink(missing_ok=True)
         unfinished.replace(self._path)
+        process = Process(client.COMMAND_SERVER, os.getpid(), start_time(os.getpid()) or 0.0, 0, True)
+        record(self._path.parent, process)
         return self._identify()
 
     def _identify(self) -> tuple[int, ...] | None:
@@ -145,6 +158,9 @@ class Pool:
                 return "other limits"
         if file := self._find_changed_file():
             if self._identify() == self._identity:
+                self._note.write_text(
+                    f"{file} has changed; until `millpond reload` commands load the code themselves"
+                )
                 self._path.unlink(missing_ok=True)  # the process ends, and nobody asks it again
             return f"{file} has changed"
         return ""

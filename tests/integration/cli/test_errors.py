@@ -21,6 +21,7 @@ from documented import commands
 from millpond.cli.interrupts import is_interrupt
 from millpond.errors import ConfigError
 from millpond.lake.catalog import load_catalog
+from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 from millpond.settings import Settings, settings
 from millpond.transform.manifest import load_project
@@ -228,3 +229,21 @@ def test_an_unknown_source_in_a_model_names_the_model_and_the_source(
         load_project(configure(project=tmp_path))
     assert "stg_climate_entries" in str(refused.value)
     assert "Traceback" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("nope", "no model makes a mart nope; there are: marts.mrt_"),
+        ("mrt_climate_overvew", "did you mean marts.mrt_climate_overview"),
+        ("mrt_climate_overview", "publish it: `millpond materialize marts/mrt_climate_overview`"),
+    ],
+)
+def test_only_a_mart_that_a_model_makes_is_advised_to_be_published(
+    home: Home, run: Run, name: str, advice: str
+) -> None:
+    with databases().marts.connect() as connection:
+        connection.execute("create schema if not exists marts")
+    code, _, err = run("sql", f"select * from marts.{name}")
+    assert code == 2
+    assert advice in err

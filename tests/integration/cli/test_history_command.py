@@ -66,6 +66,11 @@ def test_a_commit_is_shown_undone_after_yes_and_a_table_of_it_only_by_force(run:
         code, out, err = run("sql", then, "--at", wrong)
         assert (code, out) == (2, "")
         assert said in err
+    for undoing in (("undo", "deadbeef"), ("tables", "rollback", "gold.readings", "deadbeef")):
+        code, out, err = run(*undoing)
+        assert (code, out) == (2, "")
+        assert "main has no commit 'deadbeef'" in err
+        assert "--at" not in err
     code, out, err = run("sql", then, "--at", "1999-01-01")
     assert (code, out) == (2, "")
     assert "there was no ref main" in err

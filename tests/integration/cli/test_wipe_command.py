@@ -118,13 +118,25 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
     with pytest.raises(RefRefused, match="branch mine") as refused:
         wipe(plan, defs)
     assert "`millpond branch drop mine`" in refused.value.next_step
-    refs.drop("mine")
     with open_instance() as instance:
         (ended, *_) = instance.get_run_ids(limit=1)
     refs.create("audit_of_a_killed_run", run_id=ended)
+    refs.create("audit_that_failed", run_id=ended)
+    refs.keep("audit_that_failed", "a check failed")
+    with pins.hold_pin("main") as held:
+        shown = json.loads(run("wipe", SELECTION, "-p", str(DAY), "--json")[1])["refused_for"]
+    assert [each["name"].split(" of ")[0] for each in shown] == [
+        "branch audit_that_failed",
+        "branch mine",
+        f"pin {held.name}",
+    ]
     code, out, _ = run("wipe", SELECTION, "-p", str(DAY))
     assert code == 0
-    assert "Nothing was changed" in out
+    assert "would be refused: branch mine still needs the rows; `millpond branch drop mine`" in out
+    assert "Nothing was changed. Next: the above" in out
+    for name in ("mine", "audit_that_failed"):
+        refs.drop(name)
+    assert "would be refused" not in run("wipe", SELECTION, "-p", str(DAY))[1]
     with pins.hold_pin("main") as held, pytest.raises(RefRefused, match=held.name):
         wipe(plan, defs)
     for moment in ("wipe.removed", "wipe.expired"):
@@ -157,9 +169,27 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
     assert again.success
     assert [check.message for check in again.checks if not check.passed] == []
     assert any(f"{DAY} was wiped" in sentence for sentence in again.left_out)
+    told_what_is_left_out(run)
     assert find_token(home) == []
     assert materialize(SELECTION, WIPED, tags=accept_tags(shrink=False, wiped=True)).success
     assert days_of("raw.climate_entries") == {str(day) for day in BOTH.days}
+
+
+def told_what_is_left_out(run: Run) -> None:
+    """What a command leaves out is in its last lines; where that is all that was asked for, it is refused."""
+    code, out, _ = run("materialize", SELECTION, "--range", str(BOTH))
+    assert code == 0
+    done, said = out.partition("partly done")[1:]
+    assert done
+    assert f"  left out: dlt_climate_entries: {DAY} was wiped" in said
+    code, out, err = run("materialize", SELECTION, "--partition", str(DAY))
+    assert (code, out.count("done")) == (2, 0)
+    assert "nothing would be loaded" in err
+    assert f"`millpond materialize '{SELECTION}' --partition {DAY} --accept-wiped`" in err
+    for days, ended in ((f"{DAY}", 2), (f"{DAY},{BOTH.last}", 0)):
+        code, out, _ = run("backfill", "dlt_climate_entries", "--partitions", days)
+        assert code == ended
+        assert f"Left out, as they were wiped: dlt_climate_entries {DAY}." in out
 
 
 @pytest.mark.slow

@@ -99,6 +99,7 @@ def test_the_writing_token_is_another_one_private_and_drawn_again_when_its_file_
     assert reading["catalog_token"] != writing["catalog_token"]
     assert reading["marts_dsn"] == reading["marts_readonly_dsn"] == writing["marts_readonly_dsn"]
     assert "millpond_marts:" in writing["marts_dsn"]
+    assert "application_name" not in reading["marts_dsn"] + writing["marts_dsn"]
     assert not any("millpond_marts" in value for value in reading.values())
     assert get_connections()["catalog_token"] == reading["catalog_token"]
     _client(writing).load_table("raw.readings").append(rows({1: [2]}))

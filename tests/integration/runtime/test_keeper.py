@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -82,6 +83,7 @@ def keep(own_home: Home) -> Iterator[Run]:
         start: Callable[[], subprocess.Popen[bytes]] = start,
         silence_seconds: float = 60.0,
         wanted: Callable[[], bool] = lambda: True,
+        **more: Any,
     ) -> queue.Queue[tuple[Status, str]]:
         told: queue.Queue[tuple[Status, str]] = queue.Queue()
 
@@ -95,6 +97,7 @@ def keep(own_home: Home) -> Iterator[Run]:
             examine,
             silence_seconds=silence_seconds,
             wanted=wanted,
+            **more,
         )
         keepers.append(Keeper(part, own_home, Board(own_home, [Status("mill")], tell), stopping))
         keepers[-1].start()
@@ -125,6 +128,38 @@ def test_a_killed_part_is_started_again_and_says_so(keep: Run, tmp_path: Path) -
     down = await_line(told, "was killed (SIGKILL); restarting")
     assert (down.state, down.restarts) == ("down", 1)
     assert await_line(told, "mill is up").pid != first
+
+
+def test_a_part_that_another_starts_is_only_watched_and_its_end_and_return_are_told(
+    keep: Run, own_home: Home
+) -> None:
+    def begin() -> subprocess.Popen[bytes]:
+        mill = subprocess.Popen([sys.executable, "-c", SLEEPS])
+        register(own_home, Process("mill", mill.pid, start_time(mill.pid) or 0.0, 0, True))
+        return mill
+
+    told = keep(started_by="the miller", explain=lambda: "ended; the miller starts it again")
+    assert await_line(told, "mill is starting").state == "starting"
+    first = begin()
+    assert await_line(told, "mill is up").pid == first.pid
+    first.kill()
+    first.wait()
+    away = await_line(told, "mill ended; the miller starts it again")
+    assert (away.state, away.note, away.restarts, away.pid) == (
+        "down",
+        "ended; the miller starts it again",
+        1,
+        None,
+    )
+    second = begin()
+    assert await_line(told, "mill is up").pid == second.pid
+    third = begin()
+    assert await_line(told, "mill is up").pid == third.pid
+    assert second.poll() is None
+    for each in (second, third):
+        each.kill()
+        each.wait()
+    assert await_line(told, "the miller starts it again").restarts == 2
 
 
 def test_a_part_that_cannot_run_is_tried_later_and_later(keep: Run, tmp_path: Path, own_home: Home) -> None:

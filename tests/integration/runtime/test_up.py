@@ -26,7 +26,8 @@ from millpond.settings import settings
 from processes import exit_code
 from waiting import until
 
-PARTS = ["postgres", "catalog", "code-server", "webserver", "daemon", "alerts"]
+PARTS = ["postgres", "catalog", "code-server", "webserver", "daemon"]
+PARTS += ["run-server", "command-server", "alerts"]
 
 
 @dg.asset(pool="narrow")
@@ -39,12 +40,18 @@ def kill_a_run() -> None:
         dg.materialize([killed], instance=recorded, tags={"test": "killed before up"})
 
 
+def is_whole() -> bool:
+    """Return whether each part is up, also those that nothing waits for."""
+    return {part.state for part in read_status(settings()).parts} == {"up"}
+
+
 @pytest.fixture(scope="module")
 def up() -> Iterator[Home]:
     """The home of this test process with `millpond up` running for it, in which a run was killed before."""
     assert exit_code(kill_a_run) == -signal.SIGKILL
     answer = millpond("up", "--detach")
     assert answer.returncode == 0, answer.stderr
+    until(is_whole, READY_SECONDS, every=0.5)
     yield layout(settings())
     down(settings())
 
@@ -60,7 +67,14 @@ def test_every_part_is_up_with_its_address_process_and_log(up: Home) -> None:
         assert part["since"].endswith("+00:00")
         assert Path(part["log"]).exists()
         assert part["restarts"] == 0
-    assert "all parts are up" in (up.logs / "up.log").read_text()
+    told = (up.logs / "up.log").read_text().splitlines()
+    assert "all parts are up after" in told[-1]
+    assert [name for name in PARTS if not any(f" {name} is up" in line for line in told)] == []
+
+
+def test_no_log_has_colours(up: Home) -> None:
+    assert (up.logs / "code-server.log").read_text()
+    assert [log.name for log in up.logs.glob("*.log") if b"\x1b" in log.read_bytes()] == []
 
 
 def test_the_links_of_alerts_open(up: Home) -> None:
@@ -116,7 +130,7 @@ def test_each_part_that_is_killed_comes_back(up: Home) -> None:
     for pid in before.values():
         assert pid
         os.kill(pid, signal.SIGKILL)
-    until(lambda: read_status(settings()).is_up, READY_SECONDS, every=0.5)
+    until(is_whole, READY_SECONDS, every=0.5)
     for part in status()["parts"]:
         assert part["pid"] != before[part["name"]]
         assert part["restarts"] == 1

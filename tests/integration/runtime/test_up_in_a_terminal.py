@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -52,7 +54,7 @@ def own_home(configure: Callable[..., Settings], tmp_path: Path) -> Iterator[Hom
 
 
 @contextmanager
-def up_in_the_foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
+def up_in_the_foreground(own_home: Home, parts: int = 3) -> Iterator[subprocess.Popen[str]]:
     """Run `millpond up` in a terminal of its own; goes on when it has started a few parts."""
     with subprocess.Popen(
         [sys.executable, "-m", "millpond.cli.main", "up"],
@@ -63,7 +65,7 @@ def up_in_the_foreground(own_home: Home) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     ) as process:
         try:
-            until(lambda: len(find_supervised(own_home)) >= 3)
+            until(lambda: len(find_supervised(own_home)) >= parts)
             yield process
         finally:
             process.kill()
@@ -91,6 +93,23 @@ def test_ctrl_c_stops_everything(foreground: subprocess.Popen[str], own_home: Ho
     assert foreground.returncode == 0
     assert output.splitlines()[-1].endswith("all parts are stopped")
     assert running_parts(own_home) == []
+
+
+def test_while_parts_start_the_status_says_that_and_no_error(own_home: Home) -> None:
+    """From the first moment on, in an empty home."""
+    with up_in_the_foreground(own_home, parts=0) as foreground:
+        said, states = "", set[str]()
+        while not (shown := json.loads(millpond("status", "--json").stdout))["up"]:
+            if shown["supervisor"]:
+                states |= {part["state"] for part in shown["parts"]}
+            answer = millpond("status")
+            assert answer.stderr == ""
+            said += answer.stdout
+        assert states <= {"starting", "up"}
+        assert "starting" in states
+        assert re.findall(r".*(?:Errno|rror|refused|failed|does not exist).*", said) == []
+        foreground.send_signal(signal.SIGINT)
+        foreground.communicate(timeout=60)
 
 
 def test_after_a_killed_supervisor_down_leaves_nothing(

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from background_parts import FREE_PORTS, READY_SECONDS, launch, millpond, terminate
+from background_parts import FREE_PORTS, READY_SECONDS, launch, millpond, status, terminate
 
 from millpond.instance.home import open_instance
 from millpond.runtime.children import find_supervised
@@ -21,7 +21,7 @@ from millpond.runtime.down import down
 from millpond.runtime.home import locate
 from millpond.runtime.processes import find_process
 from millpond.runtime.supervised_parts import CODE_SERVER
-from millpond.runtime.warm_client import SOCKET
+from millpond.runtime.warm_client import COMMAND_SERVER, RUN_SERVER, SOCKET
 from millpond.settings import Settings, process_environment, settings
 from waiting import until
 
@@ -145,6 +145,41 @@ def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Pa
     assert find_process(locate(settings()), CODE_SERVER)
 
 
+def find(name: str) -> int:
+    """Return the process of that name once it runs and is ready; 0 else."""
+    process = find_process(locate(settings()), name)
+    return process.pid if process and process.ready else 0
+
+
+def test_whichever_of_the_loaded_processes_is_killed_comes_back_without_a_run_and_is_told(up: Path) -> None:
+    home, both = locate(settings()), (RUN_SERVER, COMMAND_SERVER)
+    until(lambda: all(map(find, both)), READY_SECONDS)
+    parent = psutil.Process(find(RUN_SERVER)).ppid()
+    assert psutil.Process(find(COMMAND_SERVER)).ppid() == parent
+    told = home.logs / "up.log"
+    for pid, gone in (
+        (find(COMMAND_SERVER), (COMMAND_SERVER,)),
+        (find(RUN_SERVER), (RUN_SERVER,)),
+        (parent, both),
+    ):
+        before = {name: find(name) for name in both}
+        told.write_text("")
+        psutil.Process(pid).kill()
+        until(
+            lambda gone=gone, before=before: all(find(n) not in (0, before[n]) for n in gone), READY_SECONDS
+        )
+        assert {name for name in both if find(name) != before[name]} == set(gone)
+        for name in gone:
+            until(lambda name=name: f"{name} is up" in told.read_text(), READY_SECONDS)
+            assert f"{name} ended; {CODE_SERVER} starts it again" in told.read_text()
+    assert type_command("materialize", "version")[0] == 0
+    assert read_metadata("version")["warm"] is True
+    assert look()["parent"] == find(RUN_SERVER)
+    shown = status()
+    restarts = {part["name"]: part["restarts"] for part in shown["parts"]}
+    assert (shown["up"], restarts[RUN_SERVER], restarts[COMMAND_SERVER]) == (True, 2, 2)
+
+
 def type_command(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run the script `millpond` with the environment of `up`'s."""
     answer = subprocess.run(
@@ -169,7 +204,7 @@ def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None
     socket = locate(settings()).run / SOCKET
     until(socket.exists, READY_SECONDS)
     loaded = find_loaded()
-    assert len(loaded) == 2
+    assert len(loaded) == 3
     assert sum(each.memory_full_info().pss for each in loaded) < MOST_MEGABYTES * 2**20
     for words in (
         ["sql", "select 1 as one, 'a' as b"],

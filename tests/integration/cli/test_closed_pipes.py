@@ -1,0 +1,66 @@
+"""A command whose reader is gone, such as `head`, ends as other programs do: by SIGPIPE, without a word."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from millpond.runtime.ending import end_with_reader
+from millpond.settings import process_environment
+from processes import exit_code
+
+COMMANDS = (
+    *("--help", "sql --help", "sql 'select 1'", "sql 'select 1' --json", "sql 'select 1' --csv", "tables"),
+    *("history --json", "status", "env", "sources list", "backfill list", "config show", "maintain --list"),
+    *("no_such_command", "sql selec"),
+)
+BIG = "select i, repeat('word ', 20) as text from range(200000) t(i)"
+
+
+def begin(command: Sequence[str], out: int, errors: int) -> subprocess.Popen[bytes]:
+    """Type a command whose output goes into these descriptors."""
+    words = [sys.executable, "-m", "millpond.cli.entry", *command]
+    return subprocess.Popen(words, stdout=out, stderr=errors, env=process_environment())
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_nobody_reads_ends_the_command_that_prints_it(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = begin(shlex.split(command), writer, writer)
+    os.close(writer)
+    assert process.wait(120) == -signal.SIGPIPE
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("option", [[], ["--json"], ["--csv"]])
+def test_a_reader_that_has_enough_ends_a_long_table_and_no_error_is_shown(option: list[str]) -> None:
+    errors_reader, errors = os.pipe()
+    reader, writer = os.pipe()
+    process = begin(["sql", BIG, *option], writer, errors)
+    os.close(writer)
+    os.close(errors)
+    assert os.read(reader, 10)
+    os.close(reader)
+    assert process.wait(120) == -signal.SIGPIPE
+    assert os.read(errors_reader, 1000) == b""
+    os.close(errors_reader)
+
+
+def _lose_a_connection() -> None:
+    end_with_reader()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"any")
+
+
+def test_a_connection_that_is_lost_ends_no_process() -> None:
+    assert exit_code(_lose_a_connection) == 0
