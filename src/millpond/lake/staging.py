@@ -44,10 +44,6 @@ from millpond.lake.retention import find_expired, trim_log
 
 NEWEST_WRITTEN = 2
 """The newest version of the table format that is written; tables of a newer one are read."""
-_LARGE_BYTES = 8 << 20
-"""From this size on files are flushed while others are written. Smaller ones are flushed together at the end:
-each flush makes the file system write its journal, and who creates a file meanwhile waits for it.
-"""
 
 
 class Staging(Transaction):
@@ -111,7 +107,7 @@ class Staging(Transaction):
             Operation.OVERWRITE, self, self.table.io, snapshot_properties=dict(properties)
         )
         producer.needed = needed
-        self._produce(producer, removed, list(added))
+        self._produce(producer, removed, added)
 
     def _refuse_newer_format(self) -> None:
         version = self.table_metadata.format_version
@@ -148,7 +144,7 @@ class Staging(Transaction):
         return metadata, location
 
     def _produce(
-        self, producer: _ReplaceFiles, removed: Iterable[DataFile], added: Sequence[DataFile]
+        self, producer: _ReplaceFiles, removed: Iterable[DataFile], added: Iterable[DataFile]
     ) -> None:
         for file in removed:
             producer.delete_data_file(file)
@@ -156,8 +152,7 @@ class Staging(Transaction):
             producer.append_data_file(file)
         producer.commit()
         producer.remember(self.table_metadata)
-        large = sum(file.file_size_in_bytes for file in added) >= _LARGE_BYTES
-        if large and isinstance(self.table.io, TrackingIO):
+        if isinstance(self.table.io, TrackingIO):
             self.table.io.flush_soon()
 
 
