@@ -126,7 +126,7 @@ def test_a_connection_cut_at_the_commit_doubles_and_loses_nothing(
     proxy: _Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write({0: [1], 1: [2]})
-    monkeypatch.setattr(locks, "connect", proxy.connect)
+    monkeypatch.setattr(locks, "borrow_session", lambda: closing(proxy.connect()))
     written = write({0: [10]})
     assert proxy.cuts == 1
     assert (written.changed, written.rows) == (True, 1)
