@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from millpond.runtime.garbage import pause_collection, resume_collection
+from millpond.runtime.garbage import collect_rarely, pause_collection, resume_collection
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +30,11 @@ def test_a_search_that_was_not_paused_sees_everything_as_before() -> None:
     resume_collection()
     assert gc.isenabled()
     assert gc.get_freeze_count() == before
+
+
+def test_work_that_is_done_again_and_again_freezes_nothing_and_leaves_the_threshold_as_it_was() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    with collect_rarely(freeze=False):
+        assert gc.get_threshold() > before[0]
+        assert gc.get_freeze_count() == before[1]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before

@@ -23,13 +23,15 @@ def resume_collection() -> None:
 
 
 @contextmanager
-def collect_rarely() -> Iterator[None]:
-    """Collect garbage less often within the block, and not among the objects that exist when it begins.
+def collect_rarely(*, freeze: bool = True) -> Iterator[None]:
+    """Collect garbage less often within the block and, with `freeze`, never what exists when it begins.
 
-    For work that makes millions of objects and drops few of them in cycles.
+    For work that makes millions of objects and drops few of them in cycles. Without `freeze` also for work
+    that a process does again and again.
     """
     usual = gc.get_threshold()
-    gc.freeze()
+    if freeze:
+        gc.freeze()
     gc.set_threshold(*_RARELY)
     try:
         yield
