@@ -60,6 +60,8 @@ class Value:
     """The zone in which the times of this column without an offset are told; None: UTC."""
     of_json: bool = True
     """Whether it is a value of a JSON text, where true is written one way."""
+    stored: bool = False
+    """Whether the split rows have the strict value, and whether one was sent, as columns."""
 
     @property
     def lenient(self) -> bool:
@@ -86,6 +88,8 @@ class Value:
 
     def loose(self) -> str:
         """Return the typed value of a text that is known to be good."""
+        if self.stored:
+            return self.strict
         found = self._as_sent()
         if self.zone is None or self.column.type != "timestamp":
             return found
@@ -173,18 +177,27 @@ class Value:
         return value
 
     @property
+    def state(self) -> str:
+        """The name of the stored column that is 1 where a value was sent, 0 where it is an empty text."""
+        return quoted(f"{self.name} sent")
+
+    @property
     def sent(self) -> str:
         """The expression that is null exactly where no value was sent; for numbers, no text is made."""
-        return self.field or self.text
+        return self.state if self.stored else self.field or self.text
 
     @property
     def is_there(self) -> str:
         """The condition that a value was sent, and no empty text."""
+        if self.stored:
+            return f"{self.state} = 1"
         return f"{self.field} is not null" if self.field else f"{self.text} <> ''"
 
     def missing(self) -> str:
         """Return the condition that there is no value at all."""
         missing = f"{self.field} is null" if self.field else f"coalesce({self.text}, '') = ''"
+        if self.stored:
+            missing = f"coalesce({self.state}, 0) = 0"
         return f"{missing} and not coalesce({self._code()}, false)" if self.column.no_value else missing
 
     def broken(self) -> Iterator[tuple[str, str]]:
@@ -206,7 +219,7 @@ class Value:
 
     def nulled(self) -> str:
         """Return the expression for why a value that was there is null; null where it is not."""
-        name, kind = quoted(self.name), self.column.type
+        kind = self.column.type
         cases = [(self._code(), NO_VALUE)] if self.column.no_value else []
         if self.lenient:
             if kind in {"string", "json"}:
@@ -216,13 +229,19 @@ class Value:
             else:
                 cases.append((f"{self.strict} is null", _wrong(kind)))
             cases += [(f"not ({fits})", reason) for fits, reason in self._bounds(self.strict)]
-        there = f"{self.text} is not null" if kind in {"string", "json"} else self.is_there
         reasons = first((condition, f"{self.name} {reason}") for condition, reason in cases)
-        return f"case when {name} is null and {there} then {reasons} end"
+        return f"case when {self.became_null()} then {reasons} end"
+
+    def became_null(self) -> str:
+        """Return the condition, over clean values, that a value was there and is null."""
+        there = f"{self.text} is not null" if self.column.type in {"string", "json"} else self.is_there
+        return f"{quoted(self.name)} is null and {there}"
 
     def as_strict(self) -> str:
         """Return the expression for the typed value; null where the text is not of the column's type."""
         kind, text, loose = self.column.type, self.text, self.loose()
+        if self.stored:
+            return self.strict
         if self.native and kind != "number":
             return loose
         if kind == "int" and self.rounding:
@@ -247,7 +266,7 @@ class Value:
         return loose
 
     def _is_nested(self) -> str:
-        return f"(left({self.text}, 1) in ('{{', '[') and contains({NESTED}, {literal(f',{self.name},')}))"
+        return f"(contains({NESTED}, {literal(f',{self.name},')}) and left({self.text}, 1) in ('{{', '['))"
 
     def _bounds(self, value: str) -> Iterator[tuple[str, str]]:
         """Yield the conditions that a typed `value` must fulfil, and what it is if it does not."""

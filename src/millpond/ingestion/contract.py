@@ -6,6 +6,7 @@ Texts are taken from the JSON rows as they are; typed values have their column's
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ class Contract:
         columns += [(name, self._added(field), (field,)) for name, field in added.items()]
         raw = {keys for _, column, keys in columns if column.type == "json"}
         self._extraction = Extraction((keys for *_, keys in columns), raw)
-        self.values = [
+        self._taken = [
             Value(
                 name,
                 column,
@@ -60,7 +61,9 @@ class Contract:
             )
             for name, column, keys in columns
         ]
-        """Every column of the raw table except the lineage columns, in order."""
+        """Every column of the raw table except the lineage columns, in order, as it is taken from a row."""
+        self.values = [self._split(value) for value in self._taken]
+        """The same over the split rows."""
 
     def _added(self, field: str) -> Column:
         found = self.rows.find((field,)) if self.rows else None
@@ -87,9 +90,18 @@ class Contract:
             "of_json": False,
         }
 
-    def of(self, name: str) -> Value:
-        """Return the value of the column called `name`."""
-        return next(value for value in self.values if value.name == name)
+    def _split(self, value: Value) -> Value:
+        """Return a value over the split rows, which hold it typed, or as it was staged, or as text."""
+        stored = value.native is None and value.column.type not in {"string", "json"}
+        text = value.text if self.rows else quoted(f"{value.name} text")
+        return replace(value, stored=stored, text=text)
+
+    def _keeps_text(self, value: Value) -> bool:
+        """Return whether the text of a value is asked for after rows were split."""
+        return not value.stored or value.column.no_value is not None or value.name == self.table.version
+
+    def _of(self, name: str) -> Value:
+        return next(value for value in self._taken if value.name == name)
 
     def readable(self) -> str:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
@@ -125,7 +137,27 @@ class Contract:
         )
 
     def split(self) -> str:
-        """Return the SELECT list of what is wrong with a row as such; `__json` says if it is readable."""
+        """Return the SELECT list of a row's values, and of what is wrong with it as such.
+
+        `__json` says if it is readable.
+        """
+        return ", ".join([*self._columns(), self._faults()])
+
+    def _columns(self) -> Iterator[str]:
+        """Yield the SELECT list of the values of the split rows."""
+        kept = []
+        for taken, value in zip(self._taken, self.values, strict=True):
+            if value.stored:
+                yield f"{taken.as_strict()} as {value.strict}"
+                yield f"({taken.text} <> '')::utinyint as {value.state}"
+            if self._keeps_text(value):
+                if self.rows is None:
+                    yield f"{taken.text} as {value.text}"
+                elif (found := self.rows.find(value.keys)) is not None:
+                    kept.append(found[0].partition(".")[0])
+        yield from dict.fromkeys(kept)
+
+    def _faults(self) -> str:
         if self.rows:
             broken = STAGED_BROKEN if self._marked else "null::varchar"
             nested = "".join(
@@ -139,7 +171,7 @@ class Contract:
             )
         nested = ", ".join(
             f"case when {value.nested()} then {literal(f',{value.name},')} end"
-            for value in self.values
+            for value in self._taken
             if value.column.type == "string" and not value.added
         )
         # which most rows do not: a bracket, or a brace after the one that begins the row
@@ -158,8 +190,8 @@ class Contract:
 
     def strict(self, rows: str) -> str:
         """Return the relation `rows` with the values that the expressions of columns are over."""
-        values = ", ".join(f"{value.as_strict()} as {value.strict}" for value in self.values)
-        return f"(select *, {values} from {rows})"  # noqa: S608 - names quoted, literals
+        values = "".join(f", {v.as_strict()} as {v.strict}" for v in self.values if not v.stored)
+        return f"(select *{values} from {rows})"  # noqa: S608 - names quoted, literals
 
     def loaded(self, *, any_null: bool = True) -> str:
         """Return the SELECT list of good rows' values over strict ones; `__nulled`: one became null.
@@ -172,14 +204,14 @@ class Contract:
     def time(self) -> str:
         """Return the expression for the row's time in microseconds; NULL where it has none."""
         event = self.table.event_time
-        return self.of(event.column).micros(event.unit, self._zone) if event else "null::bigint"
+        return self._of(event.column).micros(event.unit, self._zone) if event else "null::bigint"
 
     def key(self) -> str:
         """Return the expression for the row's key as one text; NULL where a part of it is missing.
 
         Values are compared as what they are: 1, 1.0 and "01" are one key of type int, and three texts.
         """
-        parts = [self.of(name).canonical() for name in self.table.key]
+        parts = [self._of(name).canonical() for name in self.table.key]
         if len(parts) == 1:
             return parts[0]
         marked = (
@@ -191,7 +223,8 @@ class Contract:
         """Return the ORDER BY list that puts the later of two rows with one key first."""
         order = ["__micros desc nulls last", "_seq desc"]
         if self.table.version:
-            order = [*(f"{value} desc nulls last" for value in self.of(self.table.version).ranks()), *order]
+            version = next(value for value in self.values if value.name == self.table.version)
+            order = [*(f"{value} desc nulls last" for value in version.ranks()), *order]
         return ", ".join(order)
 
     def reason(self, frequent: Sequence[str] = ()) -> str:
@@ -203,6 +236,18 @@ class Contract:
         if self.table.unknown_columns == "quarantine":
             rules.append(unknown_reason(frequent))
         return f"coalesce(__broken, {_join(rules)})"
+
+    def noteworthy(self) -> str:
+        """Return a condition that holds at least for all rows that break a rule, or in which a value became null.
+
+        Of few rows alone the texts of `reason` and `nulled` are made then.
+        """
+        conditions = ["__broken is not null"]
+        conditions += [condition for value in self.values for condition, _ in self._conditions(value)]
+        conditions += [value.became_null() for value in self.values if value.may_become_null]
+        if self.table.unknown_columns == "quarantine":
+            conditions.append(f"len({UNKNOWN}) > 0")
+        return " or ".join(f"({condition})" for condition in conditions)
 
     def nulled(self) -> str:
         """Return the expression for why values of a row became null, as one text; NULL where none did."""

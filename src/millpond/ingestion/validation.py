@@ -111,7 +111,7 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract, window: Wi
     connection.execute(
         f"""
         create temp table split as
-        select * exclude ({PAYLOAD}, __json), {contract.split()}, {contract.time()} as __micros,
+        select _seq, __bytes, {contract.split()}, {contract.time()} as __micros,
                {day} as __day, {contract.key()} as __key,
                case when {contract.key()} is null
                     then md5(trim({contract.payload()}, {BLANKS}))
@@ -218,7 +218,8 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
                if(__apart is null and __broke is null, __null, null) as __nulled
         from (select _seq, {contract.reason(frequent)} as __broke, {contract.nulled()} as __null,
                      case when __outside then 'outside' when __duplicate then 'duplicate' end as __apart
-              from {typed})
+              from {typed}
+              where __outside or __duplicate or {contract.noteworthy()})
         where __apart is not null or __broke is not null or __null is not null
         """  # noqa: S608
     )

@@ -1,15 +1,13 @@
 """The rows of a CSV file as texts; what cannot be taken apart is kept, with the reason.
 
-Python's own reader is used: unlike DuckDB's and Arrow's it says which line is to blame and goes on after it.
+Arrow reads what is plain, in blocks. All else is read by Python's own reader: unlike DuckDB's and Arrow's it
+says which line is to blame and goes on after it.
 """
 
 from __future__ import annotations
 
 import csv
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
@@ -18,7 +16,9 @@ import pyarrow.compute as pc
 from millpond.errors import SourceMalformed
 from millpond.ingestion.batches import BROKEN, LINE
 from millpond.ingestion.columns import is_numeric
+from millpond.ingestion.files.blocks import PlainRecords
 from millpond.ingestion.files.lines import TextLines, is_decoded, printable
+from millpond.ingestion.files.records import Records
 from millpond.ingestion.files.spec import Csv
 from millpond.ingestion.spec import SourceTable
 
@@ -26,109 +26,6 @@ ROWS_AT_ONCE: Final = 20_000
 _SIGNS_AT_ONCE: Final = 32 << 20
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _THOUSANDS: Final = r"^\s*([+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?)\s*$"
-csv.field_size_limit(sys.maxsize)  # lines are limited, by the spec's max_row_bytes
-
-
-@dataclass(frozen=True)
-class Row:
-    """A record: its fields, or the text of its first line and why it is none."""
-
-    fields: list[str]
-    line: str = ""
-    reason: str = ""
-
-
-class _Records:
-    """The records of a CSV file. After one that is none, reading goes on at its second line."""
-
-    def __init__(self, lines: TextLines, dialect: Csv, delimiter: str) -> None:
-        self._most, self._again = lines.most, list[str]()
-        self._source = _without_last(lines, dialect.skip_footer) if dialect.skip_footer else iter(lines)
-        self._comment, self._held, self._held_size = dialect.comment, list[str](), 0
-        self.size = 0
-        """Signs of all records so far."""
-        self._options: dict[str, Any] = {
-            "delimiter": delimiter,
-            "quotechar": dialect.quote or None,
-            "quoting": csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-            "escapechar": dialect.escape if dialect.escape != dialect.quote else None,
-            "doublequote": dialect.escape in {None, dialect.quote},
-            "strict": True,
-        }
-
-    def head(self, first: str, keep: bool) -> Row:
-        """Return the record that begins with the line `first`; with `keep` it is read again."""
-        self._again.append(first)
-        row = next(self.read(None))
-        if keep:
-            self._again += reversed(self._held)
-        self._forget()
-        return row
-
-    def read(self, width: int | None) -> Iterator[Row]:
-        """Yield the records, which should have `width` fields; blank lines are none."""
-        while True:
-            reader = csv.reader(self._feed(), **self._options)
-            try:
-                for fields in reader:
-                    if len(fields) == width or (width is None and fields):
-                        yield Row(fields)
-                    elif fields:
-                        yield self._blame(f"row has {len(fields)} fields, not {width}")
-                        break
-                    self._forget()
-                else:
-                    return
-            except _TooLong:
-                is_line = len(self._held) == 1
-                yield self._blame(f"row is larger than {self._most} bytes" if is_line else _UNCLOSED)
-            except csv.Error as error:
-                yield self._blame(_UNCLOSED if "end of data" in str(error) else f"row is not CSV: {error}")
-
-    def _feed(self) -> Iterator[str]:
-        held, comment, most = self._held, self._comment, self._most
-        while True:
-            line = self._again.pop() if self._again else next(self._source, "")
-            if not line:
-                return
-            if comment and not held and line.startswith(comment):
-                continue
-            held.append(line)
-            self._held_size += len(line)
-            if self._held_size > most:
-                raise _TooLong
-            yield line
-
-    def _blame(self, reason: str) -> Row:
-        first, *others = self._held
-        self._again += reversed(others)
-        self._held_size = len(first)
-        self._forget()
-        return Row([], printable(first).rstrip("\r\n"), reason)
-
-    def _forget(self) -> None:
-        self.size += self._held_size
-        self._held_size = 0
-        self._held.clear()
-
-
-def _without_last(lines: Iterable[str], number: int) -> Iterator[str]:
-    """Yield `lines` up to the last `number` that are not blank."""
-    held, filled = deque[str](), 0
-    for line in lines:
-        held.append(line)
-        filled += bool(line.strip())
-        while filled > number:
-            first = held.popleft()
-            filled -= bool(first.strip())
-            yield first
-
-
-class _TooLong(Exception):
-    """A record has more signs than a row may have."""
-
-
-_UNCLOSED: Final = "row has a quote that is not closed"
 
 
 def read_csv(stream: BinaryIO, encoding: str, dialect: Csv, table: SourceTable) -> Iterator[pa.Table]:
@@ -146,14 +43,46 @@ def read_csv(stream: BinaryIO, encoding: str, dialect: Csv, table: SourceTable) 
             )
         return
     wanted = {column.path(name)[0] for name, column in table.columns.items()}
-    records = _Records(lines, dialect, dialect.delimiter or _find_delimiter(first, dialect, wanted))
+    delimiter = dialect.delimiter or _find_delimiter(first, dialect, wanted)
+    records = Records(lines, dialect, delimiter)
     head = records.head(first, keep=not dialect.header)
     if head.reason or not is_decoded("".join(head.fields)):
         raise SourceMalformed(
             f"its first line cannot be read: {head.reason or f'it is not {lines.encoding}'}",
             next_step="set encoding and csv of its files in the spec",
         )
-    yield from _Columns(_names(head.fields, dialect), dialect, table, lines.encoding).batches(records)
+    columns = _Columns(_names(head.fields, dialect), dialect, table, lines.encoding)
+    plain = PlainRecords(dialect, delimiter, len(head.fields), lines.most, columns.nulls)
+    yield from _gather(_read_records(records, plain, columns))
+
+
+def _read_records(records: Records, plain: PlainRecords, columns: _Columns) -> Iterator[pa.Table]:
+    if plain.possible:
+        records.go_by_blocks()
+    yield from columns.batches(records)
+    for block in records.blocks:
+        taken = plain.take(block)
+        if taken is None and records.blocks.is_divisible(block):
+            block = records.blocks.divide(block)
+            taken = plain.take(block)
+        if taken is None:
+            records.open(block)
+            yield from columns.batches(records)
+        else:
+            values, rest = taken
+            records.blocks.give_back(rest)
+            yield columns.table(values)
+
+
+def _gather(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(map(len, held)) >= ROWS_AT_ONCE or sum(each.nbytes for each in held) > _SIGNS_AT_ONCE:
+            yield pa.concat_tables(held)
+            held.clear()
+    if held:
+        yield pa.concat_tables(held)
 
 
 class _Columns:
@@ -161,11 +90,11 @@ class _Columns:
 
     def __init__(self, names: Sequence[str], dialect: Csv, table: SourceTable, encoding: str) -> None:
         self._names, self._encoding = names, encoding
-        self._nulls = pa.array(["", *dialect.null], pa.string())
+        self.nulls = ["", *dialect.null]
         numbers = {c.path(n)[0] for n, c in table.columns.items() if is_numeric(c.type)}
         self._commas = numbers if dialect.decimal == "," else set()
 
-    def batches(self, records: _Records) -> Iterator[pa.Table]:
+    def batches(self, records: Records) -> Iterator[pa.Table]:
         good: list[list[str]] = []
         bad: list[tuple[int, str, str]] = []
         before = 0
@@ -180,23 +109,29 @@ class _Columns:
         if good or bad:
             yield self._table(good, bad)
 
+    def table(self, columns: Sequence[pa.Array]) -> pa.Table:
+        """Return good rows with these texts, null where there is no value."""
+        found = {n: self._clean(n, each) for n, each in zip(self._names, columns, strict=True) if n}
+        marks = pa.nulls(len(columns[0]), pa.string())
+        return pa.table({**found, LINE: marks, BROKEN: marks})
+
     def _table(self, good: list[list[str]], bad: list[tuple[int, str, str]]) -> pa.Table:
         try:
             columns = [pa.array(values, pa.string()) for values in zip(*good, strict=True)]
         except UnicodeEncodeError:
             return self._without_undecoded(good, bad)
         columns = columns or [pa.array([], pa.string()) for _ in self._names]
-        arrays = {name: self._clean(name, each) for name, each in zip(self._names, columns, strict=True)}
-        arrays = {name: each for name, each in arrays.items() if name}
-        if bad:
-            places = _places(len(good) + len(bad), [place for place, *_ in bad])
-            arrays = {name: each.take(places) for name, each in arrays.items()}
+        nulls = pa.array(self.nulls, pa.string())
+        found = self.table([pc.if_else(pc.is_in(each, nulls), None, each) for each in columns])
+        if not bad:
+            return found
+        found = found.take(_places(len(good) + len(bad), [place for place, *_ in bad]))
         for mark, at in ((LINE, 1), (BROKEN, 2)):
             texts: list[str | None] = [None] * (len(good) + len(bad))
             for row in bad:
                 texts[row[0]] = row[at]  # type: ignore[assignment]
-            arrays[mark] = pa.array(texts, pa.string())
-        return pa.table(arrays)
+            found = found.set_column(found.column_names.index(mark), mark, pa.array(texts, pa.string()))
+        return found
 
     def _without_undecoded(self, good: list[list[str]], bad: list[tuple[int, str, str]]) -> pa.Table:
         """Return the table in which rows that are not all of the encoding are bad."""
@@ -210,7 +145,6 @@ class _Columns:
         return self._table(kept, sorted(bad))
 
     def _clean(self, name: str, values: pa.Array) -> pa.Array:
-        values = pc.if_else(pc.is_in(values, self._nulls), None, values)
         if name in self._commas:
             whole = pc.match_substring_regex(values, _THOUSANDS)
             values = pc.if_else(whole, pc.replace_substring(values, ".", ""), values)

@@ -33,6 +33,8 @@ _PACKED: Final = (
 BROKEN_ARCHIVE: Final = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, pa.ArrowInvalid)
 """What is raised for an archive that is cut off or damaged."""
 _BYTES: Final = 1 << 20
+_BLOCK: Final = 1 << 19
+"""Signs of a block: fewer than a row may have, so that lines of a block need not be measured."""
 
 
 def decompress(stream: BinaryIO, name: str) -> BinaryIO:
@@ -59,7 +61,30 @@ class TextLines:
         self._text = io.TextIOWrapper(buffered, self.encoding, "surrogateescape", newline)
 
     def __iter__(self) -> Iterator[str]:
-        read, limit = self._text.readline, self.most + 1
+        return self.cut_lines(self._text)
+
+    def blocks(self) -> Iterator[str]:
+        """Yield the text that was not read yet in blocks of whole lines; a line that is too long is cut."""
+        rest, read = "", self._text.read
+        while text := read(_BLOCK):
+            if text[-1] == "\r":
+                text += read(1)
+            text = rest + text
+            end = max(text.rfind("\n"), text.rfind("\r")) + 1
+            if not end and len(text) > self.most:
+                text = text[: self.most + 1]
+                end = len(text)
+                while (more := self._text.readline(self.most)) and more[-1] not in "\r\n":
+                    pass
+            if end:
+                yield text[:end]
+            rest = text[end:]
+        if rest:
+            yield rest
+
+    def cut_lines(self, text: io.TextIOBase) -> Iterator[str]:
+        """Yield the lines of `text`."""
+        read, limit = text.readline, self.most + 1
         while line := read(limit):
             if len(line) == limit and line[-1] not in "\r\n":
                 self.cut = True

@@ -1,0 +1,129 @@
+"""Blocks of a CSV file that Arrow may take apart, as it would find the very fields that Python's reader does.
+
+A block is plain if quotes are where they belong and all records have the fields that they should have. What
+is not is left to Python's reader, which says what is wrong with which line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import csv
+
+from millpond.ingestion.files.spec import Csv
+
+_PIECE: Final = 1 << 15
+"""Signs of the pieces in which a block that is not plain is tried again."""
+_ENDS: Final = (ord("\n"), ord("\r"))
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+
+
+class Blocks:
+    """Blocks of whole lines, in order; what was read of one may be given back."""
+
+    def __init__(self, blocks: Iterator[str]) -> None:
+        self._blocks, self._held = blocks, list[str]()
+
+    def __iter__(self) -> Blocks:
+        return self
+
+    def __next__(self) -> str:
+        return self._held.pop() if self._held else next(self._blocks)
+
+    def give_back(self, rest: str) -> None:
+        """Have the next block begin with `rest`."""
+        if rest:
+            self._held.append(rest + next(self, ""))
+
+    @staticmethod
+    def is_divisible(block: str) -> bool:
+        """Return whether a block is worth dividing."""
+        return len(block) > 2 * _PIECE
+
+    def divide(self, block: str) -> str:
+        """Return the first piece of a block; the others come next."""
+        pieces, start = list[str](), 0
+        while start < len(block):
+            end = block.find("\n", start + _PIECE) + 1 or len(block)
+            pieces.append(block[start:end])
+            start = end
+        self._held.extend(reversed(pieces[1:]))
+        return pieces[0]
+
+
+class PlainRecords:
+    """Takes plain blocks apart: records of `width` fields, the longest of `most` signs; `nulls` are no values."""
+
+    def __init__(self, dialect: Csv, delimiter: str, width: int, most: int, nulls: Sequence[str]) -> None:
+        self._most, self._quote = most, dialect.quote
+        self._strange = [sign for sign in (dialect.comment, dialect.escape) if sign and sign != dialect.quote]
+        self.possible = not dialect.skip_footer and (delimiter + dialect.quote).isascii()
+        """Whether any block of this dialect is taken apart."""
+        if not self.possible:
+            return
+        names = [str(place) for place in range(width)]
+        self._before = np.array([*_ENDS, ord(delimiter)], np.uint8)
+        self._read = csv.ReadOptions(use_threads=False, column_names=names)
+        self._parse = csv.ParseOptions(
+            delimiter=delimiter, quote_char=dialect.quote or False, newlines_in_values=True
+        )
+        self._convert = csv.ConvertOptions(
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=nulls,
+            strings_can_be_null=True,
+        )
+
+    def take(self, block: str) -> tuple[list[pa.Array], str] | None:
+        """Return the columns of a block and the beginning of a record that it does not end; None: not plain."""
+        if any(sign in block for sign in self._strange):
+            return None
+        try:
+            body = block.encode()
+        except UnicodeEncodeError:
+            return None
+        if body.count(b"\r") != body.count(b"\r\n"):
+            return None
+        size = self._find_end(body)
+        if not size:
+            return None
+        read = self._read
+        read.block_size = size + 1
+        try:
+            found = csv.read_csv(pa.py_buffer(memoryview(body)[:size]), read, self._parse, self._convert)
+        except pa.ArrowInvalid:
+            return None
+        return [column.combine_chunks() for column in found.columns], body[size:].decode()
+
+    def _find_end(self, body: bytes) -> int:
+        """Return the size of the records that end within a block; 0 if they are not plain."""
+        signs = np.frombuffer(body, np.uint8)
+        quotes = np.flatnonzero(signs == ord(self._quote)) if self._quote else np.zeros(0, np.int64)
+        if len(body) <= self._most and not len(quotes):
+            return len(body)
+        ends = np.flatnonzero(signs == _ENDS[0]) + 1
+        if len(quotes) and not self._are_paired(signs, quotes):
+            return 0
+        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+        if not len(quotes) % 2 and (not len(ends) or ends[-1] < len(body)):
+            ends = np.append(ends, len(body))
+        longest = int(np.diff(ends, prepend=0).max(initial=0))
+        rest = len(body) - int(ends[-1]) if len(ends) else len(body)
+        return int(ends[-1]) if len(ends) and max(longest, rest) <= self._most else 0
+
+    def _are_paired(self, signs: Bytes, quotes: Places) -> bool:
+        """Return whether each quote begins a field, ends one, or is one of two that stand for one."""
+        opening, closing = quotes[::2], quotes[1::2]
+        doubled = closing[: len(opening) - 1] + 1 == opening[1:]
+        begins = (opening == 0) | np.isin(signs[opening - 1], self._before)
+        after = closing + 1
+        ends = (after == len(signs)) | np.isin(signs[np.minimum(after, len(signs) - 1)], self._before)
+        begins[1:] |= doubled
+        ends[: len(doubled)] |= doubled
+        return bool(begins.all() and ends.all())
