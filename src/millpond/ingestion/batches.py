@@ -34,6 +34,7 @@ class StagedBatches:
         self.files: list[Path] = []
         self.names: list[str] = []
         self.rows = self.pages = 0
+        self.may_hold_nul = False
         self.errors: dict[int, SourceError] = {}
         self._folder, self._lock = folder, Lock()
         self._writers: dict[int, _Writer] = {}
@@ -77,6 +78,8 @@ class StagedBatches:
         for name, column in zip(staged, batch.columns, strict=True):
             if pa.types.is_dictionary(column.type):
                 column = column.cast(column.type.value_type)
+            if not self.may_hold_nul and _may_hold_nul(column):
+                self.may_hold_nul = True
             if not pa.types.is_null(column.type):
                 columns[name] = column
         return pa.table(columns)
@@ -85,6 +88,22 @@ class StagedBatches:
         if name not in self.names:
             self.names.append(name)
         return self.names.index(name)
+
+
+def _may_hold_nul(column: pa.ChunkedArray) -> bool:
+    """Return whether a text of `column` may hold a NUL character: False only if none does."""
+    if not is_text(column.type):
+        return False
+    if column.type == pa.string_view():
+        return True
+    width = np.int32 if column.type == pa.string() else np.int64
+    for chunk in column.chunks:
+        _, offsets, signs = chunk.buffers()
+        if len(chunk) and signs:
+            start, end = np.frombuffer(offsets, width)[[chunk.offset, chunk.offset + len(chunk)]]
+            if np.frombuffer(signs, np.uint8)[start:end].min(initial=1) == 0:
+                return True
+    return False
 
 
 class _Writer:

@@ -30,6 +30,8 @@ WRONG: Final = {
     "string": "is no text but an object or a list",
 }
 HOLDS_NUL: Final = "holds a NUL character"
+_TOLD: Final = ("iso", "local")
+"""Units of times of which the typed value says all."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Value:
 
     def micros(self, unit: str, zone: str) -> str:
         """Return the expression for the value as microseconds since 1970; times of `unit`, in `zone`."""
+        if self.stored and self.column.type == "timestamp" and not self.column.format and unit in _TOLD:
+            return f"epoch_us({self.strict})"
         if unit == "date":
             begins = f"regexp_matches({self.text}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
             typed = self.native or self.column.format
@@ -134,30 +138,6 @@ class Value:
             there = f"epoch_us(timezone({literal(zone)}, try_cast({self.text} as timestamp)))"
             return f"case when {offset} then {micros(self.text, 'iso')} else {there} end"
         return micros(self.text, "iso")
-
-    def canonical(self) -> str:
-        """Return the expression for the value as one text, the same for all ways to write it."""
-        text = f"nullif({self.text}, '')"
-        if self.column.type in {"string", "json"}:
-            return text
-        is_iso = not self.native and not self.column.format
-        value = f"({self.as_strict()})::varchar"
-        if self.column.type == "number":
-            value = f"({self.as_strict()} + 0)::varchar"  # -0.0 is 0.0
-        elif self.column.type == "timestamp" and is_iso:  # with what is finer than a microsecond
-            finer = f"rtrim(regexp_extract({self.text}, '[.][0-9]{{6}}([0-9]+)', 1), '0')"
-            value = f"({micros(self.text, 'iso')})::varchar || {finer}"
-        return f"coalesce({value}, {text})"
-
-    def ranks(self) -> list[str]:
-        """Return the expressions by which a later version is larger, the first that differs decides.
-
-        Numbers, times and dates are compared as such; texts as times where they are, else as texts.
-        """
-        if self.column.type in {"string", "json"}:
-            return [f"try_cast({self.text} as timestamptz)", self.text]
-        is_iso = self.column.type == "timestamp" and not self.native and not self.column.format
-        return [micros(self.text, "iso") if is_iso else self.as_strict()]
 
     @property
     def strict(self) -> str:

@@ -15,6 +15,7 @@ from millpond.ingestion.column_rules import HOLDS_NUL, NESTED, NUL, WRONG, Value
 from millpond.ingestion.columns import Column
 from millpond.ingestion.json_sql import BLANKS, Extraction, has_nul
 from millpond.ingestion.rest.pages import PAYLOAD
+from millpond.ingestion.row_order import join_key, order_later_first
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, TypedRows, column_type
 from millpond.ingestion.unknown_fields import UNKNOWN, list_unknown, unknown_reason
@@ -28,7 +29,7 @@ class Contract:
     """The row contract of `table`, with `added` columns (name → field) that the spec does not name.
 
     Rows are JSON texts, or typed if their `schema` is given; `marked` ones say why they cannot be taken
-    apart. `zone` is the one of days.
+    apart. `zone` is the one of days. Unless they `may_hold_nul`, no text of typed rows holds a NUL character.
     """
 
     def __init__(
@@ -38,11 +39,12 @@ class Contract:
         schema: pa.Schema | None = None,
         zone: str = "UTC",
         marked: bool = False,
+        may_hold_nul: bool = True,
     ) -> None:
         self._marked = marked
         self.table, self.added, self._zone = table, added, zone
         event = table.event_time
-        self.rows = TypedRows(schema) if schema is not None else None
+        self.rows = TypedRows(schema, may_hold_nul) if schema is not None else None
         columns = [(name, column, column.path(name)) for name, column in table.columns.items()]
         columns += [(name, self._added(field), (field,)) for name, field in added.items()]
         raw = {keys for _, column, keys in columns if column.type == "json"}
@@ -101,7 +103,15 @@ class Contract:
         return not value.stored or value.column.no_value is not None or value.name == self.table.version
 
     def _of(self, name: str) -> Value:
-        return next(value for value in self._taken if value.name == name)
+        """Return a value over rows with `taken` values."""
+        found = next(value for value in self._taken if value.name == name)
+        return replace(found, stored=self._split(found).stored)
+
+    def taken(self, rows: str) -> str:
+        """Return the relation `rows` with the values whose texts are cast, and with the key of each row."""
+        cast = "".join(f", {v.as_strict()} as {v.strict}" for v in self._taken if self._split(v).stored)
+        key = join_key([self._of(name) for name in self.table.key])
+        return f"(select *, {key} as __key from (select *{cast} from {rows}))"  # noqa: S608 - quoted, literals
 
     def readable(self) -> str:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
@@ -137,10 +147,7 @@ class Contract:
         )
 
     def split(self) -> str:
-        """Return the SELECT list of a row's values, and of what is wrong with it as such.
-
-        `__json` says if it is readable.
-        """
+        """Return the SELECT list of a row's values and of its faults; `__json` says if it is readable."""
         return ", ".join([*self._columns(), self._faults()])
 
     def _columns(self) -> Iterator[str]:
@@ -148,7 +155,7 @@ class Contract:
         kept = []
         for taken, value in zip(self._taken, self.values, strict=True):
             if value.stored:
-                yield f"{taken.as_strict()} as {value.strict}"
+                yield value.strict
                 yield f"({taken.text} <> '')::utinyint as {value.state}"
             if self._keeps_text(value):
                 if self.rows is None:
@@ -206,26 +213,9 @@ class Contract:
         event = self.table.event_time
         return self._of(event.column).micros(event.unit, self._zone) if event else "null::bigint"
 
-    def key(self) -> str:
-        """Return the expression for the row's key as one text; NULL where a part of it is missing.
-
-        Values are compared as what they are: 1, 1.0 and "01" are one key of type int, and three texts.
-        """
-        parts = [self._of(name).canonical() for name in self.table.key]
-        if len(parts) == 1:
-            return parts[0]
-        marked = (
-            f"replace(replace({part}, chr(30), chr(30) || '0'), chr(31), chr(30) || '1')" for part in parts
-        )
-        return f"({' || chr(31) || '.join(marked)})"
-
     def later_first(self) -> str:
         """Return the ORDER BY list that puts the later of two rows with one key first."""
-        order = ["__micros desc nulls last", "_seq desc"]
-        if self.table.version:
-            version = next(value for value in self.values if value.name == self.table.version)
-            order = [*(f"{value} desc nulls last" for value in version.ranks()), *order]
-        return ", ".join(order)
+        return order_later_first(next((v for v in self.values if v.name == self.table.version), None))
 
     def reason(self, frequent: Sequence[str] = ()) -> str:
         """Return the expression for all rules that a row breaks, as one text; NULL where it breaks none.
@@ -238,9 +228,9 @@ class Contract:
         return f"coalesce(__broken, {_join(rules)})"
 
     def noteworthy(self) -> str:
-        """Return a condition that holds at least for all rows that break a rule, or in which a value became null.
+        """Return a condition that holds for all rows that break a rule or have a value that became null.
 
-        Of few rows alone the texts of `reason` and `nulled` are made then.
+        The texts of `reason` and `nulled` are made of these few rows alone.
         """
         conditions = ["__broken is not null"]
         conditions += [condition for value in self.values for condition, _ in self._conditions(value)]

@@ -41,9 +41,8 @@ def json_path(keys: Sequence[str]) -> str:
 def micros(text: str, unit: str) -> str:
     """Return SQL for the microseconds since 1970 that the SQL `text` says; NULL where it is no time."""
     if unit == "iso":
-        moment = f"try_cast({text} as timestamptz)"
-        is_time = f"regexp_matches({text}, '^[0-9]{{4}}-') and isfinite({moment})"
-        return f"case when {is_time} then epoch_us({moment}) end"
+        moment = f"epoch_us(try_cast({text} as timestamptz))"
+        return f"case when {text} glob '[0-9][0-9][0-9][0-9]-*' then {moment} end"
     factor, least, limit = {
         "ms": (1_000, LEAST_MILLISECONDS, _LAST_SECOND * 1_000),
         "s": (1_000_000, 0, _LAST_SECOND),

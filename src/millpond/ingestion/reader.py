@@ -43,7 +43,8 @@ class FetchResult:
     days the rows of each stream may be, where others are out of place. `marked` files have the columns
     `_broken`, why a row cannot be taken apart, and `_line`, its text. `stream_days` gets the days of each
     stream's rows, None for those without a time; `note_loaded` is told which days were loaded into main;
-    `broken_streams` are those that an error ended.
+    `broken_streams` are those that an error ended. Unless typed rows `may_hold_nul`, none of their texts has
+    that character.
     """
 
     files: list[Path]
@@ -61,6 +62,7 @@ class FetchResult:
     stream_days: dict[int, set[dt.date | None]] = field(default_factory=dict)
     broken_streams: frozenset[int] = frozenset()
     note_loaded: Callable[[set[dt.date]], None] | None = None
+    may_hold_nul: bool = True
 
 
 class Reader(Protocol):

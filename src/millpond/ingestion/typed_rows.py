@@ -30,10 +30,10 @@ def staged_name(place: int) -> str:
 
 
 class TypedRows:
-    """The staged columns of rows with `schema`, as SQL."""
+    """The staged columns of rows with `schema`, as SQL; unless they `may_hold_nul`, no text has a NUL."""
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self.schema = schema
+    def __init__(self, schema: pa.Schema, may_hold_nul: bool = True) -> None:
+        self.schema, self._may_hold_nul = schema, may_hold_nul
         self._places = {name: place for place, name in enumerate(schema.names)}
 
     def find(self, keys: Sequence[str]) -> tuple[str, pa.DataType] | None:
@@ -110,7 +110,7 @@ class TypedRows:
         texts = [
             f"contains({staged_name(place)}, chr(0))"
             for place, field in enumerate(self.schema)
-            if is_text(field.type)
+            if is_text(field.type) and self._may_hold_nul
         ]
         return f"coalesce({' or '.join(texts)}, false)" if texts else "false"
 

@@ -49,7 +49,8 @@ def validate_rows(
     folder.mkdir(exist_ok=True)
     with duckdb.connect(":memory:", config=configure_connection(folder)) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        contract = Contract(table, added, _schema(connection, fetched), zone.key, fetched.marked)
+        schema = _schema(connection, fetched)
+        contract = Contract(table, added, schema, zone.key, fetched.marked, fetched.may_hold_nul)
         connection.execute(_raw(fetched, contract))
         _split(connection, contract, window, zone)
         if fetched.spans is not None:
@@ -107,17 +108,18 @@ def _split(connection: duckdb.DuckDBPyConnection, contract: Contract, window: Wi
     more = f"strlen({PAYLOAD}) as __bytes, {contract.row()} as {ROW}, {ROW} is not null as __json"
     if contract.rows:
         more = f"0 as __bytes, {contract.readable()} as __json"
+    rows = f"(select {'*' if contract.rows else '* exclude (__json)'}, {more} from raw)"  # noqa: S608 - ours
     day = _day(window, zone) if contract.table.load == "days" else _local_day(zone)
     connection.execute(
         f"""
         create temp table split as
         select _seq, __bytes, {contract.split()}, {contract.time()} as __micros,
-               {day} as __day, {contract.key()} as __key,
-               case when {contract.key()} is null
+               {day} as __day, __key,
+               case when __key is null
                     then md5(trim({contract.payload()}, {BLANKS}))
                          || case when __json then '' else _seq::varchar end
                     end as __fingerprint
-        from (select {"*" if contract.rows else "* exclude (__json)"}, {more} from raw)
+        from {contract.taken(rows)}
         """  # noqa: S608
     )
 

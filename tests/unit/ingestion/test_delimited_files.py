@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from millpond.errors import SourceMalformed
 from millpond.ingestion.batches import BROKEN, LINE
+from millpond.ingestion.files import blocks, delimited, lines
 from millpond.ingestion.files.delimited import read_csv
 from millpond.ingestion.files.spec import Csv
 from millpond.ingestion.spec import SourceTable
@@ -95,10 +96,86 @@ def test_any_bytes_are_rows_bad_rows_or_a_typed_error(content: bytes, lines: int
 @given(at=st.integers(0, 20), broken=st.sampled_from(['"', 'a,"', '"a"b,c', "a,b,c", "a", 'x,"y\n']))
 def test_a_broken_line_takes_no_other_with_it(at: int, broken: str) -> None:
     rows = [f'{n},"t ""{n}"""' for n in range(20)]
-    lines = [*rows[:at], broken.rstrip("\n"), *rows[at:]]
-    found = read(("id,at\n" + "\n".join(lines) + "\n").encode())
+    texts = [*rows[:at], broken.rstrip("\n"), *rows[at:]]
+    found = read(("id,at\n" + "\n".join(texts) + "\n").encode())
     assert [row["at"] for row in found if "at" in row] == [f't "{n}"' for n in range(20)]
     assert [row["bad"] for row in found if "bad" in row] == [broken.rstrip("\n")]
+
+
+SIGNS = st.sampled_from(
+    [
+        "a",
+        "1",
+        " ",
+        ",",
+        ",",
+        ",",
+        '"',
+        '""',
+        ',"',
+        '",',
+        "'",
+        "\\",
+        "#",
+        "é",
+        "\0",
+        "\n",
+        "\n",
+        "\r\n",
+        "\r",
+        "NA",
+    ]
+)
+CLEAN = st.sampled_from(["1,b", '2,"c, ""d"""', '"3","two\nlines"', '4,""', "NA,e", "", '5,"x\r\n\r\ny"'])
+
+
+@given(
+    body=st.one_of(
+        st.lists(SIGNS, max_size=40).map("".join),
+        st.lists(CLEAN, max_size=12).map("\n".join),
+        st.lists(st.one_of(CLEAN, SIGNS), max_size=12).map("\n".join),
+    ),
+    head=st.sampled_from(["id,at\n", "id\n", "", "id,at\r\n1,x"]),
+    block=st.sampled_from([1, 5, 17, 1_000]),
+    most=st.sampled_from([8, 40, 1_000]),
+    dialect=st.fixed_dictionaries(
+        {"header": st.booleans(), "quote": st.sampled_from(['"', "'", ""])},
+        optional={
+            "escape": st.just("\\"),
+            "comment": st.just("#"),
+            "null": st.just(["NA"]),
+            "skip_footer": st.just(1),
+            "delimiter": st.just(","),
+        },
+    ),
+    spoilt=st.sampled_from([b"", b"\xff"]),
+)
+def test_blocks_read_at_once_say_what_is_read_line_by_line(
+    body: str, head: str, block: int, most: int, dialect: dict[str, Any], spoilt: bytes
+) -> None:
+    content = f"{head}{body}".encode() + spoilt + b"\n7,8\n9,y"
+
+    def attempt() -> Any:
+        try:
+            return read(content, most=most, **dialect)
+        except SourceMalformed as error:
+            return str(error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "_BLOCK", block)
+        patch.setattr(blocks, "_PIECE", block // 4 + 1)
+        at_once = attempt()
+        patch.setattr(blocks.PlainRecords, "take", lambda *_: None)
+        assert at_once == attempt()
+        patch.setattr(delimited.Records, "go_by_blocks", lambda _: None)
+        assert at_once == attempt()
+
+
+def test_plain_blocks_are_left_to_arrow() -> None:
+    rows = "".join(f'{n},"t ""{n}"", and\nmore"\n' for n in range(50_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited.Records, "open", lambda *_: pytest.fail("a block was read line by line"))
+        assert len(read(f"id,at\n{rows}".encode())) == 50_000
 
 
 @pytest.mark.parametrize(

@@ -58,11 +58,16 @@ class Blocks:
 
 
 class PlainRecords:
-    """Takes plain blocks apart: records of `width` fields, the longest of `most` signs; `nulls` are no values."""
+    """Takes plain blocks apart: records of `width` fields and of at most so many signs.
+
+    The texts `nulls` mean no value.
+    """
 
     def __init__(self, dialect: Csv, delimiter: str, width: int, most: int, nulls: Sequence[str]) -> None:
         self._most, self._quote = most, dialect.quote
-        self._strange = [sign for sign in (dialect.comment, dialect.escape) if sign and sign != dialect.quote]
+        escape = dialect.escape if dialect.escape != dialect.quote else None
+        doubled = dialect.quote * 2 if escape else None
+        self._strange = [sign for sign in (dialect.comment, escape, doubled) if sign]
         self.possible = not dialect.skip_footer and (delimiter + dialect.quote).isascii()
         """Whether any block of this dialect is taken apart."""
         if not self.possible:
@@ -81,7 +86,10 @@ class PlainRecords:
         )
 
     def take(self, block: str) -> tuple[list[pa.Array], str] | None:
-        """Return the columns of a block and the beginning of a record that it does not end; None: not plain."""
+        """Return the columns of a block, and the beginning of a record that it does not end.
+
+        None if it is not plain.
+        """
         if any(sign in block for sign in self._strange):
             return None
         try:

@@ -207,6 +207,7 @@ class FileReader:
             files=staged.files,
             rows=staged.rows,
             pages=staged.pages,
+            may_hold_nul=staged.may_hold_nul,
             streams=[span.start for span in spans],
             names=None if self._is_json else staged.names,
             fields=set(staged.names) if self.table.unknown_columns == "add" else set(),

@@ -1,4 +1,4 @@
-"""The records of a CSV file as Python's own reader takes them apart, with what is wrong with those that are none."""
+"""The records of a CSV file as Python's own reader takes them apart, and what is wrong with the others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Records:
         return row
 
     def go_by_blocks(self) -> None:
-        """Have the next records come from `blocks`: those of `open`, and where it ends a record's next ones."""
+        """Have the next records be those of blocks given to `open`; one may go on in the next block."""
         self._source, self.blocks = iter(()), Blocks(self._lines.blocks())
 
     def open(self, block: str) -> None:

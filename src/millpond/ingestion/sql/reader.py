@@ -73,6 +73,7 @@ class SqlReader:
             files=staged.files,
             rows=staged.rows,
             pages=staged.pages,
+            may_hold_nul=staged.may_hold_nul,
             streams=[window.start],
             names=staged.names,
             fields=set(staged.names),
