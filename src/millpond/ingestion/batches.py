@@ -16,6 +16,7 @@ from millpond.errors import SourceError
 from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, is_text, staged_name
+from millpond.lake.parquet import list_repeating
 
 Batches = Callable[[], Iterator[pa.Table]]
 
@@ -111,22 +112,32 @@ class _Writer:
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self.schema = schema
-        texts = [field.name for field in schema if is_text(field.type)]
-        self._file = pq.ParquetWriter(
-            file, schema, compression="lz4", use_dictionary=texts, write_statistics=False
-        )
+        self._path, self._file = file, None
         self._held: list[pa.Table] = []
+        self._rows = self._bytes = 0
 
     def add(self, rows: pa.Table) -> None:
         self._held.append(rows)
-        if sum(each.num_rows for each in self._held) >= _ROWS or sum(t.nbytes for t in self._held) >= _BYTES:
+        self._rows, self._bytes = self._rows + rows.num_rows, self._bytes + rows.nbytes
+        if self._rows >= _ROWS or self._bytes >= _BYTES:
             self._flush()
 
     def close(self) -> None:
-        self._flush()
-        self._file.close()
+        if self._held or self._file is None:
+            self._flush()
+        if self._file:
+            self._file.close()
 
     def _flush(self) -> None:
-        if self._held:
-            self._file.write_table(pa.concat_tables(self._held).combine_chunks())
-        self._held.clear()
+        rows = pa.concat_tables(self._held).combine_chunks() if self._held else self.schema.empty_table()
+        self._held, self._rows, self._bytes = [], 0, 0
+        if self._file is None:
+            texts = [field.name for field in self.schema if is_text(field.type)]
+            self._file = pq.ParquetWriter(
+                self._path,
+                self.schema,
+                compression="lz4",
+                use_dictionary=list_repeating(rows.select(texts)),
+                write_statistics=False,
+            )
+        self._file.write_table(rows)

@@ -62,6 +62,8 @@ class Value:
     """The zone in which the times of this column without an offset are told; None: UTC."""
     of_json: bool = True
     """Whether it is a value of a JSON text, where true is written one way."""
+    exact: bool = False
+    """Whether each value of its own type is one of the column's type."""
     stored: bool = False
     """Whether the split rows have the strict value, and whether one was sent, as columns."""
 
@@ -73,7 +75,8 @@ class Value:
     @property
     def may_become_null(self) -> bool:
         """Whether a value that is there can be null in the lake."""
-        return self.lenient or self.column.no_value is not None
+        may_be_bad = not self.exact or next(self._bounds(""), None) is not None
+        return (self.lenient and may_be_bad) or self.column.no_value is not None
 
     def nested(self) -> str:
         """Return the condition that the value is an object or a list."""
@@ -192,7 +195,7 @@ class Value:
 
     def mistyped(self) -> str:
         """Return the condition, over clean values, that the text is not of the column's type."""
-        if self.column.type in {"string", "json"}:
+        if self.exact or self.column.type in {"string", "json"}:
             return "false"
         wrong = f"({quoted(self.name)} is null and {self.is_there})"
         return f"({wrong} and not coalesce({self._code()}, false))" if self.column.no_value else wrong

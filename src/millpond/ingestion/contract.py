@@ -87,6 +87,7 @@ class Contract:
         return {
             "native": native,
             "field": found[0] if found and native else None,
+            "exact": self.rows.is_exact(keys, column.type),
             "naive": self.rows.is_naive(keys),
             "nested_if": f"{self.rows.text(keys)} is not null" if self.rows.is_nested(keys) else "false",
             "of_json": False,

@@ -93,6 +93,14 @@ class TypedRows:
             return f"{expression}::{sql_type(kind)}"
         return None
 
+    def is_exact(self, keys: Sequence[str], kind: str) -> bool:
+        """Return whether each value is one of the column type `kind`."""
+        found = self.find(keys)
+        if found is None:
+            return False
+        is_whole = kind in {"int", "number"} and found[1] in _SMALL_INTEGERS
+        return is_whole or (kind == "bool" and pa.types.is_boolean(found[1]))
+
     def is_naive(self, keys: Sequence[str]) -> bool:
         """Return whether a value is a time without a zone, or a day."""
         found = self.find(keys)

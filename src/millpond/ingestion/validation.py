@@ -54,7 +54,7 @@ def validate_rows(
         connection.execute(_raw(fetched, contract))
         _split(connection, contract, window, zone)
         if fetched.spans is not None:
-            _note_days(connection, zone, fetched)
+            _note_days(connection, contract, window, zone, fetched)
         _place(connection, contract, window, fetched)
         _find_duplicates(connection, contract)
         _judge(connection, contract)
@@ -148,9 +148,19 @@ def _local_day(zone: ZoneInfo) -> str:
     return f"timezone({literal(zone.key)}, make_timestamptz(__micros))::date"
 
 
-def _note_days(connection: duckdb.DuckDBPyConnection, zone: ZoneInfo, fetched: FetchResult) -> None:
+def _note_days(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    window: Window,
+    zone: ZoneInfo,
+    fetched: FetchResult,
+) -> None:
     """Note the days of each stream's rows."""
-    sql = f"select distinct _seq >> {STREAM_SHIFT}, {_local_day(zone)} from split"  # noqa: S608 - a zone's name
+    day = "__day"
+    if contract.table.load == "days":  # outside of the window, it is the day next to it
+        inside = f"__day between {_date(window.start)} and {_date(window.last)}"
+        day = f"case when {inside} then __day else {_local_day(zone)} end"
+    sql = f"select distinct _seq >> {STREAM_SHIFT}, {day} from split"  # noqa: S608 - a zone's name
     for stream, found in connection.execute(sql).fetchall():
         fetched.stream_days.setdefault(stream, set()).add(found)
 

@@ -150,7 +150,7 @@ def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: Writ
     provider = load_location_provider(metadata.location, metadata.properties)
     place = provider.new_data_location(task.generate_data_file_filename("parquet"), task.partition_key)
     rows = pa.Table.from_batches(task.record_batches)
-    repeating = _list_repeating(rows)
+    repeating = list_repeating(rows)
     table = pa.Table.from_arrays(rows.columns, schema=layout.columns)
     output = io.new_output(place)
     with leave_turn(), output.create(overwrite=True) as stream:
@@ -176,7 +176,7 @@ def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: Writ
     )
 
 
-def _list_repeating(rows: pa.Table) -> list[str]:
+def list_repeating(rows: pa.Table) -> list[str]:
     """Return the columns whose values repeat, so that a dictionary of them makes the file smaller.
 
     Of columns such as a key, whose values are different, it takes time, and room. If at most two of 1,024

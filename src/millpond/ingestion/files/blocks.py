@@ -96,7 +96,7 @@ class PlainRecords:
             body = block.encode()
         except UnicodeEncodeError:
             return None
-        if body.count(b"\r") != body.count(b"\r\n"):
+        if b"\r" in body and body.count(b"\r") != body.count(b"\r\n"):
             return None
         size = self._find_end(body)
         if not size:
@@ -107,14 +107,16 @@ class PlainRecords:
             found = csv.read_csv(pa.py_buffer(memoryview(body)[:size]), read, self._parse, self._convert)
         except pa.ArrowInvalid:
             return None
-        return [column.combine_chunks() for column in found.columns], body[size:].decode()
+        columns = [c.chunk(0) if c.num_chunks == 1 else c.combine_chunks() for c in found.columns]
+        return columns, body[size:].decode()
 
     def _find_end(self, body: bytes) -> int:
         """Return the size of the records that end within a block; 0 if they are not plain."""
-        signs = np.frombuffer(body, np.uint8)
-        quotes = np.flatnonzero(signs == ord(self._quote)) if self._quote else np.zeros(0, np.int64)
-        if len(body) <= self._most and not len(quotes):
+        is_quoted = bool(self._quote) and self._quote.encode() in body
+        if len(body) <= self._most and not is_quoted:
             return len(body)
+        signs = np.frombuffer(body, np.uint8)
+        quotes = np.flatnonzero(signs == ord(self._quote)) if is_quoted else np.zeros(0, np.int64)
         ends = np.flatnonzero(signs == _ENDS[0]) + 1
         if len(quotes) and not self._are_paired(signs, quotes):
             return 0

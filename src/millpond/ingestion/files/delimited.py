@@ -75,12 +75,13 @@ def _read_records(records: Records, plain: PlainRecords, columns: _Columns) -> I
 
 
 def _gather(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
+    held, rows, size = list[pa.Table](), 0, 0
     for table in tables:
         held.append(table)
-        if sum(map(len, held)) >= ROWS_AT_ONCE or sum(each.nbytes for each in held) > _SIGNS_AT_ONCE:
+        rows, size = rows + len(table), size + table.nbytes
+        if rows >= ROWS_AT_ONCE or size > _SIGNS_AT_ONCE:
             yield pa.concat_tables(held)
-            held.clear()
+            held, rows, size = [], 0, 0
     if held:
         yield pa.concat_tables(held)
 
