@@ -112,7 +112,8 @@ class _Writer:
 
     def __init__(self, file: Path, schema: pa.Schema) -> None:
         self.schema = schema
-        self._path, self._file = file, None
+        self._path = file
+        self._file: pq.ParquetWriter | None = None
         self._held: list[pa.Table] = []
         self._rows = self._bytes = 0
 
