@@ -7,6 +7,7 @@ forks it again if it ends, and the one that commands are forked from: see `runti
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -23,6 +24,7 @@ import millpond
 from millpond.runs.warm_server import load_code, prepare
 from millpond.runtime.child import end_with_parent
 from millpond.runtime.children import MARK
+from millpond.runtime.ending import flush
 from millpond.runtime.home import CODE_LOCATION
 from millpond.runtime.warm_parent import WarmParent
 from millpond.runtime.warm_pool import Pool, Stamp, stamp_code, watch_environment
@@ -59,6 +61,13 @@ def _list_modules(before: frozenset[str]) -> list[str]:
     ]
 
 
+def _end_at_once(pid: int) -> None:
+    """End without the destructors of libraries: their threads are not in this fork, and they would abort."""
+    if os.getpid() == pid:
+        flush()
+        os._exit(0)
+
+
 def _load() -> None:
     with watch_environment() as read:
         load_code()
@@ -70,7 +79,9 @@ def _load() -> None:
     before, root = frozenset(sys.modules), os.environ.get(MARK)  # noqa: TID251 - marks what `millpond up` runs
     serve = partial(_serve_commands, Path(root or ""), read, stamp_code())
     parent = WarmParent(Path(root, "run") if root else None, serve)
-    with open(parent.fork_runs(), "w", encoding="utf-8") as names:
+    writer = parent.fork_runs()
+    atexit.register(_end_at_once, os.getpid())
+    with open(writer, "w", encoding="utf-8") as names:
         try:
             prepare()
         finally:
