@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
@@ -61,6 +61,23 @@ def _mask_values(values: Any) -> Any:
             tuple(map(_mask_values, values)) if isinstance(values, tuple) else list(map(_mask_values, values))
         )
     return values
+
+
+_COLUMN = text(
+    "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass(:table_name)"
+    " AND attname = :column AND NOT attisdropped)"
+)
+_TABLE = text("SELECT to_regclass(:table_name) IS NOT NULL")
+
+
+def has_column(connection: Connection, table: str, column: str) -> bool:
+    """Return whether a table of Dagster has the column, without reflecting all of the table's columns."""
+    return bool(connection.scalar(_COLUMN, {"table_name": table, "column": column}))
+
+
+def has_table(connection: Connection, table: str) -> bool:
+    """Return whether Dagster's tables include this one."""
+    return bool(connection.scalar(_TABLE, {"table_name": table}))
 
 
 _POOL_SIZE = 3

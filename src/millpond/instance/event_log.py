@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from millpond.instance.check_rows import UPDATE_RESULT, list_planned, make_result
-from millpond.instance.connections import PooledStorage
+from millpond.instance.connections import PooledStorage, has_column, has_table
 from millpond.instance.event_buffer import EventBuffer, can_wait
 from millpond.instance.pool_slots import PoolSlots
 from millpond.instance.record import is_indexed
@@ -27,6 +28,7 @@ from millpond.internals.dagster import (
 from millpond.internals.dagster_on_demand import (
     AssetCheckExecutionsTable,
     AssetKeyTable,
+    ConcurrencyLimitsTable,
     SqlEventLogStorageTable,
 )
 
@@ -131,23 +133,29 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table exists; cached once it does, as Dagster asks for each event."""
-        return self._exists(table_name, lambda: super(HomeEventLogStorage, self).has_table(table_name))
+        return self._exists(table_name, lambda connection: has_table(connection, table_name))
 
     def has_asset_key_col(self, column_name: str) -> bool:
         """Return whether the table of assets has the column; needs no connection once it has."""
-        return self._exists(
-            f"asset_keys.{column_name}",
-            lambda: super(HomeEventLogStorage, self).has_asset_key_col(column_name),
-        )
+        return self._has_column(AssetKeyTable.name, column_name)
+
+    @cached_property
+    def has_default_pool_limit_col(self) -> bool:
+        """Whether the limits of pools may be the default one."""
+        return self._has_column(ConcurrencyLimitsTable.name, "using_default_limit")
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         """Return whether the table of assets has the column; cached once it has (27 calls per run)."""
-        found = super()._has_asset_key_col_on_connection
-        return self._exists(f"asset_keys.{column_name}", lambda: found(conn, column_name))
+        return self._has_column(AssetKeyTable.name, column_name, conn)
 
-    def _exists(self, name: str, look: Callable[[], bool]) -> bool:
-        if name not in self._seen_names and look():
-            self._seen_names.add(name)
+    def _has_column(self, table: str, column: str, held: Connection | None = None) -> bool:
+        return self._exists(f"{table}.{column}", lambda each: has_column(each, table, column), held)
+
+    def _exists(self, name: str, look: Callable[[Connection], bool], held: Connection | None = None) -> bool:
+        if name not in self._seen_names:
+            with nullcontext(held) if held is not None else self._connect() as connection:
+                if look(connection):
+                    self._seen_names.add(name)
         return name in self._seen_names
 
     @contextmanager

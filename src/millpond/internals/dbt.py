@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dbt.task import test as dbt_test_task
     from dbt.task.compile import CompileTask
     from dbt_common.behavior_flags import BehaviorFlagRendered
-    from dbt_common.clients.jinja import MacroFuzzTemplate, catch_jinja, get_environment
+    from dbt_common.clients.jinja import MacroFuzzTemplate, catch_jinja, get_environment, template_cache
     from dbt_common.clients.jinja import get_template as get_template_of_common
     from dbt_common.dataclass_schema import dbtClassMixin
     from dbt_common.events.base_types import BaseEvent, EventLevel
@@ -81,6 +81,7 @@ PARTS = {
     "MacroFuzzTemplate": "dbt_common.clients.jinja:MacroFuzzTemplate",
     "catch_jinja": "dbt_common.clients.jinja:catch_jinja",
     "get_environment": "dbt_common.clients.jinja:get_environment",
+    "template_cache": "dbt_common.clients.jinja:template_cache",
     "get_template_of_common": "dbt_common.clients.jinja:get_template",
     "dbtClassMixin": "dbt_common.dataclass_schema:dbtClassMixin",
     "BaseEvent": "dbt_common.events.base_types:BaseEvent",

@@ -127,24 +127,27 @@ def get_snapshot_id(unique_id: str, *, ref: str) -> int | None:
 
 
 def warm_up() -> None:
-    """Import dbt and the lake, read the manifest, have dbt compile a model; opens no connection."""
+    """Import dbt and the lake, read the manifest, have dbt compile models and macros; opens no connection."""
     from millpond.transform.dbt_import import defer_class_code
 
     defer_class_code()
     from millpond.internals.dagster_on_demand import dbt_cli_event
+    from millpond.transform.warm_macros import compile_macros
 
     assert dbt_cli_event
     configured = settings()
     engine.get_engine(configured).warm_up()
     parsed = load_project(configured)
     parsed.document(), parsed.models(), parsed.checks(), parsed.translator()
+    manifest = parsed.load_manifest()
     invoke(
         ["compile", "--select", "resource_type:model", *OFFLINE],
         settings=configured,
         target=engine.get_engine(configured).target,
         project=parsed.project,
-        manifest=parsed.load_manifest(),
+        manifest=manifest,
     )
+    compile_macros(manifest)
 
 
 def _build_on_branch(
