@@ -24,7 +24,7 @@ import millpond
 from millpond.runs.warm_server import load_code, prepare
 from millpond.runtime.child import end_with_parent
 from millpond.runtime.children import MARK
-from millpond.runtime.ending import flush
+from millpond.runtime.ending import flush, free_locks
 from millpond.runtime.home import CODE_LOCATION
 from millpond.runtime.warm_parent import WarmParent
 from millpond.runtime.warm_pool import Pool, Stamp, stamp_code, watch_environment
@@ -65,6 +65,7 @@ def _end_at_once(pid: int) -> None:
     """End without the destructors of libraries: their threads are not in this fork, and they would abort."""
     if os.getpid() == pid:
         flush()
+        free_locks()
         os._exit(0)
 
 

@@ -127,6 +127,18 @@ def record(folder: Path, process: Process) -> None:
     unfinished.replace(file)
 
 
+def forget(folder: Path, name: str, pid: int) -> None:
+    """Remove the record of a process that ended because it was no longer needed; another's stays."""
+    file = _record_file(folder, name)
+    if (process := _read(file)) and process.pid == pid:
+        file.unlink(missing_ok=True)
+
+
+def is_recorded(folder: Path, name: str) -> bool:
+    """Return whether a process `name` is recorded, also one that has ended in any other way."""
+    return _record_file(folder, name).exists()
+
+
 def find_process(home: Home, name: str) -> Process | None:
     """Return the background process `name` if it runs."""
     return find_recorded(home.run, name)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from millpond.runtime.child import end_with_parent
+from millpond.runtime.ending import free_locks
 from millpond.runtime.keeper import Restarts
-from millpond.runtime.processes import Process, find_recorded, record, start_time
+from millpond.runtime.processes import Process, find_recorded, forget, record, start_time
 from millpond.runtime.warm_client import COMMAND_SERVER, RUN_SERVER
 
 
@@ -100,7 +101,10 @@ class WarmParent:
         left = None if due == math.inf else 1000 * max(due - time.monotonic(), 0) + 1
         ready = {number for number, _ in poll.poll(left)}
         if self._runs.handle in ready:
+            runs = self._runs.pid
             if self._runs.reap() == 0:
+                self._forget(runs)
+                free_locks()
                 os._exit(0)
             if self._names >= 0:
                 os.close(self._names)
@@ -109,6 +113,12 @@ class WarmParent:
             self._read_names()
         if self._commands.handle in ready:
             self._commands.reap()
+
+    def _forget(self, runs: int) -> None:
+        """Have nobody take the end of both for a failure: a reload has started others, or all ends."""
+        if self._folder:
+            forget(self._folder, RUN_SERVER, runs)
+            forget(self._folder, COMMAND_SERVER, self._commands.pid)
 
     def _read_names(self) -> None:
         if data := os.read(self._names, 1 << 16):

@@ -9,7 +9,7 @@ from functools import partial
 
 from millpond.runtime.home import Home
 from millpond.runtime.part import STARTING, UP, Health, Part
-from millpond.runtime.processes import Process, find_process
+from millpond.runtime.processes import Process, find_process, is_recorded
 from millpond.runtime.supervised_parts import CODE_SERVER
 from millpond.runtime.warm_client import COMMAND_SERVER, RUN_SERVER
 from millpond.runtime.warm_pool import NOTE
@@ -34,6 +34,8 @@ def _build_part(home: Home, name: str) -> Part:
         return Health(UP) if now.ready else Health(STARTING, "loads the code")
 
     def explain() -> str:
+        if not is_recorded(home.run, name):
+            return ""  # no longer needed: a reload replaces it
         if name == COMMAND_SERVER:
             with suppress(FileNotFoundError):
                 return (home.run / NOTE).read_text()

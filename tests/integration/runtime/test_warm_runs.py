@@ -233,5 +233,7 @@ def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None
     before = find(COMMAND_SERVER)
     assert millpond("reload").returncode == 0
     until(lambda: find(COMMAND_SERVER) not in (0, before), READY_SECONDS)
+    until(lambda: find(RUN_SERVER), READY_SECONDS)
+    assert " ended" not in (locate(settings()).logs / "up.log").read_text(), "a reload is no failure"
     assert type_command("materialize", "version")[0] == 0
     assert read_metadata("version") == {"version": 2, "warm": True}
