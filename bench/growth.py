@@ -5,7 +5,7 @@
 
 Days: one day is read from a table of that many. Rows: a day of that many replaces the one before. Tables:
 that many are written in one commit. The same rows in Parquet files, without catalog, snapshot or lock, are
-what the machine can do. Works in a home of its own, which is removed at the end. What many commits cost is
+written by one thread. Works in a home of its own, which is removed at the end. What many commits cost is
 measured by retention.py, branches by branches.py, a day written again by rerun.py.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from pairs import OURS, Case, measure, own_home, report
 
 START = dt.date(1999, 1, 1)
-LIMIT = "Parquet files (the limit)"
+LIMIT = "these rows alone, as Parquet files"
 
 
 def main() -> None:

@@ -116,7 +116,9 @@ def own_home(**given: str) -> Iterator[Path]:
     """Have this process, and those it starts, use a new home in the block, and these settings."""
     home = Path(tempfile.mkdtemp(prefix="millpond-bench-"))
     os.environ |= {f"MILLPOND_{name}": value for name, value in {**given, "HOME": str(home)}.items()}
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    of_others = [name for name in os.environ if name.startswith("DAGSTER_")]  # `millpond env --export`
+    for name in ("PYTHONDONTWRITEBYTECODE", *of_others):
+        os.environ.pop(name, None)
     from millpond.runtime.down import down
     from millpond.settings import settings
 

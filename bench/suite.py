@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="as little as shows that they work")
     parser.add_argument("--page", action="store_true", help="measure nothing; write the page again")
     asked = parser.parse_args()
+    if unknown := set(asked.only.split(",")) - {*BENCHES}:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     for name in () if asked.page else asked.only.split(","):
         print(f"== {name}", flush=True)
         options = (QUICK.get(name) or ["--quick"]) if asked.quick else []

@@ -34,6 +34,7 @@ def main() -> NoReturn:
 def load_and_run() -> NoReturn:
     """Load the command line and run it; see `main.main`."""
     _return_memory()
+    _stand_somewhere()
     if (usual := signal.getsignal(signal.SIGINT)) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if len(sys.argv) > 1 and sys.argv[1] in _WARM and not {"-h", "--help"} & {*sys.argv}:
@@ -44,6 +45,18 @@ def load_and_run() -> NoReturn:
 
     signal.signal(signal.SIGINT, usual)
     run()
+
+
+def _stand_somewhere() -> None:
+    """Give closed standard streams a place to write to; ends where the current folder was removed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        print("the current folder was removed\n  Next: change to a folder that exists: `cd`", file=sys.stderr)
+        os._exit(2)
 
 
 def _return_memory() -> None:

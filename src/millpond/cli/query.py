@@ -6,6 +6,7 @@ import datetime as dt
 import difflib
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import duckdb
@@ -65,8 +66,21 @@ def _run(
                 unharmed="nothing was changed",
                 next_step="give a single SELECT; only assets change data",
             )
-        cursor = connection.execute(statements[0], parameters)
-        return [c[0] for c in cursor.description or []], cursor.fetchall()
+        with ThreadPoolExecutor(1, "query") as pool:
+            answer = pool.submit(_fetch, connection, statements[0], parameters)
+            try:
+                return answer.result()
+            except KeyboardInterrupt:
+                connection.interrupt()
+                raise
+
+
+def _fetch(
+    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, parameters: Sequence[object]
+) -> tuple[list[str], Sequence[Sequence[Any]]]:
+    """Return names and rows; in a thread, as DuckDB sees Ctrl-C only between some steps of a query."""
+    cursor = connection.execute(statement, parameters)
+    return [c[0] for c in cursor.description or []], cursor.fetchall()
 
 
 def _find_moment(ref: str, at: str | None) -> dt.datetime | None:

@@ -27,8 +27,9 @@ def status(
 ) -> None:
     """Show each part of `millpond up`: its state, address, process, restarts and log.
 
-    Exits with 0 if `millpond up` runs and every part but the dashboard works, else with 1; so
-    `millpond status || millpond up --detach` starts what is missing. Starts nothing itself.
+    Exits with 0 if `millpond up` runs and every part works, else with 1; so
+    `millpond status || millpond up --detach` starts what is missing. Starts nothing itself. Nothing waits
+    for the dashboard, and for run-server and command-server, which make starts fast: they do not count.
     Also shows hosts to which requests are paused because they did not answer, since when automation is
     paused, whether MILLPOND_TIMEZONE is not the zone of this home's days, and whether this home needs another
     release of Millpond.

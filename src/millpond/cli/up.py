@@ -40,7 +40,7 @@ _DETACHED_SECONDS = 180.0
 def up(
     detach: Annotated[
         bool,
-        typer.Option("--detach", "-d", help="Return once all parts are up; they keep running."),
+        typer.Option("--detach", "-d", help="Return once all that others wait for is up; it keeps running."),
     ] = False,
 ) -> None:
     """Run every part and keep it running: Postgres, catalog, demo source, Dagster, alerts, dashboard.

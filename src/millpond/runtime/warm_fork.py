@@ -27,7 +27,7 @@ from millpond.runtime.ending import finish, flush
 
 
 def inherit(request: Mapping[str, Any], here: int) -> None:
-    """Take on the environment, folder and limits of the process that asks."""
+    """Take on the environment, folder and processors of the process that asks."""
     environment = os.environ  # noqa: TID251 - that of the process which asks replaces it
     environment.clear()
     environment.update(request["environment"])
@@ -37,9 +37,6 @@ def inherit(request: Mapping[str, Any], here: int) -> None:
     os.fchdir(here)
     os.close(here)
     os.umask(request["mask"])
-    for number, limit in request["limits"].items():
-        if resource.getrlimit(number) != limit:
-            resource.setrlimit(number, limit)
     os.sched_setaffinity(0, request["processors"])
     if request["nice"] != os.nice(0):
         os.nice(request["nice"] - os.nice(0))
@@ -58,6 +55,9 @@ def become_process(request: Mapping[str, Any], given: list[int], parent: int) ->
         for wanted, number in zip(request["files"], given, strict=True):
             os.dup2(number, wanted)
             os.close(number)
+        for number, limit in request["limits"].items():  # which files that are open may exceed
+            if resource.getrlimit(number) != limit:
+                resource.setrlimit(number, limit)
         _open_streams(request["streams"])
         _set_signals(request["ignored"])
         _name_process(request["argv"])

@@ -34,8 +34,10 @@ from millpond.settings import settings
 _LOOK_SECONDS = 5.0
 _READ_SECONDS = 5.0
 _FIRST_FREE = 512
-_UNREAD = frozenset({"COLUMNS", "LINES", "LANG", "LANGUAGE"})
-"""Read while modules load, for texts that are shown elsewhere; `LC_` likewise."""
+_UNREAD = frozenset({"COLUMNS", "LINES", "LANG", "LANGUAGE", "PATH", "NO_COLOR", "FORCE_COLOR"})
+"""Read while modules load, for texts that are shown elsewhere and programs that are looked for again; `LC_`
+likewise. They differ between terminals, whose commands are to be forked all the same.
+"""
 NOTE = "command-server.note"
 """File that says why there is no such process, where that is not a failure."""
 Stamp = Mapping[str, tuple[int, ...] | None]

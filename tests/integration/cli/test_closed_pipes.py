@@ -1,4 +1,7 @@
-"""A command whose reader is gone, such as `head`, ends as other programs do: by SIGPIPE, without a word."""
+"""A command whose reader is gone, such as `head`, ends as other programs do: by SIGPIPE, without a word.
+
+Nor does it need standard output, and it says so if its folder is gone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +56,28 @@ def test_a_reader_that_has_enough_ends_a_long_table_and_no_error_is_shown(option
     assert process.wait(120) == -signal.SIGPIPE
     assert os.read(errors_reader, 1000) == b""
     os.close(errors_reader)
+
+
+def type_in_shell(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of the shell, in which $MILLPOND is the command."""
+    environment = process_environment(MILLPOND=f"{sys.executable} -m millpond.cli.entry")
+    words = ["sh", "-c", script]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_command_works_without_standard_output() -> None:
+    done = type_in_shell("$MILLPOND sql 'select 1' >&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_folder_that_was_removed_is_named(tmp_path: Path) -> None:
+    done = type_in_shell(
+        f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; $MILLPOND tables"
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "the current folder was removed"
 
 
 def _lose_a_connection() -> None:

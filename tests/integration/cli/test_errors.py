@@ -14,11 +14,11 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from documented import commands
 from millpond.cli.interrupts import is_interrupt
+from millpond.cli.query import run_query
 from millpond.errors import ConfigError
 from millpond.lake.catalog import load_catalog
 from millpond.runtime.databases import databases
@@ -138,12 +138,20 @@ def test_after_ctrl_c_python_warns_of_nothing() -> None:
     assert (ended.returncode, ended.stderr) == (130, b"")
 
 
-def test_ctrl_c_while_duckdb_works_is_no_failure() -> None:
-    presses = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    with duckdb.connect() as connection:
-        presses.start()
-        with pytest.raises((RuntimeError, KeyboardInterrupt)) as raised:
-            connection.execute("select count(*) from range(1_000_000_000) a, range(1_000) b").fetchall()
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select count(*) from range(1_000_000_000) a, range(1_000) b",
+        "select count(*) from range(40_000_000_000) where range % 7 = 3",
+        "select a.range from range(3_000_000) a, range(3_000_000) b where a.range + b.range = 7 order by 1",
+    ],
+)
+def test_ctrl_c_ends_a_query_in_whatever_step_it_is_and_is_no_failure(query: str) -> None:
+    presses = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    presses.start()
+    with pytest.raises((RuntimeError, KeyboardInterrupt)) as raised:
+        run_query(query)
     assert isinstance(raised.value, KeyboardInterrupt) or is_interrupt(raised.value), raised.value
 
 

@@ -50,7 +50,11 @@ else:
 import probe
 probe.main()
 """
-LIBRARY = 'import os\nMODE = os.environ.get("LIBRARY_MODE")\nCOPY = dict(os.environ)\n'
+LIBRARY = """
+import os
+MODE = [os.environ.get(name) for name in ("LIBRARY_MODE", "PATH", "NO_COLOR")]
+COPY = dict(os.environ)
+"""
 PROBE = """
 import json, os, resource, signal, sys, time
 
@@ -156,6 +160,7 @@ def test_a_fork_has_all_that_a_new_process_has(home: Home) -> None:
     def limit() -> None:
         import resource
 
+        os.dup2(1, 280)
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 300))
         os.umask(0o027)
         os.nice(1)
@@ -236,7 +241,8 @@ def test_where_anything_differs_a_new_process_runs(home: Home, tmp_path: Path) -
     def warm(**changes: str) -> str:
         return home.run("warm", env={**home.environment, **changes})
 
-    assert warm(UNRELATED="1") == "True"
+    elsewhere = f"{home.environment.get('PATH', '')}:{tmp_path}"
+    assert warm(UNRELATED="1", PATH=elsewhere, NO_COLOR="1") == "True"
     for name, value in (
         ("LIBRARY_MODE", "other"),
         ("MILLPOND_WARM_RUNS", "false"),
