@@ -53,7 +53,7 @@ def wipe(
         for each in obstacles:
             output.print_text(f"would be refused: {each.name} still needs the rows; {each.remedy}")
         typer.echo(
-            "Nothing was changed. Next: the above, then repeat it with --yes; it cannot be undone"
+            "Nothing was changed. Next: the above, then repeat it with --yes; no way back"
             if obstacles
             else "Nothing was changed. It cannot be undone. Next: repeat it with --yes"
         )

@@ -99,4 +99,14 @@ gc.collect()
 gc.freeze()
 # The process that runs are forked from alone learns their exit codes. A run that outlived it would be
 # recorded as failed while it works, so it is killed with it, and recorded as any run that was killed.
-os.register_at_fork(after_in_child=partial(end_with_parent, signal.SIGKILL))
+_ON_TERMINATE = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+
+
+def _begin_run() -> None:
+    end_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGTERM, _ON_TERMINATE)
+
+
+os.register_at_fork(after_in_child=_begin_run)
+# It ends with the code server. When all are told to end, the runs have time to say that they were stopped.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -36,6 +36,8 @@ class Fork:
         """Fork; returns whether this is the new process, which ends with its parent."""
         parent = os.getpid()
         if (pid := os.fork()) == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             end_with_parent(signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
@@ -68,14 +70,20 @@ class WarmParent:
         self._runs, self._commands = Fork(RUN_SERVER), Fork(COMMAND_SERVER)
         self._names, self._read = -1, bytearray()
         self._modules: list[str] | None = None
+        self._told_to_end = False
 
     def fork_runs(self) -> int:
         """Return in the process that runs are forked from, and stay in this one until that ends with 0.
 
-        It returns a descriptor, to which that process writes the modules that it imported meanwhile.
+        It returns a descriptor, to which that process writes the modules that it imported meanwhile. Told to
+        end, this one forks nothing again, and ends after that: with it, runs would be killed as they stop.
         """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._be_told_to_end)
         self._runs.due = 0.0
         while True:
+            if self._told_to_end and not self._runs.pid:
+                self._end(0)
             if self._runs.due <= time.monotonic():
                 self._names, writer = os.pipe()
                 self._read.clear()
@@ -85,7 +93,7 @@ class WarmParent:
                 os.close(writer)
                 self._record(ready=False)
             if self._commands.due <= time.monotonic():
-                if self._is_replaced():
+                if self._told_to_end or self._is_replaced():
                     self._commands.due = math.inf
                 elif self._commands.begin():
                     self._serve(self._modules or ())
@@ -102,10 +110,8 @@ class WarmParent:
         ready = {number for number, _ in poll.poll(left)}
         if self._runs.handle in ready:
             runs = self._runs.pid
-            if self._runs.reap() == 0:
-                self._forget(runs)
-                free_locks()
-                os._exit(0)
+            if self._runs.reap() == 0 or self._told_to_end:
+                self._end(runs)
             if self._names >= 0:
                 os.close(self._names)
                 self._names = -1
@@ -114,11 +120,16 @@ class WarmParent:
         if self._commands.handle in ready:
             self._commands.reap()
 
-    def _forget(self, runs: int) -> None:
-        """Have nobody take the end of both for a failure: a reload has started others, or all ends."""
+    def _be_told_to_end(self, *_: object) -> None:
+        self._told_to_end = True
+
+    def _end(self, runs: int) -> NoReturn:
+        """End, and have nobody take that for a failure: a reload has started others, or all ends."""
         if self._folder:
             forget(self._folder, RUN_SERVER, runs)
             forget(self._folder, COMMAND_SERVER, self._commands.pid)
+        free_locks()
+        os._exit(0)
 
     def _read_names(self) -> None:
         if data := os.read(self._names, 1 << 16):
