@@ -157,6 +157,7 @@ def test_whichever_of_the_loaded_processes_is_killed_comes_back_without_a_run_an
     parent = psutil.Process(find(RUN_SERVER)).ppid()
     assert psutil.Process(find(COMMAND_SERVER)).ppid() == parent
     told = home.logs / "up.log"
+    until(lambda: all(f"{name} is up" in told.read_text() for name in both), READY_SECONDS)
     for pid, gone in (
         (find(COMMAND_SERVER), (COMMAND_SERVER,)),
         (find(RUN_SERVER), (RUN_SERVER,)),
