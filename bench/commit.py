@@ -24,7 +24,7 @@ from pairs import OURS, Case, Took, Way, measure, own_home, report
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLES, MOST_TIMES, MOST_SECONDS = 10, 2.5, 1.5
+TABLES, MOST_TIMES, MOST_SECONDS, WARM_UP = 10, 2.5, 1.5, 2
 START, DAYS, WRITTEN = dt.date(2026, 1, 1), 30, 10
 LIMIT = "their Parquet files, read and written (the limit)"
 
@@ -55,13 +55,12 @@ def measure_commits(repeat: int, rows: int, home: Path) -> list[Case]:
     each = rows // DAYS
     whole = _make_rows(0, DAYS, each, 0)
     ways: dict[str, Way] = {}
-    cpu: dict[str, list[float]] = {}
+    cpu: dict[int, list[float]] = {1: [], TABLES: []}
 
     def add(tables: int) -> None:
         names = [f"gold.of_{tables}_{n}" for n in range(tables)]
         specs = [TableSpec(name, whole.schema, "day", grain="month") for name in names]
         files = [home / f"{spec.name}.parquet" for spec in specs]
-        cpu[str(tables)] = []
 
         def write(data: pa.Table, first: int, days: int) -> None:
             window = Window.of_days(START + dt.timedelta(first), START + dt.timedelta(first + days - 1))
@@ -71,7 +70,7 @@ def measure_commits(repeat: int, rows: int, home: Path) -> list[Case]:
             data = _make_rows(WRITTEN, 1, each, turn + 2)
             began, used = time.perf_counter(), time.process_time()
             write(data, WRITTEN, 1)
-            cpu[str(tables)].append(time.process_time() - used)
+            cpu[tables].append(time.process_time() - used)
             return Took(time.perf_counter() - began)
 
         def limit(_: int) -> None:
@@ -85,7 +84,7 @@ def measure_commits(repeat: int, rows: int, home: Path) -> list[Case]:
 
     add(1)
     add(TABLES)
-    taken = measure(ways, repeat=repeat, warm_up=2)
+    taken = measure(ways, repeat=repeat, warm_up=WARM_UP)
     one, ten = (
         Case(f"{name} of {rows:,} rows, of which a day is replaced", taken)
         for name, taken in (
@@ -96,13 +95,13 @@ def measure_commits(repeat: int, rows: int, home: Path) -> list[Case]:
     ratios = [more / less for more, less in zip(ten.taken[OURS], one.taken[OURS], strict=True)]
     one.seen.update(
         {
-            "processor time, Millpond": _say_milliseconds(cpu["1"]),
+            "processor time, Millpond": _say_milliseconds(cpu[1]),
             "calls of functions, Millpond": f"{_count_calls(lambda: ways['1'](-2)):,}",
         }
     )
     ten.seen.update(
         {
-            "processor time, Millpond": _say_milliseconds(cpu[str(TABLES)]),
+            "processor time, Millpond": _say_milliseconds(cpu[TABLES]),
             "ours, beside one table": f"{statistics.median(ratios):.2f} times (wanted: at most {MOST_TIMES})",
         }
     )
@@ -136,8 +135,8 @@ def measure_days(rounds: int) -> Case:
             cpu.append(time.process_time() - began)
             made = len(outcome.assets)
 
-        taken = measure({OURS: run}, repeat=rounds, warm_up=2)
-    seconds = statistics.median(cpu[2:])
+        taken = measure({OURS: run}, repeat=rounds, warm_up=WARM_UP)
+    seconds = statistics.median(cpu[WARM_UP:])
     return Case(
         f"a warm day of all {made} assets",
         taken,
@@ -161,7 +160,7 @@ def _count_calls(work: Callable[[], object]) -> int:
 
 
 def _say_milliseconds(taken: list[float]) -> str:
-    return f"{statistics.median(taken) * 1000:.0f} ms"
+    return f"{statistics.median(taken[WARM_UP:]) * 1000:.0f} ms"
 
 
 if __name__ == "__main__":

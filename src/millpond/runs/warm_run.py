@@ -97,16 +97,17 @@ LOADED = frozenset(sys.modules)
 """Modules that a run need not import."""
 gc.collect()
 gc.freeze()
-# The process that runs are forked from alone learns their exit codes. A run that outlived it would be
-# recorded as failed while it works, so it is killed with it, and recorded as any run that was killed.
-_ON_TERMINATE = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+# It ends with the code server. If all are told to end, runs have time to say that they were stopped.
+_USUAL = signal.signal(signal.SIGTERM, signal.SIG_IGN) or signal.SIG_DFL
 
 
 def _begin_run() -> None:
+    """Have a run end with this process, which alone learns its exit code, and when it is told to.
+
+    A run that outlived it would be recorded as failed while it works.
+    """
     end_with_parent(signal.SIGKILL)
-    signal.signal(signal.SIGTERM, _ON_TERMINATE)
+    signal.signal(signal.SIGTERM, _USUAL)
 
 
 os.register_at_fork(after_in_child=_begin_run)
-# It ends with the code server. When all are told to end, the runs have time to say that they were stopped.
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
