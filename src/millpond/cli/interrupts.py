@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from millpond.runtime.ending import free_locks
+from millpond.runtime.ending import flush, free_locks
 
 INTERRUPTED = 130
 NOTHING_BEGUN = "everything; nothing was started"
@@ -48,8 +48,7 @@ def _format_interrupt(next_step: str) -> str:
 def exit_interrupted() -> NoReturn:
     """End at once: the cleanup of libraries can take seconds, and nothing else depends on it."""
     free_locks()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     os._exit(INTERRUPTED)
 
 

@@ -66,7 +66,7 @@ from millpond.errors import (
     RefNotFound,
     RefRefused,
 )
-from millpond.runtime.ending import end_with_reader
+from millpond.runtime.ending import OutputLost, end_with_reader, take_lost_output
 
 DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
@@ -147,19 +147,33 @@ def main() -> NoReturn:
     """Run the command line; errors become a message on stderr, JSON with `--json`, and an exit code."""
     redaction.install()
     end_with_reader()
+    code = _run()
+    if lost := take_lost_output():
+        _print_error(
+            "OutputLost",
+            f"the output could not be written: {lost.strerror or lost}",
+            next_step="the same command again, with its output to where there is room",
+            code=FAILED,
+        )
+        code = code or FAILED
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line, print its error; returns the exit code."""
     try:
-        code = reduce_to(app, sys.argv[1:])(standalone_mode=False) or DONE
+        code: int = reduce_to(app, sys.argv[1:])(standalone_mode=False) or DONE
         if code == INTERRUPTED:  # Typer's own way to say it
             raise KeyboardInterrupt
-        sys.exit(code)
+        return code
     except MillpondError as error:
         code = REFUSED if isinstance(error, _REFUSALS) else FAILED
         _print_error(type(error).__name__, error.what, error.unharmed, error.next_step, code=code)
-        sys.exit(code)
+        return code
     except typer.Exit as done:
-        sys.exit(done.exit_code)
+        return done.exit_code
     except typer.Abort:
-        sys.exit(FAILED)
+        return FAILED
     except KeyboardInterrupt:
         print_interrupted()
         exit_interrupted()
@@ -169,10 +183,12 @@ def main() -> NoReturn:
                 _print_usage_error(error)
             else:
                 error.show()
-            sys.exit(REFUSED)
+            return REFUSED
         if is_interrupt(error):
             print_interrupted()
             exit_interrupted()
+        if isinstance(error, OutputLost) or isinstance(error.__context__, OutputLost):
+            return FAILED
         if not wants_json():
             raise
         typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
@@ -182,7 +198,7 @@ def main() -> NoReturn:
             next_step=f"`{typed}` shows the traceback",
             code=FAILED,
         )
-        sys.exit(FAILED)
+        return FAILED
 
 
 def _print_usage_error(error: Any) -> None:

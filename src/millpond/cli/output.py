@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 
 def print_rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print the rows as a JSON list of objects; dates and times as ISO 8601, decimals as numbers."""
-    sys.stdout.write(
-        json.dumps(
-            [dict(zip(columns, row, strict=True)) for row in rows],
-            default=_to_json_value,
-            ensure_ascii=False,
-            indent=2,
-        )
-    )
-    sys.stdout.write("\n")
+    separator = "[\n  "
+    for row in rows:
+        text = _format_json(dict(zip(columns, row, strict=True)))
+        sys.stdout.write(separator + text.replace("\n", "\n  "))
+        separator = ",\n  "
+    sys.stdout.write("[]\n" if separator[0] == "[" else "\n]\n")
 
 
 def print_json(value: Any) -> None:
     """Print any value as JSON, its dataclasses as objects."""
-    sys.stdout.write(json.dumps(value, default=_to_json_value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(_format_json(value) + "\n")
+
+
+def _format_json(value: Any) -> str:
+    return json.dumps(value, default=_to_json_value, ensure_ascii=False, indent=2)
 
 
 def format_cell(value: Any, style: str = "") -> Text:
@@ -57,19 +58,24 @@ def print_rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     """Print the rows as CSV with a header; null is an empty field."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([["" if v is None else _format_value(v) for v in row] for row in rows])
+    writer.writerows(["" if v is None else _format_value(v) for v in row] for row in rows)
 
 
 def print_rows_as_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
     """Print the rows as a table; numbers are right-aligned, null is dim. See `print_table`."""
-    numeric = {
+    cells = [[*map(format_cell, row)] for row in rows]
+    print_table(columns, cells, title=title, right=find_numeric(columns, rows))
+
+
+def find_numeric(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> set[str]:
+    """Return the columns that have a number in a row."""
+    return {
         name
         for index, name in enumerate(columns)
         if any(isinstance(row[index], int | float | decimal.Decimal) for row in rows)
     }
-    print_table(columns, [[*map(format_cell, row)] for row in rows], title=title, right=numeric)
 
 
 def print_fitting_table(
@@ -111,19 +117,19 @@ def print_table(
 
     width = get_terminal_width()
     cells = [[Text(name), *(row[index] for row in rows)] for index, name in enumerate(columns)]
-    wraps = [any(_may_break(cell.plain) for cell in column[1:]) for column in cells]
-    least = [_find_least_width(column, wrap) for column, wrap in zip(cells, wraps, strict=True)]
+    wraps = [any(may_break(cell.plain) for cell in column[1:]) for column in cells]
+    least = [find_least_width(column, wrap) for column, wrap in zip(cells, wraps, strict=True)]
     frame = 2 * len(columns) if plain else 3 * len(columns) + 1
     if width and sum(least) + frame > width:
-        _print_vertically(columns, rows, title)
+        print_vertically(columns, rows, title)
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     if plain:
         table.box, table.padding = None, (0, 2, 0, 0)
-    exact = _share_width(cells, least, width - frame - sum(least)) if width else [None] * len(columns)
+    exact = share_width(cells, least, width - frame - sum(least)) if width else [None] * len(columns)
     for name, wrap, smallest, fixed in zip(columns, wraps, least, exact, strict=True):
         side: Literal["left", "right"] = "right" if name in right else "left"
-        most = max(smallest, _MOST_OF_A_TEXT) if wrap and not width else None
+        most = max(smallest, MOST_OF_A_TEXT) if wrap and not width else None
         table.add_column(
             Text(name),
             justify=side,
@@ -182,17 +188,18 @@ def make_console() -> Console:
 
 
 _WORDS = re.compile(r"(?:`[^`]*`|\S)+")
-_ENOUGH_FOR_PROSE = 16
-_MOST_OF_A_TEXT = 100
 _ENDLESS = 10_000
+_ENOUGH_FOR_PROSE = 16
+MOST_OF_A_TEXT = 100
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\S*( [A-Z]+)?")
 
 
-def _may_break(text: str) -> bool:
+def may_break(text: str) -> bool:
+    """Return whether a text may go on in another line: it has several words, and is no moment."""
     return " " in text and not _MOMENT.fullmatch(text)
 
 
-def _find_least_width(column: Sequence[Text], wraps: bool) -> int:
+def find_least_width(column: Sequence[Text], wraps: bool) -> int:
     """Return the smallest width in which no word of a column is cut."""
     lines = [cell.plain for cell in column]
     whole = max(len(line) for text in lines for line in text.splitlines() or [""])
@@ -202,7 +209,7 @@ def _find_least_width(column: Sequence[Text], wraps: bool) -> int:
     return max(longest, min(whole, _ENOUGH_FOR_PROSE))
 
 
-def _share_width(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: int) -> list[int]:
+def share_width(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: int) -> list[int]:
     """Return the widths of columns: the narrowest that wraps gets spare width first.
 
     Rich only considers the longest column; another may get less than its longest word.
@@ -217,7 +224,10 @@ def _share_width(cells: Sequence[Sequence[Text]], least: Sequence[int], spare: i
     return widths
 
 
-def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], title: str | None) -> None:
+def print_vertically(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], title: str | None = None
+) -> None:
+    """Print each row as lines of `column value`."""
     from rich.console import Console
     from rich.text import Text
 
@@ -231,7 +241,7 @@ def _print_vertically(columns: Sequence[str], rows: Sequence[Sequence[Text]], ti
             console.print()
         for name, value in zip(columns, row, strict=True):
             longest = max((len(word) for word in value.plain.split()), default=0)
-            lines = value.wrap(console, max(room, longest)) if _may_break(value.plain) else [value]
+            lines = value.wrap(console, max(room, longest)) if may_break(value.plain) else [value]
             for line_number, line in enumerate(lines or [value]):
                 line.rstrip()
                 label = "" if line_number else name

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -17,13 +19,34 @@ from millpond.lake.ref_log import find_moment, find_wipes
 from millpond.naming import marts_schema, ref_option
 from millpond.settings import settings
 
+PART = 1000
+"""Rows that are fetched together."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The columns of a query, and its rows, which are fetched in parts as they are asked for."""
+
+    columns: list[str]
+    parts: Iterator[Sequence[Sequence[Any]]]
+
 
 def run_query(
     query: str, ref: str | None = None, parameters: Sequence[object] = (), *, at: str | None = None
-) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Return the column names and rows of one SELECT, on the lake as it was `at` a commit or a time.
+) -> tuple[list[str], list[Sequence[Any]]]:
+    """Return the column names and all rows of one SELECT; see `open_query`."""
+    with open_query(query, ref, parameters, at=at) as answer:
+        return answer.columns, [row for part in answer.parts for row in part]
 
-    Raises QueryRefused with the engine's message for SQL that cannot be run; RefRefused for an unknown `at`.
+
+@contextmanager
+def open_query(
+    query: str, ref: str | None = None, parameters: Sequence[object] = (), *, at: str | None = None
+) -> Iterator[Answer]:
+    """Yield the answer of one SELECT, on the lake as it was `at` a commit or a time.
+
+    Raises QueryRefused with the engine's message for SQL that cannot be run, which may only show in a later
+    part; RefRefused for an unknown `at`.
     """
     ref = ref or settings().ref
     if settings().scale and at:
@@ -35,52 +58,71 @@ def run_query(
     if settings().scale:
         from millpond.cli import query_trino
 
-        return query_trino.run_query(query, ref, parameters)
+        columns, rows = query_trino.run_query(query, ref, parameters)
+        yield Answer(columns, (rows[n : n + PART] for n in range(0, len(rows), PART)))
+        return
     moment = _find_moment(ref, at)
-    try:
+    with ExitStack() as stack:
         try:
-            return _run(query, parameters, ref, moment, named=query)
-        except (duckdb.CatalogException, duckdb.BinderException):
-            return _run(
-                query, parameters, ref, moment, named=None
-            )  # whose error knows the names of all tables
-    except duckdb.Error as error:
-        if moment:
-            _refuse_wiped(str(error), query, ref, moment)
-        raise QueryRefused(
-            str(error).strip(),
-            unharmed="everything; nothing was changed",
-            next_step=_advise(str(error), query, ref),
-        ) from error
-
-
-def _run(
-    query: str, parameters: Sequence[object], ref: str, moment: dt.datetime | None, *, named: str | None
-) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Run `query` on the tables that `named` names, or on all if it is None."""
-    with duck.connect_with_marts(ref, at=moment, query=named) as connection:
-        statements = duckdb.extract_statements(query)
-        if len(statements) != 1 or statements[0].type not in _READING:
-            raise QueryRefused(
-                "millpond sql runs one read-only statement",
-                unharmed="nothing was changed",
-                next_step="give a single SELECT; only assets change data",
-            )
-        with ThreadPoolExecutor(1, "query") as pool:
-            answer = pool.submit(_fetch, connection, statements[0], parameters)
             try:
-                return answer.result()
-            except KeyboardInterrupt:
-                connection.interrupt()
-                raise
+                answer = _open(query, parameters, ref, moment, stack, named=query)
+            except (duckdb.CatalogException, duckdb.BinderException):
+                stack.close()
+                answer = _open(
+                    query, parameters, ref, moment, stack, named=None
+                )  # whose error knows the names of all tables
+            yield answer
+        except duckdb.Error as error:
+            if moment:
+                _refuse_wiped(str(error), query, ref, moment)
+            raise QueryRefused(
+                str(error).strip(),
+                unharmed="everything; nothing was changed",
+                next_step=_advise(str(error), query, ref),
+            ) from error
 
 
-def _fetch(
-    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, parameters: Sequence[object]
-) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Return names and rows; in a thread, as DuckDB sees Ctrl-C only between some steps of a query."""
-    cursor = connection.execute(statement, parameters)
-    return [c[0] for c in cursor.description or []], cursor.fetchall()
+def _open(
+    query: str,
+    parameters: Sequence[object],
+    ref: str,
+    moment: dt.datetime | None,
+    stack: ExitStack,
+    *,
+    named: str | None,
+) -> Answer:
+    """Run `query` on the tables that `named` names, or on all if it is None, until its first rows are there.
+
+    In a thread, as DuckDB sees Ctrl-C only between some steps of a query.
+    """
+    connection = stack.enter_context(duck.connect_with_marts(ref, at=moment, query=named))
+    statements = duckdb.extract_statements(query)
+    if len(statements) != 1 or statements[0].type not in _READING:
+        raise QueryRefused(
+            "millpond sql runs one read-only statement",
+            unharmed="nothing was changed",
+            next_step="give a single SELECT; only assets change data",
+        )
+    pool = stack.enter_context(ThreadPoolExecutor(1, "query"))
+
+    def wait(function: Callable[..., Any], *arguments: Any) -> Any:
+        asked = pool.submit(function, *arguments)
+        try:
+            return asked.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+
+    cursor = wait(connection.execute, statements[0], parameters)
+    first = wait(cursor.fetchmany, PART)
+
+    def fetch() -> Iterator[list[Any]]:
+        part = first
+        while part:
+            yield part
+            part = wait(cursor.fetchmany, PART) if len(part) == PART else []
+
+    return Answer([c[0] for c in cursor.description or []], fetch())
 
 
 def _find_moment(ref: str, at: str | None) -> dt.datetime | None:

@@ -202,17 +202,18 @@ def sql(
               millpond sql "select count(*) from gold.fct_daily_glucose_metrics" --at 2026-11-01T08:00
     """
     import sys
+    from itertools import chain
 
     from millpond.cli import output
-    from millpond.cli.query import run_query
+    from millpond.cli.long_table import print_parts_as_table
+    from millpond.cli.query import open_query
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv cannot be combined")
-    columns, rows = run_query(sys.stdin.read() if query == "-" else query, ref, at=at)
-    if as_json:
-        output.print_rows_as_json(columns, rows)
-    elif as_csv:
-        output.print_rows_as_csv(columns, rows)
-    else:
-        output.print_rows_as_table(columns, rows)
-        typer.echo(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+    with open_query(sys.stdin.read() if query == "-" else query, ref, at=at) as answer:
+        if as_json or as_csv:
+            rows = chain.from_iterable(answer.parts)
+            (output.print_rows_as_json if as_json else output.print_rows_as_csv)(answer.columns, rows)
+            return
+        number = print_parts_as_table(answer.columns, answer.parts)
+    typer.echo(f"{number} row{'' if number == 1 else 's'}")

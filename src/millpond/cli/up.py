@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,13 +62,11 @@ def up(
     if sys.stdout.isatty():
         _run_in_terminal()
     else:
-        _supervise(lambda _, line: print(_add_time(line), flush=True))
+        _supervise(_print_line)
 
 
 def _refuse_other_zone() -> None:
     """Raise ZoneChanged for a home with days in another time zone; a home without data passes."""
-    from contextlib import suppress
-
     from millpond.errors import ServerUnreachable
     from millpond.lake.home_zone import refuse_other_zone
     from millpond.runtime.home import locate
@@ -92,6 +91,11 @@ def _name_sources_without_address() -> None:
 
 def _add_time(line: str) -> str:
     return f"{dt.datetime.now().astimezone():%H:%M:%S} {line}"
+
+
+def _print_line(_: Sequence[Status], line: str) -> None:
+    with suppress(OSError):  # parts run on where it cannot be written
+        print(_add_time(line), flush=True)
 
 
 def _supervise(tell: Tell) -> None:

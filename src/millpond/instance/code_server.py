@@ -65,7 +65,7 @@ def _end_without_inner_server() -> None:
 
 def _get_entry_point(executable_path: str) -> list[str]:
     """Return how the process with the definitions is started, in place of `python -m dagster`."""
-    return [executable_path, "-m", "millpond.runs.warm_server"]
+    return [executable_path, "-m", "millpond.runs.warm_server", str(os.getpid())]
 
 
 def main() -> None:

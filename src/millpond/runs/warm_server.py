@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing import forkserver
@@ -52,8 +53,10 @@ _MODULES = (
 
 
 def main() -> None:
-    """Run Dagster's command with the arguments of this process."""
-    configured = settings()
+    """Run Dagster's command with the arguments of this process; before them is the code server's id."""
+    configured, servers, parent = settings(), list[Any](), int(sys.argv.pop(1))
+    if sys.platform == "linux":
+        threading.Thread(target=_end_after, args=(parent, servers), name="parent", daemon=True).start()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOADED])
     keeper = threading.Thread(target=_keep_fork_server, name="fork-server", daemon=True)
@@ -65,14 +68,34 @@ def main() -> None:
 
     def start_with_forks(self: Any, *args: Any, **named: Any) -> None:
         start(self, *args, **named)
-        self._mp_ctx = context
-        if keeper.ident is None:
-            keeper.start()
+        servers.append(self)
+        if configured.warm_runs:
+            self._mp_ctx = context
+            if keeper.ident is None:
+                keeper.start()
 
     omit_colours()
-    if configured.warm_runs:
-        grpc_server.DagsterApiServer.__init__ = start_with_forks  # type: ignore[method-assign]
+    grpc_server.DagsterApiServer.__init__ = start_with_forks  # type: ignore[method-assign]
     dagster_cli()  # type: ignore[no-untyped-call]
+
+
+def _end_after(parent: int, servers: Sequence[Any]) -> None:
+    """Have the server end, after its runs, once the code server is gone: nobody else asks it for anything.
+
+    Dagster's own heartbeat ends it minutes later.
+    """
+    _await_end(parent)
+    if not servers:  # the definitions are not loaded yet
+        os._exit(1)
+    servers[-1].ShutdownServer(None, None)
+
+
+def _await_end(pid: int) -> None:
+    """Wait until there is no such process (Linux only)."""
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        select.select([handle], [], [])
+        os.close(handle)
 
 
 def _are_pages_up() -> bool:
@@ -90,9 +113,7 @@ def _keep_fork_server() -> None:
         if (pid := _find_fork_server()) is None:  # it has just been forked
             time.sleep(_LOOK_SECONDS)
             continue
-        handle = os.pidfd_open(pid)
-        select.select([handle], [], [])
-        os.close(handle)
+        _await_end(pid)
         seconds = restarts.wait(time.monotonic())
         sys.stderr.write(f"the fork server has ended; it is started again in {seconds:.1f} s\n")
         sys.stderr.flush()

@@ -39,14 +39,40 @@ def flush() -> bool:
     return True
 
 
+class OutputLost(OSError):
+    """Standard output could not be written, as on a full disk."""
+
+
+_lost: list[OutputLost] = []
+
+
 class _Output(io.FileIO):
-    """A standard stream; its end is that of the process if it is a pipe whose reader is gone."""
+    """A standard stream: the process ends if it is a pipe whose reader is gone.
+
+    What standard error does not take is lost, as there is nobody left to tell.
+    """
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
             _end_by_closed_pipe()
+        except OSError as error:
+            if self.fileno() == 2:
+                return len(data)
+            _lost[:] = [OutputLost(error.errno, error.strerror)]
+            raise _lost[0] from None
+
+
+def take_lost_output() -> OutputLost | None:
+    """Return why standard output could not be written, if so; it goes to no file from now on."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
+    return _lost.pop() if _lost else None
 
 
 def end_with_reader() -> None:

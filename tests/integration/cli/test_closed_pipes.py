@@ -1,10 +1,11 @@
 """A command whose reader is gone, such as `head`, ends as other programs do: by SIGPIPE, without a word.
 
-Nor does it need standard output, and it says so if its folder is gone.
+Nor does it need standard output; it says so if that cannot be written, and if its folder is gone.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -19,10 +20,11 @@ from millpond.runtime.ending import end_with_reader
 from millpond.settings import process_environment
 from processes import exit_code
 
+ERRORS = ("no_such_command", "sql selec")
 COMMANDS = (
     *("--help", "sql --help", "sql 'select 1'", "sql 'select 1' --json", "sql 'select 1' --csv", "tables"),
     *("history --json", "status", "env", "sources list", "backfill list", "config show", "maintain --list"),
-    *("no_such_command", "sql selec"),
+    *ERRORS,
 )
 BIG = "select i, repeat('word ', 20) as text from range(200000) t(i)"
 
@@ -58,6 +60,24 @@ def test_a_reader_that_has_enough_ends_a_long_table_and_no_error_is_shown(option
     os.close(errors_reader)
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("option", ["", "--json", "--csv"])
+def test_the_first_rows_of_millions_come_at_once_and_take_little_memory(option: str) -> None:
+    query = "select i, repeat('word ', 20) || i as text from range(50_000_000) t(i)"
+    script = f"""
+import resource, subprocess, sys
+words = [sys.executable, "-m", "millpond.cli.entry", "sql", {query!r}, *{option.split()!r}]
+command = subprocess.Popen(words, stdout=subprocess.PIPE)
+for _ in range(5000):
+    command.stdout.readline()
+command.stdout.close()
+command.wait()
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500_000  # kB; all rows take 6 GB
+
+
 def type_in_shell(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script of the shell, in which $MILLPOND is the command."""
     environment = process_environment(MILLPOND=f"{sys.executable} -m millpond.cli.entry")
@@ -78,6 +98,34 @@ def test_a_folder_that_was_removed_is_named(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == "the current folder was removed"
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ERRORS])
+def test_output_that_cannot_be_written_is_one_sentence_and_a_failure(command: str) -> None:
+    done = type_in_shell(f"$MILLPOND {command} > /dev/full")
+    said = done.stderr.splitlines()
+    if "--json" in command:
+        error = json.loads(said.pop())["error"]
+        said += [error["what"], error["next"]]
+        assert (error["type"], error["exit_code"]) == ("OutputLost", 1)
+    assert done.returncode == 1
+    assert said[0] == "the output could not be written: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("home")
+def test_a_long_table_that_cannot_be_written_ends_with_its_first_rows() -> None:
+    done = type_in_shell(f'$MILLPOND sql "{BIG}" > /dev/full')
+    assert done.returncode == 1
+    assert done.stderr.startswith("the output could not be written: No space left on device\n")
+    assert len(done.stderr.splitlines()) == 3
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ERRORS)
+def test_an_error_that_cannot_be_written_shows_in_the_exit_code(command: str) -> None:
+    assert type_in_shell(f"$MILLPOND {command} 2> /dev/full").returncode == 2
 
 
 def _lose_a_connection() -> None:

@@ -123,7 +123,7 @@ def test_ctrl_c_says_what_stands_and_what_to_do(
     def press(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("millpond.cli.query.run_query", press)
+    monkeypatch.setattr("millpond.cli.query.open_query", press)
     monkeypatch.setattr("millpond.cli.main.exit_interrupted", lambda: sys.exit(130))
     code, out, err = run("sql", "select 1")
     assert (code, out) == (130, "")

@@ -145,6 +145,38 @@ def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Pa
     assert find_process(locate(settings()), CODE_SERVER)
 
 
+def test_the_process_with_the_definitions_ends_after_its_runs_when_the_code_server_is_killed(
+    up: Path,
+) -> None:
+    def find_servers() -> tuple[psutil.Process, psutil.Process]:
+        """Return the code server, and its process with the definitions."""
+        found = find_process(locate(settings()), CODE_SERVER)
+        assert found
+        outer = psutil.Process(found.pid)
+        (inner,) = [child for child in outer.children() if "grpc" in child.cmdline()]
+        return outer, inner
+
+    def kill(outer: psutil.Process) -> None:
+        outer.kill()
+        outer.wait(READY_SECONDS)
+        until(lambda: status()["up"], READY_SECONDS, every=0.5)
+
+    look()
+    outer, idle = find_servers()
+    kill(outer)
+    until(lambda: not idle.is_running(), READY_SECONDS)
+
+    run = launch("wait")
+    wait_for(run, {"STARTED"})
+    outer, busy = find_servers()
+    kill(outer)
+    look()  # by the next code server
+    assert (status_of(run), busy.is_running()) == ("STARTED", True)
+    (up / "home" / "go on").touch()
+    assert wait_for(run, ENDED) == "SUCCESS"
+    until(lambda: not busy.is_running(), READY_SECONDS)
+
+
 def find(name: str) -> int:
     """Return the process of that name once it runs and is ready; 0 else."""
     process = find_process(locate(settings()), name)
