@@ -1,152 +1,168 @@
 """How long backfills take, from the command to the prompt, beside Dagster's own, one run a partition.
 
-    python bench/backfill.py [--days 7,30,92,365] [--rows 288,5000] [--repeat 3] [--dagster-days 8]
+    python bench/backfill.py [--days 7,30,92,365] [--rows 288,5000] [--all-days 92] [--repeat 3]
+        [--dagster-days 4] [--command-days 1] [--again] [--quick]
 
 Each of `--rows` has a home of its own, which is removed at the end, and a server in this process with that
 many readings a day. Ours is repeated, each time with days that the home does not have yet (`--again`: with
 days that it has); in between, Dagster's daemon backfills `--dagster-days` other days of the same home, and
-`dagster asset materialize` makes `--command-days` more, a command each: what a day takes there is their
-average. Writes `docs/img/backfill.svg` and `bench/results/backfill.json`.
+`dagster asset materialize` makes `--command-days` more, a command each: what a day takes there, times the
+days of the case, is their figure. Every asset is backfilled from the sources of the demo, by ours alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import os
-import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import psutil
-from chart import draw
 from daemon_backfill import daemon, seconds_a_partition
 from nightscout import serve
+from pairs import OURS, Case, own_home, report
 
 LAST, DAEMONS, COMMANDS = dt.date(2026, 10, 31), dt.date(2019, 6, 30), dt.date(2018, 6, 30)
 """Where the days of each way end; earlier ones follow."""
 ASSETS = ("dlt_glucose_entries", "stg_glucose_entries", "fct_glucose_readings")
 ASSETS += ("fct_daily_glucose_metrics", "fct_daily_glucose_quality", "mrt_glucose_readings")
-WAYS = {
-    "millpond backfill": "median",
-    "Dagster's daemon, a run a day (extrapolated)": "daemon",
-    "dagster asset materialize, a command a day": "commands",
+DAEMON, COMMAND = "Dagster's daemon, a run a day (extrapolated)", "dagster asset materialize, a day each"
+MOST_SECONDS = {
+    "365 days of 288 rows, five assets": 10,
+    "365 days of 5,000 rows, five assets": 35,
+    "92 days of every asset": 8,
 }
-"""The names of the ways in the chart, each with that of its seconds in the results."""
-BIN, ROOT = Path(sys.executable).parent, Path(__file__).parents[1]
+"""What ours is wanted to take at most."""
+BIN = Path(sys.executable).parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time backfills beside Dagster's own.")
-    parser.add_argument("--days", default="7,30,92,365")
-    parser.add_argument("--rows", default="288,5000")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--days", type=_read_numbers, default=[7, 30, 92, 365])
+    parser.add_argument("--rows", type=_read_numbers, default=[288, 5000], help="a day")
+    parser.add_argument("--all-days", type=int, default=92, help="of every asset; 0: none")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--dagster-days", type=int, default=8, help="0: do not run Dagster's own")
-    parser.add_argument("--command-days", type=int, default=2, help="of `dagster asset materialize`")
+    parser.add_argument("--dagster-days", type=int, default=4, help="0: do not run Dagster's daemon")
+    parser.add_argument("--command-days", type=int, default=1, help="of `dagster asset materialize`")
     parser.add_argument("--again", action="store_true", help="re-do the same days in each round")
-    parser.add_argument("--out", type=Path, default=ROOT)
+    parser.add_argument("--quick", action="store_true", help="two days, a round: to see that it works")
     asked = parser.parse_args()
-    machine = {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "gigabytes": round(psutil.virtual_memory().total / 2**30),
-        "python": platform.python_version(),
-        "load_before": os.getloadavg()[0],
-    }
-    print(json.dumps(machine))
-    print(f"{'rows a day':>10} {'days':>5} {'ours: min':>10} {'median':>8} {'max s':>8} {'MB':>6}"
-          f" {'daemon s':>10} {'times':>6} {'commands s':>10} {'times':>6}")  # fmt: skip
-    found: list[dict[str, Any]] = []
-    for rows in map(int, asked.rows.split(",")):
-        sizes = [int(days) for days in asked.days.split(",")]
-        sized = (rows, sizes, asked.repeat, asked.dagster_days, asked.command_days, asked.again)
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:  # settings are read once in a process
-            found += process.submit(one, *sized).result()
-    results = asked.out / "bench" / "results" / "backfill.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps({"machine": machine, "sizes": found}, indent=1) + "\n")
-    if bars := {f"{f['days']} days of {f['rows_a_day']:,} rows": _seconds(f) for f in found if f["daemon"]}:
-        title = "Backfill of five assets, from the command to the prompt"
-        draw(bars, title, asked.out / "docs" / "img" / "backfill.svg")
+    sizes, several, all_days = asked.days, asked.rows, asked.all_days
+    if asked.quick:
+        sizes, several, all_days = [2], [24], 2
+    repeat, days = (1, (1, 1)) if asked.quick else (asked.repeat, (asked.dagster_days, asked.command_days))
+    work = [partial(fill_rows, rows, sizes, repeat, *days, again=asked.again) for rows in several]
+    work += [partial(fill_all, all_days, repeat)] if all_days else []
+    cases: list[Case] = []
+    for one in work:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:  # a process has one home
+            cases += process.submit(one).result()
+    title = "Backfills, from the command to the prompt"
+    report("backfill", title, cases, keep=not (asked.quick or asked.again))
 
 
-def _seconds(found: dict[str, Any]) -> dict[str, float]:
-    return {way: found[name] for way, name in WAYS.items() if found[name]}
+def _read_numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
-def one(
-    rows: int, sizes: list[int], repeat: int, dagster_days: int, command_days: int, again: bool
-) -> list[dict[str, Any]]:
-    """Return what each of `sizes` takes with so many rows a day; prints it as well."""
+def fill_rows(
+    rows: int, sizes: list[int], repeat: int, dagster_days: int, command_days: int, *, again: bool
+) -> list[Case]:
+    """Backfill five assets over each of `sizes` days of so many rows, in each round."""
     measured: dict[int, list[tuple[float, float]]] = {days: [] for days in sizes}
-    daemon_took: list[float] = []
-    commands_took: list[float] = []
-    with _home(rows) as environment:
-        _ours(LAST, 1, environment)  # parses the dbt project, as the first command of a home does
+    a_day: dict[str, list[float]] = {DAEMON: [], COMMAND: []}
+    server = serve(rows)
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    with own_home(NIGHTSCOUT_URL=url, START_DATE="2018-01-01") as home:
+        _backfill(ASSETS, LAST, 1)  # parses the dbt project, as the first command of a home does
         end = LAST - dt.timedelta(days=1)
         for number in range(repeat):
             for days in sizes:
-                measured[days].append(_ours(end, days, environment))
+                measured[days].append(_backfill(ASSETS, end, days))
                 end = end if again else end - dt.timedelta(days=days)
             if dagster_days:
-                daemon_took.append(_theirs(dagster_days, number, environment))
-            commands_took += [_command(number * command_days + n, environment) for n in range(command_days)]
-    by_daemon, by_command = (statistics.median(took or [0.0]) for took in (daemon_took, commands_took))
-    found = []
-    for days, both in measured.items():
-        seconds = sorted(second for second, _ in both)
-        median, most = statistics.median(seconds), max(megabytes for _, megabytes in both)
-        print(f"{rows:>10} {days:>5} {seconds[0]:>10.1f} {median:>8.1f} {seconds[-1]:>8.1f} {most:>6.0f}"
-              f" {by_daemon * days:>10.0f} {by_daemon * days / median:>6.1f}"
-              f" {by_command * days:>10.0f} {by_command * days / median:>6.1f}", flush=True)  # fmt: skip
-        found.append(
-            {"rows_a_day": rows, "days": days, "seconds": seconds, "median": median, "megabytes": most}
-            | {"daemon_seconds_a_day": daemon_took, "daemon": by_daemon * days}
-            | {"command_seconds_a_day": commands_took, "commands": by_command * days}
+                a_day[DAEMON].append(_by_daemon(dagster_days, number, home))
+            if command_days:
+                took = [_by_command(number * command_days + n) for n in range(command_days)]
+                a_day[COMMAND].append(statistics.mean(took))
+    server.shutdown()
+    return [
+        _describe(
+            f"{days} days of {rows:,} rows, five assets",
+            both,
+            {way: [took * days for took in each] for way, each in a_day.items() if each},
         )
-    return found
+        for days, both in measured.items()
+    ]
 
 
-def _command(number: int, environment: dict[str, str]) -> float:
+def fill_all(days: int, repeat: int) -> list[Case]:
+    """Backfill every asset over so many days in each round."""
+    with own_home():
+        from millpond.partitions import latest_complete_day
+        from millpond.runtime.databases import databases
+        from millpond.runtime.demo_source import ensure_demo_source, mark_demo_home
+        from millpond.settings import settings
+
+        databases()
+        mark_demo_home(settings())
+        ensure_demo_source(settings())
+        last = latest_complete_day(settings().zone)
+        _backfill(["*"], last, 1)
+        both = [_backfill(["*"], last - dt.timedelta(1 + days * n), days) for n in range(repeat)]
+    return [_describe(f"{days} days of every asset", both, {})]
+
+
+def _describe(case: str, both: list[tuple[float, float]], others: dict[str, list[float]]) -> Case:
+    """Make a case of the seconds and megabytes of each round, and of the seconds of other ways."""
+    seconds, megabytes = zip(*both, strict=True)
+    seen = {"memory, Millpond": f"{max(megabytes):,.0f} MB"}
+    if len(both) > 1:
+        seen["the last round, Millpond, beside the first"] = f"{seconds[-1] / seconds[0]:.2f} times"
+    if case in MOST_SECONDS:
+        seen["wanted of Millpond"] = f"at most {MOST_SECONDS[case]} s"
+    return Case(case, {OURS: [round(took, 2) for took in seconds], **others}, seen=seen)
+
+
+def _by_command(number: int) -> float:
     day = str(COMMANDS - dt.timedelta(days=number))
     select = ("asset", "materialize", "--select", ",".join(ASSETS), "--partition", day)
-    return timed([str(BIN / "dagster"), *select, "-m", "millpond.definitions"], environment)[0]
+    return _time([str(BIN / "dagster"), *select, "-m", "millpond.definitions"])[0]
 
 
-def _ours(end: dt.date, days: int, environment: dict[str, str]) -> tuple[float, float]:
+def _backfill(assets: list[str] | tuple[str, ...], end: dt.date, days: int) -> tuple[float, float]:
     span = ("--start-date", str(end - dt.timedelta(days=days - 1)), "--end-date", str(end))
-    command = [str(BIN / "millpond"), "backfill", ",".join(ASSETS), *span, "--force", "--yes"]
-    return timed(command, environment)
+    return _time([str(BIN / "millpond"), "backfill", ",".join(assets), *span, "--force", "--yes"])
 
 
-def _theirs(days: int, number: int, environment: dict[str, str]) -> float:
+def _by_daemon(days: int, number: int, home: Path) -> float:
     from millpond.instance.home import open_instance
 
-    os.environ.update({name: environment[name] for name in environment if name.startswith("MILLPOND_")})
     end = DAEMONS - dt.timedelta(days=days * number)
     wanted = [str(end - dt.timedelta(days=day)) for day in range(days)][::-1]
-    home = Path(environment["MILLPOND_HOME"])
-    with open_instance() as recording, daemon(environment, home / "daemon.log"):
+    with open_instance() as recording, daemon(_with_instance(), home / "daemon.log"):
         return seconds_a_partition(recording, ASSETS, wanted)
 
 
-def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+def _with_instance() -> dict[str, str]:
+    """Return the environment of programs of Dagster's own, which look for their instance there."""
+    return {**os.environ, "DAGSTER_HOME": str(Path(os.environ["MILLPOND_HOME"]) / "dagster")}
+
+
+def _time(command: list[str]) -> tuple[float, float]:
     """Return the wall seconds of a command and the most megabytes that it and its children held."""
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        process = subprocess.Popen(command, env=_with_instance(), stdout=said, stderr=said)
         most, over = [0.0], threading.Event()
         watch = threading.Thread(target=_watch, args=(process.pid, most, over))
         watch.start()
@@ -174,29 +190,6 @@ def _held(process: psutil.Process) -> int:
     """Return the bytes of a process, what it shares with others counted in part where that is known."""
     found = process.memory_full_info()
     return int(getattr(found, "pss", 0) or found.rss)
-
-
-@contextmanager
-def _home(rows: int) -> Iterator[dict[str, str]]:
-    home, server = Path(tempfile.mkdtemp(prefix="millpond-bench-")), serve(rows)
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    environment = {**os.environ, "MILLPOND_HOME": str(home), "MILLPOND_NIGHTSCOUT_URL": url}
-    environment |= {"MILLPOND_START_DATE": "2018-01-01", "DAGSTER_HOME": str(home / "dagster")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    try:
-        yield environment
-    finally:
-        server.shutdown()
-        subprocess.run([str(BIN / "millpond"), "down"], env=environment, capture_output=True)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -22,21 +22,6 @@ from pairs import OURS, RESULTS, ROOT, Case
 
 PAGE = ROOT / "docs" / "benchmarks" / "README.md"
 BENCHES = ("commands", "launch", "rerun", "publish", "transform", "ingest", "growth", "commit", "backfill")
-QUICK = {
-    "backfill": [
-        "--days",
-        "2",
-        "--rows",
-        "24",
-        "--repeat",
-        "1",
-        "--dagster-days",
-        "1",
-        "--command-days",
-        "1",
-    ],
-}
-"""The options of those that have no `--quick`."""
 BEGIN = """# Benchmarks
 
 What commands and writes take, beside what people use instead. Each way is done in turn with the others, on
@@ -44,7 +29,7 @@ the same data and machine, so compare the rows of a table with each other. The f
 most of the turns; the ratio to Millpond is the median of the turns' ratios, and above 1 Millpond is faster.
 Some tables have a column `at least`: the ratio that this project wants of a release, where it wants one.
 `make bench` measures all of it again (an hour); `make bench-quick` shows in minutes that it works. Each
-program in `bench/` says in its first lines what it does. Backfills are in
+program in `bench/` says in its first lines what it does. What makes backfills fast is in
 [Fill and repair days](../backfills.md#speed), what many commits cost in
 [Run on servers](../scale.md#what-it-costs-as-data-grows).
 """
@@ -60,9 +45,7 @@ def main() -> None:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
     for name in () if asked.page else asked.only.split(","):
         print(f"== {name}", flush=True)
-        options = (QUICK.get(name) or ["--quick"]) if asked.quick else []
-        if asked.quick and name == "backfill":
-            options += ["--out", str(ROOT / ".venv" / "bench")]
+        options = ["--quick"] if asked.quick else []
         subprocess.run([sys.executable, str(ROOT / "bench" / f"{name}.py"), *options], check=True)
     if not asked.quick:
         write_page(PAGE)
