@@ -7,12 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from millpond.runtime.garbage import collect_rarely, pause_collection, resume_collection
+from millpond.runtime.garbage import (
+    collect_rarely,
+    collect_rarely_in_children,
+    pause_collection,
+    resume_collection,
+)
 
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
+    usual = gc.get_threshold()
     yield
+    gc.set_threshold(*usual)
     gc.unfreeze()
     gc.enable()
 
@@ -38,3 +45,10 @@ def test_work_that_is_done_again_and_again_freezes_nothing_and_leaves_the_thresh
         assert gc.get_threshold() > before[0]
         assert gc.get_freeze_count() == before[1]
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+def test_processes_that_are_forked_search_less_often_and_not_what_was_there() -> None:
+    before = gc.get_threshold()
+    collect_rarely_in_children()
+    assert gc.get_threshold() > before
+    assert gc.get_freeze_count()

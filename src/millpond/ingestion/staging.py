@@ -22,7 +22,7 @@ import pyarrow as pa
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from millpond.errors import MillpondError, StorageFailed
-from millpond.internals.dlt import disable_anon_tracker
+from millpond.internals.dlt import disable_anon_tracker, remember_secret_hints
 from millpond.lake.files import NO_ROOM, is_disk_full
 
 _ABANDONED_SECONDS = 24 * 3600
@@ -66,7 +66,7 @@ def open_staging_folder(root: Path, label: str) -> Iterator[Path]:
 
 def stage_pages(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
     """Return the Parquet files below `folder` with the rows of all `streams`, `parallel` at a time."""
-    _send_nothing_home()
+    _prepare_dlt()
     pipeline = dlt.pipeline("rows", pipelines_dir=str(folder / "dlt"))
     pipeline.config.restore_from_destination = False
     try:
@@ -96,10 +96,14 @@ def _tell_module(rows: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 @lru_cache(1)
-def _send_nothing_home() -> None:
-    """Keep dlt from reporting on its users; the option alone comes too late, as setting it starts that."""
+def _prepare_dlt() -> None:
+    """Keep dlt from reporting on its users, and from deriving what types are for each value.
+
+    The option alone comes too late, as setting it starts reports.
+    """
     dlt.config["runtime.dlthub_telemetry"] = False
     disable_anon_tracker()
+    remember_secret_hints()
 
 
 def _files(pipeline: dlt.Pipeline) -> list[Path]:

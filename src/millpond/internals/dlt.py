@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from millpond.internals.on_demand import import_on_demand
 
@@ -19,3 +20,32 @@ PARTS = {
 }
 
 __getattr__ = import_on_demand(__name__, PARTS)
+
+_MOST_HINTS = 1000
+
+
+def remember_secret_hints() -> None:
+    """Have dlt derive once whether a type is one of secrets, not for each place that a value may come from.
+
+    That is most of the work of reading its configuration, which a load does 20 times.
+    """
+    from dlt.common.configuration import is_secret_hint, resolve
+    from dlt.common.configuration.providers import environ
+
+    remembered, modules = _remember(is_secret_hint), (resolve, environ)
+    for module in modules:
+        module.is_secret_hint = remembered  # type: ignore[attr-defined]
+
+
+def _remember(function: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return `function` with its answers kept by identity: unions in another order are equal types."""
+    kept: dict[int, tuple[Any, bool]] = {}
+
+    def look(hint: Any) -> bool:
+        if (found := kept.get(id(hint))) is None:
+            if len(kept) >= _MOST_HINTS:
+                kept.clear()
+            found = kept[id(hint)] = hint, function(hint)
+        return found[1]
+
+    return look

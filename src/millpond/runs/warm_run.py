@@ -25,6 +25,7 @@ from millpond.runs.warm_server import load_code, prepare
 from millpond.runtime.child import end_with_parent
 from millpond.runtime.children import MARK
 from millpond.runtime.ending import flush, free_locks
+from millpond.runtime.garbage import collect_rarely_in_children
 from millpond.runtime.home import CODE_LOCATION
 from millpond.runtime.warm_parent import WarmParent
 from millpond.runtime.warm_pool import Pool, Stamp, stamp_code, watch_environment
@@ -95,8 +96,7 @@ except Exception:  # noqa: BLE001 - the log of the code server gets it; a run th
     traceback.print_exc()
 LOADED = frozenset(sys.modules)
 """Modules that a run need not import."""
-gc.collect()
-gc.freeze()
+collect_rarely_in_children()
 # It ends with the code server. If all are told to end, runs have time to say that they were stopped.
 _USUAL = signal.signal(signal.SIGTERM, signal.SIG_IGN) or signal.SIG_DFL
 

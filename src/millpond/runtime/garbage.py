@@ -22,6 +22,13 @@ def resume_collection() -> None:
         gc.enable()
 
 
+def collect_rarely_in_children() -> None:
+    """Have processes that are forked from this one collect garbage less often, and never what exists now."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_RARELY)
+
+
 @contextmanager
 def collect_rarely(*, freeze: bool = True) -> Iterator[None]:
     """Collect garbage less often within the block and, with `freeze`, never what exists when it begins.
