@@ -20,7 +20,7 @@ from millpond.errors import (
     SourceUnreachable,
 )
 from millpond.ingestion.columns import sql_type
-from millpond.ingestion.left_out import leave_out
+from millpond.ingestion.left_out import describe, leave_out
 from millpond.ingestion.materializations import done, materializations
 from millpond.ingestion.origins import has_address
 from millpond.ingestion.results import LoadResult
@@ -33,7 +33,7 @@ from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, contiguous, today
 from millpond.redaction import redacted, without_excerpts
-from millpond.resources.run import RunInfo, daily_partitions
+from millpond.resources.run import LEFT_OUT_TAG, RunInfo, daily_partitions
 from millpond.resources.steps import TRANSIENT, build_retry_policy, interrupts_are_final
 from millpond.settings import Settings, settings, source_files, variable
 
@@ -144,9 +144,7 @@ def _attempt(
                 accept_shrink=shrink,
                 days_left_out=_find_left_out(context, table, run),
             )
-            for error in loaded.failed.values():
-                if isinstance(error, DayLeftOut):
-                    context.log.info("left out: %s", error.what)
+            _tell_left_out(context, table, loaded)
     except MillpondError as error:
         return None, _failure(redacted(show(str(error))), [error], {})
     except (duckdb.Error, pa.ArrowException, ValueError, TypeError) as error:
@@ -192,6 +190,22 @@ def _find_left_out(
             if one and version == WIPED:
                 found[one] = leave_out(table, one, "it was wiped", " --accept-wiped")
     return found
+
+
+def _tell_left_out(context: dg.AssetExecutionContext, table: SourceTable, loaded: LoadResult) -> None:
+    """Name the days that were left out in the log and the tags of the run, which succeeds all the same."""
+    days, sentences = describe(loaded.failed)
+    for sentence in sentences:
+        context.log.warning("%s: %s", table.asset, sentence)
+    if days:
+        run = context.instance.get_run_by_id(context.run.run_id) or context.run
+        of_others = [
+            each
+            for each in run.tags.get(LEFT_OUT_TAG, "").split("; ")
+            if each and not each.startswith(f"{table.asset}: ")
+        ]
+        said = "; ".join([*of_others, f"{table.asset}: {days}"])
+        context.instance.add_run_tags(run.run_id, {LEFT_OUT_TAG: said})
 
 
 def _read_newest_loads(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from millpond.errors import DayLeftOut, MillpondError
 from millpond.ingestion.spec import SourceTable
-from millpond.partitions import Window
+from millpond.partitions import Window, contiguous
+
+_SHOWN = 5
 
 
 def leave_out(table: SourceTable, day: dt.date, why: str, option: str = "") -> DayLeftOut:
@@ -23,3 +25,20 @@ def leave_out(table: SourceTable, day: dt.date, why: str, option: str = "") -> D
 def choose(window: Window, days: Mapping[dt.date, DayLeftOut]) -> dict[dt.date, MillpondError]:
     """Return the reasons of those of `days` that are in `window`."""
     return {day: days[day] for day in window.days if day in days}
+
+
+def describe(failed: Mapping[dt.date, MillpondError]) -> tuple[str, list[str]]:
+    """Return the days of `failed` that were left out, and a sentence for each reason; empty if none was."""
+    left = {day: error for day, error in failed.items() if isinstance(error, DayLeftOut)}
+    reasons = {error.what.partition(": ")[2]: error.next_step for error in reversed(left.values())}
+    sentences = []
+    for reason, next_step in reversed(reasons.items()):
+        days = _join(day for day, error in left.items() if error.what.endswith(f": {reason}"))
+        sentences.append(f"{days} left out: {reason}; {next_step}")
+    return _join(left), sentences
+
+
+def _join(days: Iterable[dt.date]) -> str:
+    windows = [*map(str, contiguous(days))]
+    more = f" and {len(windows) - _SHOWN} more" if len(windows) > _SHOWN else ""
+    return ", ".join(windows[:_SHOWN]) + more

@@ -47,6 +47,9 @@ BACKFILL_TAG = "millpond/backfill"
 ACCEPT_TAG = "millpond/accept"
 """Run tag that says which rows a person takes, or drops, in place of a load: see `Accepting`."""
 
+LEFT_OUT_TAG = "millpond/left_out"
+"""Run tag that names days which a run that succeeded did not load: wiped, or older than a retention."""
+
 RULE_TAG = "millpond/rule"
 """Run tag that names the rule whose rows in quarantine a replay or discard is about; without it, all."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from millpond.lake import pins, read, refs
 from millpond.lake.history import plan_undo
 from millpond.lake.ref_log import list_commits
 from millpond.partitions import Window
-from millpond.resources.run import accept_tags
+from millpond.resources.run import LEFT_OUT_TAG, accept_tags
 from millpond.runs.run import materialize
 from millpond.runs.wipe import plan_wipe, wipe
 from millpond.runtime.databases import connect_superuser
@@ -169,10 +170,24 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
     assert again.success
     assert [check.message for check in again.checks if not check.passed] == []
     assert any(f"{DAY} was wiped" in sentence for sentence in again.left_out)
+    shown_with_the_run(again.run_id)
     told_what_is_left_out(run)
     assert find_token(home) == []
     assert materialize(SELECTION, WIPED, tags=accept_tags(shrink=False, wiped=True)).success
     assert days_of("raw.climate_entries") == {str(day) for day in BOTH.days}
+
+
+def shown_with_the_run(run_id: str) -> None:
+    """Dagster's pages show what a run left out: a warning in its log, and a tag."""
+    with open_instance() as instance:
+        ended = instance.get_run_by_id(run_id)
+        assert ended
+        assert ended.tags[LEFT_OUT_TAG] == f"dlt_climate_entries: {DAY}"
+        (warning,) = [e for e in instance.all_logs(run_id) if e.level == logging.WARNING]
+    assert f"{DAY} left out: it was wiped" in warning.user_message
+    assert (
+        f"`millpond materialize dlt_climate_entries --partition {DAY} --accept-wiped`" in warning.user_message
+    )
 
 
 def told_what_is_left_out(run: Run) -> None:
