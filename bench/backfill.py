@@ -29,7 +29,7 @@ from pathlib import Path
 import psutil
 from daemon_backfill import daemon, seconds_a_partition
 from nightscout import serve
-from pairs import OURS, Case, own_home, report
+from pairs import OURS, Case, numbers, own_home, report
 
 LAST, DAEMONS, COMMANDS = dt.date(2026, 10, 31), dt.date(2019, 6, 30), dt.date(2018, 6, 30)
 """Where the days of each way end; earlier ones follow."""
@@ -47,8 +47,8 @@ BIN = Path(sys.executable).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", type=_read_numbers, default=[7, 30, 92, 365])
-    parser.add_argument("--rows", type=_read_numbers, default=[288, 5000], help="a day")
+    parser.add_argument("--days", type=numbers, default=[7, 30, 92, 365])
+    parser.add_argument("--rows", type=numbers, default=[288, 5000], help="a day")
     parser.add_argument("--all-days", type=int, default=92, help="of every asset; 0: none")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dagster-days", type=int, default=4, help="0: do not run Dagster's daemon")
@@ -68,10 +68,6 @@ def main() -> None:
             cases += process.submit(one).result()
     title = "Backfills, from the command to the prompt"
     report("backfill", title, cases, keep=not (asked.quick or asked.again))
-
-
-def _read_numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
 
 
 def fill_rows(

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pairs import own_home
+from pairs import numbers, own_home
 
 TABLES, CHANGED, TARGET = 30, 10, 0.050
 
@@ -23,13 +23,13 @@ TABLES, CHANGED, TARGET = 30, 10, 0.050
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--others", default="0,200", help="branches that are there beside")
+    parser.add_argument("--others", type=numbers, default="0,200", help="branches that are there beside")
     asked = parser.parse_args()
     with own_home():
         from millpond.lake import refs
 
         there = 0
-        for others in map(int, asked.others.split(",")):
+        for others in asked.others:
             for number in range(there, others):
                 refs.create(f"other_{number}")
             there = others

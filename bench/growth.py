@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pairs import OURS, Case, measure, own_home, report
+from pairs import OURS, Case, measure, numbers, own_home, report
 
 START = dt.date(1999, 1, 1)
 LIMIT = "these rows alone, as Parquet files"
@@ -26,14 +26,13 @@ LIMIT = "these rows alone, as Parquet files"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", default="100,1000,10000")
-    parser.add_argument("--rows", default="10000,100000,1000000,10000000")
-    parser.add_argument("--tables", default="1,10,100")
+    parser.add_argument("--days", type=numbers, default="100,1000,10000")
+    parser.add_argument("--rows", type=numbers, default="10000,100000,1000000,10000000")
+    parser.add_argument("--tables", type=numbers, default="1,10,100")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small sizes, once: to see that it works")
     asked = parser.parse_args()
-    days, rows, tables = (list(map(int, each.split(","))) for each in (asked.days, asked.rows, asked.tables))
-    repeat = asked.repeat
+    days, rows, tables, repeat = asked.days, asked.rows, asked.tables, asked.repeat
     if asked.quick:
         days, rows, tables, repeat = [10, 100], [100, 1000], [1, 3], 1
     with own_home() as home:

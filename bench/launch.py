@@ -1,6 +1,6 @@
 """How long a person waits for a run of the pages, and a sensor for its run, beside Dagster's own way.
 
-    python bench/launch.py [--rounds 7]
+    python bench/launch.py [--rounds 7] [--quick]
 
 Two homes of their own, removed at the end, run what `millpond init` writes against the demo source. In one,
 `millpond up` runs as shipped. In the other each run is a new process (MILLPOND_WARM_RUNS=false), and in the

@@ -32,6 +32,11 @@ class Took(float):
     """The seconds that a way took, where it knows better than who called it: a part was preparation."""
 
 
+def numbers(text: str) -> list[int]:
+    """Read the value of an option: whole numbers with commas between them."""
+    return [int(each) for each in text.split(",")]
+
+
 @dataclass(frozen=True)
 class Case:
     """What ways took for the same work, in seconds by turn.

@@ -13,19 +13,19 @@ import argparse
 import datetime as dt
 from typing import Any
 
-from pairs import OURS, Case, measure, own_home, report
+from pairs import OURS, Case, measure, numbers, own_home, report
 
 START = dt.date(1999, 1, 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", default="10,100,1000,10000")
+    parser.add_argument("--days", type=numbers, default="10,100,1000,10000")
     parser.add_argument("--rows", type=int, default=288, help="of a day")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="10 and 100 days, once: to see that it works")
     asked = parser.parse_args()
-    sizes, repeat = ([10, 100], 1) if asked.quick else (list(map(int, asked.days.split(","))), asked.repeat)
+    sizes, repeat = ([10, 100], 1) if asked.quick else (asked.days, asked.repeat)
     with own_home():
         cases = [_measure(days, asked.rows, repeat) for days in sizes]
     first = cases[0].taken[OURS]

@@ -1,6 +1,7 @@
 """What grows when Millpond runs for weeks: hourly loads, builds, publishes, alerts, nights, on a fast clock.
 
-    python bench/soak.py [--cycles 500] [--hours 1] [--minutes 40] [--quick]
+    python bench/soak.py [--cycles 500] [--hours 1] [--minutes 40] [--selection ASSETS]
+                         [--out FILE] [--plot FILE] [--quick]
 
 Each cycle is an hour (--hours) of a clock that this process alone sees: the source has that much more rows,
 a part of the glucose chain loads its day again, builds and publishes, and the sensor looks for alerts. Once a

@@ -108,3 +108,24 @@ def selection_error(what: str, near: Sequence[str], known: Sequence[str]) -> Con
     if not near and (more := len(known) - _SHOWN) > 0:
         advice += f" and {more} more; `millpond tables` and `millpond sources list` name most of them"
     return ConfigError(what, unharmed="everything; nothing was started", next_step=advice)
+
+
+_OF_ONE = {"stay": "stays"} | {
+    "are": "is",
+    "were": "was",
+    "do": "does",
+    "have": "has",
+    "break": "breaks",
+    "read": "reads",
+}
+
+
+def pluralize(number: float, word: str, verb: str = "") -> str:
+    """Return `1 table`, `2 tables`; with the verb `are`, `1 table is`, `2 tables are`."""
+    counted = f"{number:,} {word}{'' if number == 1 else 's'}"
+    return f"{counted} {agree(number, verb)}" if verb else counted
+
+
+def agree(number: float, verb: str) -> str:
+    """Return the form of a verb such as `are` for so many things."""
+    return _OF_ONE[verb] if number == 1 else verb

@@ -19,6 +19,7 @@ from millpond.backfill.ledger import BackfillState
 from millpond.backfill.ledger_chunks import PartitionState
 from millpond.cli.backfill_run import Options, begin, resume
 from millpond.lake import read, refs
+from millpond.naming import pluralize
 from millpond.partitions import Window
 from millpond.runtime.home import Home
 from millpond.runtime.postmaster import find_server as found_server
@@ -189,7 +190,7 @@ def test_ctrl_c_ends_the_command_with_what_is_done_and_how_to_go_on(
     assert stopped.counts[PartitionState.DONE] > 0
     assert f"millpond backfill --resume {stopped.id}" in log.read_text()
     again = finished("--resume")
-    assert f"{stopped.unfinished} partitions left" in again
+    assert f"{pluralize(stopped.unfinished, 'partition')} left" in again
 
 
 @pytest.mark.slow

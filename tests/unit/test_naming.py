@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from millpond.errors import ConfigError
-from millpond.naming import identifier, literal, marts_schema, quoted, ref_name, table_name
+from millpond.naming import identifier, literal, marts_schema, pluralize, quoted, ref_name, table_name
 
 REFUSED = [
     "",
@@ -88,3 +88,11 @@ def test_a_literal_reads_back_as_the_text_it_stands_for(
 @given(texts)
 def test_a_quoted_name_stays_one_name(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     assert connection.execute(f"SELECT 1 AS {quoted(text)}").description[0][0] == text
+
+
+@pytest.mark.parametrize(
+    ("number", "verb", "text"),
+    [(1, "", "1 day"), (0, "", "0 days"), (1, "are", "1 day is"), (1200, "are", "1,200 days are")],
+)
+def test_one_is_no_plural(number: int, verb: str, text: str) -> None:
+    assert pluralize(number, "day", verb) == text

@@ -16,6 +16,7 @@ from millpond.automation.requests import (
 )
 from millpond.errors import SourceError, SourceRefused
 from millpond.ingestion.spec import SourceSpec, SourceTable
+from millpond.naming import pluralize
 from millpond.partitions import contiguous
 from millpond.redaction import redacted
 from millpond.resources.run import JOB, REF_TAG
@@ -45,8 +46,8 @@ def _build_sensor(source: SourceSpec, table: SourceTable, chains: Sequence[Chain
         f" new or changed: {table.asset} and all downstream of it. A file that was loaded as it is now starts"
         " nothing, one that may still be written waits."
         if table.files
-        else f"Requests the newest rows of the last {table.news.days} days from {source.source} and"
-        f" loads the days that have new ones: {table.asset} and all downstream of it, in one run. The"
+        else f"Requests the newest rows of the last {pluralize(table.news.days, 'day')} from {source.source}"
+        f" and loads the days that have new ones: {table.asset} and all downstream of it, in one run. The"
         " first tick only records what is there."
     )
 

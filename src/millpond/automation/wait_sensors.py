@@ -37,7 +37,7 @@ def _build_sensor(wait: Wait) -> dg.SensorDefinition:
         minimum_interval_seconds=_SECONDS,
         default_status=default_sensor_status(),
         description=f"Launches {wait.then} for each day that {wait.asset} is materialized for. Sends an"
-        f" alert if that takes more than {wait.hours:g} hours after the end of the day, or its run failed.",
+        f" alert if that takes more than {wait.hours:g} h after the end of the day, or its run failed.",
     )
     def wait_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = _Tick(wait, context.cursor, settings())
@@ -137,7 +137,7 @@ class _Tick:
         what = (
             f"its latest run, {run}, failed"
             if run
-            else f"it was due {wait.hours:g} hours after the end of the day"
+            else f"it was due {wait.hours:g} h after the end of the day"
         )
         notices.tell(
             connection,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from millpond.backfill.plan import WIPED_REASON, Item, State
 from millpond.instance.provenance import Edge, whole
 from millpond.instance.record import UNDONE, WIPED, Day, LatestMaterialization
+from millpond.naming import pluralize
 from millpond.partitions import instant
 
 _REDONE = (State.FAILED, State.STALE)
@@ -113,7 +114,7 @@ class _Evaluation:
         for name in (node.name, *(edge.parent for edge in node.edges if edge.look_back is not None)):
             kept = self._kept.get(name)
             if day and kept and day < self._now.astimezone(self._zone).date() - dt.timedelta(days=kept):
-                return f"older than the retention of {name}, {kept} days"
+                return f"older than the retention of {name}, {pluralize(kept, 'day')}"
         return None
 
     def _is_wiped(self, node: Node, day: Day, made: LatestMaterialization) -> bool:
@@ -201,7 +202,7 @@ class _Evaluation:
         if node.reach_days and day:
             oldest = self._now - dt.timedelta(days=node.reach_days)
             if instant(day, self._zone) < oldest:
-                return f"the source only serves the last {node.reach_days} days"
+                return f"the source only serves the last {pluralize(node.reach_days, 'day')}"
         if day:
             parents = [edge.parent for edge in node.edges if edge.look_back is not None]
             if parents and all(day in self._gone.get(parent, ()) for parent in parents):

@@ -23,14 +23,13 @@ from millpond.cli.arguments import parse_days, require_ref
 from millpond.cli.backfill_display import Display, Tally
 from millpond.cli.backfill_plan_view import plan_as_json, print_plan
 from millpond.cli.backfill_view import as_document, print_summary
-from millpond.cli.interrupts import exit_interrupted
+from millpond.cli.interrupts import DONE, FAILED, REFUSED, exit_interrupted
 from millpond.cli.startup import dismiss_unneeded_companion
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
 from millpond.instance.home import CODE_LOCATION, open_instance
 from millpond.lake.home_zone import refuse_other_zone
+from millpond.naming import pluralize
 from millpond.partitions import Window
-
-DONE, FAILED, REFUSED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ def begin(options: Options) -> int:
             is_refused = not options.dry_run and {*plan.items} == {*plan.wiped()} != set()
             return REFUSED if is_refused else DONE
         dismiss_unneeded_companion({asset for chunk in plan.chunks for asset in chunk.assets + chunk.whole})
-        _ask(options, f"Run {sum(1 for _ in plan.todo()):,} partitions in {len(plan.chunks):,} runs?")
+        partitions = pluralize(sum(1 for _ in plan.todo()), "partition")
+        _ask(options, f"Run {partitions} in {pluralize(len(plan.chunks), 'run')}?")
         chosen_options = {"force": options.force, "stale": options.stale, "downstream": options.downstream}
         chosen_options["accept_shrink"] = options.accept_shrink
         backfill = ledger.create(plan, chosen_options)
@@ -109,7 +109,9 @@ def resume(options: Options) -> int:
         within = Window.of_days(options.days[0], options.days[-1]) if options.days else None
         keys = ledger.list_remaining(chosen.id, within)
         if not options.as_json:
-            typer.echo(f"backfill {chosen.id} of {chosen.selection}: {len(keys):,} partitions left")
+            typer.echo(
+                f"backfill {chosen.id} of {chosen.selection}: {pluralize(len(keys), 'partition')} left"
+            )
         if not keys and not chosen.alive and not options.dry_run:
             ledger.end_if_complete(chosen.id)
             _print_result(get_backfill(chosen.id), options)

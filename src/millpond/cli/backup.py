@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from millpond.naming import pluralize
+
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _Folder = Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the backup.")]
 
@@ -66,19 +68,22 @@ def create(
     if as_json:
         output.print_json({"path": str(path), **found})
         return
+    tables = pluralize(found["tables"], "table")
     typer.echo(
-        f"backed up {found['tables']} tables of {found['rows']:,} rows"
+        f"backed up {tables} of {pluralize(found['rows'], 'row')}"
         if made.record.with_data
-        else f"backed up the databases and the pointers of {found['tables']} tables; their files stay in "
+        else f"backed up the databases and the pointers of {tables}; their files stay in "
         f"{made.record.warehouse}"
     )
     if made.record.with_data:
         typer.echo(
-            f"copied {made.copied_files} files, {made.copied_bytes / 1e6:.1f} MB; the backup has "
-            f"{made.record.files} files of the lake, {made.record.bytes / 1e6:.1f} MB"
+            f"copied {pluralize(made.copied_files, 'file')}, {made.copied_bytes / 1e6:.1f} MB; the backup"
+            f" has {pluralize(made.record.files, 'file')} of the lake, {made.record.bytes / 1e6:.1f} MB"
         )
     if made.record.outside:
-        typer.echo(f"not copied: {made.record.outside} files of tables outside {made.record.warehouse}")
+        typer.echo(
+            f"not copied: {pluralize(made.record.outside, 'file')} of tables outside {made.record.warehouse}"
+        )
     if made.record.profile != "scale":
         typer.echo(f"Next: millpond backup verify {path}")
 
@@ -162,9 +167,12 @@ def restore(
             }
         )
         return
-    typer.echo(f"restored {tables} tables as of {record.created_at:%Y-%m-%d %H:%M} UTC to {settings().home}")
+    typer.echo(
+        f"restored {pluralize(tables, 'table')} as of {record.created_at:%Y-%m-%d %H:%M} UTC"
+        f" to {settings().home}"
+    )
     if done.runs_ended:
-        typer.echo(f"recorded as canceled: {done.runs_ended} runs that were in progress")
+        typer.echo(f"recorded as canceled: {pluralize(done.runs_ended, 'run')} in progress")
     typer.echo("Next: millpond materialize '*', or millpond up")
 
 
@@ -192,11 +200,11 @@ def _rebuild(*, as_json: bool) -> None:
             }
         )
     else:
-        views = f" and {len(found.views)} views" if found.views else ""
-        typer.echo(f"rebuilt the catalog with {len(found.pointers)} tables{views}")
+        views = f" and {pluralize(len(found.views), 'view')}" if found.views else ""
+        typer.echo(f"rebuilt the catalog with {pluralize(len(found.pointers), 'table')}{views}")
         if found.missing:
             output.print_text(f"not there any more, as their files are missing: {', '.join(found.missing)}")
-        typer.echo(f"Dagster's record: {recorded} materializations of the days that are there")
+        typer.echo(f"Dagster's record: {pluralize(recorded, 'materialization')} of the days that are there")
         if found.guessed:
             output.print_text(
                 f"newest version taken, which may be that of a branch: {', '.join(found.guessed)}"

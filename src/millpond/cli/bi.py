@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from millpond.naming import pluralize
+
 if TYPE_CHECKING:
     from millpond.bi.bundle import Bundle
     from millpond.bi.check import Problem
@@ -103,7 +105,8 @@ def import_(as_json: AsJson = False) -> None:
     if as_json:
         output.print_json({"dashboards": titles, "charts": len(bundle.of("charts"))})
     else:
-        typer.echo(f"imported {len(bundle.of('charts'))} charts of {', '.join(titles) or 'no dashboard'}")
+        imported = pluralize(len(bundle.of("charts")), "chart")
+        typer.echo(f"imported {imported} of {', '.join(titles) or 'no dashboard'}")
 
 
 @app.command()
@@ -132,7 +135,7 @@ def export(as_json: AsJson = False) -> None:
         return
     for path in changed:
         typer.echo(f"{FOLDER}/{path}")
-    typer.echo(f"{len(changed)} files changed" if changed else "nothing changed")
+    typer.echo(f"{pluralize(len(changed), 'file')} changed" if changed else "nothing changed")
 
 
 @app.command()
@@ -167,7 +170,8 @@ def check(
         for problem in problems:
             typer.echo(str(problem), err=True)
         if not problems:
-            typer.echo(f"{len(charts)} charts read {len(marts)} marts; all they read is there")
+            read = pluralize(len(charts), "chart", "read")
+            typer.echo(f"{read} {pluralize(len(marts), 'mart')}; all they read is there")
     if problems:
         raise typer.Exit(1)
 

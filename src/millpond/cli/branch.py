@@ -64,8 +64,9 @@ def create(
     Example: millpond branch create dev --purpose "try another GMI formula"
     """
     from millpond.cli import output
-    from millpond.cli.branch_view import as_dict, pluralize
+    from millpond.cli.branch_view import as_dict
     from millpond.lake import refs
+    from millpond.naming import pluralize
 
     created = refs.create(name, base, purpose)
     if as_json:
@@ -143,8 +144,8 @@ def drop(name: Name, as_json: AsJson = False) -> None:
     Example: millpond branch drop dev
     """
     from millpond.cli import output
-    from millpond.cli.branch_view import pluralize
     from millpond.lake import refs
+    from millpond.naming import pluralize
     from millpond.publish.schemas import drop_marts
 
     ref = _get_branch(name)

@@ -13,7 +13,7 @@ from rich.text import Text
 from millpond.cli import output
 from millpond.errors import ConfigError
 from millpond.lake.windows import NOTHING
-from millpond.naming import ref_option
+from millpond.naming import pluralize, ref_option
 
 if TYPE_CHECKING:
     from millpond.lake.comparison import Comparison, TableComparison
@@ -143,11 +143,6 @@ def failed_audit_error(ref: Ref) -> ConfigError:
         next_step="fix the cause and run again; or, if the audit was wrong,"
         f" millpond branch merge {ref.name} --force",
     )
-
-
-def pluralize(number: int, word: str) -> str:
-    """Return `1 table`, `2 tables`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def format_age(since: dt.datetime) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 from millpond.cli.query import run_query
 from millpond.lake.pins import hold_pin
 from millpond.lake.read import count, list_tables
+from millpond.naming import pluralize
 from millpond.partitions import Window
 from millpond.runs.progress import Progress, RunOutcome
 from millpond.settings import settings, source_names, variable
@@ -179,7 +180,7 @@ class Report:
         )
         days = sorted(self._loads[asset].items())
         totals = {n: sum(int(numbers[n]) for _, numbers in days) for n in ("rows_in_source", *_WHERE)}
-        table.add_column("day", footer=f"{len(days)} days")
+        table.add_column("day", footer=pluralize(len(days), "day"))
         headings = ("source", "loaded", "quarantined", "duplicates", "out of\nrange")
         for heading, total in zip(headings, totals.values(), strict=True):
             table.add_column(heading, justify="right", footer=f"{total:,}")

@@ -13,7 +13,7 @@ import psycopg
 from millpond.cli.doctor_findings import Check, Finding
 from millpond.cli.doctor_safety import examine_files, examine_locks, examine_moved_ports, examine_packages
 from millpond.errors import MillpondError
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, pluralize
 from millpond.settings import settings, variable
 
 _LEAST_FREE, _LEAST_SHARE = 1 << 30, 0.05
@@ -136,7 +136,7 @@ def examine_backfills() -> Iterator[Finding]:
 
     for backfill in list_backfills():
         if backfill.dead:
-            left = f"{backfill.unfinished} partitions are left"
+            left = f"{pluralize(backfill.unfinished, 'partition', 'are')} left"
             remedy = f"millpond backfill --resume {backfill.id}"
             yield Finding(f"backfill {backfill.id} lost its process; {left}", remedy)
 
@@ -156,7 +156,8 @@ def examine_lake() -> Iterator[Finding]:
 
     for table, missing in find_missing_files(MAIN_REF).items():
         yield Finding(
-            f"table {table} lacks {len(missing)} files in the warehouse, among them {missing[0]}",
+            f"table {table} lacks {pluralize(len(missing), 'file')} in the warehouse, among them"
+            f" {missing[0]}",
             _describe_remedies(table),
         )
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from millpond.cli.doctor_findings import Finding
+from millpond.naming import pluralize
 from millpond.settings import settings, variable
 
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -66,7 +67,7 @@ def examine_locks() -> Iterator[Finding]:
     for pid, program, minutes in held:
         who = f"{program or 'a program'} (process {pid} of Postgres)"
         yield Finding(
-            f"{who} holds a lock of a table and has done nothing for {minutes} minutes",
+            f"{who} holds a lock of a table and has done nothing for {pluralize(minutes, 'minute')}",
             "end the program; if it is gone: millpond down, then millpond up",
         )
 

@@ -55,8 +55,10 @@ def _stand_somewhere() -> None:
     try:
         os.getcwd()
     except FileNotFoundError:
+        from millpond.cli.interrupts import REFUSED
+
         print("the current folder was removed\n  Next: change to a folder that exists: `cd`", file=sys.stderr)
-        os._exit(2)
+        os._exit(REFUSED)
 
 
 def _return_memory() -> None:

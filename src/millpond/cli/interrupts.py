@@ -1,4 +1,4 @@
-"""How an interrupted command ends, and errors as JSON."""
+"""Exit codes, how an interrupted command ends, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from millpond.runtime.ending import flush, free_locks
 
-INTERRUPTED = 130
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes of commands."""
 NOTHING_BEGUN = "everything; nothing was started"
 STANDS = "what was done before; each commit is complete or does not exist"
 _SHOWN = f"interrupted\n  Unharmed: {STANDS}\n  Next: the same command again"

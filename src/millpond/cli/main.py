@@ -40,8 +40,11 @@ from millpond.cli import (
 )
 from millpond.cli.chosen import reduce_to
 from millpond.cli.interrupts import (
+    DONE,
+    FAILED,
     INTERRUPTED,
     NOTHING_BEGUN,
+    REFUSED,
     STANDS,
     exit_interrupted,
     format_error,
@@ -68,7 +71,6 @@ from millpond.errors import (
 )
 from millpond.runtime.ending import OutputLost, end_with_reader, take_lost_output
 
-DONE, FAILED, REFUSED = 0, 1, 2
 _REFUSALS = (
     *(ConfigError, PartitionKeyError, PortTaken, AlreadyUp),
     *(BackfillOverlap, BackfillNotFound, BackfillChanged, NotUp),

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from millpond.backfill.pieces import format_counts, read_counts
 from millpond.cli.output import wrap_error
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, pluralize
 from millpond.partitions import Window, contiguous, parse_day
 from millpond.runs.progress import Progress, RunOutcome
 from millpond.runs.run import materialize
@@ -46,7 +46,7 @@ def run_with_progress(
     if quiet:
         return run(on_event=on_event)
     console = Console(highlight=False)
-    days = "1 day" if len(window) == 1 else f"{len(window)} days"
+    days = pluralize(len(window), "day")
     where = "" if ref in (None, MAIN_REF) else f"  on {ref}"
     console.print(Text.assemble(("materialize ", "bold"), selection, where, (f"  {window}  ({days})", "dim")))
     board = _Board(console)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from millpond.naming import ref_option
+from millpond.naming import pluralize, ref_option
 from millpond.partitions import Window, contiguous
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def show_rows(chosen: Chosen, limit: int, *, as_json: bool) -> None:
     else:
         typer.echo(f"no rows of {chosen.name} are in quarantine{_of(chosen)}")
     if len(rows) > limit:
-        typer.echo(f"{len(rows) - limit:,} more rows: --limit shows more, --rule and --partition fewer")
+        typer.echo(
+            f"{pluralize(len(rows) - limit, 'more row')}: --limit shows more, --rule and --partition fewer"
+        )
 
 
 def confirm_discard(chosen: Chosen, *, yes: bool, as_json: bool) -> None:
@@ -219,7 +221,7 @@ def _of(chosen: Chosen) -> str:
 
 
 def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number:,} rows"
+    return pluralize(number, "row")
 
 
 def _abridge(payload: str) -> str:

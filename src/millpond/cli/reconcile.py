@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from millpond.naming import pluralize
+
 if TYPE_CHECKING:
     from millpond.quality.reconciliation import Line
 
@@ -63,4 +65,4 @@ def _format(line: Line) -> str:
     served, quarantined, twice, outside = line.loaded.values() if len(line.loaded) == 4 else (None,) * 4
     parts = {"quarantined": quarantined, "twice": twice, "outside": outside}
     others = ", ".join(f"{rows} {what}" for what, rows in parts.items() if rows)
-    return f"{served} rows in the source{f', {others}' if others else ''}"
+    return f"{pluralize(served or 0, 'row')} in the source{f', {others}' if others else ''}"

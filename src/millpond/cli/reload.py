@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from millpond.runtime.home import Home
+
+_WAIT_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
 
 
 def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
@@ -12,7 +19,8 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
 
     `millpond up` loads them when it starts; later edits wait for this command (or "Reload" in Dagster's
     pages). A project that does not load is refused, and automation continues with the previous one.
-    Runs in progress finish with the code they started with.
+    Runs in progress finish with the code they started with. The next ones wait some seconds for run-server,
+    which loads the code; in a terminal this command waits with them.
 
     Example: millpond reload
     """
@@ -24,6 +32,7 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     from millpond.runtime.home import locate
     from millpond.runtime.processes import find_process
     from millpond.runtime.supervised_parts import WEBSERVER, find_location_name
+    from millpond.runtime.warm_client import RUN_SERVER
     from millpond.settings import settings
 
     configured, home = settings(), locate(settings())
@@ -34,7 +43,7 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
             unharmed="everything",
             next_step="`millpond up` loads the project as it is when it starts",
         )
-    before = deployment.changes(configured)
+    before, forked_from = deployment.changes(configured), find_process(home, RUN_SERVER)
     deployed = deployment.deploy(configured, checked=True)
     reload_location(pages.port, find_location_name(configured))
     taken = [*before.files, *before.python] if before else []
@@ -43,6 +52,31 @@ def reload(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     else:
         what = f", with changes in {', '.join(taken)}" if taken else "; nothing had changed"
         typer.echo(f"reloaded{what}")
+        if forked_from:
+            _await_fast_runs(home, forked_from.pid)
+
+
+def _await_fast_runs(home: Home, before: int) -> None:
+    """Say when runs start at once again: in a terminal after waiting for it, elsewhere what shows it."""
+    import sys
+
+    from millpond.cli import output
+    from millpond.runtime.processes import find_process
+    from millpond.runtime.warm_client import RUN_SERVER
+
+    def is_up() -> bool:
+        now = find_process(home, RUN_SERVER)
+        return now is not None and now.ready and now.pid != before
+
+    if sys.stdout.isatty():
+        deadline = time.monotonic() + _WAIT_SECONDS
+        with output.make_console().status(f"runs wait for {RUN_SERVER}, which loads the code"):
+            while not is_up() and time.monotonic() < deadline:
+                time.sleep(_LOOK_SECONDS)
+    if is_up():
+        typer.echo("runs start at once again")
+    else:
+        typer.echo(f"runs wait for {RUN_SERVER}, which loads the code: `millpond status` shows when it is up")
 
 
 def print_notice(ref: str | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from millpond.naming import ref_option
+from millpond.naming import pluralize, ref_option
 from millpond.partitions import Window, contiguous
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def format_accept_lines(found: Sequence[Held]) -> list[str]:
         line
         for asset, ref, days, part in _group_days(found)
         for line in (
-            f"{asset} {days}: {sum(e.rows_loaded for e in part):,} rows loaded,"
+            f"{asset} {days}: {pluralize(sum(e.rows_loaded for e in part), 'row')} loaded,"
             f" {sum(e.rows_held for e in part):,} now",
             f"  {format_accept_command(asset, days, ref)}",
         )

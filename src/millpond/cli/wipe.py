@@ -53,9 +53,9 @@ def wipe(
         for each in obstacles:
             output.print_text(f"would be refused: {each.name} still needs the rows; {each.remedy}")
         typer.echo(
-            "Nothing was changed. Next: the above, then repeat it with --yes; no way back"
-            if obstacles
-            else "Nothing was changed. It cannot be undone. Next: repeat it with --yes"
+            "Nothing was changed. A wipe cannot be undone. Next: "
+            + ("the above, then " if obstacles else "")
+            + "repeat it with --yes"
         )
         return
     done = wipe_days(plan, defs)

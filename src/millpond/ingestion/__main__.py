@@ -11,7 +11,7 @@ from millpond.errors import ConfigError, MillpondError, PartitionKeyError
 from millpond.ingestion.load import load
 from millpond.ingestion.reading import find_table, load_sources
 from millpond.ingestion.results import LoadResult
-from millpond.naming import ref_name
+from millpond.naming import pluralize, ref_name
 from millpond.partitions import Window, check_window, latest_complete_day
 from millpond.settings import settings
 
@@ -59,7 +59,7 @@ def _show(done: LoadResult) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))  # noqa: T201
-    print(f"{len(done.partitions)} days in {done.seconds:.2f} s")  # noqa: T201
+    print(f"{pluralize(len(done.partitions), 'day')} in {done.seconds:.2f} s")  # noqa: T201
     for error in dict.fromkeys(map(str, done.failed.values())):
         print(f"\n{error}", file=sys.stderr)  # noqa: T201
 

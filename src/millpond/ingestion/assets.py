@@ -30,7 +30,7 @@ from millpond.instance.load_events import read_newest_events
 from millpond.instance.record import NO_ADDRESS, REACH, RETENTION, UNFINISHED_TAG, WIPED, read_versions
 from millpond.instance.unreachable import skip_days
 from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, agree, pluralize
 from millpond.partitions import Window, contiguous, today
 from millpond.redaction import redacted, without_excerpts
 from millpond.resources.run import LEFT_OUT_TAG, RunInfo, daily_partitions
@@ -162,7 +162,8 @@ def _attempt(
     if len(errors) > _SHOWN:
         text += f"\n… and {len(errors) - _SHOWN} more like these"
     if loaded.partitions and run.window:
-        text += f"\nThe other {len(loaded.partitions)} of {len(run.window)} days were loaded."
+        others, all_days = len(loaded.partitions), pluralize(len(run.window), "day")
+        text += f"\nThe other {others} of {all_days} {agree(others, 'were')} loaded."
     metadata: dict[str, Any] = {
         "days_loaded": len(loaded.partitions),
         "days_failed": days,
@@ -183,7 +184,9 @@ def _find_left_out(
         oldest = today(configured.zone) - table.retention
         for number in range((oldest - configured.start_date).days):
             day = configured.start_date + dt.timedelta(days=number)
-            found[day] = leave_out(table, day, f"older than its retention of {table.retention.days} days")
+            found[day] = leave_out(
+                table, day, f"older than its retention of {pluralize(table.retention.days, 'day')}"
+            )
     if run.accept != "wiped":
         asset = context.asset_key.to_user_string()
         for one, version in read_versions(context.instance, [asset], run.ref)[asset].items():

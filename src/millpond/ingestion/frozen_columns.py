@@ -10,7 +10,7 @@ from millpond.ingestion.refused import replay_advice
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.unknown_fields import UNKNOWN
 from millpond.ingestion.validated_rows import ValidatedRows
-from millpond.naming import ref_option
+from millpond.naming import pluralize, ref_option
 from millpond.partitions import Window, contiguous
 
 _SHOWN: Final = 10
@@ -52,4 +52,4 @@ def _error(source: str, table: SourceTable, days: Window, rows: dict[str, int], 
 
 
 def _count(number: int) -> str:
-    return "1 row" if number == 1 else f"{number:,} rows"
+    return pluralize(number, "row")

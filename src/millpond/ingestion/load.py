@@ -34,7 +34,7 @@ from millpond.lake import read
 from millpond.lake.held import release
 from millpond.lake.tables import Replacement, Written
 from millpond.lake.tables import replace as write
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, agree, pluralize
 from millpond.partitions import Window, contiguous
 from millpond.settings import settings
 
@@ -243,7 +243,8 @@ def _reconcile(table: SourceTable, fetched: FetchResult, validated: ValidatedRow
     judged_rows = sum(counts.rows for counts in validated.counts.values()) + validated.of_other_days
     if judged_rows != fetched.rows:
         raise RowsUnaccounted(
-            f"{table.asset}: the source served {fetched.rows} rows, {judged_rows} were judged",
+            f"{table.asset}: the source served {pluralize(fetched.rows, 'row')}, {judged_rows}"
+            f" {agree(judged_rows, 'were')} judged",
             unharmed="what was loaded before; nothing of this was written",
             next_step="this is a defect of Millpond: report it with the window and the spec",
         )

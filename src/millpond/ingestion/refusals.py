@@ -13,6 +13,7 @@ from millpond.ingestion.refused import replay_advice
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.unreadable_times import find_uncertain_days
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
+from millpond.naming import agree, pluralize
 from millpond.partitions import Window
 
 
@@ -62,8 +63,8 @@ def _find_bad_days(
             )
         elif bad >= table.quarantine.least and bad > limit * (found.good + bad):
             failed[day] = TooManyBadRows(
-                f"{table.describe(day)}: {bad} of {found.good + bad} rows break the contract,"
-                f" more than {limit:.0%}; most often: {often}{also}",
+                f"{table.describe(day)}: {bad} of {pluralize(found.good + bad, 'row')}"
+                f" {agree(bad, 'break')} the contract, more than {limit:.0%}; most often: {often}{also}",
                 unharmed="the day as it was loaded before; nothing of it was written",
                 next_step="see what the source sends, then fix it there, or change the contract"
                 f" or quarantine.fail_above{replay}",

@@ -18,7 +18,7 @@ from millpond.lake.hashing import Digest, Digests
 from millpond.lake.held import hold
 from millpond.lake.most_rows import Keeping, MostRows, read_most_rows
 from millpond.lake.spec import Replacement
-from millpond.naming import PARTITION_COLUMN, ref_option
+from millpond.naming import PARTITION_COLUMN, agree, pluralize, ref_option
 from millpond.partitions import Window, contiguous
 from millpond.settings import settings
 
@@ -88,7 +88,7 @@ class Shrinkage:
             return
         raise RowsHeldBack(
             f"{table.asset}: the source now has {now:,} good rows, {there:,} are loaded",
-            unharmed=f"the {there:,} rows loaded before, which stay visible",
+            unharmed=f"the {pluralize(there, 'row')} loaded before, which {agree(there, 'stay')} visible",
             next_step="if these rows are gone at the source for good,"
             f" `millpond materialize {table.asset} --accept-shrink` takes the smaller state;"
             " if not, load again when the source is complete",
@@ -186,12 +186,12 @@ def _error(
         listed = [
             f"{day} {days[day].rows:,} → {validated.counts[day].good:,}" for day in window.days[:_SHOWN]
         ]
-        more = f", and {len(window) - _SHOWN} more days" if len(window) > _SHOWN else ""
+        more = f", and {pluralize(len(window) - _SHOWN, 'more day')}" if len(window) > _SHOWN else ""
         text += f"; loaded → now: {', '.join(listed)}{more}"
     return RowsHeldBack(
         text,
-        unharmed=f"the {there:,} rows loaded before, which stay visible; the new rows are kept on branch"
-        f" {branch} for {settings().branch_retention_days:g} days",
+        unharmed=f"the {pluralize(there, 'row')} loaded before, which {agree(there, 'stay')} visible; the new"
+        f" rows are kept on branch {branch} for {settings().branch_retention_days:g} days",
         next_step="if these rows are gone at the source for good,"
         f" `millpond sources accept {table.asset} {window.option}{ref_option(ref)}` takes the smaller"
         " state; if not, load again when the source is complete",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import select
 import traceback
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,6 @@ _COLUMN = text(
 _TABLE = text("SELECT to_regclass(:table_name) IS NOT NULL")
 
 
-def has_column(connection: Connection, table: str, column: str) -> bool:
-    """Return whether a table of Dagster has the column, without reflecting all of the table's columns."""
-    return bool(connection.scalar(_COLUMN, {"table_name": table, "column": column}))
-
-
-def has_table(connection: Connection, table: str) -> bool:
-    """Return whether Dagster's tables include this one."""
-    return bool(connection.scalar(_TABLE, {"table_name": table}))
-
-
 _POOL_SIZE = 3
 _RECYCLE_SECONDS = 600
 
@@ -88,6 +79,22 @@ class PooledStorage:
     """A storage with pooled connections, in every process."""
 
     _engine: Engine
+
+    def includes(self, table: str, column: str = "", held: Connection | None = None) -> bool:
+        """Return whether Dagster's tables include this one, with the column; cached once they do.
+
+        Asks on the connection `held`, if any, and does not reflect all columns of the table.
+        """
+        if (table, column) not in self._included:
+            statement, values = (_COLUMN, {"column": column}) if column else (_TABLE, {})
+            with nullcontext(held) if held is not None else self._engine.connect() as connection:
+                if connection.scalar(statement, {"table_name": table, **values}):
+                    self._included.add((table, column))
+        return (table, column) in self._included
+
+    @cached_property
+    def _included(self) -> set[tuple[str, str]]:
+        return set()
 
     def optimize_for_webserver(
         self,

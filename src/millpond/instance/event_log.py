@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from millpond.instance.check_rows import UPDATE_RESULT, list_planned, make_result
-from millpond.instance.connections import PooledStorage, has_column, has_table
+from millpond.instance.connections import PooledStorage
 from millpond.instance.event_buffer import EventBuffer, can_wait
 from millpond.instance.pool_slots import PoolSlots
 from millpond.instance.record import is_indexed
@@ -41,7 +41,6 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
     """
 
     def __init__(self, postgres_url: str, autocreate: bool) -> None:
-        self._seen_names: set[str] = set()
         self._held = threading.local()
         self._waiting = EventBuffer(self._store)
         super().__init__(postgres_url, autocreate)
@@ -133,30 +132,25 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the table exists; cached once it does, as Dagster asks for each event."""
-        return self._exists(table_name, lambda connection: has_table(connection, table_name))
+        return self.includes(table_name, held=self._get_held())
 
     def has_asset_key_col(self, column_name: str) -> bool:
         """Return whether the table of assets has the column; needs no connection once it has."""
-        return self._has_column(AssetKeyTable.name, column_name)
+        return self.includes(AssetKeyTable.name, column_name, self._get_held())
 
     @cached_property
     def has_default_pool_limit_col(self) -> bool:
         """Whether the limits of pools may be the default one."""
-        return self._has_column(ConcurrencyLimitsTable.name, "using_default_limit")
+        return self.includes(ConcurrencyLimitsTable.name, "using_default_limit", self._get_held())
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         """Return whether the table of assets has the column; cached once it has (27 calls per run)."""
-        return self._has_column(AssetKeyTable.name, column_name, conn)
+        return self.includes(AssetKeyTable.name, column_name, conn)
 
-    def _has_column(self, table: str, column: str, held: Connection | None = None) -> bool:
-        return self._exists(f"{table}.{column}", lambda each: has_column(each, table, column), held)
-
-    def _exists(self, name: str, look: Callable[[Connection], bool], held: Connection | None = None) -> bool:
-        if name not in self._seen_names:
-            with nullcontext(held) if held is not None else self._connect() as connection:
-                if look(connection):
-                    self._seen_names.add(name)
-        return name in self._seen_names
+    def _get_held(self) -> Connection | None:
+        """Return the connection of the block that this thread is in, see `asset_connection`."""
+        held: Connection | None = getattr(self._held, "connection", None)
+        return held
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -164,7 +158,7 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
 
         Waiting events are stored first, so that reads see them.
         """
-        if held := getattr(self._held, "connection", None):
+        if held := self._get_held():
             yield held
         else:
             self._waiting.flush()
@@ -177,7 +171,7 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
 
         These are the state of assets and pools: events that can wait leave it as it is.
         """
-        if held := getattr(self._held, "connection", None):
+        if held := self._get_held():
             yield held
             return
         with super()._connect() as connection:

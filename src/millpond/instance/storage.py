@@ -12,7 +12,7 @@ from dagster_postgres import PostgresScheduleStorage
 from sqlalchemy import text
 
 from millpond.instance.backfills import CommandBackfills, limit_to_target
-from millpond.instance.connections import PooledStorage, has_column, pool
+from millpond.instance.connections import PooledStorage, pool
 from millpond.instance.containers import container_launcher
 from millpond.instance.files import Unconfigured
 from millpond.instance.home import add_origin
@@ -97,24 +97,13 @@ class HomeInstance(DagsterInstance):
 class HomeRunStorage(PooledStorage, CommandBackfills):
     """Runs in the home's Postgres; under the profile scale, each records its host."""
 
-    def __init__(self, postgres_url: str, autocreate: bool) -> None:
-        self._seen_columns: set[str] = set()
-        super().__init__(postgres_url, autocreate)
-
     def has_run_stats_index_cols(self) -> bool:
         """Return whether runs have columns of their times; cached once they do."""
-        return self._has_columns("start_time", "end_time")
+        return all(self.includes("runs", column) for column in ("start_time", "end_time"))
 
     def has_backfill_id_column(self) -> bool:
         """Return whether runs have a column of their backfill; cached once they do."""
-        return self._has_columns("backfill_id")
-
-    def _has_columns(self, *names: str) -> bool:
-        if not self._seen_columns.issuperset(names):
-            with self.connect() as connection:
-                found = {name for name in names if has_column(connection, "runs", name)}
-            self._seen_columns |= found
-        return self._seen_columns.issuperset(names)
+        return self.includes("runs", "backfill_id")
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store a run; one of a command gets our code location, so that the pages show it.

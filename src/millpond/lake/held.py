@@ -19,6 +19,7 @@ from millpond import crash_points
 from millpond.errors import LakeError
 from millpond.lake.connect import borrow_connection
 from millpond.lake.locks import lock_key
+from millpond.naming import pluralize
 from millpond.partitions import Window, contiguous
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def hold(
         ).fetchall()
         with conn.cursor() as cursor:
             cursor.executemany(_NOTE, rows)
-        why = f"{len(days)} days of {table} would have far fewer rows than {ref} shows: {shown}"
+        why = f"{pluralize(len(days), 'day')} of {table} would have far fewer rows than {ref} shows: {shown}"
         conn.execute("update lake_refs set kept = %s where name = %s", (why, branch))
     _drop_empty([name for (name,) in before])
     return branch

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from millpond.errors import RowsOutsideWindow, SchemaConflict
 from millpond.lake.windows import Windows
+from millpond.naming import agree, pluralize
 
 PIECE_BYTES = 32 << 20
 """Rows are processed in pieces of about this size, so that memory does not grow with the data."""
@@ -87,7 +88,8 @@ def refuse_outside(table: str, piece: pa.Table, column: str, windows: Windows) -
         f"{d['values'] or 'no date'}: {d['counts']}" for d in sorted(days, key=lambda d: str(d["values"]))[:5]
     )
     raise RowsOutsideWindow(
-        f"{outside.num_rows} rows for {table} are outside the window {windows} by {column} ({shown})",
+        f"{pluralize(outside.num_rows, 'row')} for {table} {agree(outside.num_rows, 'are')} outside the"
+        f" window {windows} by {column} ({shown})",
         unharmed="the table; nothing of this write is visible",
         next_step="filter these rows out before writing, or also replace the days they belong to",
     )

@@ -95,7 +95,7 @@ def run_query(sql: str, ref: str, limit: int, seconds: float) -> dict[str, Any]:
             rows = cursor.fetchmany(limit + 1)
         except duckdb.InterruptException:
             raise QueryRefused(
-                f"the query took more than {seconds:.0f} seconds",
+                f"the query took more than {seconds:.0f} s",
                 unharmed=_UNHARMED,
                 next_step="read fewer days, or aggregate",
             ) from None

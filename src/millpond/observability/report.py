@@ -11,6 +11,7 @@ from dagster import DagsterInstance
 
 from millpond.errors import PartitionKeyError
 from millpond.instance.record import connection, database_key
+from millpond.naming import pluralize
 from millpond.observability.assets import Asset
 from millpond.observability.checks import CheckState, PassRate, read_check_states, read_pass_rates
 from millpond.observability.durations import read_durations
@@ -145,7 +146,7 @@ def read_report(
 def compose_verdict(health: Health, assets: int, zone: dt.tzinfo) -> str:
     """Return in one sentence whether everything is all right, else since when not and whose move it is."""
     if not health.problems:
-        return f"Everything is all right: none of the {assets} assets has a problem."
+        return f"Everything is all right: none of {pluralize(assets, 'asset')} has a problem."
     number = len(health.problems)
     since = f" since {health.since.astimezone(zone):%Y-%m-%d %H:%M}" if health.since else ""
     owners = dict.fromkeys(owner for each in health.problems for owner in each.owners)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from millpond.ingestion.expectations import Volume
-from millpond.naming import MAIN_REF, PARTITION_COLUMN
+from millpond.naming import MAIN_REF, PARTITION_COLUMN, agree, pluralize
 from millpond.partitions import Window, instant
 
 SAMPLES = 20
@@ -67,11 +67,11 @@ def compare_row_counts(reported: Mapping[Any, int], there: Mapping[Any, int]) ->
         if there[part] != rows
     ]
     numbers = {"rows_reported": sum(reported.values()), "rows_in_raw": sum(there[part] for part in reported)}
-    summary = f"the lake has the {numbers['rows_reported']} rows that were loaded"
+    summary = f"the lake has the {pluralize(numbers['rows_reported'], 'row')} loaded"
     if wrong:
         summary = (
-            f"the lake has {numbers['rows_in_raw']} rows, the newest loads left {numbers['rows_reported']};"
-            f" first {wrong[0]['partition']}"
+            f"the lake has {pluralize(numbers['rows_in_raw'], 'row')}, the newest loads left"
+            f" {numbers['rows_reported']}; first {wrong[0]['partition']}"
         )
     return CheckResult(not wrong, summary, numbers, limit_samples(wrong))
 
@@ -119,11 +119,12 @@ def reconcile(
         "rows_in_raw": sum(raw_rows.get(day, 0) for day in loads),
         "rows_in_quarantine": sum(quarantined_rows.get(day, 0) for day in loads),
     }
-    summary = f"{totals['rows_in_source']} rows of the source are accounted for on {len(loads)} days"
+    rows, checked = totals["rows_in_source"], pluralize(len(loads), "day")
+    summary = f"{pluralize(rows, 'row')} of the source {agree(rows, 'are')} accounted for on {checked}"
     if wrong:
         first = wrong[0]
         summary = (
-            f"{len(wrong)} of {len(loads)} days do not add up; first {first['partition']}: of"
+            f"{len(wrong)} of {checked} {agree(len(wrong), 'do')} not add up; first {first['partition']}: of"
             f" {first['rows_in_source']} rows {first['unaccounted']} are unaccounted for;"
             f" {first['rows_loaded']} were loaded, raw holds {first['rows_in_raw']};"
             f" {first['rows_quarantined']} were quarantined, quarantine holds {first['rows_in_quarantine']}"
@@ -163,19 +164,23 @@ def check_volume(days: Sequence[dt.date], rows: Mapping[dt.date, int], bounds: V
 
 
 def _summarize_volume(
-    checked: Sequence[object], unusual: Sequence[Mapping[str, object]], days: int, bounds: Volume
+    checked: Sequence[object], unusual: Sequence[Mapping[str, Any]], days: int, bounds: Volume
 ) -> str:
     most = "" if bounds.at_most is None else f" to {bounds.at_most:g}"
-    threshold = f"{bounds.at_least:g}{most} times the median of the {bounds.history_days} days before"
+    threshold = (
+        f"{bounds.at_least:g}{most} times the median of the {pluralize(bounds.history_days, 'day')} before"
+    )
     if unusual:
         worst = unusual[-1]
         return (
-            f"{len(unusual)} of {len(checked)} days are outside {threshold}; last {worst['partition']}:"
-            f" {worst['rows']} rows, median {worst['median']:g}"
+            f"{len(unusual)} of {pluralize(len(checked), 'day')} {agree(len(unusual), 'are')} outside"
+            f" {threshold}; last {worst['partition']}:"
+            f" {pluralize(worst['rows'], 'row')}, median {worst['median']:g}"
         )
     if checked:
-        return f"{len(checked)} of {days} days are within {threshold}"
-    return f"skipped: fewer than {bounds.min_days} days with rows among the {bounds.history_days} before"
+        return f"{len(checked)} of {pluralize(days, 'day')} {agree(len(checked), 'are')} within {threshold}"
+    enough = pluralize(bounds.min_days, "day")
+    return f"skipped: fewer than {enough} with rows among the {bounds.history_days} before"
 
 
 def _to_metadata_value(value: object) -> int | float | str | None:

@@ -19,6 +19,7 @@ from millpond.internals.dagster import DATA_VERSION_TAG
 from millpond.lake import read
 from millpond.lake.hashing import Digest, compute_digests
 from millpond.lake.pins import Pin, hold_pin
+from millpond.naming import pluralize
 from millpond.partitions import Window, latest_complete_day
 from millpond.publish.assets import GROUP
 from millpond.publish.publication import compare_totals
@@ -181,7 +182,7 @@ def _reconcile_table(
     if event is None or recorded in _REMOVED:
         if not now.rows:
             return _describe_removed(asset.name, event, recorded)
-        why = f"{now.rows} rows are there that no run recorded"
+        why = f"{pluralize(now.rows, 'row', 'are')} there that no run recorded"
         return Line(asset.name, "differs", None, now.rows, hash=now.hex, why=why)
     values = {name: value.value for name, value in event.metadata.items()}
     count = values.get("dagster/partition_row_count")
@@ -191,7 +192,7 @@ def _reconcile_table(
     if not why and quarantine and "rows_quarantined" in loaded and not _is_quarantine_expired(day):
         there = read.count(pin, quarantine, window=window) if read.exists(pin, quarantine) else 0
         if there != loaded["rows_quarantined"]:
-            why = f"{there} rows are in {quarantine}, {loaded['rows_quarantined']} were recorded"
+            why = f"{pluralize(there, 'row', 'are')} in {quarantine}, {loaded['rows_quarantined']} recorded"
     state: State = "differs" if why else "equal"
     return Line(asset.name, state, rows_recorded, now.rows, recorded, now.hex, loaded or None, why)
 
@@ -219,9 +220,9 @@ def _compute_digest(pin: Pin, table: str, window: Window) -> Digest:
 
 def _explain(rows: int | None, recorded: str, now: Digest) -> str:
     if rows is not None and rows != now.rows:
-        return f"{now.rows} rows are there, {rows} were recorded"
+        return f"{pluralize(now.rows, 'row', 'are')} there, {rows} recorded"
     if recorded != now.hex:
-        return f"the {now.rows} rows are not those that were recorded"
+        return f"what is there ({pluralize(now.rows, 'row')}) is not what was recorded"
     return ""
 
 
@@ -232,7 +233,7 @@ def _find_unaccounted(loaded: Mapping[str, int], values: Mapping[str, Any]) -> s
     source = loaded["rows_in_source"]
     kept = values["rows_loaded"] + sum(loaded[name] for name in _OF_LOADS[1:])
     kept += values.get("rows_discarded") or 0
-    return f"{source} rows were in the source, {kept} are accounted for" if source != kept else ""
+    return f"{pluralize(source, 'row', 'were')} in the source, {kept} accounted for" if source != kept else ""
 
 
 def _reconcile_mart(name: str, mart: MartSpec, ref: str, pin: Pin) -> Line:
@@ -246,7 +247,7 @@ def _reconcile_mart(name: str, mart: MartSpec, ref: str, pin: Pin) -> Line:
         return Line(name, "not materialized", lake[0], None, why="the mart is not published")
     why = ""
     if lake[0] != postgres[0]:
-        why = f"{postgres[0]} rows are in Postgres, {lake[0]} in {mart.table}"
+        why = f"{pluralize(postgres[0], 'row', 'are')} in Postgres, {lake[0]} in {mart.table}"
     elif lake != postgres:
         why = f"the values in Postgres are not those of {mart.table}"
     return Line(name, "differs" if why else "equal", lake[0], postgres[0], why=why)

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from millpond.ingestion.spec import SourceTable
-from millpond.naming import PARTITION_COLUMN, quoted
+from millpond.naming import PARTITION_COLUMN, pluralize, quoted
 from millpond.partitions import Window
 from millpond.quality.measures import SAMPLES, CheckResult
 
@@ -78,11 +78,11 @@ def _build_result(
     name: str, rule: str, due: int, nulls: int, allowed: int, samples: list[dict[str, object]]
 ) -> CheckResult:
     where = "" if rule == "true" else f" where {rule}"
-    summary = f"{name} has a value in each of {due} rows{where}"
+    summary = f"{name} has a value in each of {pluralize(due, 'row')}{where}"
     if nulls:
-        summary = f"{name} is null in {nulls} of {due} rows{where}"
+        summary = f"{name} is null in {nulls} of {pluralize(due, 'row')}{where}"
     if allowed:
-        summary += f"; {allowed} values were set to null by the contract"
+        summary += f"; {pluralize(allowed, 'value', 'were')} set to null by the contract"
     numbers = {"rows": due, "nulls": nulls, "nulls_allowed": allowed}
     return CheckResult(nulls <= allowed, summary, numbers, samples)
 

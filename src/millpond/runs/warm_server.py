@@ -43,11 +43,12 @@ _MODULES = (
     *("millpond.ingestion.merge_rows", "millpond.ingestion.migration", "millpond.publish.publication"),
     *("millpond.cli.main", "millpond.cli.progress", "millpond.cli.query", "millpond.cli.backfill_run"),
     *("millpond.cli.reload", "millpond.cli.retirable", "millpond.cli.sources_view"),
-    *("millpond.cli.automation_view", "millpond.cli.tables", "millpond.cli.status"),
+    *("millpond.cli.automation_view", "millpond.cli.tables", "millpond.cli.long_table"),
+    *("millpond.cli.status", "dotenv"),
     *("dbt.adapters.duckdb.environments.local", "dbt.task.build", "dbt_common.clients.agate_helper"),
     *("fsspec.implementations.local", "numpy.ma", "psycopg2.extras", "pyarrow.acero"),
     *("pyiceberg.avro.decoder_fast", "upath.implementations.local", "rich._emoji_codes"),
-    *("dotenv", "typer._adapters", "typer._click.decorators", "dagster._core.secrets.env_file"),
+    *("typer._adapters", "typer._click.decorators", "dagster._core.secrets.env_file"),
 )
 """Imported by functions, so on first use; what a step of Dagster and dlt imports is seen as it runs."""
 

@@ -120,8 +120,8 @@ def test_the_summary_comes_once_a_day(recorded: dg.DagsterInstance, rows: Any) -
     routing = Routing(late_after_days=0, quarantine_above=1, summary_at="00:00")
     assert [find_new(recorded, routing), find_new(recorded, routing)] == [1, 0]
     (told,) = rows("select title, reason from alerts")
-    assert told["title"] == "last 24 hours: 1 runs succeeded, 0 failed"
-    assert told["reason"].startswith("7 partitions of 1 assets")
+    assert told["title"] == "last 24 hours: 1 run succeeded, 0 failed"
+    assert told["reason"].startswith("7 partitions of 1 asset")
 
 
 def test_the_sensor_only_looks_and_says_what_it_found(recorded: dg.DagsterInstance, routes: Any) -> None:

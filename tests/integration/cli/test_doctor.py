@@ -119,8 +119,8 @@ def lose_a_backfill() -> None:
 @pytest.mark.parametrize(
     ("fault", "check", "words"),
     [
-        (lose_a_data_file, "lake", "table raw.readings lacks 1 files"),
-        (lose_the_metadata, "lake", "table raw.readings lacks 1 files"),
+        (lose_a_data_file, "lake", "table raw.readings lacks 1 file"),
+        (lose_the_metadata, "lake", "table raw.readings lacks 1 file"),
         (lose_an_alert, "alerts", "was not delivered: slack abandoned"),
         (set_the_clock_back, "clock", "the clock was set back"),
         (open_a_breaker, "sources", "https://a.example:443"),

@@ -134,7 +134,7 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
     code, out, _ = run("wipe", SELECTION, "-p", str(DAY))
     assert code == 0
     assert "would be refused: branch mine still needs the rows; `millpond branch drop mine`" in out
-    assert "Nothing was changed. Next: the above" in out
+    assert "Nothing was changed. A wipe cannot be undone. Next: the above, then repeat it with --yes" in out
     for name in ("mine", "audit_that_failed"):
         refs.drop(name)
     assert "would be refused" not in run("wipe", SELECTION, "-p", str(DAY))[1]

@@ -99,9 +99,7 @@ def test_rows_outside_the_window_are_refused(stray: dt.date | None) -> None:
     data = pa.table({DAY: [day(0), stray], "reading_id": ["a", "b"], "value": [1, 2]}).cast(
         pa.schema([(DAY, pa.date32()), ("reading_id", pa.string()), ("value", pa.int64())])
     )
-    with pytest.raises(
-        RowsOutsideWindow, match=r"1 rows for raw\.readings are outside the window 2026-10-30"
-    ):
+    with pytest.raises(RowsOutsideWindow, match=r"1 row for raw\.readings is outside the window 2026-10-30"):
         replace([Replacement(spec(), data, days(0, 0))], ref="main", run_id="run")
     assert found() == {0: [1]}
 

@@ -178,7 +178,7 @@ def test_an_unusual_volume_warns_and_stops_nothing(server: FakeSource, recorded:
     found = checked(outcome)["volume"]
     assert (found.passed, found.warning) == (False, True)
     assert found.message == (
-        "1 of 3 days are outside 0.5 to 1.5 times the median of the 28 days before;"
+        "1 of 3 days is outside 0.5 to 1.5 times the median of the 28 days before;"
         " last 2026-10-10: 9 rows, median 20"
     )
 
@@ -226,7 +226,7 @@ def test_checks_of_a_run_on_a_branch_judge_the_branch_and_leave_the_record_of_ma
     )
     found = checked(outcome)
     assert found["no_null_lux"].message == "lux is null in 2 of 20 rows where type = 'lux'"
-    assert found[RECONCILIATION].message == "20 rows of the source are accounted for on 1 days"
+    assert found[RECONCILIATION].message == "20 rows of the source are accounted for on 1 day"
     assert found[LATEST].message == "skipped: dev is a branch; only main is kept up to date"
     assert evaluation(recorded, RECONCILIATION) == before
     assert TableChecks(recorded, table, "main", day).run("no_null_lux").passed

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +143,9 @@ def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Pa
     code = up / "own" / "assets.py"
     code.write_text(code.read_text().replace('"edit": 0', '"edit": 1'))
     assert look()["edit"] == 0
-    assert millpond("reload").returncode == 0
+    reloaded = millpond("reload")
+    assert reloaded.returncode == 0
+    assert reloaded.stdout.endswith("which loads the code: `millpond status` shows when it is up\n")
     fourth = look()
     assert (fourth["edit"], fourth["parent"] != third["parent"]) == (1, True)
     assert find_process(locate(settings()), CODE_SERVER)
@@ -225,6 +231,21 @@ def type_command(*arguments: str, **environment: str) -> tuple[int, str, str]:
     return answer.returncode, answer.stdout, answer.stderr
 
 
+def type_in_a_terminal(*arguments: str) -> str:
+    """Run the script `millpond` in a terminal, and return what it shows."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "millpond.cli.entry", *arguments]
+    process = subprocess.Popen(words, env=process_environment(**FREE_PORTS), stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other end was closed
+        while data := os.read(ours, 1 << 16):
+            shown += data
+    os.close(ours)
+    assert process.wait(READY_SECONDS) == 0
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+
+
 def find_loaded() -> list[psutil.Process]:
     """Return the processes that runs and commands are forked from."""
     home = locate(settings())
@@ -263,8 +284,9 @@ def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None
         assert read_metadata("version") == {"version": edit + 1, "warm": True}
     assert type_command("materialize", "version", MILLPOND_WARM_RUNS="false")[0] == 0
     assert read_metadata("version") == {"version": 2, "warm": False}
-    before = find(COMMAND_SERVER)
-    assert millpond("reload").returncode == 0
+    before, forked_from = find(COMMAND_SERVER), find(RUN_SERVER)
+    assert type_in_a_terminal("reload").rstrip().endswith("runs start at once again")
+    assert find(RUN_SERVER) not in (0, forked_from)
     until(lambda: find(COMMAND_SERVER) not in (0, before), READY_SECONDS)
     until(lambda: find(RUN_SERVER), READY_SECONDS)
     assert " ended" not in (locate(settings()).logs / "up.log").read_text(), "a reload is no failure"

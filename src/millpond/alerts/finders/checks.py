@@ -10,7 +10,7 @@ from millpond.alerts.alert import Alert
 from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.cause import describe_check
 from millpond.alerts.kinds import Severity
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, agree, pluralize
 from millpond.resources.run import partitions_of, ref_of
 
 _STATEMENT = 'query the reasons: millpond sql "select reason, count(*) from quarantine.{table} group by 1"'
@@ -53,7 +53,8 @@ def report_quarantine(
         kind="quarantine",
         source=f"event:{event_id}",
         dedup_key=f"quarantine:{asset}:{partition}",
-        title=f"{bad} of {rows} rows of {asset} were quarantined{_name_days(partition)}",
+        title=f"{bad} of {pluralize(rows, 'row')} of {asset}"
+        f" {agree(bad, 'were')} quarantined{_name_days(partition)}",
         reason=f"{bad / rows:.1%} of the rows violate the contract; the limit is {above:.1%}. {said}".strip(),
         severity="warning",
         next_step=_STATEMENT.format(table=asset.removeprefix("dlt_")),

@@ -20,7 +20,7 @@ from millpond.alerts.finders.asset_facts import AssetFacts
 from millpond.alerts.finders.cause import Cause, find_cause, is_of_limit
 from millpond.alerts.kinds import KINDS
 from millpond.instance.failure import read_failed_days
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, pluralize
 from millpond.resources.run import partitions_of, ref_of
 
 _VERBS = {"run_stopped": "was stopped", "days_unreachable": "requested days that the source no longer serves"}
@@ -135,7 +135,7 @@ def _compose_subject(root: str, assets: tuple[str, ...], run: DagsterRun) -> str
     """Return the subject of the title: the asset that failed, and how many others its step left out."""
     if root not in assets or len(assets) == 1:
         return shorten_list(assets) or f"run of {run.job_name}"
-    return f"{root} (with {len(assets) - 1} more assets of its step)"
+    return f"{root} (with {pluralize(len(assets) - 1, 'more asset')} of its step)"
 
 
 def _has_no_retries_left(

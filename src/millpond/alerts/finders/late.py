@@ -80,7 +80,7 @@ def _build_late_alert(name: str, day: dt.date, facts: AssetFacts) -> Alert:
         day,
         kind=_LATE,
         title=f"{name} is late for {day}",
-        reason=f"The day was due {hours:g} hours after its end.",
+        reason=f"The day was due {hours:g} h after its end.",
     )
 
 

@@ -12,7 +12,7 @@ from millpond.alerts.finders.event_log import query_dagster
 from millpond.alerts.kinds import Severity
 from millpond.alerts.outbox import Connection, record
 from millpond.internals.dagster_on_demand import PartitionBackfill
-from millpond.naming import MAIN_REF
+from millpond.naming import MAIN_REF, pluralize
 from millpond.partitions import Window
 
 _DAGSTER = """
@@ -128,8 +128,9 @@ def record_summary(connection: Connection, at: str, now: dt.datetime, pages: str
                 kind="success_summary",
                 source=source,
                 dedup_key="summary",
-                title=f"last 24 hours: {good} runs succeeded, {bad} failed",
-                reason=f"{partitions} partitions of {assets} assets materialized. {left} alerts are open.",
+                title=f"last 24 hours: {pluralize(good, 'run')} succeeded, {bad} failed",
+                reason=f"{pluralize(partitions, 'partition')} of {pluralize(assets, 'asset')} materialized."
+                f" {pluralize(left, 'alert', 'are')} open.",
                 severity="info",
                 run_url=f"{pages}/runs",
             )

@@ -12,6 +12,7 @@ from millpond.dashboard.charts import AGE_STATES
 from millpond.dashboard.context import Context
 from millpond.dashboard.text import escape, format_age
 from millpond.dashboard.theme import SYMBOLS
+from millpond.naming import agree, pluralize
 from millpond.observability.freshness import Age, Freshness, read_freshness
 from millpond.observability.partitions import DayState, read_days
 
@@ -26,7 +27,10 @@ def render(context: Context) -> None:
     days = find_late_days(context)
     if late or days:
         names = {each.asset for each in late} | days.keys()
-        st.error(f"{len(names)} of {len(found)} assets are late.", icon=":material/error:")
+        st.error(
+            f"{len(names)} of {pluralize(len(found), 'asset')} {agree(len(names), 'are')} late.",
+            icon=":material/error:",
+        )
         for name, text in days.items():
             st.markdown(
                 f"[{escape(name)}]({context.links.asset_named(name)}): {escape(text)} not there in time"
