@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from millpond.internals.on_demand import import_on_demand
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from dbt.adapters.base.relation import EventTimeFilter
     from dbt.adapters.contracts.connection import LazyHandle
     from dbt.adapters.duckdb.environments.local import LocalEnvironment
+    from dbt.adapters.duckdb.impl import DuckDBAdapter
     from dbt.adapters.trino import Plugin as TrinoPlugin
     from dbt.adapters.trino.connections import ConnectionWrapper, TrinoConnectionManager
     from dbt.adapters.trino.impl import TrinoAdapter
@@ -51,6 +53,7 @@ PARTS = {
     "EventTimeFilter": "dbt.adapters.base.relation:EventTimeFilter",
     "LazyHandle": "dbt.adapters.contracts.connection:LazyHandle",
     "LocalEnvironment": "dbt.adapters.duckdb.environments.local:LocalEnvironment",
+    "DuckDBAdapter": "dbt.adapters.duckdb.impl:DuckDBAdapter",
     "TrinoPlugin": "dbt.adapters.trino:Plugin",
     "ConnectionWrapper": "dbt.adapters.trino.connections:ConnectionWrapper",
     "TrinoConnectionManager": "dbt.adapters.trino.connections:TrinoConnectionManager",
@@ -168,6 +171,13 @@ def _share_packages(config: Any, manifest: Any) -> None:
 def list_plugins(env: LocalEnvironment) -> list[Any]:
     """Return the plugins of a DuckDB that dbt-duckdb opened."""
     return list(env._plugins.values())
+
+
+def skip_foreign_keys(adapters: type[DuckDBAdapter], where: Callable[[], bool]) -> None:
+    """Have dbt-duckdb not look for foreign keys before each model where there are none."""
+    skipped: Any = adapters
+    lock = skipped._acquire_foreign_key_lock
+    skipped._acquire_foreign_key_lock = lambda adapter, model: not where() and lock(adapter, model)
 
 
 def list_compile_results(catalog: CatalogArtifact | object) -> list[Any]:

@@ -26,17 +26,21 @@ _INSTEAD = {
 }
 
 
-def fetch_rows(cursor: duckdb.DuckDBPyConnection, relation: str, owner: str) -> pa.Table:
-    """Return the rows of a table or view; `owner` is its name in errors.
+def fetch_rows(
+    cursor: duckdb.DuckDBPyConnection, relation: str, owner: str, *, executed: bool = False
+) -> pa.Table:
+    """Return the rows of a table, view or query; `owner` is its name in errors.
 
+    With `executed`, they are what the last statement of the cursor returns.
     Raises SchemaConflict for a column of a type that tables of the lake cannot have.
     """
-    found = cursor.execute(f"from {relation}")
-    for column, kind in ((c[0], c[1]) for c in found.description or ()):
+    if not executed:
+        cursor.execute(f"from {relation}")
+    for column, kind in ((c[0], c[1]) for c in cursor.description or ()):
         for unfit in _walk_types(kind):
             if (name := _name_type(unfit)) in _INSTEAD:
                 raise _unsupported_type_error(cursor, relation, owner, column, str(kind), name)
-    return found.to_arrow_table()
+    return cursor.to_arrow_table()
 
 
 def _walk_types(kind: Any) -> Iterator[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import duckdb
 
@@ -15,6 +16,13 @@ from millpond.transform.statements import MAINTENANCE, strip_comments
 if TYPE_CHECKING:
     from millpond.internals.dbt import LocalEnvironment
 
+_READ: Final = re.compile(r"(?:select|from|with|describe)\b[^;]*\Z", re.IGNORECASE)
+"""A single statement that changes nothing in its session."""
+_RESULT: Final = re.compile(
+    r'(?:create or replace temporary table|(?P<drop>drop) table) (?P<name>"temp"\."main"\."\w+__result")'
+)
+"""A statement of our materializations about the rows of a model."""
+
 
 class HookWrites(Sandbox):
     """A sandbox on the branch of a build, for tables of the lake that belong to no model and no source."""
@@ -24,23 +32,33 @@ class HookWrites(Sandbox):
         self._run_id = ""
         self._made: tuple[str, str] | None = None
         """The branch and schema that were used last."""
+        self.idle: list[_Handle] = []
+        """Open handles that no node uses."""
+        self.wrote = False
+        """Whether a hook or macro of this build wrote to a table."""
 
     @property
     def run_id(self) -> str:
         """The run of the build, which the snapshots are marked with."""
         return self._run_id
 
-    def begin_build(self, cursor: duckdb.DuckDBPyConnection, build: Build, schema: str) -> None:
-        """Have a new cursor of a build use the lake."""
+    def begin_build(
+        self, cursor: duckdb.DuckDBPyConnection, build: Build, schema: str, *, new_cursor: bool
+    ) -> None:
+        """Have a cursor of a build use the lake."""
+        if self.ref != build.ref:
+            self.wrote = False
         self.ref, self._run_id = build.ref, build.run_id
         if self._made != (build.ref, schema):
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(duck.DATABASE)}.{quoted(schema)}")
             self._made = build.ref, schema
-        cursor.execute(f"USE {quoted(duck.DATABASE)}.{quoted(schema)}")
+        if new_cursor:
+            cursor.execute(f"USE {quoted(duck.DATABASE)}.{quoted(schema)}")
 
     def refuse(self, table: str) -> None:
         """Raise DbtRuntimeError for a table of a model or a source, which hooks of a build must not write."""
         refuse_foreign_table(table)
+        self.wrote = True
 
     def sweep(self) -> None:
         """Do nothing: in a build, each statement is stored."""
@@ -52,23 +70,40 @@ class _Cursor:
     def __init__(self, cursor: Any, sandbox: Sandbox) -> None:
         self._cursor, self._sandbox = cursor, sandbox
         self.touched: set[str] = set()
+        self._temporary: set[str] = set()
+        self._changed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether the session is as it was opened: without settings, transactions and temporary tables."""
+        return not self._changed and not self._temporary
+
     def execute(self, sql: str, bindings: Any = None) -> Any:
-        if MAINTENANCE.match(strip_comments(sql)):
+        text = strip_comments(sql)
+        if MAINTENANCE.match(text):
             return self._cursor.execute("select 1")
+        if result := _RESULT.match(text):
+            change = self._temporary.discard if result["drop"] else self._temporary.add
+            change(result["name"])
+        elif not _READ.match(text):
+            self._changed = True
         with self._sandbox.prepare_writes(self._cursor, sql, self.touched):
             return self._cursor.execute(sql, bindings)
 
 
 class _Handle:
-    """dbt-duckdb's handle, which stores what was written through it when it is closed."""
+    """dbt-duckdb's handle, which stores what was written through it when it is closed.
 
-    def __init__(self, handle: Any, sandbox: Sandbox, env: LocalEnvironment) -> None:
-        self._handle, self._sandbox, self._env = handle, sandbox, env
-        self._cursor = _Cursor(self._handle.cursor(), sandbox)
+    One of a build whose session is unchanged stays open, for a later node.
+    """
+
+    def __init__(self, handle: Any, lake: LakePlugin, env: LocalEnvironment) -> None:
+        assert lake.writes is not None
+        self._handle, self._sandbox, self._env = handle, lake.writes, env
+        self._cursor, self.session = _Cursor(self._handle.cursor(), lake.writes), lake.cursor
 
     def cursor(self) -> _Cursor:
         return self._cursor
@@ -77,12 +112,29 @@ class _Handle:
         return self._handle.rollback()
 
     def close(self) -> None:
+        kept = False
         try:
             self._sandbox.store_tables(self._cursor.touched)
             if self._env.handle_count == 1:
                 self._sandbox.sweep()
+            kept = isinstance(self._sandbox, HookWrites) and self._cursor.unchanged
         finally:
-            self._handle.close()
+            if kept:
+                cast("HookWrites", self._sandbox).idle.append(self)
+                self._env.notify_closed()  # type: ignore[no-untyped-call]
+            else:
+                self._handle.close()
+
+
+class LakePlugin(Protocol):
+    """What a handle needs of the plugin `lake`."""
+
+    writes: Sandbox | None
+    cursor: duckdb.DuckDBPyConnection
+    """Of this thread."""
+
+    def reuse_handle(self) -> Any:
+        """Return a handle that an earlier node of a build left unchanged, None if there is none."""
 
 
 def store_written_tables() -> None:
@@ -94,9 +146,14 @@ def store_written_tables() -> None:
         return
 
     def handle(env: LocalEnvironment) -> Any:
+        lakes: list[LakePlugin] = [each for each in list_plugins(env) if hasattr(each, "reuse_handle")]
+        for lake in lakes:
+            if found := lake.reuse_handle():
+                with env.lock:
+                    env.handle_count += 1
+                return found
         opened: Any = original(env)
-        sandboxes = [getattr(plugin, "writes", None) for plugin in list_plugins(env)]
-        return next((_Handle(opened, s, env) for s in sandboxes if s), opened)
+        return next((_Handle(opened, lake, env) for lake in lakes if lake.writes), opened)
 
     handle.stores_tables = True  # type: ignore[attr-defined]
     LocalEnvironment.handle = handle  # type: ignore[method-assign]

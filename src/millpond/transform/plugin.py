@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import duckdb
@@ -33,6 +33,7 @@ from millpond.transform.build import (
     make_table_spec,
 )
 from millpond.transform.column_types import fetch_rows
+from millpond.transform.duckdb_answers import answer_from_lake
 from millpond.transform.duckdb_handles import HookWrites, store_written_tables
 from millpond.transform.invocation import is_interrupted, is_invoking
 from millpond.transform.sandbox import Sandbox
@@ -52,7 +53,9 @@ class Plugin(BasePlugin):
         self._branch: str | None = plugin_config.get("branch")
         self.writes: Sandbox | None = None
         """Stores what statements other than models write."""
+        self._of_builds: HookWrites | None = None
         store_written_tables()
+        answer_from_lake(self)
         self._cursors = threading.local()
         self._showing = threading.Lock()
         self._ref = ""
@@ -70,8 +73,35 @@ class Plugin(BasePlugin):
         self.sandbox = self._by_hand = self.writes = None
         self._of_builds = HookWrites(self._lake, conn)
 
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The cursor of this thread that was configured last."""
+        found: duckdb.DuckDBPyConnection = self._cursors.mine
+        return found
+
+    def reuse_handle(self) -> Any:
+        """Return a handle that an earlier node of a build left unchanged, None if there is none."""
+        if get_current_build() is None or self._of_builds is None:
+            return None
+        try:
+            found = self._of_builds.idle.pop()
+        except IndexError:
+            return None
+        self._configure(found.session, new=False)
+        return found
+
+    def list_tables(self) -> Collection[str] | None:
+        """Return the tables that the current build sees; None if there is none, or if a hook wrote to one."""
+        build = get_current_build()
+        if build is None or self._of_builds is None or self._ref != build.ref or self._of_builds.wrote:
+            return None
+        return self._lake.locations()
+
     def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Show the ref of the current build, or what dbt called by hand works on."""
+        self._configure(cursor, new=True)
+
+    def _configure(self, cursor: duckdb.DuckDBPyConnection, *, new: bool) -> None:
         self._cursors.mine = cursor
         build = get_current_build()
         if build is None and not is_invoking():
@@ -83,12 +113,14 @@ class Plugin(BasePlugin):
         if self.sandbox:
             self.sandbox.leave(cursor)
             self.sandbox = None
+        assert self._of_builds is not None
         if build is None or self._ref != build.ref:
             self._of_builds.leave(cursor)
             self._show(cursor, build.ref if build else settings().ref)
         self.writes = self._of_builds if build else None
         if build:
-            self._of_builds.begin_build(cursor, build, self.creds.schema if self.creds else "gold")
+            schema = self.creds.schema if self.creds else "gold"
+            self._of_builds.begin_build(cursor, build, schema, new_cursor=new)
 
     def _begin_by_hand(self, cursor: duckdb.DuckDBPyConnection) -> None:
         with self._showing:
@@ -110,18 +142,19 @@ class Plugin(BasePlugin):
             self._ref = ref
 
     def store(self, target_config: TargetConfig) -> None:
-        """Write a model's result, a temporary view, to the model's table on the ref of the build.
+        """Write a model's result to the model's table on the ref of the build.
 
         In the format `statistics`, create the temporary table `lake_statistics` of the tables that it shows.
         """
         if target_config.location and target_config.location.format == "statistics":
             self._store_statistics()
             return
-        model: dict[str, Any] = target_config.config["model"]
+        model, result = target_config.config["model"], target_config.config["result"]
         build = None if self.sandbox else self._get_build(model)
         started = time.perf_counter()
         try:
-            rows = fetch_rows(self._cursors.mine, target_config.config["result"], f"model {model['name']}")
+            executed = target_config.config.get("read", False)
+            rows = fetch_rows(self.cursor, result, f"model {model['name']}", executed=executed)
         except duckdb.Error as error:
             raise DbtRuntimeError(str(error)) from error
         if build is None:
@@ -131,14 +164,14 @@ class Plugin(BasePlugin):
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
         with borrow_connection() as conn:
             (written_at,) = read_pointers(conn, build.ref, (replacement.table.name,)).items()
-        self._lake.point(self._cursors.mine, *written_at)
+        self._lake.point(self.cursor, *written_at)
         build.add(
             describe_write(model, written, time.perf_counter() - started, _count_rows_per_day(model, rows))
         )
 
     def _store_statistics(self) -> None:
         shown = self._lake.locations() | (self.sandbox.stored_locations() if self.sandbox else {})
-        cursor = self._cursors.mine
+        cursor = self.cursor
         cursor.execute(
             "create or replace temporary table lake_statistics (table_schema varchar, table_name varchar,"
             " row_count bigint, bytes bigint, written_at timestamp, comment varchar,"
@@ -154,7 +187,7 @@ class Plugin(BasePlugin):
         assert self.sandbox is not None
         try:
             spec = make_table_spec(model, rows.schema, any_schema=True)
-            self.sandbox.store(self._cursors.mine, Replacement(spec, rows, get_window(model)))
+            self.sandbox.store(self.cursor, Replacement(spec, rows, get_window(model)))
         except MillpondError as error:
             raise DbtRuntimeError(str(error)) from error
 

@@ -1,6 +1,6 @@
 {#-
-    On the embedded engine the lake is written by Millpond, not by SQL: a model is made a temporary view and
-    handed to the plugin `lake`, which computes it and replaces the table, or the window of the run, in one commit.
+    On the embedded engine the lake is written by Millpond, not by SQL: the rows of a model are handed to the plugin
+    `lake`, which replaces the table, or the window of the run, in one commit.
 -#}
 {% materialization table, adapter='duckdb' %}
     {%- if millpond.needs_own_ddl() -%} {{ return(dbt.materialization_table_duckdb()) }} {%- endif -%}
@@ -45,22 +45,21 @@
 {% endmaterialization %}
 
 
+{#- Rows with a contract are kept in a temporary table, since several statements check them; others are read once. -#}
 {% macro replace_in_lake(sql=none) %}
-    {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') -%}
+    {%- set checked = config.get('contract').enforced -%}
     {%- do millpond.run_before_model() -%}
-    {%- set rows = millpond.with_columns_of_table(sql or compiled_code) %}
-    {%- set kind = 'table' if modules.re.search('(?i)\\bpivot\\b', rows) else 'view' %}  {#- DuckDB has no views of all pivots -#}
+    {%- set rows = '(\n' ~ millpond.with_columns_of_table(sql or compiled_code) ~ '\n)' -%}
+    {%- set result = api.Relation.create(database='temp', schema='main', identifier=model.name ~ '__result') if checked else rows -%}
     {% call statement('main') -%}
-        create or replace temporary {{ kind }} {{ result }} as (
-            {{ rows }}
-        )
+        {{ 'create or replace temporary table ' ~ result ~ ' as ' if checked else 'from ' }}{{ rows }}
     {%- endcall %}
-    {%- if config.get('contract').enforced -%}
+    {%- if checked -%}
         {{ get_assert_columns_equivalent('select * from ' ~ result) }}
         {%- do millpond.refuse_broken_constraints(result) -%}
     {%- endif -%}
-    {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result.render()}) %}
-    {% call statement('drop_result') -%} drop {{ kind }} {{ result }} {%- endcall %}
+    {% do adapter.store_relation('lake', this, [], '', 'arrow', {'model': model, 'result': result | string, 'read': not checked}) %}
+    {%- if checked -%} {% call statement('drop_result') -%} drop table {{ result }} {%- endcall %} {%- endif -%}
     {%- do millpond.run_after_model() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmacro %}

@@ -1,0 +1,50 @@
+"""What dbt-duckdb asks the database in each call and before each model, answered from what the lake shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from millpond.lake.duck import DATABASE
+from millpond.naming import LAYERS
+from millpond.transform.build import get_current_build
+
+if TYPE_CHECKING:
+    from millpond.transform.plugin import Plugin
+
+_opened: list[Plugin] = []
+"""The plugin of the DuckDB that was opened last."""
+_QUOTED = {"database": True, "schema": True, "identifier": True}
+
+
+def answer_from_lake(plugin: Plugin) -> None:
+    """Have dbt-duckdb, during builds, ask `plugin` which tables there are.
+
+    The lake has all layers from the beginning, and none of its tables has a foreign key.
+    """
+    from millpond.internals.dbt import DuckDBAdapter, skip_foreign_keys
+
+    adapters: Any = DuckDBAdapter
+    list_schemas, list_relations = adapters.list_schemas, adapters.list_relations_without_caching
+    if _opened:
+        _opened[:] = [plugin]
+        return
+    _opened.append(plugin)
+
+    def find_schemas(adapter: Any, database: str) -> Any:
+        if get_current_build() and database.strip('"').lower() == DATABASE:
+            return list(LAYERS)
+        return list_schemas(adapter, database)
+
+    def find_relations(adapter: Any, within: Any) -> Any:
+        tables = _opened[0].list_tables() if str(within.database).lower() == DATABASE else None
+        if tables is None:
+            return list_relations(adapter, within)
+        named = (table.split(".", 1) for table in tables)
+        return [
+            adapter.Relation.create(DATABASE, layer, name, quote_policy=_QUOTED, type="table")
+            for layer, name in named
+            if layer == str(within.schema).lower()
+        ]
+
+    skip_foreign_keys(DuckDBAdapter, lambda: get_current_build() is not None)
+    adapters.list_schemas, adapters.list_relations_without_caching = find_schemas, find_relations
