@@ -13,6 +13,7 @@ from pyiceberg.expressions.visitors import _StrictMetricsEvaluator as StrictMetr
 from pyiceberg.io.fileformat import DataFileStatistics
 from pyiceberg.io.pyarrow import (
     ArrowScan,
+    MetricModeTypes,
     PyArrowFile,
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -65,9 +66,11 @@ from pyiceberg.table.update.snapshot import _OverwriteFiles as OverwriteFiles
 from pyiceberg.typedef import IcebergBaseModel
 from pyiceberg.types import BinaryType, StringType
 from pyiceberg.utils.concurrent import ExecutorFactory
+from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 from pyiceberg.view.metadata import ViewVersion
 
-from millpond.internals.pyiceberg_avro import remember_schemas as remember_schemas
+from millpond.internals.pyiceberg_avro import WholeFile as WholeFile
+from millpond.internals.schema_cache import remember_schemas as remember_schemas
 
 
 def convert_schema(schema: pa.Schema) -> Schema:

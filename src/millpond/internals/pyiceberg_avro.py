@@ -33,6 +33,7 @@ from pyiceberg.avro.writer import (
     StructWriter,
     Writer,
 )
+from pyiceberg.io.pyarrow import PyArrowFile
 from pyiceberg.manifest import (
     ManifestWriter,
     data_file_with_partition,
@@ -46,59 +47,14 @@ from pyiceberg.types import StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 from typing_extensions import override
 
-T = TypeVar("T")
+from millpond.internals.schema_cache import KEPT, remember_schemas
+
 D = TypeVar("D", bound=StructProtocol)
 Encode = Callable[[bytearray, Any], None]
 """Appends the encoding of a value."""
 
-_KEPT = 256
-"""Schemas that are kept: one for each partitioning, of which a lake has few."""
 
-
-_BY_IDENTITY = (Schema, StructType, PartitionSpec, Writer)
-
-
-class _Same:
-    """A value as a key of a cache, by identity: its hash would take longer than what the cache saves."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-def remember_schemas(derive: Callable[..., T]) -> Callable[..., T]:
-    """Return `derive`, which remembers what it derived from the same schemas and equal other arguments.
-
-    What it returns is shared by all who call it.
-    """
-
-    @lru_cache(_KEPT)
-    def derive_once(*given: Any) -> T:
-        return derive(*map(_restore, given))
-
-    return lambda *given: derive_once(*map(_make_key, given))
-
-
-def _make_key(value: Any) -> Any:
-    if isinstance(value, dict):
-        return tuple(value.items())
-    return _Same(value) if isinstance(value, _BY_IDENTITY) else value
-
-
-def _restore(key: Any) -> Any:
-    if isinstance(key, tuple):
-        return dict(key)
-    return key.value if isinstance(key, _Same) else key
-
-
-@lru_cache(_KEPT)
+@lru_cache(KEPT)
 def _parse_schema(text: str) -> Schema:
     return AvroSchemaConversion().avro_to_iceberg(json.loads(text))
 
@@ -132,15 +88,22 @@ def _encode_text(text: str) -> bytes:
     return _encode_int(len(encoded)) + encoded
 
 
+def _encode_bytes(value: bytes) -> bytes:
+    return _encode_int(len(value)) + value
+
+
+_RENDERS: Sequence[tuple[type[Writer], Callable[[Any], bytes]]] = (
+    (IntegerWriter, _encode_int),
+    (StringWriter, _encode_text),
+    (BinaryWriter, _encode_bytes),
+)
+
+
 def make_encoder(writer: Writer) -> Encode:
     """Return a function that encodes as `writer` does."""
+    if render := _find_render(writer):
+        return lambda out, value: out.extend(render(value))
     match writer:
-        case IntegerWriter():
-            return lambda out, value: out.extend(_encode_int(value))
-        case StringWriter():
-            return lambda out, value: out.extend(_encode_text(value))
-        case BinaryWriter():
-            return lambda out, value: out.extend(_encode_int(len(value)) + value)
         case OptionWriter():
             return _encode_option(make_encoder(writer.option))
         case StructWriter():
@@ -148,7 +111,7 @@ def make_encoder(writer: Writer) -> Encode:
         case ListWriter():
             return _encode_list(make_encoder(writer.element_writer))
         case MapWriter():
-            return _encode_map(make_encoder(writer.key_writer), make_encoder(writer.value_writer))
+            return _encode_map(writer.key_writer, writer.value_writer)
     return _encode_other(writer)
 
 
@@ -182,16 +145,30 @@ def _encode_list(encode_element: Encode) -> Encode:
     return encode
 
 
-def _encode_map(encode_key: Encode, encode_value: Encode) -> Encode:
-    def encode(out: bytearray, value: Mapping[Any, Any]) -> None:
-        if value:
-            out.extend(_encode_int(len(value)))
-            for key, each in value.items():
-                encode_key(out, key)
-                encode_value(out, each)
+def _encode_map(key: Writer, value: Writer) -> Encode:
+    render_key, render_value = _find_render(key), _find_render(value)
+    encode_key, encode_value = make_encoder(key), make_encoder(value)
+
+    def encode(out: bytearray, pairs: Mapping[Any, Any]) -> None:
+        if pairs:
+            out.extend(_encode_int(len(pairs)))
+            for each, held in pairs.items():
+                encode_key(out, each)
+                encode_value(out, held)
         out.append(0)
 
-    return encode
+    def encode_simple(out: bytearray, pairs: Mapping[Any, Any]) -> None:
+        if pairs:
+            out += _encode_int(len(pairs))
+            out += b"".join([render_key(each) + render_value(held) for each, held in pairs.items()])  # type: ignore[misc]
+        out.append(0)
+
+    return encode_simple if render_key and render_value else encode
+
+
+def _find_render(writer: Writer) -> Callable[[Any], bytes] | None:
+    """Return the function that encodes numbers, texts or bytes by themselves."""
+    return next((render for kind, render in _RENDERS if isinstance(writer, kind)), None)
 
 
 def _encode_other(writer: Writer) -> Encode:
@@ -205,6 +182,15 @@ def _encode_other(writer: Writer) -> Encode:
     return encode
 
 
+class WholeFile(PyArrowFile):
+    """A file that can be written at once."""
+
+    def write_whole(self, content: bytes) -> None:
+        """Create the file with this content."""
+        with self.create(overwrite=True) as stream:
+            stream.write(content)
+
+
 class _OneBlockFile(AvroOutputFile[D]):
     """A file whose records become one block, which is written when it is closed."""
 
@@ -215,7 +201,6 @@ class _OneBlockFile(AvroOutputFile[D]):
 
     @override
     def __enter__(self) -> _OneBlockFile[D]:
-        self.output_stream = self.output_file.create(overwrite=True)
         return self
 
     @override
@@ -235,11 +220,13 @@ class _OneBlockFile(AvroOutputFile[D]):
         excinst: BaseException | None,
         exctb: TracebackType | None,
     ) -> None:
-        try:
-            if exctype is None:
-                self.output_stream.write(self._render())
-        finally:
-            self.output_stream.close()
+        if exctype is not None:
+            return
+        if isinstance(self.output_file, WholeFile):
+            self.output_file.write_whole(self._render())
+        else:
+            with self.output_file.create(overwrite=True) as stream:
+                stream.write(self._render())
 
     def _render(self) -> bytes:
         codec, content = self.compression_codec(), bytes(self._block)

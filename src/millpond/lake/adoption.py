@@ -17,8 +17,9 @@ from pyiceberg.table.metadata import TableMetadata
 from millpond.internals.pyiceberg import ROWS_MUST_MATCH, StrictMetricsEvaluator
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change
+from millpond.lake.created_files import CreatedFiles
 from millpond.lake.datafiles import widen_to_partitions
-from millpond.lake.files import CreatedFiles, name_read_errors
+from millpond.lake.files import name_read_errors
 from millpond.lake.hashing import Digests, hash_digests
 from millpond.lake.locks import lock_tables
 from millpond.lake.metadata import write_metadata

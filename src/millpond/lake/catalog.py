@@ -33,14 +33,8 @@ from millpond.internals.pyiceberg import (
 from millpond.lake.column_defaults import keep_defaults
 from millpond.lake.commit import swap
 from millpond.lake.connect import borrow_connection, get_engine
-from millpond.lake.files import (
-    CreatedFiles,
-    TrackingIO,
-    check_location,
-    discard,
-    locate,
-    warehouse_uri,
-)
+from millpond.lake.created_files import CreatedFiles, TrackingIO
+from millpond.lake.files import check_location, discard, locate, warehouse_uri
 from millpond.lake.metadata import read_metadata, write_metadata
 from millpond.lake.pointers import Move, Note, PointerMoved, find_kind, read_pointers
 from millpond.lake.table_updates import apply_updates, begin_row_lineage, check_requirements
@@ -189,6 +183,7 @@ class LakeCatalog(SqlCatalog):
 
     def discard(self, kept: int = 0) -> None:
         """Remove the created files but the first `kept`; only for changes that are certainly not visible."""
+        self.created.give_up()
         discard(self.created[kept:])
         del self.created[kept:]
 

@@ -11,7 +11,8 @@ from pyiceberg.manifest import DataFile
 from millpond.errors import ConfigError, SchemaConflict
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.datafiles import TouchedFiles
-from millpond.lake.hashing import Digest, Digests, combine_digests, compute_digests, hash_digests
+from millpond.lake.hashing import HASHING, Digest, Digests, combine_digests, compute_digests, hash_digests
+from millpond.lake.metadata import find_recorded_hash
 from millpond.lake.most_rows import Keeping, MostRows, keep_most_rows, read_most_rows
 from millpond.lake.parquet import write_files
 from millpond.lake.rows import Rows, refuse_outside
@@ -68,22 +69,27 @@ def prepare_change(
     target = arrow_schema(staging.table_metadata.schema())
     day_column = _get_day_column(spec, target, windows)
     touched = TouchedFiles.find(staging, windows, day_column, erases=keeping == "forget")
-    try:
-        before, lost = touched.digests(), False
-    except FileNotFoundError:
-        if check or windows.parts is not None:
-            raise
-        before, lost = {}, True  # all of it is replaced, so that what it was need not be known
-        touched.remove_all()
     after = combine_digests(
         compute_digests(piece, day_column) for piece in _check_rows(lake, rows, target, day_column, windows)
     )
-    if check:
-        check(before, after, read_most_rows(staging.table_metadata.properties))
-    if keeping:
-        keep_most_rows(staging, windows.days, before, after, keeping)
-    if before == after and not touched.must_go and not lost:
-        return Change(spec.name, windows, staging, [], after, content_changed=False)
+    content_hash, lost = hash_digests(after), False
+    if not (check or keeping) and _differs(staging, windows, content_hash):
+        rows_removed, differs = touched.count(), True
+    else:
+        try:
+            before = touched.digests()
+        except FileNotFoundError:
+            if check or windows.parts is not None:
+                raise
+            before, lost = {}, True  # all of it is replaced, so that what it was need not be known
+            touched.remove_all()
+        if check:
+            check(before, after, read_most_rows(staging.table_metadata.properties))
+        if keeping:
+            keep_most_rows(staging, windows.days, before, after, keeping)
+        rows_removed, differs = sum(d.rows for d in before.values()), lost or before != after
+        if not differs and not touched.must_go:
+            return Change(spec.name, windows, staging, [], after, content_changed=False)
     files = write_files(
         staging,
         touched.insert(rows.pieces(target)),
@@ -91,12 +97,19 @@ def prepare_change(
     )
     summary = {
         "millpond.window": str(windows),
-        "millpond.content_hash": hash_digests(after),
+        "millpond.content_hash": content_hash,
+        "millpond.hashing": HASHING,
         "millpond.rows_added": str(sum(d.rows for d in after.values())),
-        "millpond.rows_removed": str(sum(d.rows for d in before.values())),
+        "millpond.rows_removed": str(rows_removed),
     }
     staging.replace_files(touched.removed, files, {**properties, **summary})
-    return Change(spec.name, windows, staging, files, after, content_changed=lost or before != after)
+    return Change(spec.name, windows, staging, files, after, content_changed=differs)
+
+
+def _differs(staging: Staging, windows: Windows, content_hash: str) -> bool:
+    """Return whether the rows of the window are others for certain, without reading them."""
+    recorded = find_recorded_hash(staging.table_metadata, windows) if not staging.old_schema else None
+    return recorded is not None and recorded != content_hash
 
 
 def _check_rows(

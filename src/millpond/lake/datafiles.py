@@ -86,11 +86,22 @@ class TouchedFiles:
 
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; notes which files are removed and which rows stay."""
-        held = sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES
-        self._held = ([], []) if held else None
+        self._begin()
         return combine_digests(
             compute_digests(piece, self.day_column) for piece in gather(self.read_inside())
         )
+
+    def count(self) -> int:
+        """Return how many rows are in the window, and note what `digests` does.
+
+        Files that have no other rows are not read.
+        """
+        inside = [self._is_inside(t) for t in self.tasks]
+        whole, self.tasks = list(compress(self.tasks, inside)), list(compress(self.tasks, map(not_, inside)))
+        self._begin()
+        self._removed = [t.file for t in whole]
+        unread = sum(file.record_count for file in self._removed)
+        return unread + sum(int(table.num_rows) for table in self.read_inside())
 
     def remove_all(self) -> None:
         """Note that all files are removed and no row stays, without reading them: all is replaced."""
@@ -133,6 +144,20 @@ class TouchedFiles:
                     for held, parts in zip(self._held, zip(*outside, strict=True), strict=True):
                         held.extend(parts)
 
+    def _begin(self) -> None:
+        held = sum(t.file.file_size_in_bytes for t in self.tasks) <= _HELD_BYTES
+        self._held = ([], []) if held else None
+
+    def _is_inside(self, task: FileScanTask) -> bool:
+        """Return whether all rows of a file are in the window, by the bounds of its days."""
+        if self.windows.parts is None or self.day_column is None or task.delete_files:
+            return self.windows.parts is None and not task.delete_files
+        day = self.staging.table_metadata.schema().find_field(self.day_column).field_id
+        span = _read_span(task.file, day)
+        if span is None or (task.file.null_value_counts or {}).get(day) != 0:
+            return False
+        return any(start <= span[0] and span[1] < end for start, end in map(_number_days, self.windows.parts))
+
     def _split(self, table: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Return the rows in the window, and the others; of sorted days those before and after it."""
         none = table.slice(0, 0)
@@ -165,7 +190,7 @@ def _find_days(column: pa.ChunkedArray, days: Window) -> tuple[int, int] | None:
     values = column.chunk(0).view(pa.int32()).to_numpy()
     if (values[1:] < values[:-1]).any():
         return None
-    start, end = np.searchsorted(values, [(day - EPOCH).days for day in (days.start, days.end)])
+    start, end = np.searchsorted(values, _number_days(days))
     return int(start), int(end)
 
 
@@ -201,10 +226,19 @@ def _may_hold(file: DataFile, windows: Windows, day: int | None) -> bool:
     """Return whether a file may hold rows of `windows`, by the bounds of the field whose id is `day`."""
     if windows.parts is None or day is None:
         return windows.parts is None
+    span = _read_span(file, day)
+    return span is None or any(
+        span[0] < end and start <= span[1] for start, end in map(_number_days, windows.parts)
+    )
+
+
+def _read_span(file: DataFile, day: int) -> tuple[int, int] | None:
+    """Return the first and the last day of a file's rows, by the bounds of the field whose id is `day`."""
     least, most = ((bounds or {}).get(day) for bounds in (file.lower_bounds, file.upper_bounds))
     if least is None or most is None:
-        return True
-    first, last = (int.from_bytes(raw, "little", signed=True) for raw in (least, most))
-    return any(
-        first <= (part.last - EPOCH).days and (part.start - EPOCH).days <= last for part in windows.parts
-    )
+        return None
+    return int.from_bytes(least, "little", signed=True), int.from_bytes(most, "little", signed=True)
+
+
+def _number_days(days: Window) -> tuple[int, int]:
+    return (days.start - EPOCH).days, (days.end - EPOCH).days

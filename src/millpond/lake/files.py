@@ -9,25 +9,19 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from pyiceberg.typedef import Properties
-from typing_extensions import override
 
 from millpond.errors import ConfigError, LakeError, StorageFailed
-from millpond.internals.pyiceberg import PyArrowFile
-from millpond.lake.pools import get_pool
 from millpond.runtime.home import layout
 from millpond.settings import Settings, settings
 
-_SCHEME = "file://"
-_PARALLEL = 8
-_NOT_IN_PATHS = frozenset("%#?*[]{}")
+SCHEME = "file://"
+NOT_IN_PATHS = frozenset("%#?*[]{}")
 _NOT_IN_FOLDERS = re.compile(r"[^\w-]")
 """Characters of names that clients misread in the location of a table."""
 _S3_CONNECT_SECONDS = "5"
@@ -37,85 +31,18 @@ NO_ROOM = "Out of Memory Error"
 """DuckDB's error where neither memory nor its temporary files, before they fill their disk, have room."""
 
 
-class CreatedFiles(list[str]):
-    """The locations of the files of one change. Once it is closed, none can be added or read for it."""
-
-    class Closed(Exception):
-        """The change is given up, because of another table or an interrupt."""
-
-    closed = False
-
-    def __init__(self, locations: Iterable[str] = ()) -> None:
-        super().__init__(locations)
-        self._flushes: dict[str, Future[None]] = {}
-
-    def flush_soon(self, locations: Iterable[str]) -> None:
-        """Begin to flush some of the files, which are complete, while others are written."""
-        for location in locations:
-            if path := find_local(location):
-                self._flushes[location] = get_pool("flush", _PARALLEL).submit(_flush, path)
-
-    def flush(self) -> None:
-        """Flush all files and their folder entries to disk, so that they outlive a power cut."""
-        self.flush_soon(set(self) - self._flushes.keys())
-        local = {location: path for location in self if (path := find_local(location))}
-        for location in local:
-            self._flushes[location].result()
-        list(get_pool("flush", _PARALLEL).map(_flush, set(map(os.path.dirname, local.values()))))
-
-    def close(self) -> None:
-        """Let nothing be written or read for the change any more."""
-        self.closed = True
-
-    def refuse_closed(self) -> None:
-        """Raise Closed if the change is given up."""
-        if self.closed:
-            raise self.Closed
-
-
-class TrackingIO(PyArrowFileIO):
-    """Reads and writes files, and adds each file that it creates to `created`.
-
-    Shares the process's connections unless its properties say how to reach S3.
-    """
-
-    def __init__(self, properties: Properties, created: CreatedFiles) -> None:
-        super().__init__(properties)
-        self.created = created
-        self._own: list[str] = []
-        if not any(name.startswith("s3.") for name in properties):
-            self.fs_by_scheme = lake_io().fs_by_scheme
-
-    @override
-    def new_input(self, location: str) -> PyArrowFile:
-        self.created.refuse_closed()
-        return super().new_input(location)
-
-    @override
-    def new_output(self, location: str) -> PyArrowFile:
-        self.created.refuse_closed()
-        self.created.append(location)
-        self._own.append(location)
-        return super().new_output(location)
-
-    def flush_soon(self) -> None:
-        """Begin to flush the files that were created through this object, all of which are complete."""
-        self.created.flush_soon(self._own)
-        self._own = []
-
-
 def warehouse_uri() -> str:
     """Return the address of the folder that holds the tables of every ref."""
     configured = settings()
     if configured.scale:
         return str(configured.iceberg_warehouse_path)
     folder = str(layout(configured).warehouse)
-    if odd := sorted(set(folder) & _NOT_IN_PATHS):
+    if odd := sorted(set(folder) & NOT_IN_PATHS):
         raise ConfigError(
             f"the warehouse {folder} has {' '.join(odd)} in its path, which other readers of Iceberg misread",
             next_step="set MILLPOND_ICEBERG_WAREHOUSE_PATH to a folder without it, for example /srv/lake",
         )
-    return f"{_SCHEME}{folder}"
+    return f"{SCHEME}{folder}"
 
 
 def locate(name: Iterable[str]) -> str:
@@ -154,7 +81,7 @@ def local_path(location: str) -> Path | None:
 def find_local(location: str) -> str | None:
     """Return what `local_path` does, as text."""
     if location.startswith("file:"):
-        return location.removeprefix(_SCHEME).removeprefix("file:")
+        return location.removeprefix(SCHEME).removeprefix("file:")
     return None if "://" in location else location
 
 
@@ -234,11 +161,3 @@ def advise(local: str) -> str:
 @lru_cache(4)
 def _make_io(properties: tuple[tuple[str, str], ...]) -> PyArrowFileIO:
     return PyArrowFileIO(dict(properties))
-
-
-def _flush(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,17 +6,21 @@ import datetime as dt
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import ManifestFile
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
-from millpond.internals.pyiceberg import Compressor, FromInputFile, dump_metadata
+from millpond.internals.pyiceberg import Compressor, FromInputFile, WholeFile, dump_metadata
 from millpond.lake.files import lake_io, name_read_errors
+from millpond.lake.hashing import HASHING
 from millpond.lake.windows import Windows
 
 _KEPT = 64
+_SEARCHED = 16
+"""Snapshots that are looked through for the last write of a window."""
 _parsed: OrderedDict[str, TableMetadata] = OrderedDict()
 _guard = threading.Lock()
 
@@ -74,8 +78,12 @@ def read_metadata_text(location: str) -> bytes:
 def write_metadata(metadata: TableMetadata, location: str, io: FileIO) -> None:
     """Write a metadata file; it takes effect when a pointer leads to it."""
     text = Compressor.get_compressor(location).bytes_compressor()(dump_metadata(metadata).encode())
-    with io.new_output(location).create() as stream:
-        stream.write(text)
+    file = io.new_output(location)
+    if isinstance(file, WholeFile):
+        file.write_whole(text)
+    else:
+        with file.create() as stream:
+            stream.write(text)
     _remember(location, metadata)
 
 
@@ -120,6 +128,26 @@ def find_windows_since(now: TableMetadata, then: TableMetadata | None) -> Window
     except HistoryLost:
         return Windows(None)
     return touched
+
+
+def find_recorded_hash(metadata: TableMetadata, windows: Windows) -> str | None:
+    """Return the content hash of the rows in `windows`, if the last write of any of them was of just these.
+
+    None if that is not known: after a commit of another program or in another schema, or many commits ago.
+    """
+    text = str(windows)
+    try:
+        for snapshot in islice(walk_snapshots_since(metadata, None), _SEARCHED):
+            written = read_summary(snapshot, "millpond.window")
+            if written == text:
+                same = snapshot.schema_id == metadata.current_schema_id
+                same = same and read_summary(snapshot, "millpond.hashing") == HASHING
+                return read_summary(snapshot, "millpond.content_hash") if same else None
+            if Windows.parse(written).overlaps(windows):
+                return None
+    except HistoryLost:
+        pass
+    return None
 
 
 def read_summary(snapshot: Snapshot, key: str) -> str | None:

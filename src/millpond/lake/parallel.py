@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from typing import TypeVar
 
-from millpond.lake.files import CreatedFiles
+from millpond.lake.created_files import CreatedFiles
 from millpond.lake.turns import take_turns
 from millpond.settings import settings
 
@@ -23,13 +23,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def write_each(
-    work: Callable[[A], B], items: Sequence[A], created: CreatedFiles, *, brief: bool = False
-) -> list[B]:
+def write_each(work: Callable[[A], B], items: Sequence[A], created: CreatedFiles) -> list[B]:
     """Do `work` for each item, several at once, and return the results in the order of the items.
 
-    With files in a folder the threads take turns, and `brief` work, of which nothing could be done meanwhile,
-    stays in this thread.
+    With files in a folder the threads take turns.
 
     If one fails, or this thread is interrupted, `created` is closed, so that the others end at their next
     file. When all have ended, the error of the first item that failed by itself is raised: what was created
@@ -38,8 +35,6 @@ def write_each(
     if len(items) < 2:
         return [work(item) for item in items]
     remote, turn = settings().scale, threading.Lock()
-    if brief and not remote:
-        return [work(item) for item in items]
 
     def run(item: A) -> B:
         with nullcontext() if remote else take_turns(turn):

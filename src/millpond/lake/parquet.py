@@ -35,21 +35,19 @@ from millpond.internals.pyiceberg import (
     PartitionKey,
     TableProperties,
     WriteTask,
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
     dataframe_to_data_files,
     get_parquet_options,
     load_location_provider,
-    parquet_path_to_id_mapping,
     remember_schemas,
     sanitize_column_names,
-    serialize_statistics,
     write_file,
 )
 from millpond.lake.files import find_local
+from millpond.lake.hashing import join_chunks
 from millpond.lake.rows import gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
+from millpond.lake.statistics import StatisticsPlan
 from millpond.lake.turns import end_turns, leave_turn
 
 _BATCH_ROWS = 131_072
@@ -68,8 +66,7 @@ class _Layout:
     columns: pa.Schema
     options: dict[str, Any]
     group_rows: int
-    statistics: dict[int, Any]
-    numbers: dict[str, int]
+    statistics: StatisticsPlan
 
 
 def read_file(metadata: TableMetadata, schema: Schema, io: FileIO, task: FileScanTask) -> Iterator[pa.Table]:
@@ -114,8 +111,7 @@ def _find_layout(schema: Schema, properties: dict[str, str]) -> _Layout | None:
         schema_to_pyarrow(schema),
         get_parquet_options(properties),
         int(properties.get(TableProperties.PARQUET_ROW_GROUP_LIMIT, limit)),
-        compute_statistics_plan(schema, properties),
-        parquet_path_to_id_mapping(schema),
+        StatisticsPlan(schema, properties),
     )
 
 
@@ -163,16 +159,13 @@ def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: Writ
         ) as writer:
             writer.write(table, row_group_size=layout.group_rows)
         size = stream.tell()
-    found = data_file_statistics_from_parquet_metadata(
-        writer.writer.metadata, layout.statistics, layout.numbers
-    )
     return DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=place,
         file_format=FileFormat.PARQUET,
         partition=task.partition_key.partition if task.partition_key else Record(),
         file_size_in_bytes=size,
-        **serialize_statistics(found),
+        **layout.statistics.collect(writer.writer.metadata),
     )
 
 
@@ -217,7 +210,7 @@ def _split_rows(
     (field,) = fields
     source = schema.find_field(field.source_id)
     convert = field.transform.pyarrow_transform(source.field_type)
-    days = table[source.name].combine_chunks()
+    days = join_chunks(table[source.name])
     values, starts = [], [0, table.num_rows]
     if field.transform.preserves_order and not days.null_count:
         ends = pa.array([end.as_py() for end in pc.min_max(days).values()], days.type)

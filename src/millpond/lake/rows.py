@@ -19,26 +19,37 @@ _BATCH_ROWS = 32_768
 
 
 class Rows:
-    """New rows of a table, readable any number of times."""
+    """New rows of a table, readable any number of times; those of one piece are cast once."""
+
+    _rows_at_once: int | None = None
+    _fitted: tuple[pa.Schema, pa.Table] | None = None
 
     def __init__(self, table: str, data: pa.Table | Sequence[Path]) -> None:
         self.table, self.data = table, data
         if isinstance(data, pa.Table):
             self.schemas = [data.schema]
+            if data.nbytes <= PIECE_BYTES:
+                self._rows_at_once = data.num_rows
         else:
             self.schemas = [pq.read_schema(path).remove_metadata() for path in data]
 
     def pieces(self, target: pa.Schema) -> Iterator[pa.Table]:
         """Yield the rows in the columns and types of `target`; raises SchemaConflict if one does not fit."""
+        if self._fitted is not None and self._fitted[0] is target:
+            yield self._fitted[1]
+            return
         for piece in self.raw_pieces():
-            yield fit_piece(self.table, piece, target)
+            fitted = fit_piece(self.table, piece, target)
+            if piece.num_rows == self._rows_at_once:
+                self._fitted = target, fitted
+            yield fitted
 
     def raw_pieces(self) -> Iterator[pa.Table]:
         """Yield the rows as they come, in tables of about PIECE_BYTES."""
         if isinstance(self.data, pa.Table):
             rows = max(1, self.data.num_rows * PIECE_BYTES // max(1, self.data.nbytes))
             for start in range(0, self.data.num_rows, rows):
-                yield self.data.slice(start, rows).combine_chunks()
+                yield _join([self.data.slice(start, rows)])
             return
         for path in self.data:
             with pq.ParquetFile(path, pre_buffer=False) as file:
@@ -53,10 +64,16 @@ def gather(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         held.append(table)
         size += table.nbytes
         if size >= PIECE_BYTES:
-            yield pa.concat_tables(held).combine_chunks()
+            yield _join(held)
             held, size = [], 0
     if held:
-        yield pa.concat_tables(held).combine_chunks()
+        yield _join(held)
+
+
+def _join(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all in one chunk, without a copy if they are."""
+    joined = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+    return joined if all(column.num_chunks == 1 for column in joined.columns) else joined.combine_chunks()
 
 
 def fit_piece(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
@@ -80,9 +97,10 @@ def fit_piece(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
 
 def refuse_outside(table: str, piece: pa.Table, column: str, windows: Windows) -> None:
     """Raise RowsOutsideWindow, with days and counts, if a row's day is in none of `windows`."""
-    outside = piece.filter(pc.invert(windows.mask(piece[column])))
-    if not outside.num_rows:
+    inside = windows.mask(piece[column])
+    if pc.all(inside).as_py() is not False:
         return
+    outside = piece.filter(pc.invert(inside))
     days = pc.value_counts(outside[column].combine_chunks()).to_pylist()
     shown = ", ".join(
         f"{d['values'] or 'no date'}: {d['counts']}" for d in sorted(days, key=lambda d: str(d["values"]))[:5]

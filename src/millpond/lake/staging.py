@@ -24,11 +24,12 @@ from millpond.internals.pyiceberg import (
     OverwriteFiles,
     RemoveSnapshotsUpdate,
     Summary,
+    TableProperties,
     load_location_provider,
     parse_metadata_version,
     update_table_metadata,
 )
-from millpond.lake.files import TrackingIO
+from millpond.lake.created_files import TrackingIO
 from millpond.lake.manifests import (
     count_files,
     find_most_files,
@@ -41,6 +42,7 @@ from millpond.lake.manifests import (
 )
 from millpond.lake.metadata import write_metadata
 from millpond.lake.retention import find_expired, trim_log
+from millpond.lake.summary import summarize
 
 NEWEST_WRITTEN = 2
 """The newest version of the table format that is written; tables of a newer one are read."""
@@ -201,6 +203,17 @@ class _ReplaceFiles(OverwriteFiles):
         self._entries = {manifest.manifest_path: part for manifest, part in written}
         self._listed = self._process_manifests([manifest for manifest, _ in written] + kept)
         return list(self._listed)
+
+    @override
+    def _summary(self, snapshot_properties: dict[str, str] = {}) -> Summary:  # noqa: B006 - as PyIceberg's
+        metadata = self._transaction.table_metadata
+        parent = metadata.current_snapshot()
+        found = None
+        if TableProperties.WRITE_PARTITION_SUMMARY_LIMIT not in metadata.properties:
+            added, gone = self._added_data_files, self._deleted_data_files
+            before = parent.summary if parent else None
+            found = summarize(self._operation, added, gone, snapshot_properties, before)
+        return found or super()._summary(snapshot_properties)
 
     def _may_hold(self, manifest: ManifestFile) -> bool:
         spec = self.spec(manifest.partition_spec_id)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import psycopg
+from pyiceberg.table.metadata import TableMetadata
 
 from millpond import crash_points
 from millpond.errors import ConfigError, EmbeddedPartError, PartitionConflict, StorageFailed
@@ -75,15 +76,16 @@ def _attempt(
 ) -> list[Written]:
     """Write once; `first` are the pointers that the first attempt found."""
     lake = LakeCatalog(ref)
+    lake.created.later = True
     found = read_pointers(conn, ref, [r.table.name for r in replacements])
     if first:
         _refuse_older_rows(replacements, first, found, ref)
     first.update(found)
     note = Note("replace", run_id, commit_id=uuid.uuid4().hex)
     try:
-        changes = write_each(partial(_prepare, lake, found, note), replacements, lake.created)
+        written = write_each(partial(_write, lake, found, note), replacements, lake.created)
         crash_points.reached("lake.data_files_written")
-        finished = write_each(lambda change: change.staging.finish(), changes, lake.created, brief=True)
+        lake.created.flush()
         crash_points.reached("lake.metadata_written")
     except OSError as error:
         lake.discard()
@@ -97,22 +99,24 @@ def _attempt(
         raise
     moves = [
         Move(change.table, change.staging.old_location, location)
-        for change, (_, location) in zip(changes, finished, strict=True)
+        for change, _, location in written
         if change.staging.changed
     ]
     if moves:
         lake.point(conn, moves, note)
-    return [
-        c.report(metadata.current_snapshot_id) for c, (metadata, _) in zip(changes, finished, strict=True)
-    ]
+    return [change.report(metadata.current_snapshot_id) for change, metadata, _ in written]
 
 
-def _prepare(lake: LakeCatalog, found: Mapping[str, str], note: Note, r: Replacement) -> Change:
+def _write(
+    lake: LakeCatalog, found: Mapping[str, str], note: Note, r: Replacement
+) -> tuple[Change, TableMetadata, str]:
+    """Write the files of a change; returns it, and the metadata that it leads to with its location."""
     name, windows = r.table.name, Windows.of(r.window)
     properties = {"millpond.run_id": note.run_id, "millpond.commit_id": note.commit_id or ""}
-    return prepare_change(
+    change = prepare_change(
         lake, found.get(name), r.table, Rows(name, r.data), windows, properties, r.check, r.keeping
     )
+    return change, *change.staging.finish()
 
 
 def _refuse_older_rows(

@@ -59,6 +59,12 @@ class Windows:
         mine = {day for w in self.parts for day in w.days}
         return Windows(tuple(contiguous(day for w in other.parts for day in w.days if day in mine)))
 
+    def overlaps(self, other: Windows) -> bool:
+        """Return whether a day is in both."""
+        if self.parts is None or other.parts is None:
+            return bool(self) and bool(other)
+        return any(one.start < two.end and two.start < one.end for one in self.parts for two in other.parts)
+
     def __bool__(self) -> bool:
         return self.parts is None or bool(self.parts)
 

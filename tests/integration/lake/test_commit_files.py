@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,12 +14,15 @@ import pytest
 from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 
-from lake_readings import DAY, FIRST, day, days, found, spec, write
-from millpond.internals.pyiceberg import PyArrowFile, dump_metadata, read_manifest_list
-from millpond.lake import read
-from millpond.lake.files import lake_io, local_path
+from lake_readings import DAY, FIRST, day, days, found, rows, spec, write
+from millpond.internals.pyiceberg import OverwriteFiles, PyArrowFile, dump_metadata, read_manifest_list
+from millpond.lake import read, staging
+from millpond.lake.catalog import load_catalog
+from millpond.lake.created_files import CreatedFiles, TrackingIO
+from millpond.lake.files import discard, lake_io, local_path
 from millpond.lake.manifests import read_entries, read_manifests
 from millpond.lake.spec import Replacement, TableSpec
+from millpond.lake.summary import summarize
 from millpond.lake.tables import replace
 from millpond.partitions import Window
 
@@ -109,3 +113,75 @@ def test_a_day_written_between_others_keeps_the_file_sorted() -> None:
     stored = pq.read_table(lake_io().new_input(task.file.file_path).open())[DAY].to_pylist()
     assert stored == sorted(stored)
     assert stored[0] == FIRST.replace(day=1, month=11)
+
+
+def test_files_that_have_only_replaced_rows_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = spec(grain="day")
+    for n in range(3):
+        write({n: [n, n + 1]}, days(n, n), table=table)
+    with monkeypatch.context() as reading:
+        reading.setattr(PyArrowFile, "open", _refuse)
+        written = write({1: [7]}, days(1, 1), table=table)
+    assert (written.changed, written.rows) == (True, 1)
+    assert found() == {0: [0, 1], 1: [7], 2: [2, 3]}
+    snapshot = read.load_table("main", table.name).current_snapshot()
+    assert snapshot is not None
+    assert snapshot.summary is not None
+    assert snapshot.summary["millpond.rows_removed"] == "2"
+    assert not write({1: [7]}, days(1, 1), table=table).changed
+
+
+def test_rows_that_another_program_wrote_are_compared_with_the_new_ones() -> None:
+    write({0: [1]})
+    load_catalog("main").load_table("raw.readings").overwrite(rows({0: [2]}))
+    assert found() == {0: [2]}
+    assert not write({0: [2]}).changed, "what the files hold counts, not what was last recorded"
+    assert write({0: [1]}).changed
+    assert found() == {0: [1]}
+
+
+def test_a_summary_is_that_of_pyiceberg(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    summarize_usual = OverwriteFiles._summary
+
+    def compare(*given: Any) -> Any:
+        ours = summarize(*given)
+        kept.append(ours)
+        return None  # so that PyIceberg's is used
+
+    def usual(self: Any, properties: dict[str, str]) -> Any:
+        theirs = summarize_usual(self, properties)
+        assert dict(theirs.additional_properties) == dict(kept[-1].additional_properties)
+        assert theirs.operation == kept[-1].operation
+        return theirs
+
+    monkeypatch.setattr(staging, "summarize", compare)
+    monkeypatch.setattr(OverwriteFiles, "_summary", usual)
+    write({0: [1], 1: [2, 3], 40: [4]})
+    write({1: [5]})
+    write({}, days(0, 50))
+    write({n: [n] for n in range(80)}, days(0, 90))
+    assert len(kept) == 4
+
+
+def test_files_that_are_written_at_the_end_are_complete_or_not_there(tmp_path: Path) -> None:
+    created = CreatedFiles(later=True)
+    io = TrackingIO({}, created)
+    places = [f"file://{tmp_path}/{folder}/{n}" for folder in "ab" for n in range(20)]
+    for place in places:
+        file = io.new_output(place)
+        file.write_whole(place.encode() * 1000)
+        assert len(file) == len(place) * 1000
+    created.flush_soon(places[:10])
+    created.flush()
+    created.flush()
+    assert [Path(place.removeprefix("file://")).read_bytes() for place in places] == [
+        place.encode() * 1000 for place in places
+    ]
+    given_up = CreatedFiles(later=True)
+    for n in range(20):
+        TrackingIO({}, given_up).new_output(f"file://{tmp_path}/c/{n}").write_whole(b"content")
+    given_up.flush_soon(given_up[:10])
+    given_up.give_up()
+    discard(given_up)
+    assert not [*(tmp_path / "c").iterdir()]
