@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetKey, AssetSelection
+from dagster import AssetCheckKey, AssetCheckResult, AssetKey, AssetSelection, JobDefinition
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
@@ -138,6 +140,41 @@ def find_check_target(
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """Return which materialization a check's result speaks of, as Dagster looks it up in the event log."""
     return result._get_target_materialization_data(step, key)
+
+
+_KEPT_PARTS = 4
+
+
+def keep_parts(job: JobDefinition) -> None:
+    """Have runs of the same assets in this process share what Dagster derives from the job for them.
+
+    Dagster derives the part of a job with these assets twice for each run, and serializes both and the whole
+    job, as their records are named by their content.
+    """
+    shared: Any = job
+    if "as_ephemeral_job" in vars(shared):
+        return
+    derive = job.as_ephemeral_job
+
+    @lru_cache(_KEPT_PARTS)
+    def derive_part(keys: frozenset[AssetKey]) -> JobDefinition:
+        found = derive(resource_defs={}, input_values={}, asset_selection=[*keys])
+        part: Any = found
+        narrow: Callable[..., JobDefinition] = part.get_subset
+
+        def get_subset(**selected: Any) -> JobDefinition:
+            given = {name: value for name, value in selected.items() if value}
+            return found if given == {"asset_selection": keys} else narrow(**selected)
+
+        part.get_subset = get_subset
+        return found
+
+    def as_ephemeral_job(asset_selection: Sequence[AssetKey] | None = None, **others: Any) -> JobDefinition:
+        if asset_selection and not any(others.values()):
+            return derive_part(frozenset(asset_selection))
+        return derive(asset_selection=asset_selection, **others)
+
+    shared.as_ephemeral_job = as_ephemeral_job
 
 
 def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:

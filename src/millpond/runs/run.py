@@ -18,7 +18,7 @@ from millpond.instance.files import output_to_terminal
 from millpond.instance.home import CODE_LOCATION
 from millpond.instance.home import open_instance as home_instance
 from millpond.instance.record import read_versions
-from millpond.internals.dagster import AssetGraph, make_new_run_id
+from millpond.internals.dagster import AssetGraph, keep_parts, make_new_run_id
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import ref_name, ref_option
 from millpond.partitions import Window, check_window
@@ -121,7 +121,9 @@ def _spare_libraries() -> None:
 
 
 def _job(definitions: dg.Definitions) -> tuple[dg.JobDefinition, AssetGraph]:
-    return definitions.resolve_job_def(JOB), definitions.resolve_asset_graph()
+    job = definitions.resolve_job_def(JOB)
+    keep_parts(job)
+    return job, definitions.resolve_asset_graph()
 
 
 def _cancel(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import dagster as dg
 import pytest
+from dagster._core.snap import JobSnap
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from daily_assets import DAYS, WEEK, broken, seen
 
@@ -58,6 +59,26 @@ def test_a_single_day_is_recorded_as_dagster_records_it(
     assert run is not None
     assert run.tags["dagster/partition"] == str(WEEK.start)
     assert status(recorded, "silver") == ({str(WEEK.start)}, set())
+
+
+def test_runs_of_the_same_assets_describe_their_part_of_the_job_once(
+    definitions: dg.Definitions, recorded: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described: list[set[str]] = []
+    describe = JobSnap.from_job_def
+
+    def count(job: dg.JobDefinition) -> JobSnap:
+        described.append({key.to_user_string() for key in job.asset_layer.executable_asset_keys})
+        return describe(job)
+
+    monkeypatch.setattr(JobSnap, "from_job_def", count)
+    every = {"dlt_days", "dlt_other", "silver", "marts/mrt_days"}
+    for selection in ("dlt_days,silver", "dlt_days,silver", "*", "dlt_days,silver"):
+        assert materialize(selection, WEEK, definitions=definitions, instance=recorded).success
+    assert described == [{"dlt_days", "silver"}, every, every, every]
+    last, _, second, first = recorded.get_runs()
+    assert first.job_snapshot_id == second.job_snapshot_id == last.job_snapshot_id
+    assert last.asset_selection == {dg.AssetKey("dlt_days"), dg.AssetKey("silver")}
 
 
 def test_the_outcome_counts_partitions_and_rows_and_seconds(
