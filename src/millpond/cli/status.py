@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
 
     from millpond.errors import MillpondError
     from millpond.runtime.part import Status
@@ -31,8 +31,8 @@ def status(
     `millpond status || millpond up --detach` starts what is missing. Starts nothing itself. Nothing waits
     for the dashboard, and for run-server and command-server, which make starts fast: they do not count.
     Also shows hosts to which requests are paused because they did not answer, since when automation is
-    paused, whether MILLPOND_TIMEZONE is not the zone of this home's days, and whether this home needs another
-    release of Millpond.
+    paused, whether MILLPOND_TIMEZONE is not the zone of this home's days, whether this home needs another
+    release of Millpond, and why commands that are typed here are not forked from command-server.
 
     Example: millpond status --json
     """
@@ -43,6 +43,7 @@ def status(
     from millpond.runtime.deployment import changes
     from millpond.runtime.shared_parts import find_sources_without_address
     from millpond.runtime.status import read_status
+    from millpond.runtime.warm_client import refusals
     from millpond.settings import settings, variable
 
     configured, now = settings(), read_status(settings())
@@ -63,6 +64,7 @@ def status(
         answer["servers"] = [vars(server) for server in now.servers]
         answer["left_alone"] = [{"host": each.host, "reason": each.words} for each in left_alone]
         answer["deployment"] = changed and vars(changed)
+        answer["not_forked"] = refusals[-1] if refusals else None
         answer["without_address"] = find_sources_without_address(configured)
         answer["automation_paused_since"] = _format_iso(paused)
         answer["timezone_refused"] = zone and zone.what
@@ -93,12 +95,22 @@ def status(
         if changed and changed.words and changed.refused:
             words = f"The last reload was refused: {changed.refused}"
             console.print(words, style="red", highlight=False, markup=False)
+        _print_refusals(console)
         for name in find_sources_without_address(configured):
             console.print(f"{name} is not loaded: {variable('url', name)} is not set.", highlight=False)
         if now.supervisor is None:
             console.print(_NOT_RUNNING[configured.profile], highlight=False)
     if version or not now.is_up:
         raise typer.Exit(1)
+
+
+def _print_refusals(console: Console) -> None:
+    """Print why this command, and others that are typed here, are not forked from command-server."""
+    from millpond.runtime.warm_client import refusals
+
+    for reason in refusals:
+        line = f"Commands typed here load the code themselves: {reason}."
+        console.print(line, style="yellow", highlight=False, markup=False)
 
 
 def _version_error() -> MillpondError | None:

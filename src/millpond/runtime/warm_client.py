@@ -20,9 +20,11 @@ from typing import Any
 SOCKET = "warm.sock"
 RUN_SERVER, COMMAND_SERVER = "run-server", "command-server"
 """The processes that runs and commands are forked from."""
-READY, GO = b"R", b"G"
-LENGTH_BYTES, NUMBER_BYTES = 8, 4
+READY, GO, REFUSED = b"R", b"G", b"N"
+LENGTH_BYTES, NUMBER_BYTES, REASON_BYTES = 8, 4, 1000
 MOST_FILES = 200
+refusals: list[str] = []
+"""Why no fork stands in for this process, though it asked for one."""
 _ANSWER_SECONDS = 5.0
 _SPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _FORWARDED = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "CONT", "WINCH")
@@ -178,7 +180,8 @@ def _ask(connection: socket.socket, request: bytes, files: list[int]) -> bool:
         connection.sendall(request)
     finally:
         os.close(here)
-    if connection.recv(1) != READY:
+    if (answer := connection.recv(1)) != READY:
+        refusals[:] = [connection.recv(REASON_BYTES).decode(errors="replace")] if answer == REFUSED else []
         return False
     connection.sendall(GO)
     return True

@@ -38,6 +38,16 @@ _UNREAD = frozenset({"COLUMNS", "LINES", "LANG", "LANGUAGE", "PATH", "NO_COLOR",
 """Read while modules load, for texts that are shown elsewhere and programs that are looked for again; `LC_`
 likewise. They differ between terminals, whose commands are to be forked all the same.
 """
+_DIFFERENCES = {
+    "version": "another version of Python",
+    "prefix": "another environment of Python",
+    "flags": "other options of Python",
+    "warnings": "other warnings of Python",
+    "encoding": "another encoding of file names",
+    "user": "another user or other groups",
+    "spaces": "another container",
+}
+"""What may differ of what `warm_client.describe_python` returns."""
 NOTE = "command-server.note"
 """File that says why there is no such process, where that is not a failure."""
 Stamp = Mapping[str, tuple[int, ...] | None]
@@ -146,10 +156,10 @@ class Pool:
         asked, here = request["python"], client.describe_python(sys.path[1:])
         for name in here:
             if name == "path":
-                if {*asked[name]} - {*here[name]}:
-                    return f"other path: {asked[name]}"
+                if more := {*asked[name]} - {*here[name]}:
+                    return f"Python looks for modules in {', '.join(sorted(more))} as well"
             elif asked[name] != here[name]:
-                return f"other {name}: {asked[name]}"
+                return _DIFFERENCES[name]
         environment = request["environment"]
         for name, value in self._read.items():
             if environment.get(name) != value:
@@ -182,13 +192,11 @@ class Pool:
         request, files = _read_request(connection)
         here, *given = files
         if difference := self.find_difference(request):
-            _log(difference)
-            return 1
+            return _refuse(connection, difference)
         hide_mark()
         inherit(request, here)
         if difference := self._check_settings():
-            _log(difference)
-            return 1
+            return _refuse(connection, difference)
         connection.sendall(client.READY)
         if connection.recv(1) != client.GO:  # it has gone on without us
             return 1
@@ -232,9 +240,12 @@ def _keep_warnings(logger: str) -> Iterator[list[logging.LogRecord]]:
         logging.getLogger(logger).removeFilter(keep)
 
 
-def _log(difference: str) -> None:
+def _refuse(connection: socket.socket, difference: str) -> int:
+    """Say why a command runs in a process of its own, to it and in the log; returns the exit code."""
     sys.stderr.write(f"a command runs in a process of its own: {difference}\n")
     sys.stderr.flush()
+    connection.sendall(client.REFUSED + difference.encode(errors="replace")[: client.REASON_BYTES])
+    return 1
 
 
 def _run_and_exit(answer: Callable[[], int]) -> NoReturn:

@@ -50,6 +50,11 @@ else:
 import probe
 probe.main()
 """
+REFUSALS = {
+    "LIBRARY_MODE": "other LIBRARY_MODE",
+    "MILLPOND_WARM_RUNS": "MILLPOND_WARM_RUNS is false",
+    "PYTHONOPTIMIZE": "other options of Python",
+}
 LIBRARY = """
 import os
 MODE = [os.environ.get(name) for name in ("LIBRARY_MODE", "PATH", "NO_COLOR")]
@@ -76,6 +81,9 @@ def see():
 
 def main():
     match sys.argv[1]:
+        case "refusals":
+            from millpond.runtime.warm_client import refusals
+            print(*refusals)
         case "warm":
             print("millpond.runtime.warm_pool" in sys.modules)
         case "see":
@@ -252,6 +260,8 @@ def test_where_anything_differs_a_new_process_runs(home: Home, tmp_path: Path) -
         ("PYTHONOPTIMIZE", "1"),
     ):
         assert warm(**{name: value}) == "False", name
+        said = home.run("refusals", env={**home.environment, name: value})
+        assert said == REFUSALS.get(name, said)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / SOCKET).symlink_to(home.socket)
     assert warm(MILLPOND_HOME=str(tmp_path)) == "False"

@@ -284,6 +284,9 @@ def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None
         assert read_metadata("version") == {"version": edit + 1, "warm": True}
     assert type_command("materialize", "version", MILLPOND_WARM_RUNS="false")[0] == 0
     assert read_metadata("version") == {"version": 2, "warm": False}
+    slow = type_command("status", PYTHONOPTIMIZE="1")[1]
+    assert "Commands typed here load the code themselves" in slow
+    assert "Commands typed here" not in type_command("status")[1]
     before, forked_from = find(COMMAND_SERVER), find(RUN_SERVER)
     assert type_in_a_terminal("reload").rstrip().endswith("runs start at once again")
     assert find(RUN_SERVER) not in (0, forked_from)
