@@ -1,4 +1,7 @@
-"""Stages typed batches: Arrow tables of several streams as Parquet files, fields under names of our own."""
+"""Stages typed batches: Arrow tables of several streams, fields under names of our own.
+
+Few rows stay in memory; more of them, or rows of different types, become Parquet files.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from millpond.errors import SourceError
+from millpond.ingestion.memory_rows import stay_equal
 from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, is_text, staged_name
@@ -25,20 +29,28 @@ JSON, LINE, BROKEN = "\0json", "\0line", "\0broken"
 and why a row cannot be taken apart; null where it can."""
 _ROWS: Final = 100_000
 _BYTES: Final = 64 << 20
+MEMORY: Final = 128 << 20
+"""Bytes of batches that stay in memory."""
 _NO_FIELDS: Final = {JSON: PAYLOAD, LINE: STAGED_LINE, BROKEN: STAGED_BROKEN}
 
 
 class StagedBatches:
-    """The files and fields of the batches of a load; batches may differ in their fields and types."""
+    """The files and fields of the batches of a load; batches may differ in their fields and types.
+
+    There are no files if all rows are `held` in memory.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.files: list[Path] = []
+        self.held: pa.Table | None = None
         self.names: list[str] = []
         self.rows = self.pages = 0
         self.may_hold_nul = False
         self.errors: dict[int, SourceError] = {}
         self._folder, self._lock = folder, Lock()
         self._writers: dict[int, _Writer] = {}
+        self._kept: list[pa.Table] | None = []
+        self._kept_bytes = 0
 
     def take(self, streams: Sequence[Batches], parallel: int) -> None:
         """Stage all `streams`, `parallel` at a time; a SourceError that ends one is kept under its number."""
@@ -46,6 +58,7 @@ class StagedBatches:
             with ThreadPoolExecutor(parallel, thread_name_prefix="batches") as pool:
                 for done in [pool.submit(self._stream, number, each) for number, each in enumerate(streams)]:
                     done.result()
+            self._hold()
         finally:
             for writer in self._writers.values():
                 writer.close()
@@ -54,9 +67,35 @@ class StagedBatches:
     def _stream(self, number: int, batches: Batches) -> None:
         try:
             for page, batch in enumerate(batches()):
-                self._write(self._rename(batch, (number << STREAM_SHIFT) + (page << PAGE_SHIFT)))
+                self._keep(self._rename(batch, (number << STREAM_SHIFT) + (page << PAGE_SHIFT)))
         except SourceError as error:
             self.errors[number] = error
+
+    def _keep(self, rows: pa.Table) -> None:
+        """Keep rows in memory, or write these and all that were kept once they are too many."""
+        with self._lock:
+            if self._kept is None:
+                written = [rows]
+            else:
+                self._kept.append(rows)
+                self._kept_bytes += rows.nbytes
+                if self._kept_bytes <= MEMORY:
+                    return
+                written, self._kept = self._kept, None
+        for each in written:
+            self._write(each)
+
+    def _hold(self) -> None:
+        """Hold the rows that were kept, as one table; writes them if they do not make one."""
+        if not self._kept:
+            return
+        if all(rows.schema.equals(self._kept[0].schema) for rows in self._kept):
+            filled = sorted(filter(len, self._kept), key=lambda rows: rows["_seq"][0].as_py())
+            held = pa.concat_tables(filled or self._kept[:1])
+            self.held = held if stay_equal(held) else None
+        if self.held is None:
+            for each in self._kept:
+                self._write(each)
 
     def _write(self, rows: pa.Table) -> None:
         """Add rows to the file of this thread; those with other fields or types begin a new one."""

@@ -63,7 +63,7 @@ class Value:
     of_json: bool = True
     """Whether it is a value of a JSON text, where true is written one way."""
     exact: bool = False
-    """Whether each value of its own type is one of the column's type."""
+    """Whether each value that was staged is one of the column's type."""
     stored: bool = False
     """Whether the split rows have the strict value, and whether one was sent, as columns."""
 
@@ -225,7 +225,7 @@ class Value:
         kind, text, loose = self.column.type, self.text, self.loose()
         if self.stored:
             return self.strict
-        if self.native and kind != "number":
+        if self.native and (kind != "number" or self.exact):
             return loose
         if kind == "int" and self.rounding:
             fraction = f"try_cast({text} as double) <> {loose}::double"
@@ -241,7 +241,7 @@ class Value:
             return f"case when not ({finer} or ({exponent})) then {loose} end"
         if kind == "date" and not self.column.format:
             return f"case when regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then {loose} end"
-        if kind in {"string", "json"} and self.lenient:
+        if kind in {"string", "json"} and self.lenient and not self.exact:
             spoilt = f"{NUL} and {self.holds_nul()}"
             if kind == "string" and not self.added:
                 spoilt = f"({spoilt}) or {self._is_nested()}"

@@ -17,7 +17,7 @@ from millpond.ingestion.json_sql import BLANKS, Extraction, has_nul
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.row_order import join_key, order_later_first
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, TypedRows, column_type
+from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, Casts, TypedRows, column_type
 from millpond.ingestion.unknown_fields import UNKNOWN, list_unknown, unknown_reason
 from millpond.naming import literal, quoted
 
@@ -40,11 +40,12 @@ class Contract:
         zone: str = "UTC",
         marked: bool = False,
         may_hold_nul: bool = True,
+        casts: Casts | None = None,
     ) -> None:
         self._marked = marked
         self.table, self.added, self._zone = table, added, zone
         event = table.event_time
-        self.rows = TypedRows(schema, may_hold_nul) if schema is not None else None
+        self.rows = TypedRows(schema, may_hold_nul, casts) if schema is not None else None
         columns = [(name, column, column.path(name)) for name, column in table.columns.items()]
         columns += [(name, self._added(field), (field,)) for name, field in added.items()]
         raw = {keys for _, column, keys in columns if column.type == "json"}
@@ -86,7 +87,7 @@ class Contract:
         )
         return {
             "native": native,
-            "field": found[0] if found and native else None,
+            "field": (self.rows.find_cast(keys, column.type) or found[0]) if found and native else None,
             "exact": self.rows.is_exact(keys, column.type),
             "naive": self.rows.is_naive(keys),
             "nested_if": f"{self.rows.text(keys)} is not null" if self.rows.is_nested(keys) else "false",
@@ -113,6 +114,12 @@ class Contract:
         cast = "".join(f", {v.as_strict()} as {v.strict}" for v in self._taken if self._split(v).stored)
         key = join_key([self._of(name) for name in self.table.key])
         return f"(select *, {key} as __key from (select *{cast} from {rows}))"  # noqa: S608 - quoted, literals
+
+    @property
+    def key(self) -> Value | None:
+        """The value that identifies a row; None if several do."""
+        (name, *others) = self.table.key
+        return None if others else next(value for value in self.values if value.name == name)
 
     def readable(self) -> str:
         """Return the condition under which a row is looked into: a JSON object of bearable size."""
@@ -149,15 +156,19 @@ class Contract:
 
     def split(self) -> str:
         """Return the SELECT list of a row's values and of its faults; `__json` says if it is readable."""
-        return ", ".join([*self._columns(), self._faults()])
+        return ", ".join([*self.cast(), *self._kept(), self.faults()])
 
-    def _columns(self) -> Iterator[str]:
-        """Yield the SELECT list of the values of the split rows."""
-        kept = []
+    def cast(self) -> Iterator[str]:
+        """Yield the expressions of the values that were cast, and of whether one was sent."""
         for taken, value in zip(self._taken, self.values, strict=True):
             if value.stored:
                 yield value.strict
                 yield f"({taken.text} <> '')::utinyint as {value.state}"
+
+    def _kept(self) -> Iterator[str]:
+        """Yield the columns of the split rows that are as they were taken."""
+        kept = []
+        for taken, value in zip(self._taken, self.values, strict=True):
             if self._keeps_text(value):
                 if self.rows is None:
                     yield f"{taken.text} as {value.text}"
@@ -165,7 +176,8 @@ class Contract:
                     kept.append(found[0].partition(".")[0])
         yield from dict.fromkeys(kept)
 
-    def _faults(self) -> str:
+    def faults(self) -> str:
+        """Return the SELECT list of what is wrong with rows."""
         if self.rows:
             broken = STAGED_BROKEN if self._marked else "null::varchar"
             nested = "".join(
@@ -287,7 +299,7 @@ class Contract:
             yield value.missing(), f"{value.name} is missing"
         elif column.required_when:
             yield f"{value.missing()} and ({column.required_when})", f"{value.name} is missing"
-        if column.type in {"string", "json"} and not value.lenient:
+        if column.type in {"string", "json"} and not (value.lenient or value.exact):
             if column.type == "string":
                 yield f"contains({NESTED}, {literal(f',{value.name},')})", f"{value.name} {WRONG['string']}"
             yield f"{NUL} and {value.holds_nul()}", f"{value.name} {HOLDS_NUL}"

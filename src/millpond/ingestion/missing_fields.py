@@ -92,10 +92,7 @@ def _absent(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, 
     """Yield each column whose field is missing, with the days it is missing on."""
     contract, least = validated.contract, _least(validated)
     expected = [(value, due) for value in contract.values if (due := contract.due(value)) is not None]
-    counts = ", ".join(
-        f"count({value.sent}), count(*) filter (where {value.sent} is null and ({due}))"
-        for value, due in expected
-    )
+    counts = ", ".join(f"count({value.sent}), {_count_lacking(value.sent, due)}" for value, due in expected)
     rows = contract.typed(f"(select * from {_ROWS})")  # noqa: S608 - names quoted, conditions checked
     found = validated.connection.execute(f"select __part, {counts} from {rows} group by __part").fetchall()  # noqa: S608
     for number, (value, _) in enumerate(expected):
@@ -108,6 +105,12 @@ def _absent(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, 
             few = _suspicious(there, lacking, 1, partial(loaded.had, value.name))
             if days := sorted({*days, *few}):
                 yield value, days
+
+
+def _count_lacking(sent: str, due: str) -> str:
+    if due == "true":
+        return f"count(*) - count({sent})"
+    return f"count(*) filter (where {sent} is null and ({due}))"
 
 
 def _unusable(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:

@@ -1,4 +1,4 @@
-"""The seam between kinds of sources: each has a reader, which stages the rows of a window as Parquet files.
+"""The seam between kinds of sources: each has a reader, which stages the rows of a window.
 
 Rows are JSON texts, which the row contract takes apart, or typed columns. All that follows is shared.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
+
+import pyarrow as pa
 
 from millpond import redaction
 from millpond.errors import ConfigError, SourceError
@@ -31,7 +33,7 @@ STREAM_SHIFT, PAGE_SHIFT = 44, 24
 
 @dataclass(frozen=True)
 class FetchResult:
-    """The staged rows of a window, in Parquet files.
+    """The staged rows of a window, in Parquet files, or `held` in memory.
 
     JSON rows have the columns `_seq` and `_payload`. Typed rows have `_seq` and, for the field number n of
     `names`, the column `__c<n>`, so that names of a source never meet those of Millpond; see `batches`.
@@ -63,6 +65,7 @@ class FetchResult:
     broken_streams: frozenset[int] = frozenset()
     note_loaded: Callable[[set[dt.date]], None] | None = None
     may_hold_nul: bool = True
+    held: pa.Table | None = None
 
 
 class Reader(Protocol):

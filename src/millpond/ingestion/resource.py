@@ -67,11 +67,13 @@ class ResourceReader:
             first, items = None, iter(())
             errors.append(self._error(error, window))
         names: list[str] | None = None
+        held: pa.Table | None = None
         if isinstance(first, pa.Table):
             staged = StagedBatches(folder)
             staged.take([lambda: self._tables(first, items, window)], parallel=1)
             errors += staged.errors.values()
             files, rows, pages, names = staged.files, staged.rows, staged.pages, staged.names
+            held = staged.held
             fields = set(names)
         else:
             pager = _JsonPages(first, items, lambda error: errors.append(self._error(error, window)))
@@ -79,6 +81,7 @@ class ResourceReader:
             rows, pages, fields = pager.rows, pager.number, pager.fields
         return FetchResult(
             files=files,
+            held=held,
             rows=rows,
             pages=pages,
             streams=[window.start],

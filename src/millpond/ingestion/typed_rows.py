@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
@@ -29,11 +30,25 @@ def staged_name(place: int) -> str:
     return f"__c{place}"
 
 
+def cast_name(staged: str, kind: str) -> str:
+    """Return the name of the column with the texts of another one as values of the column type `kind`."""
+    return f"{staged}_{kind}"
+
+
+@dataclass(frozen=True)
+class Casts:
+    """Staged columns that were cast from texts, and those whose numbers are all `finite`."""
+
+    columns: set[str] = field(default_factory=set)
+    finite: set[str] = field(default_factory=set)
+
+
 class TypedRows:
     """The staged columns of rows with `schema`, as SQL; unless they `may_hold_nul`, no text has a NUL."""
 
-    def __init__(self, schema: pa.Schema, may_hold_nul: bool = True) -> None:
+    def __init__(self, schema: pa.Schema, may_hold_nul: bool = True, casts: Casts | None = None) -> None:
         self.schema, self._may_hold_nul = schema, may_hold_nul
+        self._casts = casts or Casts()
         self._places = {name: place for place, name in enumerate(schema.names)}
 
     def find(self, keys: Sequence[str]) -> tuple[str, pa.DataType] | None:
@@ -78,6 +93,8 @@ class TypedRows:
         if found is None:
             return None
         expression, own = found
+        if (cast := self.find_cast(keys, kind)) is not None:
+            return cast
         if kind == "bool" and pa.types.is_boolean(own):
             return expression
         if (kind == "int" and own in _SMALL_INTEGERS) or (is_numeric(kind) and own in _SMALL_INTEGERS):
@@ -93,13 +110,25 @@ class TypedRows:
             return f"{expression}::{sql_type(kind)}"
         return None
 
+    def find_cast(self, keys: Sequence[str], kind: str) -> str | None:
+        """Return the column that has the texts that `keys` lead to as values of `kind`, if they were cast."""
+        found = self.find(keys)
+        name = cast_name(found[0], kind) if found else ""
+        return name if name in self._casts.columns else None
+
     def is_exact(self, keys: Sequence[str], kind: str) -> bool:
         """Return whether each value is one of the column type `kind`."""
         found = self.find(keys)
         if found is None:
             return False
-        is_whole = kind in {"int", "number"} and found[1] in _SMALL_INTEGERS
-        return is_whole or (kind == "bool" and pa.types.is_boolean(found[1]))
+        name, own = found
+        if kind in {"string", "json"}:
+            return self.holds_nul() == "false" and (kind == "json" or not pa.types.is_nested(own))
+        if kind in {"timestamp", "date"}:
+            return self.native(keys, kind) is not None
+        is_whole = kind in {"int", "number"} and own in _SMALL_INTEGERS
+        is_known = (kind == "number" and name in self._casts.finite) or self.find_cast(keys, kind) is not None
+        return is_whole or is_known or (kind == "bool" and pa.types.is_boolean(own))
 
     def is_naive(self, keys: Sequence[str]) -> bool:
         """Return whether a value is a time without a zone, or a day."""

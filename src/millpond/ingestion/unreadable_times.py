@@ -49,8 +49,10 @@ def place_rows_without_time(
     dated: str,
     stream: str,
     asked_for: Sequence[Window] | None = None,
-) -> None:
+) -> bool:
     """Make table `undated`: each row of `split` without a time, the days it may be of, and one to file it.
+
+    Returns whether there may be any.
 
     `dated` is a query for `_seq`, `__micros` and `day` of each row, the days before and after `window`
     included; `stream` the expression for a row's stream of requests.
@@ -63,7 +65,7 @@ def place_rows_without_time(
     if table.load != "days" or not connection.execute(missing).fetchone():
         days = ", ".join(f"{name} date" for name in ("lo", "hi", "asked_lo", "asked_hi", "part"))
         connection.execute(f"create temp table undated (_seq bigint, {days}, sure boolean)")
-        return
+        return False
     reach = table.window.reach is not None
     spans = list(zip(streams, [*streams[1:], window.end], strict=True))
     if asked_for:
@@ -107,6 +109,7 @@ def place_rows_without_time(
         from placed
         """  # noqa: S608 - dates alone are written into it
     )
+    return True
 
 
 def find_uncertain_days(

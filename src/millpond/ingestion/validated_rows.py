@@ -14,6 +14,7 @@ import pyarrow as pa
 from millpond.ingestion.column_rules import NO_VALUE
 from millpond.ingestion.contract import Contract
 from millpond.ingestion.json_sql import BLANKS
+from millpond.ingestion.memory_rows import append_columns, find_columns
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.naming import LINEAGE_COLUMNS, PARTITION_COLUMN, literal, quoted
 from millpond.partitions import Window, contiguous
@@ -66,12 +67,37 @@ class ValidatedRows:
     """Rows of days that were not asked for, which are left out."""
     leave_out: frozenset[dt.date] = frozenset()
     """Days whose rows are written nowhere."""
+    held: pa.Table | None = None
+    """The rows in memory, in order, with the values that were computed of them."""
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""
         any_null = any(found.nulled or found.no_value for found in self.counts.values())
+        if self.held is not None and not any_null and self._are_all_good(self.held, window):
+            return self._complete(self.held, run_id, loaded_at)
         rows = f"{self.contract.strict('judged')} where __fate = 'good'"
         return self._rows(self.contract.loaded(any_null=any_null), rows, window, run_id, loaded_at)
+
+    def _are_all_good(self, held: pa.Table, window: Window) -> bool:
+        good = sum(found.good for day, found in self.counts.items() if day in window)
+        return good == len(held) <= ROWS_IN_MEMORY and not held["__day"].null_count and not self.leave_out
+
+    def _complete(self, held: pa.Table, run_id: str, loaded_at: dt.datetime) -> pa.Table:
+        """Return all of the `held` rows, typed, with lineage columns: those in memory as they are there."""
+        values = {value.name: value.loose() for value in self.contract.values}
+        if self.contract.table.has_days:
+            values[PARTITION_COLUMN] = "__day"
+        columns = dict(zip(values, find_columns(held, list(values.values())), strict=True))
+        if lacking := [name for name in values if columns[name] is None]:
+            picked = ", ".join(f"{values[name]} as {quoted(name)}" for name in lacking)
+            rows = self.contract.strict("split")
+            found = self.connection.execute(f"select _seq, {picked} from {rows}").to_arrow_table()  # noqa: S608
+            found = append_columns(held.select(["_seq"]), found)
+            columns |= {name: found[name] for name in lacking}
+        constants = (pa.scalar(run_id), pa.scalar(loaded_at, pa.timestamp("us", "UTC")))
+        for name, value in zip(LINEAGE_COLUMNS[1:], constants, strict=True):
+            columns[name] = pa.repeat(value, len(held))
+        return pa.table(columns)
 
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""

@@ -12,21 +12,20 @@ import duckdb
 import pyarrow as pa
 
 from millpond.ingestion.contract import SEPARATOR, Contract
-from millpond.ingestion.json_sql import BLANKS, ROW
+from millpond.ingestion.memory_rows import cast_texts, have_distinct_keys
 from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
+from millpond.ingestion.split_rows import complete_rows, date, local_day, split_rows
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, staged_name
 from millpond.ingestion.unknown_fields import find_frequent
 from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
-from millpond.partitions import Window, instant
+from millpond.partitions import Window
 
 MEMORY = "600MB"
 """What judging may hold in memory; beyond that it goes to the staging folder."""
-_DAY = dt.timedelta(days=1)
-_DAY_MICROS = 86_400_000_000
 
 
 @contextmanager
@@ -49,18 +48,29 @@ def validate_rows(
     folder.mkdir(exist_ok=True)
     with duckdb.connect(":memory:", config=configure_connection(folder)) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        schema = _schema(connection, fetched)
-        contract = Contract(table, added, schema, zone.key, fetched.marked, fetched.may_hold_nul)
+        schema, held, casts = _schema(connection, fetched), fetched.held, None
+        if held is not None:
+            if schema is not None:
+                held, casts = cast_texts(held, schema, table)
+            connection.register("held", held)
+        contract = Contract(table, added, schema, zone.key, fetched.marked, fetched.may_hold_nul, casts)
         connection.execute(_raw(fetched, contract))
-        _split(connection, contract, window, zone)
+        if held is None or schema is None:
+            split_rows(connection, contract, window, zone)
+            held = None
+        else:
+            held = complete_rows(connection, contract, window, zone, held)
         if fetched.spans is not None:
             _note_days(connection, contract, window, zone, fetched)
         _place(connection, contract, window, fetched)
-        _find_duplicates(connection, contract)
-        _judge(connection, contract)
-        others = _count(connection, "split") - _count(connection, "placed") if fetched.other_days else 0
+        duplicates = 0
+        if held is None or not have_distinct_keys(held, contract.key):
+            duplicates = _find_duplicates(connection, contract)
+        _judge(connection, contract, duplicates)
+        rows = _count(connection, "split") if held is None else len(held)
+        others = rows - _count(connection, "placed") if fetched.other_days else 0
         counts = count_fates(connection, window, contract.fatal)
-        yield ValidatedRows(connection, contract, folder, counts, others)
+        yield ValidatedRows(connection, contract, folder, counts, others, held=held)
 
 
 def configure_connection(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
@@ -79,7 +89,9 @@ def _schema(connection: duckdb.DuckDBPyConnection, fetched: FetchResult) -> pa.S
     if fetched.names is None:
         return None
     found: dict[str, pa.DataType] = {}
-    if fetched.files:
+    if fetched.held is not None:
+        found = {field.name: field.type for field in fetched.held.schema}
+    elif fetched.files:
         rows = connection.execute(f"select * from {_read(fetched.files)} limit 0").to_arrow_table()  # noqa: S608
         found = {field.name: field.type for field in rows.schema}
     kinds = [found.get(staged_name(place), pa.null()) for place in range(len(fetched.names))]
@@ -94,58 +106,13 @@ def _raw(fetched: FetchResult, contract: Contract) -> str:
     marks = f", null::varchar as {STAGED_BROKEN}, null::varchar as {STAGED_LINE}" if fetched.marked else ""
     payload = "" if contract.rows else f", '' as {PAYLOAD}"
     none = f"(select 0::bigint as _seq{payload}{marks} where false)"
-    found = _read(fetched.files) if fetched.files else none
+    found = _read(fetched.files) if fetched.files else none if fetched.held is None else "held"
     if contract.rows:
         return f"create temp view raw as select *, {contract.payload()} as {PAYLOAD} from {found}"  # noqa: S608
     mark = f", {STAGED_BROKEN}" if fetched.marked else ""
     return (
         f"create temp view raw as select _seq, {PAYLOAD}{mark}, {contract.readable()} as __json from {found}"  # noqa: S608
     )
-
-
-def _split(connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, zone: ZoneInfo) -> None:
-    """Make table `split`: what each row says, when it happened, and what is wrong with it as such."""
-    more = f"strlen({PAYLOAD}) as __bytes, {contract.row()} as {ROW}, {ROW} is not null as __json"
-    if contract.rows:
-        more = f"0 as __bytes, {contract.readable()} as __json"
-    rows = f"(select {'*' if contract.rows else '* exclude (__json)'}, {more} from raw)"  # noqa: S608 - ours
-    day = _day(window, zone) if contract.table.load == "days" else _local_day(zone)
-    connection.execute(
-        f"""
-        create temp table split as
-        select _seq, __bytes, {contract.split()}, {contract.time()} as __micros,
-               {day} as __day, __key,
-               case when __key is null
-                    then md5(trim({contract.payload()}, {BLANKS}))
-                         || case when __json then '' else _seq::varchar end
-                    end as __fingerprint
-        from {contract.taken(rows)}
-        """  # noqa: S608
-    )
-
-
-def _day(window: Window, zone: ZoneInfo) -> str:
-    """Return the expression for a row's day; for the day before or after `window` where it is outside.
-
-    Days without a change of the clock are told apart by division.
-    """
-    alike: list[list[dt.date]] = []
-    for day in window.days:
-        if alike and _micros(day, zone) - _micros(alike[-1][-1], zone) == _DAY_MICROS:
-            alike[-1].append(day)
-        else:
-            alike.append([day])
-    cases = [f"when __micros >= {_micros(window.end, zone)} then {_date(window.end)}"]
-    for days in reversed(alike):
-        low = _micros(days[0], zone)
-        number = f"((__micros - {low}) // {_DAY_MICROS})::int"
-        cases.append(f"when __micros >= {low} then least({_date(days[-1])}, {_date(days[0])} + {number})")
-    cases.append(f"when __micros is not null then {_date(window.start - _DAY)}")
-    return f"case {' '.join(cases)} end"
-
-
-def _local_day(zone: ZoneInfo) -> str:
-    return f"timezone({literal(zone.key)}, make_timestamptz(__micros))::date"
 
 
 def _note_days(
@@ -158,8 +125,8 @@ def _note_days(
     """Note the days of each stream's rows."""
     day = "__day"
     if contract.table.load == "days":  # outside of the window, it is the day next to it
-        inside = f"__day between {_date(window.start)} and {_date(window.last)}"
-        day = f"case when {inside} then __day else {_local_day(zone)} end"
+        inside = f"__day between {date(window.start)} and {date(window.last)}"
+        day = f"case when {inside} then __day else {local_day(zone)} end"
     sql = f"select distinct _seq >> {STREAM_SHIFT}, {day} from split"  # noqa: S608 - a zone's name
     for stream, found in connection.execute(sql).fetchall():
         fetched.stream_days.setdefault(stream, set()).add(found)
@@ -173,31 +140,38 @@ def _place(
     Rows of a table without days are all of one, the window's; rows that changed may be of any day.
     """
     dated, stream = "select _seq, __micros, __day as day from split", f"(_seq >> {STREAM_SHIFT})"
-    place_rows_without_time(connection, contract.table, window, fetched.streams, dated, stream, fetched.spans)
-    first, last = _date(window.start), _date(window.last)
+    undated = place_rows_without_time(
+        connection, contract.table, window, fetched.streams, dated, stream, fetched.spans
+    )
+    first, last = date(window.start), date(window.last)
     if contract.table.load != "days":
         day = f"coalesce(__day, {first})"
         placed = f"select *, false as __outside, {day} as __part from split"  # noqa: S608 - a date
         connection.execute(f"create temp view placed as {placed}")
         return
-    asked, elsewhere = "", f"lo = hi and lo not between {first} and {last}" if fetched.other_days else "false"
+    asked, elsewhere, part = "", "false", "null::date"
+    if undated:
+        part = "part"
+        elsewhere = f"lo = hi and lo not between {first} and {last}" if fetched.other_days else "false"
     if fetched.spans and not fetched.other_days:
-        spans = (f"({n}, {_date(each.start)}, {_date(each.last)})" for n, each in enumerate(fetched.spans))
+        spans = (f"({n}, {date(each.start)}, {date(each.last)})" for n, each in enumerate(fetched.spans))
         asked = f"join (values {', '.join(spans)}) as spans (stream, first, last) on spans.stream = {stream}"
         first, last = "first", "last"
     connection.execute(
         f"""
         create temp view placed as
         select split.*, coalesce(__day not between {first} and {last}, {elsewhere}, false) as __outside,
-               case when __day is null then part else greatest({first}, least({last}, __day)) end as __part
-        from split left join undated using (_seq) {asked}
+               case when __day is null then {part} else greatest({first}, least({last}, __day)) end as __part
+        from split {"left join undated using (_seq)" if undated else ""} {asked}
         {"where not __outside" if fetched.other_days else ""}
         """  # noqa: S608
     )
 
 
-def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> int:
     """Make table `duplicates`: the rows that a later one with their key, of their day, takes the place of.
+
+    Returns how many there are.
 
     Where rows are written by key, a key has one row on all days. Only keys whose hash is there more than once
     are looked at: in most loads there is none.
@@ -205,24 +179,27 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract) 
     apart = ["__outside", *(["__part"] if contract.table.writes == "replace" else [])]
     of = ", ".join([*apart, "coalesce(__key, __fingerprint)"])
     rank = f"row_number() over (partition by {of} order by {contract.later_first()})"
-    connection.execute(
+    return _fill(
+        connection,
         f"""
         create temp table duplicates as
         with repeated as (select hash({of}) from placed group by 1 having count(*) > 1),
              ranked as (select _seq, {rank} as __rank from placed where hash({of}) in (from repeated))
         select _seq, true as __duplicate from ranked where __rank > 1
-        """  # noqa: S608
+        """,  # noqa: S608
     )
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates: int) -> None:
     """Make view `judged`: the rows of `placed`, what becomes of each, and why.
 
     Table `verdicts` has those to which anything happens beside that they are loaded as they are.
     """
     frequent = find_frequent(connection) if contract.table.unknown_columns == "quarantine" else []
-    typed = contract.typed("placed left join duplicates using (_seq)")
-    connection.execute(
+    rows = "placed left join duplicates using (_seq)"
+    typed = contract.typed(rows if duplicates else "(select *, false as __duplicate from placed)")
+    noted = _fill(
+        connection,
         f"""
         create temp table verdicts as
         select _seq, coalesce(__apart, if(__broke is null, 'good', 'bad')) as __fate,
@@ -233,12 +210,14 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract) -> None:
               from {typed}
               where __outside or __duplicate or {contract.noteworthy()})
         where __apart is not null or __broke is not null or __null is not null
-        """  # noqa: S608
+        """,  # noqa: S608
     )
-    connection.execute(
-        "create temp view judged as select placed.*, coalesce(__fate, 'good') as __fate, __reason, __nulled"
-        " from placed left join verdicts using (_seq)"
+    fate = (
+        "coalesce(__fate, 'good') as __fate, __reason, __nulled from placed left join verdicts using (_seq)"
     )
+    if not noted:
+        fate = "'good' as __fate, null::varchar as __reason, null::varchar as __nulled from placed"
+    connection.execute(f"create temp view judged as select placed.*, {fate}")
 
 
 def count_fates(
@@ -262,14 +241,12 @@ def count_fates(
     return counts
 
 
+def _fill(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """Create a table of what is selected; returns its number of rows."""
+    ((rows,),) = connection.execute(sql).fetchall()
+    return int(rows)
+
+
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     found: int = connection.execute(f"select count(*) from {table}").fetchall()[0][0]  # noqa: S608 - ours
     return found
-
-
-def _micros(day: dt.date, zone: ZoneInfo) -> int:
-    return int(instant(day, zone).timestamp()) * 1_000_000
-
-
-def _date(day: dt.date) -> str:
-    return f"date '{day}'"

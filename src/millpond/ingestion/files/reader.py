@@ -205,6 +205,7 @@ class FileReader:
         spans = [Window.of_day(each.day) if each.day and self._by_day else around for each in chosen]
         return FetchResult(
             files=staged.files,
+            held=staged.held,
             rows=staged.rows,
             pages=staged.pages,
             may_hold_nul=staged.may_hold_nul,

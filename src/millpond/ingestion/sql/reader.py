@@ -71,6 +71,7 @@ class SqlReader:
         errors = [add_place(error, place) for error in staged.errors.values()]
         return FetchResult(
             files=staged.files,
+            held=staged.held,
             rows=staged.rows,
             pages=staged.pages,
             may_hold_nul=staged.may_hold_nul,
