@@ -89,20 +89,21 @@ def dump_metadata(metadata: TableMetadata) -> str:
     Each snapshot is converted once per process: they never change, and are most of the text.
     """
     text = IcebergBaseModel.model_dump_json(metadata, exclude={"snapshots"})
-    return f'{text[:-1]},"snapshots":[{",".join(map(_dump_snapshot, metadata.snapshots))}]}}'
+    known = _snapshot_texts.get
+    texts = [(known(id(snapshot)) or _dump_snapshot(snapshot))[1] for snapshot in metadata.snapshots]
+    return f'{text[:-1]},"snapshots":[{",".join(texts)}]}}'
 
 
 _KEPT = 4_096
 _snapshot_texts: dict[int, tuple[Snapshot, str]] = {}
 
 
-def _dump_snapshot(snapshot: Snapshot) -> str:
-    known = _snapshot_texts.get(id(snapshot))
-    if known is None:  # what is in the dictionary lives, so that no other object has its id
-        if len(_snapshot_texts) >= _KEPT:
-            _snapshot_texts.clear()
-        known = _snapshot_texts[id(snapshot)] = snapshot, snapshot.model_dump_json()
-    return known[1]
+def _dump_snapshot(snapshot: Snapshot) -> tuple[Snapshot, str]:
+    """Return a snapshot and its JSON; what is remembered lives, so that no other object has its id."""
+    if len(_snapshot_texts) >= _KEPT:
+        _snapshot_texts.clear()
+    found = _snapshot_texts[id(snapshot)] = snapshot, snapshot.model_dump_json()
+    return found
 
 
 def serialize_statistics(found: DataFileStatistics) -> dict[str, Any]:

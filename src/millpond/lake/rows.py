@@ -79,12 +79,13 @@ def _join(tables: Sequence[pa.Table]) -> pa.Table:
 def fit_piece(table: str, piece: pa.Table, target: pa.Schema) -> pa.Table:
     """Return `piece` in the columns and types of `target`; columns that it lacks are null."""
     columns = []
+    given = dict(zip(piece.column_names, piece.columns, strict=True))
     for field in target:
-        if field.name not in piece.column_names:
+        if field.name not in given:
             columns.append(pa.nulls(piece.num_rows, field.type))
             continue
         try:
-            columns.append(_cast(piece[field.name], field.type))
+            columns.append(_cast(given[field.name], field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SchemaConflict(
                 f"{table}.{field.name}: a value does not fit the column's type {field.type}: {error}",

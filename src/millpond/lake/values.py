@@ -19,7 +19,26 @@ from millpond.internals.pyiceberg import from_bytes
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAYS = (dt.date.min.toordinal() - _EPOCH, dt.date.max.toordinal() - _EPOCH)
 _DAY_MICROSECONDS = 86_400_000_000
+_MICROSECONDS = (_DAYS[0] * _DAY_MICROSECONDS, (_DAYS[1] + 1) * _DAY_MICROSECONDS - 1)
 _DIGITS = 38
+_TIMESTAMP = pa.timestamp("us").id
+_LIMITS = {
+    pa.date32().id: _DAYS,
+    _TIMESTAMP: _MICROSECONDS,
+    pa.time64("us").id: (0, _DAY_MICROSECONDS - 1),
+}
+_WITHOUT_LIMITS = {
+    kind.id
+    for kind in (
+        pa.bool_(),
+        pa.int32(),
+        pa.int64(),
+        pa.float32(),
+        pa.float64(),
+        pa.large_string(),
+        pa.large_binary(),
+    )
+}
 
 
 def refuse_values(table: str, rows: pa.Table) -> None:
@@ -29,6 +48,8 @@ def refuse_values(table: str, rows: pa.Table) -> None:
     of more than 38 digits. `rows` have the types of the table.
     """
     for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if _is_storable(column):
+            continue
         for part in _flatten(column):
             if (found := _find_unstorable(part)) is not None:
                 value, why, instead = found
@@ -50,6 +71,17 @@ def refuse_bounds(table: str, schema: Schema, files: Iterable[DataFile]) -> None
                     value = pa.array([from_bytes(field.field_type, bound)], kind)
                     name = schema.find_column_name(field_id)
                     refuse_values(table, pa.table({str(name): value}))
+
+
+def _is_storable(column: Any) -> bool:
+    """Return whether a column is of a type without limits, or of days or times within them."""
+    kind = column.type.id
+    if kind in _WITHOUT_LIMITS:
+        return True
+    if (limits := _LIMITS.get(kind)) is None or (kind == _TIMESTAMP and column.type.unit != "us"):
+        return False
+    ends = [end.value for end in pc.min_max(column).values()]
+    return ends[0] is None or (limits[0] <= ends[0] and ends[1] <= limits[1])
 
 
 def _flatten(column: Any) -> Iterator[Any]:
@@ -75,8 +107,7 @@ def _find_unstorable(column: Any) -> tuple[str, str, str] | None:
         bounds, why = tuple(pa.scalar(day, kind) for day in _DAYS), "its year is not in 1 to 9999"
         instead = "write a date of these years"
     elif pa.types.is_timestamp(kind):
-        first, last = _DAYS[0] * _DAY_MICROSECONDS, (_DAYS[1] + 1) * _DAY_MICROSECONDS - 1
-        bounds, why = (pa.scalar(first, kind), pa.scalar(last, kind)), "its year is not in 1 to 9999"
+        bounds, why = tuple(pa.scalar(at, kind) for at in _MICROSECONDS), "its year is not in 1 to 9999"
         instead = "write a time of these years"
     elif pa.types.is_time64(kind):
         bounds = (pa.scalar(0, kind), pa.scalar(_DAY_MICROSECONDS - 1, kind))
