@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +22,13 @@ from millpond.internals.dagster_on_demand import DagsterWebserver, webserver_cli
 from millpond.observability.metrics import CONTENT_TYPE, render_metrics
 from millpond.runtime.addresses import LOOPBACK, refuse_open_address
 from millpond.runtime.dashboard_part import dashboard_url
+from millpond.runtime.down import SUPERVISOR
+from millpond.runtime.home import Home, locate
+from millpond.runtime.processes import find_process
+from millpond.runtime.supervised_parts import accepts, code_server_socket
 from millpond.settings import process_environment, settings
 
+_HOLD_SECONDS, _AGAIN_SECONDS = 30.0, 0.5
 _MISSING = "# Runbook\n\nThis project has no `docs/runbook.md`; `millpond alerts show ID` says what to do.\n"
 
 
@@ -40,6 +47,29 @@ def serve_pages() -> None:
         ]
 
     DagsterWebserver.build_static_routes = with_pages  # type: ignore[method-assign]
+
+
+def hold_launches(home: Home) -> None:
+    """Have a launch wait while the code server starts again; Dagster answers that it cannot be reached."""
+    own, path = DagsterWebserver.graphql_http_endpoint, code_server_socket(home)
+
+    async def answer(server: Any, request: Request) -> Response:
+        response: Response = await own(server, request)
+        until = 0.0  # clients find it again some seconds after it answers
+        while b"Success" not in bytes(response.body) and await _is_launch(request):
+            if not accepts(path) and find_process(home, SUPERVISOR):
+                until = until or time.monotonic() + _HOLD_SECONDS
+            if time.monotonic() > until:
+                break
+            await asyncio.sleep(_AGAIN_SECONDS)
+            response = await own(server, request)
+        return response
+
+    DagsterWebserver.graphql_http_endpoint = answer  # type: ignore[method-assign,assignment]
+
+
+async def _is_launch(request: Request) -> bool:
+    return request.method == "POST" and b"launch" in await request.body()
 
 
 def render_runbook() -> str:
@@ -85,6 +115,7 @@ def main() -> None:
         sys.exit(str(error))
     omit_colours()
     serve_pages()
+    hold_launches(locate(settings()))
     launch_in_few_runs()
     show_backfills(LedgerRecords())
     webserver_cli()  # type: ignore[no-untyped-call]

@@ -240,6 +240,13 @@ def code_server_socket(home: Home) -> Path:
     return path
 
 
+def accepts(path: Path) -> bool:
+    """Return whether somebody listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_ANSWER_SECONDS)
+        return probe.connect_ex(str(path)) == 0
+
+
 ALERTS = "alerts"
 _ALERTS_MODULE = "millpond.alerts"
 """Not imported, as alerts depend on the runtime, not the other way round."""

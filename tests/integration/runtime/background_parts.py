@@ -64,20 +64,25 @@ def ask(query: str, **variables: Any) -> Any:
         return json.load(answer)["data"]
 
 
-def launch(*assets: str) -> str:
-    """Launch a run of assets without partitions, as sensors and pages do; returns its id."""
+def ask_for_launch(*assets: str) -> dict[str, Any]:
+    """Launch a run of assets without partitions, as sensors and pages do; returns the answer."""
     selector = {
         "repositoryLocationName": "millpond",
         "repositoryName": "__repository__",
         "jobName": JOB,
         "assetSelection": [{"path": [name]} for name in assets],
     }
+    params = {"selector": selector, "runConfigData": {}, "mode": "default"}
+    answer: dict[str, Any] = ask(_LAUNCH, params=params)["launchRun"]
+    return answer
+
+
+def launch(*assets: str) -> str:
+    """Launch a run; returns its id. The pages refuse it while they still load what a reload brought."""
     launched: dict[str, Any] = {}
 
     def is_launched() -> bool:
-        """Launch the run; Dagster's pages refuse that while they still load what a reload brought."""
-        params = {"selector": selector, "runConfigData": {}, "mode": "default"}
-        launched.update(ask(_LAUNCH, params=params)["launchRun"])
+        launched.update(ask_for_launch(*assets))
         return "run" in launched
 
     until(is_launched, READY_SECONDS, every=0.5)

@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from background_parts import FREE_PORTS, READY_SECONDS, launch, millpond, status, terminate
+from background_parts import FREE_PORTS, READY_SECONDS, ask_for_launch, launch, millpond, status, terminate
 
 from millpond.instance.home import open_instance
 from millpond.runtime.children import find_supervised
@@ -175,7 +175,10 @@ def test_the_process_with_the_definitions_ends_after_its_runs_when_the_code_serv
     run = launch("wait")
     wait_for(run, {"STARTED"})
     outer, busy = find_servers()
-    kill(outer)
+    outer.kill()
+    outer.wait(READY_SECONDS)
+    meanwhile = ask_for_launch("look")  # it waits
+    assert wait_for(meanwhile["run"]["runId"], ENDED) == "SUCCESS"
     look()  # by the next code server
     assert (status_of(run), busy.is_running()) == ("STARTED", True)
     (up / "home" / "go on").touch()
