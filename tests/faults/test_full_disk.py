@@ -8,13 +8,17 @@ import re
 import resource
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from fake_source import Entries, FakeSource, fake_source, reading
 from millpond.errors import StorageFailed
+from millpond.ingestion import batches
+from millpond.ingestion.staging import open_staging_folder
 from millpond.lake import read
 from millpond.partitions import Window
 from millpond.runs.run import materialize
@@ -94,6 +98,32 @@ def test_a_disk_that_is_full_while_pages_are_staged_is_no_fault_of_the_source(
     assert [*home.staging.iterdir()] == []
     assert not load_days(DAY).failed
     assert len(raw()) == AFTER
+    record_property("seen", what)
+
+
+def stage_with(bytes_free: int, root: Path, said: Connection) -> None:
+    """Stage more rows than stay in memory where no file may grow beyond so many bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_free, bytes_free))
+    rows = pa.table({"id": pa.array(range(100_000), pa.int64())})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "MEMORY", rows.nbytes * 2)
+        try:
+            with open_staging_folder(root, "sales") as folder:
+                batches.StagedBatches(folder).take([lambda: iter([rows] * 5)], 1)
+        except StorageFailed as error:
+            said.send((error.what, error.unharmed))
+
+
+def test_a_disk_that_is_full_while_rows_beyond_memory_are_staged_is_named(
+    tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    ours, theirs = FORKED.Pipe()
+    process = start(stage_with, 50_000, tmp_path, theirs)
+    what, unharmed = ours.recv()
+    process.join()
+    assert re.match(r"sales: the staging folder .* has no space left: ", what)
+    assert unharmed == "the tables; nothing was loaded"
+    assert [*tmp_path.iterdir()] == []
     record_property("seen", what)
 
 
