@@ -4,3 +4,7 @@ Each such name is imported here once, and from here by the rest of the code. Loo
 release changes something. Imports nothing of Millpond, so every package may import it. Start reading in
 `dagster`.
 """
+
+from millpond.internals.late_alembic import import_alembic_late
+
+import_alembic_late()

@@ -23,7 +23,7 @@ _SHOWN: Final = _DATABASE | {"rich", "yaml"}
 _QUERY: Final = _SHOWN | {"duckdb"}
 _ICEBERG: Final = _QUERY | {"numpy", "pyarrow", "pyiceberg"}
 _CATALOG: Final = _ICEBERG | {"requests", "sqlalchemy"}
-_RUNS: Final = _ICEBERG | {"alembic", "dagster", "sqlalchemy"}
+_RUNS: Final = _ICEBERG | {"dagster", "sqlalchemy"}
 
 BOUNDS: Final = {
     "--version": (290, frozenset()),
@@ -42,7 +42,7 @@ MORE: Final = {
     "bi status": (560, _SHOWN),
     "branch list": (1010, _CATALOG),
     "catalog tokens": (540, _SHOWN),
-    "doctor": (2200, _RUNS),
+    "doctor": (2200, _RUNS | {"alembic"}),
     "env": (640, _SHOWN),
     "materialize no_asset": (1950, _RUNS),
     "sources held": (540, _SHOWN),
