@@ -29,7 +29,9 @@ class Lake:
     A metadata file never changes, so a view shows one version of its table until it is replaced.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, plain_files: bool = False) -> None:
+        """With `plain_files`, tables of a few files, written by this process, are read without Iceberg."""
+        self._plain_files = plain_files
         self._shown: dict[str, str] = {}
         self._layers: set[str] = set()
         self._changing = threading.Lock()
@@ -85,17 +87,28 @@ class Lake:
     def _point(self, cursor: duckdb.DuckDBPyConnection, table: str, location: str) -> None:
         if self._shown.get(table) == location:
             return
-        view = f"CREATE OR REPLACE VIEW {_quote_table(table)} AS SELECT"
-        try:
-            cursor.execute(f"{view} * FROM iceberg_scan({literal(location)})")
-        except duckdb.Error as error:
-            unreadable = f"table {table} cannot be read: {error}"
-            cursor.execute(f"{view} error({literal(unreadable)}) AS unreadable")
+        view = f"CREATE OR REPLACE VIEW {_quote_table(table)} AS"
+        plain = _write_plain_query(location) if self._plain_files else None
+        usual = f"SELECT * FROM iceberg_scan({literal(location)})"  # noqa: S608 - quoted
+        for query in filter(None, (plain, usual)):
+            try:
+                cursor.execute(f"{view} {query}")
+                break
+            except duckdb.Error as error:
+                unreadable = f"table {table} cannot be read: {error}"
+        else:
+            cursor.execute(f"{view} SELECT error({literal(unreadable)}) AS unreadable")
         self._shown[table] = location
 
     def _drop(self, cursor: duckdb.DuckDBPyConnection, table: str) -> None:
         cursor.execute(f"DROP VIEW IF EXISTS {_quote_table(table)}")
         del self._shown[table]
+
+
+def _write_plain_query(location: str) -> str | None:
+    from millpond.lake.plain_files import write_query  # imports PyIceberg, which readers do without
+
+    return write_query(location)
 
 
 def connect(

@@ -65,6 +65,12 @@ def read_metadata(location: str) -> TableMetadata:
     return metadata
 
 
+def is_remembered(location: str) -> bool:
+    """Return whether `read_metadata` returns the metadata at `location` without reading the file."""
+    with _guard:
+        return location in _parsed
+
+
 def read_metadata_text(location: str) -> bytes:
     """Return the JSON text of the metadata file at `location`. Raises FileGone."""
     compressor = Compressor.get_compressor(location)

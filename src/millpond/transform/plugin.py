@@ -69,7 +69,7 @@ class Plugin(BasePlugin):
         for extension in EXTENSIONS:
             conn.load_extension(extension)
         self._connection = conn
-        self._lake, self._ref = duck.Lake(conn), ""
+        self._lake, self._ref = duck.Lake(conn, plain_files=True), ""
         self.sandbox = self._by_hand = self.writes = None
         self._of_builds = HookWrites(self._lake, conn)
 

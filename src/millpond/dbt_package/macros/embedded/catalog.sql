@@ -1,6 +1,6 @@
 {#-
     What there is, for dbt's questions before a run, `load_relation`, `adapter.get_relation` and `dbt docs generate`.
-    In the lake a table is a view over its Iceberg metadata file; to dbt it is the table that it is.
+    In the lake a table is a view over its Iceberg metadata file, or over its Parquet files; to dbt it is the table that it is.
 -#}
 {% macro duckdb__list_schemas(database) -%}
     {%- set schemas -%}
@@ -38,7 +38,11 @@
             database_name as table_database,
             schema_name as table_schema,
             view_name as table_name,
-            if(regexp_matches(sql, ' AS SELECT (\* FROM iceberg_scan|"error")\('), 'BASE TABLE', 'VIEW') as table_type,
+            if(
+                regexp_matches(sql, ' AS SELECT (\* FROM iceberg_scan|"error")\(| AS files_of_table;?$'),
+                'BASE TABLE',
+                'VIEW'
+            ) as table_type,
             comment as table_comment
         from duckdb_views()
         where lower(database_name) = lower('{{ information_schema.database }}') and not internal and not temporary
