@@ -27,6 +27,8 @@ _TYPES: Final = {
     "timestamp": "TIMESTAMP",
     "timestamptz": "TIMESTAMPTZ",
 }
+_FIRST_SCHEMA: Final = 0
+"""Some programs remove former schemas from the metadata; files may have been written with these."""
 _PATTERN: Final = frozenset("*?[")
 
 
@@ -39,6 +41,8 @@ def write_query(location: str) -> str | None:
     if not is_remembered(location):
         return None
     metadata, io = read_metadata(location), lake_io()
+    if len(metadata.schemas) > 1 or metadata.current_schema_id != _FIRST_SCHEMA:
+        return None
     columns = []
     for field in metadata.schema().fields:
         decimal = isinstance(field.field_type, DecimalType)
@@ -47,7 +51,7 @@ def write_query(location: str) -> str | None:
             return None
         columns.append(f"CAST({quoted(field.name)} AS {kind}) AS {quoted(field.name)}")
     manifests = read_manifests(metadata, io)
-    if len(metadata.schemas) > 1 or any(each.content != ManifestContent.DATA for each in manifests):
+    if any(each.content != ManifestContent.DATA for each in manifests):
         return None
     files = [entry.data_file for manifest in manifests for entry in read_entries(manifest, io)]
     if not 0 < len(files) <= _MOST or any(

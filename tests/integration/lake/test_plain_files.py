@@ -104,6 +104,18 @@ def test_a_table_whose_columns_changed_is_read_through_iceberg() -> None:
     assert [row[-1] for row in _read("raw.readings", plain=True)[1]] == [None, "new"]
 
 
+def test_a_table_whose_former_schemas_were_removed_is_read_through_iceberg(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write({0: [1]})
+    location = _locate("raw.readings")
+    found = metadata.read_metadata(location)
+    later = found.schema().model_copy(update={"schema_id": 3})
+    pruned = found.model_copy(update={"schemas": [later], "current_schema_id": 3})
+    monkeypatch.setattr(plain_files, "read_metadata", lambda _: pruned)
+    assert plain_files.write_query(location) is None
+
+
 def test_a_table_of_many_files_and_one_without_rows_are_read_through_iceberg(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
