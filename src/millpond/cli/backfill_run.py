@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,11 +135,16 @@ def _run(
 
     display = Display(Tally(keys), expected, quiet=options.as_json)
 
+    shown = ExitStack()
+
     def last_words(stopped: Backfill) -> None:
-        display.__exit__(None, None, None)
+        shown.close()
         _print_result(stopped, options)
 
-    with display:
+    with shown:
+        shown.enter_context(display)
+        if options.as_json:
+            shown.enter_context(output.spare_stdout())
         ended = run_backfill(
             backfill,
             instance=dagster,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import shlex
 import sys
 from typing import Annotated, Any, NoReturn
@@ -191,6 +192,14 @@ def _run() -> int:
             exit_interrupted()
         if isinstance(error, OutputLost) or isinstance(error.__context__, OutputLost):
             return FAILED
+        if isinstance(error, UnicodeEncodeError) and _is_of_stdout(error):
+            _print_error(
+                "OutputLost",
+                f"the output has characters that {sys.stdout.encoding} lacks, the encoding of standard output",
+                next_step="the same command again with PYTHONIOENCODING=utf-8 in its environment",
+                code=FAILED,
+            )
+            return FAILED
         if not wants_json():
             raise
         typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
@@ -201,6 +210,10 @@ def _run() -> int:
             code=FAILED,
         )
         return FAILED
+
+
+def _is_of_stdout(error: UnicodeEncodeError) -> bool:
+    return codecs.lookup(error.encoding) == codecs.lookup(sys.stdout.encoding)
 
 
 def _print_usage_error(error: Any) -> None:

@@ -6,11 +6,14 @@ import csv
 import dataclasses
 import datetime as dt
 import decimal
+import fcntl
 import json
+import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -26,6 +29,29 @@ def print_rows_as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) ->
         sys.stdout.write(separator + text.replace("\n", "\n  "))
         separator = ",\n  "
     sys.stdout.write("[]\n" if separator[0] == "[" else "\n]\n")
+
+
+@contextmanager
+def spare_stdout() -> Iterator[None]:
+    """Have all that is written to standard output in the block appear on standard error: JSON follows it."""
+    try:
+        kept = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:  # it is closed
+        yield
+        return
+    sys.stdout.flush()
+    try:
+        os.dup2(2, 1)
+    except OSError:  # it is closed
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def print_json(value: Any) -> None:

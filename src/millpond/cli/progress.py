@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from millpond.backfill.pieces import format_counts, read_counts
-from millpond.cli.output import wrap_error
+from millpond.cli.output import spare_stdout, wrap_error
 from millpond.naming import MAIN_REF, pluralize
 from millpond.partitions import Window, contiguous, parse_day
 from millpond.runs.progress import Progress, RunOutcome
@@ -44,7 +44,8 @@ def run_with_progress(
         refuse_nothing=refuse_nothing,
     )
     if quiet:
-        return run(on_event=on_event)
+        with spare_stdout():
+            return run(on_event=on_event)
     console = Console(highlight=False)
     days = pluralize(len(window), "day")
     where = "" if ref in (None, MAIN_REF) else f"  on {ref}"

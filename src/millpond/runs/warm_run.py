@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import millpond
 from millpond.runs.warm_server import load_code, prepare
-from millpond.runtime.child import end_with_parent
+from millpond.runtime.child import draw_own_numbers, end_with_parent
 from millpond.runtime.children import MARK
 from millpond.runtime.ending import flush, free_locks
 from millpond.runtime.garbage import collect_rarely_in_children
@@ -71,6 +71,8 @@ def _end_at_once(pid: int) -> None:
 
 
 def _load() -> None:
+    # Without a file it is a person at a prompt to DuckDB, which would draw bars of its progress there.
+    sys.modules["__main__"].__file__ = __file__
     with watch_environment() as read:
         load_code()
     gc.collect()
@@ -108,6 +110,7 @@ def _begin_run() -> None:
     """
     end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, _USUAL)
+    draw_own_numbers()
 
 
 os.register_at_fork(after_in_child=_begin_run)

@@ -45,6 +45,16 @@ def end_with_parent(number: signal.Signals) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
+def draw_own_numbers() -> None:
+    """Have NumPy draw other random numbers in this fork than in its siblings, unless code gave it a seed.
+
+    Python's own generator does so after each fork.
+    """
+    random = sys.modules.get("numpy.random")
+    if random and random.get_bit_generator().seed_seq is not None:  # it has none once it was given a seed
+        random.seed()
+
+
 def _end_with(parent: int) -> None:
     end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:

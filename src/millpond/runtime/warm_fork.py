@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from millpond.runtime import warm_client as client
-from millpond.runtime.child import end_with_parent
+from millpond.runtime.child import draw_own_numbers, end_with_parent
 from millpond.runtime.children import MARK
 from millpond.runtime.ending import finish, flush
 
@@ -128,8 +128,7 @@ def _set_python(request: Mapping[str, Any]) -> None:
     sys.modules["__main__"] = main
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
-    if random := sys.modules.get("numpy.random"):
-        random.seed()
+    draw_own_numbers()
 
 
 def report_end(connection: socket.socket, child: int) -> None:

@@ -138,3 +138,22 @@ def _lose_a_connection() -> None:
 
 def test_a_connection_that_is_lost_ends_no_process() -> None:
     assert exit_code(_lose_a_connection) == 0
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("option", [[], ["--json"], ["--csv"]])
+def test_characters_that_the_encoding_of_the_output_lacks_are_one_sentence(
+    encoding: str, option: list[str]
+) -> None:
+    words = [sys.executable, "-m", "millpond.cli.entry", "sql", "select '√' as root", *option]
+    done = subprocess.run(
+        words, env=process_environment(PYTHONIOENCODING=encoding), capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"characters that" in done.stderr
+    assert b"Traceback" not in done.stderr
+    advised = subprocess.run(
+        words, env=process_environment(PYTHONIOENCODING="utf-8"), capture_output=True, check=False
+    )
+    assert "√" in advised.stdout.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -43,7 +44,14 @@ import dagster as dg
 def look() -> dg.MaterializeResult:
     from millpond.runs.warm_run import LOADED
     imported = len(set(sys.modules) - LOADED)
-    return dg.MaterializeResult(metadata={"parent": os.getppid(), "imported": imported, "edit": 0})
+    import random
+    import duckdb
+    import numpy
+    bars = duckdb.execute("select current_setting('enable_progress_bar')").fetchone()[0]
+    drawn = {"drawn": numpy.random.random(), "of_python": random.random(), "bars": bars}
+    return dg.MaterializeResult(
+        metadata={"parent": os.getppid(), "imported": imported, "edit": 0, **drawn}
+    )
 
 @dg.asset
 def wait() -> None:
@@ -52,6 +60,7 @@ def wait() -> None:
 
 @dg.asset
 def version() -> dg.MaterializeResult:
+    print("an asset that prints")
     warm = "millpond.runtime.warm_pool" in sys.modules
     return dg.MaterializeResult(metadata={"version": 0, "warm": warm})
 
@@ -119,6 +128,9 @@ def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Pa
     assert first["parent"] == second["parent"]
     assert "multiprocessing.forkserver" in " ".join(psutil.Process(first["parent"]).cmdline())
     assert max(first["imported"], second["imported"]) < IMPORTS
+    assert first["drawn"] != second["drawn"]
+    assert first["of_python"] != second["of_python"]
+    assert not first["bars"], "DuckDB takes the run for a person at a prompt"
 
     killed, ended, other = (launch("wait") for _ in range(3))
     for run in (killed, ended, other):
@@ -266,6 +278,7 @@ def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None
     for words in (
         ["sql", "select 1 as one, 'a' as b"],
         ["sql", "select 1 as one", "--csv"],
+        ["sql", "select current_setting('enable_progress_bar')", "--json"],
         ["sql", "selec"],
         ["sql", "select * from gold.missing", "--json"],
         ["tables"],
@@ -285,7 +298,9 @@ def test_commands_are_forked_and_say_and_do_what_they_do_alone(up: Path) -> None
         code.write_text(f"{text}# another size: Python compares times by the second\n")
         assert type_command("materialize", "version")[0] == 0
         assert read_metadata("version") == {"version": edit + 1, "warm": True}
-    assert type_command("materialize", "version", MILLPOND_WARM_RUNS="false")[0] == 0
+    code, shown, said = type_command("materialize", "version", "--json", MILLPOND_WARM_RUNS="false")
+    assert (code, json.loads(shown)["success"]) == (0, True)
+    assert "an asset that prints" in said
     assert read_metadata("version") == {"version": 2, "warm": False}
     slow = type_command("status", PYTHONOPTIMIZE="1")[1]
     assert "Commands typed here load the code themselves" in slow
