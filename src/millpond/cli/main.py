@@ -192,24 +192,29 @@ def _run() -> int:
             exit_interrupted()
         if isinstance(error, OutputLost) or isinstance(error.__context__, OutputLost):
             return FAILED
-        if isinstance(error, UnicodeEncodeError) and _is_of_stdout(error):
-            _print_error(
-                "OutputLost",
-                f"the output has characters that {sys.stdout.encoding} lacks, the encoding of standard output",
-                next_step="the same command again with PYTHONIOENCODING=utf-8 in its environment",
-                code=FAILED,
-            )
-            return FAILED
-        if not wants_json():
-            raise
-        typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
+        return _print_unforeseen(error)
+
+
+def _print_unforeseen(error: Exception) -> int:
+    """Print an error that is none of ours as JSON, or raise it for its traceback; returns the exit code."""
+    if isinstance(error, UnicodeEncodeError) and _is_of_stdout(error):
         _print_error(
-            type(error).__name__,
-            str(error) or type(error).__name__,
-            next_step=f"`{typed}` shows the traceback",
+            "OutputLost",
+            f"the output has characters that {sys.stdout.encoding}, its encoding, lacks",
+            next_step="the same command again with PYTHONIOENCODING=utf-8 in its environment",
             code=FAILED,
         )
         return FAILED
+    if not wants_json():
+        raise error
+    typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
+    _print_error(
+        type(error).__name__,
+        str(error) or type(error).__name__,
+        next_step=f"`{typed}` shows the traceback",
+        code=FAILED,
+    )
+    return FAILED
 
 
 def _is_of_stdout(error: UnicodeEncodeError) -> bool:
