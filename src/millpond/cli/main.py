@@ -192,11 +192,13 @@ def _run() -> int:
             exit_interrupted()
         if isinstance(error, OutputLost) or isinstance(error.__context__, OutputLost):
             return FAILED
-        return _print_unforeseen(error)
+        if not _print_unforeseen(error):
+            raise
+        return FAILED
 
 
-def _print_unforeseen(error: Exception) -> int:
-    """Print an error that is none of ours as JSON, or raise it for its traceback; returns the exit code."""
+def _print_unforeseen(error: Exception) -> bool:
+    """Print an error that is none of ours, unless its traceback is wanted; returns whether it was printed."""
     if isinstance(error, UnicodeEncodeError) and _is_of_stdout(error):
         _print_error(
             "OutputLost",
@@ -204,9 +206,9 @@ def _print_unforeseen(error: Exception) -> int:
             next_step="the same command again with PYTHONIOENCODING=utf-8 in its environment",
             code=FAILED,
         )
-        return FAILED
+        return True
     if not wants_json():
-        raise error
+        return False
     typed = shlex.join(["millpond", *(word for word in sys.argv[1:] if word != "--json")])
     _print_error(
         type(error).__name__,
@@ -214,7 +216,7 @@ def _print_unforeseen(error: Exception) -> int:
         next_step=f"`{typed}` shows the traceback",
         code=FAILED,
     )
-    return FAILED
+    return True
 
 
 def _is_of_stdout(error: UnicodeEncodeError) -> bool:
