@@ -20,6 +20,7 @@ from millpond.automation.waits import read_waits
 from millpond.ingestion.assets import build_assets as ingestion_assets
 from millpond.ingestion.origins import has_address
 from millpond.ingestion.reading import load_sources
+from millpond.instance.event_buffer import let_starts_wait
 from millpond.maintenance import assets as maintenance
 from millpond.own_definitions import OwnDefinitions
 from millpond.publish.assets import build_assets as publish_assets
@@ -47,8 +48,10 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     sensitive = find_sensitive_columns(dbt)
     manifest, models = (dbt.document(), dbt.models()) if dbt else (NO_MANIFEST, {})
     marts = publish_assets(manifest, {key: model.key for key, model in models.items()})
-    made = [*ingestion_assets(sources, sensitive), *transform_assets(), *marts]
-    chores = maintenance.build_assets()
+    models_made, chores = transform_assets(), maintenance.build_assets()
+    made = [*ingestion_assets(sources, sensitive), *models_made, *marts]
+    checks = build_checks(sources, sensitive)
+    let_starts_wait(each.node_def.name for each in [*models_made, *marts, *chores, *checks])
     mine.refuse_names_of([*made, *chores])
     made = note_missing_addresses([*made, *mine.joining])
     read_as = {dep.asset_key: spec.key for each in marts for spec in each.specs for dep in spec.deps}
@@ -67,7 +70,7 @@ def build_definitions(own: dg.Definitions | None = None) -> dg.Definitions:
     job = dg.define_asset_job(JOB, selection=by_day, description="Every asset, source to mart.")
     return dg.Definitions(
         assets=[*assets, *chores, *build_exposure_specs(manifest, models, read_as), *mine.external],
-        asset_checks=[*build_checks(sources, sensitive), *mine.checks],
+        asset_checks=[*checks, *mine.checks],
         jobs=[job, nightly, *mine.jobs],
         schedules=[
             build_daily(job, chains, configured),

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from dagster import DagsterEventType, EventLogEntry
@@ -20,7 +20,6 @@ LONGEST_WAIT = 0.5
 
 _CAN_WAIT = frozenset(
     {
-        DagsterEventType.STEP_START,
         DagsterEventType.STEP_OUTPUT,
         DagsterEventType.STEP_SUCCESS,
         DagsterEventType.HANDLED_OUTPUT,
@@ -34,11 +33,24 @@ _CAN_WAIT = frozenset(
 )
 """Kinds that only report progress. Materializations, failures and ends of runs do not wait."""
 
+_patient: set[str] = set()
+
+
+def let_starts_wait(steps: Iterable[str]) -> None:
+    """Have the starts of these steps wait too: their code is the platform's.
+
+    Others are stored before the step begins: it may end its process at once, and what it printed is found by
+    what was recorded until then.
+    """
+    _patient.update(steps)
+
 
 def can_wait(event: EventLogEntry) -> bool:
     """Return whether an event may be stored a moment later, together with others; log lines may."""
     if event.dagster_event is None:
         return coerce_valid_log_level(event.level) < logging.ERROR
+    if event.dagster_event_type == DagsterEventType.STEP_START:
+        return event.step_key in _patient
     return event.dagster_event_type in _CAN_WAIT
 
 

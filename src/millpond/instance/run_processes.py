@@ -7,14 +7,19 @@ import signal
 import socket
 from contextlib import suppress
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun
+import psutil
+from dagster import DagsterError, DagsterEventType, DagsterInstance, DagsterRun
 
 from millpond.internals.dagster import RunLauncher
+from millpond.runtime.children import is_supervised
+from millpond.runtime.home import locate
 from millpond.runtime.processes import start_time
+from millpond.settings import settings
 
 HOST_TAG = "millpond/host"
 """Run tag that names the host or container in which a run started; not set when embedded."""
 _CLOCK_TOLERANCE = 2.0
+_KILLED_SECONDS = 10.0
 
 
 def find_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, bool] | None:
@@ -35,17 +40,22 @@ def find_process(instance: DagsterInstance, run: DagsterRun) -> tuple[int, bool]
 
 
 def end_processes(instance: DagsterInstance, launcher: RunLauncher) -> RunLauncher:
-    """Return `launcher`, which terminates the runs of commands too: their processes get SIGTERM.
+    """Return `launcher`, which terminates all runs of this host: processes that it cannot ask get SIGTERM.
 
-    Dagster's own knows the runs that it launched. Others, terminated in the pages or beyond their maximum
-    runtime, would only be recorded as ended, and go on.
+    Dagster's own knows the runs of the code server as it is now. Those of commands, and of a code server that
+    was killed or restarted, would only be recorded as ended, and go on.
     """
     if "terminate" in vars(launcher):
         return launcher
     terminate = launcher.terminate
 
     def terminate_or_end(run_id: str) -> bool:
-        return terminate(run_id) or _end_process(instance, run_id)
+        try:
+            return terminate(run_id) or _end_process(instance, run_id)
+        except DagsterError:  # there is no code server, or one that does not know the run
+            if _end_process(instance, run_id):
+                return True
+            raise
 
     launcher.terminate = terminate_or_end  # type: ignore[method-assign]
     return launcher
@@ -60,3 +70,20 @@ def _end_process(instance: DagsterInstance, run_id: str) -> bool:
     with suppress(ProcessLookupError):
         os.kill(found[0], signal.SIGTERM)
     return True
+
+
+def kill_deaf_process(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Kill the process of a run that `millpond up` executes here, if it lives, and wait until it is gone.
+
+    It did not end when it was told to, and must not work on when its run is called canceled. The processes of
+    commands are left to the person who typed them.
+    """
+    found = find_process(instance, run)
+    if found is None or not found[1] or found[0] == os.getpid():
+        return
+    if not is_supervised(locate(settings()), found[0]):
+        return
+    with suppress(psutil.Error):
+        process = psutil.Process(found[0])
+        process.kill()
+        process.wait(_KILLED_SECONDS)

@@ -19,7 +19,7 @@ from millpond.instance.home import add_origin
 from millpond.instance.pause import apply_pause, hold_at_launch, hold_queued, mark_automatic, read_pause
 from millpond.instance.queue import CHANGES, announce_change
 from millpond.instance.ref_events import RefEventLogStorage
-from millpond.instance.run_processes import HOST_TAG, end_processes
+from millpond.instance.run_processes import HOST_TAG, end_processes, kill_deaf_process
 from millpond.instance.run_usage import note_run_event
 from millpond.internals.dagster import (
     WILL_RETRY_TAG,
@@ -70,6 +70,11 @@ class HomeInstance(DagsterInstance):
             launcher.register_instance(self)
             self._run_launcher = launcher
         return end_processes(self, hold_at_launch(self, super().run_launcher))
+
+    def report_run_canceled(self, dagster_run: DagsterRun, message: str | None = None) -> DagsterEvent:
+        """Record that a run was canceled; one that did not end when it was told to is ended first."""
+        kill_deaf_process(self, dagster_run)
+        return super().report_run_canceled(dagster_run, message)
 
     def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
         """Store the state of a new schedule or sensor; it is off while the home is paused."""

@@ -98,6 +98,13 @@ def find_supervised(home: Home) -> list[psutil.Process]:
     ]
 
 
+def is_supervised(home: Home, pid: int) -> bool:
+    """Return whether process `pid` has the mark of `home`."""
+    with suppress(psutil.NoSuchProcess):
+        return _read_mark(psutil.Process(pid)) == str(home.root)
+    return False
+
+
 def end_supervised(home: Home, grace: float = 15.0) -> list[int]:
     """End all processes with the mark of `home`: SIGTERM first, SIGKILL after `grace` seconds.
 

@@ -163,17 +163,37 @@ def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Pa
     assert find_process(locate(settings()), CODE_SERVER)
 
 
+def find_servers() -> tuple[psutil.Process, psutil.Process]:
+    """Return the code server, and its process with the definitions."""
+    found = find_process(locate(settings()), CODE_SERVER)
+    assert found
+    outer = psutil.Process(found.pid)
+    (inner,) = [child for child in outer.children() if "grpc" in child.cmdline()]
+    return outer, inner
+
+
+def test_a_run_whose_code_server_was_killed_goes_on_and_is_terminated_as_others_are(up: Path) -> None:
+    runs = [launch("wait") for _ in range(3)]
+    for run in runs:
+        wait_for(run, {"STARTED"})
+    processes = [process_of(run) for run in runs]
+    outer, busy = find_servers()
+    outer.kill()
+    terminate(runs[0])  # there is no code server
+    assert wait_for(runs[0], ENDED) == "CANCELED"
+    until(lambda: not processes[0].is_running(), READY_SECONDS)
+    until(lambda: status()["up"], READY_SECONDS, every=0.5)
+    terminate(runs[1])  # there is one that does not know of it
+    assert wait_for(runs[1], ENDED) == "CANCELED"
+    until(lambda: not processes[1].is_running(), READY_SECONDS)
+    processes[2].kill()
+    assert wait_for(runs[2], ENDED) == "FAILURE"
+    until(lambda: not busy.is_running(), READY_SECONDS)
+
+
 def test_the_process_with_the_definitions_ends_after_its_runs_when_the_code_server_is_killed(
     up: Path,
 ) -> None:
-    def find_servers() -> tuple[psutil.Process, psutil.Process]:
-        """Return the code server, and its process with the definitions."""
-        found = find_process(locate(settings()), CODE_SERVER)
-        assert found
-        outer = psutil.Process(found.pid)
-        (inner,) = [child for child in outer.children() if "grpc" in child.cmdline()]
-        return outer, inner
-
     def kill(outer: psutil.Process) -> None:
         outer.kill()
         outer.wait(READY_SECONDS)

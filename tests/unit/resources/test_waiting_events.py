@@ -4,9 +4,10 @@ import queue
 from collections.abc import Sequence
 
 import pytest
+from dagster import DagsterEvent, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 
-from millpond.instance.event_buffer import LONGEST_WAIT, EventBuffer
+from millpond.instance.event_buffer import LONGEST_WAIT, EventBuffer, can_wait, let_starts_wait
 
 PATIENCE = 30.0
 
@@ -58,3 +59,13 @@ def test_an_event_that_cannot_be_stored_is_told_and_stops_no_other() -> None:
     assert store.stored() == [["good"], ["better"]]
     waiting.flush([event("after")])
     assert store.stored() == [["after"]]
+
+
+def test_the_start_of_a_step_waits_only_if_its_code_is_the_platforms() -> None:
+    def start_of(step: str) -> EventLogEntry:
+        begun = DagsterEvent(DagsterEventType.STEP_START.value, "job", step_key=step)
+        return EventLogEntry(None, 10, "", "run", 0.0, step_key=step, dagster_event=begun)
+
+    let_starts_wait(["of_the_platform"])
+    assert can_wait(start_of("of_the_platform"))
+    assert not can_wait(start_of("of_the_project"))
