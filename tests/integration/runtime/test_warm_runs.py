@@ -69,8 +69,8 @@ defs = dg.Definitions(assets=[look, wait, version])
 
 
 @pytest.fixture
-def up(configure: Callable[..., Settings]) -> Iterator[Path]:
-    """A project with two assets of its own, with `millpond up` running for it."""
+def up(configure: Callable[..., Settings], request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A project with assets of its own, with `millpond up` running for it; the parameter is `warm_runs`."""
     original, folder = settings().project, settings().home.parent / "warm"
     (folder / "own").mkdir(parents=True)
     for name in ("alerts.yaml", "dagster.yaml", "waits.yaml", "workspace.yaml"):
@@ -80,7 +80,8 @@ def up(configure: Callable[..., Settings]) -> Iterator[Path]:
     (folder / "pyproject.toml").write_text('[tool.millpond]\ndefinitions = "own.assets"\n')
     (folder / "own" / "__init__.py").touch()
     (folder / "own" / "assets.py").write_text(OWN)
-    configured = configure(project=folder, home=folder / "home")
+    more = {"warm_runs": request.param} if hasattr(request, "param") else {}
+    configured = configure(project=folder, home=folder / "home", **more)
     answer = millpond("up", "--detach")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     yield folder
@@ -172,7 +173,9 @@ def find_servers() -> tuple[psutil.Process, psutil.Process]:
     return outer, inner
 
 
-def test_a_run_whose_code_server_was_killed_goes_on_and_is_terminated_as_others_are(up: Path) -> None:
+@pytest.mark.parametrize("up", [True, False], indirect=True, ids=["warm", "cold"])
+@pytest.mark.usefixtures("up")
+def test_a_run_whose_code_server_was_killed_goes_on_and_is_terminated_as_others_are() -> None:
     runs = [launch("wait") for _ in range(3)]
     for run in runs:
         wait_for(run, {"STARTED"})
