@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyiceberg.manifest import DataFileContent, FileFormat, ManifestContent
+from pyiceberg.manifest import ManifestContent
 from pyiceberg.types import DecimalType
 
+from millpond.internals.pyiceberg import DataFileContent, FileFormat
 from millpond.lake.files import lake_io
 from millpond.lake.manifests import read_entries, read_manifests
 from millpond.lake.metadata import is_remembered, read_metadata

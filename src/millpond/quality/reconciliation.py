@@ -222,7 +222,7 @@ def _explain(rows: int | None, recorded: str, now: Digest) -> str:
     if rows is not None and rows != now.rows:
         return f"{pluralize(now.rows, 'row', 'are')} there, {rows} recorded"
     if recorded != now.hex:
-        return f"what is there ({pluralize(now.rows, 'row')}) is not what was recorded"
+        return f"the values of {pluralize(now.rows, 'row')} are not those that were recorded"
     return ""
 
 
