@@ -28,7 +28,7 @@ from pairs import OURS, Case, keep_results
 
 TENTH = 10
 """A part of the rows is enough for a way that is slow."""
-BARS = {"dlt_append": 5.0, "dlt_merge": 20.0, "fetch": 0.4}
+BARS = {"dlt_append": 5.0, "dlt_merge": 20.0, "fetch": 0.4, "duckdb": 0.4}
 SQL, DLT = "a load of Millpond into the lake", "dlt sql_table, backend pyarrow, extracted to Parquet"
 CASES = {
     "postgres": {"load": SQL, "dlt": DLT},
@@ -60,7 +60,11 @@ def main(rows: int, repeat: int, cases: list[str], *, keep: bool) -> None:
             named = {OURS if who == "load" else CASES[case][who]: taken[who] for who in taken}
             bars = {CASES[case][who]: bar for who, bar in BARS.items() if who in taken}
             walls = {way: [round(wall, 3) for _, wall, _ in found] for way, found in named.items()}
-            found_of.append(Case(f"{rows:,} rows, {case}", walls, bars))
+            seen = {
+                f"processor time, {way}": f"{statistics.median(cpu for cpu, _, _ in found):.2f} s"
+                for way, found in named.items()
+            }
+            found_of.append(Case(f"{rows:,} rows, {case}", walls, bars, seen))
             print(case)
             for who, found in taken.items():
                 cpu, wall, most = zip(*found, strict=True)

@@ -26,6 +26,7 @@ import pytest
 from counting import count, log_duckdb
 
 from fake_source import every_day, fake_source
+from millpond.instance import event_buffer
 from millpond.instance.home import open_instance
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.files import list_files
@@ -66,6 +67,7 @@ def test_no_step_does_more_than_before_nor_more_with_more_days(
     home: Home, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     log_duckdb(monkeypatch, tmp_path)
+    monkeypatch.setattr(event_buffer, "LONGEST_WAIT", 600.0)  # else a slow machine stores events more often
     with fake_source() as source:
         source.serve = every_day
         with sources_at(source.url):

@@ -52,7 +52,7 @@ def wipe(
         _print_plan(plan, "would remove")
         for each in obstacles:
             output.print_text(f"would be refused: {each.name} still needs the rows; {each.remedy}")
-        typer.echo(
+        output.print_text(
             "Nothing was changed. A wipe cannot be undone. Next: "
             + ("the above, then " if obstacles else "")
             + "repeat it with --yes"

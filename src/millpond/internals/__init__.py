@@ -5,6 +5,6 @@ release changes something. Imports nothing of Millpond, so every package may imp
 `dagster`.
 """
 
-from millpond.internals.late_alembic import import_alembic_late
+from millpond.internals.on_demand import import_alembic_late
 
 import_alembic_late()
