@@ -23,12 +23,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from nightscout import serve
 from pairs import OURS, Case, Took, compared, measure, own_home, report
 
 BIN = Path(sys.executable).parent
 LAST = dt.date(2026, 10, 31)
 ASSET = "dlt_glucose_entries"
+DAGSTER_DEV_ENDS_SECONDS = 20.0
 FORKED = "until runs and commands are forked, Millpond"
 AGGREGATE = "select direction, count(*), avg(sgv) from {} group by all order by all"
 
@@ -161,7 +163,14 @@ def time_dagster_dev() -> Took:
                     return Took(time.perf_counter() - began)
             time.sleep(0.1)
     finally:
+        children = [each for each in psutil.Process().children(recursive=True) if each.pid != process.pid]
         process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(DAGSTER_DEV_ENDS_SECONDS)
+        _, left = psutil.wait_procs(children, DAGSTER_DEV_ENDS_SECONDS)
+        for each in [process, *left]:  # now and then it waits for its code server for ever
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         process.wait()
     sys.exit("dagster dev ended")
 
