@@ -43,8 +43,6 @@ def main() -> None:
     asked = parser.parse_args()
     days, repeat = (3, 1) if asked.quick else (asked.days, asked.repeat)
     first = LAST - dt.timedelta(days - 1)
-    from millpond.runtime.warm_client import SOCKET
-
     server = serve(288)
     with own_home(
         START_DATE=str(first - dt.timedelta(60)),
@@ -57,8 +55,7 @@ def main() -> None:
         run("millpond", "backfill", ASSET, "--start-date", str(first), "--end-date", str(LAST), "--yes")
         cases = _measure("", first, repeat)
         run("millpond", "up", "--detach")
-        while not (home / "run" / SOCKET).exists():
-            time.sleep(0.1)
+        wait_until_forked(home)
         cases += _measure(", with `up`", first, repeat)
         run("millpond", "down")
         cases += _measure_up(home, repeat)
@@ -129,20 +126,24 @@ def time_up(home: Path, warm: list[float]) -> Took:
 
     Adds to `warm` those until runs and commands are forked.
     """
-    from millpond.runtime.processes import find_recorded
-    from millpond.runtime.warm_client import COMMAND_SERVER, RUN_SERVER
-
     environment = {**os.environ, "MILLPOND_HOME": str(home)}
     began = time.perf_counter()
     run("millpond", "up", "--detach", environment=environment)
     took = Took(time.perf_counter() - began)
-    while not all(
-        (part := find_recorded(home / "run", name)) and part.ready for name in (RUN_SERVER, COMMAND_SERVER)
-    ):
-        time.sleep(0.05)
+    wait_until_forked(home)
     warm.append(time.perf_counter() - began)
     run("millpond", "down", environment=environment)
     return took
+
+
+def wait_until_forked(home: Path) -> None:
+    """Wait until runs and commands of a home are forked."""
+    from millpond.runtime.processes import find_recorded
+    from millpond.runtime.warm_client import COMMAND_SERVER, RUN_SERVER
+
+    for name in (RUN_SERVER, COMMAND_SERVER):
+        while not ((part := find_recorded(home / "run", name)) and part.ready):
+            time.sleep(0.05)
 
 
 def time_dagster_dev() -> Took:

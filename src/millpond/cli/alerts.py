@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from millpond.naming import pluralize
+
 app = typer.Typer(
     no_args_is_help=True,
     help="What went wrong, who was notified, and when it was resolved.\n\n"
@@ -101,7 +103,7 @@ def resend(number: Number, as_json: AsJson = False) -> None:
     if as_json:
         output.print_json({"alert": number, "deliveries": count})
     else:
-        typer.echo(f"alert {number} will be sent again through {count} channel{'' if count == 1 else 's'}")
+        typer.echo(f"alert {number} will be sent again through {pluralize(count, 'channel')}")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from millpond.backfill.ledger import Backfill
 from millpond.backfill.ledger_chunks import PartitionState
 from millpond.backfill.pieces import COUNT_METADATA, format_counts
 from millpond.cli import output
+from millpond.naming import pluralize
 from millpond.partitions import contiguous
 
 _REASONS = 10
@@ -133,7 +134,7 @@ def _print_end(console: Console, backfill: Backfill, rows: list[Row]) -> None:
     counts, sums = backfill.counts, compute_totals(rows, backfill.seconds)
     failed = counts.get(PartitionState.FAILED, 0) + counts.get(PartitionState.BLOCKED, 0)
     words = [
-        f"{(done := counts.get(PartitionState.DONE, 0)):,} partition{'' if done == 1 else 's'} done",
+        f"{pluralize(counts.get(PartitionState.DONE, 0), 'partition')} done",
         f"{backfill.skipped:,} skipped" if backfill.skipped else "",
         f"{failed:,} failed" if failed else "",
         f"{counts.get(PartitionState.UNREACHABLE, 0):,} unreachable"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from millpond.naming import pluralize
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -46,7 +48,7 @@ def doctor(
             ]
         )
     elif left:
-        typer.echo(f"{left} problem{'' if left == 1 else 's'} left")
+        typer.echo(f"{pluralize(left, 'problem')} left")
     else:
         typer.echo("no problems")
     if left:

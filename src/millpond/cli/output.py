@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from millpond.runtime.ending import discard
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -43,9 +45,7 @@ def spare_stdout() -> Iterator[None]:
     try:
         os.dup2(2, 1)
     except OSError:  # it is closed
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
+        discard(1)
     try:
         yield
     finally:

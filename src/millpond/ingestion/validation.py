@@ -12,12 +12,12 @@ import duckdb
 import pyarrow as pa
 
 from millpond.ingestion.contract import SEPARATOR, Contract
-from millpond.ingestion.memory_rows import cast_texts, have_distinct_keys
+from millpond.ingestion.memory_rows import cast_texts, have_distinct_keys, name_schema
 from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.split_rows import complete_rows, date, local_day, split_rows
-from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE, staged_name
+from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE
 from millpond.ingestion.unknown_fields import find_frequent
 from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
@@ -88,14 +88,10 @@ def _schema(connection: duckdb.DuckDBPyConnection, fetched: FetchResult) -> pa.S
     """Return the types that typed rows have in all files together; None of JSON rows."""
     if fetched.names is None:
         return None
-    found: dict[str, pa.DataType] = {}
-    if fetched.held is not None:
-        found = {field.name: field.type for field in fetched.held.schema}
-    elif fetched.files:
+    rows = fetched.held
+    if rows is None and fetched.files:
         rows = connection.execute(f"select * from {_read(fetched.files)} limit 0").to_arrow_table()  # noqa: S608
-        found = {field.name: field.type for field in rows.schema}
-    kinds = [found.get(staged_name(place), pa.null()) for place in range(len(fetched.names))]
-    return pa.schema([pa.field(name, kind) for name, kind in zip(fetched.names, kinds, strict=True)])
+    return name_schema(pa.table({}) if rows is None else rows, fetched.names)
 
 
 def _read(files: Sequence[Path]) -> str:

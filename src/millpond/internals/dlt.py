@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from millpond.internals.on_demand import import_on_demand
+from millpond.internals.result_cache import remember_results
 
 if TYPE_CHECKING:
     from dlt.common import json, jsonpath
@@ -32,20 +32,6 @@ def remember_secret_hints() -> None:
     from dlt.common.configuration import is_secret_hint, resolve
     from dlt.common.configuration.providers import environ
 
-    remembered, modules = _remember(is_secret_hint), (resolve, environ)
-    for module in modules:
+    remembered = remember_results(is_secret_hint, _MOST_HINTS)
+    for module in (resolve, environ):
         module.is_secret_hint = remembered  # type: ignore[attr-defined]
-
-
-def _remember(function: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Return `function` with its answers kept by identity: unions in another order are equal types."""
-    kept: dict[int, tuple[Any, bool]] = {}
-
-    def look(hint: Any) -> bool:
-        if (found := kept.get(id(hint))) is None:
-            if len(kept) >= _MOST_HINTS:
-                kept.clear()
-            found = kept[id(hint)] = hint, function(hint)
-        return found[1]
-
-    return look

@@ -70,7 +70,7 @@ from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 from pyiceberg.view.metadata import ViewVersion
 
 from millpond.internals.pyiceberg_avro import WholeFile as WholeFile
-from millpond.internals.schema_cache import remember_schemas as remember_schemas
+from millpond.internals.result_cache import remember_results as remember_results
 
 
 def convert_schema(schema: pa.Schema) -> Schema:

@@ -47,7 +47,7 @@ from pyiceberg.types import StructType
 from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 from typing_extensions import override
 
-from millpond.internals.schema_cache import KEPT, remember_schemas
+from millpond.internals.result_cache import KEPT, remember_results
 
 D = TypeVar("D", bound=StructProtocol)
 Encode = Callable[[bytearray, Any], None]
@@ -63,7 +63,7 @@ def _get_schema(header: AvroFileHeader) -> Schema:
     return _parse_schema(header.meta["avro.schema"])
 
 
-@remember_schemas
+@remember_results
 def _build_entry_schema(version: TableVersion, partition: StructType) -> Schema:
     data_file = data_file_with_partition(partition_type=partition, format_version=version)
     return manifest_entry_schema_with_data_file(format_version=version, data_file=data_file)
@@ -246,7 +246,7 @@ class _OneBlockFile(AvroOutputFile[D]):
         return b"".join((MAGIC, _encode_int(len(meta)), *texts, b"\0", self.sync_bytes))
 
 
-@remember_schemas
+@remember_results
 def _describe_table(schema: Schema, spec: PartitionSpec) -> dict[str, str]:
     return {"schema": schema.model_dump_json(), "partition-spec": to_json(spec.fields).decode()}
 
@@ -260,18 +260,18 @@ def _describe_manifest(writer: ManifestWriter) -> dict[str, str]:
     }
 
 
-_make_encoder_once = remember_schemas(make_encoder)
-_build_partition_type = remember_schemas(PartitionSpec.partition_type)
-_construct_writer = remember_schemas(construct_writer)
-_resolve_writer = remember_schemas(resolve_writer)
-_render_schema = remember_schemas(
+_make_encoder_once = remember_results(make_encoder)
+_build_partition_type = remember_results(PartitionSpec.partition_type)
+_construct_writer = remember_results(construct_writer)
+_resolve_writer = remember_results(resolve_writer)
+_render_schema = remember_results(
     lambda schema, name: json.dumps(AvroSchemaConversion().iceberg_to_avro(schema, schema_name=name))
 )
 
 
 _avro_file: Any = pyiceberg.avro.file
-_avro_file.construct_reader = remember_schemas(construct_reader)
-_avro_file.resolve_reader = remember_schemas(resolve_reader)
+_avro_file.construct_reader = remember_results(construct_reader)
+_avro_file.resolve_reader = remember_results(resolve_reader)
 _avro_file.construct_writer = lambda file_schema: _construct_writer(file_schema)
 _avro_file.resolve_writer = lambda record_schema, file_schema: _resolve_writer(record_schema, file_schema)
 PartitionSpec.partition_type = lambda self, schema: _build_partition_type(self, schema)  # type: ignore[method-assign]

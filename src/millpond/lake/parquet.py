@@ -38,7 +38,7 @@ from millpond.internals.pyiceberg import (
     dataframe_to_data_files,
     get_parquet_options,
     load_location_provider,
-    remember_schemas,
+    remember_results,
     sanitize_column_names,
     write_file,
 )
@@ -89,7 +89,7 @@ def read_file(metadata: TableMetadata, schema: Schema, io: FileIO, task: FileSca
         yield pa.Table.from_batches([batch])
 
 
-@remember_schemas
+@remember_results
 def _list_columns(schema: Schema) -> list[tuple[str, pa.DataType, bytes | None]] | None:
     """Return name, type and id of each column as they are in a file; None if there are nested ones."""
     stored = schema_to_pyarrow(schema)
@@ -100,7 +100,7 @@ def _name_columns(schema: pa.Schema) -> list[tuple[str, pa.DataType, bytes | Non
     return [(column.name, column.type, (column.metadata or {}).get(_FIELD_ID)) for column in schema]
 
 
-@remember_schemas
+@remember_results
 def _find_layout(schema: Schema, properties: dict[str, str]) -> _Layout | None:
     plain = _list_columns(schema) and not any(field.required for field in schema.fields)
     kind = properties.get(TableProperties.WRITE_FILE_FORMAT, TableProperties.WRITE_FILE_FORMAT_DEFAULT)

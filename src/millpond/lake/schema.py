@@ -11,13 +11,13 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
 from millpond.errors import SchemaConflict
-from millpond.internals.pyiceberg import remember_schemas
+from millpond.internals.pyiceberg import remember_results
 
 _KEPT = 256
 _UNCHANGED = "the table; its rows and columns did not change"
 
 
-@remember_schemas
+@remember_results
 def arrow_schema(schema: Schema) -> pa.Schema:
     """Return the Arrow schema in which rows of an Iceberg schema are written and compared."""
     return schema_to_pyarrow(schema, include_field_ids=False).remove_metadata()

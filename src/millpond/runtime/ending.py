@@ -64,14 +64,19 @@ class _Output(io.FileIO):
             raise _lost[0] from None
 
 
+def discard(descriptor: int) -> None:
+    """Have what is written to a descriptor go to no file."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
 def take_lost_output() -> OutputLost | None:
     """Return why standard output could not be written, if so; it goes to no file from now on."""
     try:
         sys.stdout.flush()
     except OSError:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 1)
-        os.close(nothing)
+        discard(1)
     return _lost.pop() if _lost else None
 
 

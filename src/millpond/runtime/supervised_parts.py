@@ -82,9 +82,7 @@ def _build_code_server(settings: Settings, home: Home) -> Part:
         return _start_process(settings, home, CODE_SERVER, command, preload=preload, deployed=folder)
 
     def examine(process: Process) -> Health:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(_ANSWER_SECONDS)
-            probe.connect(str(path))
+        _connect(path)
         # Only the web server knows whether the definitions load, so this is unknown while it starts.
         with suppress(*NO_ANSWER):
             if pages := find_process(home, WEBSERVER):
@@ -242,9 +240,17 @@ def code_server_socket(home: Home) -> Path:
 
 def accepts(path: Path) -> bool:
     """Return whether somebody listens on a Unix socket."""
+    try:
+        _connect(path)
+    except OSError:
+        return False
+    return True
+
+
+def _connect(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_ANSWER_SECONDS)
-        return probe.connect_ex(str(path)) == 0
+        probe.connect(str(path))
 
 
 ALERTS = "alerts"

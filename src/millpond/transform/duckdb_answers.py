@@ -23,12 +23,12 @@ def answer_from_lake(plugin: Plugin) -> None:
     """
     from millpond.internals.dbt import DuckDBAdapter, skip_foreign_keys
 
-    adapters: Any = DuckDBAdapter
-    list_schemas, list_relations = adapters.list_schemas, adapters.list_relations_without_caching
     if _opened:
         _opened[:] = [plugin]
         return
     _opened.append(plugin)
+    adapters: Any = DuckDBAdapter
+    list_schemas, list_relations = adapters.list_schemas, adapters.list_relations_without_caching
 
     def find_schemas(adapter: Any, database: str) -> Any:
         if get_current_build() and database.strip('"').lower() == DATABASE:

@@ -9,6 +9,7 @@ import streamlit as st
 from millpond.dashboard.context import Context
 from millpond.dashboard.text import escape, escape_prose, format_age, format_seconds
 from millpond.dashboard.theme import SYMBOLS, State
+from millpond.naming import pluralize
 from millpond.observability.assets import order_layers
 from millpond.observability.health import AssetStatus, Health, Problem, read_health
 
@@ -50,13 +51,12 @@ def _show_answer(health: Health, now: dt.datetime, any_asset: bool) -> None:
     if not any_asset:
         st.info("No asset passes the filters.")
     elif health.problems:
-        count = len(health.problems)
         since = f" since {format_age(now - health.since)} ago" if health.since else ""
         owners = sorted({owner for each in health.problems for owner in each.owners})
         move = f" It is the move of {', '.join(owners)}." if owners else ""
         more = health.open_alerts - len(health.alerts)
         unlisted = f" and {more:,} more open alerts" if more else ""
-        what = f"{count:,} problem{'' if count == 1 else 's'}{unlisted}"
+        what = f"{pluralize(len(health.problems), 'problem')}{unlisted}"
         st.error(escape(f"{what}{since}.{move}"), icon=":material/error:")
     elif all(each.state == "never" for each in health.statuses):
         st.info(

@@ -1,4 +1,4 @@
-"""What is derived from the schemas of PyIceberg is derived once for each object."""
+"""What is derived from objects of libraries, such as schemas and types, is derived once for each of them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 KEPT = 256
-"""Schemas that are kept: one for each partitioning, of which a lake has few."""
+"""Results that are kept: of schemas one for each partitioning, of which a lake has few."""
 
 _PLAIN = (str, int)
 """Values that are compared; of others the identity is, as their hash takes longer than what a cache saves."""
 
 
-def remember_schemas(derive: Callable[..., T]) -> Callable[..., T]:
-    """Return `derive`, which remembers what it derived from the same schemas and equal other arguments.
+def remember_results(derive: Callable[..., T], kept: int = KEPT) -> Callable[..., T]:
+    """Return `derive`, which remembers what it derived from the same objects and equal texts and numbers.
 
     What it returns is shared by all who call it.
     """
@@ -25,7 +25,7 @@ def remember_schemas(derive: Callable[..., T]) -> Callable[..., T]:
         key = tuple([_make_key(value) for value in given])
         found = known.get(key)
         if found is None:  # what is in the dictionary lives, so that no other object has its id
-            if len(known) >= KEPT:
+            if len(known) >= kept:
                 known.clear()
             found = known[key] = given, derive(*given)
         return found[1]
