@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -52,6 +53,7 @@ from dagster._core.events import (
 from dagster._core.execution.plan.execute_step import _build_data_version_tags as build_data_version_tags
 from dagster._core.execution.plan.execute_step import _get_code_version as get_code_version
 from dagster._core.execution.plan.execute_step import _get_input_provenance_data as get_input_provenance_data
+from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.instance.config import ConcurrencyConfig
 from dagster._core.instance.ref import InstanceRef
@@ -103,6 +105,20 @@ if TYPE_CHECKING:
 def announce_interrupt() -> None:
     """Have Dagster raise an interrupt before it begins the next step, as if a signal had come."""
     interrupts._received_interrupt["received"] = True
+
+
+def sleep_until_claims() -> None:
+    """Have a run that waits for slots of pools sleep until it may claim them again.
+
+    Dagster 1.13 takes the lesser of that time and zero: the run asks a processor for it all the while.
+    """
+
+    def interval_to_next_pending_claim_check(self: Any) -> float:
+        left = [at - time.time() for at in self._pending_timeouts.values()]
+        return max(0.0, min(left, default=0.0))
+
+    waits: Any = InstanceConcurrencyContext
+    waits.interval_to_next_pending_claim_check = interval_to_next_pending_claim_check
 
 
 def leave_out_unfit_assets(*marks: str) -> None:

@@ -2,15 +2,21 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import dagster as dg
+import pytest
+from dagster._core.execution.plan.active import ActiveExecution
 
 from millpond.instance.home import open_instance
+from millpond.instance.pool_slots import PoolSlots
+from millpond.internals.dagster import ConcurrencyClaimStatus
 from millpond.runs.progress import RunProgress
+from millpond.runs.run import SILENT
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
 
-RUNS = 8
+RUNS, CLAIMS = 8, 5
 
 
 def test_runs_that_are_the_first_to_use_a_pool_at_once_make_it_once(home: Home) -> None:
@@ -60,6 +66,61 @@ def test_a_step_claims_a_free_slot_and_the_next_in_line_follows_it(home: Home) -
         assert connection.execute("SELECT count(*) FROM pending_steps").fetchone() == (0,)
         info = storage.get_concurrency_info("one")
         assert (info.slot_count, info.active_slot_count, info.pending_step_count) == (1, 0, 0)
+
+
+def test_a_step_in_line_claims_again_soon_and_less_often_the_longer_it_waits(home: Home) -> None:
+    with open_instance() as recorded, databases().dagster.connect() as connection:
+        storage = recorded.event_log_storage
+        storage.initialize_concurrency_limit_to_default("one")
+        assert storage.claim_concurrency_slot("one", "run", "first").sleep_interval is None
+        waits = [storage.claim_concurrency_slot("one", "other", "second").sleep_interval]
+        for seconds in (10, 3600):
+            connection.execute(
+                "UPDATE pending_steps SET create_timestamp = now() - make_interval(secs => %s)"
+                " WHERE step_key = 'second'",
+                [seconds],
+            )
+            connection.commit()
+            waits.append(storage.claim_concurrency_slot("one", "other", "second").sleep_interval)
+    fresh, old, oldest = (wait or 0.0 for wait in waits)
+    assert 0 < fresh < old < oldest == 1
+
+
+def test_a_run_that_waits_for_a_slot_sleeps_until_it_claims_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, claims = 0, 0
+
+    @dg.op(pool="one")
+    def wanted() -> None: ...
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def waiting() -> None:
+        wanted()
+
+    with open_instance() as recorded:
+        storage = recorded.event_log_storage
+        storage.initialize_concurrency_limit_to_default("one")
+        assert storage.claim_concurrency_slot("one", "other", "first").is_claimed
+        look, claim = ActiveExecution.get_next_step, PoolSlots.claim_concurrency_slot
+
+        def count_looks(self: ActiveExecution) -> object:
+            nonlocal looks
+            looks += 1
+            return look(self)
+
+        def count_claims(self: PoolSlots, *given: Any) -> ConcurrencyClaimStatus:
+            nonlocal claims
+            claims += 1
+            if claims == CLAIMS:
+                self.free_concurrency_slot_for_step("other", "first")
+            return claim(self, *given)
+
+        monkeypatch.setattr(ActiveExecution, "get_next_step", count_looks)
+        monkeypatch.setattr(PoolSlots, "claim_concurrency_slot", count_claims)
+        assert waiting.execute_in_process(instance=recorded, run_config=SILENT).success
+    assert claims >= CLAIMS
+    assert looks <= 2 * claims
 
 
 def test_steps_that_claim_at_once_share_the_slots(home: Home) -> None:
