@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from operator import itemgetter
 from typing import Any
 
-from dagster import AssetKey, DagsterEventType, EventLogEntry, EventRecordsResult
+from dagster import AssetKey, EventLogEntry, EventRecordsResult
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
 
-from millpond.instance.check_rows import UPDATE_RESULT, list_planned, make_result
 from millpond.instance.connections import PooledStorage
 from millpond.instance.event_buffer import EventBuffer, can_wait
+from millpond.instance.event_rows import is_of_check, make_statement
 from millpond.instance.pool_slots import PoolSlots
 from millpond.instance.record import is_indexed
-from millpond.internals.dagster import (
-    ASSET_CHECK_EVENTS,
-    ASSET_EVENTS,
-    AssetRecord,
-    ConcurrencyClaimStatus,
-)
-from millpond.internals.dagster_on_demand import (
-    AssetCheckExecutionsTable,
-    AssetKeyTable,
-    ConcurrencyLimitsTable,
-    SqlEventLogStorageTable,
-)
+from millpond.internals.dagster import AssetRecord, ConcurrencyClaimStatus
+from millpond.internals.dagster_on_demand import AssetKeyTable, ConcurrencyLimitsTable
 
 
 class HomeEventLogStorage(PooledStorage, PoolSlots):
-    """Events in the home's Postgres; a batch is one transaction, and waiting events join the next one.
+    """Events in the home's Postgres; a batch is one statement, and waiting events join the next one.
 
     Dagster 1.13 uses several connections and commits for each event, and batches only materializations: the
     planned ones of a year of days take it 20 times as long.
@@ -70,61 +57,18 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
         super().dispose()
 
     def _store(self, events: Sequence[EventLogEntry]) -> None:
-        statement = SqlEventLogStorageTable.insert().returning(
-            SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
+        statement, values = make_statement(
+            events,
+            [self._event_to_row(event) for event in events],
+            [self._tags_for_asset_event(event) for event in events],
+            [is_of_check(event) and self.defines_state(event) for event in events],
         )
-        rows = [self._event_to_row(e) for e in events]
-        with self._one_transaction() as connection:
-            ids = list(connection.execute(statement, rows).scalars())
-            of_assets = [(e, i) for e, i in zip(events, ids, strict=True) if _is_of_asset(e)]
-            self._store_asset_event_tags(connection, [e for e, _ in of_assets], [i for _, i in of_assets])
-            last = {e.get_dagster_event().asset_key: (e, i) for e, i in of_assets}
-            self._store_assets(connection, last.values())
-            of_checks = [
-                (e, i, row["event"])
-                for e, i, row in zip(events, ids, rows, strict=True)
-                if _is_of_check(e) and self.defines_state(e)
-            ]
-            self._store_checks(connection, of_checks)
+        with super()._connect() as connection:  # which commits each statement by itself
+            connection.exec_driver_sql(statement, values)
 
     def defines_state(self, event: EventLogEntry) -> bool:  # noqa: ARG002
         """Return whether the event of a check defines the state of the check."""
         return True
-
-    def _store_assets(self, connection: Connection, events: Iterable[tuple[EventLogEntry, int]]) -> None:
-        """Update the assets of these events, in one statement for all that change the same columns."""
-        indexed, rows = self._has_asset_key_index_cols_on_connection(connection), defaultdict(list)
-        for event, event_id in events:
-            values = self._get_asset_entry_values(event, event_id, indexed)
-            key = event.get_dagster_event().asset_key
-            assert key
-            rows[tuple(values)].append({"asset_key": key.to_string(), **values})
-        for columns, of_assets in rows.items():
-            upsert = insert(AssetKeyTable).values(sorted(of_assets, key=itemgetter("asset_key")))
-            changed = {name: upsert.excluded[name] for name in columns}
-            key_alone = [AssetKeyTable.c.asset_key]
-            connection.execute(
-                upsert.on_conflict_do_update(index_elements=key_alone, set_=changed)
-                if changed
-                else upsert.on_conflict_do_nothing()
-            )
-
-    def _store_checks(self, connection: Connection, events: Sequence[tuple[EventLogEntry, int, str]]) -> None:
-        """Record planned checks and results; without a row of its plan a result is stored as Dagster does."""
-        planned, results = [], []
-        for event, event_id, body in events:
-            if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
-                planned += list_planned(event, event_id, body)
-            else:
-                results.append((event, event_id, body))
-        if planned:
-            connection.execute(AssetCheckExecutionsTable.insert(), planned)
-        if len(results) > 1 and all(event.run_id for event, *_ in results):
-            rows = [make_result(*each) for each in results]
-            if connection.execute(UPDATE_RESULT, rows).rowcount == len(rows):
-                return
-        for event, event_id, _ in results:
-            self.store_asset_check_event(event, event_id)
 
     def get_asset_tags_to_index(self, tag_keys: set[str]) -> set[str]:
         """Return the tags that are indexed: Dagster's own, and those that backfills are planned by."""
@@ -222,24 +166,3 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
         """Free the slots of a step."""
         with self.asset_connection():
             super().free_concurrency_slot_for_step(run_id, step_key)
-
-    @contextmanager
-    def _one_transaction(self) -> Iterator[Connection]:
-        with super()._connect() as free:
-            connection = free.execution_options(isolation_level="READ COMMITTED")
-            with connection.begin():
-                before = getattr(self._held, "connection", None)
-                self._held.connection = connection
-                try:
-                    yield connection
-                finally:
-                    self._held.connection = before
-
-
-def _is_of_check(event: EventLogEntry) -> bool:
-    return event.dagster_event_type in ASSET_CHECK_EVENTS
-
-
-def _is_of_asset(event: EventLogEntry) -> bool:
-    found = event.dagster_event
-    return event.dagster_event_type in ASSET_EVENTS and found is not None and found.asset_key is not None

@@ -6,10 +6,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetKey, AssetSelection, JobDefinition
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetKey,
+    AssetSelection,
+    EventLogEntry,
+    EventLogRecord,
+    JobDefinition,
+)
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
@@ -91,7 +99,7 @@ from dagster._core.storage.tags import (
 from dagster._core.utils import coerce_valid_log_level, make_new_run_id
 from dagster._record import copy as copy_record
 from dagster._record import record
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 from dagster._time import datetime_from_timestamp
 from dagster._utils import interrupts
 from dagster._utils.concurrency import ConcurrencyClaimStatus, ConcurrencySlotStatus
@@ -191,6 +199,16 @@ def keep_parts(job: JobDefinition) -> None:
         return derive(asset_selection=asset_selection, **others)
 
     shared.as_ephemeral_job = as_ephemeral_job
+
+
+@cache
+def split_record() -> tuple[str, str, str]:
+    """Return what Dagster writes before, between and after an event and its number in the record of both."""
+    number, event = 987_654_321, EventLogEntry(None, 0, "", "", 0.0)  # type: ignore[no-untyped-call]
+    both = serialize_value(EventLogRecord(storage_id=number, event_log_entry=event))
+    start, rest = both.split(serialize_value(event))
+    middle, end = rest.split(str(number))
+    return start, middle, end
 
 
 def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ import dagster as dg
 import psycopg
 import pytest
 import yaml
+from dagster import DagsterEventType
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.event_api import EventLogRecord
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._serdes import deserialize_value, serialize_value
 
 from millpond.instance import storage
 from millpond.instance.home import dagster_home, open_instance
@@ -192,6 +197,61 @@ def test_events_written_in_batches_equal_those_that_dagster_writes_one_by_one(
             assert status(ours, asset) == status(theirs, asset)
         assert status(ours, "first") == (KEYS, set())
         assert status(ours, "failing") == (set(), KEYS)
+
+
+def test_the_last_materialization_of_an_asset_is_kept_as_dagster_writes_it(home: Home) -> None:
+    with open_instance() as recorded, databases().dagster.connect() as connection:
+        run(recorded)
+        rows = connection.execute(
+            "SELECT last_materialization, e.id, e.event FROM asset_keys a JOIN event_logs e"
+            " ON e.id = (last_materialization::json ->> 'storage_id')::bigint"
+        ).fetchall()
+    assert len(rows) == 4
+    for kept, number, event in rows:
+        assert kept == serialize_value(EventLogRecord(number, deserialize_value(event, dg.EventLogEntry)))
+
+
+def report_checks(recorded: dg.DagsterInstance) -> None:
+    """Report results without a run, of a run that planned one check only, and of one check twice."""
+    left = dg.AssetKey("left")
+    for passed in (False, True):
+        recorded.report_runless_asset_event(dg.AssetCheckEvaluation(left, "bounds", passed, {}))
+    planned = dg.DagsterEvent(
+        DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+        "job",
+        event_specific_data=AssetCheckEvaluationPlanned(asset_key=left, check_name="bounds"),
+    )
+    results = [
+        dg.DagsterEvent(
+            DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            "job",
+            event_specific_data=dg.AssetCheckEvaluation(left, name, passed, {}),
+        )
+        for name, passed in (("bounds", False), ("bounds", True), ("key", False), ("key", True))
+    ]
+    for event in (planned, *results):
+        recorded.event_log_storage.store_event(
+            dg.EventLogEntry(None, 10, "", "a run", time.time(), dagster_event=event)
+        )
+
+
+def test_results_of_checks_are_kept_as_dagster_keeps_them_also_if_nothing_was_planned(
+    stock: tuple[dg.DagsterInstance, psycopg.Connection[Any]],
+) -> None:
+    theirs, their_rows = stock
+    question = (
+        "SELECT asset_key, check_name, run_id, execution_status, partition, evaluation_event_storage_id"
+        " = (SELECT max(id) FROM event_logs e WHERE e.event = evaluation_event) FROM asset_check_executions"
+        " ORDER BY id"
+    )
+    report_checks(theirs)
+    with open_instance() as ours, databases().dagster.connect() as our_rows:
+        report_checks(ours)
+        ours.event_log_storage.get_records_for_run("a run")
+        found = our_rows.execute(question).fetchall()
+    assert found == their_rows.execute(question).fetchall()
+    assert len(found) == 4
+    assert [row[3] for row in found] == ["FAILED", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED"]
 
 
 @pytest.mark.parametrize(
