@@ -57,7 +57,7 @@ def judge_again(
         stays = _find_kept(connection, table, there, days, ref)
         lost = there.filter(pc.invert(stays))
         connection.execute(f"delete from split where {_IS_LOADED}")  # noqa: S608 - ours
-        counts = count_fates(connection, days, validated.contract.fatal)
+        counts = count_fates(connection, days, validated.contract.fatal, undated=validated.undated)
         found = ValidatedRows(connection, validated.contract, validated.folder, counts)
         good = found.good(days, run_id, dt.datetime.now(dt.UTC))
         if not isinstance(good, pa.Table):

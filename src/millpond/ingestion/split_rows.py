@@ -22,21 +22,31 @@ _DAY_MICROS: Final = 86_400_000_000
 
 def split_rows(
     connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, zone: ZoneInfo
-) -> None:
-    """Make table `split`: what each row says, when it happened, and what is wrong with it as such."""
+) -> int:
+    """Make table `split`: what each row says, when it happened, and what is wrong with it as such.
+
+    Returns how many rows there are.
+    """
     more = f"strlen({PAYLOAD}) as __bytes, {contract.row()} as {ROW}, {ROW} is not null as __json"
     if contract.rows:
         more = f"0 as __bytes, {contract.readable()} as __json"
     rows = f"(select {'*' if contract.rows else '* exclude (__json)'}, {more} from raw)"  # noqa: S608 - ours
     day = _day(window, zone) if contract.table.load == "days" else local_day(zone)
-    connection.execute(
+    return fill(
+        connection,
         f"""
         create temp table split as
         select _seq, __bytes, {contract.split()}, {contract.time()} as __micros,
                {day} as __day, __key, {_fingerprint(contract)} as __fingerprint
         from {contract.taken(rows)}
-        """  # noqa: S608
+        """,  # noqa: S608
     )
+
+
+def fill(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """Create a table of what is selected; returns its number of rows."""
+    ((rows,),) = connection.execute(sql).fetchall()
+    return int(rows)
 
 
 def complete_rows(
@@ -47,7 +57,6 @@ def complete_rows(
     held: pa.Table,
 ) -> pa.Table:
     """Make view `split` over `held` rows; returns them with the values that are not taken as they are."""
-    connection.execute("set preserve_insertion_order = true")
     day = _day(window, zone) if contract.table.load == "days" else local_day(zone)
     columns = ["_seq", *contract.cast(), f"{contract.time()} as __micros", f"{day} as __day", "__key"]
     sql = f"select {', '.join(columns)} from {contract.taken('raw')}"  # noqa: S608 - names quoted, literals

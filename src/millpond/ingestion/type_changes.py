@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from millpond.errors import SchemaConflict
 from millpond.ingestion.column_rules import Value
 from millpond.ingestion.columns import is_numeric, sql_type
+from millpond.ingestion.connection import configure_connection
 from millpond.ingestion.schema import lake_tables
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.typed_rows import TypedRows, column_type, staged_name
-from millpond.ingestion.validation import configure_connection
 from millpond.lake import read
 from millpond.lake.schema import arrow_schema, find_stored_type
 from millpond.naming import literal, quoted, ref_option

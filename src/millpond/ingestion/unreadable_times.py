@@ -52,7 +52,7 @@ def place_rows_without_time(
 ) -> bool:
     """Make table `undated`: each row of `split` without a time, the days it may be of, and one to file it.
 
-    Returns whether there may be any.
+    Returns whether there may be any; no table if not.
 
     `dated` is a query for `_seq`, `__micros` and `day` of each row, the days before and after `window`
     included; `stream` the expression for a row's stream of requests.
@@ -63,8 +63,6 @@ def place_rows_without_time(
     """
     missing = "select 1 from split where __micros is null limit 1"
     if table.load != "days" or not connection.execute(missing).fetchone():
-        days = ", ".join(f"{name} date" for name in ("lo", "hi", "asked_lo", "asked_hi", "part"))
-        connection.execute(f"create temp table undated (_seq bigint, {days}, sure boolean)")
         return False
     reach = table.window.reach is not None
     spans = list(zip(streams, [*streams[1:], window.end], strict=True))
@@ -120,7 +118,7 @@ def find_uncertain_days(
     These are days without a good row to which any such row may belong; and where no such day explains them,
     all days between which there are more of them than `quarantine` allows.
     """
-    counts, groups = validated.counts, list(_groups(validated.connection))
+    counts, groups = validated.counts, list(_groups(validated.connection)) if validated.undated else []
     may_lack: dict[dt.date, list[_Group]] = {}
     for group in groups:
         asked = [day for day in counts if group.asked[0] <= day <= group.asked[1]]

@@ -16,6 +16,7 @@ from millpond.ingestion.contract import Contract
 from millpond.ingestion.json_sql import BLANKS
 from millpond.ingestion.memory_rows import append_columns, find_columns
 from millpond.ingestion.rest.pages import PAYLOAD
+from millpond.ingestion.schema import lake_tables
 from millpond.naming import LINEAGE_COLUMNS, PARTITION_COLUMN, literal, quoted
 from millpond.partitions import Window, contiguous
 
@@ -69,6 +70,8 @@ class ValidatedRows:
     """Days whose rows are written nowhere."""
     held: pa.Table | None = None
     """The rows in memory, in order, with the values that were computed of them."""
+    undated: bool = False
+    """Whether table `undated` has rows without a time."""
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""
@@ -101,11 +104,11 @@ class ValidatedRows:
 
     def bad(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the rows of `window` that broke the contract: key, reason, payload, with lineage columns."""
-        columns = self._as_served()
-        rows = "judged join raw using (_seq) where __fate = 'bad'"
         if not self._sum(window, "bad"):
-            rows = f"judged, (select '' as {PAYLOAD}) where false"
-        return self._rows(columns, rows, window, run_id, loaded_at)
+            _, quarantine = lake_tables(self.contract.table)
+            return quarantine.schema.empty_table()
+        rows = "judged join raw using (_seq) where __fate = 'bad'"
+        return self._rows(self._as_served(), rows, window, run_id, loaded_at)
 
     def _sum(self, window: Window, what: str) -> int:
         return sum(getattr(found, what) for day, found in self.counts.items() if day in window)

@@ -11,21 +11,19 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
+from millpond.ingestion.connection import has_few_rows, open_connection
 from millpond.ingestion.contract import SEPARATOR, Contract
 from millpond.ingestion.memory_rows import cast_texts, have_distinct_keys, name_schema
 from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.split_rows import complete_rows, date, local_day, split_rows
+from millpond.ingestion.split_rows import complete_rows, date, fill, local_day, split_rows
 from millpond.ingestion.typed_rows import STAGED_BROKEN, STAGED_LINE
 from millpond.ingestion.unknown_fields import find_frequent
 from millpond.ingestion.unreadable_times import place_rows_without_time
 from millpond.ingestion.validated_rows import Counts, ValidatedRows
 from millpond.naming import literal
 from millpond.partitions import Window
-
-MEMORY = "600MB"
-"""What judging may hold in memory; beyond that it goes to the staging folder."""
 
 
 @contextmanager
@@ -46,8 +44,7 @@ def validate_rows(
     one key the latest is judged, the others are duplicates.
     """
     folder.mkdir(exist_ok=True)
-    with duckdb.connect(":memory:", config=configure_connection(folder)) as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with open_connection(fetched, folder) as connection:
         schema, held, casts = _schema(connection, fetched), fetched.held, None
         if held is not None:
             if schema is not None:
@@ -56,32 +53,20 @@ def validate_rows(
         contract = Contract(table, added, schema, zone.key, fetched.marked, fetched.may_hold_nul, casts)
         connection.execute(_raw(fetched, contract))
         if held is None or schema is None:
-            split_rows(connection, contract, window, zone)
-            held = None
+            rows, held = split_rows(connection, contract, window, zone), None
         else:
             held = complete_rows(connection, contract, window, zone, held)
+            rows = len(held)
         if fetched.spans is not None:
             _note_days(connection, contract, window, zone, fetched)
-        _place(connection, contract, window, fetched)
+        undated = _place(connection, contract, window, fetched)
         duplicates = 0
         if held is None or not have_distinct_keys(held, contract.key):
-            duplicates = _find_duplicates(connection, contract)
+            duplicates = _find_duplicates(connection, contract, few=has_few_rows(fetched))
         _judge(connection, contract, duplicates)
-        rows = _count(connection, "split") if held is None else len(held)
         others = rows - _count(connection, "placed") if fetched.other_days else 0
-        counts = count_fates(connection, window, contract.fatal)
-        yield ValidatedRows(connection, contract, folder, counts, others, held=held)
-
-
-def configure_connection(folder: Path) -> dict[str, str | bool | int | float | list[str]]:
-    """Return the configuration of a connection that spills to `folder`."""
-    return {
-        "memory_limit": MEMORY,
-        "temp_directory": str(folder / "spilled"),
-        "preserve_insertion_order": "false",
-        "autoload_known_extensions": "false",
-        "autoinstall_known_extensions": "false",
-    }
+        counts = count_fates(connection, window, contract.fatal, undated=undated)
+        yield ValidatedRows(connection, contract, folder, counts, others, held=held, undated=undated)
 
 
 def _schema(connection: duckdb.DuckDBPyConnection, fetched: FetchResult) -> pa.Schema | None:
@@ -130,9 +115,10 @@ def _note_days(
 
 def _place(
     connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, fetched: FetchResult
-) -> None:
+) -> bool:
     """Make view `placed`: the rows of `split` with the day that each is counted for.
 
+    Returns whether table `undated` has those without a time.
     Rows of a table without days are all of one, the window's; rows that changed may be of any day.
     """
     dated, stream = "select _seq, __micros, __day as day from split", f"(_seq >> {STREAM_SHIFT})"
@@ -144,7 +130,7 @@ def _place(
         day = f"coalesce(__day, {first})"
         placed = f"select *, false as __outside, {day} as __part from split"  # noqa: S608 - a date
         connection.execute(f"create temp view placed as {placed}")
-        return
+        return undated
     asked, elsewhere, part = "", "false", "null::date"
     if undated:
         part = "part"
@@ -162,20 +148,27 @@ def _place(
         {"where not __outside" if fetched.other_days else ""}
         """  # noqa: S608
     )
+    return undated
 
 
-def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract) -> int:
+def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract, *, few: bool) -> int:
     """Make table `duplicates`: the rows that a later one with their key, of their day, takes the place of.
 
     Returns how many there are.
 
     Where rows are written by key, a key has one row on all days. Only keys whose hash is there more than once
-    are looked at: in most loads there is none.
+    are looked at: in most loads there is none, and no table.
     """
     apart = ["__outside", *(["__part"] if contract.table.writes == "replace" else [])]
     of = ", ".join([*apart, "coalesce(__key, __fingerprint)"])
+    if few:  # of many, this would take as long as the table does
+        ((repeated,),) = connection.execute(
+            f"select count(*) > count(distinct hash({of})) from placed"  # noqa: S608
+        ).fetchall()
+        if not repeated:
+            return 0
     rank = f"row_number() over (partition by {of} order by {contract.later_first()})"
-    return _fill(
+    return fill(
         connection,
         f"""
         create temp table duplicates as
@@ -194,7 +187,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates
     frequent = find_frequent(connection) if contract.table.unknown_columns == "quarantine" else []
     rows = "placed left join duplicates using (_seq)"
     typed = contract.typed(rows if duplicates else "(select *, false as __duplicate from placed)")
-    noted = _fill(
+    noted = fill(
         connection,
         f"""
         create temp table verdicts as
@@ -205,7 +198,6 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates
                      case when __outside then 'outside' when __duplicate then 'duplicate' end as __apart
               from {typed}
               where __outside or __duplicate or {contract.noteworthy()})
-        where __apart is not null or __broke is not null or __null is not null
         """,  # noqa: S608
     )
     fate = (
@@ -217,9 +209,9 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates
 
 
 def count_fates(
-    connection: duckdb.DuckDBPyConnection, window: Window, fatal: frozenset[str]
+    connection: duckdb.DuckDBPyConnection, window: Window, fatal: frozenset[str], *, undated: bool
 ) -> dict[dt.date, Counts]:
-    """Return what became of the judged rows of each day of `window`."""
+    """Return what became of the judged rows of each day of `window`; some may be `undated`."""
     counts = {day: Counts() for day in window.days}
     sql = "select __part, __fate, __reason, __nulled, count(*), sum(__bytes)::bigint from judged group by all"
     for day, fate, reason, nulled, rows, size in connection.execute(sql).fetchall():
@@ -231,16 +223,12 @@ def count_fates(
             found.fatal.update(fatal.intersection(reason.split(SEPARATOR)))
         for text in nulled.split(SEPARATOR) if nulled else ():
             found.note_null(text, rows)
+    if not undated:
+        return counts
     sql = "select __part, count(*) from judged join undated using (_seq) where __fate = 'bad' and not sure"
     for day, rows in connection.execute(f"{sql} group by all").fetchall():
         counts[day].undated = rows
     return counts
-
-
-def _fill(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    """Create a table of what is selected; returns its number of rows."""
-    ((rows,),) = connection.execute(sql).fetchall()
-    return int(rows)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:

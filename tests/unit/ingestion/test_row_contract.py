@@ -273,8 +273,14 @@ def test_only_rows_to_which_something_happens_are_noted_apart(tmp_path: Path) ->
             {},
             tmp_path / "judged",
         ) as found:
+            there = {
+                name
+                for (name,) in found.connection.execute("select table_name from duckdb_tables()").fetchall()
+            }
+            assert ("duplicates" in there) == (replaced > 0)
             for name, number in (("split", len(rows)), ("duplicates", replaced), ("verdicts", noted)):
-                assert found.connection.table(name).count("*").fetchall() == [(number,)]
+                if name in there:
+                    assert found.connection.table(name).count("*").fetchall() == [(number,)]
 
 
 def test_rows_without_a_time_count_for_the_day_of_the_row_before_or_the_first_with_one(

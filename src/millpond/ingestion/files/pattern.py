@@ -12,6 +12,8 @@ from millpond.ingestion.files.place import is_hidden
 from millpond.ingestion.files.spec import DATE
 
 _DIGITS: Final = {"Y": 4, "m": 2, "d": 2, "j": 3, "H": 2, "M": 2, "S": 2}
+_ISO: Final = "%Y-%m-%d"
+"""The form that most names have, which Python reads at once."""
 _TOKEN: Final = re.compile(r"\{date\}|\*\*/|\*\*|\*|\?|[^*?{]+|.")
 _WILD: Final = re.compile(r"[*?]|\{date\}")
 
@@ -44,8 +46,11 @@ class Pattern:
         found = self._regex.fullmatch(path)
         if not found or "date" not in found.groupdict():
             return None
+        text = found["date"]
         try:
-            return dt.datetime.strptime(found["date"], self.date_format).date()  # noqa: DTZ007 - a day
+            if self.date_format == _ISO and text.isascii():
+                return dt.date.fromisoformat(text)
+            return dt.datetime.strptime(text, self.date_format).date()  # noqa: DTZ007 - a day
         except ValueError:
             return None
 

@@ -8,8 +8,9 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -86,29 +87,29 @@ class LocalFolder:
                 if not path.isprintable() and not _is_text(path):
                     _log.warning("%r is left out: its name is not UTF-8", self.show(path))
                     continue
-                if Path(each.path).is_dir():
-                    if each.is_symlink():
+                if each.is_symlink():
+                    if Path(each.path).is_dir():
                         _log.warning("%s is a link to a folder, and left out", self.show(path))
-                    elif depth != 0:
+                    elif (entry := self.look(path)) is not None:
+                        yield entry
+                elif each.is_dir(follow_symlinks=False):
+                    if depth != 0:
                         yield from self._walk(
                             Path(each.path), f"{path}/", None if depth is None else depth - 1
                         )
-                elif (entry := self.look(path)) is not None:
+                elif (entry := _find_entry(path, partial(each.stat, follow_symlinks=False))) is not None:
                     yield entry
 
     def look(self, path: str) -> Entry | None:
         """Return the regular file at `path`."""
+        return _find_entry(path, partial(self._stat, path))
+
+    def _stat(self, path: str) -> os.stat_result | None:
         file = self._root / path
-        try:
-            if file.is_symlink() and not file.resolve().is_relative_to(self._root):
-                _log.warning("%s is a link that leads out of %s, and left out", self.show(path), self._root)
-                return None
-            found = file.stat()
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, OSError) and error.errno not in _GONE:
-                raise
+        if file.is_symlink() and not file.resolve().is_relative_to(self._root):
+            _log.warning("%s is a link that leads out of %s, and left out", self.show(path), self._root)
             return None
-        return _local_entry(path, found) if stat.S_ISREG(found.st_mode) else None
+        return file.stat()
 
     def open(self, path: str) -> BinaryIO:
         """Return the bytes of a file inside of the folder."""
@@ -130,7 +131,16 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _local_entry(path: str, found: os.stat_result) -> Entry:
+def _find_entry(path: str, look: Callable[[], os.stat_result | None]) -> Entry | None:
+    """Return the regular file that `look` finds; None if it finds none."""
+    try:
+        found = look()
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno not in _GONE:
+            raise
+        return None
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return None
     modified = dt.datetime.fromtimestamp(found.st_mtime, dt.UTC)
     return Entry(path, found.st_size, modified, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}")
 
