@@ -147,6 +147,12 @@ def test_each_step_retries_with_growing_random_pauses_and_takes_its_pool() -> No
             assert asset.op.pool == ("publish" if spec.group_name == "marts" else "transform"), name
 
 
+def test_loads_run_before_models_that_wait_for_nothing_either() -> None:
+    for name, spec in specs().items():
+        tags = definitions().resolve_assets_def(spec.key).op.tags
+        assert int(tags.get("dagster/priority", 0)) == (1 if spec.group_name == "raw" else 0), name
+
+
 def test_a_range_of_days_of_whatever_assets_is_one_run() -> None:
     policies = {graph().get(spec.key).backfill_policy for spec in specs().values()}
     assert policies == {dg.BackfillPolicy.single_run()}

@@ -39,6 +39,8 @@ from millpond.settings import Settings, settings, source_files, variable
 
 _WORTH_RETRYING = (SourceUnreachable, SourceMalformed, PagingLoop, ListingIncomplete, *TRANSIENT)
 _SHOWN = 3
+_FIRST = {"dagster/priority": "1"}
+"""Loads run before models that wait for nothing either: dbt is loaded meanwhile, in the companion."""
 
 
 def build_assets(
@@ -66,6 +68,7 @@ def _asset(source: SourceSpec, table: SourceTable, *, hide: bool) -> dg.AssetsDe
         kinds=set(table.kinds),
         owners=[table.owner] if table.owner else None,
         tags={"layer": "raw", **table.tags},
+        op_tags=_FIRST,
         description=table.description or None,
         metadata={
             "dagster/table_name": table.raw_table,
