@@ -6,8 +6,11 @@ of just the columns of its table, without lists and structures, is read and writ
 
 from __future__ import annotations
 
+import os
 import uuid
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -44,6 +47,7 @@ from millpond.internals.pyiceberg import (
 )
 from millpond.lake.files import find_local
 from millpond.lake.hashing import join_chunks
+from millpond.lake.pools import get_pool
 from millpond.lake.rows import gather
 from millpond.lake.schema import arrow_schema
 from millpond.lake.staging import Staging
@@ -51,6 +55,8 @@ from millpond.lake.statistics import StatisticsPlan
 from millpond.lake.turns import end_turns, leave_turn
 
 _BATCH_ROWS = 131_072
+_PIECES_BEGUN = 1
+"""Pieces of rows that another thread writes while the next one is made: each takes memory."""
 _SHARED_BYTES = 1 << 20
 """From this size on several threads read a file."""
 _SAMPLE_ROWS = 1_024
@@ -120,15 +126,33 @@ def write_files(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str
     metadata, io = staging.table_metadata, staging.table.io
     target = arrow_schema(metadata.schema())
     order = [(name, "ascending") for name in sort_by if name in target.names]
-    files: list[DataFile] = []
-    for piece in gather(t for t in tables if t.num_rows):
-        ordered = piece if _is_sorted(piece, order) else piece.sort_by(order).combine_chunks()
-        parts = _split_rows(metadata, ordered)
-        if parts is None:
-            files += dataframe_to_data_files(metadata, ordered, io)
-        else:
-            files += _write_parts(metadata, io, list(_make_tasks(metadata, parts)))
-    return files
+    write = partial(_write_piece, metadata, io, order)
+    pieces = gather(t for t in tables if t.num_rows)
+    piece = next(pieces, None)
+    files, begun = list[DataFile](), deque[Future[list[DataFile]]]()
+    try:
+        while piece is not None and (following := next(pieces, None)) is not None:
+            end_turns()
+            if len(begun) >= _PIECES_BEGUN:
+                files += begun.popleft().result()
+            begun.append(get_pool("pieces", os.cpu_count() or 1).submit(write, piece))
+            piece = following
+        last = [] if piece is None else write(piece)
+        for each in begun:
+            files += each.result()
+        return files + last
+    finally:
+        wait(begun)
+
+
+def _write_piece(
+    metadata: TableMetadata, io: FileIO, order: list[tuple[str, str]], piece: pa.Table
+) -> list[DataFile]:
+    ordered = piece if is_sorted(piece, order) else piece.sort_by(order).combine_chunks()
+    parts = _split_rows(metadata, ordered)
+    if parts is None:
+        return list(dataframe_to_data_files(metadata, ordered, io))
+    return _write_parts(metadata, io, list(_make_tasks(metadata, parts)))
 
 
 def _write_parts(metadata: TableMetadata, io: FileIO, tasks: Sequence[WriteTask]) -> list[DataFile]:
@@ -187,12 +211,23 @@ def list_repeating(rows: pa.Table) -> list[str]:
     return [name for name in rows.column_names if name not in different]
 
 
-def _is_sorted(table: pa.Table, order: list[tuple[str, str]]) -> bool:
-    """Return whether the rows are sorted by the one column of `order`; False if it has several."""
-    if len(order) != 1:
-        return not order
-    values = table[order[0][0]]
-    return not values.null_count and pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False
+def is_sorted(table: pa.Table, order: list[tuple[str, str]]) -> bool:
+    """Return whether the rows are sorted by the columns of `order`; False if one has nulls."""
+    tied: pa.ChunkedArray | None = None
+    for at, (name, _) in enumerate(order, 1):
+        values = table[name]
+        if values.null_count:
+            return False
+        former, latter = values[:-1], values[1:]
+        follows = pc.less_equal(former, latter)
+        if tied is not None:
+            follows = pc.or_(pc.invert(tied), follows)
+        if pc.all(follows).as_py() is False:
+            return False
+        if at < len(order):
+            same = pc.equal(former, latter)
+            tied = same if tied is None else pc.and_(tied, same)
+    return True
 
 
 def _split_rows(

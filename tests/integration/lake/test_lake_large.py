@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lake_readings import DAY, day, days, found, rows, spec, write
-from millpond.errors import RowsOutsideWindow
-from millpond.lake import datafiles, read
+from millpond.errors import RowsOutsideWindow, StorageFailed
+from millpond.lake import datafiles, parquet, read
 from millpond.lake import rows as lake_rows
 from millpond.lake.tables import Replacement, Written, replace
+from millpond.runtime.home import Home
 from processes import exit_code
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -75,6 +77,24 @@ def test_small_pieces_change_nothing_but_the_number_of_files(
     assert len(read.load_table("main", "raw.readings").inspect.data_files()) > 2
     write({1: [5], 2: []}, days(1, 2))
     assert found() == {0: values[0], 1: [5], 3: values[3]}
+
+
+def test_a_piece_that_cannot_be_written_leaves_no_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_rows, "PIECE_BYTES", 1000)
+    written, write_part = list[int](), parquet._write_part
+
+    def fail_once(*given: Any) -> Any:
+        written.append(len(written))
+        if len(written) == 2:
+            raise OSError(28, "no space left on device")
+        return write_part(*given)
+
+    monkeypatch.setattr(parquet, "_write_part", fail_once)
+    with pytest.raises(StorageFailed):
+        write({n: list(range(30)) for n in range(4)}, days(0, 3))
+    assert len(written) > 1
+    assert not read.exists("main", "raw.readings")
+    assert not list(home.warehouse.rglob("*.parquet"))
 
 
 def test_of_a_large_file_a_piece_at_a_time_is_in_memory(
