@@ -14,10 +14,13 @@ from sqlalchemy import Connection
 from millpond.instance.connections import PooledStorage
 from millpond.instance.event_buffer import EventBuffer, can_wait
 from millpond.instance.event_rows import is_of_check, make_statement
+from millpond.instance.input_reads import read_inputs, read_newest
 from millpond.instance.pool_slots import PoolSlots
 from millpond.instance.record import is_indexed
-from millpond.internals.dagster import AssetRecord, ConcurrencyClaimStatus
+from millpond.internals.dagster import AssetRecord, ConcurrencyClaimStatus, read_states_at_once
 from millpond.internals.dagster_on_demand import AssetKeyTable, ConcurrencyLimitsTable
+
+read_states_at_once(read_inputs, read_newest)
 
 
 class HomeEventLogStorage(PooledStorage, PoolSlots):

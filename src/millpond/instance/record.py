@@ -6,13 +6,13 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 import dagster as dg
 import orjson
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, exists, false, func, or_, select
 
 from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG, INPUT_DATA_VERSION_TAG_PREFIX
 from millpond.internals.dagster_on_demand import (
@@ -127,11 +127,10 @@ def read_versions(
     if first:
         condition &= or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last)))
     with asset_connection(instance) as conn:
-        newest = _newest(conn, names, condition)
-        of_data = and_(_TAGS.event_id == newest.c.id, _TAGS.key == DATA_VERSION_TAG)
-        statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value)
-        rows = conn.execute(statement.join(AssetEventTagsTable, of_data, isouter=True)).fetchall()
-    for key, partition, version in rows:
+        rows = _read_versions(conn, _newest_of(names, condition), _was_wiped(names))
+        if rows and rows[0][3]:
+            rows = _read_versions(conn, _newest(conn, names, condition), false())
+    for key, partition, version, _ in rows:
         if _is_day(partition):
             found[names[key]][_day(partition)] = version or ""
     return found
@@ -165,12 +164,29 @@ def run_ids(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[str
 
 def _newest(conn: Connection, names: Collection[str], condition: ColumnElement[bool]) -> Subquery:
     """Return the latest event of each day of the assets with these keys that meets `condition`."""
+    return _newest_of(names, condition, *_after_wipe(conn, names))
+
+
+def _newest_of(names: Collection[str], *conditions: ColumnElement[bool]) -> Subquery:
     return (
         select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
-        .where(_EVENTS.asset_key.in_(names), condition, *_after_wipe(conn, names))
+        .where(_EVENTS.asset_key.in_(names), *conditions)
         .group_by(_EVENTS.asset_key, _EVENTS.partition)
         .subquery()
     )
+
+
+def _read_versions(conn: Connection, newest: Subquery, more: ColumnElement[bool]) -> Sequence[Any]:
+    """Return key, partition and data version of each of these events, and the value of `more`."""
+    of_data = and_(_TAGS.event_id == newest.c.id, _TAGS.key == DATA_VERSION_TAG)
+    statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value, more)
+    return conn.execute(statement.join(AssetEventTagsTable, of_data, isouter=True)).fetchall()
+
+
+def _was_wiped(names: Collection[str]) -> ColumnElement[bool]:
+    """Return whether any of the assets was wiped in Dagster."""
+    table = AssetKeyTable.c
+    return exists().where(table.asset_key.in_(names), table.wipe_timestamp.is_not(None))
 
 
 def _value(tag: str) -> ColumnElement[str | None]:

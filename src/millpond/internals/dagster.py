@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import (
     AssetCheckKey,
     AssetCheckResult,
     AssetKey,
     AssetSelection,
+    DagsterEventType,
+    DataVersion,
     EventLogEntry,
     EventLogRecord,
     JobDefinition,
+    TimeWindowPartitionsDefinition,
 )
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -31,6 +35,7 @@ from dagster._core.definitions.data_version import (
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
     INPUT_DATA_VERSION_TAG_PREFIX,
+    SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD,
     get_input_data_version_tag,
 )
 from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
@@ -44,7 +49,8 @@ from dagster._core.definitions.events import (
 )
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.definitions.metadata import normalize_metadata
-from dagster._core.definitions.partitions.subset import TimeWindowPartitionsSubset
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.partitions.subset import AllPartitionsSubset, TimeWindowPartitionsSubset
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
@@ -58,6 +64,7 @@ from dagster._core.events import (
     DagsterEventBatchMetadata,
     StepMaterializationData,
 )
+from dagster._core.execution.context.data_version_cache import DataVersionCache, InputAssetVersionInfo
 from dagster._core.execution.plan.execute_step import _build_data_version_tags as build_data_version_tags
 from dagster._core.execution.plan.execute_step import _get_code_version as get_code_version
 from dagster._core.execution.plan.execute_step import _get_input_provenance_data as get_input_provenance_data
@@ -209,6 +216,75 @@ def split_record() -> tuple[str, str, str]:
     start, rest = both.split(serialize_value(event))
     middle, end = rest.split(str(number))
     return start, middle, end
+
+
+class StateOfInput(NamedTuple):
+    """The newest materialization of an input of a step; `used` is the version of all that the step reads."""
+
+    id: int
+    run: str
+    time: float
+    version: str
+    used: str
+
+
+def read_states_at_once(
+    read_inputs: Callable[[Any, dict[AssetKey, list[str] | None]], Mapping[AssetKey, StateOfInput]],
+    read_newest: Callable[[Any, AssetKey, str], tuple[int, str, float] | bool],
+) -> None:
+    """Have steps read the versions of all inputs, and what a check speaks of, by these functions.
+
+    Dagster takes two statements for each, and two more for each input with partitions; it still reads what
+    `read_inputs` leaves out, and where `read_newest` is True.
+    """
+    caches: Any = DataVersionCache
+    results: Any = AssetCheckResult
+    fetch, find = caches._fetch_input_asset_version_info, results._get_partitioned_target_materialization_data
+
+    def fetch_at_once(cache: Any, keys: Sequence[AssetKey]) -> None:
+        context, known = cache._context, cache.input_asset_version_info
+        days = {}
+        for key in keys:
+            with suppress(Exception):  # which Dagster raises, if it needs the days
+                days[key] = _list_input_days(context, key)
+        left = dict.fromkeys(keys)
+        for key, found in read_inputs(context.instance.event_log_storage, days).items():
+            made = cache.values.get(key)
+            if made is None or made.value == found.version:  # else Dagster warns
+                kind, version = DagsterEventType.ASSET_MATERIALIZATION, DataVersion(found.used)
+                known[key] = InputAssetVersionInfo(found.id, kind, version, found.run, found.time)
+                del left[key]
+        if left:
+            fetch(cache, list(left))
+
+    caches._fetch_input_asset_version_info = fetch_at_once
+
+    def find_newest(result: AssetCheckResult, step: Any, asset: AssetKey, day: str) -> Any:
+        found = read_newest(step.instance.event_log_storage, asset, day)
+        if found is True:
+            return find(result, step, asset, day)
+        if found is False:
+            return None
+        number, run, time = found
+        return AssetCheckEvaluationTargetMaterializationData(run_id=run, storage_id=number, timestamp=time)
+
+    results._get_partitioned_target_materialization_data = find_newest
+
+
+def _list_input_days(step: Any, key: AssetKey) -> list[str] | None:
+    """Return the partitions of an input that a step depends on; None if Dagster takes it as a whole."""
+    name = step.job_def.asset_layer.get_node_input_name(step.node_handle, key)
+    if not (name and step.has_asset_partitions_for_input(name)):
+        return None
+    days: Any = step.asset_partitions_subset_for_input(name, require_valid_partitions=False)
+    if isinstance(days, AllPartitionsSubset) and isinstance(
+        days.partitions_def, TimeWindowPartitionsDefinition
+    ):
+        with partition_loading_context(dynamic_partitions_store=step.instance):
+            if days.partitions_def.get_num_partitions() >= SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD:
+                return None
+    found = list(days.get_partition_keys())
+    return found if len(found) < SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD else None
 
 
 def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:

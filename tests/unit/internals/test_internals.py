@@ -80,7 +80,8 @@ def test_a_part_that_changes_is_named_with_what_it_was_and_who_uses_it() -> None
     del now["millpond.instance.event_log.HomeEventLogStorage overrides _connect"]
     gone, renamed, moved = sorted(differences(recorded(), now), key=lambda line: "missing" not in line)
     assert "used by millpond.instance.storage" in gone
-    assert renamed.endswith("used by millpond.automation.sensors, millpond.instance.backfills")
+    users = "millpond.automation.sensors, millpond.instance.backfills, millpond.instance.pool_slots"
+    assert renamed.endswith(f"used by {users}")
     assert "was (record, **kwargs)" in renamed
     assert "HomeEventLogStorage overrides _connect" in moved
     assert "gone" in moved
