@@ -7,7 +7,14 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsFilter,
+)
 from dagster_postgres import PostgresScheduleStorage
 from sqlalchemy import text
 
@@ -120,7 +127,13 @@ class HomeRunStorage(PooledStorage, CommandBackfills):
     def handle_run_event(
         self, run_id: str, event: DagsterEvent, update_timestamp: dt.datetime | None = None
     ) -> None:
-        """Update the run of an event, announce it to the queue, and measure what the run uses."""
+        """Update the run of an event, announce it to the queue, and measure what the run uses.
+
+        A run that has failed, as it was beyond its maximum runtime, stays so when its process says later that
+        it was told to end.
+        """
+        if event.event_type == DagsterEventType.RUN_CANCELED and self._has_failed(run_id):
+            return
         super().handle_run_event(run_id, event, update_timestamp)
         if event.event_type in CHANGES:
             with self.connect() as connection:
@@ -128,6 +141,10 @@ class HomeRunStorage(PooledStorage, CommandBackfills):
         note_run_event(run_id, event.event_type)
         if event.event_type == DagsterEventType.RUN_START and settings().scale:
             self.add_run_tags(run_id, {HOST_TAG: socket.gethostname()})
+
+    def _has_failed(self, run_id: str) -> bool:
+        failed = RunsFilter(run_ids=[run_id], statuses=[DagsterRunStatus.FAILURE])
+        return self.get_runs_count(failed) > 0
 
 
 class HomeScheduleStorage(PooledStorage, PostgresScheduleStorage):

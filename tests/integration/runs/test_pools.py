@@ -155,3 +155,19 @@ def test_a_run_that_fails_outside_its_steps_says_why(home: Home) -> None:
         (failure,) = progress.outcome(run.run_id, False, 0).failures
         assert failure.assets == ()
         assert "the pool is broken" in failure.message
+
+
+def test_a_run_that_has_failed_stays_so_when_its_process_says_that_it_was_told_to_end(home: Home) -> None:
+    @dg.job
+    def empty() -> None: ...
+
+    with open_instance() as recorded:
+        statuses = []
+        for fails in (True, False):
+            run = recorded.create_run_for_job(empty)
+            if fails:
+                recorded.report_run_failed(run, "Exceeded maximum runtime")
+            recorded.report_run_canceled(run)
+            found = recorded.get_run_by_id(run.run_id)
+            statuses.append(found and found.status)
+    assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
