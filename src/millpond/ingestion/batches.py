@@ -37,17 +37,17 @@ _NO_FIELDS: Final = {JSON: PAYLOAD, LINE: STAGED_LINE, BROKEN: STAGED_BROKEN}
 class StagedBatches:
     """The files and fields of the batches of a load; batches may differ in their fields and types.
 
-    There are no files if all rows are `held` in memory.
+    There are no files if all rows are `held` in memory. Texts that Python has `decoded` are UTF-8.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, decoded: bool = False) -> None:
         self.files: list[Path] = []
         self.held: pa.Table | None = None
         self.names: list[str] = []
         self.rows = self.pages = 0
         self.may_hold_nul = False
         self.errors: dict[int, SourceError] = {}
-        self._folder, self._lock = folder, Lock()
+        self._folder, self._decoded, self._lock = folder, decoded, Lock()
         self._writers: dict[int, _Writer] = {}
         self._kept: list[pa.Table] | None = []
         self._kept_bytes = 0
@@ -92,7 +92,7 @@ class StagedBatches:
         if all(rows.schema.equals(self._kept[0].schema) for rows in self._kept):
             filled = sorted(filter(len, self._kept), key=lambda rows: rows["_seq"][0].as_py())
             held = pa.concat_tables(filled or self._kept[:1])
-            self.held = held if stay_equal(held) else None
+            self.held = held if stay_equal(held, decoded=self._decoded) else None
         if self.held is None:
             for each in self._kept:
                 self._write(each)

@@ -6,6 +6,7 @@ of each value why it is none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,11 +18,14 @@ from millpond.errors import RowsUnaccounted
 from millpond.ingestion.column_rules import Value
 from millpond.ingestion.spec import SourceTable
 from millpond.ingestion.typed_rows import Casts, TypedRows, cast_name, is_text, staged_name
+from millpond.lake.pools import get_pool
 from millpond.naming import quoted
 
 _CASTS: Final = {"int": pa.int64(), "number": pa.float64()}
 _SIGNS: Final = (ord("+"), ord("9"))
 """Between these are digits, signs and points: no letters of exponents or of other bases, and no blanks."""
+_FEW: Final = 20_000
+"""Rows up to which one thread casts all columns."""
 _PLAIN: Final = {
     *(pa.bool_(), pa.string(), pa.date32(), pa.timestamp("ns")),
     *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
@@ -29,14 +33,17 @@ _PLAIN: Final = {
 }
 
 
-def stay_equal(rows: pa.Table) -> bool:
-    """Return whether DuckDB takes all values of `rows` for what they are after a way through Parquet."""
+def stay_equal(rows: pa.Table, *, decoded: bool = False) -> bool:
+    """Return whether DuckDB takes all values of `rows` for what they are after a way through Parquet.
+
+    Texts that Python has `decoded` are UTF-8.
+    """
     plain = all(
         kind in _PLAIN or pa.types.is_decimal128(kind) or (pa.types.is_timestamp(kind) and kind.unit == "us")
         for kind in rows.schema.types
     )
-    if not plain:
-        return False
+    if not plain or decoded:
+        return plain
     try:
         for column in rows.columns:
             if is_text(column.type):
@@ -55,6 +62,7 @@ def name_schema(rows: pa.Table, names: Sequence[str]) -> pa.Schema:
 def cast_texts(rows: pa.Table, schema: pa.Schema, table: SourceTable) -> tuple[pa.Table, Casts]:
     """Return `rows` with the numbers that texts of whole columns are, and what is known of all values."""
     typed, casts = TypedRows(schema), Casts()
+    texts: dict[str, tuple[str, pa.DataType]] = {}
     for name, column in table.columns.items():
         found, kind = typed.find(column.path(name)), _CASTS.get(column.type)
         if found is None or kind is None:
@@ -62,8 +70,12 @@ def cast_texts(rows: pa.Table, schema: pa.Schema, table: SourceTable) -> tuple[p
         staged, own = found
         if pa.types.is_floating(own) and _is_finite(rows[staged]):
             casts.finite.add(staged)
-        new = cast_name(staged, column.type)
-        if own == pa.string() and new not in casts.columns and (numbers := _cast(rows[staged], kind)):
+        if own == pa.string():
+            texts[cast_name(staged, column.type)] = staged, kind
+    parts = [(rows[staged], kind) for staged, kind in texts.values()]
+    each = map if rows.num_rows <= _FEW else get_pool("casting", min(4, os.cpu_count() or 1)).map
+    for new, numbers in zip(texts, each(lambda part: _cast(*part), parts), strict=True):
+        if numbers:
             rows = rows.append_column(new, numbers)
             casts.columns.add(new)
     return rows, casts

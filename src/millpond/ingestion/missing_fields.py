@@ -91,7 +91,13 @@ def report_missing_fields(
 def _absent(validated: ValidatedRows, loaded: _Loaded) -> Iterator[tuple[Value, list[dt.date]]]:
     """Yield each column whose field is missing, with the days it is missing on."""
     contract, least = validated.contract, _least(validated)
-    expected = [(value, due) for value in contract.values if (due := contract.due(value)) is not None]
+    expected = [
+        (value, due)
+        for value in contract.values
+        if (due := contract.due(value)) is not None and not validated.is_always_sent(value)
+    ]
+    if not expected:
+        return
     counts = ", ".join(f"count({value.sent}), {_count_lacking(value.sent, due)}" for value, due in expected)
     rows = contract.typed(f"(select * from {_ROWS})")  # noqa: S608 - names quoted, conditions checked
     found = validated.connection.execute(f"select __part, {counts} from {rows} group by __part").fetchall()  # noqa: S608

@@ -49,6 +49,7 @@ def place_rows_without_time(
     dated: str,
     stream: str,
     asked_for: Sequence[Window] | None = None,
+    have_time: bool = False,
 ) -> bool:
     """Make table `undated`: each row of `split` without a time, the days it may be of, and one to file it.
 
@@ -59,10 +60,10 @@ def place_rows_without_time(
     A stream asked for days, `asked_for` or those up to the next one; so its rows belong to these (`asked_lo`
     to `asked_hi`). If its rows are in order
     of their days, the rows around one say more (`lo` to `hi`); a list of all rows (window.reach) says
-    nothing else.
+    nothing else. All rows `have_time` if that is known.
     """
     missing = "select 1 from split where __micros is null limit 1"
-    if table.load != "days" or not connection.execute(missing).fetchone():
+    if table.load != "days" or have_time or not connection.execute(missing).fetchone():
         return False
     reach = table.window.reach is not None
     spans = list(zip(streams, [*streams[1:], window.end], strict=True))

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from millpond.ingestion.column_rules import NO_VALUE
+from millpond.ingestion.column_rules import NO_VALUE, Value
 from millpond.ingestion.contract import Contract
 from millpond.ingestion.json_sql import BLANKS
 from millpond.ingestion.memory_rows import append_columns, find_columns
@@ -72,6 +72,13 @@ class ValidatedRows:
     """The rows in memory, in order, with the values that were computed of them."""
     undated: bool = False
     """Whether table `undated` has rows without a time."""
+
+    def is_always_sent(self, value: Value) -> bool:
+        """Return whether each row is known to have sent a value."""
+        if self.held is None:
+            return False
+        names = {value.sent, value.sent.strip('"')}.intersection(self.held.column_names)
+        return any(not self.held[name].null_count for name in names)
 
     def good(self, window: Window, run_id: str, loaded_at: dt.datetime) -> pa.Table | list[Path]:
         """Return the good rows of `window`, typed, with lineage columns."""

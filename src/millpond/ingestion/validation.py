@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from millpond.ingestion.connection import has_few_rows, open_connection
 from millpond.ingestion.contract import SEPARATOR, Contract
+from millpond.ingestion.held_rows import are_inside, count_good, list_stream_days
 from millpond.ingestion.memory_rows import cast_texts, have_distinct_keys, name_schema
 from millpond.ingestion.reader import STREAM_SHIFT, FetchResult
 from millpond.ingestion.rest.pages import PAYLOAD
@@ -58,14 +59,18 @@ def validate_rows(
             held = complete_rows(connection, contract, window, zone, held)
             rows = len(held)
         if fetched.spans is not None:
-            _note_days(connection, contract, window, zone, fetched)
-        undated = _place(connection, contract, window, fetched)
+            _note_days(connection, contract, window, zone, fetched, held)
+        undated = _place(connection, contract, window, fetched, held)
         duplicates = 0
         if held is None or not have_distinct_keys(held, contract.key):
             duplicates = _find_duplicates(connection, contract, few=has_few_rows(fetched))
-        _judge(connection, contract, duplicates)
-        others = rows - _count(connection, "placed") if fetched.other_days else 0
-        counts = count_fates(connection, window, contract.fatal, undated=undated)
+        noted = _judge(connection, contract, duplicates)
+        if held is not None and not noted and not undated and contract.table.load == "days":
+            counts = count_good(held, window)
+            others = rows - sum(found.good for found in counts.values())
+        else:
+            others = rows - _count(connection, "placed") if fetched.other_days else 0
+            counts = count_fates(connection, window, contract.fatal, undated=undated)
         yield ValidatedRows(connection, contract, folder, counts, others, held=held, undated=undated)
 
 
@@ -102,8 +107,13 @@ def _note_days(
     window: Window,
     zone: ZoneInfo,
     fetched: FetchResult,
+    held: pa.Table | None,
 ) -> None:
     """Note the days of each stream's rows."""
+    if held is not None and contract.table.load == "days" and are_inside(held["__day"], window):
+        for stream, days in list_stream_days(held):
+            fetched.stream_days.setdefault(stream, set()).update(days)
+        return
     day = "__day"
     if contract.table.load == "days":  # outside of the window, it is the day next to it
         inside = f"__day between {date(window.start)} and {date(window.last)}"
@@ -114,7 +124,11 @@ def _note_days(
 
 
 def _place(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, window: Window, fetched: FetchResult
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    window: Window,
+    fetched: FetchResult,
+    held: pa.Table | None,
 ) -> bool:
     """Make view `placed`: the rows of `split` with the day that each is counted for.
 
@@ -122,8 +136,9 @@ def _place(
     Rows of a table without days are all of one, the window's; rows that changed may be of any day.
     """
     dated, stream = "select _seq, __micros, __day as day from split", f"(_seq >> {STREAM_SHIFT})"
+    have_time = held is not None and not held["__micros"].null_count
     undated = place_rows_without_time(
-        connection, contract.table, window, fetched.streams, dated, stream, fetched.spans
+        connection, contract.table, window, fetched.streams, dated, stream, fetched.spans, have_time
     )
     first, last = date(window.start), date(window.last)
     if contract.table.load != "days":
@@ -179,9 +194,10 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection, contract: Contract, 
     )
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates: int) -> None:
+def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates: int) -> int:
     """Make view `judged`: the rows of `placed`, what becomes of each, and why.
 
+    Returns how many may not be loaded as they are.
     Table `verdicts` has those to which anything happens beside that they are loaded as they are.
     """
     frequent = find_frequent(connection) if contract.table.unknown_columns == "quarantine" else []
@@ -206,6 +222,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, contract: Contract, duplicates
     if not noted:
         fate = "'good' as __fate, null::varchar as __reason, null::varchar as __nulled from placed"
     connection.execute(f"create temp view judged as select placed.*, {fate}")
+    return noted
 
 
 def count_fates(

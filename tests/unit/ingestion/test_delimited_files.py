@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -169,6 +170,29 @@ def test_blocks_read_at_once_say_what_is_read_line_by_line(
         assert at_once == attempt()
         patch.setattr(delimited.Records, "go_by_blocks", lambda _: None)
         assert at_once == attempt()
+
+
+def test_blocks_before_one_that_cannot_be_read_are_taken() -> None:
+    def feed() -> Iterator[str]:
+        yield from ("1,a\n", "2,b\n", "3,c\n", "4,d\n")
+        raise EOFError("the archive is cut off")
+
+    plain, taken = blocks.PlainRecords(Csv(), ",", 2, 1_000, [""]), []
+    with pytest.raises(EOFError, match="cut off"):
+        taken.extend(block for block, _ in plain.take_each(blocks.Blocks(feed())))
+    assert taken == ["1,a\n", "2,b\n", "3,c\n", "4,d\n"]
+
+
+@given(texts=st.lists(st.sampled_from(["1,a\n", '2,"b\n', 'c"\n', "3\n"]), max_size=9))
+def test_blocks_after_one_that_is_not_plain_come_again(texts: list[str]) -> None:
+    plain, left, seen = blocks.PlainRecords(Csv(), ",", 2, 1_000, [""]), blocks.Blocks(iter(texts)), []
+    for block, found in plain.take_each(left):
+        seen.append(block)
+        if found is None or found[1]:
+            following = next(left, "")
+            assert following == (texts[len(seen)] if len(seen) < len(texts) else "")
+            left.put_back([following] if following else [])
+    assert seen == texts
 
 
 def test_plain_blocks_are_left_to_arrow() -> None:

@@ -50,7 +50,7 @@ SPEC: dict[str, Any] = {
     },
 }
 EXAMPLES = 60
-Result = tuple[list[Any], list[Any], dict[dt.date, Counts]]
+Result = tuple[list[Any], list[Any], dict[dt.date, Counts], dict[int, set[dt.date | None]], int]
 
 NUMBERS = st.one_of(
     st.integers(-(10**20), 10**20).map(str),
@@ -144,6 +144,7 @@ def judge(given: list[pa.Table], memory: int, marked: bool = False) -> Result:
             may_hold_nul=staged.may_hold_nul,
             held=staged.held,
             other_days=True,
+            spans=[Window(WINDOW.start - dt.timedelta(1), WINDOW.end + dt.timedelta(1))],
             marked=marked,
         )
         with validate_rows(spec, fetched, WINDOW, ZoneInfo("UTC"), {}, Path(name) / "judged") as found:
@@ -152,7 +153,7 @@ def judge(given: list[pa.Table], memory: int, marked: bool = False) -> Result:
             assert isinstance(bad, pa.Table)
             counts = {day: each for day, each in found.counts.items() if each.rows}
             assert sum(each.rows for each in counts.values()) + found.of_other_days == staged.rows
-            return (_sort(good), _sort(bad), counts)
+            return (_sort(good), _sort(bad), counts, fetched.stream_days, found.of_other_days)
 
 
 def _sort(rows: pa.Table) -> list[Any]:
@@ -164,6 +165,26 @@ def _sort(rows: pa.Table) -> list[Any]:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(rows=tables())
 def test_rows_in_memory_are_judged_as_those_of_files_are(rows: list[pa.Table]) -> None:
+    assert judge(rows, 1 << 20) == judge(rows, -1)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    times=st.lists(st.one_of(INSIDE, TIMES), max_size=6),
+    again=st.booleans(),
+    value=st.one_of(st.none(), st.integers(-9, 1001)),
+)
+def test_rows_of_which_each_is_good_are_counted_as_those_of_files_are(
+    times: list[dt.datetime], again: bool, value: int | None
+) -> None:
+    batch = pa.table(
+        {
+            "id": pa.array(map(str, range(len(times))), pa.string()),
+            "at": pa.array(times, pa.timestamp("us")),
+            "whole": pa.array([value] * len(times), pa.int64()),
+        }
+    )
+    rows = [batch, batch] if again else [batch]
     assert judge(rows, 1 << 20) == judge(rows, -1)
 
 

@@ -6,7 +6,10 @@ is not is left to Python's reader, which says what is wrong with which line.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 import numpy as np
@@ -15,13 +18,16 @@ import pyarrow as pa
 from pyarrow import csv
 
 from millpond.ingestion.files.spec import Csv
+from millpond.lake.pools import get_pool
 
 _PIECE: Final = 1 << 15
 """Signs of the pieces in which a block that is not plain is tried again."""
+_MOST_AT_ONCE: Final = 4
 _ENDS: Final = (ord("\n"), ord("\r"))
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
+Taken = tuple[list[pa.Array], str]
 
 
 class Blocks:
@@ -29,17 +35,34 @@ class Blocks:
 
     def __init__(self, blocks: Iterator[str]) -> None:
         self._blocks, self._held = blocks, list[str]()
+        self._failed: Exception | None = None
 
     def __iter__(self) -> Blocks:
         return self
 
     def __next__(self) -> str:
-        return self._held.pop() if self._held else next(self._blocks)
+        if self._held:
+            return self._held.pop()
+        if self._failed:
+            raise self._failed
+        return next(self._blocks)
+
+    def look_ahead(self) -> str:
+        """Return the next block, blank if there is none; an error is raised when it is its turn."""
+        try:
+            return next(self, "")
+        except Exception as error:  # noqa: BLE001 - raised later
+            self._failed = error
+            return ""
 
     def give_back(self, rest: str) -> None:
         """Have the next block begin with `rest`."""
         if rest:
             self._held.append(rest + next(self, ""))
+
+    def put_back(self, blocks: Sequence[str]) -> None:
+        """Have the next blocks be these."""
+        self._held.extend(reversed(blocks))
 
     @staticmethod
     def is_divisible(block: str) -> bool:
@@ -74,7 +97,7 @@ class PlainRecords:
             return
         names = [str(place) for place in range(width)]
         self._before = np.array([*_ENDS, ord(delimiter)], np.uint8)
-        self._read = csv.ReadOptions(use_threads=False, column_names=names)
+        self._names = names
         self._parse = csv.ParseOptions(
             delimiter=delimiter, quote_char=dialect.quote or False, newlines_in_values=True
         )
@@ -85,7 +108,30 @@ class PlainRecords:
             strings_can_be_null=True,
         )
 
-    def take(self, block: str) -> tuple[list[pa.Array], str] | None:
+    def take_each(self, blocks: Blocks) -> Iterator[tuple[str, Taken | None]]:
+        """Yield each block with what `take` returns of it; several at once while all are plain.
+
+        When one is yielded that is not plain as a whole, the blocks after it are in `blocks` again.
+        """
+        most = min(_MOST_AT_ONCE, os.cpu_count() or 1)
+        pool, begun, ahead = get_pool("csv", most), deque[tuple[str, Future[Taken | None] | None]](), 0
+        while True:
+            if not begun:
+                if not (block := next(blocks, "")):
+                    return
+                begun.append((block, pool.submit(self.take, block) if ahead else None))
+            while len(begun) <= ahead and (block := blocks.look_ahead()):
+                begun.append((block, pool.submit(self.take, block)))
+            block, future = begun.popleft()
+            taken = future.result() if future else self.take(block)
+            ahead = min(ahead + 1, most)
+            if taken is None or taken[1]:
+                blocks.put_back([later for later, _ in begun])
+                begun.clear()
+                ahead = 0
+            yield block, taken
+
+    def take(self, block: str) -> Taken | None:
         """Return the columns of a block, and the beginning of a record that it does not end.
 
         None if it is not plain.
@@ -101,8 +147,7 @@ class PlainRecords:
         size = self._find_end(body)
         if not size:
             return None
-        read = self._read
-        read.block_size = size + 1
+        read = csv.ReadOptions(use_threads=False, column_names=self._names, block_size=size + 1)
         try:
             found = csv.read_csv(pa.py_buffer(memoryview(body)[:size]), read, self._parse, self._convert)
         except pa.ArrowInvalid:

@@ -60,8 +60,7 @@ def _read_records(records: Records, plain: PlainRecords, columns: _Columns) -> I
     if plain.possible:
         records.go_by_blocks()
     yield from columns.batches(records)
-    for block in records.blocks:
-        taken = plain.take(block)
+    for block, taken in plain.take_each(records.blocks):
         if taken is None and records.blocks.is_divisible(block):
             block = records.blocks.divide(block)
             taken = plain.take(block)

@@ -124,7 +124,7 @@ class FileReader:
 
     def read(self, chosen: Sequence[Chosen], window: Window, folder: Path) -> FetchResult:
         """Return the rows of files, staged in `folder`."""
-        staged, fields = StagedBatches(folder), set[str]()
+        staged, fields = StagedBatches(folder, decoded=self.files.kind != "parquet"), set[str]()
         streams = [partial(self._rows, each, fields, window) for each in chosen]
         staged.take(streams, self.table.window.parallel)
         staged.names = sorted(fields) if self._is_json else staged.names
