@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from millpond.errors import TableNotFound
 from millpond.ingestion.expectations import Volume
 from millpond.naming import MAIN_REF, PARTITION_COLUMN, agree, pluralize
 from millpond.partitions import Window, instant
@@ -46,9 +47,10 @@ def count_rows_per_day(ref: str | Pin, table: str, window: Window) -> dict[dt.da
 
     from millpond.lake import read  # slow to import
 
-    if not read.exists(ref, table):
+    try:
+        days = read.scan(ref, table, columns=[PARTITION_COLUMN], window=window)[PARTITION_COLUMN]
+    except TableNotFound:
         return {}
-    days = read.scan(ref, table, columns=[PARTITION_COLUMN], window=window)[PARTITION_COLUMN]
     return {found["values"].as_py(): found["counts"].as_py() for found in pc.value_counts(days)}
 
 

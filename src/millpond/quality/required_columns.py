@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from millpond.errors import TableNotFound
 from millpond.ingestion.spec import SourceTable
 from millpond.naming import PARTITION_COLUMN, pluralize, quoted
 from millpond.partitions import Window
@@ -53,25 +54,41 @@ def check_no_nulls(
     from millpond.lake import read  # slow to import
 
     rules = find_conditions(table)
-    if not read.exists(ref, table.raw_table):
+    try:
+        rows = read.scan(ref, table.raw_table, columns=_list_columns(table, rules), window=window)
+    except TableNotFound:
         return {name: CheckResult(True, "there are no rows yet", {"rows": 0, "nulls": 0}) for name in rules}
-    rows = read.scan(ref, table.raw_table, columns=_list_columns(table, rules), window=window)
-    broken = {name: f"({rule}) and {quoted(name)} is null" for name, rule in rules.items()}
-    counts = ", ".join(
-        f"count(*) filter (where {rule}), count(*) filter (where {broken[name]})"
-        for name, rule in rules.items()
-    )
+    numbers = count_nulls(rows, rules)
+    results = {}
+    for name, rule in rules.items():
+        due, nulls = numbers[name]
+        samples = _fetch_samples(rows, _break(name, rule)) if nulls else []
+        results[name] = _build_result(name, rule, due, nulls, (declared or {}).get(name, 0), samples)
+    return results
+
+
+def count_nulls(rows: pa.Table, rules: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """Return for each column of `rules` how many rows must have a value, and how many of these have none."""
+    found = {name: (rows.num_rows, rows[name].null_count) for name, rule in rules.items() if rule == "true"}
+    if conditions := {name: rule for name, rule in rules.items() if name not in found}:
+        counts = ", ".join(
+            f"count(*) filter (where {rule}), count(*) filter (where {_break(name, rule)})"
+            for name, rule in conditions.items()
+        )
+        numbers = _query(rows, f"select {counts} from found")  # noqa: S608 - checked when the spec was read
+        flat = [column[0].as_py() for column in numbers.columns]
+        found |= dict(zip(conditions, zip(flat[::2], flat[1::2], strict=True), strict=True))
+    return found
+
+
+def _break(name: str, rule: str) -> str:
+    return f"({rule}) and {quoted(name)} is null"
+
+
+def _query(rows: pa.Table, sql: str) -> pa.Table:
     with _open_duckdb(os.getpid()).cursor() as connection:
         connection.register("found", rows)
-        numbers = connection.execute(f"select {counts} from found").fetchone() or ()  # noqa: S608 - checked when the spec was read
-        results = {}
-        for index, name in enumerate(rules):
-            due, nulls = numbers[2 * index], numbers[2 * index + 1]
-            samples = _fetch_samples(connection, broken[name]) if nulls else []
-            results[name] = _build_result(
-                name, rules[name], due, nulls, (declared or {}).get(name, 0), samples
-            )
-    return results
+        return connection.execute(sql).to_arrow_table()
 
 
 def _build_result(
@@ -87,11 +104,12 @@ def _build_result(
     return CheckResult(nulls <= allowed, summary, numbers, samples)
 
 
-def _fetch_samples(connection: duckdb.DuckDBPyConnection, broken: str) -> list[dict[str, object]]:
-    broken_rows = f"select * from found where {broken} limit {SAMPLES}"  # noqa: S608 - as above
-    found: pa.Table = connection.execute(broken_rows).to_arrow_table()
-    rows: list[dict[str, object]] = found.to_pylist()
-    return rows
+def _fetch_samples(rows: pa.Table, broken: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = _query(
+        rows,
+        f"select * from found where {broken} limit {SAMPLES}",  # noqa: S608 - as above
+    ).to_pylist()
+    return found
 
 
 def _list_columns(table: SourceTable, rules: Mapping[str, str]) -> list[str]:
