@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import select
 import traceback
-from contextlib import nullcontext
-from functools import cached_property, lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 
+from millpond import crash_points
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
 from millpond.redaction import redacted, without_known
 from millpond.runtime.databases import databases
@@ -71,14 +74,24 @@ _COLUMN = text(
 _TABLE = text("SELECT to_regclass(:table_name) IS NOT NULL")
 
 
+_DRIVER: Final = "postgresql+psycopg2://"
 _POOL_SIZE = 3
 _RECYCLE_SECONDS = 600
+_CREATION_LOCK: Final = 0x64616773746572
+"""Advisory lock for creating Dagster's tables: several machines may open a shared Postgres at once."""
+_creating: ContextVar[Engine | None] = ContextVar("creating", default=None)
 
 
 class PooledStorage:
     """A storage with pooled connections, in every process."""
 
-    _engine: Engine
+    @property
+    def _engine(self) -> Engine:
+        return _creating.get() or self._assigned
+
+    @_engine.setter
+    def _engine(self, engine: Engine) -> None:
+        self._assigned = engine
 
     def includes(self, table: str, column: str = "", held: Connection | None = None) -> bool:
         """Return whether Dagster's tables include this one, with the column; cached once they do.
@@ -115,17 +128,9 @@ def pool(statement_timeout: int | None = None) -> Engine:
 def pool_of(_home: Path, statement_timeout: int | None) -> Engine:
     """Return the connection pool of a home, which the settings name."""
 
-    def connect() -> Any:
-        bound = f" -cstatement_timeout={statement_timeout}" if statement_timeout else ""
-        options = f"-csearch_path={databases().dagster.search_path}{bound}"
-        try:
-            return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
-        except psycopg2.OperationalError:
-            return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
-
     engine = create_engine(
-        "postgresql+psycopg2://",
-        creator=connect,
+        _DRIVER,
+        creator=partial(_connect, statement_timeout),
         isolation_level="AUTOCOMMIT",
         pool_size=_POOL_SIZE,
         max_overflow=-1,
@@ -135,6 +140,35 @@ def pool_of(_home: Path, statement_timeout: int | None) -> Engine:
     event.listen(engine, "checkout", _refuse_closed)
     mask_parameters(engine)
     return engine
+
+
+@contextmanager
+def create_in_one_transaction() -> Iterator[None]:
+    """Have storages that are opened in the block create their tables on one connection, all or none.
+
+    Dagster connects for each of its statements and commits each: 50 connections and 140 commits.
+    """
+    engine = create_engine(_DRIVER, creator=_connect, isolation_level="AUTOCOMMIT", poolclass=StaticPool)
+    chosen = _creating.set(engine)
+    try:
+        with engine.connect() as connection:  # its "commits" do nothing, as it is in autocommit mode
+            connection.execute(text("BEGIN"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATION_LOCK})
+            yield
+            crash_points.reached("dagster.tables_created")
+            connection.execute(text("COMMIT"))
+    finally:
+        _creating.reset(chosen)
+        engine.dispose()
+
+
+def _connect(statement_timeout: int | None = None) -> Any:
+    bound = f" -cstatement_timeout={statement_timeout}" if statement_timeout else ""
+    options = f"-csearch_path={databases().dagster.search_path}{bound}"
+    try:
+        return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
+    except psycopg2.OperationalError:
+        return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:

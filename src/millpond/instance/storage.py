@@ -19,7 +19,7 @@ from dagster_postgres import PostgresScheduleStorage
 from sqlalchemy import text
 
 from millpond.instance.backfills import CommandBackfills, limit_to_target
-from millpond.instance.connections import PooledStorage, pool
+from millpond.instance.connections import PooledStorage, create_in_one_transaction, pool
 from millpond.instance.containers import container_launcher
 from millpond.instance.files import Unconfigured
 from millpond.instance.home import add_origin
@@ -170,7 +170,8 @@ class HomeStorage(Unconfigured, DagsterStorage, ConfigurableClass):
         if _has_tables():
             self._open(address, autocreate=False)
         else:
-            with exclusive(layout(settings()).run / "dagster.lock", doing="creating Dagster's tables"):
+            lock = exclusive(layout(settings()).run / "dagster.lock", doing="creating Dagster's tables")
+            with lock, create_in_one_transaction():
                 self._open(address, autocreate=True)
         for storage in (self._runs, self._events, self._schedules):
             use_engine(storage, pool())

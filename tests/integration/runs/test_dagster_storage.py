@@ -2,9 +2,7 @@
 
 import importlib
 import json
-import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +27,6 @@ from millpond.runtime.databases import connect_superuser, databases
 from millpond.runtime.down import down
 from millpond.runtime.home import Home
 from millpond.settings import settings
-from processes import exit_codes, start
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01")
 FIRST, LAST = "2024-01-01", "2024-01-15"
@@ -275,24 +272,6 @@ def test_the_instance_starts_postgres_and_survives_its_restart(home: Home) -> No
         down(settings())
         assert recorded.get_runs() == []
         assert recorded.event_log_storage.get_asset_records() == []
-
-
-def find_no_runs(log: Path) -> None:
-    with log.open("w") as file:
-        os.dup2(file.fileno(), sys.stderr.fileno())
-        with open_instance() as recorded:
-            assert recorded.get_runs() == []
-
-
-def test_processes_that_make_the_tables_at_once_do_not_collide(home: Home, tmp_path: Path) -> None:
-    server = postgres.find_server(home)
-    assert server is not None
-    with connect_superuser(home, server, "dagster") as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public AUTHORIZATION millpond_dagster")
-    logs = [tmp_path / "one.log", tmp_path / "other.log"]
-    assert exit_codes([start(find_no_runs, log) for log in logs]) == [0, 0]
-    assert [log.read_text() for log in logs] == ["", ""]
 
 
 def test_no_secret_and_no_address_stands_in_dagsters_configuration(home: Home) -> None:
