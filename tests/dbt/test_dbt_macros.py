@@ -8,12 +8,14 @@ from typing import Any
 
 import networkx as nx
 import pytest
+from dbt.clients.jinja_static import statically_extract_macro_calls
 from dbt.compilation import Linker
 from dbt.context.macros import MacroNamespaceBuilder
 from dbt.node_types import NodeType
+from dbt_common.clients import jinja
 
 from millpond.transform.dbt_macros import Macros, OnDemand, Variables
-from millpond.transform.dbt_patches import summarize_graph
+from millpond.transform.dbt_patches import parse_macros_once, summarize_graph
 
 _PACKAGES = {
     "dbt": ("ref_key", "in_dbt", "in_both", "everywhere"),
@@ -63,6 +65,17 @@ def test_macros_come_before_variables_of_their_name_and_what_is_set_later_before
     own = {*macros, "model", "star", "flags", "context", "builtins"}
     assert {*variables} == own
     assert len(variables) == len(own)
+
+
+def test_the_text_of_a_macro_is_parsed_once_while_a_project_is() -> None:
+    text = "{% macro outer(x) %}{{ inner(x) }}{{ shop.other() }}{% endmacro %}"
+    fresh = jinja.parse(text)
+    with parse_macros_once():
+        found = jinja.parse(text)
+        assert jinja.get_environment(None, capture_macros=True).parse(text) is found
+        assert {*statically_extract_macro_calls(text, {})} == {"inner", "shop.other"}
+    assert jinja.parse(text) is not found
+    assert found == fresh
 
 
 def test_only_what_is_read_is_made_until_all_of_it_is_needed() -> None:

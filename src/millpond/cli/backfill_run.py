@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 import typer
@@ -25,9 +23,9 @@ from millpond.cli.backfill_display import Display, Tally
 from millpond.cli.backfill_plan_view import plan_as_json, print_plan
 from millpond.cli.backfill_view import as_document, print_summary
 from millpond.cli.interrupts import DONE, FAILED, REFUSED, exit_interrupted
-from millpond.cli.startup import dismiss_unneeded_companion
+from millpond.cli.startup import dismiss_unneeded_companion, load_definitions
 from millpond.errors import BackfillChanged, BackfillNotFound, ConfigError
-from millpond.instance.home import CODE_LOCATION, open_instance
+from millpond.instance.home import open_instance
 from millpond.lake.home_zone import refuse_other_zone
 from millpond.naming import pluralize
 from millpond.partitions import Window
@@ -104,7 +102,7 @@ def resume(options: Options) -> int:
     refuse_other_zone()
     with open_instance() as dagster:
         if not chosen.alive:
-            Engine(chosen, dagster, lambda _: None, _definitions()).recover()
+            Engine(chosen, dagster, lambda _: None, load_definitions()).recover()
         if not options.force:
             _refuse_changes(chosen, options, dagster)
         within = Window.of_days(options.days[0], options.days[-1]) if options.days else None
@@ -165,7 +163,7 @@ def _plan(options: Options, ref: str, dagster: dg.DagsterInstance) -> Plan:
         options.selection or "",
         options.days,
         instance=dagster,
-        definitions=_definitions(),
+        definitions=load_definitions(),
         ref=ref,
         force=options.force,
         stale_only=options.stale,
@@ -186,7 +184,7 @@ def _refuse_changes(chosen: Backfill, options: Options, dagster: dg.DagsterInsta
         chosen.selection,
         [],
         instance=dagster,
-        definitions=_definitions(),
+        definitions=load_definitions(),
         ref=chosen.ref,
         downstream=bool(chosen.options.get("downstream")),
     )
@@ -199,10 +197,6 @@ def _refuse_changes(chosen: Backfill, options: Options, dagster: dg.DagsterInsta
             next_step="start a new one, which leaves out what is up to date; or resume it anyway:"
             f" millpond backfill --resume {chosen.id} --force",
         )
-
-
-def _definitions() -> Any:
-    return importlib.import_module(CODE_LOCATION).defs
 
 
 def _ask(options: Options, question: str) -> None:

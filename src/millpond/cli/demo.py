@@ -32,7 +32,7 @@ def demo(
 
     from millpond.cli import output
     from millpond.cli.demo_report import Report, Stopwatch
-    from millpond.cli.startup import start_companion
+    from millpond.cli.startup import load_definitions, start_companion
     from millpond.partitions import Window, latest_complete_day
     from millpond.settings import settings
 
@@ -44,7 +44,8 @@ def demo(
             _start_parts(console)
         with watch.measure("load the definitions"):
             from millpond.cli.progress import run_with_progress
-            from millpond.definitions import defs
+
+            defs = load_definitions()
         report = Report(console, window)
         outcome = run_with_progress(
             _select_all(defs), window, quiet=as_json, on_event=report.take, definitions=defs

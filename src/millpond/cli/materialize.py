@@ -67,7 +67,12 @@ def materialize(
     """
     from millpond.cli.arguments import check_ref_and_days, parse_window, require_ref
     from millpond.cli.reload import print_notice
-    from millpond.cli.startup import AssetNames, dismiss_unneeded_companion, start_companion
+    from millpond.cli.startup import (
+        AssetNames,
+        dismiss_unneeded_companion,
+        load_definitions,
+        start_companion,
+    )
     from millpond.partitions import Window, latest_complete_day
     from millpond.runtime.garbage import collect_rarely
     from millpond.settings import settings
@@ -91,7 +96,8 @@ def materialize(
     with collect_rarely(), start_companion(needed=_may_build(selection)):
         on = require_ref(ref)  # before slow imports
         from millpond.cli.progress import run_with_progress
-        from millpond.definitions import defs
+
+        defs = load_definitions()
         from millpond.resources.run import FULL_REFRESH_TAG, accept_tags
         from millpond.runs.selection import resolve_selection
 

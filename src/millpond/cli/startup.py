@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -11,10 +12,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 _PACKAGE, _PACKAGE_LOADED = "millpond.transform", "millpond.transform.runner"
 _WARM_UP = f"{_PACKAGE_LOADED}:warm_up"
+_OF_LOADS = (
+    *("millpond.ingestion.load", "millpond.ingestion.acceptance", "millpond.ingestion.replay"),
+    *("millpond.ingestion.migration", "millpond.ingestion.rest.fetch", "millpond.publish.publication"),
+)
 
 
 @contextmanager
@@ -34,6 +42,24 @@ def start_companion(*, needed: bool = True) -> Iterator[None]:
             yield
     finally:
         resume_collection()
+
+
+def load_definitions() -> dg.Definitions:
+    """Return the definitions, which need the parsed project.
+
+    Where the companion still parses it, as in an empty home, this process would only wait: it imports what
+    loads need meanwhile, which runs import on first use else.
+    """
+    from millpond.runtime.companion import is_running
+    from millpond.runtime.home import CODE_LOCATION
+    from millpond.settings import settings
+    from millpond.transform.manifest import is_parsed
+
+    if is_running(_PACKAGE) and not is_parsed(settings()):
+        for name in _OF_LOADS:
+            importlib.import_module(name)
+    found: dg.Definitions = importlib.import_module(CODE_LOCATION).defs
+    return found
 
 
 def dismiss_unneeded_companion(assets: Iterable[str]) -> None:

@@ -78,6 +78,11 @@ def dismiss(package: str) -> None:
         _end(package, _running[package])
 
 
+def is_running(package: str) -> bool:
+    """Return whether `package` has a companion."""
+    return package in _running
+
+
 def call(function: str, *args: Any, on_event: Callable[[Any], None] | None = None, **named: Any) -> Any:
     """Call `module:function`, in a companion if there is one; returns or raises what it does.
 

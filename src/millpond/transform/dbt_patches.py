@@ -87,6 +87,25 @@ def patch_dbt() -> None:
     _validate_on_demand(dbtClassMixin)
 
 
+@contextmanager
+def parse_macros_once() -> Iterator[None]:
+    """Have dbt parse the text of each macro once within: it does to find the macro, and for what it calls."""
+    kind: Any = type(get_environment())
+    parse = kind.parse
+    known: dict[str, jinja2.nodes.Template] = {}
+
+    def parse_once(environment: Any, source: str, *place: Any) -> jinja2.nodes.Template:
+        if source not in known:
+            known[source] = parse(environment, source, *place)
+        return known[source]
+
+    kind.parse = parse_once
+    try:
+        yield
+    finally:
+        kind.parse = parse
+
+
 _skipping_validation: list[bool] = []
 
 

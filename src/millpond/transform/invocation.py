@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,7 +103,7 @@ def invoke(
 
     from millpond.internals.dbt import get_invocation_id
     from millpond.transform.batches import ignore_environment
-    from millpond.transform.dbt_patches import patch_dbt, skip_validation
+    from millpond.transform.dbt_patches import parse_macros_once, patch_dbt, skip_validation
 
     folder, at = layout(settings).dbt, get_project_folder(settings, project)
     every = {**get_variables(settings), **(variables or {})}
@@ -124,7 +123,7 @@ def invoke(
         engine.get_engine_of_target(target).prepare()
         _invocations.append(command[0])
         try:
-            with ignore_environment(), skip_validation() if manifest else nullcontext():
+            with ignore_environment(), skip_validation() if manifest else parse_macros_once():
                 result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else None).invoke(args)
             if result.exception and not isinstance(result.exception, Exception):  # this process is to end
                 raise result.exception

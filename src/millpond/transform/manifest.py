@@ -141,12 +141,29 @@ def load_one_project(settings: Settings, project: str) -> ParsedProject:
     return _load_or_parse(settings, project, compute_fingerprint(settings, project))
 
 
+def is_parsed(settings: Settings) -> bool:
+    """Return whether `load_project` would parse nothing."""
+    return all(
+        each.json.exists() or _get_shipped(settings, name, each.folder.name).json.exists()
+        for name in list_projects(settings)
+        for each in [_get_kept(settings, name, compute_fingerprint(settings, name))]
+    )
+
+
+def _get_shipped(settings: Settings, project: str, name: str) -> ParsedProject:
+    return ParsedProject(get_shipped_folder(settings, project) / name, project)
+
+
+def _get_kept(settings: Settings, project: str, name: str) -> ParsedProject:
+    return ParsedProject(layout(settings).dbt / "manifests" / name, project)
+
+
 def _load_or_parse(settings: Settings, project: str, name: str) -> ParsedProject:
     """Return a project, whose fingerprint is `name`."""
     home = layout(settings).dbt
-    if (ready := ParsedProject(get_shipped_folder(settings, project) / name, project)).json.exists():
+    if (ready := _get_shipped(settings, project, name)).json.exists():
         return ready
-    parsed = ParsedProject(home / "manifests" / name, project)
+    parsed = _get_kept(settings, project, name)
     if not parsed.json.exists():
         with exclusive(home / "parse.lock", doing="parsing the dbt project"):
             if not parsed.json.exists():

@@ -59,7 +59,7 @@ def parse(
     """
     events = DbtEvents()
     parsed = invoke(
-        ["parse"],
+        ["parse", "--no-write-json"],  # what dbt would write is written below
         settings=settings,
         target=engine.get_engine(settings).target,
         project=project,
@@ -71,8 +71,8 @@ def parse(
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
     document = manifest.writable_manifest().to_dict(omit_none=False)
+    (unfinished / "manifest.msgpack").write_bytes(manifest.to_msgpack(extended_mashumaro_encoder))
     compiled = _compile(manifest, settings, project)
     translator = translate(settings, document)
     keys = read_keys(document, translator)
