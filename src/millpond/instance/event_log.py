@@ -17,10 +17,16 @@ from millpond.instance.event_rows import is_of_check, make_statement
 from millpond.instance.input_reads import read_inputs, read_newest
 from millpond.instance.pool_slots import PoolSlots
 from millpond.instance.record import is_indexed
-from millpond.internals.dagster import AssetRecord, ConcurrencyClaimStatus, read_states_at_once
+from millpond.internals.dagster import (
+    AssetRecord,
+    ConcurrencyClaimStatus,
+    read_states_at_once,
+    share_empty_resources,
+)
 from millpond.internals.dagster_on_demand import AssetKeyTable, ConcurrencyLimitsTable
 
 read_states_at_once(read_inputs, read_newest)
+share_empty_resources()
 
 
 class HomeEventLogStorage(PooledStorage, PoolSlots):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import AssetKey
 
 from millpond.instance.record import parse_event
-from millpond.internals.dagster import DATA_VERSION_TAG, StateOfInput
+from millpond.internals.dagster import DATA_VERSION_TAG
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,6 +32,16 @@ _NEWEST = """
 select id, event, (select asset_details from asset_keys where asset_key = %(asset)s) from event_logs
 where asset_key = %(asset)s and dagster_event_type = 'ASSET_MATERIALIZATION' and partition = %(day)s
 order by id desc limit 1"""
+
+
+class StateOfInput(NamedTuple):
+    """The newest materialization of an input of a step; `used` is the version of all that the step reads."""
+
+    id: int
+    run: str
+    time: float
+    version: str
+    used: str
 
 
 def read_inputs(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetCheckKey,
@@ -52,6 +52,7 @@ from dagster._core.definitions.metadata import normalize_metadata
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.definitions.partitions.subset import AllPartitionsSubset, TimeWindowPartitionsSubset
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.definitions.timestamp import TimestampWithTimezone
@@ -218,21 +219,13 @@ def split_record() -> tuple[str, str, str]:
     return start, middle, end
 
 
-class StateOfInput(NamedTuple):
-    """The newest materialization of an input of a step; `used` is the version of all that the step reads."""
-
-    id: int
-    run: str
-    time: float
-    version: str
-    used: str
-
-
 def read_states_at_once(
-    read_inputs: Callable[[Any, dict[AssetKey, list[str] | None]], Mapping[AssetKey, StateOfInput]],
+    read_inputs: Callable[[Any, dict[AssetKey, list[str] | None]], Mapping[AssetKey, Any]],
     read_newest: Callable[[Any, AssetKey, str], tuple[int, str, float] | bool],
 ) -> None:
     """Have steps read the versions of all inputs, and what a check speaks of, by these functions.
+
+    Of an input they return its newest materialization, and with `used` the version of all that a step reads.
 
     Dagster takes two statements for each, and two more for each input with partitions; it still reads what
     `read_inputs` leaves out, and where `read_newest` is True.
@@ -285,6 +278,13 @@ def _list_input_days(step: Any, key: AssetKey) -> list[str] | None:
                 return None
     found = list(days.get_partition_keys())
     return found if len(found) < SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD else None
+
+
+def share_empty_resources() -> None:
+    """Have all contexts without resources share an object; Dagster makes a class for each of 300 in a day."""
+    builders: Any = ScopedResourcesBuilder
+    build, empty = builders.build, builders.build_empty()
+    builders.build = lambda made, keys: build(made, keys) if keys or made.contains_generator else empty
 
 
 def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:

@@ -14,6 +14,7 @@ from dagster_dbt import DagsterDbtTranslator
 
 from millpond.errors import ConfigError
 from millpond.instance.record import RETENTION
+from millpond.internals.result_cache import remember_results
 from millpond.naming import PARTITION_COLUMN, dagster_name
 from millpond.transform.exposures import format_owners
 from millpond.transform.models import KINDS, is_daily, parse_retention, read_key_columns
@@ -133,8 +134,14 @@ class MillpondDbtTranslator(DagsterDbtTranslator):
             self.engine,
             "iceberg",
         }
-        kept = {k: v for k, v in spec.tags.items() if not k.startswith("dagster/kind/")}
-        return spec.replace_attributes(tags=kept).merge_attributes(kinds=set(kinds))
+        return _set_kinds(spec, *sorted(kinds))
+
+
+@remember_results
+def _set_kinds(spec: dg.AssetSpec, *kinds: str) -> dg.AssetSpec:
+    """Return the spec, of which dagster-dbt has one for each node, with these kinds and no others."""
+    kept = {k: v for k, v in spec.tags.items() if not k.startswith("dagster/kind/")}
+    return spec.replace_attributes(tags=kept).merge_attributes(kinds=set(kinds))
 
 
 def load_translator(
