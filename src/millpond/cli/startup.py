@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 _PACKAGE, _PACKAGE_LOADED = "millpond.transform", "millpond.transform.runner"
 _WARM_UP = f"{_PACKAGE_LOADED}:warm_up"
-_OF_LOADS = (
-    *("millpond.ingestion.load", "millpond.ingestion.acceptance", "millpond.ingestion.replay"),
-    *("millpond.ingestion.migration", "millpond.ingestion.rest.fetch", "millpond.publish.publication"),
+_AHEAD = (
+    *("millpond.platform", "millpond.ingestion.load", "millpond.ingestion.acceptance"),
+    *("millpond.ingestion.replay", "millpond.ingestion.migration", "millpond.ingestion.rest.reader"),
+    *("millpond.ingestion.rest.fetch", "millpond.ingestion.files.reader", "millpond.ingestion.sql.reader"),
+    *("millpond.transform.runner", "millpond.publish.publication", "millpond.instance.day_tables"),
+    *("millpond.quality.checks", "millpond.runtime.sampling"),
 )
+"""What definitions and runs import, on first use as a rule."""
 
 
 @contextmanager
@@ -47,8 +51,8 @@ def start_companion(*, needed: bool = True) -> Iterator[None]:
 def load_definitions() -> dg.Definitions:
     """Return the definitions, which need the parsed project.
 
-    Where the companion still parses it, as in an empty home, this process would only wait: it imports what
-    loads need meanwhile, which runs import on first use else.
+    Where the companion still parses it, as in an empty home, this process would only wait: it imports
+    meanwhile what the run will.
     """
     from millpond.runtime.companion import is_running
     from millpond.runtime.home import CODE_LOCATION
@@ -56,7 +60,7 @@ def load_definitions() -> dg.Definitions:
     from millpond.transform.manifest import is_parsed
 
     if is_running(_PACKAGE) and not is_parsed(settings()):
-        for name in _OF_LOADS:
+        for name in _AHEAD:
             importlib.import_module(name)
     found: dg.Definitions = importlib.import_module(CODE_LOCATION).defs
     return found

@@ -132,3 +132,22 @@ def test_a_command_imports_no_more_than_it_needs(typed: str) -> None:
 def test_each_command_has_a_bound_or_is_one_of_those_that_cannot() -> None:
     bound = {name for name, _ in commands() for typed in BOUNDS | MORE if f"{typed} ".startswith(f"{name} ")}
     assert {name for name, _ in commands() if not name.startswith("forecast ")} - bound == OTHERS
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("parsed", [False, True])
+def test_what_a_run_imports_is_imported_ahead_only_while_a_companion_parses(parsed: bool) -> None:
+    program = (
+        "import sys\n"
+        "from millpond.cli.startup import load_definitions\n"
+        "from millpond.runtime import companion\n"
+        "from millpond.transform import manifest\n"
+        "companion._running['millpond.transform'] = None\n"
+        f"manifest.is_parsed = lambda _: {parsed}\n"
+        "load_definitions()\n"
+        "print('millpond.ingestion.load' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=process_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(not parsed)
