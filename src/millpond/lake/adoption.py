@@ -72,7 +72,7 @@ def adopt(a: Adoption) -> Written:
         if change.staging.changed:
             moves.append(Move(a.spec.name, change.staging.old_location, location))
         lake.point(conn, moves, note)
-    return change.report(metadata.current_snapshot_id)
+    return change.report(metadata.current_snapshot_id, location)
 
 
 def _prepare(lake: LakeCatalog, a: Adoption, location: str | None, note: Note) -> tuple[Change, list[str]]:

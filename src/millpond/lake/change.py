@@ -35,8 +35,8 @@ class Change:
     digests: Digests
     content_changed: bool
 
-    def report(self, snapshot_id: int | None) -> Written:
-        """Return the report of this change, committed as `snapshot_id`."""
+    def report(self, snapshot_id: int | None, location: str) -> Written:
+        """Return the report of this change, committed as `snapshot_id`, with its metadata file."""
         days = self.windows.days or [d for d in self.digests if d]
         return Written(
             table=self.table,
@@ -46,6 +46,7 @@ class Change:
             snapshot_id=snapshot_id,
             content_hash=hash_digests(self.digests),
             day_hashes={day: self.digests.get(day, Digest()).hex for day in sorted(days)},
+            location=location,
         )
 
 

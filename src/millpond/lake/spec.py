@@ -83,7 +83,7 @@ class Written:
     """What a replacement did to a table.
 
     `rows` are now in the window, `bytes` were written to data files (0 if unchanged), `content_hash`
-    covers the window and `day_hashes` each of its days, also empty ones.
+    covers the window and `day_hashes` each of its days, also empty ones. `location` is the metadata file.
     """
 
     table: str
@@ -93,3 +93,4 @@ class Written:
     snapshot_id: int | None
     content_hash: str
     day_hashes: dict[dt.date, str]
+    location: str = ""

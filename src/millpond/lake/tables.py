@@ -104,7 +104,7 @@ def _attempt(
     ]
     if moves:
         lake.point(conn, moves, note)
-    return [change.report(metadata.current_snapshot_id) for change, metadata, _ in written]
+    return [change.report(metadata.current_snapshot_id, location) for change, metadata, location in written]
 
 
 def _write(

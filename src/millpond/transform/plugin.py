@@ -162,9 +162,7 @@ class Plugin(BasePlugin):
             return
         replacement = Replacement(make_table_spec(model, rows.schema), rows, get_window(model))
         (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
-        with borrow_connection() as conn:
-            (written_at,) = read_pointers(conn, build.ref, (replacement.table.name,)).items()
-        self._lake.point(self.cursor, *written_at)
+        self._lake.point(self.cursor, written.table, written.location)
         build.add(
             describe_write(model, written, time.perf_counter() - started, _count_rows_per_day(model, rows))
         )

@@ -61,6 +61,12 @@ def test_the_same_rows_in_another_order_by_another_run_commit_nothing() -> None:
     assert (again.snapshot_id, again.content_hash) == (first.snapshot_id, first.content_hash)
 
 
+def test_a_write_reports_the_metadata_file_that_the_ref_has_also_if_nothing_changed() -> None:
+    for values in ({0: [1]}, {0: [2]}, {0: [2]}):
+        written = write(values)
+        assert written.location == read.load_table("main", "raw.readings").metadata_location
+
+
 def test_a_row_that_is_there_twice_is_not_the_same_as_once() -> None:
     write({0: [1]})
     assert write({0: [1, 1]}).changed
