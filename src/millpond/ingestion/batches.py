@@ -92,6 +92,8 @@ class StagedBatches:
         if all(rows.schema.equals(self._kept[0].schema) for rows in self._kept):
             filled = sorted(filter(len, self._kept), key=lambda rows: rows["_seq"][0].as_py())
             held = pa.concat_tables(filled or self._kept[:1])
+            if not self._decoded:  # typed values are written as they are: joined once, not in each piece
+                held = held.combine_chunks()
             self.held = held if stay_equal(held, decoded=self._decoded) else None
         if self.held is None:
             for each in self._kept:

@@ -163,7 +163,9 @@ def _write_parts(metadata: TableMetadata, io: FileIO, tasks: Sequence[WriteTask]
     if len(tasks) == 1:
         return [write(tasks[0])]
     with leave_turn():
-        return list(ExecutorFactory.get_or_create().map(write, tasks))
+        begun = [ExecutorFactory.get_or_create().submit(write, task) for task in tasks]
+        wait(begun)  # also if one fails: none is written after what was created is removed
+        return [each.result() for each in begun]
 
 
 def _write_part(metadata: TableMetadata, io: FileIO, layout: _Layout, task: WriteTask) -> DataFile:

@@ -49,7 +49,7 @@ class Rows:
         if isinstance(self.data, pa.Table):
             rows = max(1, self.data.num_rows * PIECE_BYTES // max(1, self.data.nbytes))
             for start in range(0, self.data.num_rows, rows):
-                yield _join([self.data.slice(start, rows)])
+                yield self.data.slice(start, rows)
             return
         for path in self.data:
             with pq.ParquetFile(path, pre_buffer=False) as file:
