@@ -61,6 +61,8 @@ def find_skipped_days(
     instance: DagsterInstance, assets: Collection[str], window: Window | None = None
 ) -> dict[str, set[dt.date]]:
     """Return the days of `assets`, within `window` if given, that were skipped since last materialized."""
+    if not assets:
+        return {}
     names = {database_key(asset): asset for asset in assets}
     kind = _EVENTS.dagster_event_type
     skipped = func.max(_EVENTS.id).filter(kind == _SKIPPED)

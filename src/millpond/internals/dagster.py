@@ -107,7 +107,7 @@ from dagster._core.storage.tags import (
 from dagster._core.utils import coerce_valid_log_level, make_new_run_id
 from dagster._record import copy as copy_record
 from dagster._record import record
-from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, deserialize_value, serialize_value
 from dagster._time import datetime_from_timestamp
 from dagster._utils import interrupts
 from dagster._utils.concurrency import ConcurrencyClaimStatus, ConcurrencySlotStatus
@@ -278,6 +278,11 @@ def _list_input_days(step: Any, key: AssetKey) -> list[str] | None:
                 return None
     found = list(days.get_partition_keys())
     return found if len(found) < SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD else None
+
+
+def deserialize_event(text: str) -> EventLogEntry:
+    """Return an event of the log."""
+    return deserialize_value(text, EventLogEntry)
 
 
 def share_empty_resources() -> None:

@@ -1,13 +1,18 @@
 """Versions of inputs and targets of checks are read in fewer statements, and are those that Dagster reads."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster import DagsterEventType
 
+from millpond.instance import load_events
 from millpond.instance.home import open_instance
+from millpond.instance.load_events import read_newest_events
+from millpond.partitions import Window, parse_day
 from millpond.runtime.home import Home
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2024-01-01")
@@ -18,7 +23,8 @@ BACK = dg.TimeWindowPartitionMapping(start_offset=-2, end_offset=0)
 
 @dg.asset(partitions_def=DAYS, code_version="1")
 def daily(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(data_version=dg.DataVersion(f"daily {context.partition_key}"))
+    version = dg.DataVersion(f"daily {context.partition_key}")
+    return dg.MaterializeResult(data_version=version, metadata={"ref": "main", "rows": 2})
 
 
 @dg.asset(partitions_def=FEW, code_version="1")
@@ -133,3 +139,27 @@ def test_steps_read_the_versions_and_targets_that_dagster_reads(home: Home, tmp_
         found = read_links(ours)
     assert found == expected
     assert {type(target) for name, target in (each for each in found if len(each) == 2)} >= {int}
+
+
+def test_the_newest_loads_of_days_are_those_that_dagster_finds(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = dg.Definitions(assets=[daily]).resolve_implicit_global_asset_job_def()
+    window, key = Window.parse(f"{DAY}...2024-01-07"), dg.AssetKey("daily")
+    days = [parse_day(DAY), parse_day(NEXT)]
+
+    def read(*expected: dt.date) -> None:
+        found = read_newest_events(recorded, key, window, "main")
+        assert sorted(found) == sorted(expected)
+        with monkeypatch.context() as patched:
+            patched.setattr(load_events, "_read_newest", lambda *_: [])
+            assert read_newest_events(recorded, key, window, "main") == found
+
+    with open_instance() as recorded:
+        for day in (DAY, NEXT, DAY):
+            assert job.execute_in_process(instance=recorded, partition_key=day).success
+        read(*days)
+        recorded.wipe_assets([key])
+        read()
+        assert job.execute_in_process(instance=recorded, partition_key=NEXT).success
+        read(days[1])
