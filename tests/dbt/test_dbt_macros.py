@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from types import SimpleNamespace
 from typing import Any
 
 import networkx as nx
 import pytest
+from dbt.artifacts.resources.v1.components import InjectedCTE
 from dbt.clients.jinja_static import statically_extract_macro_calls
 from dbt.compilation import Linker
 from dbt.context.macros import MacroNamespaceBuilder
 from dbt.node_types import NodeType
 from dbt_common.clients import jinja
 
+from dbt import compilation
 from millpond.transform.dbt_macros import Macros, OnDemand, Variables
-from millpond.transform.dbt_patches import parse_macros_once, summarize_graph
+from millpond.transform.dbt_patches import find_with_first, parse_macros_once, summarize_graph
 
 _PACKAGES = {
     "dbt": ("ref_key", "in_dbt", "in_both", "everywhere"),
@@ -109,3 +112,28 @@ def _describe(found: Any) -> Any:
     if hasattr(found, "macro"):
         return found.macro.package_name, found.macro.name
     return {name: _describe(each) for name, each in found.items()} if isinstance(found, dict) else found
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "with a as (select 1) select * from a",
+        "\n\n  WITH\n\n  a as (\n select ';' as b -- with\n) select * from a\n",
+        "with a as (select 1) select * from a; -- done",
+        "with recursive a as (select 1) select * from a",
+        "with recursive_a as (select 1), date as (select 2) select * from date",
+        'with "a" as (select 1) select * from "a"',
+        "with -- first\n a as (select 1) select * from a",
+        "-- with\nwith a as (select 1) select * from a",
+        "/* with */ select 1 from (with a as (select 1) select * from a)",
+        "without as (select 1)",
+        "select 1",
+    ],
+)
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_rows_of_a_unit_test_come_first_in_a_query_as_dbt_puts_them(sql: str, number: int) -> None:
+    ctes = [
+        InjectedCTE(f"rows_{each}", f" __dbt__cte__{each} as (\nselect {each}\n)") for each in range(number)
+    ]
+    of_dbt = inspect.unwrap(compilation.inject_ctes_into_sql)
+    assert find_with_first(of_dbt)(sql, ctes) == of_dbt(sql, ctes)

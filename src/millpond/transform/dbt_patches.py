@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from typing import Any
 
 import jinja2
@@ -82,6 +83,7 @@ def patch_dbt() -> None:
     rendering.get_template = _get_template
     compiling: Any = dbt_compilation
     compiling.generate_runtime_model_context = _make_compile_context
+    compiling.inject_ctes_into_sql = find_with_first(compiling.inject_ctes_into_sql)
     running_tests: Any = dbt_test_task
     running_tests.generate_runtime_model_context = _make_run_context
     _validate_on_demand(dbtClassMixin)
@@ -104,6 +106,23 @@ def parse_macros_once() -> Iterator[None]:
         yield
     finally:
         kind.parse = parse
+
+
+_WITH = re.compile(r"\s*with\s+(?!recursive\b)(?=[a-z_])", re.IGNORECASE)
+"""The start of a query, before the name of its first common table expression."""
+
+
+def find_with_first(inject: Callable[..., str]) -> Callable[..., str]:
+    """Have rows of unit tests and ephemeral models put into a query without parsing all of its text."""
+
+    @wraps(inject)
+    def put(sql: str, ctes: Sequence[Any]) -> str:
+        begin = None if ";" in sql else _WITH.match(sql)
+        if begin is None or not ctes:
+            return inject(sql, ctes)
+        return f"{begin[0]}{', '.join(cte.sql for cte in ctes)}, {sql[begin.end() :]}"
+
+    return put
 
 
 _skipping_validation: list[bool] = []
