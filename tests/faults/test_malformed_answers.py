@@ -57,7 +57,7 @@ def test_whatever_a_library_makes_of_an_answer_the_day_fails_in_our_words_and_ke
     server: FakeSource, configure: Callable[..., Settings], sent: bytes, kind: type[MillpondError]
 ) -> None:
     load_rows()
-    configure(request_budget_seconds=0.2)
+    configure(request_budget_seconds=1)
 
     def send(connection: socket.socket) -> None:
         connection.sendall(sent)

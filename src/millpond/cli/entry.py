@@ -48,10 +48,18 @@ def load_and_run() -> NoReturn:
 
 
 def _stand_somewhere() -> None:
-    """Give closed standard streams a place to write to; ends where the current folder was removed."""
-    for name in ("stdout", "stderr"):
+    """Open standard streams that are closed, with their own numbers; ends where the folder was removed.
+
+    A connection that took the number of standard output would get what is printed.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+            nothing = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, mostly this one
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     try:
         os.getcwd()
     except FileNotFoundError:

@@ -86,9 +86,29 @@ def type_in_shell(script: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_command_works_without_standard_output() -> None:
-    done = type_in_shell("$MILLPOND sql 'select 1' >&-")
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_command_works_without_standard_output(closed: str) -> None:
+    done = type_in_shell(f"$MILLPOND sql 'select 1' {closed}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_number_of_a_standard_stream_that_is_closed(closed: str, tmp_path: Path) -> None:
+    found = tmp_path / "found"
+    script = f"""
+import gc, os, sys
+from millpond.cli import entry
+from millpond.runtime.ending import end_with_reader
+entry._stand_somewhere()
+end_with_reader()
+gc.collect()
+opened = os.open(os.devnull, os.O_RDONLY)
+names = [os.readlink(f"/proc/self/fd/{{number}}") for number in range(3)]
+open({str(found)!r}, "w").write(f"{{opened > 2}} {{len(names)}}")
+"""
+    done = type_in_shell(f"{sys.executable} -c {shlex.quote(script)} {closed}")
+    assert done.returncode == 0
+    assert found.read_text() == "True 3"
 
 
 @pytest.mark.usefixtures("home")
