@@ -33,8 +33,8 @@ def test_the_page_is_made_of_the_recorded_results_and_each_has_its_plot() -> Non
 
 def test_what_a_person_waits_for_is_measured_and_recorded() -> None:
     found = set(describe_results()[1])
-    measured = {"commands", "launch", "rerun", "publish", "transform", "ingest", "growth", "commit", "backfill"}
-    assert found >= measured
+    assert found >= {"commands", "launch", "rerun", "publish", "transform", "ingest", "growth"}
+    assert found >= {"commit", "backfill"}
 
 
 def test_each_program_names_its_options_in_its_first_lines() -> None:
