@@ -54,11 +54,9 @@ def _stand_somewhere() -> None:
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            nothing = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, mostly this one
-            if nothing != number:
-                os.dup2(nothing, number)
-                os.close(nothing)
-            os.set_inheritable(number, True)
+            from millpond.runtime.ending import discard
+
+            discard(number)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     try:
         os.getcwd()

@@ -45,12 +45,12 @@ def has_few_rows(fetched: FetchResult) -> bool:
 
 
 @contextmanager
-def open_connection(fetched: FetchResult, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_connection(fetched: FetchResult, folder: Path, *, few: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection for the rows of a load, whose tables are gone at the end; its time zone is UTC.
 
-    Rows in memory keep their order.
+    Rows in memory keep their order. Loads of `few` rows share a database.
     """
-    if has_few_rows(fetched):
+    if few:
         connection = _open_shared(os.getpid(), folder.parent.parent).cursor()
     else:
         config = configure_connection(folder)

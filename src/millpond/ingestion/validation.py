@@ -45,7 +45,8 @@ def validate_rows(
     one key the latest is judged, the others are duplicates.
     """
     folder.mkdir(exist_ok=True)
-    with open_connection(fetched, folder) as connection:
+    few = has_few_rows(fetched)
+    with open_connection(fetched, folder, few=few) as connection:
         schema, held, casts = _schema(connection, fetched), fetched.held, None
         if held is not None:
             if schema is not None:
@@ -63,7 +64,7 @@ def validate_rows(
         undated = _place(connection, contract, window, fetched, held)
         duplicates = 0
         if held is None or not have_distinct_keys(held, contract.key):
-            duplicates = _find_duplicates(connection, contract, few=has_few_rows(fetched))
+            duplicates = _find_duplicates(connection, contract, few=few)
         noted = _judge(connection, contract, duplicates)
         if held is not None and not noted and not undated and contract.table.load == "days":
             counts = count_good(held, window)

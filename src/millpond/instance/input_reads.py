@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dagster import AssetKey
 
-from millpond.instance.record import parse_event
+from millpond.instance.record import connect_to_home, parse_event
 from millpond.internals.dagster import DATA_VERSION_TAG
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _INPUTS = """
 with days as (select * from unnest(%(of)s::text[], %(day)s::text[]) as days (asset_key, day))
@@ -51,7 +47,7 @@ def read_inputs(
 
     Those that were wiped or never materialized are left out, and all if the storage is not a home's.
     """
-    if (connection := _connect(storage)) is None or not days:
+    if (connection := connect_to_home(storage)) is None or not days:
         return {}
     keys = {key.to_string(): key for key in days}
     wanted = [(name, day) for name, key in keys.items() for day in days[key] or ()]
@@ -84,7 +80,7 @@ def read_newest(storage: Any, asset: AssetKey, day: str) -> tuple[int, str, floa
 
     True if Dagster is to look, as the asset was wiped or the storage is not a home's.
     """
-    if (connection := _connect(storage)) is None:
+    if (connection := connect_to_home(storage)) is None:
         return True
     with connection as held:
         row = held.exec_driver_sql(_NEWEST, {"asset": asset.to_string(), "day": day}).fetchone()
@@ -94,8 +90,3 @@ def read_newest(storage: Any, asset: AssetKey, day: str) -> tuple[int, str, floa
         return True
     entry = parse_event(row[1])
     return row[0], entry["run_id"], entry["timestamp"]
-
-
-def _connect(storage: Any) -> AbstractContextManager[Connection] | None:
-    connect = getattr(storage, "asset_connection", None)
-    return connect() if connect else None

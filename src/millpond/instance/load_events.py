@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, EventLogRecord
 
+from millpond.instance.record import connect_to_home
 from millpond.internals.dagster import deserialize_event
 from millpond.naming import MAIN_REF
 from millpond.partitions import Window, parse_day
@@ -45,12 +46,11 @@ def _read_newest(
     instance: DagsterInstance, asset: dg.AssetKey, kind: DagsterEventType, days: list[str]
 ) -> list[dg.EventLogEntry]:
     """Return the newest event of each day, in one statement; none if Dagster is to look, as `wiped` says."""
-    connect = getattr(instance.event_log_storage, "asset_connection", None)
-    if connect is None:
+    if (connection := connect_to_home(instance.event_log_storage)) is None:
         return []
     values = {"asset": asset.to_string(), "kind": kind.value, "days": days}
-    with connect() as connection:
-        rows = connection.exec_driver_sql(_NEWEST, values).fetchall()
+    with connection as held:
+        rows = held.exec_driver_sql(_NEWEST, values).fetchall()
     return [] if any(wiped for _, wiped in rows) else [deserialize_event(text) for text, _ in rows]
 
 

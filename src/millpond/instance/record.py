@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 import dagster as dg
@@ -145,8 +146,13 @@ def connection(instance: DagsterInstance) -> Any:
 
 def asset_connection(instance: DagsterInstance) -> Any:
     """Return a context that holds a connection for reading the state of assets, see HomeEventLogStorage."""
-    own = getattr(instance.event_log_storage, "asset_connection", None)
-    return own() if own else connection(instance)
+    return connect_to_home(instance.event_log_storage) or connection(instance)
+
+
+def connect_to_home(storage: Any) -> AbstractContextManager[Connection] | None:
+    """Return a context that holds a home's connection for the state of assets; None for other storages."""
+    connect = getattr(storage, "asset_connection", None)
+    return connect() if connect else None
 
 
 def database_key(asset: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -55,8 +54,6 @@ from millpond.lake.statistics import StatisticsPlan
 from millpond.lake.turns import end_turns, leave_turn
 
 _BATCH_ROWS = 131_072
-_PIECES_BEGUN = 1
-"""Pieces of rows that another thread writes while the next one is made: each takes memory."""
 _SHARED_BYTES = 1 << 20
 """From this size on several threads read a file."""
 _SAMPLE_ROWS = 1_024
@@ -129,20 +126,19 @@ def write_files(staging: Staging, tables: Iterable[pa.Table], sort_by: tuple[str
     write = partial(_write_piece, metadata, io, order)
     pieces = gather(t for t in tables if t.num_rows)
     piece = next(pieces, None)
-    files, begun = list[DataFile](), deque[Future[list[DataFile]]]()
+    files: list[DataFile] = []
+    begun: Future[list[DataFile]] | None = None  # one at most: each piece takes memory
     try:
         while piece is not None and (following := next(pieces, None)) is not None:
             end_turns()
-            if len(begun) >= _PIECES_BEGUN:
-                files += begun.popleft().result()
-            begun.append(get_pool("pieces", os.cpu_count() or 1).submit(write, piece))
+            if begun:
+                files += begun.result()
+            begun = get_pool("pieces", os.cpu_count() or 1).submit(write, piece)
             piece = following
         last = [] if piece is None else write(piece)
-        for each in begun:
-            files += each.result()
-        return files + last
+        return files + (begun.result() if begun else []) + last
     finally:
-        wait(begun)
+        wait([begun] if begun else [])
 
 
 def _write_piece(

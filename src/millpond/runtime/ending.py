@@ -65,10 +65,13 @@ class _Output(io.FileIO):
 
 
 def discard(descriptor: int) -> None:
-    """Have what is written to a descriptor go to no file."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
+    """Have what is written to a descriptor go to no file, and nothing be read from it; it may be closed."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    if nothing == descriptor:  # the lowest number that was free
+        os.set_inheritable(descriptor, True)
+    else:
+        os.dup2(nothing, descriptor)
+        os.close(nothing)
 
 
 def take_lost_output() -> OutputLost | None:
