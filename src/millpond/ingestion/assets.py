@@ -199,18 +199,21 @@ def _find_left_out(
 
 
 def _tell_left_out(context: dg.AssetExecutionContext, table: SourceTable, loaded: LoadResult) -> None:
-    """Name the days that were left out in the log and the tags of the run, which succeeds all the same."""
+    """Name the days that were left out in the log and the tags of the run, which succeeds all the same.
+
+    A run that repeats another begins with that one's tags.
+    """
     days, sentences = describe(loaded.failed)
     for sentence in sentences:
         context.log.warning("%s: %s", table.asset, sentence)
-    if days:
+    if days or f"{table.asset}: " in context.run.tags.get(LEFT_OUT_TAG, ""):
         run = context.instance.get_run_by_id(context.run.run_id) or context.run
         of_others = [
             each
             for each in run.tags.get(LEFT_OUT_TAG, "").split("; ")
             if each and not each.startswith(f"{table.asset}: ")
         ]
-        said = "; ".join([*of_others, f"{table.asset}: {days}"])
+        said = "; ".join([*of_others, *([f"{table.asset}: {days}"] if days else [])])
         context.instance.add_run_tags(run.run_id, {LEFT_OUT_TAG: said})
 
 

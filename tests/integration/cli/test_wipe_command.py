@@ -173,7 +173,13 @@ def test_no_file_and_no_table_has_a_row_of_a_wiped_day_and_nothing_loads_it_agai
     shown_with_the_run(again.run_id)
     told_what_is_left_out(run)
     assert find_token(home) == []
-    assert materialize(SELECTION, WIPED, tags=accept_tags(shrink=False, wiped=True)).success
+    copied = {LEFT_OUT_TAG: f"dlt_other: {DAY}; dlt_climate_entries: {DAY}"}
+    accepted = materialize(SELECTION, WIPED, tags=accept_tags(shrink=False, wiped=True) | copied)
+    assert accepted.success
+    with open_instance() as instance:
+        ended = instance.get_run_by_id(accepted.run_id)
+        assert ended
+        assert ended.tags[LEFT_OUT_TAG] == f"dlt_other: {DAY}"
     assert days_of("raw.climate_entries") == {str(day) for day in BOTH.days}
 
 
