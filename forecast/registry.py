@@ -21,6 +21,7 @@ from forecast.manifest import FILE, PREFIX, SHORT, Manifest, open_model, read_ma
 from forecast.model_files import Model, hash_file
 from forecast.places import find_places, list_models
 from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow
 
 UNHARMED: Final = "the model that serves; nothing was recorded"
 State = Literal["waiting", "serving", "approved before", "rolled back", "blocked"]
@@ -88,7 +89,9 @@ def find_model(name: str, start: str) -> Manifest:
 
 def read_decisions(name: str) -> list[Decision]:
     """Return the decisions about the models of a configuration, the first one first."""
-    with _connect() as connection, connection.cursor(row_factory=class_row(Decision)) as cursor:
+    with borrow(databases().ops) as connection, connection.cursor(row_factory=class_row(Decision)) as cursor:
+        if not _has_table(connection):
+            return []
         query = "select * from forecast_decisions where name = %s order by number"
         return cursor.execute(query, (name,)).fetchall()
 
@@ -229,7 +232,12 @@ def _record(decision: Decision) -> Decision:
     values = ", ".join(f"%({name})s" for name in names)
     statement = f"insert into forecast_decisions ({', '.join(names)}) values ({values}) returning *"  # noqa: S608
     try:
-        with _connect() as connection, connection.cursor(row_factory=class_row(Decision)) as cursor:
+        with (
+            borrow(databases().ops) as connection,
+            connection.cursor(row_factory=class_row(Decision)) as cursor,
+        ):
+            if not _has_table(connection):
+                _create_table(connection)
             found = cursor.execute(statement, asdict(decision)).fetchone()
     except psycopg.errors.UniqueViolation:
         raise DecisionRefused(
@@ -241,11 +249,11 @@ def _record(decision: Decision) -> Decision:
     return found
 
 
-def _connect() -> psycopg.Connection[Any]:
-    """Return a connection to a database that has the table."""
-    connection = databases().ops.connect()
-    if connection.execute("select to_regclass('forecast_decisions')").fetchone() == (None,):
+def _has_table(connection: psycopg.Connection[Any]) -> bool:
+    return connection.execute("select to_regclass('forecast_decisions')").fetchone() != (None,)
+
+
+def _create_table(connection: psycopg.Connection[Any]) -> None:
+    with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(_TABLE)
-        connection.commit()
-    return connection

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from millpond.lake import connect
 from millpond.runtime import databases as module
+from millpond.runtime import idle_connections
 from millpond.runtime.databases import databases
 from millpond.runtime.migrations import migrate
 from millpond.runtime.migrations.migrate import Step
@@ -47,7 +48,7 @@ FORMER = {
 def forget() -> None:
     """Have this process open the home as a new one does."""
     module.current_databases.clear()
-    connect._get_idle.cache_clear()
+    idle_connections._get_idle.cache_clear()
     connect._make_engine.cache_clear()
 
 

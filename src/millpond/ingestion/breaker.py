@@ -20,6 +20,7 @@ from millpond.errors import BreakerOpen, SourceError, SourceUnreachable
 from millpond.ingestion.source_errors import UNHARMED, origin
 from millpond.redaction import redacted
 from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow
 from millpond.settings import settings
 
 KIND: Final = "breaker_open"
@@ -143,15 +144,15 @@ def close(host: str, words: str) -> bool:
 
 def breakers() -> list[Breaker]:
     """Return the hosts that failed of late, by name."""
-    with databases().ops.connect(autocommit=True, row_factory=class_row(Breaker)) as connection:
-        return connection.execute(f"{_SELECT} order by host").fetchall()
+    with borrow(databases().ops) as connection, connection.cursor(row_factory=class_row(Breaker)) as cursor:
+        return cursor.execute(f"{_SELECT} order by host").fetchall()
 
 
 def _read(host: str, alongside: Callable[[psycopg.Connection[Any]], None] | None = None) -> Breaker | None:
-    with databases().ops.connect(autocommit=True, row_factory=class_row(Breaker)) as connection:
+    with borrow(databases().ops) as connection, connection.cursor(row_factory=class_row(Breaker)) as cursor:
         if alongside:
             alongside(connection)
-        return connection.execute(f"{_SELECT} where host = %s", (host,)).fetchone()
+        return cursor.execute(f"{_SELECT} where host = %s", (host,)).fetchone()
 
 
 def _claim_probe(host: str) -> bool:
@@ -161,7 +162,7 @@ def _claim_probe(host: str) -> bool:
 
 def _note(work: Callable[[psycopg.Connection[Any]], Any]) -> Any:
     """Run `work` in one transaction on the breakers."""
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection, connection.transaction():
         return work(connection)
 
 

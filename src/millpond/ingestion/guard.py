@@ -17,6 +17,7 @@ from millpond.ingestion.source_errors import add_place
 from millpond.lake import home_zone
 from millpond.partitions import Window
 from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow
 from millpond.settings import settings
 
 
@@ -38,7 +39,7 @@ class Guard:
         if self.reader.host:
             self._known = breaker.admit(self.reader.host, self.reader.probe, alongside=self._check_origin)
             return
-        with databases().ops.connect() as connection:
+        with borrow(databases().ops) as connection:
             self._check_origin(connection)
 
     def record_origin(self) -> None:

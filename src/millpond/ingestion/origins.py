@@ -15,6 +15,7 @@ from millpond.ingestion.spec import SourceSpec, SourceTable
 from millpond.ingestion.sql.address import describe_database
 from millpond.runtime.databases import databases
 from millpond.runtime.demo_source import is_demo_home, serves_demo
+from millpond.runtime.idle_connections import borrow
 from millpond.settings import Settings, settings, variable
 
 DEMO: Final = "demo data"
@@ -85,7 +86,7 @@ def check(connection: psycopg.Connection[Any], origin: Origin) -> bool:
 
 def tables_of_real_sources() -> list[str]:
     """Return the raw tables of this home that were loaded from anything but the demo source."""
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection:
         found = connection.cursor(row_factory=tuple_row).execute(_SELECT_REAL, (DEMO,)).fetchall()
     return [name for (name,) in found]
 
@@ -95,7 +96,7 @@ def record(origin: Origin) -> None:
 
     Raises OriginChanged if another process noted another origin meanwhile, or demo data beside real ones.
     """
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection, connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(_RECORD, (origin.table, origin.source, origin.address))
         check(connection, origin)
@@ -110,7 +111,7 @@ def accept_move(source: SourceSpec, configured: Settings) -> list[str]:
     found = configured.source(source.source)
     values = {"url": found.url, "user": found.user}
     new = origin_of(source, source.tables[0], values, configured).address
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection, connection.transaction():
         rows = connection.execute(
             "select distinct origin from source_origins where source = %s order by 1", (source.source,)
         ).fetchall()

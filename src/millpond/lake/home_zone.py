@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 from millpond.errors import ZoneChanged
 from millpond.partitions import instant
 from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow
 from millpond.settings import settings, variable
 
 _FIRST, _LAST = dt.date(2000, 1, 1), dt.date(2050, 1, 1)
@@ -29,10 +30,10 @@ verified: set[tuple[Path, int, str]] = set()
 def refuse_other_zone() -> None:
     """Raise ZoneChanged if this home's days were loaded in another zone than the one that is set.
 
-    Opens one connection, and none once this process knows the recorded zone.
+    Costs a statement, and none once this process knows the recorded zone.
     """
     if _get_cache_key(databases().ops.port) not in verified:
-        with databases().ops.connect(autocommit=True) as connection:
+        with borrow(databases().ops) as connection:
             check_zone(connection)
 
 
@@ -72,11 +73,10 @@ def record_zone() -> None:
     """
     if _get_cache_key(databases().ops.port) in verified:
         return
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection:
         connection.execute(
             "insert into home_zone (zone) values (%s) on conflict do nothing", (settings().timezone,)
         )
-        connection.commit()
         check_zone(connection)
 
 

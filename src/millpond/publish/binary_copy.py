@@ -35,11 +35,15 @@ else an Arrow array of large binary values, in which the null ones are empty.
 
 def encode_table(table: pa.Table, encoders: Sequence[Encoder]) -> Iterator[bytes]:
     """Yield the whole COPY stream of `table`, some megabytes at a time."""
-    yield HEADER
     rows = max(1, min(65_536, _BLOCK_BYTES * table.num_rows // max(table.nbytes, 1)))
+    block = HEADER
     for batch in table.to_batches(max_chunksize=rows):
-        yield _encode_batch(batch, encoders)
-    yield TRAILER
+        encoded = _encode_batch(batch, encoders)
+        if len(block) + len(encoded) > _BLOCK_BYTES:
+            yield block
+            block = b""
+        block += encoded
+    yield block + TRAILER
 
 
 def _encode_batch(batch: pa.RecordBatch, encoders: Sequence[Encoder]) -> bytes:

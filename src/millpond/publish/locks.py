@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql
 
 from millpond.errors import MartsHeld, PublishFailed
 from millpond.retry import full_jitter
@@ -19,6 +20,10 @@ LOCK_TIMEOUT_MS = 1_000
 """How long one attempt queues for a lock: readers may queue behind it for as long."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+_ACQUIRE = (
+    "SELECT set_config('lock_timeout', {timeout}, false), set_config('application_name', {name}, false);"
+    " SELECT pg_advisory_lock({key})"
+)
 _READER = "AccessShareLock"
 _REPEATABLE = (
     psycopg.errors.LockNotAvailable,
@@ -40,18 +45,14 @@ ORDER BY l.mode = 'AccessShareLock', a.pid
 def acquire_publish_lock(
     connection: psycopg.Connection[Any], schema: str, name: str, refusal: Callable[[], PublishFailed]
 ) -> None:
-    """Keep others from publishing to `schema`, and from dropping it, until `connection` ends.
+    """Keep others from publishing to `schema`, and from dropping it, until `connection` ends or unlocks all.
 
     They see `name` as the program that they wait for. Raises what `refusal` returns if it takes too long.
     """
-    connection.execute(
-        "SELECT set_config('lock_timeout', %s, false), set_config('application_name', %s, false)",
-        (f"{LOCK_TIMEOUT_MS}ms", name[:63]),
+    statement = sql.SQL(_ACQUIRE).format(
+        timeout=f"{LOCK_TIMEOUT_MS}ms", name=name[:63], key=publish_lock_key(schema)
     )
-    statement = "SELECT pg_advisory_lock(%s)"
-    retry_locked(
-        lambda: connection.execute(statement, (publish_lock_key(schema),)), settings().lock_seconds, refusal
-    )
+    retry_locked(lambda: connection.execute(statement, prepare=False), settings().lock_seconds, refusal)
 
 
 def retry_locked(attempt: Callable[[], T], seconds: float, refusal: Callable[[], PublishFailed]) -> T:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -19,6 +21,33 @@ Columns = Mapping[str, PostgresType]
 _LONGEST_NAME = 63
 
 
+@dataclass(frozen=True)
+class MartState:
+    """What Postgres has of a mart: types of columns, primary key, names of indexes, and comments by column.
+
+    The comment on the mart itself is that of the column None.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    key: set[str] = field(default_factory=set)
+    indexes: frozenset[str] = frozenset()
+    comments: dict[str | None, str] = field(default_factory=dict)
+
+
+def read_states(connection: Connection, schema: str, names: Sequence[str]) -> dict[str, MartState]:
+    """Return what Postgres has of the marts `names` of `schema`, read at once; those missing are left out."""
+    states: dict[str, MartState] = {}
+    tables = [sql.Identifier(schema, name).as_string() for name in names]
+    for mart, comment, indexes, column, kind, in_key, of_column in connection.execute(_STATES, (tables,)):
+        state = states.setdefault(mart, MartState(indexes=frozenset(indexes), comments={None: comment}))
+        state.columns[column] = kind
+        if in_key:
+            state.key.add(column)
+        if of_column:
+            state.comments[column] = of_column
+    return states
+
+
 class MartTable:
     """The table of a mart and its shadow: a temporary table, gone with the connection that fills it."""
 
@@ -29,20 +58,14 @@ class MartTable:
         self._shadow = sql.Identifier("pg_temp", spec.name)
 
     def copy_into_shadow(self, stream: Iterable[bytes]) -> None:
-        """Recreate the shadow and copy `stream` (binary COPY) into it.
+        """Create the shadow and copy `stream` (binary COPY) into it.
 
         Raises PublishFailed if the key is null or not unique.
         """
-        with self.connection.transaction(), self._refuse_key():
-            self._run("DROP TABLE IF EXISTS {shadow}")
-            self._run("CREATE TEMPORARY TABLE {name} ({definitions})", name=sql.Identifier(self.spec.name))
+        self._run("CREATE TEMPORARY TABLE {name} ({definitions})", name=sql.Identifier(self.spec.name))
+        with self._refuse_key():
             self._copy("COPY {shadow} ({columns}) FROM STDIN (FORMAT binary)", stream)
-            self._run("ALTER TABLE {shadow} ADD PRIMARY KEY ({key})")
-            self._run("ANALYZE {shadow} ({key})")
-
-    def exists(self) -> bool:
-        """Tell whether there is such a mart in Postgres."""
-        return bool(self._describe())
+            self._run("ALTER TABLE {shadow} ADD PRIMARY KEY ({key}); ANALYZE {shadow} ({key})")
 
     def create(self, stream: Iterable[bytes]) -> int:
         """Create the mart with the rows of `stream` (binary COPY) in this transaction; returns how many.
@@ -53,16 +76,15 @@ class MartTable:
         self._run("CREATE TABLE {mart} ({definitions})")
         return self._copy("COPY {mart} ({columns}) FROM STDIN (FORMAT binary, FREEZE)", stream)
 
-    def fit(self) -> None:
+    def fit(self, there: MartState) -> None:
         """Add missing columns to the mart; raises PublishFailed if it differs in any other way."""
-        there = self._describe()
-        for column in [c for c in self.columns if c not in there]:
+        for column in [c for c in self.columns if c not in there.columns]:
             self._run(
                 "ALTER TABLE {mart} ADD COLUMN {column} {type}",
                 column=sql.Identifier(column),
                 type=_to_sql(self.columns[column].sql),
             )
-        for column, kind in there.items():
+        for column, kind in there.columns.items():
             if column not in self.columns:
                 raise self._misfit(
                     f"has a column {column} that the model does not have",
@@ -75,9 +97,10 @@ class MartTable:
                     f"ALTER COLUMN {column} TYPE {wanted}",
                     f"cast it to {kind} in the model",
                 )
-        if (key := self._primary_key()) and set(key) != set(self.spec.declared.key):
+        if there.key and there.key != set(self.spec.declared.key):
+            key = ", ".join(column for column in there.columns if column in there.key)
             raise self._misfit(
-                f"has the primary key ({', '.join(key)}), the model ({', '.join(self.spec.declared.key)})",
+                f"has the primary key ({key}), the model ({', '.join(self.spec.declared.key)})",
                 f"DROP CONSTRAINT {self.spec.name}_pkey",
                 "declare that key in meta.publish",
             )
@@ -89,26 +112,28 @@ class MartTable:
             return max(removed, self._copy("COPY {mart} ({columns}) FROM STDIN (FORMAT binary)", stream))
 
     def take_over(self) -> int:
-        """Make the mart equal to the shadow; returns how many rows were written or removed."""
-        return self._run(_MERGE if self.others else _MERGE_KEY_ONLY).rowcount
+        """Make the mart equal to the shadow, and drop that; returns how many rows were written or removed."""
+        merge = _MERGE if self.others else _MERGE_KEY_ONLY
+        return self._run(f"{merge}; DROP TABLE {{shadow}}").rowcount
 
-    def finish(self) -> None:
+    def finish(self, there: MartState) -> None:
         """Add the primary key, indexes and comments that the model declares; nothing is removed.
 
         Raises PublishFailed if the key is null or not unique.
         """
-        if not self._primary_key():
+        if not there.key:
             with self._refuse_key():
                 self._run("ALTER TABLE {mart} ADD PRIMARY KEY ({key})")
         for index in self.spec.declared.indexes:
-            self._run(
-                "CREATE INDEX IF NOT EXISTS {index} ON {mart} ({indexed})",
-                index=sql.Identifier(_name_index(self.spec.name, index)),
-                indexed=_join_identifiers(index),
-            )
-        there = self._comments()
+            if (name := _name_index(self.spec.name, index)) not in there.indexes:
+                self._run(
+                    "CREATE INDEX IF NOT EXISTS {index} ON {mart} ({indexed})",
+                    index=sql.Identifier(name),
+                    indexed=_join_identifiers(index),
+                )
         for column, comment in [(None, self.spec.description), *self.spec.comments.items()]:
-            if comment and (column is None or column in self.columns) and there.get(column) != comment:
+            known = column is None or column in self.columns
+            if comment and known and there.comments.get(column) != comment:
                 self._run(
                     "COMMENT ON TABLE {mart} IS {comment}" if column is None else _COMMENT_ON_COLUMN,
                     comment=sql.Literal(comment),
@@ -116,56 +141,32 @@ class MartTable:
                 )
 
     def totals(self) -> tuple[Any, ...]:
-        """Return what `totals` returns for the rows of the mart, as Postgres computes it."""
-        parts = [sql.SQL("count(*)")]
-        before_18 = self.connection.info.server_version < 180_000
-        for column, kind in self.columns.items():
-            name = sql.Identifier(column).as_string()
-            total = (before_18 and kind.total_sql_17) or kind.total_sql
-            parts += [_to_sql(p) for p in (f"count({name})", total.format(name))]
-        found = self.connection.execute(
-            self._sql("SELECT {parts} FROM {mart}", parts=sql.SQL(", ").join(parts))
-        )
+        """Return the number of rows, then for each column how many values it has and their exact sum."""
+        found = self._run("SELECT {totals} FROM {mart}", totals=self._list_totals())
         return tuple(found.fetchone() or ())
 
-    def size(self) -> int:
-        """Return the bytes that the mart and its indexes take in Postgres."""
-        row = self.connection.execute(
-            "SELECT pg_total_relation_size(%s::regclass)", (self._mart.as_string(),)
+    def measure(self) -> tuple[int, tuple[Any, ...]]:
+        """Return the bytes that the mart and its indexes take in Postgres, and its `totals`."""
+        parts, name = self._list_totals(), sql.Literal(self._mart.as_string())
+        found = self._run(
+            "SELECT pg_total_relation_size({name}), {parts} FROM {mart}", name=name, parts=parts
         )
-        return int((row.fetchone() or (0,))[0])
+        size, *totals = found.fetchone() or (0,)
+        return int(size), tuple(totals)
 
     @property
     def others(self) -> list[str]:
         """The columns that are not part of the key."""
         return [c for c in self.columns if c not in self.spec.declared.key]
 
-    def _describe(self) -> dict[str, str]:
-        """Return the types of the mart's columns by name; empty if there is no mart."""
-        rows = self._catalog(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
-            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
-        )
-        return dict(rows)
-
-    def _primary_key(self) -> list[str]:
-        rows = self._catalog(
-            "SELECT attname FROM pg_constraint"
-            " JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY(conkey)"
-            " WHERE conrelid = to_regclass(%s) AND contype = 'p'"
-        )
-        return [name for (name,) in rows]
-
-    def _comments(self) -> dict[str | None, str]:
-        rows = self._catalog(
-            "SELECT attname, description FROM pg_description LEFT JOIN pg_attribute"
-            " ON attrelid = objoid AND attnum = objsubid AND objsubid > 0"
-            " WHERE objoid = to_regclass(%s) AND classoid = 'pg_class'::regclass"
-        )
-        return dict(rows)
-
-    def _catalog(self, question: LiteralString) -> list[Any]:
-        return self.connection.execute(question, (self._mart.as_string(),)).fetchall()
+    def _list_totals(self) -> sql.Composed:
+        parts = [sql.SQL("count(*)")]
+        before_18 = self.connection.info.server_version < 180_000
+        for column, kind in self.columns.items():
+            name = sql.Identifier(column).as_string()
+            total = (before_18 and kind.total_sql_17) or kind.total_sql
+            parts += [_to_sql(p) for p in (f"count({name})", total.format(name))]
+        return sql.SQL(", ").join(parts)
 
     @contextmanager
     def _refuse_key(self) -> Iterator[None]:
@@ -198,11 +199,16 @@ class MartTable:
             return cursor.rowcount
 
     def _run(self, statement: str, **parts: sql.Composable) -> psycopg.Cursor[Any]:
-        return self.connection.execute(self._sql(statement, **parts))
+        return self.connection.execute(self._sql(statement, **parts), prepare=False)
 
     def _sql(self, statement: str, **parts: sql.Composable) -> sql.Composed:
+        return _to_sql(statement).format(**self._parts, **parts)
+
+    @cached_property
+    def _parts(self) -> dict[str, sql.Composable]:
+        """What statements name in braces."""
         others = self.others
-        known: dict[str, sql.Composable] = {
+        parts: dict[str, sql.Composable] = {
             "mart": self._mart,
             "shadow": self._shadow,
             "key": _join_identifiers(self.spec.declared.key),
@@ -220,9 +226,21 @@ class MartTable:
                 sql.SQL("{0} = s.{0}").format(sql.Identifier(n)) for n in others
             ),
         }
-        return _to_sql(statement).format(**known, **parts)
+        return {name: _to_sql(part.as_string()) for name, part in parts.items()}
 
 
+_STATES = """
+SELECT c.relname, obj_description(c.oid, 'pg_class'),
+       ARRAY(SELECT i.relname::text FROM pg_index JOIN pg_class i ON i.oid = indexrelid
+             WHERE indrelid = c.oid),
+       a.attname, format_type(a.atttypid, a.atttypmod), a.attnum = ANY(p.conkey),
+       col_description(c.oid, a.attnum)
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_constraint p ON p.conrelid = c.oid AND p.contype = 'p'
+WHERE c.oid = ANY(ARRAY(SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)::oid[])
+ORDER BY c.oid, a.attnum
+"""
 _MERGE_KEY_ONLY = """
 MERGE INTO {mart} AS m USING {shadow} AS s ON {same_key}
 WHEN NOT MATCHED BY TARGET THEN INSERT ({columns}) VALUES ({all_of_shadow})

@@ -19,14 +19,17 @@ from millpond.lake import hashing, pins, read
 from millpond.naming import marts_schema, ref_option
 from millpond.publish import binary_copy
 from millpond.publish.locks import acquire_publish_lock, held_error, retry_locked
-from millpond.publish.mart_table import MartTable
+from millpond.publish.mart_table import MartState, MartTable, read_states
 from millpond.publish.postgres_types import PostgresType, find_type
 from millpond.publish.spec import MartSpec
 from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow_session
 from millpond.settings import settings
 
 _ATTEMPTS_WITHOUT_CONNECTION = 3
 _LONGEST_NAME = 63
+_END = "SELECT pg_advisory_unlock_all(); DISCARD TEMP; RESET ALL"
+"""Takes back what a publish leaves in its session, which the next one uses again."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def publish(marts: Sequence[MartSpec], *, ref: str, run_id: str) -> list[Publish
         return []
     for attempt in range(1, _ATTEMPTS_WITHOUT_CONNECTION + 1):
         try:
-            with databases().marts.connect(autocommit=True) as connection:
+            with borrow_session(databases().marts, _END) as connection:
                 return _publish(connection, marts, ref, run_id)
         except psycopg.OperationalError as error:
             if attempt == _ATTEMPTS_WITHOUT_CONNECTION:
@@ -175,14 +178,16 @@ def _publish(
 
     # Taken before the pin: a later publish never reads an older lake.
     acquire_publish_lock(connection, schema, f"millpond {os.getpid()} {run_id}", refusal)
+    names = [mart.name for mart in marts]
+    there = read_states(connection, schema, names)
     with ThreadPoolExecutor(1, "totals") as pool:
-        with pins.hold_pin(ref) as pin:
+        with pins.hold_pin(ref) as pin, connection.transaction():
             _refuse_missing(marts, pin)
-            copied = [_copy(connection, schema, mart, pin, pool) for mart in marts]
+            copied = [
+                _copy(connection, schema, mart, pin, pool, in_place=mart.name in there) for mart in marts
+            ]
         reached("publish.copied")
-        published = retry_locked(lambda: _swap(connection, schema, copied), wait, refusal)
-    connection.execute("DISCARD TEMP")
-    return published
+        return retry_locked(lambda: _swap(connection, schema, copied), wait, refusal)
 
 
 def _refuse_missing(marts: Sequence[MartSpec], pin: pins.Pin) -> None:
@@ -199,7 +204,13 @@ def _refuse_missing(marts: Sequence[MartSpec], pin: pins.Pin) -> None:
 
 
 def _copy(
-    connection: psycopg.Connection[Any], schema: str, spec: MartSpec, pin: pins.Pin, pool: Executor
+    connection: psycopg.Connection[Any],
+    schema: str,
+    spec: MartSpec,
+    pin: pins.Pin,
+    pool: Executor,
+    *,
+    in_place: bool,
 ) -> _Copied:
     began = time.perf_counter()
     snapshot = read.load_table(pin, spec.table).current_snapshot()
@@ -210,7 +221,7 @@ def _copy(
     totals = pool.submit(_compute_totals, rows, columns)
     content_hash = pool.submit(lambda: hashing.hash_digests(hashing.compute_digests(rows, None)))
     mart = MartTable(connection, schema, spec, columns)
-    if in_shadow := spec.declared.mode == "changes" and mart.exists():
+    if in_shadow := spec.declared.mode == "changes" and in_place:
         mart.copy_into_shadow(_stream(rows, columns))
     seconds = time.perf_counter() - began
     snapshot_id = snapshot.snapshot_id if snapshot else None
@@ -223,25 +234,27 @@ def _stream(rows: pa.Table, columns: Mapping[str, PostgresType]) -> Iterator[byt
 
 def _swap(connection: psycopg.Connection[Any], schema: str, copied: Sequence[_Copied]) -> list[PublishResult]:
     with connection.transaction():
-        # Here and not earlier, so that a publish that fails leaves no empty schema.
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        there = read_states(connection, schema, [one.mart.spec.name for one in copied])
+        if not there:  # here and not earlier, so that a publish that fails leaves no empty schema
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         # New marts first: they take as long as their copy, and nobody waits for them.
-        new = {one.mart.name: _write(one, new=True) for one in copied if not one.mart.exists()}
-        published = [new.get(one.mart.name) or _write(one, new=False) for one in copied]
+        new = {one.mart.name: _write(one, None) for one in copied if one.mart.spec.name not in there}
+        published = [new.get(one.mart.name) or _write(one, there[one.mart.spec.name]) for one in copied]
         reached("publish.swapping")
     reached("publish.swapped")
     return published
 
 
-def _write(copied: _Copied, *, new: bool) -> PublishResult:
+def _write(copied: _Copied, there: MartState | None) -> PublishResult:
     began, mart, stream = time.perf_counter(), copied.mart, _stream(copied.rows, copied.mart.columns)
-    if new:
+    if there is None:
         changed = mart.create(stream)
     else:
-        mart.fit()
+        mart.fit(there)
         changed = mart.take_over() if copied.in_shadow else mart.replace(stream)
-    mart.finish()
-    found, expected = mart.totals(), copied.totals.result()
+    mart.finish(there or MartState())
+    size, found = mart.measure()
+    expected = copied.totals.result()
     if found != expected:
         raise PublishFailed(
             f"mart {mart.name} would differ from {mart.spec.table}: "
@@ -254,7 +267,7 @@ def _write(copied: _Copied, *, new: bool) -> PublishResult:
         rows_lake=copied.rows.num_rows,
         rows_postgres=found[0],
         rows_changed=changed,
-        bytes=mart.size(),
+        bytes=size,
         seconds=copied.seconds + time.perf_counter() - began,
         snapshot_id=copied.snapshot_id,
         content_hash=copied.content_hash.result(),

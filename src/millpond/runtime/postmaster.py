@@ -11,6 +11,9 @@ import psutil
 from millpond.runtime.home import Home
 from millpond.runtime.processes import start_time
 
+_Traces = tuple[int, int, int, bytes]
+"""Of the pid file its inode, size and time of change, and the tick at which the process started."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -21,10 +24,13 @@ class Server:
     port: int
     sockets: Path
     pid_file: Path
+    traces: _Traces | None
 
     @property
     def alive(self) -> bool:
         """Whether this server still accepts connections; takes a few microseconds."""
+        if self.traces and self.traces == _find_traces(self.pid, self.pid_file):
+            return True
         lines = _read_lines(self.pid_file)
         return _is_ready(lines) and lines[0] == str(self.pid) and start_time(self.pid) == self.started
 
@@ -33,10 +39,14 @@ def find_server(home: Home) -> Server | None:
     """Return the server of `home` if it runs and accepts connections."""
     pid_file = _pid_file(home)
     lines = _read_lines(pid_file)
-    if not _is_ready(lines) or not _is_postmaster(pid := int(lines[0]), data_folder(home)):
+    if not _is_ready(lines):
+        return None
+    pid = int(lines[0])
+    traces = _find_traces(pid, pid_file)
+    if _read_lines(pid_file) != lines or not _is_postmaster(pid, data_folder(home)):
         return None
     started = start_time(pid)
-    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file) if started else None
+    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file, traces) if started else None
 
 
 def data_folder(home: Home) -> Path:
@@ -74,6 +84,24 @@ def _is_postmaster(pid: int, data: Path) -> bool:
         return os.path.samefile(command[2], data)
     except FileNotFoundError:
         return False
+
+
+def _find_traces(pid: int, pid_file: Path) -> _Traces | None:
+    """Return what stays the same while process `pid` runs and its pid file says the same.
+
+    None if either is gone, and where there is no /proc.
+    """
+    try:
+        file, process = os.stat(pid_file), os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stat = os.read(process, 4096)
+        finally:
+            os.close(process)
+    except OSError:
+        return None
+    after_name = stat[stat.rindex(b")") + 2 :].split(maxsplit=20)
+    is_gone = after_name[0] in b"ZX"
+    return None if is_gone else (file.st_ino, file.st_size, file.st_mtime_ns, after_name[19])
 
 
 def _is_ready(lines: list[str]) -> bool:

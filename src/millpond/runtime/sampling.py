@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 import psutil
@@ -17,6 +17,7 @@ import psycopg
 from millpond.errors import MillpondError
 from millpond.runtime.databases import databases
 from millpond.runtime.home import Home
+from millpond.runtime.idle_connections import borrow
 from millpond.runtime.part import Part
 
 MACHINE, DISK, RUNS = "machine", "disk", "run"
@@ -24,6 +25,11 @@ ENDED: Final = "run, from start to end"
 """The part of the sample that a run takes of itself: average cores and largest memory."""
 _SECONDS: Final = 30.0
 _KEPT: Final = "7 days"
+_STORE: Final = """
+    with old as (delete from resource_samples where at < now() - %s::interval)
+    insert into resource_samples (at, part, cores, bytes, run_id)
+    select now(), * from unnest(%s::text[], %s::double precision[], %s::bigint[], %s::text[])
+"""
 _RUN_ID: Final = re.compile(r'"run_id": "([0-9a-f-]{36})"')
 _log = logging.getLogger(__name__)
 
@@ -79,12 +85,9 @@ class Sampler:
 
 def store(samples: Iterable[Sample]) -> None:
     """Record samples with the present time, and delete those that are older than a week."""
-    with databases().ops.connect() as connection, connection.cursor() as cursor:
-        cursor.executemany(
-            "insert into resource_samples (at, part, run_id, cores, bytes) values (now(), %s, %s, %s, %s)",
-            [(each.part, each.run, each.cores, each.bytes) for each in samples],
-        )
-        cursor.execute("delete from resource_samples where at < now() - %s::interval", (_KEPT,))
+    taken = [list(column) for column in zip(*map(astuple, samples), strict=True)] or [[]] * 4
+    with borrow(databases().ops) as connection:
+        connection.execute(_STORE, (_KEPT, *taken))
 
 
 def keep_sampling(home: Home, parts: Sequence[Part], stopping: threading.Event) -> threading.Thread:

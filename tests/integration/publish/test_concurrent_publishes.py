@@ -10,10 +10,13 @@ import pyarrow as pa
 import pytest
 from mart_rows import DAYS, Connection, Spec, Write
 
+from millpond.errors import PublishFailed
 from millpond.lake import refs
 from millpond.publish import publication
 from millpond.publish.publication import publish
 from millpond.publish.schemas import drop_marts
+from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow
 
 
 def test_readers_never_see_an_empty_half_written_or_mixed_state(
@@ -90,3 +93,37 @@ def test_publishes_of_one_ref_at_once_end_with_the_newest_state(
         list(pool.map(one, range(1, 5)))
     (published,) = publish([spec()], ref="main", run_id="last")
     assert published.rows_changed == 0, "the last publish wrote the newest state of the lake"
+
+
+_LEFT = """
+SELECT current_setting('application_name'), current_setting('lock_timeout'),
+       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+       (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r')
+"""
+
+
+def test_publishes_share_a_session_in_which_each_leaves_nothing(
+    write: Write, spec: Spec, owner: Connection
+) -> None:
+    new = owner.execute(_LEFT).fetchone()
+    backends = set()
+    for number in range(3):
+        write(mrt_days=[{"day": 1, "n": number}])
+        publish([spec()], ref="main", run_id=f"run {number}")
+        with borrow(databases().marts) as session:
+            backends.add(session.info.backend_pid)
+            assert session.execute(_LEFT).fetchone() == new
+    assert len(backends) == 1
+
+
+def test_a_publish_that_fails_leaves_its_session_to_nobody(write: Write, spec: Spec) -> None:
+    write(mrt_days=[{"day": 1}])
+    publish([spec()], ref="main", run_id="first")
+    with borrow(databases().marts) as session:
+        first = session.info.backend_pid
+    write(mrt_days=[{"day": 1}, {"day": 1}])
+    with pytest.raises(PublishFailed, match="not unique"):
+        publish([spec()], ref="main", run_id="second")
+    assert session.closed
+    with borrow(databases().marts) as session:
+        assert session.info.backend_pid != first

@@ -16,6 +16,7 @@ from psycopg.rows import tuple_row
 from millpond.ingestion.files.place import Entry
 from millpond.ingestion.spec import SourceTable
 from millpond.runtime.databases import databases
+from millpond.runtime.idle_connections import borrow
 
 Days = frozenset[dt.date]
 
@@ -74,7 +75,7 @@ class Known:
 
 def read_known(table: SourceTable, zone: ZoneInfo) -> dict[str, Known]:
     """Return what is known of the files of `table` by their paths, as it is declared now."""
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection:
         rows = (
             connection.cursor(row_factory=tuple_row)
             .execute(_SELECT, (table.raw_table, _digest(table, zone)))
@@ -90,7 +91,7 @@ def record(table: SourceTable, zone: ZoneInfo, found: Mapping[Entry, FileDays]) 
     """Note the days of files' rows; what is due is added where the version is a new one."""
     if not found:
         return
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection:
         connection.execute(
             _RECORD,
             {
@@ -106,7 +107,7 @@ def record(table: SourceTable, zone: ZoneInfo, found: Mapping[Entry, FileDays]) 
 
 def note_loaded(table: SourceTable, entries: Collection[Entry], days: Collection[dt.date]) -> None:
     """Note that `days` were loaded when these were the table's files."""
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection:
         connection.execute(
             _LOADED,
             {
@@ -120,7 +121,7 @@ def note_loaded(table: SourceTable, entries: Collection[Entry], days: Collection
 
 def claim(table: SourceTable, paths: Collection[str], tick: int) -> None:
     """Note that the look number `tick` asks for the days that are due for these files."""
-    with databases().ops.connect() as connection:
+    with borrow(databases().ops) as connection:
         connection.execute(_CLAIM, (tick, table.raw_table, list(paths)))
 
 
@@ -130,7 +131,7 @@ def note_listed(table: SourceTable, there: Mapping[str, Known], listed: Collecti
     gone = [path for path, one in there.items() if path not in paths and not one.unlisted]
     back = [path for path, one in there.items() if path in paths and one.unlisted]
     if gone or back:
-        with databases().ops.connect() as connection:
+        with borrow(databases().ops) as connection:
             connection.execute(_NOTE_LISTED, {"table": table.raw_table, "gone": gone, "back": back})
 
 
