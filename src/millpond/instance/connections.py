@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, tex
 from sqlalchemy.exc import DisconnectionError
 
 from millpond import crash_points
+from millpond.instance.prepared import GENERIC_PLANS
 from millpond.internals.dagster_on_demand import SerializableErrorInfo
 from millpond.redaction import redacted, without_known
 from millpond.runtime.databases import databases
@@ -133,6 +134,7 @@ def pool_of(_home: Path, statement_timeout: int | None) -> Engine:
         creator=partial(_connect, statement_timeout),
         isolation_level="AUTOCOMMIT",
         pool_size=_POOL_SIZE,
+        pool_use_lifo=True,  # the connection that has prepared most
         max_overflow=-1,
         pool_recycle=_RECYCLE_SECONDS,
         pool_reset_on_return=None,
@@ -164,7 +166,7 @@ def create_in_one_transaction() -> Iterator[None]:
 
 def _connect(statement_timeout: int | None = None) -> Any:
     bound = f" -cstatement_timeout={statement_timeout}" if statement_timeout else ""
-    options = f"-csearch_path={databases().dagster.search_path}{bound}"
+    options = f"-csearch_path={databases().dagster.search_path} {GENERIC_PLANS}{bound}"
     try:
         return psycopg2.connect(databases().dagster.uri.get_secret_value(), options=options)
     except psycopg2.OperationalError:

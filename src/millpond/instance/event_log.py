@@ -16,6 +16,7 @@ from millpond.instance.event_buffer import EventBuffer, can_wait
 from millpond.instance.event_rows import is_of_check, make_statement
 from millpond.instance.input_reads import read_inputs, read_newest
 from millpond.instance.pool_slots import PoolSlots
+from millpond.instance.prepared import execute
 from millpond.instance.record import is_indexed
 from millpond.internals.dagster import (
     AssetRecord,
@@ -73,7 +74,7 @@ class HomeEventLogStorage(PooledStorage, PoolSlots):
             [is_of_check(event) and self.defines_state(event) for event in events],
         )
         with super()._connect() as connection:  # which commits each statement by itself
-            connection.exec_driver_sql(statement, values)
+            execute(connection, statement, values)
 
     def defines_state(self, event: EventLogEntry) -> bool:  # noqa: ARG002
         """Return whether the event of a check defines the state of the check."""

@@ -37,7 +37,7 @@ _ASSETS = """, tags as (
         (asset_key, last_materialization, last_run_id, last_materialization_timestamp)
     select asset,
         case when kind = 'ASSET_MATERIALIZATION'
-            then %(record_start)s || event || %(record_middle)s || id || %(record_end)s end,
+            then %(record_start)s::text || event || %(record_middle)s::text || id || %(record_end)s::text end,
         case when kind in ('ASSET_MATERIALIZATION', 'ASSET_MATERIALIZATION_PLANNED') then run end,
         case when kind in ('ASSET_MATERIALIZATION', 'ASSET_MATERIALIZATION_PLANNED', 'ASSET_OBSERVATION')
             then moment at time zone 'UTC' end

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dagster import AssetKey
 
+from millpond.instance.prepared import execute
 from millpond.instance.record import connect_to_home, parse_event
 from millpond.internals.dagster import DATA_VERSION_TAG
 
@@ -19,14 +20,14 @@ select asset_key, last_materialization, (
         select max(id) as id from event_logs e where e.asset_key = days.asset_key
         and e.dagster_event_type = 'ASSET_MATERIALIZATION' and e.partition = day
     ) as newest
-    join asset_event_tags on event_id = newest.id and key = %(tag)s
+    join asset_event_tags on event_id = newest.id and key = %(tag)s::text
     where days.asset_key = known.asset_key
 )
 from asset_keys known where asset_key = any(%(assets)s::text[])
 and asset_details is null and wipe_timestamp is null and last_materialization is not null"""
 _NEWEST = """
-select id, event, (select asset_details from asset_keys where asset_key = %(asset)s) from event_logs
-where asset_key = %(asset)s and dagster_event_type = 'ASSET_MATERIALIZATION' and partition = %(day)s
+select id, event, (select asset_details from asset_keys where asset_key = %(asset)s::text) from event_logs
+where asset_key = %(asset)s and dagster_event_type = 'ASSET_MATERIALIZATION' and partition = %(day)s::text
 order by id desc limit 1"""
 
 
@@ -58,7 +59,7 @@ def read_inputs(
         "tag": DATA_VERSION_TAG,
     }
     with connection as held:
-        rows = held.exec_driver_sql(_INPUTS, values).fetchall()
+        rows = execute(held, _INPUTS, values).fetchall()
     found = {}
     for name, record, versions in rows:
         document = parse_event(record)
@@ -83,7 +84,7 @@ def read_newest(storage: Any, asset: AssetKey, day: str) -> tuple[int, str, floa
     if (connection := connect_to_home(storage)) is None:
         return True
     with connection as held:
-        row = held.exec_driver_sql(_NEWEST, {"asset": asset.to_string(), "day": day}).fetchone()
+        row = execute(held, _NEWEST, {"asset": asset.to_string(), "day": day}).fetchone()
     if row is None:
         return False
     if row[2] is not None:

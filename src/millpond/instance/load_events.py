@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, EventLogRecord
 
+from millpond.instance.prepared import execute
 from millpond.instance.record import connect_to_home
 from millpond.internals.dagster import deserialize_event
 from millpond.naming import MAIN_REF
@@ -15,10 +16,10 @@ from millpond.partitions import Window, parse_day
 
 _AT_ONCE = 500
 _NEWEST = """
-select event, (select asset_details from asset_keys where asset_key = %(asset)s) is not null
+select event, (select asset_details from asset_keys where asset_key = %(asset)s::text) is not null
 from unnest(%(days)s::text[]) as days (day) cross join lateral (
     select max(id) as id from event_logs
-    where asset_key = %(asset)s and dagster_event_type = %(kind)s and partition = day
+    where asset_key = %(asset)s and dagster_event_type = %(kind)s::text and partition = day
 ) as newest join event_logs using (id)"""
 
 
@@ -50,7 +51,7 @@ def _read_newest(
         return []
     values = {"asset": asset.to_string(), "kind": kind.value, "days": days}
     with connection as held:
-        rows = held.exec_driver_sql(_NEWEST, values).fetchall()
+        rows = execute(held, _NEWEST, values).fetchall()
     return [] if any(wiped for _, wiped in rows) else [deserialize_event(text) for text, _ in rows]
 
 

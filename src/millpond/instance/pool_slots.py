@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from dagster_postgres import PostgresEventLogStorage
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
+from millpond.instance.prepared import execute
 from millpond.internals.dagster import (
     ConcurrencyClaimStatus,
     ConcurrencySlotStatus,
@@ -16,38 +17,48 @@ from millpond.internals.dagster import (
 )
 from millpond.internals.dagster_on_demand import ConcurrencyLimitsTable
 
-_CLAIM = text("""
+_CLAIM = """
 with free as (
-    select id from concurrency_slots where concurrency_key = :pool and step_key is null and not deleted
+    select id from concurrency_slots
+    where concurrency_key = %(pool)s::text and step_key is null and not deleted
     and not exists (
-        select from pending_steps where concurrency_key = :pool and run_id = :run and step_key = :step
+        select from pending_steps
+        where concurrency_key = %(pool)s and run_id = %(run)s::text and step_key = %(step)s::text
     ) and (
-        select count(*) from concurrency_slots where concurrency_key = :pool and not deleted
+        select count(*) from concurrency_slots where concurrency_key = %(pool)s and not deleted
     ) > (
-        select count(*) from pending_steps where concurrency_key = :pool and assigned_timestamp is not null
+        select count(*) from pending_steps where concurrency_key = %(pool)s and assigned_timestamp is not null
     ) limit 1 for update skip locked
 ), claimed as (
-    update concurrency_slots s set run_id = :run, step_key = :step from free where s.id = free.id
+    update concurrency_slots s set run_id = %(run)s, step_key = %(step)s from free where s.id = free.id
     returning s.id
 ), inserted as (
     insert into pending_steps (concurrency_key, run_id, step_key, priority, assigned_timestamp)
-    select :pool, :run, :step, :priority, now() from claimed returning assigned_timestamp, create_timestamp
+    select %(pool)s, %(run)s, %(step)s, %(priority)s::int, now() from claimed
+    returning assigned_timestamp, create_timestamp
 )
 select true, assigned_timestamp, create_timestamp from inserted
 union all select false, assigned_timestamp, create_timestamp from pending_steps
-where concurrency_key = :pool and run_id = :run and step_key = :step""")
+where concurrency_key = %(pool)s and run_id = %(run)s and step_key = %(step)s"""
 """Claims a slot that no step waits for, and records it as Dagster does; else tells since when it waits."""
 
-_FREE = text("""
+_FREE = """
 with removed as (
-    delete from concurrency_slots where run_id = :run and step_key = :step and deleted
+    delete from concurrency_slots where run_id = %(run)s::text and step_key = %(step)s::text and deleted
 ), freed as (
     update concurrency_slots set run_id = null, step_key = null
-    where run_id = :run and step_key = :step and not deleted
+    where run_id = %(run)s and step_key = %(step)s and not deleted
 )
-delete from pending_steps where run_id = :run and step_key = :step
-returning concurrency_key, assigned_timestamp is not null""")
+delete from pending_steps where run_id = %(run)s and step_key = %(step)s
+returning concurrency_key, assigned_timestamp is not null"""
 """Frees the slots of a step; those that were deleted meanwhile, as a pool was made smaller, go."""
+
+_ASSIGN = """
+update pending_steps set assigned_timestamp = now() where id = (
+    select id from pending_steps where concurrency_key = %(pool)s::text and assigned_timestamp is null
+    order by priority desc, create_timestamp limit 1
+)"""
+"""Assigns a slot to the step that is first in line."""
 
 _SHORTEST_WAIT, _LONGEST_WAIT, _OF_WAITED = 0.05, 1.0, 0.05
 """Seconds until a step that waits claims again: a twentieth of what it has waited, within these."""
@@ -67,7 +78,7 @@ class PoolSlots(PostgresEventLogStorage):
         """
         wanted = {"pool": concurrency_key, "run": run_id, "step": step_key, "priority": priority or 0}
         with self.index_connection() as connection:
-            claimed, assigned, since = connection.execute(_CLAIM, wanted).fetchone() or (False, None, None)
+            claimed, assigned, since = execute(connection, _CLAIM, wanted).fetchone() or (False, None, None)
         if not claimed and (assigned or not since):
             found = super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
             return copy_record(found, sleep_interval=_choose_wait(since))
@@ -83,8 +94,14 @@ class PoolSlots(PostgresEventLogStorage):
     def free_concurrency_slot_for_step(self, run_id: str, step_key: str) -> None:
         """Free the slots of a step, and have the next steps in line take them."""
         with self.index_connection() as connection:
-            removed = connection.execute(_FREE, {"run": run_id, "step": step_key}).fetchall()
+            removed = execute(connection, _FREE, {"run": run_id, "step": step_key}).fetchall()
         self.assign_pending_steps([pool for pool, assigned in removed if assigned])
+
+    def assign_pending_steps(self, concurrency_keys: Sequence[str]) -> None:
+        """Assign a slot of each of these pools to the first step in line."""
+        with self.index_connection() as connection:
+            for pool in concurrency_keys:
+                execute(connection, _ASSIGN, {"pool": pool})
 
     def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
         """Give a pool the default size; safe when several runs do so at once.

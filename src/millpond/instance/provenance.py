@@ -89,10 +89,7 @@ class Inputs:
         last = window.last + dt.timedelta(days=back) if window else None
         wholly = {edge.parent for edge in every if edge.look_back is None}
         by_day = {edge.parent for edge in every} - wholly
-        known = read_versions(context.instance, wholly, ref) if wholly else {}
-        if by_day:
-            known |= read_versions(context.instance, by_day, ref, first, last)
-        return cls(found, known)
+        return cls(found, read_versions(context.instance, by_day, ref, first, last, wholly) if every else {})
 
     def record(self, asset: str, now: Mapping[Day, str]) -> None:
         """Record the versions of days that the step itself made, for its other assets."""

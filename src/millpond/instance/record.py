@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 import dagster as dg
 import orjson
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, or_, select
 
+from millpond.instance.prepared import execute
 from millpond.internals.dagster import CODE_VERSION_TAG, DATA_VERSION_TAG, INPUT_DATA_VERSION_TAG_PREFIX
 from millpond.internals.dagster_on_demand import (
     AssetEventTagsTable,
@@ -43,6 +44,21 @@ REACH = "reach_days"
 """Metadata of an asset: how many days back its source serves data, if limited."""
 NO_ADDRESS = "address"
 """Metadata of an asset that reads a source without an address: the variables that are not set."""
+
+_VERSIONS = """
+select newest.asset_key, newest.partition, value, exists (
+    select from asset_keys
+    where asset_key = any(%(wholly)s::text[] || %(by_day)s::text[]) and wipe_timestamp is not null
+) from (
+    select asset_key, partition, max(id) as id from event_logs
+    where asset_key = any(%(wholly)s::text[]) and dagster_event_type = 'ASSET_MATERIALIZATION'
+    group by asset_key, partition
+    union all
+    select asset_key, partition, max(id) from event_logs
+    where asset_key = any(%(by_day)s::text[]) and dagster_event_type = 'ASSET_MATERIALIZATION'
+    and partition between %(first)s::text and %(last)s::text group by asset_key, partition
+) as newest left join asset_event_tags on event_id = newest.id and key = %(tag)s::text"""
+"""The state of main: key, partition and data version of days, and whether any of the assets was wiped."""
 
 Day = dt.date | None
 """A partition; None stands for the whole of an asset without partitions."""
@@ -120,18 +136,26 @@ def read_versions(
     ref: str,
     first: dt.date | None = None,
     last: dt.date | None = None,
+    wholly: Collection[str] = (),
 ) -> dict[str, dict[Day, str]]:
-    """Return the data version of each day of `assets` on `ref`; of assets with days those from `first` on."""
-    names = {database_key(asset): asset for asset in assets}
-    found: dict[str, dict[Day, str]] = {asset: {} for asset in assets}
-    condition = _condition(instance, ref)
-    if first:
-        condition &= or_(_EVENTS.partition.is_(None), _EVENTS.partition.between(str(first), str(last)))
-    with asset_connection(instance) as conn:
-        rows = _read_versions(conn, _newest_of(names, condition), _was_wiped(names))
-        if rows and rows[0][3]:
-            rows = _read_versions(conn, _newest(conn, names, condition), false())
-    for key, partition, version, _ in rows:
+    """Return the data version of each day of `assets` on `ref`, from `first` to `last` if given.
+
+    Of the assets `wholly` it is each day's in any case.
+    """
+    by_day = {database_key(asset): asset for asset in assets} if first else {}
+    whole = {database_key(asset): asset for asset in (wholly if first else {*assets, *wholly})}
+    names = by_day | whole
+    found: dict[str, dict[Day, str]] = {asset: {} for asset in names.values()}
+    home = connect_to_home(instance.event_log_storage) if ref == MAIN_REF else None
+    with home or asset_connection(instance) as conn:
+        rows: Sequence[Any] = ()
+        if home:
+            values = {"wholly": [*whole], "by_day": [*by_day], "first": str(first), "last": str(last)}
+            rows = execute(conn, _VERSIONS, values | {"tag": DATA_VERSION_TAG}).fetchall()
+        if home is None or (rows and rows[0][3]):
+            of_days = _EVENTS.asset_key.in_(whole) | _EVENTS.partition.between(str(first), str(last))
+            rows = _read_versions(conn, _newest(conn, names, _condition(instance, ref) & of_days))
+    for key, partition, version, *_ in rows:
         if _is_day(partition):
             found[names[key]][_day(partition)] = version or ""
     return found
@@ -170,29 +194,19 @@ def run_ids(instance: DagsterInstance, ref: str, since: dt.datetime) -> list[str
 
 def _newest(conn: Connection, names: Collection[str], condition: ColumnElement[bool]) -> Subquery:
     """Return the latest event of each day of the assets with these keys that meets `condition`."""
-    return _newest_of(names, condition, *_after_wipe(conn, names))
-
-
-def _newest_of(names: Collection[str], *conditions: ColumnElement[bool]) -> Subquery:
     return (
         select(_EVENTS.asset_key, _EVENTS.partition, func.max(_EVENTS.id).label("id"))
-        .where(_EVENTS.asset_key.in_(names), *conditions)
+        .where(_EVENTS.asset_key.in_(names), condition, *_after_wipe(conn, names))
         .group_by(_EVENTS.asset_key, _EVENTS.partition)
         .subquery()
     )
 
 
-def _read_versions(conn: Connection, newest: Subquery, more: ColumnElement[bool]) -> Sequence[Any]:
-    """Return key, partition and data version of each of these events, and the value of `more`."""
+def _read_versions(conn: Connection, newest: Subquery) -> Sequence[Any]:
+    """Return key, partition and data version of each of these events."""
     of_data = and_(_TAGS.event_id == newest.c.id, _TAGS.key == DATA_VERSION_TAG)
-    statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value, more)
+    statement = select(newest.c.asset_key, newest.c.partition, _TAGS.value)
     return conn.execute(statement.join(AssetEventTagsTable, of_data, isouter=True)).fetchall()
-
-
-def _was_wiped(names: Collection[str]) -> ColumnElement[bool]:
-    """Return whether any of the assets was wiped in Dagster."""
-    table = AssetKeyTable.c
-    return exists().where(table.asset_key.in_(names), table.wipe_timestamp.is_not(None))
 
 
 def _value(tag: str) -> ColumnElement[str | None]:

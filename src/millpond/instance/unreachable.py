@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance
 from sqlalchemy import func, select
 
+from millpond.instance.prepared import execute
 from millpond.instance.provenance import edges
-from millpond.instance.record import NO_ADDRESS, asset_connection, database_key, read_versions
+from millpond.instance.record import NO_ADDRESS, connect_to_home, connection, database_key, read_versions
 from millpond.internals.dagster import (
     AssetFailedToMaterializeData,
     AssetGraph,
@@ -26,8 +28,15 @@ from millpond.internals.dagster_on_demand import SqlEventLogStorageTable
 from millpond.partitions import Window, contiguous, parse_day
 
 _EVENTS = SqlEventLogStorageTable.c
-_SKIPPED = DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value
-_MADE = DagsterEventType.ASSET_MATERIALIZATION.value
+_SKIPPED = """
+select asset_key, partition from event_logs as skipped
+where asset_key = any(%(assets)s::text[]) and dagster_event_type = 'ASSET_FAILED_TO_MATERIALIZE'
+and (%(first)s::text is null and partition is not null or partition between %(first)s and %(last)s::text)
+group by asset_key, partition having not exists (
+    select from event_logs as made
+    where made.asset_key = skipped.asset_key and made.dagster_event_type = 'ASSET_MATERIALIZATION'
+    and made.partition = skipped.partition and made.id > max(skipped.id)
+)"""
 
 
 def skip_days(context: dg.AssetExecutionContext, reasons: Mapping[dt.date, str]) -> Iterator[dg.DagsterEvent]:
@@ -64,22 +73,35 @@ def find_skipped_days(
     if not assets:
         return {}
     names = {database_key(asset): asset for asset in assets}
+    first, last = (str(window.start), str(window.last)) if window else (None, None)
+    found: defaultdict[str, set[dt.date]] = defaultdict(set)
+    if home := connect_to_home(instance.event_log_storage):
+        with home as conn:
+            rows = execute(conn, _SKIPPED, {"assets": [*names], "first": first, "last": last}).fetchall()
+    else:
+        rows = _find_elsewhere(instance, names, first, last)
+    for key, partition in rows:
+        found[names[key]].add(parse_day(partition))
+    return dict(found)
+
+
+def _find_elsewhere(
+    instance: DagsterInstance, keys: Collection[str], first: str | None, last: str | None
+) -> Sequence[Any]:
+    """Return what `_SKIPPED` does, of a storage that is not a home's."""
     kind = _EVENTS.dagster_event_type
-    skipped = func.max(_EVENTS.id).filter(kind == _SKIPPED)
-    made = func.max(_EVENTS.id).filter(kind == _MADE)
+    skipped = func.max(_EVENTS.id).filter(kind == DagsterEventType.ASSET_FAILED_TO_MATERIALIZE.value)
+    made = func.max(_EVENTS.id).filter(kind == DagsterEventType.ASSET_MATERIALIZATION.value)
     statement = (
         select(_EVENTS.asset_key, _EVENTS.partition)
-        .where(_EVENTS.asset_key.in_(names), kind.in_((_SKIPPED, _MADE)), _EVENTS.partition.is_not(None))
+        .where(_EVENTS.asset_key.in_(keys), _EVENTS.partition.is_not(None))
         .group_by(_EVENTS.asset_key, _EVENTS.partition)
         .having(skipped > func.coalesce(made, 0))
     )
-    if window:
-        statement = statement.where(_EVENTS.partition.between(str(window.start), str(window.last)))
-    found: defaultdict[str, set[dt.date]] = defaultdict(set)
-    with asset_connection(instance) as conn:
-        for key, partition in conn.execute(statement):
-            found[names[key]].add(parse_day(partition))
-    return dict(found)
+    if first:
+        statement = statement.where(_EVENTS.partition.between(first, last))
+    with connection(instance) as conn:
+        return list(conn.execute(statement).fetchall())
 
 
 @dataclass(frozen=True)
