@@ -19,15 +19,23 @@ from millpond.lake.metadata import (
     read_summary,
     walk_snapshots_since,
 )
-from millpond.lake.pointers import Move, Note, missing_ref_error, write_log
+from millpond.lake.pointers import Move, missing_ref_error
 
 _CHANGED = """
+with t as (
+    select * from iceberg_tables where catalog_name = %(ref)s order by table_namespace, table_name {lock}
+)
 select table_namespace || '.' || table_name, b.metadata_location, t.metadata_location,
     coalesce(t.iceberg_type, b.iceberg_type, 'TABLE')
-from (select * from iceberg_tables where catalog_name = %(ref)s) t
-full join (select * from lake_branch_bases where ref = %(ref)s) b using (table_namespace, table_name)
+from t full join (select * from lake_branch_bases where ref = %(ref)s) b using (table_namespace, table_name)
 where t.metadata_location is distinct from b.metadata_location
 order by table_namespace, table_name
+"""
+_DROP = """
+with tables as (delete from iceberg_tables where catalog_name = %(ref)s),
+namespaces as (delete from iceberg_namespace_properties where catalog_name = %(ref)s),
+dropped as (delete from lake_refs where name = %(ref)s)
+insert into lake_ref_log (ref, action) values (%(ref)s, 'drop branch')
 """
 
 
@@ -76,17 +84,14 @@ def delete_branch(conn: psycopg.Connection, name: str) -> None:
         )
     for other, _ in above:
         delete_branch(conn, other)
-    for table in ("iceberg_tables", "iceberg_namespace_properties"):
-        conn.execute(f"delete from {table} where catalog_name = %s", (name,))  # noqa: S608
-    conn.execute("delete from lake_refs where name = %s", (name,))
-    write_log(conn, name, Note("drop branch"))
+    conn.execute(_DROP, {"ref": name})
     if nessie.is_used():
         nessie.drop(name)
 
 
-def list_changes(conn: psycopg.Connection, ref: str) -> list[Move]:
+def list_changes(conn: psycopg.Connection, ref: str, *, lock: str = "") -> list[Move]:
     """Return each table that a branch changed: its pointer in the base then, and on the branch now."""
-    return [Move(*row) for row in conn.execute(_CHANGED, {"ref": ref}).fetchall()]
+    return [Move(*row) for row in conn.execute(_CHANGED.format(lock=lock), {"ref": ref}).fetchall()]
 
 
 def diff_tables(moves: Sequence[Move]) -> list[TableDiff]:

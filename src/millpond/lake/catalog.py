@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from pyiceberg.catalog import Catalog, MetastoreCatalog
@@ -39,6 +40,9 @@ from millpond.lake.metadata import read_metadata, write_metadata
 from millpond.lake.pointers import Move, Note, PointerMoved, find_kind, read_pointers
 from millpond.lake.table_updates import apply_updates, begin_row_lineage, check_requirements
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 TABLE_PROPERTIES = {
     "commit.retry.num-retries": "20",
     "commit.retry.min-wait-ms": "50",
@@ -70,8 +74,12 @@ class LakeCatalog(SqlCatalog):
         MetastoreCatalog.__init__(self, ref, warehouse=warehouse_uri())
         self.client = client
         self.created = CreatedFiles()
-        self.engine = get_engine()
         self._schema_version = "v1"
+
+    @cached_property
+    def engine(self) -> Engine:  # type: ignore[override]
+        """The engine of PyIceberg's own methods, of which few are used."""
+        return get_engine()
 
     def table_at(self, table: str, location: str) -> Table:
         """Return `table` as the metadata file at `location` describes it."""

@@ -36,7 +36,9 @@ def warehouse_uri() -> str:
     configured = settings()
     if configured.scale:
         return str(configured.iceberg_warehouse_path)
-    folder = str(layout(configured).warehouse)
+    if not configured.warehouse.is_dir():
+        layout(configured)  # creates it
+    folder = str(configured.warehouse)
     if odd := sorted(set(folder) & NOT_IN_PATHS):
         raise ConfigError(
             f"the warehouse {folder} has {' '.join(odd)} in its path, which other readers of Iceberg misread",

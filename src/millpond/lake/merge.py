@@ -23,8 +23,8 @@ from millpond.lake.pointers import (
     find_user,
     lock_pointers,
     lock_ref,
-    move_pointers,
     refresh_pointers,
+    write_pointers,
 )
 from millpond.lake.rebase import conflict_error, rebase_tables
 from millpond.naming import LAYERS, MAIN_REF
@@ -87,7 +87,8 @@ def _merge(name: str, *, drop: bool, action: str) -> tuple[str, tuple[str, ...]]
         moves = commit_definitely(
             conn, into, note, lambda inner, noted: _move_all(inner, name, into, noted, drop=drop)
         )
-        save_pointers(conn, into)
+        if moves:
+            save_pointers(conn, into)
     return into, tuple(m.table for m in moves)
 
 
@@ -97,13 +98,12 @@ def _move_all(conn: psycopg.Connection, name: str, into: str, note: Note, *, dro
     get_base(conn, name, lock=" for update")
     for ref in (name, into):
         refresh_pointers(conn, ref)
-    lock_pointers(conn, name)
-    moves = list_changes(conn, name)
+    moves = list_changes(conn, name, lock="for update")
     _refuse_outside_layers(name, into, moves)
-    now = lock_pointers(conn, into, [m.table for m in moves])
+    now = lock_pointers(conn, into, [m.table for m in moves]) if moves else {}
     if moved := [m.table for m in moves if now.get(m.table) != m.old]:
         raise _BaseMoved(into, moved)
-    move_pointers(conn, into, moves, note, merging=name)
+    write_pointers(conn, into, moves, note, merging=name)
     conn.execute(
         "insert into iceberg_namespace_properties select %s, namespace, property_key, property_value"
         " from iceberg_namespace_properties where catalog_name = %s on conflict do nothing",

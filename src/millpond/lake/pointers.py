@@ -108,13 +108,10 @@ def refresh_pointers(conn: psycopg.Connection, ref: str) -> str:
         ) from refused
 
 
-def move_pointers(
-    conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, *, merging: str = ""
-) -> None:
+def move_pointers(conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note) -> None:
     """Move every pointer or none, in the caller's transaction, and write it to the ref log.
 
-    `merging` names the branch that the moves come from. Raises PointerMoved if a pointer is not at its
-    `old`, RefNotFound if the ref was dropped.
+    Raises PointerMoved if a pointer is not at its `old`, RefNotFound if the ref was dropped.
     """
     lock_ref(conn, ref)
     refresh_pointers(conn, ref)
@@ -122,7 +119,17 @@ def move_pointers(
     for m in moves:
         if now.get(m.table) != m.old:
             raise PointerMoved(m.table)
-    _write_pointers(conn, ref, moves)
+    write_pointers(conn, ref, moves, note)
+
+
+def write_pointers(
+    conn: psycopg.Connection, ref: str, moves: Sequence[Move], note: Note, *, merging: str = ""
+) -> None:
+    """Do what `move_pointers` does, for a caller that has locked the ref and the pointers.
+
+    `merging` names the branch that the moves come from. Raises PointerMoved.
+    """
+    _write_places(conn, ref, moves)
     write_log(conn, ref, note, moves)
     if nessie.is_used() and moves:
         try:
@@ -186,7 +193,7 @@ from moved m where {_SAME}
 _DELETE = f"{_MOVED} delete from iceberg_tables t using moved m where {_SAME}"  # noqa: S608
 
 
-def _write_pointers(conn: psycopg.Connection, ref: str, moves: Sequence[Move]) -> None:
+def _write_places(conn: psycopg.Connection, ref: str, moves: Sequence[Move]) -> None:
     """Write the new places of pointers whose rows are locked, one statement for each kind of move."""
     for sql, some in (
         (_DELETE, [m for m in moves if m.old is not None and m.new is None]),

@@ -13,7 +13,7 @@ from millpond.lake.branches import TableDiff, delete_branch, diff_tables, get_ba
 from millpond.lake.connect import borrow_connection
 from millpond.lake.merge import MergeResult, merge
 from millpond.lake.pins import Pin, hold_pin, pin
-from millpond.lake.pointers import Note, lock_ref, missing_ref_error, refresh_pointers, write_log
+from millpond.lake.pointers import lock_ref, missing_ref_error, refresh_pointers
 from millpond.naming import MAIN_REF, ref_name
 
 __all__ = [
@@ -71,49 +71,67 @@ class Event:
     run_id: str
 
 
+_CREATE = """
+with base as (select name from lake_refs where name = %(base)s for key share),
+created as (
+    insert into lake_refs (name, base, purpose, run_id)
+    select %(name)s, name, %(purpose)s, %(run_id)s from base on conflict do nothing returning created_at
+),
+copied as (
+    insert into iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, iceberg_type)
+    select %(name)s, table_namespace, table_name, metadata_location, iceberg_type
+    from iceberg_tables, created where catalog_name = %(base)s
+    returning table_namespace, table_name, metadata_location, iceberg_type
+),
+bases as (
+    insert into lake_branch_bases (ref, table_namespace, table_name, metadata_location, iceberg_type)
+    select %(name)s, table_namespace, table_name, metadata_location, coalesce(iceberg_type, 'TABLE')
+    from copied
+),
+namespaces as (
+    insert into iceberg_namespace_properties
+    select %(name)s, namespace, property_key, property_value
+    from iceberg_namespace_properties, created where catalog_name = %(base)s
+),
+logged as (
+    insert into lake_ref_log (ref, action, other_ref, run_id)
+    select %(name)s, 'create branch', %(base)s, %(run_id)s from created
+)
+select (select count(*) from base), (select created_at from created), (select count(*) from copied)
+"""
+"""Each part reads from another one, so that nothing is copied if the base is gone or the name is in use."""
+
+
 def create(name: str, base: str = MAIN_REF, purpose: str = "", run_id: str = "") -> Ref:
     """Create a branch with the tables of `base` as they are now.
 
     Raises RefExists, RefNotFound, ConfigError for an invalid name.
     """
     ref_name(name)
-    with borrow_connection() as conn, conn.transaction():
-        lock_ref(conn, base)
-        head = refresh_pointers(conn, base)
-        created = conn.execute(
-            "insert into lake_refs (name, base, purpose, run_id) values (%s, %s, %s, %s)"
-            " on conflict do nothing returning created_at",
-            (name, base, purpose, run_id),
-        ).fetchone()
-        if not created:
-            raise RefExists(
-                f"there is a ref {name!r} already",
-                unharmed="that ref and its tables",
-                next_step="choose another name; `millpond branch list` shows those in use"
-                if name == MAIN_REF
-                else f"choose another name, or drop it: `millpond branch drop {name}`",
-            )
-        copied = conn.execute(
-            "with copied as (insert into iceberg_tables (catalog_name, table_namespace, table_name,"
-            " metadata_location, iceberg_type)"
-            " select %(name)s, table_namespace, table_name, metadata_location, iceberg_type"
-            " from iceberg_tables where catalog_name = %(base)s"
-            " returning table_namespace, table_name, metadata_location, iceberg_type)"
-            " insert into lake_branch_bases"
-            " (ref, table_namespace, table_name, metadata_location, iceberg_type)"
-            " select %(name)s, table_namespace, table_name, metadata_location,"
-            " coalesce(iceberg_type, 'TABLE') from copied",
-            {"name": name, "base": base},
-        ).rowcount
-        conn.execute(
-            "insert into iceberg_namespace_properties select %s, namespace, property_key, property_value"
-            " from iceberg_namespace_properties where catalog_name = %s",
-            (name, base),
+    given = {"name": name, "base": base, "purpose": purpose, "run_id": run_id}
+    with borrow_connection() as conn:
+        if nessie.is_used():
+            with conn.transaction():
+                lock_ref(conn, base)
+                head = refresh_pointers(conn, base)
+                row = conn.execute(_CREATE, given).fetchone()
+        else:
+            row = conn.execute(_CREATE, given).fetchone()
+    assert row is not None
+    there, created, copied = row
+    if not there:
+        raise missing_ref_error(base)
+    if not created:
+        raise RefExists(
+            f"there is a ref {name!r} already",
+            unharmed="that ref and its tables",
+            next_step="choose another name; `millpond branch list` shows those in use"
+            if name == MAIN_REF
+            else f"choose another name, or drop it: `millpond branch drop {name}`",
         )
-        write_log(conn, name, Note("create branch", run_id, base))
     if nessie.is_used():
         _create_on_nessie(name, base, head)
-    return Ref(name, base, purpose, run_id, created[0], copied, 0)
+    return Ref(name, base, purpose, run_id, created, copied, 0)
 
 
 def list_refs() -> list[Ref]:

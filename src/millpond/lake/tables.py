@@ -6,7 +6,8 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import psycopg
@@ -16,6 +17,7 @@ from millpond import crash_points
 from millpond.errors import ConfigError, EmbeddedPartError, PartitionConflict, StorageFailed
 from millpond.lake.catalog import LakeCatalog
 from millpond.lake.change import Change, prepare_change
+from millpond.lake.connect import borrow_connection
 from millpond.lake.files import advise
 from millpond.lake.locks import lock_tables
 from millpond.lake.metadata import find_windows_since, read_metadata
@@ -31,12 +33,18 @@ _ATTEMPTS = 20
 _INTERRUPTIONS = 3
 
 
-def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> list[Written]:
+def replace(
+    replacements: Sequence[Replacement], *, ref: str, run_id: str, known: Mapping[str, str] | None = None
+) -> list[Written]:
     """Replace each window with exactly the given rows, in one atomic commit over all tables.
 
     A table whose window already has the same rows (except for LINEAGE_COLUMNS) does not change. Missing
     tables are created, also empty ones; columns are added and numbers widened as the data requires. An
     integer column that is declared as double becomes one, and keeps its values.
+
+    `known` are the pointers of the ref, given by its only writer: they are not read, and no locks are
+    acquired. If another writer moved one of them after all, nothing is committed, and the write is repeated
+    like any other.
 
     Raises RowsOutsideWindow, SchemaConflict, LockTimeout, PartitionConflict, RefNotFound, StorageFailed,
     OutcomeUnknown; in each case no table has changed (OutcomeUnknown: or all have).
@@ -46,8 +54,15 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
     first: dict[str, str] = {}
     for attempt in itertools.count(1):
         try:
+            if known is not None and attempt == 1:
+                first.update((name, known[name]) for name in names if name in known)
+                return _attempt(borrow_connection, replacements, ref, run_id, first)
             with lock_tables(ref, names, run_id=run_id) as conn:
-                return _attempt(conn, replacements, ref, run_id, first)
+                found = read_pointers(conn, ref, names)
+                if first:
+                    _refuse_older_rows(replacements, first, found, ref)
+                first.update(found)
+                return _attempt(partial(nullcontext, conn), replacements, ref, run_id, found)
         except PointerMoved as moved:
             if attempt >= _ATTEMPTS:
                 raise PartitionConflict(
@@ -68,19 +83,15 @@ def replace(replacements: Sequence[Replacement], *, ref: str, run_id: str) -> li
 
 
 def _attempt(
-    conn: psycopg.Connection,
+    connections: Callable[[], AbstractContextManager[psycopg.Connection]],
     replacements: Sequence[Replacement],
     ref: str,
     run_id: str,
-    first: dict[str, str],
+    found: Mapping[str, str],
 ) -> list[Written]:
-    """Write once; `first` are the pointers that the first attempt found."""
+    """Write once, on top of the pointers `found`."""
     lake = LakeCatalog(ref)
     lake.created.later = True
-    found = read_pointers(conn, ref, [r.table.name for r in replacements])
-    if first:
-        _refuse_older_rows(replacements, first, found, ref)
-    first.update(found)
     note = Note("replace", run_id, commit_id=uuid.uuid4().hex)
     try:
         written = write_each(partial(_write, lake, found, note), replacements, lake.created)
@@ -103,7 +114,8 @@ def _attempt(
         if change.staging.changed
     ]
     if moves:
-        lake.point(conn, moves, note)
+        with connections() as conn:
+            lake.point(conn, moves, note)
     return [change.report(metadata.current_snapshot_id, location) for change, metadata, location in written]
 
 

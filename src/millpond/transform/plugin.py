@@ -161,7 +161,9 @@ class Plugin(BasePlugin):
             self._store_by_hand(model, rows)
             return
         replacement = Replacement(make_table_spec(model, rows.schema), rows, get_window(model))
-        (written,) = tables.replace([replacement], ref=build.ref, run_id=build.run_id)
+        (written,) = tables.replace(
+            [replacement], ref=build.ref, run_id=build.run_id, known=self._lake.locations()
+        )
         self._lake.point(self.cursor, written.table, written.location)
         build.add(
             describe_write(model, written, time.perf_counter() - started, _count_rows_per_day(model, rows))
