@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from millpond.internals.on_demand import import_on_demand
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from dagster._grpc.__generated__ import dagster_api_pb2
     from dagster._grpc.proxy_server import DagsterProxyApiServicer
     from dagster_dbt.core import dbt_cli_event
-    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage, EventHistoryMetadata
+    from dagster_dbt.core.dbt_cli_event import EventHistoryMetadata
     from dagster_dbt.core.dbt_cli_event import _build_column_lineage_metadata as build_column_lineage_metadata
     from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
     from dagster_shared.error import SerializableErrorInfo
@@ -98,7 +99,6 @@ PARTS = {
     "grpc_server": "dagster._grpc.server",
     "DagsterProxyApiServicer": "dagster._grpc.proxy_server:DagsterProxyApiServicer",
     "dbt_cli_event": "dagster_dbt.core.dbt_cli_event",
-    "DbtCoreCliEventMessage": "dagster_dbt.core.dbt_cli_event:DbtCoreCliEventMessage",
     "EventHistoryMetadata": "dagster_dbt.core.dbt_cli_event:EventHistoryMetadata",
     "build_column_lineage_metadata": "dagster_dbt.core.dbt_cli_event:_build_column_lineage_metadata",
     "DOCKER_CONTAINER_ID_TAG": "dagster_docker.docker_run_launcher:DOCKER_CONTAINER_ID_TAG",
@@ -108,3 +108,23 @@ PARTS = {
 }
 
 __getattr__ = import_on_demand(__name__, PARTS)
+
+
+def read_result_metadata(
+    result: dict[str, Any], document: Mapping[str, Any], translator: Any
+) -> Mapping[str, Any]:
+    """Return the metadata of the events that dagster-dbt makes of a result, empty if it makes none.
+
+    `document` is the manifest.
+    """
+    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+
+    message: Any = DbtCoreCliEventMessage(raw_event=result, event_history_metadata={})
+    if not message.is_result_event:
+        return {}
+    found: Mapping[str, Any] = {}
+    if message._is_model_execution_event(document):
+        found = message._get_materialization_metadata(translator, document, None, None)
+    if message._is_test_execution_event(document):
+        found = message._get_check_execution_metadata(document)
+    return found

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dbt.plugins.manager import PluginManager
     from dbt.task import test as dbt_test_task
     from dbt.task.compile import CompileTask
+    from dbt.tracking import track_behavior_change_warn
     from dbt_common.behavior_flags import BehaviorFlagRendered
     from dbt_common.clients.jinja import MacroFuzzTemplate, catch_jinja, get_environment, template_cache
     from dbt_common.clients.jinja import get_template as get_template_of_common
@@ -80,6 +81,7 @@ PARTS = {
     "PluginManager": "dbt.plugins.manager:PluginManager",
     "dbt_test_task": "dbt.task.test",
     "CompileTask": "dbt.task.compile:CompileTask",
+    "track_behavior_change_warn": "dbt.tracking:track_behavior_change_warn",
     "BehaviorFlagRendered": "dbt_common.behavior_flags:BehaviorFlagRendered",
     "MacroFuzzTemplate": "dbt_common.clients.jinja:MacroFuzzTemplate",
     "catch_jinja": "dbt_common.clients.jinja:catch_jinja",

@@ -6,7 +6,7 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -56,13 +56,13 @@ def replace(
         try:
             if known is not None and attempt == 1:
                 first.update((name, known[name]) for name in names if name in known)
-                return _attempt(borrow_connection, replacements, ref, run_id, first)
+                return _attempt(borrow_connection(), replacements, ref, run_id, first)
             with lock_tables(ref, names, run_id=run_id) as conn:
                 found = read_pointers(conn, ref, names)
                 if first:
                     _refuse_older_rows(replacements, first, found, ref)
                 first.update(found)
-                return _attempt(partial(nullcontext, conn), replacements, ref, run_id, found)
+                return _attempt(nullcontext(conn), replacements, ref, run_id, found)
         except PointerMoved as moved:
             if attempt >= _ATTEMPTS:
                 raise PartitionConflict(
@@ -83,13 +83,13 @@ def replace(
 
 
 def _attempt(
-    connections: Callable[[], AbstractContextManager[psycopg.Connection]],
+    connection: AbstractContextManager[psycopg.Connection],
     replacements: Sequence[Replacement],
     ref: str,
     run_id: str,
     found: Mapping[str, str],
 ) -> list[Written]:
-    """Write once, on top of the pointers `found`."""
+    """Write once, on top of the pointers `found`; only a commit needs the connection."""
     lake = LakeCatalog(ref)
     lake.created.later = True
     note = Note("replace", run_id, commit_id=uuid.uuid4().hex)
@@ -114,7 +114,7 @@ def _attempt(
         if change.staging.changed
     ]
     if moves:
-        with connections() as conn:
+        with connection as conn:
             lake.point(conn, moves, note)
     return [change.report(metadata.current_snapshot_id, location) for change, metadata, location in written]
 

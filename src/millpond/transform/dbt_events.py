@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from millpond.transform.sensitive import Touched
     from millpond.transform.translator import MillpondDbtTranslator
 
-_RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogSnapshotResult", "LogTestResult"})
+RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogSnapshotResult", "LogTestResult"})
+_OF_NODE = ("unique_id", "materialized", "node_status", "node_started_at", "node_finished_at")
 _SUMMARIES = ("RunResult", "EndOfRun", "FinishedRunning")
 _HEADING = re.compile(r"^\s*(Runtime|Compilation|Database|Parsing) Error( in \w+ .*)?\n\s*", re.MULTILINE)
 _COMPILATION = re.compile(r"\s*(Compilation|Parsing) Error\b")
@@ -22,7 +24,8 @@ _COMPILATION = re.compile(r"\s*(Compilation|Parsing) Error\b")
 class DbtEvents:
     """Listens to one call of dbt."""
 
-    results: list[Any] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    """As dbt logs them in JSON; of those taken by `take_result`, what dagster-dbt reads of that."""
     warnings: list[str] = field(default_factory=list)
     """dbt's warnings other than results of tests, with file and node, in dbt's words."""
     invalid: list[str] = field(default_factory=list)
@@ -32,10 +35,12 @@ class DbtEvents:
 
     def __call__(self, event: Any) -> None:
         """Take an event of dbt."""
+        from google.protobuf.json_format import MessageToDict
+
         name = event.info.name
         with self._lock:
-            if name in _RESULTS:
-                self.results.append(event)
+            if name in RESULTS:
+                self.results.append(MessageToDict(event, preserving_proto_field_name=True))
             elif name == "GenericExceptionOnRun":
                 self._exceptions[event.data.unique_id] = event.data.exc
             elif name == "CatchableExceptionOnRun":
@@ -44,6 +49,17 @@ class DbtEvents:
                 self.invalid.append(" ".join(event.info.msg.split()))
             elif event.info.level == "warn" and not name.startswith(_SUMMARIES):
                 self.warnings.append(" ".join(event.info.msg.split()))
+
+    def take_result(self, name: str, invocation: str, fields: Mapping[str, Any]) -> None:
+        """Take an event with a result before dbt makes a message of it."""
+        node = {key: fields["node_info"].get(key) for key in _OF_NODE}
+        data = {"node_info": _drop_empty(node), "status": fields["status"] and str(fields["status"])}
+        data["num_failures"] = fields.get("num_failures")
+        data["execution_time"] = _round_to_float32(fields["execution_time"])
+        with self._lock:
+            self.results.append(
+                {"info": {"name": name, "invocation_id": invocation}, "data": _drop_empty(data)}
+            )
 
     def get_reason(self, unique_id: str, otherwise: str, touched: Touched) -> str:
         """Return why a node failed, without headings, and without what may quote a value that is sensitive.
@@ -63,23 +79,26 @@ class DbtEvents:
 
         `known` are the nodes that Dagster knows.
         """
-        from google.protobuf.json_format import MessageToDict
-
-        from millpond.internals.dagster_on_demand import DbtCoreCliEventMessage
+        from millpond.internals.dagster_on_demand import read_result_metadata
 
         found: dict[str, dict[str, Any]] = {}
-        for event in self.results:
-            if event.data.node_info.unique_id not in known:
-                continue
-            raw = MessageToDict(event, preserving_proto_field_name=True)
-            message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
-            for made in message.to_default_asset_events(document, translator):
-                found[event.data.node_info.unique_id] = _unwrap_values(getattr(made, "metadata", None) or {})
+        for result in self.results:
+            key = result["data"]["node_info"]["unique_id"]
+            if key in known and (metadata := read_result_metadata(result, document, translator)):
+                found[key] = {name: getattr(value, "value", value) for name, value in metadata.items()}
         return found
 
 
-def _unwrap_values(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: getattr(value, "value", value) for name, value in metadata.items()}
+def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that a message of dbt has in JSON."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def _round_to_float32(value: float) -> float:
+    """Return a number as a message of dbt, which has 32 bits for it, shows it in JSON."""
+    (exact,) = struct.unpack("f", struct.pack("f", value))
+    texts = (float(f"{exact:.{digits}g}") for digits in range(6, 10))
+    return next((text for text in texts if struct.pack("f", text) == struct.pack("f", exact)), exact)
 
 
 def find_failures(

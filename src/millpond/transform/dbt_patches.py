@@ -31,11 +31,14 @@ from millpond.internals.dbt import (
     dbt_test_task,
     dbtClassMixin,
     get_environment,
+    get_invocation_id,
     get_template_of_common,
     json_schemas,
     skip_flag_source,
     skip_schema_defaults,
+    track_behavior_change_warn,
 )
+from millpond.transform.dbt_events import RESULTS, DbtEvents
 from millpond.transform.dbt_macros import make_macros_on_demand
 
 PASSED_ON = frozenset({"GenericExceptionOnRun", "CatchableExceptionOnRun"})
@@ -45,13 +48,33 @@ _NOT_PASSED_ON = frozenset({"LogStartLine", "LogStartBatch", "LogBatchResult"})
 
 
 class QuietEventManager(EventManager):
-    """Passes events on to loggers and callbacks, except debug events, of which a model fires dozens."""
+    """Passes events on to loggers and callbacks, except debug events, of which a model fires dozens.
+
+    Where only a `DbtEvents` listens, it receives results as they are, and no other events of information:
+    dbt makes a message of each, which takes longer than what it tells.
+    """
 
     def fire_event(self, e: BaseEvent, level: EventLevel | None = None, *more: Any, **named: Any) -> None:
         """Pass on an event of dbt."""
-        name = type(e).__name__
-        if name in PASSED_ON or ((level or e.level_tag()) != EventLevel.DEBUG and name not in _NOT_PASSED_ON):
-            super().fire_event(e, level, *more, **named)
+        name, of = type(e).__name__, level or e.level_tag()
+        if name not in PASSED_ON:
+            if of == EventLevel.DEBUG or name in _NOT_PASSED_ON:
+                return
+            if listeners := self._find_listeners():
+                fields = e.__dict__.get("_unfilled") if of != EventLevel.WARN else None
+                if name in RESULTS and fields is not None:
+                    for listener in listeners:
+                        listener.take_result(name, get_invocation_id(), fields)
+                    return
+                if of == EventLevel.INFO:
+                    return
+        super().fire_event(e, level, *more, **named)
+
+    def _find_listeners(self) -> list[DbtEvents]:
+        """Return who listens, if nobody else does; the callback of dbt itself sends statistics of its use."""
+        others = [each for each in self.callbacks if each is not track_behavior_change_warn]
+        found = [each for each in others if isinstance(each, DbtEvents)]
+        return found if len(found) == len(others) and not self.loggers else []
 
 
 @cache
