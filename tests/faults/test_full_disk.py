@@ -74,7 +74,9 @@ def source(home: Home, configure: Callable[..., Settings]) -> Iterator[FakeSourc
 
 
 def load_with(bytes_free: int, said: Connection) -> None:
+    """Load more rows than stay in memory where no file may grow beyond so many bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_free, bytes_free))
+    batches.MEMORY = 1_000  # of this process alone, which ends
     try:
         load_days(DAY)
     except StorageFailed as error:
@@ -89,7 +91,7 @@ def test_a_disk_that_is_full_while_pages_are_staged_is_no_fault_of_the_source(
     assert not load_days(DAY).failed
     source.serve = Entries(entries)
     ours, theirs = FORKED.Pipe()
-    process = start(load_with, 100_000, theirs)
+    process = start(load_with, 10_000, theirs)
     what, unharmed, advice = ours.recv()
     process.join()
     assert re.fullmatch(r"climate_entries.*: the staging folder .* has no space left: .*", what)

@@ -5,7 +5,7 @@ Few rows stay in memory; more of them, or rows of different types, become Parque
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock, get_ident
@@ -56,8 +56,13 @@ class StagedBatches:
         """Stage all `streams`, `parallel` at a time; a SourceError that ends one is kept under its number."""
         try:
             with ThreadPoolExecutor(parallel, thread_name_prefix="batches") as pool:
-                for done in [pool.submit(self._stream, number, each) for number, each in enumerate(streams)]:
-                    done.result()
+                started = [pool.submit(self._stream, number, each) for number, each in enumerate(streams)]
+                try:
+                    for done in started:
+                        done.result()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
             self._hold()
         finally:
             for writer in self._writers.values():
@@ -65,11 +70,15 @@ class StagedBatches:
             self._writers.clear()
 
     def _stream(self, number: int, batches: Batches) -> None:
+        found = batches()
         try:
-            for page, batch in enumerate(batches()):
+            for page, batch in enumerate(found):
                 self._keep(self._rename(batch, (number << STREAM_SHIFT) + (page << PAGE_SHIFT)))
         except SourceError as error:
             self.errors[number] = error
+        finally:
+            if isinstance(found, Generator):
+                found.close()
 
     def _keep(self, rows: pa.Table) -> None:
         """Keep rows in memory, or write these and all that were kept once they are too many."""

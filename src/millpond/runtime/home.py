@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from millpond.errors import ConfigError, EmbeddedPartError
@@ -96,12 +97,19 @@ def layout(settings: Settings) -> Home:
 
 def locate(settings: Settings) -> Home:
     """Return the folders of the home that `settings` names, without making any."""
-    root = Path(os.path.realpath(settings.home))
+    return _locate(
+        os.path.realpath(settings.home), None if settings.scale else settings.warehouse, settings.staging
+    )
+
+
+@lru_cache(8)
+def _locate(real: str, warehouse: Path | None, staging: Path) -> Home:
+    root = Path(real)
     return Home(
         root=root,
         postgres=root / "postgres",
-        warehouse=root / "warehouse" if settings.scale else settings.warehouse,
-        staging=settings.staging,
+        warehouse=warehouse or root / "warehouse",
+        staging=staging,
         dagster=root / "dagster",
         dbt=root / "dbt",
         extensions=root / "extensions",
@@ -120,6 +128,8 @@ def make_root(folder: Path) -> None:
 
 
 def _make(folder: Path, mode: int) -> None:
+    if os.access(f"{folder}/", os.R_OK | os.W_OK | os.X_OK):
+        return
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=mode, exist_ok=True)

@@ -11,11 +11,14 @@ import pytest
 from file_sources import DAY, NEXT, Drop, sales
 
 from millpond.ingestion.files.arrivals import Arrivals, find_arrivals
+from millpond.ingestion.files.known import FileDays, read_known, record
+from millpond.ingestion.files.reader import FileReader
 from millpond.partitions import Window
 from millpond.runtime.databases import databases
+from millpond.settings import settings
 
 pytestmark = pytest.mark.usefixtures("clock")
-TODAY = dt.date(2026, 1, 10)
+TODAY, LATER = dt.date(2026, 1, 10), dt.date(2026, 1, 7)
 NEWS = {"news": {"every": "1m"}}
 
 
@@ -63,6 +66,23 @@ def test_a_file_that_was_loaded_already_asks_for_nothing(drop: Drop) -> None:
     drop.put("sales_2026-01-05.csv", row(1))
     assert not drop.load(looking.spec).failed
     assert looking.days() == []
+
+
+def test_a_day_that_was_loaded_is_due_in_no_file_that_has_not_changed_whatever_its_name(drop: Drop) -> None:
+    spec = drop.spec("sales_{date}.csv")
+    table, zone = spec.tables[0], settings().zone
+    for day in (DAY, NEXT, LATER):
+        drop.put(f"sales_{day}.csv", row(1, day))
+    reader, both = FileReader.of(spec, table, settings()), frozenset({DAY, LATER})
+    record(table, zone, {each.entry: FileDays(both, both) for each in reader.find_files(zone)})
+    drop.put(f"sales_{NEXT}.csv", row(2, NEXT))
+    assert [each.day for each in reader.find_files(zone, Window.of_day(DAY))] == [DAY]
+    assert not drop.load(spec).failed
+    assert {path: known.due for path, known in read_known(table, zone).items()} == {
+        f"sales_{DAY}.csv": {LATER},
+        f"sales_{NEXT}.csv": both,
+        f"sales_{LATER}.csv": {LATER},
+    }
 
 
 def test_a_look_whose_requests_were_not_kept_asks_for_the_same_again(drop: Drop) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -38,6 +38,7 @@ _RECORD = f"""
         tick = case when {_SAME} then known_files.tick end
     where not ({_SAME}) or known_files.days is distinct from excluded.days
 """  # noqa: S608 - no value is written into it
+_DUE = "select path, version from known_files where table_name = %s and due && %s::date[]"
 _LOADED = """
     update known_files set due = array(select unnest(due) except select unnest(%(days)s::date[]))
     from unnest(%(paths)s::text[], %(versions)s::text[]) as found (path, version)
@@ -105,18 +106,17 @@ def record(table: SourceTable, zone: ZoneInfo, found: Mapping[Entry, FileDays]) 
         )
 
 
-def note_loaded(table: SourceTable, entries: Collection[Entry], days: Collection[dt.date]) -> None:
-    """Note that `days` were loaded when these were the table's files."""
+def note_loaded(
+    table: SourceTable, find_version: Callable[[str], str | None], days: Collection[dt.date]
+) -> None:
+    """Note that `days` were loaded from the versions of files that `find_version` returns for their paths."""
     with borrow(databases().ops) as connection:
-        connection.execute(
-            _LOADED,
-            {
-                "table": table.raw_table,
-                "paths": [entry.path for entry in entries],
-                "versions": [entry.version for entry in entries],
-                "days": list(days),
-            },
-        )
+        due = connection.execute(_DUE, (table.raw_table, list(days))).fetchall()
+        loaded = [(path, version) for path, version in due if find_version(path) == version]
+        if loaded:
+            paths, versions = zip(*loaded, strict=True)
+            values = {"paths": list(paths), "versions": list(versions), "days": list(days)}
+            connection.execute(_LOADED, {"table": table.raw_table, **values})
 
 
 def claim(table: SourceTable, paths: Collection[str], tick: int) -> None:

@@ -39,11 +39,23 @@ class Entry:
     version: str
 
 
+Wanted = Callable[[str], bool]
+"""Whether the file at a path is one that is looked for."""
+
+
+def any_file(path: str) -> bool:  # noqa: ARG001 - what a listing asks of each path
+    """Return True."""
+    return True
+
+
 class Place(Protocol):
     """A folder of files."""
 
-    def entries(self, below: str, depth: int | None) -> Iterator[Entry]:
-        """Yield the files below the folder `below`, `depth` folders down at most; none if it is not there."""
+    def entries(self, below: str, depth: int | None, wanted: Wanted = any_file) -> Iterator[Entry]:
+        """Yield the files below the folder `below` whose paths are `wanted`; none if it is not there.
+
+        They are `depth` folders down at most. Of paths that are not wanted, nothing but the name is read.
+        """
 
     def look(self, path: str) -> Entry | None:
         """Return the file at `path` as it is now; None if there is none."""
@@ -74,13 +86,13 @@ class LocalFolder:
                 next_step="see whether it is mounted and the address right; then repeat the load",
             )
 
-    def entries(self, below: str, depth: int | None) -> Iterator[Entry]:
-        """Yield the regular files."""
+    def entries(self, below: str, depth: int | None, wanted: Wanted = any_file) -> Iterator[Entry]:
+        """Yield the regular files whose paths are `wanted`."""
         start = self._root / below
         if start.is_dir() and start.resolve().is_relative_to(self._root):
-            yield from self._walk(start, f"{below}/" if below else "", depth)
+            yield from self._walk(start, f"{below}/" if below else "", depth, wanted)
 
-    def _walk(self, folder: Path, prefix: str, depth: int | None) -> Iterator[Entry]:
+    def _walk(self, folder: Path, prefix: str, depth: int | None, wanted: Wanted) -> Iterator[Entry]:
         with os.scandir(folder) as found:
             for each in sorted(found, key=lambda entry: entry.name):
                 path = f"{prefix}{each.name}"
@@ -90,14 +102,16 @@ class LocalFolder:
                 if each.is_symlink():
                     if Path(each.path).is_dir():
                         _log.warning("%s is a link to a folder, and left out", self.show(path))
-                    elif (entry := self.look(path)) is not None:
+                    elif (entry := self.look(path)) is not None and wanted(path):
                         yield entry
                 elif each.is_dir(follow_symlinks=False):
                     if depth != 0:
-                        yield from self._walk(
-                            Path(each.path), f"{path}/", None if depth is None else depth - 1
-                        )
-                elif (entry := _find_entry(path, partial(each.stat, follow_symlinks=False))) is not None:
+                        deeper = None if depth is None else depth - 1
+                        yield from self._walk(Path(each.path), f"{path}/", deeper, wanted)
+                elif (
+                    wanted(path)
+                    and (entry := _find_entry(path, partial(each.stat, follow_symlinks=False))) is not None
+                ):
                     yield entry
 
     def look(self, path: str) -> Entry | None:
@@ -151,8 +165,8 @@ class RemoteFolder:
     def __init__(self, system: Any, root: str, scheme: str) -> None:
         self._system, self._root, self._scheme = system, root.strip("/"), scheme
 
-    def entries(self, below: str, depth: int | None) -> Iterator[Entry]:
-        """Yield the files; the folders of an object store are parts of names."""
+    def entries(self, below: str, depth: int | None, wanted: Wanted = any_file) -> Iterator[Entry]:
+        """Yield the files whose paths are `wanted`; the folders of an object store are parts of names."""
         start = "/".join(part for part in (self._root, below) if part)
         deep = None if depth is None else depth + 1
         try:
@@ -167,7 +181,8 @@ class RemoteFolder:
             )
         for name, facts in sorted(found.items()):
             path = name.strip("/").removeprefix(self._root).lstrip("/")
-            yield self._entry(path, facts)
+            if wanted(path):
+                yield self._entry(path, facts)
 
     def look(self, path: str) -> Entry | None:
         """Return the file at `path`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -88,13 +89,18 @@ class FileReader:
         except OSError as error:
             raise to_source_error(error, self.place.show(self.pattern.folder)) from None
 
-    def find_files(self, zone: ZoneInfo) -> list[Chosen]:
-        """Return the table's files by day, then path. Raises a SourceError."""
+    def find_files(self, zone: ZoneInfo, window: Window | None = None) -> list[Chosen]:
+        """Return the table's files by day, then path. Raises a SourceError.
+
+        Those whose names hold days that are not of a `window` are left out.
+        """
         pattern, kind = self.pattern, self.files.days_from
+
+        def is_wanted(path: str) -> bool:
+            return (window is None or not self._is_of_other_day(path, window)) and pattern.matches(path)
+
         try:
-            entries = [
-                e for e in self.place.entries(pattern.folder, pattern.depth) if pattern.matches(e.path)
-            ]
+            entries = list(self.place.entries(pattern.folder, pattern.depth, is_wanted))
         except OSError as error:
             raise to_source_error(error, self.place.show(pattern.folder)) from None
         if kind == "data":
@@ -113,14 +119,14 @@ class FileReader:
     def fetch(self, window: Window, zone: ZoneInfo, folder: Path) -> FetchResult:
         """Return the rows of the files that hold rows of `window`, staged in `folder`."""
         try:
-            chosen = self.find_files(zone)
+            chosen = self.find_files(zone, window)
         except SourceError as error:
             failed: SourceError = add_place(error, f"{self.table.asset}, {window}")
             return self._result(StagedBatches(folder), [], window, dict.fromkeys(window.days, failed))
         listed, reads = [each.entry for each in chosen], self._select(chosen, window, zone)
         result = self.read(reads, window, folder)
         result.failed.update(self._missing(window, chosen))
-        return replace(result, note_loaded=partial(self._note, listed, reads, result, zone))
+        return replace(result, note_loaded=partial(self._note, listed, reads, result, window, zone))
 
     def read(self, chosen: Sequence[Chosen], window: Window, folder: Path) -> FetchResult:
         """Return the rows of files, staged in `folder`."""
@@ -159,12 +165,29 @@ class FileReader:
         listed: Sequence[Entry],
         reads: Sequence[Chosen],
         result: FetchResult,
+        window: Window,
         zone: ZoneInfo,
         loaded: set[dt.date],
     ) -> None:
         if not result.errors:
             record(self.table, zone, self.days_of(reads, result.stream_days))
-        note_loaded(self.table, listed, loaded)
+        versions = {entry.path: entry.version for entry in listed}
+
+        def find_version(path: str) -> str | None:
+            if path not in versions and self._is_of_other_day(path, window) and self.pattern.matches(path):
+                with suppress(OSError):
+                    entry = self.place.look(path)
+                    return entry.version if entry else None
+            return versions.get(path)
+
+        note_loaded(self.table, find_version, loaded)
+
+    def _is_of_other_day(self, path: str, window: Window) -> bool:
+        """Return whether the day in a file's name tells that it holds no rows of `window`."""
+        if self.files.days_from != "name" or not self.table.has_days:
+            return False
+        day = self.pattern.day(path)
+        return day is not None and day not in window
 
     def days_of(
         self, chosen: Sequence[Chosen], stream_days: Mapping[int, set[dt.date | None]]

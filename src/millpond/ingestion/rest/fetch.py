@@ -1,4 +1,4 @@
-"""Reads a window over HTTP: cut into streams of requests, several at a time, their rows staged as Parquet."""
+"""Reads a window over HTTP: cut into streams of requests, several at a time, their rows staged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 
 from millpond.errors import (
@@ -20,7 +19,8 @@ from millpond.errors import (
     SourceError,
     SourceMalformed,
 )
-from millpond.ingestion.reader import PAGE_SHIFT, STREAM_SHIFT, FetchResult
+from millpond.ingestion.batches import JSON, StagedBatches
+from millpond.ingestion.reader import FetchResult
 from millpond.ingestion.rest import placeholders
 from millpond.ingestion.rest.auth import create_auth
 from millpond.ingestion.rest.children import Family
@@ -31,11 +31,9 @@ from millpond.ingestion.rest.source_request import date_zone
 from millpond.ingestion.retry import Stopped
 from millpond.ingestion.source_errors import UNHARMED, add_place
 from millpond.ingestion.spec import SourceTable
-from millpond.ingestion.staging import stage_pages
 from millpond.partitions import Window
 from millpond.redaction import excerpt
 
-_BYTES_AT_ONCE = 4 << 20
 _OF_ONE_STREAM = (SourceMalformed, PagingLoop, ListingIncomplete, FilterIgnored)
 """What ends a stream of requests, and says nothing about the others."""
 
@@ -62,18 +60,17 @@ def fetch(client: TableClient, window: Window, zone: ZoneInfo, folder: Path) -> 
     client = replace(client, auth=create_auth(client.source, client.values, client.limits, client.gate))
     pieces = [Piece(part, _new_listing(client.table, part, zone)) for part in parts]
     try:
-        streams = [
-            partial(_stream, client, index, piece, _pages(client, piece, zone))
-            for index, piece in enumerate(pieces)
-        ]
+        streams = [partial(_stream, client, piece, _pages(client, piece, zone)) for piece in pieces]
+        staged = StagedBatches(folder, decoded=True)
         with client.gate.close_on_signals():
-            files = stage_pages(streams, folder, spec.parallel)
+            staged.take(streams, spec.parallel)
     finally:
         client.gate.stop()
     failed = {**_failures(client, pieces), **_out_of_reach(client, pieces, zone)}
     unproven = unproven_days(client.table, pieces[0].window, pieces[0].listing, zone)
     return FetchResult(
-        files=files,
+        files=staged.files,
+        held=staged.held,
         rows=sum(piece.listing.rows for piece in pieces),
         pages=sum(piece.listing.pages for piece in pieces),
         streams=[piece.window.start for piece in pieces],
@@ -96,25 +93,19 @@ def _pages(client: TableClient, piece: Piece, zone: ZoneInfo) -> Iterator[pa.Tab
     return family.pages(_new_listing(above, piece.window, zone))
 
 
-def _stream(client: TableClient, index: int, piece: Piece, pages: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of a piece, several pages at a time: what dlt does for each item outweighs a page."""
-    held: list[pa.Table] = []
-    size = 0
+def _stream(client: TableClient, piece: Piece, pages: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of a piece, page by page; what ends it early is noted in it, or ends the others too."""
     try:
-        for number, page in enumerate(pages):
-            first = (index << STREAM_SHIFT) + (number << PAGE_SHIFT)
-            held.append(page.append_column("_seq", pa.array(np.arange(first, first + page.num_rows))))
-            size += page.nbytes
-            if size > _BYTES_AT_ONCE:
-                yield pa.concat_tables(held).combine_chunks()
-                held, size = [], 0
+        for page in pages:
+            yield page.rename_columns([JSON])
     except Stopped:
         piece.stopped = True
     except SourceError as error:
         piece.error = error
         if not isinstance(error, _OF_ONE_STREAM):
             client.gate.stop()
-    except MillpondError:
+    except (MillpondError, GeneratorExit):  # what was yielded could not be kept
+        client.gate.stop()
         raise
     except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer
         piece.error = SourceMalformed(
@@ -122,8 +113,6 @@ def _stream(client: TableClient, index: int, piece: Piece, pages: Iterator[pa.Ta
             unharmed=UNHARMED,
             next_step=f"see what it serves, and the endpoint in sources/{client.source.source}.yaml",
         )
-    if held:
-        yield pa.concat_tables(held).combine_chunks()
 
 
 def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceError]:
