@@ -9,6 +9,7 @@ import pytest
 
 from millpond.runtime.garbage import (
     collect_rarely,
+    collect_rarely_from_now,
     collect_rarely_in_children,
     pause_collection,
     resume_collection,
@@ -39,12 +40,20 @@ def test_a_search_that_was_not_paused_sees_everything_as_before() -> None:
     assert gc.get_freeze_count() == before
 
 
-def test_work_that_is_done_again_and_again_freezes_nothing_and_leaves_the_threshold_as_it_was() -> None:
+def test_work_that_drops_little_freezes_what_was_there_and_leaves_the_threshold_as_it_was() -> None:
+    before = gc.get_threshold()
+    with collect_rarely():
+        assert gc.get_threshold() > before
+        assert gc.get_freeze_count()
+    assert gc.get_threshold() == before
+
+
+def test_work_that_is_done_again_and_again_freezes_nothing_and_collects_garbage_still() -> None:
     before = gc.get_threshold(), gc.get_freeze_count()
-    with collect_rarely(freeze=False):
-        assert gc.get_threshold() > before[0]
-        assert gc.get_freeze_count() == before[1]
-    assert (gc.get_threshold(), gc.get_freeze_count()) == before
+    collect_rarely_from_now()
+    assert gc.isenabled()
+    assert gc.get_threshold() > before[0]
+    assert gc.get_freeze_count() == before[1]
 
 
 def test_processes_that_are_forked_search_less_often_and_not_what_was_there() -> None:

@@ -24,10 +24,12 @@ from millpond.internals.dagster import (
     read_states_at_once,
     share_empty_resources,
 )
+from millpond.internals.dagster_frame import spare_events
 from millpond.internals.dagster_on_demand import AssetKeyTable, ConcurrencyLimitsTable
 
 read_states_at_once(read_inputs, read_newest)
 share_empty_resources()
+spare_events()
 
 
 class HomeEventLogStorage(PooledStorage, PoolSlots):

@@ -26,7 +26,7 @@ from millpond.resources.run import JOB, REF_TAG, partition_tags
 from millpond.runs.left_out import LeftOut, describe_left_out
 from millpond.runs.progress import Progress, RunOutcome, RunProgress
 from millpond.runs.selection import find_single_day_assets, leave_out_unready, resolve_selection
-from millpond.runtime.garbage import collect_rarely, resume_collection
+from millpond.runtime.garbage import collect_rarely_from_now, resume_collection
 from millpond.settings import settings
 
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -87,7 +87,8 @@ def materialize(
             run_tags |= partition_tags(window)
         progress = RunProgress(on_event, lambda: _cancel(dagster, run_id))
         dagster.add_event_listener(run_id, progress)
-        with output_to_terminal(), collect_rarely(freeze=False):
+        collect_rarely_from_now()
+        with output_to_terminal():
             result = job.execute_in_process(
                 instance=dagster,
                 run_id=run_id,

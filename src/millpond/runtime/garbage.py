@@ -29,16 +29,22 @@ def collect_rarely_in_children() -> None:
     gc.set_threshold(*_RARELY)
 
 
-@contextmanager
-def collect_rarely(*, freeze: bool = True) -> Iterator[None]:
-    """Collect garbage less often within the block and, with `freeze`, never what exists when it begins.
+def collect_rarely_from_now() -> None:
+    """Have this process collect garbage less often, as for work that it does again and again.
 
-    For work that makes millions of objects and drops few of them in cycles. Without `freeze` also for work
-    that a process does again and again.
+    To go back to the usual threshold when the work ends would collect at once, a fortieth of a day's time.
+    """
+    gc.set_threshold(*_RARELY)
+
+
+@contextmanager
+def collect_rarely() -> Iterator[None]:
+    """Collect garbage less often within the block, and never what exists when it begins.
+
+    For work that makes millions of objects and drops few of them in cycles.
     """
     usual = gc.get_threshold()
-    if freeze:
-        gc.freeze()
+    gc.freeze()
     gc.set_threshold(*_RARELY)
     try:
         yield
