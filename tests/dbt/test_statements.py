@@ -37,6 +37,11 @@ def test_what_a_statement_writes_to_is_found(sql: str, write: str, name: str) ->
     assert find_targets(sql) == [Target(write, tuple(name.split(".")))]  # type: ignore[arg-type]
 
 
+def test_what_follows_a_temporary_table_counts() -> None:
+    (found,) = find_targets("create temporary table x as select 1; drop table gold.y")
+    assert found == Target("drop", ("gold", "y"))
+
+
 def test_a_renamed_table_is_written_under_both_names_and_each_statement_counts() -> None:
     both = find_targets('alter table gold.a rename to "b"; insert into gold.c select 1')
     assert [".".join(t.name) for t in both] == ["gold.a", "gold.b", "gold.c"]
@@ -47,6 +52,7 @@ def test_a_renamed_table_is_written_under_both_names_and_each_statement_counts()
     [
         "select 'insert into gold.x'",
         "create temporary table x as select 1",
+        "/* node */ create or replace temporary table x as select 'drop table gold.y' as s",
         "create schema if not exists lake.gold",
         "copy gold.x to 'file.csv'",
         "select updated_at, created from gold.x",

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from dbt.adapters.trino.impl import TrinoAdapter
     from dbt.adapters.trino.relation import TrinoRelation
     from dbt.artifacts.schemas.catalog import CatalogArtifact
+    from dbt.cli import requires as dbt_requires
+    from dbt.clients import checked_load as dbt_checked_load
     from dbt.clients import jinja as dbt_jinja
+    from dbt.clients import yaml_helper as dbt_yaml
     from dbt.clients.jinja import MacroGenerator
     from dbt.compilation import Linker
+    from dbt.config import profile as dbt_profile
+    from dbt.config import project as dbt_project
     from dbt.config.project import Project
     from dbt.config.runtime import UnsetProfile
     from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
@@ -61,7 +66,12 @@ PARTS = {
     "TrinoAdapter": "dbt.adapters.trino.impl:TrinoAdapter",
     "TrinoRelation": "dbt.adapters.trino.relation:TrinoRelation",
     "CatalogArtifact": "dbt.artifacts.schemas.catalog:CatalogArtifact",
+    "dbt_checked_load": "dbt.clients.checked_load",
     "dbt_jinja": "dbt.clients.jinja",
+    "dbt_profile": "dbt.config.profile",
+    "dbt_project": "dbt.config.project",
+    "dbt_requires": "dbt.cli.requires",
+    "dbt_yaml": "dbt.clients.yaml_helper",
     "Linker": "dbt.compilation:Linker",
     "MacroGenerator": "dbt.clients.jinja:MacroGenerator",
     "Project": "dbt.config.project:Project",

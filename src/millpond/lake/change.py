@@ -62,7 +62,8 @@ def prepare_change(
 ) -> Change:
     """Write the data files with which `windows` of the table at `location` have exactly `rows`.
 
-    If the table already has the same rows, nothing is written. One of which files are lost can be replaced as
+    If the table already has the same rows, nothing is written; they are read only if no snapshot recorded
+    their hash. One of which files are lost can be replaced as
     a whole. `properties` go into the snapshot's summary, with window, content hash and row counts. `check`
     may refuse the change; `keeping` says whether the most rows of the days are recorded or forgotten.
     """
@@ -74,11 +75,13 @@ def prepare_change(
         compute_digests(piece, day_column) for piece in _check_rows(lake, rows, target, day_column, windows)
     )
     content_hash, lost = hash_digests(after), False
-    if not (check or keeping) and _differs(staging, windows, content_hash):
+    recorded = find_recorded_hash(staging.table_metadata, windows) if not staging.old_schema else None
+    if not (check or keeping) and recorded not in (None, content_hash):
         rows_removed, differs = touched.count(), True
     else:
         try:
-            before = touched.digests()
+            same = recorded == content_hash and touched.are_in_place()
+            before = after if same else touched.digests()
         except FileNotFoundError:
             if check or windows.parts is not None:
                 raise
@@ -105,12 +108,6 @@ def prepare_change(
     }
     staging.replace_files(touched.removed, files, {**properties, **summary})
     return Change(spec.name, windows, staging, files, after, content_changed=differs)
-
-
-def _differs(staging: Staging, windows: Windows, content_hash: str) -> bool:
-    """Return whether the rows of the window are others for certain, without reading them."""
-    recorded = find_recorded_hash(staging.table_metadata, windows) if not staging.old_schema else None
-    return recorded is not None and recorded != content_hash
 
 
 def _check_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
@@ -16,7 +17,7 @@ from pyiceberg.table import DataScan, FileScanTask
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import MonthTransform
 
-from millpond.lake.files import name_read_errors
+from millpond.lake.files import find_local, name_read_errors
 from millpond.lake.hashing import Digests, combine_digests, compute_digests
 from millpond.lake.manifests import EPOCH, find_files, list_spans, read_manifests
 from millpond.lake.parquet import read_file
@@ -83,6 +84,17 @@ class TouchedFiles:
     def must_go(self) -> bool:
         """Whether files are removed although the window's rows stay the same; call `digests` first."""
         return self._hiding or bool(self.staging.old_schema and self.removed)
+
+    def are_in_place(self) -> bool:
+        """Return whether all files are local, as long as they were written, and keep the rows they have."""
+        try:
+            return not self.erases and all(
+                (path := find_local(task.file.file_path)) is not None
+                and os.stat(path).st_size == task.file.file_size_in_bytes
+                for task in self.tasks
+            )
+        except OSError:
+            return False
 
     def digests(self) -> Digests:
         """Return the digests of the rows in the window; notes which files are removed and which rows stay."""

@@ -38,6 +38,7 @@ from millpond.internals.dbt import (
     skip_schema_defaults,
     track_behavior_change_warn,
 )
+from millpond.transform.dbt_calls import read_yaml_once, use_locks_of_threads
 from millpond.transform.dbt_events import RESULTS, DbtEvents
 from millpond.transform.dbt_macros import make_macros_on_demand
 
@@ -107,6 +108,8 @@ def patch_dbt() -> None:
     compiling: Any = dbt_compilation
     compiling.generate_runtime_model_context = _make_compile_context
     compiling.inject_ctes_into_sql = find_with_first(compiling.inject_ctes_into_sql)
+    read_yaml_once()
+    use_locks_of_threads()
     running_tests: Any = dbt_test_task
     running_tests.generate_runtime_model_context = _make_run_context
     _validate_on_demand(dbtClassMixin)

@@ -60,6 +60,8 @@ def find_targets(sql: str) -> list[Target]:
     """Return what the statements of `sql` write to, except temporary tables; none if it only reads."""
     if not _MAY_WRITE.search(sql):
         return []
+    if ";" not in sql and _TEMPORARY.search(strip_comments(sql)):
+        return []
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error:

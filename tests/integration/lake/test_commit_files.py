@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 
 from lake_readings import DAY, FIRST, day, days, found, rows, spec, write
+from millpond.errors import StorageFailed
 from millpond.internals.pyiceberg import OverwriteFiles, PyArrowFile, dump_metadata, read_manifest_list
 from millpond.lake import read, staging
 from millpond.lake.catalog import load_catalog
@@ -129,6 +131,26 @@ def test_files_that_have_only_replaced_rows_are_not_read(monkeypatch: pytest.Mon
     assert snapshot.summary is not None
     assert snapshot.summary["millpond.rows_removed"] == "2"
     assert not write({1: [7]}, days(1, 1), table=table).changed
+
+
+def test_files_are_not_read_where_the_same_rows_were_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    write({0: [1, 2], 1: [3]})
+    with monkeypatch.context() as reading:
+        reading.setattr(PyArrowFile, "open", _refuse)
+        again = write({1: [3], 0: [2, 1]}, run="another")
+    assert (again.changed, again.rows) == (False, 3)
+    assert not write({1: [3]}, days(1, 1)).changed, "of one of these days alone nothing is recorded"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 100)])
+def test_a_damaged_file_is_noticed_though_the_same_rows_were_recorded(damage: Any) -> None:
+    write({0: [1, 2]})
+    (task,) = read.load_table("main", "raw.readings").scan().plan_files()
+    path = local_path(task.file.file_path)
+    assert path is not None
+    damage(path)
+    with pytest.raises((StorageFailed, pa.ArrowInvalid)):
+        write({0: [1, 2]})
 
 
 def test_rows_that_another_program_wrote_are_compared_with_the_new_ones() -> None:

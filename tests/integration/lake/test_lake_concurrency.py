@@ -9,11 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from lake_readings import found, spec, write
+from lake_readings import days, found, rows, spec, write
 from millpond.errors import LockTimeout, PartitionConflict
 from millpond.lake import pointers, read, refs
 from millpond.lake.connect import connect
 from millpond.lake.locks import lock_key, lock_tables
+from millpond.lake.tables import Replacement, replace
 from processes import barrier, exit_codes, start
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -136,6 +137,42 @@ def test_a_writer_outside_the_locks_makes_a_write_start_over(monkeypatch: pytest
     monkeypatch.setattr("millpond.lake.commit.move_pointers", overtake)
     write({2: [3]})
     assert found() == {0: [1], 1: [2], 2: [3]}
+
+
+def _write_known(values: dict[int, list[int]], known: dict[str, str]) -> bool:
+    replacement = Replacement(spec(), rows(values), days(min(values), max(values)))
+    (written,) = replace([replacement], ref="audit", run_id="run", known=known)
+    return written.changed
+
+
+def test_the_only_writer_of_a_branch_asks_the_catalog_for_its_commits_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write({0: [1]})
+    refs.create("audit")
+    known = {"raw.readings": read.load_table("audit", "raw.readings").metadata_location}
+    with monkeypatch.context() as asking:
+        asking.setattr(psycopg.Cursor, "execute", _refuse)
+        assert not _write_known({0: [1]}, known)
+    assert _write_known({1: [2]}, known)
+    assert found(ref="audit") == {0: [1], 1: [2]}
+
+
+def test_a_branch_with_another_writer_after_all_is_written_on_top_of_it() -> None:
+    write({0: [1]})
+    refs.create("audit")
+    known = {"raw.readings": read.load_table("audit", "raw.readings").metadata_location}
+    write({1: [2]}, ref="audit")
+    assert _write_known({2: [3]}, known)
+    assert found(ref="audit") == {0: [1], 1: [2], 2: [3]}
+    with pytest.raises(PartitionConflict):
+        _write_known({1: [7]}, known)
+    assert _write_known({3: [4]}, {}), "a table that is there although it is not known"
+    assert found(ref="audit") == {0: [1], 1: [2], 2: [3], 3: [4]}
+
+
+def _refuse(*given: Any, **named: Any) -> None:
+    raise AssertionError((given, named))
 
 
 def test_a_table_that_never_stands_still_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
