@@ -121,6 +121,10 @@ class HomeRunStorage(PooledStorage, CommandBackfills):
         """Return whether runs have a column of their backfill; cached once they do."""
         return self.includes("runs", "backfill_id")
 
+    def has_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> bool:
+        """Return whether a plan of steps is stored; Dagster reads all of it for each run to see that."""
+        return self.has_job_snapshot(execution_plan_snapshot_id)  # which names rows of the same table
+
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
         """Store a run; one of a command gets our code location, so that the pages show it.
 
