@@ -16,6 +16,7 @@ from psycopg import sql
 from millpond.crash_points import reached
 from millpond.errors import PublishFailed, TableNotFound
 from millpond.lake import hashing, pins, read
+from millpond.lake.files import name_read_errors
 from millpond.naming import marts_schema, ref_option
 from millpond.publish import binary_copy
 from millpond.publish.locks import acquire_publish_lock, held_error, retry_locked
@@ -213,8 +214,10 @@ def _copy(
     in_place: bool,
 ) -> _Copied:
     began = time.perf_counter()
-    snapshot = read.load_table(pin, spec.table).current_snapshot()
-    rows = read.scan(pin, spec.table)
+    table = read.load_table(pin, spec.table)
+    snapshot = table.current_snapshot()
+    with name_read_errors(spec.table):
+        rows = table.scan().to_arrow()
     columns = {f.name: find_type(spec.table, f) for f in rows.schema}
     _refuse_columns(spec, columns)
     rows = rows.cast(pa.schema([(name, kind.arrow) for name, kind in columns.items()]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import select
+import weakref
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -11,8 +13,32 @@ import psutil
 from millpond.runtime.home import Home
 from millpond.runtime.processes import start_time
 
-_Traces = tuple[int, int, int, bytes]
-"""Of the pid file its inode, size and time of change, and the tick at which the process started."""
+
+class _Handle:
+    """A process, however its number is used later; only this process closes the file behind it."""
+
+    def __init__(self, pid: int) -> None:
+        self._file = os.pidfd_open(pid)
+        weakref.finalize(self, _close, self._file, os.getpid())
+
+    @property
+    def is_running(self) -> bool:
+        ended = select.poll()
+        ended.register(self._file, select.POLLIN)
+        return not ended.poll(0)
+
+
+def _close(file: int, owner: int) -> None:
+    if owner == os.getpid():
+        os.close(file)
+
+
+def _open_handle(pid: int) -> _Handle | None:
+    """Return a handle of process `pid`; None if it has ended, and where there are no handles."""
+    try:
+        return _Handle(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -24,12 +50,14 @@ class Server:
     port: int
     sockets: Path
     pid_file: Path
-    traces: _Traces | None
+    handle: _Handle | None = field(compare=False)
+    seen: tuple[int, int, int] | None = field(compare=False)
+    """What the pid file looked like."""
 
     @property
     def alive(self) -> bool:
         """Whether this server still accepts connections; takes a few microseconds."""
-        if self.traces and self.traces == _find_traces(self.pid, self.pid_file):
+        if self.handle and self.handle.is_running and self.seen == _look_at(self.pid_file):
             return True
         lines = _read_lines(self.pid_file)
         return _is_ready(lines) and lines[0] == str(self.pid) and start_time(self.pid) == self.started
@@ -38,15 +66,14 @@ class Server:
 def find_server(home: Home) -> Server | None:
     """Return the server of `home` if it runs and accepts connections."""
     pid_file = _pid_file(home)
-    lines = _read_lines(pid_file)
+    seen, lines = _look_at(pid_file), _read_lines(pid_file)
     if not _is_ready(lines):
         return None
     pid = int(lines[0])
-    traces = _find_traces(pid, pid_file)
-    if _read_lines(pid_file) != lines or not _is_postmaster(pid, data_folder(home)):
+    handle = _open_handle(pid)
+    if not _is_postmaster(pid, data_folder(home)) or not (started := start_time(pid)):
         return None
-    started = start_time(pid)
-    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file, traces) if started else None
+    return Server(pid, started, int(lines[3]), Path(lines[4].strip()), pid_file, handle, seen)
 
 
 def data_folder(home: Home) -> Path:
@@ -86,22 +113,13 @@ def _is_postmaster(pid: int, data: Path) -> bool:
         return False
 
 
-def _find_traces(pid: int, pid_file: Path) -> _Traces | None:
-    """Return what stays the same while process `pid` runs and its pid file says the same.
-
-    None if either is gone, and where there is no /proc.
-    """
+def _look_at(pid_file: Path) -> tuple[int, int, int] | None:
+    """Return what changes with what the pid file says; None if it is gone."""
     try:
-        file, process = os.stat(pid_file), os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            stat = os.read(process, 4096)
-        finally:
-            os.close(process)
+        found = os.stat(pid_file)
     except OSError:
         return None
-    after_name = stat[stat.rindex(b")") + 2 :].split(maxsplit=20)
-    is_gone = after_name[0] in b"ZX"
-    return None if is_gone else (file.st_ino, file.st_size, file.st_mtime_ns, after_name[19])
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_ready(lines: list[str]) -> bool:

@@ -94,6 +94,27 @@ def test_the_next_use_recovers_from_a_pid_file_that_a_power_cut_left(home: Home,
     assert answers()
 
 
+def test_a_server_is_alive_while_its_process_runs_and_its_pid_file_says_so(home: Home) -> None:
+    assert answers()
+    server, pid_file = server_of(home), data_folder(home) / "postmaster.pid"
+    says = pid_file.read_bytes()
+    assert server.alive
+    pid_file.write_bytes(says.replace(b"ready   ", b"stopping"))
+    assert not server.alive
+    pid_file.write_bytes(says)
+    assert server.alive
+    kill(server.pid)
+    assert not server.alive
+    assert pid_file.read_bytes() == says
+
+
+def test_looking_for_a_server_leaves_no_file_open(home: Home) -> None:
+    assert answers()
+    before = len(os.listdir("/dev/fd"))
+    assert all(find_server(home) for _ in range(20))
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_down_leaves_no_process_and_a_second_down_is_fine(home: Home) -> None:
     down(settings())  # also what tests before this one left running in this home
     assert answers()

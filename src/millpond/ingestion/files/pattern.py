@@ -44,7 +44,7 @@ class Pattern:
     def day(self, path: str) -> dt.date | None:
         """Return the day in the name of a file that matches; None if there is none, or it does not exist."""
         found = self._regex.fullmatch(path)
-        if not found or "date" not in found.groupdict():
+        if not found or "date" not in self._regex.groupindex:
             return None
         text = found["date"]
         try:

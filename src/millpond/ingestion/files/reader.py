@@ -95,9 +95,11 @@ class FileReader:
         Those whose names hold days that are not of a `window` are left out.
         """
         pattern, kind = self.pattern, self.files.days_from
+        days = window if self._days_are_named else None
 
         def is_wanted(path: str) -> bool:
-            return (window is None or not self._is_of_other_day(path, window)) and pattern.matches(path)
+            day = pattern.day(path) if days else None
+            return (days is None or day is None or day in days) and pattern.matches(path)
 
         try:
             entries = list(self.place.entries(pattern.folder, pattern.depth, is_wanted))
@@ -174,7 +176,8 @@ class FileReader:
         versions = {entry.path: entry.version for entry in listed}
 
         def find_version(path: str) -> str | None:
-            if path not in versions and self._is_of_other_day(path, window) and self.pattern.matches(path):
+            day = self.pattern.day(path) if self._days_are_named else None
+            if day and day not in window and self.pattern.matches(path):  # it was not listed
                 with suppress(OSError):
                     entry = self.place.look(path)
                     return entry.version if entry else None
@@ -182,12 +185,10 @@ class FileReader:
 
         note_loaded(self.table, find_version, loaded)
 
-    def _is_of_other_day(self, path: str, window: Window) -> bool:
-        """Return whether the day in a file's name tells that it holds no rows of `window`."""
-        if self.files.days_from != "name" or not self.table.has_days:
-            return False
-        day = self.pattern.day(path)
-        return day is not None and day not in window
+    @property
+    def _days_are_named(self) -> bool:
+        """Whether a file's name says of which day all of its rows are."""
+        return self.files.days_from == "name" and self.table.has_days
 
     def days_of(
         self, chosen: Sequence[Chosen], stream_days: Mapping[int, set[dt.date | None]]
