@@ -22,9 +22,8 @@ from millpond.internals.dagster import (
     AssetRecord,
     ConcurrencyClaimStatus,
     read_states_at_once,
-    share_empty_resources,
 )
-from millpond.internals.dagster_frame import spare_events
+from millpond.internals.dagster_frame import share_empty_resources, spare_events
 from millpond.internals.dagster_on_demand import AssetKeyTable, ConcurrencyLimitsTable
 
 read_states_at_once(read_inputs, read_newest)

@@ -255,14 +255,22 @@ def read_states_at_once(
 
     def find_newest(result: AssetCheckResult, step: Any, asset: AssetKey, day: str) -> Any:
         found = read_newest(step.instance.event_log_storage, asset, day)
-        if found is True:
-            return find(result, step, asset, day)
-        if found is False:
-            return None
+        if isinstance(found, bool):
+            return find(result, step, asset, day) if found else None
         number, run, time = found
         return AssetCheckEvaluationTargetMaterializationData(run_id=run, storage_id=number, timestamp=time)
 
-    results._get_partitioned_target_materialization_data = find_newest
+    last: tuple[Any, ...] = (None, None, None)
+
+    def find_once(result: AssetCheckResult, step: Any, *of: Any) -> Any:
+        """Dagster asks twice for a result that a materialization brings along: then for its key alone."""
+        nonlocal last
+        again = result is last[0] and step is last[1]
+        found = last[2] if again else find_newest(result, step, *of)
+        last = (None, None, None) if again else (result, step, found)
+        return found
+
+    results._get_partitioned_target_materialization_data = find_once
 
 
 def _list_input_days(step: Any, key: AssetKey) -> list[str] | None:
@@ -284,13 +292,6 @@ def _list_input_days(step: Any, key: AssetKey) -> list[str] | None:
 def deserialize_event(text: str) -> EventLogEntry:
     """Return an event of the log."""
     return deserialize_value(text, EventLogEntry)
-
-
-def share_empty_resources() -> None:
-    """Have all contexts without resources share an object; Dagster makes a class for each of 300 in a day."""
-    builders: Any = ScopedResourcesBuilder
-    build, empty = builders.build, builders.build_empty()
-    builders.build = lambda made, keys: build(made, keys) if keys or made.contains_generator else empty
 
 
 def use_engine(storage: PostgresRunStorage | Any, engine: Any) -> None:

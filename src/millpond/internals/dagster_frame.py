@@ -8,7 +8,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from millpond.internals.dagster import DagsterLogHandler, interrupts
+from millpond.internals.dagster import DagsterLogHandler, ScopedResourcesBuilder, interrupts
 
 
 def spare_events() -> None:
@@ -29,3 +29,10 @@ def spare_events() -> None:
     plain = import_module("_signal")
     quick = {"signal": plain.signal, "getsignal": plain.getsignal}
     module.signal = SimpleNamespace(**vars(signal) | quick)
+
+
+def share_empty_resources() -> None:
+    """Have all contexts without resources share an object; Dagster makes a class for each of 300 in a day."""
+    builders: Any = ScopedResourcesBuilder
+    build, empty = builders.build, builders.build_empty()
+    builders.build = lambda made, keys: build(made, keys) if keys or made.contains_generator else empty

@@ -6,7 +6,7 @@ import pytest
 from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
 from dagster._core.errors import DagsterUnknownResourceError
 
-from millpond.internals.dagster import share_empty_resources
+from millpond.internals.dagster_frame import share_empty_resources
 
 NOTHING: frozenset[str] = frozenset()
 
