@@ -10,6 +10,7 @@ from typing import Any
 import networkx as nx
 import pytest
 from dbt.artifacts.resources.v1.components import InjectedCTE
+from dbt.clients.jinja import MacroGenerator
 from dbt.clients.jinja_static import statically_extract_macro_calls
 from dbt.compilation import Linker
 from dbt.context.macros import MacroNamespaceBuilder
@@ -18,7 +19,7 @@ from dbt_common.clients import jinja
 
 from dbt import compilation
 from millpond.transform.dbt_macros import Macros, OnDemand, Variables
-from millpond.transform.dbt_patches import find_with_first, parse_macros_once, summarize_graph
+from millpond.transform.dbt_patches import find_with_first, parse_macros_once, patch_dbt, summarize_graph
 
 _PACKAGES = {
     "dbt": ("ref_key", "in_dbt", "in_both", "everywhere"),
@@ -137,3 +138,21 @@ def test_rows_of_a_unit_test_come_first_in_a_query_as_dbt_puts_them(sql: str, nu
     ]
     of_dbt = inspect.unwrap(compilation.inject_ctes_into_sql)
     assert find_with_first(of_dbt)(sql, ctes) == of_dbt(sql, ctes)
+
+
+def test_a_macro_is_made_once_for_each_context_and_sees_what_the_context_has_now() -> None:
+    patch_dbt()
+    macro = SimpleNamespace(
+        name="greet",
+        macro_sql="{% macro greet(name) %}{{ greeting }} {{ name }}{% endmacro %}",
+        unique_id="macro.acme.greet",
+        depends_on_macros=[],
+    )
+    context: dict[str, Any] = {"greeting": "hello"}
+    greet: Any = MacroGenerator(macro, context)
+    first = greet.get_macro()
+    assert (greet("Ada"), greet.get_macro()) == ("hello Ada", first)
+    context["greeting"] = "goodbye"
+    assert greet("Ada") == "goodbye Ada"
+    greet.context = {"greeting": "welcome"}
+    assert greet("Ada") == "welcome Ada"

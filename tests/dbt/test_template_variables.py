@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from dbt.context.base import BaseContext, Var
 from dbt.context.providers import ModelContext, RuntimeProvider
+from dbt.task import test as dbt_test_task
 
 from dbt import compilation
 from millpond.lake import read
@@ -77,6 +78,37 @@ def test_the_variables_of_a_model_and_of_a_test_are_those_that_dbt_makes(
     _build(write_project)
     assert {name.partition(":")[0] for name in found} == {"seen", "not_null_seen_date"}
     assert [name for name, (ours, theirs) in found.items() if ours != theirs] == []
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_test_runs_with_the_model_that_it_was_compiled_to(
+    write_project: Write, monkeypatch: pytest.MonkeyPatch, *, read: bool
+) -> None:
+    patch_dbt()
+    compile_in, run_in = (
+        part.generate_runtime_model_context  # type: ignore[attr-defined]
+        for part in (compilation, dbt_test_task)
+    )
+    found: list[tuple[Any, Any]] = []
+
+    def compile_with(model: Any, config: Any, manifest: Any) -> Any:
+        ours = compile_in(model, config, manifest)
+        if read:
+            assert "compiled_code" not in ours["model"]
+        return ours
+
+    def run_with(model: Any, config: Any, manifest: Any) -> Any:
+        ours = run_in(model, config, manifest)
+        theirs = BaseContext.to_dict(ModelContext(model, config, manifest, RuntimeProvider(), None))
+        found.append((ours["model"], theirs["model"]))
+        return ours
+
+    monkeypatch.setattr(compilation, "generate_runtime_model_context", compile_with)
+    monkeypatch.setattr(dbt_test_task, "generate_runtime_model_context", run_with)
+    _build(write_project)
+    ((ours, theirs),) = found
+    assert ours == theirs
+    assert "select" in ours["compiled_code"]
 
 
 def _describe(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from millpond.internals.on_demand import import_on_demand
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dbt.config import project as dbt_project
     from dbt.config.project import Project
     from dbt.config.runtime import UnsetProfile
+    from dbt.context import providers as dbt_providers
     from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
     from dbt.context.providers import ModelContext, RuntimeProvider
     from dbt.contracts.graph.nodes import ParsedNode
@@ -70,6 +72,7 @@ PARTS = {
     "dbt_jinja": "dbt.clients.jinja",
     "dbt_profile": "dbt.config.profile",
     "dbt_project": "dbt.config.project",
+    "dbt_providers": "dbt.context.providers",
     "dbt_requires": "dbt.cli.requires",
     "dbt_yaml": "dbt.clients.yaml_helper",
     "Linker": "dbt.compilation:Linker",
@@ -124,8 +127,10 @@ def skip_schema_defaults(schemas: Any) -> None:
     schemas._default = lambda *_: None
 
 
-_MADE_WHEN_READ = frozenset({"dbt_metadata_envs", "flags", "invocation_args_dict", "modules", "var"})
-"""Members of a context that few templates read; each stays as it is during a call of dbt."""
+_MADE_WHEN_READ = frozenset(
+    {"dbt_metadata_envs", "flags", "invocation_args_dict", "model", "modules", "this", "var"}
+)
+"""Members of a context that few templates read; each stays as it is while its template is rendered."""
 
 
 def use_variables(variables: type[Any], macros: type[Any], on_demand: type[Any]) -> None:
@@ -178,6 +183,20 @@ def _share_packages(config: Any, manifest: Any) -> None:
         if len(_packages) > _MANIFESTS:
             _packages.popitem(last=False)
     config.dependencies = {**_packages[key][1], config.project_name: config}
+
+
+def make_macros_once(generators: Any, providers: Any) -> None:
+    """Have dbt make a macro once for each node that calls it, and look up once where adapters have theirs."""
+    make = generators.get_macro
+
+    def get_macro(generator: Any) -> Any:
+        made = generator.__dict__.get("_made")
+        if made is None or made[0] is not generator.context:
+            made = generator._made = generator.context, make(generator)
+        return made[1]
+
+    generators.get_macro = get_macro
+    providers.get_adapter_type_names = cache(providers.get_adapter_type_names)
 
 
 def list_plugins(env: LocalEnvironment) -> list[Any]:

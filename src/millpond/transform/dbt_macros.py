@@ -11,6 +11,8 @@ from millpond.internals.dbt import (
     MacroGenerator,
     MacroNamespace,
     MacroNamespaceBuilder,
+    dbt_providers,
+    make_macros_once,
     use_variables,
 )
 
@@ -141,3 +143,4 @@ class Variables(OnDemand):
 def make_macros_on_demand() -> None:
     """Have dbt, in this process, use these classes when it renders templates."""
     use_variables(Variables, Macros, OnDemand)
+    make_macros_once(MacroGenerator, dbt_providers)

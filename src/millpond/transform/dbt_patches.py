@@ -223,7 +223,7 @@ def summarize_graph(linker: Any, manifest: Any) -> dict[int, dict[str, Any]]:
 
 
 _GRAPHS = 4
-_COMPILED = {"model": "ctx_model", "sql": "sql", "compiled_code": "compiled_code"}
+_COMPILED = {"sql": "sql", "compiled_code": "compiled_code"}
 """What compiling adds to a context, with the attributes that it comes from."""
 _last = threading.local()
 """The context that this thread compiled a node in last."""
@@ -243,6 +243,8 @@ def _make_run_context(model: Any, config: Any, manifest: Any) -> dict[str, Any]:
         return _make_compile_context(model, config, manifest)
     del _last.compiled
     found |= {name: getattr(context, of) for name, of in _COMPILED.items()}
+    if dict.__contains__(found, "model") or dict.__contains__(found["builtins"], "model"):
+        found["model"] = context.ctx_model  # else it is made when it is read
     return found
 
 

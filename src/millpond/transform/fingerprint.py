@@ -15,7 +15,7 @@ from typing import Any
 
 from millpond.errors import ConfigError
 from millpond.runtime import dbt_package
-from millpond.runtime.dbt_package import is_installed_copy
+from millpond.runtime.dbt_package import NAME, is_installed_copy
 from millpond.settings import Settings, process_environment
 from millpond.transform import engine
 from millpond.transform.invocation import get_project_folder, list_projects
@@ -24,7 +24,7 @@ _IGNORED = frozenset({"target", "logs", "parsed", ".user.yml"})
 _ENVIRONMENT = re.compile(rb"""\benv_var\(\s*["'](\w+)["']""")
 SETTLED_NS = 1_000_000_000
 """How long ago a file must have changed for its time to tell whether it changes again."""
-_States = tuple[tuple[Path, int, int, int, int], ...]
+_States = tuple[tuple[str, int, int, int, int], ...]
 """Number, size and times of each file."""
 _Hash = tuple[Any, frozenset[bytes]]
 _FORM = "13"
@@ -68,12 +68,11 @@ def _hash_files(project: Path) -> _Hash:
     A file that changed within a second before it was read may change again without a later time, so it is
     read again.
     """
-    paths, now = _list_files(project), time.time_ns()
-    states = tuple((path, *_get_state(path)) for path in paths)
+    states, now = _list_files(project), time.time_ns()
     if (known := _hashed.get(project)) and known[0] == states:
         return known[1]
     digest, read = hashlib.sha256(), set()
-    for file in paths:
+    for file in (Path(path) for path, *_ in states):
         content = file.read_bytes()
         digest.update(f"{file.relative_to(project)}\0{len(content)}\0".encode() + content)
         read.update(_ENVIRONMENT.findall(content))
@@ -81,11 +80,6 @@ def _hash_files(project: Path) -> _Hash:
     if all(max(times) < now - SETTLED_NS for _, _, _, *times in states):
         _hashed[project] = states, found
     return found
-
-
-def _get_state(file: Path) -> tuple[int, int, int, int]:
-    found = file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def hash_settings(settings: Settings, project: str) -> str:
@@ -118,19 +112,35 @@ def _read_code(translator: str | None) -> str:
     return ""
 
 
-def _list_files(project: Path) -> list[Path]:
-    found, entered = [], set()
+def _list_files(project: Path) -> _States:
+    """Return the files of a project in the order of their paths, each with what tells whether it changed."""
+    found: list[tuple[str, int, int, int, int]] = []
+    entered: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(project, followlinks=True):
-        entered.add(os.path.realpath(folder))
+        entered.add(_identify(folder))
         folders[:] = [
             name
             for name in folders
             if name not in _IGNORED
-            and not is_installed_copy(Path(folder, name))
-            and os.path.realpath(Path(folder, name)) not in entered
+            and not (name == NAME and is_installed_copy(Path(folder, name)))
+            and _identify(f"{folder}/{name}") not in entered
         ]
-        found += [path for name in names if name not in _IGNORED and (path := Path(folder, name)).exists()]
-    return sorted(found)
+        for name in names:
+            if name not in _IGNORED:
+                path = f"{folder}/{name}"
+                with suppress(FileNotFoundError):  # a link to nothing
+                    at = os.stat(path)
+                    found.append((path, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns))
+    return tuple(sorted(found, key=lambda state: state[0].split("/")))
+
+
+def _identify(folder: str) -> tuple[int, int]:
+    """Return what is the same for each path of a folder; zeros if it is gone."""
+    try:
+        found = os.stat(folder)
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def find_files_that_read(variable: str, settings: Settings, name: str) -> list[str]:
@@ -138,6 +148,6 @@ def find_files_that_read(variable: str, settings: Settings, name: str) -> list[s
     project = get_project_folder(settings, name)
     return [
         str(file.relative_to(project))
-        for file in _list_files(project)
+        for file in (Path(path) for path, *_ in _list_files(project))
         if variable.encode() in _ENVIRONMENT.findall(file.read_bytes())
     ]
