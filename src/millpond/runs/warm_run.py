@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -70,10 +72,23 @@ def _end_at_once(pid: int) -> None:
         os._exit(0)
 
 
+@contextmanager
+def _keep_root_logger() -> Iterator[None]:
+    """Undo what libraries do to the root logger as they load, so that a project can configure it."""
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    try:
+        yield
+    finally:
+        for handler in [handler for handler in root.handlers if handler not in handlers]:
+            root.removeHandler(handler)
+        root.setLevel(level)
+
+
 def _load() -> None:
     # Without a file it is a person at a prompt to DuckDB, which would draw bars of its progress there.
     sys.modules["__main__"].__file__ = __file__
-    with watch_environment() as read:
+    with watch_environment() as read, _keep_root_logger():
         load_code()
     gc.collect()
     gc.freeze()
@@ -87,7 +102,8 @@ def _load() -> None:
     atexit.register(_end_at_once, os.getpid())
     with open(writer, "w", encoding="utf-8") as names:
         try:
-            prepare()
+            with _keep_root_logger():
+                prepare()
         finally:
             names.write("\n".join(_list_modules(before)))
 
@@ -101,13 +117,16 @@ LOADED = frozenset(sys.modules)
 collect_rarely_in_children()
 # It ends with the code server. If all are told to end, runs have time to say that they were stopped.
 _USUAL = signal.signal(signal.SIGTERM, signal.SIG_IGN) or signal.SIG_DFL
+_SERVER = os.getpid()
 
 
 def _begin_run() -> None:
     """Have a run end with this process, which alone learns its exit code, and when it is told to.
 
-    A run that outlived it would be recorded as failed while it works.
+    A run that outlived it would be recorded as failed while it works. Forks that a run makes are its own.
     """
+    if os.getppid() != _SERVER:
+        return
     end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, _USUAL)
     draw_own_numbers()

@@ -1,8 +1,8 @@
 """Dagster's server of the definitions, whose runs are forked from a process that has loaded all they need.
 
 Dagster's own launcher starts each run in a new process, which imports for some seconds first. Here it forks
-them from a fork server of Python's `multiprocessing`, unless MILLPOND_WARM_RUNS is false. Termination and
-crash reports are Dagster's as before.
+them from a fork server of Python's `multiprocessing`, unless MILLPOND_WARM_RUNS is false, or what was loaded
+is not what a run would load now. Termination and crash reports are Dagster's as before.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+import millpond
+from millpond.errors import MillpondError
 from millpond.instance.log_colours import omit_colours
 from millpond.runtime.home import locate
 from millpond.runtime.keeper import Restarts
 from millpond.runtime.processes import find_process
 from millpond.runtime.supervised_parts import WEBSERVER
-from millpond.settings import settings
+from millpond.runtime.warm_pool import stamp_files
+from millpond.settings import read_layers, settings
 
 _PRELOADED = "millpond.runs.warm_run"
 _LOOK_SECONDS = 0.5
@@ -56,10 +60,10 @@ _MODULES = (
 def main() -> None:
     """Run Dagster's command with the arguments of this process; before them is the code server's id."""
     configured, servers, parent = settings(), list[Any](), int(sys.argv.pop(1))
+    sys.modules["__main__"].__spec__ = ModuleSpec(f"{__package__}.__main__", None)  # no run runs it again
     if sys.platform == "linux":
         threading.Thread(target=_end_after, args=(parent, servers), name="parent", daemon=True).start()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([_PRELOADED])
+    context = Contexts()
     keeper = threading.Thread(target=_keep_fork_server, name="fork-server", daemon=True)
     if configured.warm_runs and _are_pages_up():
         keeper.start()  # else the pages come first, as processors are few
@@ -71,13 +75,58 @@ def main() -> None:
         start(self, *args, **named)
         servers.append(self)
         if configured.warm_runs:
-            self._mp_ctx = context
+            self._mp_ctx = context.over(self._mp_ctx)
             if keeper.ident is None:
                 keeper.start()
 
     omit_colours()
     grpc_server.DagsterApiServer.__init__ = start_with_forks  # type: ignore[method-assign]
     dagster_cli()  # type: ignore[no-untyped-call]
+
+
+class Contexts:
+    """A context of `multiprocessing` with the fork server, and Dagster's where a fork would not do.
+
+    `.env`, files of secrets and Millpond's own code are read again by each run of Dagster's launcher, though
+    the definitions are loaded once; so a run starts in a new process as soon as one of them has changed.
+    """
+
+    def __init__(self) -> None:
+        self._forks: Any = multiprocessing.get_context("forkserver")
+        self._forks.set_forkserver_preload([_PRELOADED])
+        self._usual: Any = self._forks
+        self._loaded = read_what_runs_read()
+
+    def over(self, usual: Any) -> Contexts:
+        """Return this context, which makes processes of `usual` where forks would not do."""
+        self._usual = usual
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """Return queues and events, which both contexts share."""
+        return getattr(self._forks, name)
+
+    def Process(self, *given: Any, **named: Any) -> Any:  # noqa: N802 - as `multiprocessing` calls it
+        """Return the process of a run, which is not started yet."""
+        try:
+            changed = read_what_runs_read() != self._loaded
+        except MillpondError:
+            changed = True  # the run says why
+        if changed:
+            sys.stderr.write(
+                "a run starts in a process of its own: .env, a secret or the installed code has changed;"
+                " `millpond reload` loads it\n"
+            )
+            sys.stderr.flush()
+        return (self._usual if changed else self._forks).Process(*given, **named)
+
+
+def read_what_runs_read() -> tuple[Any, ...]:
+    """Return the settings of files, and the state of Millpond's code and of where packages are installed."""
+    layers = read_layers(settings().project)
+    files = sorted(Path(str(millpond.__file__)).parent.rglob("*.py"))
+    packages = [Path(folder) for folder in sys.path if folder.startswith(sys.prefix)]
+    return layers[".env"], layers["secrets"], stamp_files(map(str, [*files, *packages]))
 
 
 def _end_after(parent: int, servers: Sequence[Any]) -> None:

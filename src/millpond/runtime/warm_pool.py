@@ -18,7 +18,7 @@ import struct
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,12 @@ def watch_environment() -> Iterator[dict[str, str | None]]:
 def stamp_code() -> Stamp:
     """Return the state of the file of each imported module."""
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    return {file: _stamp(file) for file in files if file}
+    return stamp_files(file for file in files if file)
+
+
+def stamp_files(files: Iterable[str]) -> Stamp:
+    """Return the state of each file or folder."""
+    return {file: _stamp(file) for file in files}
 
 
 def _stamp(file: str) -> tuple[int, ...] | None:

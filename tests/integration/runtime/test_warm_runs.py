@@ -6,122 +6,30 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 import psutil
 import pytest
 from background_parts import FREE_PORTS, READY_SECONDS, ask_for_launch, launch, millpond, status, terminate
+from warm_project import ENDED, look, process_of, read_metadata, status_of, wait_for
 
-from millpond.instance.home import open_instance
 from millpond.runtime.children import find_supervised
-from millpond.runtime.down import down
 from millpond.runtime.home import locate
 from millpond.runtime.processes import find_process
 from millpond.runtime.supervised_parts import CODE_SERVER
 from millpond.runtime.warm_client import COMMAND_SERVER, RUN_SERVER, SOCKET
-from millpond.settings import Settings, process_environment, settings
+from millpond.settings import process_environment, settings
 from waiting import until
 
 pytestmark = pytest.mark.slow
-ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 MOST_MEGABYTES = 480
 """Of memory that the processes which runs and commands are forked from take together (PSS)."""
 IMPORTS = 40
 """Modules that a run may import after it was forked, of some 4,000."""
-OWN = """
-import os, sys, time
-import dagster as dg
-
-@dg.asset
-def look() -> dg.MaterializeResult:
-    from millpond.runs.warm_run import LOADED
-    imported = len(set(sys.modules) - LOADED)
-    import random
-    import duckdb
-    import numpy
-    bars = duckdb.execute("select current_setting('enable_progress_bar')").fetchone()[0]
-    drawn = {"drawn": numpy.random.random(), "of_python": random.random(), "bars": bars}
-    return dg.MaterializeResult(
-        metadata={"parent": os.getppid(), "imported": imported, "edit": 0, **drawn}
-    )
-
-@dg.asset
-def wait() -> None:
-    while not os.path.exists(os.environ["MILLPOND_HOME"] + "/go on"):
-        time.sleep(0.05)
-
-@dg.asset
-def version() -> dg.MaterializeResult:
-    print("an asset that prints")
-    warm = "millpond.runtime.warm_pool" in sys.modules
-    return dg.MaterializeResult(metadata={"version": 0, "warm": warm})
-
-defs = dg.Definitions(assets=[look, wait, version])
-"""
-
-
-@pytest.fixture
-def up(configure: Callable[..., Settings], request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A project with assets of its own, with `millpond up` running for it; the parameter is `warm_runs`."""
-    original, folder = settings().project, settings().home.parent / "warm"
-    (folder / "own").mkdir(parents=True)
-    for name in ("alerts.yaml", "dagster.yaml", "waits.yaml", "workspace.yaml"):
-        shutil.copy(original / name, folder / name)
-    for name in ("dbt", "sources"):
-        (folder / name).symlink_to(original / name)
-    (folder / "pyproject.toml").write_text('[tool.millpond]\ndefinitions = "own.assets"\n')
-    (folder / "own" / "__init__.py").touch()
-    (folder / "own" / "assets.py").write_text(OWN)
-    more = {"warm_runs": request.param} if hasattr(request, "param") else {}
-    configured = configure(project=folder, home=folder / "home", **more)
-    answer = millpond("up", "--detach")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    yield folder
-    down(configured)
-    shutil.rmtree(folder)
-
-
-def status_of(run: str) -> str:
-    with open_instance() as recorded:
-        found = recorded.get_run_by_id(run)
-        assert found
-        return found.status.value
-
-
-def wait_for(run: str, wanted: set[str]) -> str:
-    until(lambda: status_of(run) in wanted, READY_SECONDS, every=0.1)
-    return status_of(run)
-
-
-def look() -> dict[str, Any]:
-    """Make `look` from the pages, and return what its run saw."""
-    assert wait_for(launch("look"), ENDED) == "SUCCESS"
-    return read_metadata("look")
-
-
-def read_metadata(asset: str) -> dict[str, Any]:
-    with open_instance() as recorded:
-        made = recorded.get_latest_materialization_event(dg.AssetKey(asset))
-        assert made
-        assert made.asset_materialization
-        return {name: entry.value for name, entry in made.asset_materialization.metadata.items()}
-
-
-def process_of(run: str) -> psutil.Process:
-    with open_instance() as recorded:
-        events = recorded.get_records_for_run(run, of_type=dg.DagsterEventType.RUN_START).records
-        event = events[0].event_log_entry.dagster_event
-        assert event
-        assert event.pid
-        return psutil.Process(event.pid)
 
 
 def test_runs_start_loaded_and_one_that_is_killed_or_ended_harms_no_other(up: Path) -> None:
