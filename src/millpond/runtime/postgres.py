@@ -30,7 +30,7 @@ def start(home: Home, port: int, lock: int) -> Server:
     data = data_folder(home)
     user = find_service_user(data)
     if user:
-        grant_passage(user, data, find_binaries() / "postgres")
+        grant_passage(user, data, home.run / "postgres", find_binaries() / "postgres")
     deadline = time.monotonic() + _START_SECONDS
     if not (data / "PG_VERSION").exists():
         initialize(home, user, lock)

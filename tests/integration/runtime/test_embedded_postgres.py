@@ -43,6 +43,21 @@ def test_processes_that_start_at_once_share_one_server_that_outlives_them(
     assert outputs([run_python(SHOW_SERVER, env=process_environment())]) == seen[:1]
 
 
+def test_a_home_made_under_a_strict_umask_has_a_server_and_so_has_one_that_was_closed_since(
+    fresh_home: Callable[..., Home],
+) -> None:
+    before = os.umask(0o077)
+    try:
+        home = fresh_home()
+        for mode in (0o710, 0o700):
+            with databases().ops.connect() as connection:
+                assert connection.execute("select 1").fetchone()
+            down(settings())
+            home.run.chmod(mode)
+    finally:
+        os.umask(before)
+
+
 def test_threads_that_start_at_once_share_one_server(home: Home) -> None:
     down(settings())
     seen: set[int] = set()
