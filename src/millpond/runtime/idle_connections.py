@@ -22,6 +22,13 @@ _KEPT: Final = {"catalog": 4}
 _UNLOCK: Final = "select pg_advisory_unlock_all()"
 
 
+class _Idle(LifoQueue[Connection]):
+    """The idle connections of a database."""
+
+    keeps = True
+    """Whether it still takes connections, which others may give back while the process ends."""
+
+
 @contextmanager
 def borrow(database: Database) -> Iterator[Connection]:
     """Yield a connection in autocommit mode, for short work that holds no lock and changes no setting."""
@@ -55,13 +62,13 @@ def borrow_session(database: Database, end: LiteralString = _UNLOCK) -> Iterator
 
 
 @lru_cache(32)
-def _get_idle(pid: int, database: Database) -> LifoQueue[Connection]:
-    idle: LifoQueue[Connection] = LifoQueue(_KEPT.get(database.key, 1))
+def _get_idle(pid: int, database: Database) -> _Idle:
+    idle = _Idle(_KEPT.get(database.key, 1))
     atexit.register(_close_idle, pid, idle)
     return idle
 
 
-def _take_usable(idle: LifoQueue[Connection]) -> Connection | None:
+def _take_usable(idle: _Idle) -> Connection | None:
     """Return an idle connection that still works, None if there is none; closes broken ones."""
     while True:
         try:
@@ -73,8 +80,10 @@ def _take_usable(idle: LifoQueue[Connection]) -> Connection | None:
         conn.close()
 
 
-def _give_back(idle: LifoQueue[Connection], conn: Connection) -> None:
-    usable = not conn.closed and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+def _give_back(idle: _Idle, conn: Connection) -> None:
+    usable = (
+        idle.keeps and not conn.closed and conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    )
     try:
         if usable:
             idle.put_nowait(conn)
@@ -93,6 +102,7 @@ def _is_open(conn: Connection) -> bool:
     return not poll.poll(0)
 
 
-def _close_idle(pid: int, idle: LifoQueue[Connection]) -> None:
+def _close_idle(pid: int, idle: _Idle) -> None:
+    idle.keeps = False
     while pid == os.getpid() and not idle.empty():
         idle.get_nowait().close()

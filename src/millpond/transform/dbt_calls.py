@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
@@ -26,24 +26,17 @@ def read_yaml_once() -> None:
     """Have dbt parse the text of its project, its profile and its variables once, not in each call."""
     helpers: Any = dbt_yaml
     load = helpers.load_yaml_text
-
-    @lru_cache(64)
-    def parse(contents: str) -> bytes:
-        return pickle.dumps(load(contents))
+    parse = lru_cache(64)(load)
 
     def load_copy(contents: str, path: Any = None, loader: Any = helpers.SafeLoader) -> Any:
         if loader is not helpers.SafeLoader:
             return load(contents, path, loader)
-        return pickle.loads(parse(contents))  # noqa: S301 - pickled above
+        return deepcopy(parse(contents))
 
     checks: Any = dbt_checked_load
-    check = checks.checked_load
-
-    @lru_cache(16)
-    def parse_checked(contents: str) -> bytes:
-        return pickle.dumps(check(contents))
+    check = lru_cache(16)(checks.checked_load)
 
     projects: Any = dbt_project
     profiles: Any = dbt_profile
-    projects.checked_load = lambda contents: pickle.loads(parse_checked(contents))  # noqa: S301 - as above
+    projects.checked_load = lambda contents: deepcopy(check(contents))
     helpers.load_yaml_text = projects.load_yaml_text = profiles.load_yaml_text = load_copy
