@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from millpond.runtime.down import SUPERVISOR
 from millpond.runtime.home import Home, locate
@@ -40,14 +41,16 @@ def read_status(settings: Settings) -> Report:
     home = locate(settings)
     supervisor = find_process(home, SUPERVISOR)
     known = read_last_statuses(home, supervisor.pid) if supervisor else {}
+    unknown: State = STARTING if supervisor and not known else DOWN  # it is about to report
     parts = build_parts(settings, home)
+    past = [known.get(part.name) or Status(part.name, unknown) for part in parts]
     with ThreadPoolExecutor(len(parts)) as pool:
-        found = pool.map(lambda part: _check_part(home, part, known), parts)
+        found = pool.map(partial(_check_part, home), parts, past)
         return Report(supervisor, list(found), check_servers(settings))
 
 
-def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
-    past = replace(known.get(part.name, Status(part.name)), optional=part.optional)
+def _check_part(home: Home, part: Part, past: Status) -> Status:
+    past = replace(past, optional=part.optional)
     process = part.find()
     log = str(part.log_in(home.logs))
     if process is None:
@@ -56,7 +59,7 @@ def _check_part(home: Home, part: Part, known: dict[str, Status]) -> Status:
         return replace(past, state=gone, address=part.address_of(None), pid=None, since=None, log=log)
     health = check_health(part, process)
     state: State = health.state
-    if state != UP and past.pid == process.pid and STARTING in (state, past.state):
+    if state != UP and (past.state == STARTING or (past.pid == process.pid and state == STARTING)):
         # What is still starting is not unhealthy, and what is up does not start again.
         state = past.state
     note = "" if state == UP else health.note
