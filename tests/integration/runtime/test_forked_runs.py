@@ -34,7 +34,8 @@ def _wait_for_a_line(reader):
     os.read(reader, 1)
     os._exit(5)
 
-def _go_on():
+def _go_on(writer):
+    os.write(writer, b"a")  # Python drops signals that come while it forks
     while True:
         time.sleep(0.05)
 
@@ -46,11 +47,12 @@ def forks() -> dg.MaterializeResult:
         lambda: subprocess.Popen(["sh", "-c", "read line; exit 6"], stdin=reader, preexec_fn=os.setsid)
     )
     os.write(writer, b"a\\n" * 2)
-    os.close(writer)
     child.join()
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
-    told = _start(_go_on)
+    ready, writer = os.pipe()
+    told = _start(lambda: _go_on(writer))
+    os.read(ready, 1)
     os.kill(told.pid, signal.SIGTERM)
     told.join()
     return dg.MaterializeResult(metadata={"codes": [child.exitcode, shell.wait(), told.exitcode]})
