@@ -34,6 +34,7 @@ from millpond.ingestion.spec import SourceTable
 from millpond.partitions import Window
 from millpond.redaction import excerpt
 
+_BYTES_AT_ONCE = 4 << 20
 _OF_ONE_STREAM = (SourceMalformed, PagingLoop, ListingIncomplete, FilterIgnored)
 """What ends a stream of requests, and says nothing about the others."""
 
@@ -94,10 +95,19 @@ def _pages(client: TableClient, piece: Piece, zone: ZoneInfo) -> Iterator[pa.Tab
 
 
 def _stream(client: TableClient, piece: Piece, pages: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of a piece, page by page; what ends it early is noted in it, or ends the others too."""
+    """Yield the rows of a piece, several pages at a time: small tables are read slowly later.
+
+    What ends it early is noted in it, or ends the others too.
+    """
+    held: list[pa.Table] = []
+    size = 0
     try:
         for page in pages:
-            yield page.rename_columns([JSON])
+            held.append(page.rename_columns([JSON]))
+            size += page.nbytes
+            if size > _BYTES_AT_ONCE:
+                yield pa.concat_tables(held).combine_chunks()
+                held, size = [], 0
     except Stopped:
         piece.stopped = True
     except SourceError as error:
@@ -113,6 +123,8 @@ def _stream(client: TableClient, piece: Piece, pages: Iterator[pa.Table]) -> Ite
             unharmed=UNHARMED,
             next_step=f"see what it serves, and the endpoint in sources/{client.source.source}.yaml",
         )
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _failures(client: TableClient, pieces: list[Piece]) -> dict[dt.date, SourceError]:
