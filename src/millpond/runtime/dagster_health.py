@@ -72,7 +72,8 @@ def check_daemon(home: Home, started: float) -> Health:
     except psycopg.errors.UndefinedTable:
         row = None
     except (psycopg.OperationalError, ServerUnreachable) as error:
-        return Health(STARTING, str(error).strip().splitlines()[0])
+        said = str(error).strip().splitlines()[0]
+        return Health(STARTING, "its database is being made" if said.endswith("does not exist") else said)
     last: dt.datetime | None = row[0] if row else None
     beat = last.replace(tzinfo=dt.UTC).timestamp() if last else 0.0
     if beat < started:
