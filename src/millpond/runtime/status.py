@@ -41,12 +41,17 @@ def read_status(settings: Settings) -> Report:
     home = locate(settings)
     supervisor = find_process(home, SUPERVISOR)
     known = read_last_statuses(home, supervisor.pid) if supervisor else {}
-    unknown: State = STARTING if supervisor and not known else DOWN  # it is about to report
     parts = build_parts(settings, home)
-    past = [known.get(part.name) or Status(part.name, unknown) for part in parts]
+    past = [_begin(part, known.get(part.name) or Status(part.name), supervisor) for part in parts]
     with ThreadPoolExecutor(len(parts)) as pool:
         found = pool.map(partial(_check_part, home), parts, past)
         return Report(supervisor, list(found), check_servers(settings))
+
+
+def _begin(part: Part, past: Status, supervisor: Process | None) -> Status:
+    """Return a status that says of a part which a supervisor has yet to start that it is starting."""
+    untouched = past.state == DOWN and past.pid is None and not past.restarts and not past.note
+    return replace(past, state=STARTING) if supervisor and untouched and part.wanted() else past
 
 
 def _check_part(home: Home, part: Part, past: Status) -> Status:
