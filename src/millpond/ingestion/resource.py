@@ -77,7 +77,7 @@ class ResourceReader:
             fields = set(names)
         else:
             pager = _JsonPages(first, items, lambda error: errors.append(self._error(error, window)))
-            files = stage_pages([pager.pages], folder, 1)
+            files = stage_pages(pager.pages, folder)
             rows, pages, fields = pager.rows, pager.number, pager.fields
         return FetchResult(
             files=files,

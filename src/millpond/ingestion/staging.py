@@ -1,4 +1,4 @@
-"""dlt's part: pages of all streams, extracted in parallel into Parquet files of this load alone.
+"""dlt's part: rows of its resources that yield dicts, extracted into Parquet files of this load alone.
 
 Every load has a pipeline folder of its own, so that no package left by a crashed load is ever taken for
 this one's, and no two processes share one. What dlt calls normalizing would change nothing (the columns are
@@ -11,7 +11,7 @@ import inspect
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -64,21 +64,14 @@ def open_staging_folder(root: Path, label: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def stage_pages(streams: Sequence[Stream], folder: Path, parallel: int) -> list[Path]:
-    """Return the Parquet files below `folder` with the rows of all `streams`, `parallel` at a time."""
+def stage_pages(pages: Stream, folder: Path) -> list[Path]:
+    """Return the Parquet files below `folder` with the rows of all `pages`."""
     _prepare_dlt()
     pipeline = dlt.pipeline("rows", pipelines_dir=str(folder / "dlt"))
     pipeline.config.restore_from_destination = False
+    rows = dlt.resource(_tell_module(pages()), name="rows", parallelized=True)
     try:
-        pipeline.extract(
-            [
-                dlt.resource(rows, name=f"stream_{i}", table_name="rows", parallelized=True)
-                for i, rows in enumerate(_tell_module(stream()) for stream in streams)
-            ],
-            loader_file_format="parquet",
-            workers=parallel,
-            max_parallel_items=2 * parallel,
-        )
+        pipeline.extract(rows, loader_file_format="parquet", workers=1, max_parallel_items=2)
     except PipelineStepFailed as error:
         cause = _root(error)
         if isinstance(cause, Exception):

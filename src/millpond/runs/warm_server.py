@@ -63,7 +63,9 @@ def main() -> None:
     sys.modules["__main__"].__spec__ = ModuleSpec(f"{__package__}.__main__", None)  # no run runs it again
     if sys.platform == "linux":
         threading.Thread(target=_end_after, args=(parent, servers), name="parent", daemon=True).start()
-    context = Contexts()
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload([_PRELOADED])
+    loaded = read_what_runs_read() if configured.warm_runs else ()
     keeper = threading.Thread(target=_keep_fork_server, name="fork-server", daemon=True)
     if configured.warm_runs and _are_pages_up():
         keeper.start()  # else the pages come first, as processors are few
@@ -75,7 +77,7 @@ def main() -> None:
         start(self, *args, **named)
         servers.append(self)
         if configured.warm_runs:
-            self._mp_ctx = context.over(self._mp_ctx)
+            self._mp_ctx = Contexts(forks, self._mp_ctx, loaded)
             if keeper.ident is None:
                 keeper.start()
 
@@ -91,16 +93,8 @@ class Contexts:
     the definitions are loaded once; so a run starts in a new process as soon as one of them has changed.
     """
 
-    def __init__(self) -> None:
-        self._forks: Any = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload([_PRELOADED])
-        self._usual: Any = self._forks
-        self._loaded = read_what_runs_read()
-
-    def over(self, usual: Any) -> Contexts:
-        """Return this context, which makes processes of `usual` where forks would not do."""
-        self._usual = usual
-        return self
+    def __init__(self, forks: Any, usual: Any, loaded: tuple[Any, ...]) -> None:
+        self._forks, self._usual, self._loaded = forks, usual, loaded
 
     def __getattr__(self, name: str) -> Any:
         """Return queues and events, which both contexts share."""
@@ -214,7 +208,7 @@ def _stage_a_page() -> None:
     from millpond.ingestion.staging import stage_pages
 
     with tempfile.TemporaryDirectory() as folder:
-        stage_pages([lambda: (pa.table({"row": [n]}) for n in range(2))], Path(folder), 1)
+        stage_pages(lambda: (pa.table({"row": [n]}) for n in range(2)), Path(folder))
 
 
 def _run_a_step() -> None:

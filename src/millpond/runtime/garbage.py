@@ -26,7 +26,7 @@ def collect_rarely_in_children() -> None:
     """Have processes that are forked from this one collect garbage less often, and never what exists now."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_RARELY)
+    collect_rarely_from_now()
 
 
 def collect_rarely_from_now() -> None:

@@ -46,7 +46,7 @@ MORE: Final = {
     "env": (640, _SHOWN),
     "materialize no_asset": (1950, _RUNS),
     "sources held": (540, _SHOWN),
-    "tables history gold.no_table": (541, _SHOWN),
+    "tables history gold.no_table": (540, _SHOWN),
 }
 """The same, of commands that are typed less often."""
 _PARSED: Final = {"doctor", "materialize no_asset"}

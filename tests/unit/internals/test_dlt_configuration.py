@@ -16,7 +16,7 @@ from millpond.internals.dlt import remember_secret_hints
 
 def stage(folder: Path) -> None:
     folder.mkdir()
-    stage_pages([lambda: (pa.table({"row": [n]}) for n in range(1))], folder, 1)
+    stage_pages(lambda: (pa.table({"row": [n]}) for n in range(1)), folder)
 
 
 def test_dlt_derives_once_whether_a_type_is_one_of_secrets(

@@ -16,9 +16,7 @@ from psycopg.rows import tuple_row
 from millpond import crash_points
 from millpond.errors import HomeTooNew, HomeTooOld, MigrationFailed
 from millpond.runtime.migrations import first
-from millpond.runtime.migrations.files import KNOWN_FILES, UNLISTED_FILES
-from millpond.runtime.migrations.foreign import REST_CATALOG
-from millpond.runtime.migrations.usage import RESOURCE_SAMPLES
+from millpond.runtime.migrations.later import KNOWN_FILES, RESOURCE_SAMPLES, REST_CATALOG, UNLISTED_FILES
 
 
 @dataclass(frozen=True)
